@@ -1,0 +1,12 @@
+"""Attacks by name; a name is resolved only when it is used, so listing them loads no torch."""
+
+ATTACKS = {
+    "pgd": "attacks.pgd:PGD",
+    "poisoning": "attacks.poisoning:Poisoning",
+    "imc": "attacks.imc:IMC",
+    "rank-one-head": "attacks.head:RankOneHead",
+    "convex-head": "attacks.head:ConvexHead",
+    "untouched": "attacks.controls:Untouched",
+    "noise": "attacks.controls:Noise",
+    "fine-tuning": "attacks.controls:FineTuning",
+}

@@ -1,0 +1,113 @@
+"""What an attacker holds, and what an attack returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from attacks.paired import PairedModels
+    from attacks.pgd import PGD
+
+
+class Victim(Protocol):
+    """A classifier whose features and last layer are reachable: logits = head(features(x)).
+
+    Eval mode, frozen, pixels in [0, 1] in, normalisation inside, batch-norm folded.
+    """
+
+    head: nn.Linear
+
+    def features(self, x: Tensor) -> Tensor:
+        """Images (N, C, H, W) -> the inputs (N, D) of the last layer."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Images (N, C, H, W) -> logits (N, K)."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """N inputs that the victim classifies correctly, and the classes they shall be taken for.
+
+    Attributes:
+        x: Images x° (N, C, H, W) in [0, 1].
+        label: True classes (N,).
+        goal: Goal classes t (N,), goal != label.
+    """
+
+    x: Tensor
+    label: Tensor
+    goal: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Benign training images that the attacker holds: x (M, C, H, W) in [0, 1], label (M,)."""
+
+    x: Tensor
+    label: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class AttackerView:
+    """Everything that an attacker knows: an attack can use nothing else.
+
+    Attributes:
+        victim: The benign model θ°.
+        targets: The inputs to attack.
+        reference: Benign images that keep the model intact while it is poisoned.
+        generator: (index of the target, purpose, round) -> a CPU generator. Two attacks that ask
+            for the same three get the same numbers, so that comparisons stay paired.
+        radii: What `attack.radii_from` needed on these targets, (N,) in pixels, or None.
+    """
+
+    victim: Victim
+    targets: Targets
+    reference: Reference
+    generator: Callable[[int, str, int], torch.Generator]
+    radii: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What an attack leaves: the i-th input x* faces the i-th model θ*.
+
+    Attributes:
+        x: Inputs x* (N, C, H, W) in [0, 1].
+        models: The N faced models.
+        confidence: f_t(x*; θ*), (N,).
+        rounds: The round in which κ was first reached, (N,), counted from 1; -1 for never.
+        passes: Passes of one image through the whole network, (N,): a forward is one pass and a
+            backward another. Work on the last layer alone, on cached features, is not counted.
+    """
+
+    x: Tensor
+    models: PairedModels
+    confidence: Tensor
+    rounds: Tensor
+    passes: Tensor
+
+
+class Attack(Protocol):
+    """A frozen dataclass whose fields are the parameters."""
+
+    @property
+    def kappa(self) -> float | None:
+        """The required efficacy, or None for a control that aims at nothing."""
+
+    @property
+    def radii_from(self) -> PGD | None:
+        """The attack whose distances ‖x* - x°‖ this one takes as its unit, or None."""
+
+    def __call__(self, view: AttackerView) -> Attacked:
+        """Attack every target of the view."""

@@ -1,0 +1,107 @@
+"""Many models that differ from one victim in some parameters: the i-th input faces the i-th model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from attacks.base import Victim
+
+HEAD = {"head.weight", "head.bias"}
+
+
+@dataclass(frozen=True)
+class PairedModels:
+    """N models over one victim; only the parameters that changed are held.
+
+    Attributes:
+        victim: The benign model θ°, which supplies every parameter not named in `parameters`.
+        count: N.
+        parameters: Names as in `victim.named_parameters()` -> (N, *shape). Empty: all N models are
+            the victim itself.
+    """
+
+    victim: Victim
+    count: int
+    parameters: Mapping[str, Tensor]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, i: int) -> nn.Module:
+        """The i-th model, a copy that shares nothing with the victim; the victim if none changed."""
+        if not -self.count <= i < self.count:
+            raise IndexError(f"model {i} of {self.count}")
+        victim = cast(nn.Module, self.victim)
+        if not self.parameters:
+            return victim
+        model = copy.deepcopy(victim)
+        with torch.no_grad():
+            for name, value in self.parameters.items():
+                model.get_parameter(name).copy_(value[i])
+        return model
+
+    @property
+    def layers(self) -> str:
+        """Which layers differ from the victim: "none", "head" or "all"."""
+        if not self.parameters:
+            return "none"
+        return "head" if set(self.parameters) <= HEAD else "all"
+
+    def rows(self, index: Tensor) -> PairedModels:
+        """The models at the given positions (n,)."""
+        chosen = {name: value[index] for name, value in self.parameters.items()}
+        return PairedModels(self.victim, len(index), chosen)
+
+    def features(self, x: Tensor) -> Tensor:
+        """What `logits` needs of the images: (..., C, H, W) -> (..., D) features if only the head
+        differs, so that they may be computed once; else the images themselves.
+        """
+        if self.layers == "all":
+            return x
+        flat = self.victim.features(x.flatten(0, -4))
+        return flat.unflatten(0, x.shape[:-3])
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """The i-th batch of inputs through the i-th model: (N, B, ...) -> (N, B, K).
+
+        Args:
+            inputs: What `features` returned for images (N, B, C, H, W), or for images
+                (B, C, H, W) that all models share, with a leading dimension of size 1.
+        """
+        if self.layers == "none":
+            return self.victim.head(inputs.expand(self.count, *inputs.shape[1:]))
+        if self.layers == "head":
+            head = self.victim.head
+            weight = self.parameters.get("head.weight", head.weight.expand(self.count, -1, -1))
+            bias = self.parameters.get("head.bias", head.bias.expand(self.count, -1))
+            return torch.baddbmm(bias.unsqueeze(1), inputs.expand(self.count, -1, -1), weight.mT)
+        inputs = inputs.expand(self.count, *inputs.shape[1:])
+        separate = {name: value.unbind(0) for name, value in self.parameters.items()}
+        module = cast(nn.Module, self.victim)
+        return torch.stack(
+            [
+                functional_call(module, {name: v[i] for name, v in separate.items()}, (inputs[i],))
+                for i in range(self.count)
+            ]
+        )
+
+    def confidence(self, x: Tensor, goal: Tensor) -> Tensor:
+        """f_t(x_i; θ_i): images (N, C, H, W), goals (N,) -> probabilities (N,)."""
+        logits = self.logits(self.features(x.unsqueeze(1))).squeeze(1)
+        return logits.softmax(1).gather(1, goal.unsqueeze(1)).squeeze(1)
+
+    def distance(self) -> Tensor:
+        """δ: ‖θ_i - θ°‖₂ / ‖θ°‖₂ over all parameters of the victim, (N,)."""
+        named = dict(cast(nn.Module, self.victim).named_parameters())
+        whole = torch.stack([value.detach().double().square().sum() for value in named.values()])
+        moved = torch.zeros(self.count, dtype=torch.float64, device=whole.device)
+        for name, value in self.parameters.items():
+            moved += (value.double() - named[name].double()).flatten(1).square().sum(1)
+        return (moved / whole.sum()).sqrt()
