@@ -1,0 +1,34 @@
+"""Statistics of the tables: arrays in, numbers out; no torch, no files, no frames."""
+
+from bench.stats.calibration import Threshold, fpr_test, threshold
+from bench.stats.comparing import Comparison, conformal_ranks, mcnemar, signed_rank, trend
+from bench.stats.crossed import crossed, image_draws
+from bench.stats.rates import Interval, clopper_pearson, holm
+from bench.stats.resampling import RESAMPLES, draws, mean_interval, percentile, ratio_interval
+from bench.stats.separation import auroc, equal_share, ks, ks_null, matched
+
+__all__ = [
+    "RESAMPLES",
+    "Comparison",
+    "Interval",
+    "Threshold",
+    "auroc",
+    "clopper_pearson",
+    "conformal_ranks",
+    "crossed",
+    "draws",
+    "equal_share",
+    "fpr_test",
+    "holm",
+    "image_draws",
+    "ks",
+    "ks_null",
+    "matched",
+    "mcnemar",
+    "mean_interval",
+    "percentile",
+    "ratio_interval",
+    "signed_rank",
+    "threshold",
+    "trend",
+]

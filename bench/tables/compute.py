@@ -1,0 +1,53 @@
+"""All tables of a suite, in memory."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.tables.any_of import with_any
+from bench.tables.attacks import attacks, specificity_samples
+from bench.tables.baseline import calibration, victims
+from bench.tables.decisions import decisions
+from bench.tables.detection import detection
+from bench.tables.load import Records
+from bench.tables.outcomes import outcomes
+from bench.tables.paired import paired, worst
+from bench.tables.sweeps import tradeoff, trends
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Every table, as frames with the columns of the CSV files of the same names."""
+
+    detection: pd.DataFrame
+    attacks: pd.DataFrame
+    calibration: pd.DataFrame
+    trends: pd.DataFrame
+    paired: pd.DataFrame
+    worst: pd.DataFrame
+    tradeoff: pd.DataFrame
+    outcomes: pd.DataFrame
+    victims: pd.DataFrame
+
+
+def compute(records: Records) -> Tables:
+    """Every table of a suite.
+
+    Args:
+        records: As `read` returns them; the detector "any" is added here.
+    """
+    records = with_any(records)
+    samples = specificity_samples(records)
+    decided = decisions(records)
+    found = detection(records)
+    return Tables(
+        detection=found,
+        attacks=attacks(records, samples),
+        calibration=calibration(found),
+        trends=trends(records),
+        paired=paired(records, decided),
+        worst=worst(records, decided),
+        tradeoff=tradeoff(records, samples),
+        outcomes=outcomes(records, decided),
+        victims=victims(records),
+    )

@@ -1,0 +1,52 @@
+"""Tables as files: CSV for machines, Markdown for people, the same bytes for the same records."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pandas as pd
+
+from bench.tables import readable
+from bench.tables.compute import Tables, compute
+from bench.tables.load import KEYS, Records, read
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    return text.encode()
+
+
+def numbered(records: Records, detection: pd.DataFrame) -> pd.DataFrame:
+    """The detection table with the number of its row in front."""
+    keys = records.rows.reset_index(names="row")
+    return detection.merge(keys, on=KEYS, how="left")
+
+
+def texts(records: Records, tables: Tables) -> dict[str, str]:
+    """The Markdown tables by name."""
+    found = numbered(records, tables.detection)
+    return {
+        "detection": readable.detection(records, found, tables.worst),
+        "attacks": readable.attacks(records, tables.attacks),
+        "calibration": readable.calibration(tables.calibration),
+        "trends": readable.trends(tables.trends),
+        "victims": readable.victims(tables.victims),
+    }
+
+
+def write(results_dir: Path) -> None:
+    """Computes every table of a suite and writes it under `tables/`.
+
+    Args:
+        results_dir: `<results>/<suite>`, with the records of a run.
+
+    Raises:
+        UserError: Records are missing, damaged or of another version.
+    """
+    records = read(results_dir)
+    tables = compute(records)
+    directory = results_dir / "tables"
+    directory.mkdir(exist_ok=True)
+    for field in fields(tables):
+        (directory / f"{field.name}.csv").write_bytes(_csv(getattr(tables, field.name)))
+    for name, text in texts(records, tables).items():
+        (directory / f"{name}.md").write_bytes(text.encode())
