@@ -23,17 +23,18 @@ def specificity_samples(records: Records) -> dict[int, Floats]:
     samples = {}
     heldout = records.targets.groupby("row")["heldout"].max()
     numbered = records.rows.assign(heldout=heldout)
-    for (*_, size), rows in numbered.groupby([*STUDY, "heldout"], dropna=False):
+    for key, rows in numbered.groupby([*STUDY, "heldout"], dropna=False):
+        size = int(str(key[-1]))
         flips = records.flips[records.flips["row"].isin(rows.index)]
         images = pd.Index(sorted(set(flips["image_id"])))
-        drawn = stats.image_draws(len(images), int(size)) if size > 0 else None
+        drawn = stats.image_draws(len(images), size) if size > 0 else None
         for row in rows.index:
             names = pd.Index(records.targets.loc[records.targets["row"] == row, "target_id"])
             mine = flips[flips["row"] == row]
             table = np.zeros((len(names), len(images)))
             table[names.get_indexer(mine["target_id"]), images.get_indexer(mine["image_id"])] = 1
             if drawn is not None:
-                samples[int(row)] = stats.crossed(table, int(size), drawn)
+                samples[int(row)] = stats.crossed(table, size, drawn)
     return samples
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from bench.tables.frames import lines
 from bench.tables.load import STUDY, Records
 
 PGD = "pgd"
@@ -26,7 +28,7 @@ class Family:
         poisoning: Row of the pure model attack on the same layers, None when there is none.
     """
 
-    key: dict[str, object]
+    key: dict[str, Any]
     along: str
     rows: tuple[tuple[int, float], ...]
     pgd: int | None
@@ -51,7 +53,7 @@ class Family:
         return [*start, *inner, *end]
 
 
-def _endpoint(rows: pd.DataFrame, key: dict[str, object], method: str) -> int | None:
+def _endpoint(rows: pd.DataFrame, key: dict[str, Any], method: str) -> int | None:
     """The row of a pure attack for a family: its own label first, then the plain one."""
     at = rows["method"].eq(method) & rows["kappa"].eq(key["kappa"])
     for name in STUDY:
@@ -73,11 +75,11 @@ def families(records: Records) -> Iterator[Family]:
             swept = swept[swept["phi"].isna()]
         for values, rows in swept.groupby(FAMILY, dropna=False, sort=True):
             key = dict(zip(FAMILY, values, strict=True))
-            rows = rows.sort_values(along)
+            levels = lines(rows.sort_values(along).reset_index(names="row"))
             yield Family(
                 key=key,
                 along=along,
-                rows=tuple((int(row), float(level)) for row, level in rows[along].items()),
+                rows=tuple((int(one["row"]), float(one[along])) for one in levels),
                 pgd=_endpoint(records.rows, key, PGD),
                 poisoning=_endpoint(records.rows, key, POISONING),
             )

@@ -47,7 +47,7 @@ def detection(records: Records, table: pd.DataFrame, worst: pd.DataFrame) -> str
     """Attack by detector at the headline rate, then the worst case over attacks."""
     five = table[table["fpr_nominal"] == ALPHA]
     parts = [
-        f"# Detection rate at a false-positive rate of {ALPHA:.0%}\n\n"
+        f"# Detection rate at a false-positive rate of {100 * ALPHA:g} %\n\n"
         "Each cell: flagged/targets, their share and its Clopper–Pearson 95 % interval, over all "
         "targets whether or not the attack reached κ. `any` is the OR of all detectors at the "
         "same total false-positive rate; half of the calibration images set its units, the other "

@@ -23,7 +23,7 @@ def _letters(detectors: list[str]) -> dict[str, str]:
 
 
 def _matrix(rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str]) -> Table:
-    title = f"{text.study(lines(rows)[0])}: targets flagged at FPR {ALPHA:.0%}, in %"
+    title = f"{text.study(lines(rows)[0])}: targets flagged at FPR {100 * ALPHA:g} %, in %"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("attack", no_wrap=True)
     table.add_column("n", justify="right")

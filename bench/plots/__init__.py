@@ -1,0 +1,46 @@
+"""Figures from stored records: nothing here loads a model."""
+
+from pathlib import Path
+
+from bench.plots import distributions, roc, sheet, style, sweeps, tradeoff
+from bench.plots.study import studies
+from bench.tables import read, with_any
+
+__all__ = ["draw"]
+
+_FIGURES = {
+    "detection-phi": sweeps.along_phi,
+    "detection-fidelity": sweeps.along_fidelity,
+    "tradeoff": tradeoff.draw,
+    "roc": roc.draw,
+    "distributions": distributions.draw,
+    "images": sheet.draw,
+}
+
+
+def draw(results_dir: Path) -> list[Path]:
+    """Draws every figure of a suite under `figures/`, as SVG and PNG.
+
+    A figure whose data the suite does not hold (no sweep, no stored images) is left out. Records
+    of several studies (data set, victim, seed) give one set of figures each.
+
+    Args:
+        results_dir: `<results>/<suite>`, with the records of a run.
+
+    Returns:
+        The files, in the order in which they were drawn.
+
+    Raises:
+        UserError: Records are missing, damaged or of another version.
+    """
+    directory = results_dir / "figures"
+    records = with_any(read(results_dir))
+    directory.mkdir(exist_ok=True)
+    paths = []
+    with style.look():
+        for study in studies(records):
+            for name, make in _FIGURES.items():
+                made = make(study)
+                if made is not None:
+                    paths += style.save(made, directory, name + study.suffix)
+    return paths

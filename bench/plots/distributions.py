@@ -1,0 +1,105 @@
+"""Attacked against benign scores."""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
+from numpy.typing import NDArray
+
+from bench.plots import style
+from bench.plots.study import Study
+from bench.tables import text
+from bench.tables.decisions import Cell
+from bench.tables.frames import lines
+
+Floats = NDArray[np.float64]
+HEAVY = 200.0  # ratio of the outer quantiles above which a positive score is drawn on a log axis
+
+
+def _range(values: list[Floats]) -> tuple[float, float, bool]:
+    """Common limits of a detector's panels, and whether they are on a log axis."""
+    pooled = np.concatenate(values)
+    pooled = pooled[np.isfinite(pooled)]
+    if not len(pooled):
+        return 0.0, 1.0, False
+    low, high = (float(q) for q in np.quantile(pooled, [0.005, 0.995]))
+    if low == high:
+        return low - 0.5, high + 0.5, False
+    heavy = bool(pooled.min() > 0 and high / low > HEAVY)
+    pad = 0.0 if heavy else 0.02 * (high - low)
+    return low - pad, high + pad, heavy
+
+
+def _histograms(axes: Axes, cell: Cell, limits: tuple[float, float, bool]) -> None:
+    low, high, heavy = limits
+    edges = np.geomspace(low, high, 21) if heavy else np.linspace(low, high, 21)
+    sides = [(cell.fresh.score, True), (cell.score, False)]
+    for score, filled in sides:
+        frame = pd.DataFrame({"score": np.clip(score, low, high)})
+        sns.histplot(
+            frame,
+            x="score",
+            bins=list(np.log10(edges)) if heavy else list(edges),
+            stat="proportion",
+            log_scale=heavy,
+            element="step",
+            fill=filled,
+            color="#c4c4c4" if filled else style.LOOKS[0].color,
+            alpha=0.9 if filled else 1.0,
+            linewidth=0 if filled else 1.1,
+            ax=axes,
+        )
+    axes.set(xlabel="", ylabel="", xlim=(low, high))
+    axes.yaxis.set_major_locator(NullLocator())
+    axes.spines["left"].set_visible(False)
+    if not heavy:
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+
+
+def draw(study: Study) -> Figure | None:
+    """Detectors down, attacks across; KS with its null band in each panel; None without scores."""
+    rows, names = study.examples(4), study.detectors()
+    if not rows or not names:
+        return None
+    facts = {(int(one["row"]), one["detector"]): one for one in lines(study.detection)}
+    made = style.figure(2.1 * len(rows) + 1.0, 0.92 * len(names) + 1.5)
+    grid = made.subplots(len(names), len(rows), squeeze=False, sharey=False)
+    for name, across in zip(names, grid, strict=True):
+        cells = [study.cells.get((row, name)) for row in rows]
+        known = [side for cell in cells if cell for side in (cell.score, cell.fresh.score)]
+        limits = _range(known) if known else (0.0, 1.0, False)
+        for row, cell, axes in zip(rows, cells, across, strict=True):
+            if cell is None or not len(cell.fresh.score):
+                axes.axis("off")
+                continue
+            _histograms(axes, cell, limits)
+            fact = facts[row, name]
+            axes.set_title(
+                f"KS {text.short(round(fact['ks'], 2))}"
+                f"   null {text.short(round(fact['ks_null'], 2))}"
+                f", 95 % {text.short(round(fact['ks_null95'], 2))}",
+                fontsize=6.5,
+                color=style.INK if fact["ks"] > fact["ks_null95"] else style.MUTED,
+                pad=2,
+            )
+        across[0].set_ylabel(
+            name.replace("-", "-\n", 1), rotation=0, ha="right", va="center", fontsize=7.5
+        )
+    for row, axes in zip(rows, grid[0], strict=True):
+        axes.annotate(
+            study.name(row),
+            *((0, 1), (0, 17)),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontsize=8.5,
+        )
+    note = (
+        "Scores (higher = more suspicious, own scale a detector, 0.5 % at either end drawn at the "
+        "edge): benign inputs under the same faced models grey, attacked inputs as a line. KS "
+        "compares equally many of both; null: its mean and 95th percentile under shuffled labels; "
+        "printed dark where KS exceeds it. "
+    )
+    style.caption(made, f"Benign and attacked scores: {study.title}", note + study.footer())
+    return made

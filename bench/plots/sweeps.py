@@ -1,0 +1,105 @@
+"""Detection rate along a sweep (the form of Figure 5 of the paper), for every detector."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator, PercentFormatter
+
+from bench.plots import style
+from bench.plots.study import Study, label
+from bench.tables.decisions import ALPHA
+from bench.tables.families import Family
+from bench.tables.frames import lines
+
+MOST = 6
+COLUMNS = 4
+Place = Callable[[Family, int, float], float]
+
+
+def _curve(axes: Axes, xs: list[float], found: list[dict[str, Any]], look: style.Look) -> None:
+    order = np.argsort(xs, kind="stable")
+    x = np.array(xs)[order]
+    rate, low, high = (np.array([one[k] for one in found])[order] for k in ("rate", "low", "high"))
+    axes.fill_between(x, low, high, color=look.color, alpha=0.13, linewidth=0)
+    axes.plot(x, rate, color=look.color, linestyle=look.linestyle, marker=look.marker, mec="white")
+
+
+def _panel(axes: Axes, study: Study, detector: str, families: list[Family], place: Place) -> None:
+    found = study.detection[study.detection["detector"] == detector]
+    by_row = {int(one["row"]): one for one in lines(found)}
+    for family, look in zip(families, style.looks(len(families)), strict=True):
+        points = [
+            (place(family, row, level), by_row[row])
+            for row, level in family.line()
+            if row in by_row and np.isfinite(place(family, row, level))
+        ]
+        _curve(axes, [x for x, _ in points], [one for _, one in points], look)
+    axes.axhline(ALPHA, color=style.MUTED, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
+    axes.set_title(f"{detector}  ({found['knowledge'].max()})")
+    axes.set_ylim(-0.02, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.yaxis.set_major_locator(MultipleLocator(0.25))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
+
+
+def _draw(study: Study, families: list[Family], place: Place, xlabel: str, title: str) -> Figure:
+    names = study.detectors()
+    rows = -(-len(names) // COLUMNS)
+    made = style.figure(9.2, 1.55 * rows + 1.4)
+    drawn = families[:MOST]
+    for place_of, (axes, name) in enumerate(
+        zip(style.panels(made, len(names), COLUMNS), names, strict=True)
+    ):
+        _panel(axes, study, name, drawn, place)
+        if place_of + COLUMNS >= len(names):
+            axes.set_xlabel(xlabel)
+    made.supylabel("flagged targets", fontsize=8.5, color=style.INK)
+    left = f" {len(families) - MOST} further sweeps are in the tables." * (len(families) > MOST)
+    text = (
+        f"Share of targets flagged at a false-positive rate of {100 * ALPHA:g} % (dotted), with "
+        "Clopper–Pearson 95 % bands; left end Poisoning, right end PGD. In brackets what the "
+        "detector knows; `any` is the OR of all at the same total rate. " + study.footer() + left
+    )
+    several = len({str(one.key["layers"]) for one in drawn}) > 1
+    entries = [
+        style.entry(look, label(family, several))
+        for family, look in zip(drawn, style.looks(len(drawn)), strict=True)
+    ]
+    style.caption(made, title, text, entries)
+    return made
+
+
+def along_phi(study: Study) -> Figure | None:
+    """Detection rate against phi; None without a sweep along phi."""
+    families = [family for family in study.families if family.along == "phi"]
+    if not families:
+        return None
+    title = f"Detection along the fidelity budget: {study.title}"
+    return _draw(study, families, lambda _family, _row, level: level, "fidelity budget φ", title)
+
+
+def along_fidelity(study: Study) -> Figure | None:
+    """Detection rate against fidelity loss over PGD's; None without endpoints to divide by."""
+    keys = ["attack", "method", "layers", "kappa", "along"]
+    known: dict[tuple[object, ...], float] = {
+        (*(one[key] for key in keys), float(one["level"])): float(one["fidelity"])
+        for one in lines(study.tradeoff)
+    }
+
+    def place(family: Family, _row: int, level: float) -> float:
+        own = {**family.key, "along": family.along}
+        return known.get((*(own[key] for key in keys), level), float("nan"))
+
+    families = [
+        family
+        for family in study.families
+        if sum(np.isfinite(place(family, row, level)) for row, level in family.line()) > 1
+    ]
+    if not families:
+        return None
+    title = f"Detection against fidelity loss: {study.title}"
+    return _draw(study, families, place, "fidelity loss ‖x* − x°‖∞ / PGD's", title)

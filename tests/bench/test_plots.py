@@ -1,0 +1,93 @@
+"""Figures from synthetic records."""
+
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from bench import plots, tables
+from bench.plots import distributions, roc, sheet, style, sweeps, tradeoff
+from bench.plots.study import Study, studies
+from tests.bench import synthetic
+
+NAMES = ["detection-phi", "detection-fidelity", "tradeoff", "roc", "distributions", "images"]
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    records = tables.with_any(tables.number(synthetic.frames(n=24)))
+    return next(studies(records))
+
+
+def test_every_figure_is_drawn_twice_with_the_same_bytes(tmp_path: Path) -> None:
+    made = synthetic.frames(n=20, kappas=(0.75,))
+    made["scores"] = made["scores"][made["scores"]["detector"].isin(["confidence", "curvature"])]
+    directory = synthetic.write(tmp_path, made)
+    paths = plots.draw(directory)
+    expected = [f"{name}.{kind}" for name in NAMES for kind in ("svg", "png")]
+    assert [path.name for path in paths] == expected
+    first = [path.read_bytes() for path in paths]
+    assert [path.read_bytes() for path in plots.draw(directory)] == first
+    assert b"<dc:date>" not in first[0]
+
+
+def test_figures_without_their_data_are_left_out(tmp_path: Path) -> None:
+    made = synthetic.frames(n=20, kappas=(0.75,))
+    some = {name: made[name][made[name]["method"] == "pgd"] for name in ("targets", "scores")}
+    names = {path.stem for path in plots.draw(synthetic.write(tmp_path, some))}
+    assert names == {"roc", "distributions"}
+
+
+def test_examples_run_from_poisoning_to_pgd_at_one_kappa(study: Study) -> None:
+    names = [study.name(row) for row in study.examples(3)]
+    assert names == ["poisoning head κ .75 φ 0", "imc head κ .75 φ .5", "pgd κ .75 φ 1"]
+
+
+def test_captions_state_what_a_reader_needs(study: Study) -> None:
+    with style.look():
+        made = sweeps.along_phi(study)
+    assert made is not None
+    words = " ".join(made._supxlabel.get_text().split())  # type: ignore[attr-defined]
+    for stated in ("5 %", "n = 24 targets", "κ = .75, .9", "1 cell failed"):
+        assert stated in words
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        sweeps.along_phi,
+        sweeps.along_fidelity,
+        tradeoff.draw,
+        roc.draw,
+        distributions.draw,
+        sheet.draw,
+    ],
+)
+def test_no_two_titles_overlap(make: object, study: Study) -> None:
+    with style.look():
+        made = make(study)  # type: ignore[operator]
+        assert isinstance(made, Figure)
+        made.draw_without_rendering()
+    texts = [axes.title for axes in made.axes] + [axes._left_title for axes in made.axes]  # type: ignore[attr-defined]
+    texts += [axes.xaxis.label for axes in made.axes] + [axes.yaxis.label for axes in made.axes]
+    texts += [label for axes in made.axes for label in axes.texts]
+    texts += [label for legend in made.legends for label in legend.get_texts()]
+    boxes = [one.get_window_extent() for one in texts if one.get_text()]
+    crossing = [
+        (one, two)
+        for i, one in enumerate(boxes)
+        for two in boxes[:i]
+        if one.shrunk(0.9, 0.7).overlaps(two.shrunk(0.9, 0.7))
+    ]
+    assert not crossing
+
+
+def test_lines_differ_without_their_colour() -> None:
+    looks = style.looks(6)
+    assert len({look.dash for look in looks}) == len({look.marker for look in looks}) == 6
+
+
+def test_detectors_stand_by_group_with_the_or_of_all_last() -> None:
+    given = ["any", "confidence", "beyond", "smoothing-gap", "manifold-l1", "curvature"]
+    order = ["manifold-l1", "smoothing-gap", "curvature", "confidence", "beyond", "any"]
+    assert style.detector_order(given) == order

@@ -1,0 +1,189 @@
+"""Statistics on known answers."""
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+from sklearn.metrics import roc_auc_score
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from bench import stats
+
+
+@pytest.mark.parametrize(
+    ("n", "alpha", "rank"),
+    [
+        (19, 0.05, 19),
+        (39, 0.05, 38),
+        (99, 0.01, 99),
+        (100, 0.05, 96),
+        (9, 0.1, 9),
+        (299, 0.01, 297),
+    ],
+)
+def test_threshold_is_the_conformal_order_statistic(n: int, alpha: float, rank: int) -> None:
+    scores = np.random.default_rng(0).permutation(np.arange(1.0, n + 1))
+    rule = stats.threshold(scores, alpha)
+    assert (rule.value, rule.rank, rule.ties) == (rank, rank, 1)
+    assert ("largest" in rule.note) == (rank == n)
+
+
+@pytest.mark.parametrize(("n", "alpha"), [(0, 0.05), (1, 0.05), (18, 0.05), (98, 0.01)])
+def test_too_few_scores_flag_nothing_and_say_so(n: int, alpha: float) -> None:
+    rule = stats.threshold(np.arange(float(n)), alpha)
+    assert rule.value == np.inf
+    assert "no threshold" in rule.note
+    assert np.isnan(stats.fpr_test(0, 10, rule))
+
+
+def test_ties_at_the_threshold_are_counted_and_said() -> None:
+    rule = stats.threshold(np.concatenate([np.zeros(50), np.ones(49)]), 0.05)
+    assert (rule.value, rule.ties) == (1.0, 49)
+    assert "49 of 99" in rule.note
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, -1.0])
+def test_a_rate_outside_the_unit_interval_is_refused(alpha: float) -> None:
+    with pytest.raises(ValueError, match="alpha"):
+        stats.threshold(np.arange(9.0), alpha)
+
+
+def test_nan_calibration_scores_are_refused() -> None:
+    with pytest.raises(ValueError, match="NaN"):
+        stats.threshold(np.array([1.0, np.nan]), 0.5)
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 40), (40, 40), (7, 40), (1, 1)])
+def test_clopper_pearson_is_that_of_statsmodels(k: int, n: int) -> None:
+    low, high = proportion_confint(k, n, method="beta")
+    assert stats.clopper_pearson(k, n) == pytest.approx((k / n, low, high))
+
+
+def test_clopper_pearson_of_nothing_is_unknown() -> None:
+    assert np.isnan(stats.clopper_pearson(0, 0)).all()
+
+
+def test_holm_is_that_of_statsmodels_and_keeps_what_was_not_tested() -> None:
+    p = np.array([0.04, np.nan, 0.001, 0.3, 0.04, 0.9])
+    known = ~np.isnan(p)
+    assert stats.holm(p)[known] == pytest.approx(multipletests(p[known], method="holm")[1])
+    assert np.isnan(stats.holm(p)[1])
+
+
+def test_fpr_test_accepts_right_thresholds_at_its_rate_and_rejects_a_wrong_one() -> None:
+    rng = np.random.default_rng(1)
+    right = wrong = binomial = 0
+    for _ in range(600):
+        calibration, fresh = rng.normal(size=200), rng.normal(size=200)
+        rule = stats.threshold(calibration, 0.05)
+        k = int((fresh > rule.value).sum())
+        right += stats.fpr_test(k, 200, rule) < 0.05
+        binomial += scipy_stats.binomtest(k, 200, 0.05).pvalue < 0.05
+        # The 85 % quantile sold as a threshold at 5 %.
+        k = int((fresh > np.quantile(calibration, 0.85)).sum())
+        wrong += stats.fpr_test(k, 200, rule) < 0.05
+    assert 0.01 < right / 600 < 0.07
+    assert wrong / 600 > 0.9
+    assert binomial / 600 > 0.1  # why it is not a binomial test
+
+
+def test_auroc_is_that_of_sklearn_also_with_ties_and_infinite_scores() -> None:
+    rng = np.random.default_rng(2)
+    a, b = rng.integers(0, 5, 30) + 1.0, rng.integers(0, 5, 50) * 1.0
+    truth = np.repeat([1, 0], [30, 50])
+    found = stats.auroc(a, b, np.full(50, -1))
+    assert found.value == pytest.approx(roc_auc_score(truth, np.concatenate([a, b])))
+    assert found.low < found.value < found.high
+    assert stats.auroc(np.array([np.inf]), np.array([-np.inf, 0.0]), np.array([0, 0])).value == 1
+
+
+def test_bootstrap_of_auroc_covers_the_truth_when_models_differ() -> None:
+    rng = np.random.default_rng(3)
+    owner, covered, truth = np.repeat(np.arange(40), 2), 0, scipy_stats.norm.cdf(1 / np.sqrt(4))
+    for _ in range(150):
+        # Attacked and benign scores under one faced model share its level.
+        level = rng.normal(size=40)
+        found = stats.auroc(level + rng.normal(1, 1, 40), level[owner] + rng.normal(size=80), owner)
+        covered += found.low <= truth <= found.high
+    assert covered / 150 > 0.88
+
+
+def test_ks_null_band_is_that_of_scipy() -> None:
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(size=40), rng.normal(size=40)
+    known = [scipy_stats.ks_2samp(*rng.normal(size=(2, 40))).statistic for _ in range(1500)]
+    mean, high = stats.ks_null(a, b)
+    assert mean == pytest.approx(np.mean(known), abs=0.01)
+    assert high == pytest.approx(np.quantile(known, 0.95), abs=0.026)
+    assert stats.ks_null(np.ones(40), np.ones(40)) == (0, 0)
+    with pytest.raises(ValueError, match="equal n"):
+        stats.ks_null(a, b[1:])
+
+
+def test_equal_share_takes_evenly_from_every_model() -> None:
+    owner = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2])
+    assert sorted(owner[stats.equal_share(owner, 3)]) == [0, 1, 2]
+    assert sorted(owner[stats.equal_share(owner, 6)]) == [0, 0, 1, 1, 2, 2]
+
+
+def test_matching_takes_the_nearest_partners() -> None:
+    first, second = stats.matched(np.array([0.1, 0.9]), np.array([0.5, 0.88, 0.12]))
+    assert list(zip(first, second, strict=True)) == [(0, 2), (1, 1)]
+
+
+def test_mcnemar_counts_discordant_targets() -> None:
+    one = np.array([True] * 9 + [False] * 11)
+    two = np.array([True] * 1 + [False] * 17 + [True] * 2)
+    found = stats.mcnemar(one, two)
+    assert (found.first, found.second) == (8, 2)
+    assert found.p == pytest.approx(scipy_stats.binomtest(2, 10, 0.5).pvalue)
+    with pytest.raises(ValueError, match="paired"):
+        stats.mcnemar(one, two[1:])
+
+
+def test_signed_rank_and_conformal_ranks() -> None:
+    ranks = stats.conformal_ranks(np.array([-1.0, 1.0, 9.0]), np.array([0.0, 1.0, 2.0]))
+    assert ranks == pytest.approx([0, 0.5, 1])
+    assert np.isnan(stats.conformal_ranks(np.ones(2), np.empty(0))).all()
+    assert stats.signed_rank(ranks, ranks) == 1
+    assert stats.signed_rank(np.arange(20.0), np.arange(20.0) + 1) < 0.001
+
+
+def test_trend_has_a_direction() -> None:
+    rng = np.random.default_rng(5)
+    rising = np.arange(4.0) + rng.normal(0, 0.5, (20, 4))
+    assert stats.trend(rising, "rises")[1] < 0.001
+    assert stats.trend(rising, "falls")[1] > 0.9
+    assert stats.trend(-rising, "falls")[1] < 0.001
+    assert np.isnan(stats.trend(rising[:, :2], "rises")).all()
+
+
+def test_draws_are_shared_and_keep_their_sum() -> None:
+    assert stats.draws(40) is stats.draws(40)
+    assert (stats.draws(40).sum(1) == 40).all()
+    assert not np.array_equal(stats.draws(40), stats.draws(40, stream=1))
+
+
+def test_mean_interval_covers_the_mean() -> None:
+    rng = np.random.default_rng(6)
+    found = [stats.mean_interval(rng.normal(2, 1, 40)) for _ in range(200)]
+    assert 0.88 < np.mean([one.low <= 2 <= one.high for one in found]) <= 1
+
+
+def test_crossed_bootstrap_sees_both_kinds_of_spread() -> None:
+    flips = np.zeros((30, 10))
+    flips[:, 0] = 1  # one image flips under every model: all spread is that of images
+    samples = stats.crossed(flips, 100, stats.image_draws(10, 100))
+    assert samples.mean() == pytest.approx(0.01, rel=0.15)
+    assert samples.std() == pytest.approx(0.01, rel=0.15)
+    flips = np.zeros((30, 60))
+    flips[0] = 1  # one model flips all: all spread is that of targets
+    samples = stats.crossed(flips, 60, stats.image_draws(60, 60))
+    assert samples.std() == pytest.approx(np.sqrt(29 / 30) / 30, rel=0.15)
+    with pytest.raises(ValueError, match="flipped"):
+        stats.image_draws(11, 10)
+
+
+def test_ratio_of_a_sample_to_itself_is_certain() -> None:
+    samples = stats.draws(20) @ np.arange(20.0)
+    assert stats.ratio_interval(samples, samples, 1.0) == (1, 1, 1)

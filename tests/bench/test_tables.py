@@ -1,0 +1,290 @@
+"""Tables from synthetic records."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+from sklearn.metrics import roc_auc_score
+
+from bench import tables
+from bench.errors import UserError
+from bench.tables import Records, Tables, text
+from bench.tables.load import KEYS
+from tests.bench import synthetic
+
+
+@pytest.fixture(scope="module")
+def records() -> Records:
+    return tables.with_any(tables.number(synthetic.frames()))
+
+
+@pytest.fixture(scope="module")
+def computed() -> Tables:
+    return tables.compute(tables.number(synthetic.frames()))
+
+
+def _with(change: dict[str, float], role: str = "attacked") -> Records:
+    """Records of one kappa in which all scores of a role are replaced, by detector."""
+    made = synthetic.frames(kappas=(0.75,))
+    scores = made["scores"]
+    for detector, value in change.items():
+        scores.loc[(scores["role"] == role) & (scores["detector"] == detector), "score"] = value
+    return tables.number(made)
+
+
+def test_first_columns_are_the_agreed_ones(computed: Tables) -> None:
+    first = "dataset victim attack kappa phi detector knowledge n at_kappa detected rate low high "
+    first += "fpr_nominal fpr_realised auroc ks success"
+    assert list(computed.detection.columns[:18]) == first.split()
+
+
+def test_everything_and_nothing_flagged() -> None:
+    table = tables.detection(_with({"confidence": 1e9, "manifold-max": -1e9}), (0.05,))
+    attacked = table[table["method"] != "untouched"]
+    loud = attacked[attacked["detector"] == "confidence"]
+    assert (loud["rate"] == 1).all()
+    assert (loud["success"] == 0).all()
+    assert (loud["auroc"] == 1).all()
+    assert (loud["ks"] == 1).all()
+    quiet = attacked[attacked["detector"] == "manifold-max"]
+    assert (quiet["detected"] == 0).all()
+    assert (quiet["success"] == quiet["at_kappa"]).all()
+
+
+def test_success_needs_kappa_and_eps_and_silence() -> None:
+    made = synthetic.frames(kappas=(0.75,))
+    made["targets"]["within_eps"] = np.arange(len(made["targets"])) % 2 == 0
+    records = tables.number(made)
+    table = tables.detection(records, (0.05,))
+    decided = tables.decisions(records).merge(records.targets, on=["row", "target_id"])
+    wins = decided["at_kappa"] & decided["within_eps"] & ~decided["flagged"]
+    assert table["success"].sum() == wins.sum()
+    assert 0 < wins.sum() < len(wins)
+
+
+def test_counts_and_auroc_agree_with_the_scores() -> None:
+    made = synthetic.frames(kappas=(0.75,))
+    table = tables.detection(tables.number(made), (0.05,))
+    line = table[(table["attack"] == "pgd") & (table["detector"] == "curvature")].iloc[0]
+    scores = made["scores"]
+    mine = scores[(scores["attack"] == "pgd") & (scores["detector"] == "curvature")]
+    parts = {role: part["score"].to_numpy() for role, part in mine.groupby("role")}
+    cut = np.sort(parts["calibration"])[int(np.ceil(81 * 0.95)) - 1]
+    assert line["detected"] == (parts["attacked"] > cut).sum()
+    assert (line["fpr_k"], line["fpr_n"]) == ((parts["fpr"] > cut).sum(), 80)
+    truth = np.repeat([1, 0], [40, 80])
+    both = np.concatenate([parts["attacked"], parts["fpr"]])
+    assert line["auroc"] == pytest.approx(roc_auc_score(truth, both))
+
+
+def test_untouched_is_compared_with_correctly_classified_inputs_only() -> None:
+    made = synthetic.frames(kappas=(0.75,))
+    table = tables.detection(tables.number(made), (0.05,))
+    scores = made["scores"]
+    fresh = scores[(scores["role"] == "fpr") & (scores["detector"] == "confidence")]
+    right = fresh[fresh["method"] == "untouched"]["correct"].sum()
+    sizes = table[table["detector"] == "confidence"].set_index("attack")["fpr_n"]
+    assert sizes["untouched"] == right < 80
+    assert sizes["pgd"] == 80
+
+
+def test_false_positive_rates_are_accepted_and_a_shifted_split_is_not(computed: Tables) -> None:
+    assert (computed.calibration["fpr_p_holm"].dropna() > 0.01).all()
+    shifted = _with({})
+    at = (shifted.scores["role"] == "fpr") & (shifted.scores["detector"] == "manifold-l1")
+    shifted.scores.loc[at, "score"] += 2
+    table = tables.detection(shifted, (0.05,))
+    assert (table[table["detector"] == "manifold-l1"]["fpr_p_holm"] < 0.01).all()
+    assert (table[table["detector"] == "confidence"]["fpr_p_holm"] > 0.01).all()
+
+
+def test_or_of_all_keeps_the_total_rate_and_catches_what_one_catches() -> None:
+    loud = tables.with_any(_with({"smoothing-gap": 1e6}))
+    table = tables.detection(loud, (0.05,))
+    table = table[table["detector"] == "any"]
+    assert (table[table["method"] != "untouched"]["rate"] == 1).all()
+    assert table["fpr_k"].sum() / table["fpr_n"].sum() == pytest.approx(0.05, abs=0.03)
+    assert (table["calibration_n"] <= 40).all()  # half of the images set the units
+
+
+def test_scores_that_are_missing_or_no_numbers_are_said() -> None:
+    made = synthetic.frames(kappas=(0.75,))
+    scores = made["scores"]
+    at = (scores["attack"] == "pgd") & (scores["detector"] == "confidence")
+    at &= scores["role"] == "attacked"
+    first, second = scores.index[at][:2]
+    scores.loc[first, "score"] = np.nan
+    made["scores"] = scores.drop(index=second)
+    table = tables.detection(tables.number(made), (0.05,))
+    line = table[(table["attack"] == "pgd") & (table["detector"] == "confidence")].iloc[0]
+    assert line["n"] == 39
+    assert "1 targets without a score" in line["note"]
+    assert "1 scores were not numbers" in line["note"]
+
+
+def test_development_targets_are_not_reported() -> None:
+    made = synthetic.frames(kappas=(0.75,))
+    made["targets"].loc[made["targets"]["target_id"] < "digits/0010", "list"] = "development"
+    records = tables.number(made)
+    assert set(tables.detection(records, (0.05,))["n"]) == {30}
+    own = records.scores["target_id"]
+    assert (own[own != ""] >= "digits/0010").all()
+
+
+def test_attacks_table_pools_counts(computed: Tables) -> None:
+    made = synthetic.frames()["targets"]
+    table = computed.attacks.set_index(["attack", "kappa", "phi"])
+    line = table.loc[("poisoning", 0.75, 0.0)]
+    mine = made[(made["attack"] == "poisoning") & (made["kappa"] == 0.75)]
+    assert line["specificity"] == pytest.approx(mine["flipped"].sum() / (40 * 300))
+    assert line["specificity_low"] < line["specificity"] < line["specificity_high"]
+    assert line["linf"] == 0
+    assert line["kl"] == pytest.approx(mine["kl"].mean())
+    survived = (mine["at_kappa"] & mine["at_kappa_8bit"]).sum()
+    assert line["survive_8bit_rate"] == pytest.approx(survived / mine["at_kappa"].sum())
+
+
+def test_tradeoff_runs_from_one_endpoint_to_the_other(computed: Tables) -> None:
+    curve = computed.tradeoff[computed.tradeoff["kappa"] == 0.75]
+    assert list(curve["level"]) == [0, 0.25, 0.5, 0.75, 1]
+    assert list(curve["end"]) == ["poisoning", "", "", "", "pgd"]
+    assert list(curve["fidelity"]) == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+    assert curve["specificity"].iloc[[0, -1]].tolist() == [1, 0]
+    assert curve["kl"].iloc[2] == pytest.approx(0.25, abs=0.03)
+
+
+def test_trends_have_the_expected_direction(computed: Tables) -> None:
+    found = computed.trends.set_index(["quantity", "kappa"])
+    assert (found["p_holm"] < 0.001).all()
+    assert found.loc[("linf", 0.75), "last"] > found.loc[("linf", 0.75), "first"]
+    made = synthetic.frames()
+    levels = {0.0: 1.0, 0.25: 0.75, 0.75: 0.25, 1.0: 0.0}
+    linf = made["targets"].groupby(["kappa", "phi", "target_id"])["linf"].first()
+    turned = [
+        linf.get((one["kappa"], levels.get(one["phi"], one["phi"]), one["target_id"]), 0.0)
+        for one in made["targets"].to_dict("records")
+    ]
+    made["targets"]["linf"] = turned
+    wrong = tables.compute(tables.number(made)).trends.set_index("quantity")
+    assert (wrong.loc["linf", "p"] > 0.9).all()
+
+
+def test_lam_is_swept_from_dear_to_cheap() -> None:
+    made = synthetic.frames(kappas=(0.75,))
+    for frame in made.values():
+        if "phi" in frame:
+            at = frame["method"] == "imc"
+            frame.loc[at, "lam"] = frame.loc[at, "phi"].map({0.25: 30.0, 0.5: 10.0, 0.75: 1.0})
+            frame.loc[at, "phi"] = np.nan
+    found = tables.compute(tables.number(made))
+    assert set(found.trends["along"]) == {"lam"}
+    assert (found.trends["p"] < 0.001).all()
+    assert list(found.tradeoff["level"]) == [np.inf, 30, 10, 1, 0]
+
+
+def test_paired_table_compares_imc_with_both_pure_attacks(computed: Tables) -> None:
+    table = computed.paired
+    assert set(table["attack"]) == {"imc"}
+    assert len(table) == 2 * 3 * 2 * 9
+    assert (
+        table["flagged"] - table["only"] == table["flagged_against"] - table["only_against"]
+    ).all()
+    late = table[(table["phi"] == 0.75) & (table["detector"] == "manifold-max")]
+    late = late[late["against"] == "poisoning"]
+    assert (late["p_mcnemar_holm"] < 0.05).all()
+    assert (late["rank_shift"] > 0.2).all()
+
+
+def test_worst_case_is_at_most_the_least_rate(computed: Tables) -> None:
+    five = computed.detection[computed.detection["fpr_nominal"] == 0.05]
+    least = five[five["kappa"] == 0.75].groupby("detector")["detected"].min()
+    worst = computed.worst[computed.worst["kappa"] == 0.75].set_index("detector")
+    assert (worst["attacks"] == 5).all()
+    assert (worst["caught"] <= least).all()
+    assert (worst["caught"] <= worst["imc_caught"]).all()
+
+
+def test_outcomes_split_every_target(computed: Tables) -> None:
+    table = computed.outcomes
+    reformer = table[table["detector"] == "manifold-max"]
+    parts = reformer[["flagged", "reformed_true", "still_wrong"]].sum(axis=1)
+    assert (parts == reformer["n"]).all()
+    smoothing = table[table["detector"] == "smoothing-gap"]
+    parts = smoothing[["abstained", "certified_true", "certified_wrong"]].sum(axis=1)
+    assert (parts == smoothing["n"]).all()
+    assert (table[table["detector"] == "curvature"]["exact"] == 40).all()
+
+
+def test_victims_stand_beside_the_paper() -> None:
+    made = synthetic.frames(n=20, kappas=(0.75,))
+    made["victims"] = pd.DataFrame(
+        [{"dataset": "gtsrb", "victim": "resnet18", "seed": 0, "accuracy": 0.98, "epochs": 3}]
+    )
+    table = tables.compute(tables.number(made)).victims
+    assert table.loc[0, "paper_accuracy"] == 0.9912
+    assert list(table.columns)[-1] == "epochs"
+
+
+def test_written_tables_are_the_same_bytes_whatever_the_order_of_records(tmp_path: Path) -> None:
+    made = synthetic.frames(n=20, kappas=(0.75,))
+    first = synthetic.write(tmp_path / "a", made)
+    mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in made.items()}
+    second = synthetic.write(tmp_path / "b", mixed)
+    tables.write(first)
+    tables.write(second)
+    names = sorted(path.name for path in (first / "tables").iterdir())
+    assert {"detection.csv", "detection.md", "attacks.md", "trends.md", "worst.csv"} <= set(names)
+    for name in names:
+        assert (first / "tables" / name).read_bytes() == (second / "tables" / name).read_bytes()
+    page = (first / "tables" / "detection.md").read_text()
+    assert "score beyond x imc: out of time" in page
+    assert "pgd κ .75 φ 1" in page
+
+
+def test_shown_matrix_fits_eighty_columns_and_names_failures(tmp_path: Path) -> None:
+    directory = synthetic.write(tmp_path, synthetic.frames(n=20, kappas=(0.75,)))
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(tables.show(directory))
+    shown = console.export_text()
+    assert "score beyond x imc: out of time" in shown
+    assert "curvature-adjusted" in shown
+    line = next(line for line in shown.splitlines() if "pgd κ .75 φ 1" in line)
+    assert len(line.split()) == 5 + 1 + 9
+
+
+def test_missing_and_foreign_records_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="run SUITE"):
+        tables.write(tmp_path)
+    directory = synthetic.write(tmp_path, synthetic.frames(n=20, kappas=(0.75,)))
+    (directory / "scores.parquet").write_bytes(b"half a file")
+    with pytest.raises(UserError, match="damaged"):
+        tables.read(directory)
+    pd.DataFrame({key: [] for key in KEYS}).to_parquet(directory / "scores.parquet")
+    with pytest.raises(UserError, match="lacks the columns"):
+        tables.show(directory)
+
+
+def test_optional_records_may_be_missing(tmp_path: Path) -> None:
+    made = synthetic.frames(n=20, kappas=(0.75,))
+    tables.write(synthetic.write(tmp_path, {name: made[name] for name in ("targets", "scores")}))
+    assert "no cell failed" in (tmp_path / "tables" / "detection.md").read_text().lower()
+
+
+def test_numbers_in_words() -> None:
+    assert text.rate(3, 40, 0.0157, 0.2039) == "3/40 0.07 [0.02, 0.20]"
+    assert (text.p_value(0.0004), text.p_value(0.0421), text.p_value(np.nan)) == (
+        "< 0.001",
+        "0.042",
+        "",
+    )
+    row = {"attack": "imc", "layers": "head", "kappa": 0.75, "phi": np.nan, "lam": 30.0}
+    assert text.name(row) == "imc head κ .75 λ 30"
+
+
+def test_reading_half_loads_without_torch() -> None:
+    code = "import sys, bench.stats, bench.tables, bench.plots; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
