@@ -78,5 +78,6 @@ def fpr_test(flagged: int, fresh: int, rule: Threshold) -> float:
     """
     if rule.rank > rule.n or fresh == 0:
         return float("nan")
-    law = stats.betabinom(fresh, rule.n + 1 - rule.rank, rule.rank)
-    return float(min(1.0, 2 * min(law.cdf(flagged), law.sf(flagged - 1))))
+    law = (fresh, rule.n + 1 - rule.rank, rule.rank)
+    low, high = stats.betabinom.cdf(flagged, *law), stats.betabinom.sf(flagged - 1, *law)
+    return float(min(1.0, 2 * min(low, high)))

@@ -47,19 +47,20 @@ def with_any(records: Records) -> Records:
     Its score is the largest over detectors of (score - benign median) / (benign 95th percentile -
     benign median), the units taken from one half of the calibration images; its threshold comes
     from the other half, so the *total* false-positive rate is the nominal one. A detector without
-    a score for every input of the row is left out.
+    a score for every input of the row is left out; what the records hold of it already is replaced.
 
     Args:
         records: The records.
     """
+    given = records.scores[records.scores["detector"] != NAME]
     parts = []
-    for row, scores in records.scores.groupby("row", sort=True):
+    for row, scores in given.groupby("row", sort=True):
         part = _row(scores)
         if len(part):
             parts.append(part.assign(row=row))
     if not parts:
         return records
     columns = [column for column in records.scores.columns if column in parts[0].columns]
-    scores = pd.concat([records.scores, *(part[columns] for part in parts)], ignore_index=True)
+    scores = pd.concat([given, *(part[columns] for part in parts)], ignore_index=True)
     order = ["row", "detector", "role", "target_id", "image_id"]
     return replace(records, scores=scores.sort_values(order, ignore_index=True))

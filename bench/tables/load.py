@@ -5,26 +5,22 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench import records
 from bench.errors import UserError
 
-KEYS = ["dataset", "victim", "seed", "attack", "method", "layers", "kappa", "phi", "lam"]
+KEYS = list(records.KEYS)
 STUDY = ["dataset", "victim", "seed"]
 
-_EFFICACY = ["confidence", "at_kappa", "within_eps", "predicted", "at_kappa_8bit"]
-_COST = ["linf", "l2", "delta", "kl", "flipped", "heldout", "accuracy_drop", "rounds", "passes"]
 _NEEDED = {
-    "targets": [*KEYS, "target_id", "label", "goal", "list", *_EFFICACY, *_COST],
-    "scores": [
-        *[*KEYS, "detector", "knowledge", "role", "target_id", "image_id"],
-        *["score", "confidence", "correct"],
-    ],
+    "targets": [*KEYS, *records.TARGETS],
+    "scores": [*KEYS, "detector", "knowledge", *records.SCORES],
 }
 _OPTIONAL = {
-    "flips": [*KEYS, "target_id", "image_id"],
-    "details": [*KEYS, "detector", "target_id", "name", "value"],
-    "gallery": [*KEYS, "target_id", "label", "goal", "predicted", "shape", "original", "attacked"],
-    "failures": ["kind", "cell", "reason", "log"],
-    "victims": ["dataset", "victim", "seed", "accuracy"],
+    "flips": [*KEYS, *records.FLIPS],
+    "details": [*KEYS, "detector", *records.DETAILS],
+    "gallery": [*KEYS, *records.GALLERY],
+    "failures": list(records.FAILURES),
+    "victims": [*STUDY, "accuracy"],
 }
 
 
@@ -63,14 +59,7 @@ def _frame(directory: Path, name: str, columns: list[str], *, needed: bool) -> p
                 "remedy: `evil-twins run SUITE` first, or name its folder with --results"
             )
         return pd.DataFrame(columns=pd.Index(columns))
-    try:
-        frame = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"cannot read {path}: the file is damaged\n"
-            f"found: {str(error).splitlines()[0][:150]}\n"
-            "remedy: delete it and run the suite again; stored cells are re-used"
-        ) from error
+    frame = records.read(path)
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise UserError(
@@ -134,8 +123,8 @@ def read(results_dir: Path) -> Records:
     """
     frames = {name: _frame(results_dir, name, c, needed=True) for name, c in _NEEDED.items()}
     frames |= {name: _frame(results_dir, name, c, needed=False) for name, c in _OPTIONAL.items()}
-    records = number(frames)
+    found = number(frames)
     failures = results_dir / "failures.csv"
-    if records.failures.empty and failures.exists():
-        records = replace(records, failures=pd.read_csv(failures, dtype=str).fillna(""))
-    return records
+    if found.failures.empty and failures.exists():
+        found = replace(found, failures=pd.read_csv(failures, dtype=str).fillna(""))
+    return found

@@ -1,5 +1,6 @@
 """Tables from synthetic records."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +14,10 @@ from sklearn.metrics import roc_auc_score
 from bench import tables
 from bench.errors import UserError
 from bench.tables import Records, Tables, text
+from bench.tables.baseline import victims
 from bench.tables.load import KEYS
+from bench.tables.sweeps import tradeoff, trends
 from tests.bench import synthetic
-
-
-@pytest.fixture(scope="module")
-def records() -> Records:
-    return tables.with_any(tables.number(synthetic.frames()))
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +159,7 @@ def test_trends_have_the_expected_direction(computed: Tables) -> None:
     found = computed.trends.set_index(["quantity", "kappa"])
     assert (found["p_holm"] < 0.001).all()
     assert found.loc[("linf", 0.75), "last"] > found.loc[("linf", 0.75), "first"]
-    made = synthetic.frames()
+    made = synthetic.frames(n=20, kappas=(0.75,))
     levels = {0.0: 1.0, 0.25: 0.75, 0.75: 0.25, 1.0: 0.0}
     linf = made["targets"].groupby(["kappa", "phi", "target_id"])["linf"].first()
     turned = [
@@ -169,7 +167,7 @@ def test_trends_have_the_expected_direction(computed: Tables) -> None:
         for one in made["targets"].to_dict("records")
     ]
     made["targets"]["linf"] = turned
-    wrong = tables.compute(tables.number(made)).trends.set_index("quantity")
+    wrong = trends(tables.number(made)).set_index("quantity")
     assert (wrong.loc["linf", "p"] > 0.9).all()
 
 
@@ -180,23 +178,24 @@ def test_lam_is_swept_from_dear_to_cheap() -> None:
             at = frame["method"] == "imc"
             frame.loc[at, "lam"] = frame.loc[at, "phi"].map({0.25: 30.0, 0.5: 10.0, 0.75: 1.0})
             frame.loc[at, "phi"] = np.nan
-    found = tables.compute(tables.number(made))
-    assert set(found.trends["along"]) == {"lam"}
-    assert (found.trends["p"] < 0.001).all()
-    assert list(found.tradeoff["level"]) == [np.inf, 30, 10, 1, 0]
+    records = tables.number(made)
+    found = trends(records)
+    assert set(found["along"]) == {"lam"}
+    assert (found["p"] < 0.001).all()
+    assert list(tradeoff(records)["level"]) == [np.inf, 30, 10, 1, 0]
 
 
 def test_paired_table_compares_imc_with_both_pure_attacks(computed: Tables) -> None:
     table = computed.paired
     assert set(table["attack"]) == {"imc"}
-    assert len(table) == 2 * 3 * 2 * 9
+    assert len(table) == 2 * 3 * 2 * 7
     assert (
         table["flagged"] - table["only"] == table["flagged_against"] - table["only_against"]
     ).all()
     late = table[(table["phi"] == 0.75) & (table["detector"] == "manifold-max")]
     late = late[late["against"] == "poisoning"]
     assert (late["p_mcnemar_holm"] < 0.05).all()
-    assert (late["rank_shift"] > 0.2).all()
+    assert (late["rank_shift"] > 0.1).all()
 
 
 def test_worst_case_is_at_most_the_least_rate(computed: Tables) -> None:
@@ -220,11 +219,11 @@ def test_outcomes_split_every_target(computed: Tables) -> None:
 
 
 def test_victims_stand_beside_the_paper() -> None:
-    made = synthetic.frames(n=20, kappas=(0.75,))
+    made = synthetic.frames(n=1, kappas=(0.75,))
     made["victims"] = pd.DataFrame(
         [{"dataset": "gtsrb", "victim": "resnet18", "seed": 0, "accuracy": 0.98, "epochs": 3}]
     )
-    table = tables.compute(tables.number(made)).victims
+    table = victims(tables.number(made))
     assert table.loc[0, "paper_accuracy"] == 0.9912
     assert list(table.columns)[-1] == "epochs"
 
@@ -247,13 +246,13 @@ def test_written_tables_are_the_same_bytes_whatever_the_order_of_records(tmp_pat
 
 def test_shown_matrix_fits_eighty_columns_and_names_failures(tmp_path: Path) -> None:
     directory = synthetic.write(tmp_path, synthetic.frames(n=20, kappas=(0.75,)))
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=80, record=True, file=io.StringIO())
     console.print(tables.show(directory))
     shown = console.export_text()
     assert "score beyond x imc: out of time" in shown
     assert "curvature-adjusted" in shown
     line = next(line for line in shown.splitlines() if "pgd κ .75 φ 1" in line)
-    assert len(line.split()) == 5 + 1 + 9
+    assert len(line.split()) == 5 + 1 + 7
 
 
 def test_missing_and_foreign_records_are_explained(tmp_path: Path) -> None:
@@ -261,7 +260,7 @@ def test_missing_and_foreign_records_are_explained(tmp_path: Path) -> None:
         tables.write(tmp_path)
     directory = synthetic.write(tmp_path, synthetic.frames(n=20, kappas=(0.75,)))
     (directory / "scores.parquet").write_bytes(b"half a file")
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match="cannot read"):
         tables.read(directory)
     pd.DataFrame({key: [] for key in KEYS}).to_parquet(directory / "scores.parquet")
     with pytest.raises(UserError, match="lacks the columns"):
