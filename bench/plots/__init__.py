@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
 from bench.plots import distributions, roc, sheet, style, sweeps, tradeoff
 from bench.plots.study import studies
 from bench.tables import read, with_any
@@ -37,7 +39,7 @@ def draw(results_dir: Path) -> list[Path]:
     records = with_any(read(results_dir))
     directory.mkdir(exist_ok=True)
     paths = []
-    with style.look():
+    with style.look(), threadpool_limits(1):
         for study in studies(records):
             for name, make in _FIGURES.items():
                 made = make(study)

@@ -62,7 +62,7 @@ def _draw(study: Study, families: list[Family], place: Place, xlabel: str, title
     text = (
         f"Share of targets flagged at a false-positive rate of {100 * ALPHA:g} % (dotted), with "
         "Clopper–Pearson 95 % bands; left end Poisoning, right end PGD. In brackets what the "
-        "detector knows; `any` is the OR of all at the same total rate. " + study.footer() + left
+        'detector knows; "any" is the OR of all at the same total rate. ' + study.footer() + left
     )
     several = len({str(one.key["layers"]) for one in drawn}) > 1
     entries = [

@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
 from bench.stats.rates import UNKNOWN, Interval
@@ -45,11 +44,22 @@ def auroc(attacked: Floats, benign: Floats, owner: Ints) -> Interval:
     return percentile(value, samples)
 
 
+def _ends(ordered: Floats) -> NDArray[np.bool_]:
+    """Last places of runs of equal scores: within a tie the distributions are not compared."""
+    return np.append(ordered[1:] != ordered[:-1], True)
+
+
 def ks(attacked: Floats, benign: Floats) -> float:
-    """The two-sample Kolmogorov-Smirnov statistic; NaN when a side is empty."""
+    """The two-sample Kolmogorov-Smirnov statistic; NaN when a side is empty.
+
+    That of scipy.stats.ks_2samp, without the p-value on which that spends most of its time.
+    """
     if not len(attacked) or not len(benign):
         return float("nan")
-    return float(stats.ks_2samp(attacked, benign, method="asymp").statistic)
+    pooled = np.concatenate([attacked, benign])
+    steps = np.repeat([1 / len(attacked), -1 / len(benign)], [len(attacked), len(benign)])
+    order = np.argsort(pooled, kind="stable")
+    return float(np.abs(np.cumsum(steps[order])[_ends(pooled[order])]).max())
 
 
 @lru_cache(maxsize=64)
@@ -76,8 +86,7 @@ def ks_null(attacked: Floats, benign: Floats) -> tuple[float, float]:
     if not n:
         return float("nan"), float("nan")
     pooled = np.sort(np.concatenate([attacked, benign]))
-    ends = np.append(pooled[1:] != pooled[:-1], True)  # within a tie there is no gap to measure
-    null = np.abs(_walks(n)[:, ends]).max(axis=1)
+    null = np.abs(_walks(n)[:, _ends(pooled)]).max(axis=1)
     return float(null.mean()), float(np.quantile(null, 0.95))
 
 

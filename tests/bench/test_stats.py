@@ -108,6 +108,14 @@ def test_bootstrap_of_auroc_covers_the_truth_when_models_differ() -> None:
     assert covered / 150 > 0.88
 
 
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_ks_is_that_of_scipy(levels: int) -> None:
+    rng = np.random.default_rng(8)
+    a, b = rng.integers(0, levels, 30) * 1.0, rng.integers(0, levels, 50) * 1.0
+    assert stats.ks(a, b) == pytest.approx(scipy_stats.ks_2samp(a, b).statistic)
+    assert np.isnan(stats.ks(a, b[:0]))
+
+
 def test_ks_null_band_is_that_of_scipy() -> None:
     rng = np.random.default_rng(4)
     a, b = rng.normal(size=40), rng.normal(size=40)

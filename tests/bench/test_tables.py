@@ -100,6 +100,11 @@ def test_false_positive_rates_are_accepted_and_a_shifted_split_is_not(computed: 
     assert (table[table["detector"] == "confidence"]["fpr_p_holm"] > 0.01).all()
 
 
+def test_or_of_all_may_be_asked_for_twice() -> None:
+    once = tables.with_any(_with({}))
+    assert len(tables.with_any(once).scores) == len(once.scores)
+
+
 def test_or_of_all_keeps_the_total_rate_and_catches_what_one_catches() -> None:
     loud = tables.with_any(_with({"smoothing-gap": 1e6}))
     table = tables.detection(loud, (0.05,))
