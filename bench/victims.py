@@ -1,0 +1,184 @@
+"""Victims: trained, folded, frozen, stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, pad
+
+from bench.architectures import ARCHITECTURES, Classifier, build, fold
+from bench.data import Images
+from bench.errors import UserError
+
+__all__ = [
+    "ARCHITECTURES",
+    "Classifier",
+    "Recipe",
+    "accuracy",
+    "build",
+    "fold",
+    "load",
+    "save",
+    "train",
+]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Stochastic gradient descent with Nesterov momentum under a one-cycle learning rate.
+
+    Attributes:
+        epochs: Passes over the training images.
+        batch: Images per step.
+        lr: The highest learning rate.
+        momentum: Of Nesterov's.
+        weight_decay: On all parameters.
+        shift: Largest random translation in pixels, black moving in.
+        flip: Whether half the images are mirrored left to right.
+    """
+
+    epochs: int = 60
+    batch: int = 64
+    lr: float = 0.2
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    shift: int = 1
+    flip: bool = False
+
+
+def train(
+    images: Images,
+    architecture: str,
+    classes: int,
+    recipe: Recipe,
+    seed: int,
+    device: torch.device | str = "cpu",
+    report: Callable[[float], None] = lambda done: None,
+) -> Classifier:
+    """Trains a victim: folded, frozen, in eval mode.
+
+    The same seed on one thread of one machine gives the same bits. The global generators are left
+    as they were.
+
+    Args:
+        images: Training images.
+        architecture: One of `ARCHITECTURES`.
+        classes: K.
+        recipe: How to train.
+        seed: Of the initial weights, the order of the images and their augmentation.
+        device: Where to train; the victim stays there.
+        report: Told after every epoch what share of the work is done.
+
+    Raises:
+        UserError: Unknown architecture.
+    """
+    model = _initial(images, architecture, classes, seed).to(device).train()
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.momentum > 0,
+    )
+    # A last batch of a few images would spoil the batch-norm statistics: it is left out.
+    steps = max(1, len(images) // recipe.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.lr, total_steps=recipe.epochs * steps, cycle_momentum=False
+    )
+    generator = torch.Generator().manual_seed(seed)
+    for epoch in range(recipe.epochs):
+        order = torch.randperm(len(images), generator=generator)
+        for index in torch.split(order, recipe.batch)[:steps]:
+            x = _augment(images.pixels[index], recipe, generator).to(device) / 255
+            loss = cross_entropy(model(x), images.label[index].to(device))
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            schedule.step()
+        report((epoch + 1) / recipe.epochs)
+    return fold(model)
+
+
+def _initial(images: Images, architecture: str, classes: int, seed: int) -> Classifier:
+    values = images.pixels.transpose(0, 1).flatten(1)
+    # Whole numbers below 2^53 add exactly in float64, without a float copy of the images.
+    counts = torch.stack([torch.bincount(channel.int(), minlength=256) for channel in values])
+    share = counts.double() / counts.sum(1, keepdim=True)
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    mean = share @ levels
+    std = (share @ levels**2 - mean**2).clamp_min(1e-6).sqrt()
+    _, channels, height, width = images.pixels.shape
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return build(architecture, classes, (channels, height, width), mean.float(), std.float())
+
+
+def _augment(pixels: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """Moves every image (N, C, H, W) by up to `shift` pixels each way; mirrors half of them."""
+    count, _, height, width = pixels.shape
+    if recipe.shift:
+        wide = pad(pixels, [recipe.shift] * 4)
+        offset = torch.randint(2 * recipe.shift + 1, (2, count, 1, 1), generator=generator)
+        rows = offset[0] + torch.arange(height).view(1, -1, 1)
+        columns = offset[1] + torch.arange(width).view(1, 1, -1)
+        each = torch.arange(count).view(-1, 1, 1)
+        pixels = wide.permute(0, 2, 3, 1)[each, rows, columns].permute(0, 3, 1, 2)
+    if recipe.flip:
+        mirrored = torch.rand(count, 1, 1, 1, generator=generator) < 0.5
+        pixels = torch.where(mirrored, pixels.flip(3), pixels)
+    return pixels
+
+
+def accuracy(model: nn.Module, images: Images) -> float:
+    """Share of the images that the model classifies by their label.
+
+    Raises:
+        ValueError: There are no images, or they have another shape than the model expects.
+    """
+    if not len(images):
+        raise ValueError("expected at least one image")
+    device = next(model.parameters()).device
+    right = 0
+    with torch.no_grad():
+        for index in torch.split(torch.arange(len(images)), 256):
+            pixels, label = images.pixels[index], images.label[index]
+            right += int((model(pixels.to(device) / 255).argmax(1).cpu() == label).sum())
+    return right / len(images)
+
+
+def save(model: Classifier, path: Path) -> None:
+    """Stores a folded classifier as safetensors; the same classifier gives the same bytes."""
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    # One entry: the order of several is not defined, and neither would be the bytes.
+    facts = {"architecture": model.architecture, "classes": model.classes, "shape": model.shape}
+    save_file(state, path, {"classifier": json.dumps(facts)})
+
+
+def load(path: Path) -> Classifier:
+    """The classifier that `save` stored, bit for bit: folded, frozen, in eval mode, on the CPU.
+
+    Raises:
+        UserError: The file is missing, damaged, or no stored classifier.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            facts = json.loads(file.metadata()["classifier"])
+        channels, height, width = facts["shape"]
+        shape = (int(channels), int(height), int(width))
+        with torch.device("meta"):
+            scale = torch.ones(channels)
+            model = fold(build(facts["architecture"], facts["classes"], shape, scale, scale))
+        model.load_state_dict(load_file(path), assign=True)
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{path}: {reason}\nexpected a classifier stored by this program (safetensors)"
+        ) from error
+    return model.to(memory_format=torch.channels_last).requires_grad_(False)
