@@ -44,7 +44,7 @@ class Recipe:
         flip: Whether half the images are mirrored left to right.
     """
 
-    epochs: int = 60
+    epochs: int = 40
     batch: int = 64
     lr: float = 0.2
     momentum: float = 0.9
