@@ -84,8 +84,8 @@ def draw(study: Study) -> Figure | None:
     note = (
         "Scores (higher = more suspicious, own scale a detector, 0.5 % at either end drawn at the "
         "edge): benign inputs under the same faced models grey, attacked inputs as a line. KS "
-        "compares equally many of both; null: its mean to its 95th percentile under shuffled labels; "
-        "printed dark where KS exceeds it. "
+        "compares equally many of both; null: its mean to its 95th percentile under shuffled "
+        "labels; printed dark where KS exceeds it. "
     )
     style.caption(made, f"Benign and attacked scores: {study.title}", note + study.footer())
     return made

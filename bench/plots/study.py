@@ -9,7 +9,7 @@ import pandas as pd
 from bench.plots import style
 from bench.tables import text
 from bench.tables.decisions import ALPHA, Cell, cells
-from bench.tables.detection import detection
+from bench.tables.detection import detection, numbered
 from bench.tables.families import IMC, PGD, POISONING, Family, families
 from bench.tables.frames import line, lines
 from bench.tables.load import STUDY, Records
@@ -87,8 +87,7 @@ def studies(records: Records) -> Iterator[Study]:
     Args:
         records: The records, with the detector "any" where it is wanted.
     """
-    numbered = records.rows.reset_index(names="row")
-    found = detection(records, (ALPHA,)).merge(numbered, on=list(records.rows.columns))
+    found = numbered(records, detection(records, (ALPHA,)))
     curves = tradeoff(records)
     sweeps = list(families(records))
     scored = {(cell.row, cell.detector): cell for cell in cells(records)}

@@ -76,7 +76,7 @@ def _draw(study: Study, families: list[Family], place: Place, xlabel: str, title
 def along_phi(study: Study) -> Figure | None:
     """Detection rate against phi; None without a sweep along phi."""
     families = [family for family in study.families if family.along == "phi"]
-    if not families:
+    if not families or not study.detectors():
         return None
     title = f"Detection along the fidelity budget: {study.title}"
     return _draw(study, families, lambda _family, _row, level: level, "fidelity budget φ", title)
@@ -99,7 +99,7 @@ def along_fidelity(study: Study) -> Figure | None:
         for family in study.families
         if sum(np.isfinite(place(family, row, level)) for row, level in family.line()) > 1
     ]
-    if not families:
+    if not families or not study.detectors():
         return None
     title = f"Detection against fidelity loss: {study.title}"
     return _draw(study, families, place, "fidelity loss ‖x* − x°‖∞ / PGD's", title)

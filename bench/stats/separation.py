@@ -57,9 +57,10 @@ def ks(attacked: Floats, benign: Floats) -> float:
     if not len(attacked) or not len(benign):
         return float("nan")
     pooled = np.concatenate([attacked, benign])
-    steps = np.repeat([1 / len(attacked), -1 / len(benign)], [len(attacked), len(benign)])
     order = np.argsort(pooled, kind="stable")
-    return float(np.abs(np.cumsum(steps[order])[_ends(pooled[order])]).max())
+    hits = order < len(attacked)
+    gaps = np.cumsum(hits) / len(attacked) - np.cumsum(~hits) / len(benign)
+    return float(np.abs(gaps[_ends(pooled[order])]).max())
 
 
 @lru_cache(maxsize=64)

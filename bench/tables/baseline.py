@@ -2,15 +2,8 @@
 
 import pandas as pd
 
+from bench.paper import PUBLISHED
 from bench.tables.load import STUDY, Records
-
-# Table 1 of the paper: data set -> (architecture, test accuracy).
-PAPER = {
-    "cifar10": ("resnet18", 0.9523),
-    "imagenet": ("resnet18", 0.9456),
-    "isic": ("resnet101", 0.8818),
-    "gtsrb": ("resnet18", 0.9912),
-}
 
 
 def victims(records: Records) -> pd.DataFrame:
@@ -20,9 +13,9 @@ def victims(records: Records) -> pd.DataFrame:
         records: The records; without victims.parquet the table is empty.
     """
     table = records.victims.copy()
-    paper = [PAPER.get(str(name), ("", float("nan"))) for name in table["dataset"]]
-    table["paper_victim"] = [name for name, _ in paper]
-    table["paper_accuracy"] = [accuracy for _, accuracy in paper]
+    paper = [PUBLISHED.get(str(name)) for name in table["dataset"]]
+    table["paper_victim"] = [one.architecture if one else "" for one in paper]
+    table["paper_accuracy"] = [one.accuracy / 100 if one else float("nan") for one in paper]
     first = [*STUDY, "accuracy", "paper_victim", "paper_accuracy"]
     rest = [column for column in table.columns if column not in first]
     return table[[*first, *rest]].sort_values(STUDY, ignore_index=True)

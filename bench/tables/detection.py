@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from bench import stats
 from bench.tables.decisions import Cell, cells
-from bench.tables.load import Records
+from bench.tables.load import KEYS, Records
 
 ALPHAS = (0.01, 0.05, 0.1)
 _FIRST = ["dataset", "victim", "attack", "kappa", "phi", "detector", "knowledge"]
@@ -125,3 +125,10 @@ def detection(records: Records, alphas: tuple[float, ...] = ALPHAS) -> pd.DataFr
     table["fpr_p_holm"] = families.transform(lambda p: stats.holm(p.to_numpy(dtype=np.float64)))
     table = table.merge(records.rows, left_on="row", right_index=True)
     return table.sort_values(["row", "detector", "fpr_nominal"], ignore_index=True)[COLUMNS]
+
+
+def numbered(records: Records, table: pd.DataFrame) -> pd.DataFrame:
+    """The detection table with the number of each line's row as a further column `row`."""
+    if table.empty:
+        return table.assign(row=pd.Series(dtype=np.int64))
+    return table.merge(records.rows.reset_index(names="row"), on=KEYS, how="left")

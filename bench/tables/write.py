@@ -7,18 +7,13 @@ import pandas as pd
 
 from bench.tables import readable
 from bench.tables.compute import Tables, compute
-from bench.tables.load import KEYS, Records, read
+from bench.tables.detection import numbered
+from bench.tables.load import Records, read
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
     text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     return text.encode()
-
-
-def numbered(records: Records, detection: pd.DataFrame) -> pd.DataFrame:
-    """The detection table with the number of its row in front."""
-    keys = records.rows.reset_index(names="row")
-    return detection.merge(keys, on=KEYS, how="left")
 
 
 def texts(records: Records, tables: Tables) -> dict[str, str]:

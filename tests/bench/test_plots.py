@@ -99,3 +99,11 @@ def test_detectors_stand_by_group_with_the_or_of_all_last() -> None:
     given = ["any", "confidence", "beyond", "smoothing-gap", "manifold-l1", "curvature"]
     order = ["manifold-l1", "smoothing-gap", "curvature", "confidence", "beyond", "any"]
     assert style.detector_order(given) == order
+
+
+def test_a_suite_without_scores_leaves_what_needs_none(tmp_path: Path) -> None:
+    made = synthetic.frames(n=4, kappas=(0.75,))
+    made["scores"] = made["scores"][:0]
+    made["gallery"] = made["gallery"][made["gallery"]["target_id"] < "digits/0002"]
+    names = {path.stem for path in plots.draw(synthetic.write(tmp_path, made))}
+    assert names == {"tradeoff", "images"}
