@@ -53,6 +53,18 @@ def test_everything_and_nothing_flagged() -> None:
     assert (quiet["success"] == quiet["at_kappa"]).all()
 
 
+def test_a_score_equal_to_the_threshold_is_not_flagged() -> None:
+    made = synthetic.frames(n=30, kappas=(0.75,))
+    made["scores"]["score"] = 1.0
+    records = tables.number(made)
+    table = tables.detection(records, (0.05,))
+    assert (table["detected"] == 0).all()
+    assert (table["fpr_k"] == 0).all()
+    assert (table["auroc"] == 0.5).all()
+    assert table["note"].str.contains("equal the threshold").all()
+    assert not tables.decisions(records)["flagged"].any()
+
+
 def test_success_needs_kappa_and_eps_and_silence() -> None:
     made = synthetic.frames(kappas=(0.75,))
     made["targets"]["within_eps"] = np.arange(len(made["targets"])) % 2 == 0
@@ -157,6 +169,10 @@ def test_tradeoff_runs_from_one_endpoint_to_the_other(computed: Tables) -> None:
     assert list(curve["end"]) == ["poisoning", "", "", "", "pgd"]
     assert list(curve["fidelity"]) == pytest.approx([0, 0.25, 0.5, 0.75, 1])
     assert curve["specificity"].iloc[[0, -1]].tolist() == [1, 0]
+    inner = curve.iloc[1:-1]
+    for name in ("specificity", "kl"):
+        assert (inner[f"{name}_low"] < inner[name]).all()
+        assert (inner[name] < inner[f"{name}_high"]).all()
     assert curve["kl"].iloc[2] == pytest.approx(0.25, abs=0.03)
 
 
