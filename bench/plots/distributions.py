@@ -13,6 +13,12 @@ from bench.tables.frames import lines
 
 Floats = NDArray[np.float64]
 HEAVY = 200.0  # ratio of the outer quantiles above which a positive score is drawn on a log axis
+_NOTE = (
+    "Scores (higher = more suspicious, own scale a detector, 0.5 % at either end drawn at the "
+    "edge): benign inputs under the same faced models grey, attacked inputs as a line. KS "
+    "compares equally many of both; null: its mean to its 95th percentile under shuffled "
+    "labels; printed dark where KS exceeds it. "
+)
 
 
 def _range(values: list[Floats]) -> tuple[float, float, bool]:
@@ -81,11 +87,5 @@ def draw(study: Study) -> Figure | None:
             textcoords="offset points",
             fontsize=8.5,
         )
-    note = (
-        "Scores (higher = more suspicious, own scale a detector, 0.5 % at either end drawn at the "
-        "edge): benign inputs under the same faced models grey, attacked inputs as a line. KS "
-        "compares equally many of both; null: its mean to its 95th percentile under shuffled "
-        "labels; printed dark where KS exceeds it. "
-    )
-    style.caption(made, f"Benign and attacked scores: {study.title}", note + study.footer())
+    style.caption(made, f"Benign and attacked scores: {study.title}", _NOTE + study.footer())
     return made
