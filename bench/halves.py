@@ -153,4 +153,6 @@ def published(name: str, root: Path, download: bool) -> Halves:
 
 
 def _reason(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """The first line of what torchvision says, without its advice to change the code."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return line.split(" You can use download=True")[0]

@@ -48,7 +48,7 @@ class Recipe:
     batch: int = 64
     lr: float = 0.2
     momentum: float = 0.9
-    weight_decay: float = 5e-4
+    weight_decay: float = 1e-3
     shift: int = 1
     flip: bool = False
 

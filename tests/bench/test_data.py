@@ -1,0 +1,311 @@
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from bench import data
+from bench.data import Dataset, Images, load
+from bench.errors import UserError
+
+SPLITS = ("train", "fit", "calibration", "fpr", "heldout", "development", "confirmatory")
+
+
+def hashed(ids: tuple[str, ...]) -> str:
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load("digits")
+
+
+def picture(path: Path, size: tuple[int, int] = (12, 12), grey: int | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    seed = int(hashlib.sha256(str(path.name).encode()).hexdigest()[:8], 16)
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(noise if grey is None else np.full_like(noise, grey)).save(path)
+    return path
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for half, count in (("train", 6), ("test", 20)):
+        for name in ("cat", "dog"):
+            for i in range(count):
+                picture(tmp_path / half / name / f"{name}{i:02d}.png")
+    return tmp_path
+
+
+def everything(found: Dataset) -> dict[str, tuple[int, str]]:
+    """Id -> (label, hash of the pixels), over all splits."""
+    return {
+        one: (int(label), hashlib.sha256(pixels.numpy().tobytes()).hexdigest())
+        for split in SPLITS
+        for images in [getattr(found, split)]
+        for one, pixels, label in zip(images.ids, images.pixels, images.label, strict=True)
+    }
+
+
+def test_frozen_target_lists(digits: Dataset) -> None:
+    """A target list that moves makes committed results incomparable."""
+    assert (len(digits.confirmatory), hashed(digits.confirmatory.ids)) == (
+        99,
+        "c99f84374cf0b377ad4333b555f6fe1b0b512e0478ac97ae310596cfe998ac37",
+    )
+    assert (len(digits.development), hashed(digits.development.ids)) == (
+        45,
+        "c8428dd4fdea7d583ae7196b7990623f26386dda4881ef9046f709af353b5d61",
+    )
+    assert digits.digest == "df196f204bbe260e3769867b32032c77449d98cd26ee8a93ccb1ccf480ebda34"
+
+
+def test_digits_cover_the_source_once(digits: Dataset) -> None:
+    ids = [one for split in SPLITS for one in getattr(digits, split).ids]
+    assert len(ids) == len(set(ids)) == 1797
+    assert set(ids) == {f"digits/{i:04d}" for i in range(1797)}
+    assert len(digits.train) == 899
+
+
+def test_digits_are_on_the_lattice_with_their_labels(digits: Dataset) -> None:
+    bunch = load_digits()
+    images = digits.heldout
+    places = [int(one.split("/")[1]) for one in images.ids]
+    assert images.pixels.dtype == torch.uint8
+    assert images.pixels.shape[1:] == (1, 8, 8)
+    exact = torch.from_numpy(bunch.images[places]) * 255 / 16
+    assert (images.pixels[:, 0] - exact).abs().max() <= 0.5
+    assert images.label.tolist() == bunch.target[places].tolist()
+    assert images.x.dtype == torch.float32
+    assert (images.x.min(), images.x.max()) == (0, 1)
+    assert torch.equal(images.x * 255, images.pixels.float())
+
+
+def test_splits_follow_the_hash_of_the_names(digits: Dataset) -> None:
+    ids = [one for split in SPLITS[1:] for one in getattr(digits, split).ids]
+    assert ids == sorted(ids, key=lambda one: hashlib.sha256(f"digits/{one}".encode()).hexdigest())
+
+
+def test_take_keeps_names_pixels_and_labels_together(digits: Dataset) -> None:
+    chosen = digits.fit.take([5, 0, 5])
+    assert chosen.ids == tuple(digits.fit.ids[i] for i in (5, 0, 5))
+    assert torch.equal(chosen.pixels, digits.fit.pixels[[5, 0, 5]])
+    assert torch.equal(chosen.label, digits.fit.label[[5, 0, 5]])
+    assert len(digits.fit.take(torch.tensor([], dtype=torch.int64))) == 0
+
+
+@given(st.lists(st.integers(0, 98), max_size=20))
+def test_take_composes(digits: Dataset, where: list[int]) -> None:
+    once = digits.confirmatory.take(where)
+    assert once.take(range(len(once))).ids == once.ids
+    assert once.ids == tuple(digits.confirmatory.ids[i] for i in where)
+
+
+def test_folder_reads_every_image(tree: Path) -> None:
+    found = load("folder", tree)
+    assert (found.name, found.classes) == (f"folder:{tree.name}", ("cat", "dog"))
+    assert found.damaged == ()
+    assert len(everything(found)) == 52
+    for images in (found.train, found.heldout):
+        for one, pixels, label in zip(images.ids, images.pixels, images.label, strict=True):
+            with Image.open(tree / one) as image:
+                assert torch.equal(pixels, torch.tensor(np.array(image)).permute(2, 0, 1))
+            assert one.split("/")[1] == found.classes[int(label)]
+    assert sorted({one.split("/")[0] for one in found.train.ids}) == ["train"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "dangling"])
+def test_damaged_image_is_named_and_nothing_else_is_lost(tree: Path, damage: str) -> None:
+    before = load("folder", tree)
+    bad = before.heldout.ids[3]
+    path, content = tree / bad, (tree / bad).read_bytes()
+    if damage == "dangling":
+        path.unlink()
+        path.symlink_to(tree / "nowhere.png")
+    else:
+        path.write_bytes(
+            {"truncated": content[: len(content) // 2], "empty": b"", "text": b"no image"}[damage]
+        )
+    after = load("folder", tree)
+    assert after.damaged == (bad,)
+    rest = everything(before)
+    del rest[bad]
+    assert everything(after) == rest
+    assert after.digest != before.digest
+    for split in SPLITS:
+        expected = tuple(one for one in getattr(before, split).ids if one != bad)
+        assert getattr(after, split).ids == expected
+
+
+def test_digest_sees_one_pixel_one_label_one_name(tree: Path) -> None:
+    before = load("folder", tree)
+    path = tree / before.fpr.ids[0]
+    with Image.open(path) as image:
+        pixels = np.array(image)
+    pixels[0, 0, 0] ^= 1
+    Image.fromarray(pixels).save(path)
+    changed = load("folder", tree)
+    assert changed.digest != before.digest
+    (tree / "train/cat/cat00.png").rename(tree / "train/cat/other.png")
+    renamed = load("folder", tree)
+    assert renamed.digest not in (before.digest, changed.digest)
+    assert load("folder", tree).digest == renamed.digest
+
+
+def test_sizes_must_agree_unless_one_is_given(tree: Path) -> None:
+    picture(tree / "test/dog/long.png", (40, 20))
+    with pytest.raises(UserError, match=re.escape("(3, 20, 40)")):
+        load("folder", tree)
+    found = load("folder", tree, size=16)
+    assert {getattr(found, split).pixels.shape[1:] for split in SPLITS} == {(3, 16, 16)}
+    assert "test/dog/long.png" in everything(found)
+
+
+def test_halves_of_two_sizes_are_refused(tree: Path) -> None:
+    for path in tree.glob("test/*/*.png"):
+        picture(path, (14, 14))
+    with pytest.raises(UserError, match="size"):
+        load("folder", tree)
+
+
+def test_resizing_keeps_the_centre(tree: Path) -> None:
+    """A wide picture, white but for a black middle: but for the rim the crop sees black alone."""
+    pixels = np.full((20, 60, 3), 255, np.uint8)
+    pixels[:, 20:40] = 0
+    Image.fromarray(pixels).save(tree / "train/cat/wide.png")
+    found = load("folder", tree, size=10).train
+    assert found.pixels[found.ids.index("train/cat/wide.png"), :, :, 1:-1].max() == 0
+
+
+def test_size_that_fits_changes_nothing(tree: Path) -> None:
+    assert load("folder", tree, size=12).digest == load("folder", tree).digest
+
+
+def empty_class(tree: Path) -> None:
+    (tree / "train/eel").mkdir()
+
+
+def no_test(tree: Path) -> None:
+    (tree / "test").rename(tree / "validation")
+
+
+def class_in_one_half(tree: Path) -> None:
+    picture(tree / "test/eel/one.png")
+
+
+def class_all_damaged(tree: Path) -> None:
+    for path in tree.glob("train/dog/*"):
+        path.write_bytes(b"no image")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (empty_class, "eel"),
+        (no_test, "test"),
+        (class_in_one_half, "eel"),
+        (class_all_damaged, "dog"),
+    ],
+)
+def test_unusable_folders_are_explained(
+    tree: Path, spoil: Callable[[Path], None], said: str
+) -> None:
+    spoil(tree)
+    with pytest.raises(UserError, match=said) as error:
+        load("folder", tree)
+    assert len(str(error.value).splitlines()) <= 3
+
+
+def test_folder_needs_a_root() -> None:
+    with pytest.raises(UserError, match="--data"):
+        load("folder")
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("cifar10", "cifar-10-batches-py"),
+        ("fashion-mnist", "FashionMNIST/raw"),
+        ("gtsrb", "GTSRB/Training"),
+    ],
+)
+def test_missing_files_say_where_and_how(tmp_path: Path, name: str, place: str) -> None:
+    with pytest.raises(UserError, match="--download") as error:
+        load(name, tmp_path)
+    text = str(error.value)
+    assert text.startswith(name)
+    assert str(tmp_path) in text
+    assert place in text
+    assert "download=True" not in text
+    assert len(text.splitlines()) <= 3
+
+
+def idx(path: Path, values: np.ndarray) -> None:
+    """The format of MNIST: a magic number, the shape big-endian, the bytes."""
+    head = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">i4").tobytes()
+    path.write_bytes(head + values.astype(np.uint8).tobytes())
+
+
+def test_fashion_mnist_through_torchvision(tmp_path: Path) -> None:
+    raw = tmp_path / "FashionMNIST/raw"
+    raw.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for half, count in (("train", 20), ("t10k", 30)):
+        idx(raw / f"{half}-images-idx3-ubyte", generator.integers(0, 256, (count, 28, 28)))
+        idx(raw / f"{half}-labels-idx1-ubyte", np.arange(count) % 10)
+    found = load("fashion-mnist", tmp_path)
+    assert found.train.pixels.shape == (20, 1, 28, 28)
+    assert found.train.ids[7] == "fashion-mnist/train/00007"
+    assert found.train.label.tolist() == [i % 10 for i in range(20)]
+    assert found.classes[9] == "Ankle boot"
+    (raw / "t10k-images-idx3-ubyte").write_bytes(b"\0\0\10\3 cut short")
+    with pytest.raises(UserError, match="FashionMNIST/raw"):
+        load("fashion-mnist", tmp_path)
+
+
+# Torchvision leaves the file of a damaged frame open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_gtsrb_is_resized_and_a_damaged_frame_is_named(tmp_path: Path) -> None:
+    base = tmp_path / "gtsrb"
+    for label in range(43):
+        picture(base / f"GTSRB/Training/{label:05d}/a.ppm", (30 + label, 30), grey=label)
+    rows = ["Filename;Width;ClassId"]
+    for i in range(86):
+        picture(base / f"GTSRB/Final_Test/Images/{i:05d}.ppm", (25, 31), grey=i)
+        rows.append(f"{i:05d}.ppm;25;{i % 43}")
+    (base / "GT-final_test.csv").write_text("\n".join(rows))
+    (base / "GTSRB/Final_Test/Images/00050.ppm").write_bytes(b"P6 25 31 255 short")
+    found = load("gtsrb", tmp_path)
+    assert found.damaged == ("gtsrb/test/00050",)
+    assert found.train.pixels.shape == (43, 3, 32, 32)
+    assert len(found.classes) == 43
+    assert torch.equal(found.train.pixels[:, 0, 0, 0].long(), found.train.label)
+
+
+@pytest.mark.parametrize("name", ["digtis", "", "Folder"])
+def test_unknown_name(name: str) -> None:
+    with pytest.raises(UserError, match="data set"):
+        load(name)
+
+
+def test_size_below_one_is_refused() -> None:
+    with pytest.raises(UserError, match="size"):
+        load("digits", size=0)
+
+
+def test_shares_are_whole() -> None:
+    assert sum(data.SHARES.values()) == pytest.approx(1)
+    assert tuple(data.SHARES) == SPLITS[1:]
+
+
+def test_images_are_frozen(digits: Dataset) -> None:
+    with pytest.raises(AttributeError):
+        digits.train.ids = ()  # type: ignore[misc]
+    assert isinstance(digits.train, Images)
