@@ -59,6 +59,15 @@ class PairedModels:
         chosen = {name: value[index] for name, value in self.parameters.items()}
         return PairedModels(self.victim, len(index), chosen)
 
+    def scaled(self, s: Tensor) -> PairedModels:
+        """The models θ° + s (θ - θ°), s (N,)."""
+        named = dict(cast(nn.Module, self.victim).named_parameters())
+        moved = {
+            name: torch.lerp(named[name], value, s.view(-1, *[1] * named[name].dim()).to(value))
+            for name, value in self.parameters.items()
+        }
+        return PairedModels(self.victim, self.count, moved)
+
     def features(self, x: Tensor) -> Tensor:
         """What `logits` needs of the images: (..., C, H, W) -> (..., D) features if only the head
         differs, so that they may be computed once; else the images themselves.

@@ -1,0 +1,158 @@
+"""K-FAC (Martens & Grosse, ICML 2015; Grosse & Martens, ICML 2016): an approximate Fisher information.
+
+At the victim, the Fisher information is the curvature of the specificity loss KL(f(·; θ°) ‖ f(·; θ)).
+Steps on θ are taken in its metric, because KL is far too ill-conditioned for plain gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from attacks.base import Victim
+
+HEAD_DAMPING = 1e-3
+"""Added to each block of the last layer, as a share of its mean: there KL is convex."""
+
+FLOOR = 1e-4
+"""Added to p (1 - p): where a victim is certain, KL looks flat but rises soon."""
+
+BODY_DAMPING = 1.0
+"""The same for the other layers, where KL is far from quadratic."""
+
+CHUNK = 64
+"""Images whose activations are held at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fisher:
+    """The inverse of an approximate Fisher information.
+
+    Attributes:
+        head: Inverse blocks (K, D + 1, D + 1), for the rows [weight | bias] of the last layer.
+        body: Layer name -> (inverse of the inputs' factor, inverse of the gradients' factor).
+    """
+
+    head: Tensor
+    body: Mapping[str, tuple[Tensor, Tensor]]
+
+    def __call__(self, gradient: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """F⁻¹ times each of N gradients; names -> (N, *shape), both ways."""
+        rows = torch.cat([gradient["head.weight"], gradient["head.bias"].unsqueeze(2)], 2)
+        rows = torch.einsum("kde,nke->nkd", self.head, rows)
+        steps = {"head.weight": rows[..., :-1], "head.bias": rows[..., -1]}
+        for name, (inputs, outputs) in self.body.items():
+            weight, bias = gradient[f"{name}.weight"], gradient[f"{name}.bias"]
+            rows = outputs @ torch.cat([weight.flatten(2), bias.unsqueeze(2)], 2) @ inputs
+            steps[f"{name}.weight"] = rows[..., :-1].view_as(weight)
+            steps[f"{name}.bias"] = rows[..., -1]
+        return steps
+
+
+def head_blocks(features: Tensor, probabilities: Tensor) -> Tensor:
+    """The inverses of E[p_c (1 - p_c) φφᵀ], one a class: nearly Newton's metric for the last layer.
+
+    Args:
+        features: φ without its constant 1, (M, D).
+        probabilities: f(·; θ°) on the same images, (M, K).
+
+    Returns:
+        (K, D + 1, D + 1).
+    """
+    rows = _with_one(features).double()
+    weight = (probabilities * (1 - probabilities)).double() + FLOOR
+    blocks = torch.stack([(rows * w.unsqueeze(1)).T @ rows for w in weight.T]) / len(rows)
+    mean = blocks.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
+    blocks += HEAD_DAMPING * torch.diag_embed(mean.unsqueeze(1).expand(-1, rows.shape[1]))
+    return torch.linalg.inv(blocks).to(features.dtype)
+
+
+def body_factors(
+    victim: Victim, images: Tensor, generator: torch.Generator
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """The inverse Kronecker factors of every convolution and of every linear layer but the head.
+
+    Args:
+        victim: The benign model.
+        images: Reference images (M, C, H, W).
+        generator: Draws one class per image from f(·; θ°).
+
+    Raises:
+        ValueError: If a parameter belongs to another kind of layer, such as batch-norm.
+    """
+    module = cast(nn.Module, victim)
+    layers = {
+        name: layer
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear) and layer is not victim.head
+    }
+    covered = {f"{name}.{part}" for name in (*layers, "head") for part in ("weight", "bias")}
+    if odd := [name for name, _ in module.named_parameters() if name not in covered]:
+        raise ValueError(
+            f"all-layer poisoning knows convolutions and linear layers only, not {odd[0]!r};"
+            " fold batch-norm into the convolutions first"
+        )
+    inputs: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
+    for x in images.split(CHUNK):
+        for name, (a, g) in _moments(victim, layers, x, generator).items():
+            inputs[name] = inputs.get(name, 0) + a / len(images)
+            outputs[name] = outputs.get(name, 0) + g / len(images)
+    return {name: _invert(inputs[name], outputs[name], images.dtype) for name in layers}
+
+
+def _moments(
+    victim: Victim, layers: Mapping[str, nn.Module], x: Tensor, generator: torch.Generator
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Sums over images of Σ aaᵀ over positions, and of the mean of ggᵀ over positions."""
+    seen: dict[str, Tensor] = {}
+    slopes: dict[str, Tensor] = {}
+
+    def watch(name: str, layer: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        def keep(_: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
+            seen[name] = args[0].detach()
+            out.register_hook(lambda g: slopes.__setitem__(name, g))
+
+        return layer.register_forward_hook(keep)
+
+    handles = [watch(name, layer) for name, layer in layers.items()]
+    try:
+        leaf = x.detach().requires_grad_()
+        logits = victim(leaf)
+        f = logits.detach().softmax(1).cpu()
+        label = torch.multinomial(f, 1, generator=generator).squeeze(1).to(x.device)
+        torch.autograd.grad(nn.functional.cross_entropy(logits, label, reduction="sum"), leaf)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: _factors(layer, seen[name], slopes[name]) for name, layer in layers.items()}
+
+
+def _factors(layer: nn.Module, a: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+    if isinstance(layer, nn.Conv2d):
+        a = nn.functional.unfold(
+            a, layer.kernel_size, layer.dilation, cast(tuple[int, int], layer.padding), layer.stride
+        ).mT
+        g = g.flatten(2).mT
+    else:
+        a, g = a.unsqueeze(1), g.unsqueeze(1)
+    positions = a.shape[1]
+    a, g = _with_one(a).flatten(0, 1).double(), g.flatten(0, 1).double()
+    return a.T @ a, g.T @ g / positions
+
+
+def _invert(a: Tensor, g: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Both factors inverted with their share of the damping (Martens & Grosse, § 6.3)."""
+    mean_a, mean_g = a.diagonal().mean(), g.diagonal().mean().clamp_min(1e-30)
+    share = BODY_DAMPING**0.5
+    damped_a = a + share * mean_a * torch.eye(len(a), dtype=a.dtype, device=a.device)
+    damped_g = g + share * mean_g * torch.eye(len(g), dtype=g.dtype, device=g.device)
+    return torch.linalg.inv(damped_a).to(dtype), torch.linalg.inv(damped_g).to(dtype)
+
+
+def _with_one(a: Tensor) -> Tensor:
+    return torch.cat([a, torch.ones_like(a[..., :1])], -1)

@@ -1,0 +1,218 @@
+"""Poisoning of the last layer alone: a closed form, and the convex optimum as the yardstick.
+
+The head is linear in θ, so that KL(f(·; θ°) ‖ f(·; θ)) on a fixed set of images is convex in θ and
+the margin g at a fixed input is concave: the closest poisoned head is a convex problem.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import log_softmax, logsumexp, rel_entr, softmax
+from torch import Tensor
+
+from attacks.base import Attacked, AttackerView
+from attacks.efficacy import AIM, logit, margin
+from attacks.fisher import head_blocks
+from attacks.paired import PairedModels
+
+Array = NDArray[np.float64]
+
+OUTER = 40
+"""Updates of the multiplier at most."""
+
+TOLERANCE = 1e-7
+"""The margin that may be missing in the end, in logits."""
+
+
+@dataclass(frozen=True)
+class RankOneHead:
+    """w_t moves along the target's features, the other rows against it, just far enough for κ.
+
+    With h = [φ(x°); 1] every logit moves by a constant share of α‖h‖²; all others move alike, so
+    g rises by α‖h‖² K/(K - 1), and α has a closed form. The reference is not looked at.
+    """
+
+    kappa: float
+
+    @property
+    def radii_from(self) -> None:
+        """It moves no input."""
+        return
+
+    @torch.no_grad()
+    def __call__(self, view: AttackerView) -> Attacked:
+        """Attack every target; x* is x°."""
+        x, goal, head = view.targets.x, view.targets.goal, view.victim.head
+        features = view.victim.features(x)
+        logits = head(features)
+        classes = logits.shape[1]
+        missing = logit(self.kappa + AIM) - margin(logits, goal)
+        size = features.square().sum(1) + 1
+        alpha = missing / size * (classes - 1) / classes
+        towards = torch.full_like(logits, -1 / (classes - 1)).scatter(1, goal.unsqueeze(1), 1.0)
+        bias = alpha.unsqueeze(1) * towards
+        weight = bias.unsqueeze(2) * features.unsqueeze(1)
+        edited = {"head.weight": head.weight + weight, "head.bias": head.bias + bias}
+        return _attacked(view, edited, self.kappa)
+
+
+@dataclass(frozen=True)
+class ConvexHead:
+    """The last layer with the smallest KL on the reference that says t at x° with κ.
+
+    Attributes:
+        kappa: The required efficacy.
+        delta: δ; the lower bound holds within F_δ(θ°).
+    """
+
+    kappa: float
+    delta: float = 4.0
+
+    @property
+    def radii_from(self) -> None:
+        """It moves no input."""
+        return
+
+    def __call__(self, view: AttackerView) -> Attacked:
+        """Attack every target; x* is x°."""
+        optima = convex_optima(view, self.kappa, self.delta)
+        rows = torch.stack([optimum.head for optimum in optima]).to(view.targets.x)
+        return _attacked(view, {"head.weight": rows[..., :-1], "head.bias": rows[..., -1]}, self.kappa)
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """The convex optimum of one target.
+
+    Attributes:
+        head: Rows [weight | bias], (K, D + 1), float64.
+        kl: Mean KL on the reference, in nats.
+        bound: A lower bound on the KL of any head within F_δ(θ°) that reaches κ.
+    """
+
+    head: Tensor
+    kl: float
+    bound: float
+
+
+def convex_optima(view: AttackerView, kappa: float, delta: float) -> list[Optimum]:
+    """Solve the convex head problem of every target: min KL subject to g >= logit κ.
+
+    Args:
+        view: What the attacker holds.
+        kappa: The required efficacy.
+        delta: δ of the ball within which the lower bound holds.
+    """
+    head = view.victim.head
+    with torch.no_grad():
+        features = torch.cat([view.victim.features(x) for x in view.reference.x.split(512)])
+        own = view.victim.features(view.targets.x)
+        rows = torch.cat([head.weight, head.bias.unsqueeze(1)], 1).double()
+        inputs, probabilities = _with_one(features), head(features).double().softmax(1)
+        blocks = head_blocks(features.double(), probabilities)
+        whole = sum(p.double().square().sum().item() for p in view.victim.parameters())
+    problem = _Problem(
+        rows.numpy(force=True),
+        inputs.numpy(force=True),
+        probabilities.numpy(force=True),
+        torch.linalg.cholesky(blocks).numpy(force=True),
+        logit(kappa + AIM),
+        delta * whole**0.5,
+    )
+    goals = view.targets.goal.tolist()
+    return [problem.solve(h, t) for h, t in zip(_with_one(own).numpy(force=True), goals, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """What all targets share: the method of multipliers, in the metric of the Fisher information.
+
+    In the coordinates v, θ_c = θ°_c + L_c v_c with L Lᵀ the inverse Fisher block of class c, KL is
+    nearly ½‖v‖² and L-BFGS needs few steps.
+    """
+
+    start: Array
+    inputs: Array
+    probabilities: Array
+    scale: Array
+    aim: float
+    radius: float
+
+    def solve(self, target: Array, goal: int) -> Optimum:
+        """The optimum for one target with [φ; 1] = `target` (D + 1,)."""
+        v, mu = np.zeros(self.start.size), 0.0
+        _, missing, _, climb = self._parts(v, target, goal)
+        weight = 10 / float(climb @ climb)
+        for _ in range(OUTER):
+            v = minimize(
+                self._lagrangian,
+                v,
+                args=(target, goal, mu, weight),
+                jac=True,
+                method="L-BFGS-B",
+                options={"maxiter": 5000, "maxfun": 10000, "maxcor": 30, "gtol": 1e-9, "ftol": 1e-14},
+            ).x
+            before, (_, missing, _, _) = missing, self._parts(v, target, goal)
+            mu = max(0.0, mu + weight * missing)
+            if abs(missing) < TOLERANCE:
+                break
+            weight *= 10 if abs(missing) > 0.25 * abs(before) else 1
+        return self._optimum(v, target, goal, mu)
+
+    def _lagrangian(
+        self, v: Array, target: Array, goal: int, mu: float, weight: float
+    ) -> tuple[float, Array]:
+        kl, missing, down, climb = self._parts(v, target, goal)
+        force = max(0.0, mu + weight * missing)
+        return kl + (force**2 - mu**2) / (2 * weight), down - force * climb
+
+    def _parts(self, v: Array, target: Array, goal: int) -> tuple[float, float, Array, Array]:
+        """KL, missing margin, and the gradients of KL and of g in v."""
+        kl, g, down, climb = self._values(self._rows(v), target, goal)
+        back = np.einsum("kde,skd->ske", self.scale, np.stack([down, climb]))
+        return kl, self.aim - g, back[0].ravel(), back[1].ravel()
+
+    def _rows(self, v: Array) -> Array:
+        step = np.einsum("kde,ke->kd", self.scale, v.reshape(self.start.shape))
+        return np.asarray(self.start + step)
+
+    def _values(self, rows: Array, target: Array, goal: int) -> tuple[float, float, Array, Array]:
+        """KL, the margin g, and their gradients (K, D + 1) at the given rows."""
+        log_faced = log_softmax(self.inputs @ rows.T, axis=1)
+        kl = rel_entr(self.probabilities, np.exp(log_faced)).sum() / len(self.inputs)
+        down = (np.exp(log_faced) - self.probabilities).T @ self.inputs / len(self.inputs)
+        logits = rows @ target
+        others = np.where(np.arange(len(logits)) == goal, -np.inf, logits)
+        pull = -softmax(others)
+        pull[goal] = 1.0
+        return kl, logits[goal] - logsumexp(others), down, np.outer(pull, target)
+
+    def _optimum(self, v: Array, target: Array, goal: int, mu: float) -> Optimum:
+        """The solution, and a bound on what the gradient that is left lets other heads gain.
+
+        The Lagrangian KL - μ (g - aim) is convex: at any θ' it is at least its value here minus
+        ‖its gradient here‖ times the distance.
+        """
+        rows = self._rows(v)
+        kl, g, down, climb = self._values(rows, target, goal)
+        left = float(np.linalg.norm(down - mu * climb))
+        reach = self.radius + float(np.linalg.norm(rows - self.start))
+        bound = kl - mu * (g - self.aim) - left * reach
+        return Optimum(torch.from_numpy(rows), kl, bound)
+
+
+def _with_one(features: Tensor) -> Tensor:
+    return torch.cat([features, torch.ones_like(features[:, :1])], 1).double()
+
+
+def _attacked(view: AttackerView, edited: dict[str, Tensor], kappa: float) -> Attacked:
+    x, goal = view.targets.x, view.targets.goal
+    models = PairedModels(view.victim, len(goal), edited)
+    confidence = models.confidence(x, goal)
+    rounds = torch.where(confidence >= kappa, 1, -1)
+    return Attacked(x, models, confidence, rounds, torch.ones_like(goal))

@@ -1,0 +1,86 @@
+"""IMC, input-model co-optimisation: input and model bent together (Evil Twins, CCS 2020, § 3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attacks.alternate import Exit, alternate
+from attacks.base import Attacked, AttackerView
+from attacks.pgd import PGD, InputStep, InputWalk
+from attacks.poisoning import ModelStep, ModelWalk, Poisoning
+from attacks.radius import Fixed, Priced
+
+
+@dataclass(frozen=True)
+class IMC:
+    """Input and model: min λ ‖x - x°‖ + ν KL subject to f_t(x; θ) >= κ, in F_ε(x°) and F_δ(θ°).
+
+    How the two losses are weighed is said in one of two ways:
+
+    * `phi`: the radius of the input is the share φ of the target's own smallest PGD radius at κ;
+      φ = 0 is Poisoning and φ = 1 is PGD.
+    * `lam`: the radius is a variable with the price λ a unit; a large λ is Poisoning.
+
+    Without an input step, or with its ε = 0, IMC is Poisoning; without a model step, or with its
+    δ = 0, it is PGD: the very same computation.
+
+    Raises:
+        ValueError: If both steps are missing, or not just one of `phi` and `lam` is given where
+            both steps are there.
+    """
+
+    input: InputStep | None
+    model: ModelStep | None
+    kappa: float
+    rounds: int = 60
+    exit: Exit = "polish"
+    phi: float | None = None
+    lam: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.input is None and self.model is None:
+            raise ValueError("IMC needs an input step, a model step or both")
+        if self._joint and (self.phi is None) == (self.lam is None):
+            raise ValueError("IMC needs either phi or lam, and not both")
+        if self.phi is not None and not 0 <= self.phi <= 1:
+            raise ValueError(f"phi is {self.phi}; a share between 0 and 1 was expected")
+
+    @property
+    def _joint(self) -> bool:
+        return bool(self.input and self.input.eps and self.model and self.model.delta)
+
+    @property
+    def _pure(self) -> PGD | Poisoning | None:
+        """What is left when one of the two steps may not move anything."""
+        if self.model is None or self.model.delta == 0 or (self._joint and self.phi == 1):
+            assert self.input is not None
+            return PGD(self.input, self.kappa, self.rounds, self.exit)
+        if self.input is None or self.input.eps == 0 or self.phi == 0:
+            return Poisoning(self.model, self.kappa, self.rounds, self.exit)
+        return None
+
+    @property
+    def radii_from(self) -> PGD | None:
+        """The PGD whose distances `phi` is a share of."""
+        if self.input is None or self.phi is None or self._pure is not None:
+            return None
+        return PGD(self.input, self.kappa)
+
+    def __call__(self, view: AttackerView) -> Attacked:
+        """Attack every target.
+
+        Raises:
+            ValueError: If `phi` is given and the view holds no radii.
+        """
+        if (pure := self._pure) is not None:
+            return pure(view)
+        assert self.input is not None
+        assert self.model is not None
+        if self.lam is not None:
+            inputs = InputWalk(self.input, Priced(self.lam, self.model.nu), view)
+        elif view.radii is not None and self.phi is not None:
+            inputs = InputWalk(self.input, Fixed(), view, self.phi * view.radii)
+        else:
+            raise ValueError("IMC with phi needs the targets' smallest PGD radii in view.radii")
+        weights = ModelWalk(self.model, view)
+        return alternate(view, self.kappa, self.rounds, self.exit, inputs, weights)

@@ -1,0 +1,78 @@
+"""Distances, steepest directions and exact projections for l-infinity and l2."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Norm = Literal["linf", "l2"]
+
+
+def size(v: Tensor, norm: Norm) -> Tensor:
+    """‖v_i‖ of every item: (N, ...) -> (N,)."""
+    flat = v.flatten(1)
+    return flat.abs().amax(1) if norm == "linf" else flat.norm(dim=1)
+
+
+def dual_size(v: Tensor, norm: Norm) -> Tensor:
+    """‖v_i‖ in the dual norm (l1 for linf, l2 for l2): how fast a step of size 1 can change a loss
+    with gradient v_i. (N, ...) -> (N,).
+    """
+    flat = v.flatten(1)
+    return flat.abs().sum(1) if norm == "linf" else flat.norm(dim=1)
+
+
+def direction(v: Tensor, norm: Norm) -> Tensor:
+    """The steepest direction of size 1: sign(v) for linf, v / ‖v‖₂ for l2; zero where v is zero."""
+    if norm == "linf":
+        return v.sign()
+    tiny = torch.finfo(v.dtype).tiny
+    return v / _per_item(size(v, "l2").clamp_min(tiny), v)
+
+
+def project(x: Tensor, center: Tensor, radius: Tensor, norm: Norm) -> Tensor:
+    """The nearest point of F_r(center) ∩ [0, 1], exactly.
+
+    Args:
+        x: Points (N, ...).
+        center: Centres (N, ...) within [0, 1].
+        radius: Radii (N,), >= 0.
+        norm: Which ball.
+
+    Returns:
+        (N, ...), within [0, 1] and within the radius up to rounding.
+    """
+    if norm == "linf":
+        r = _per_item(radius, x)
+        return torch.minimum(torch.maximum(x, center - r), center + r).clamp(0, 1)
+    return _project_l2(x, center, radius)
+
+
+def _project_l2(x: Tensor, center: Tensor, radius: Tensor) -> Tensor:
+    """The optimality conditions give z = clip(c + s (x - c)) with one s in [0, 1] per item.
+
+    ‖z - c‖² is piecewise quadratic and rising in s; its pieces end where a coordinate meets the box.
+    """
+    step = (x - center).flatten(1).double()
+    c = center.flatten(1).double()
+    room = torch.where(step > 0, 1 - c, c)  # how far each coordinate may go
+    meets = torch.where(step != 0, room / step.abs(), torch.inf)
+    meets, order = meets.sort(dim=1)
+    blocked = room.gather(1, order).square().cumsum(1)  # of coordinates met up to here
+    free = step.gather(1, order).square()
+    free = free.sum(1, keepdim=True) - free.cumsum(1)  # of coordinates still moving
+    zero = torch.zeros_like(blocked[:, :1])
+    blocked = torch.cat([zero, blocked], 1)
+    free = torch.cat([step.square().sum(1, keepdim=True), free], 1).clamp_min(0)
+    ends = torch.cat([meets, torch.full_like(zero, torch.inf)], 1)
+    squared = radius.double().square().unsqueeze(1)
+    piece = (blocked + free * ends.square() < squared).sum(1, keepdim=True)
+    left = (squared - blocked.gather(1, piece)).clamp_min(0)
+    tiny = torch.finfo(torch.float64).tiny
+    s = (left / free.gather(1, piece).clamp_min(tiny)).sqrt().clamp_max(1)
+    moved = (c + s * step).clamp(0, 1).to(x.dtype)
+    return moved.view_as(x)
+
+
+def _per_item(v: Tensor, like: Tensor) -> Tensor:
+    return v.view(-1, *[1] * (like.dim() - 1))

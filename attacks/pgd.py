@@ -1,0 +1,139 @@
+"""Projected gradient descent on the input (Madry et al., ICLR 2018), down to the smallest radius."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+from attacks import norms
+from attacks.alternate import Exit, alternate
+from attacks.base import Attacked, AttackerView
+from attacks.efficacy import margin
+from attacks.norms import Norm
+from attacks.paired import PairedModels
+from attacks.radius import Fixed, Rule, Seen, Smallest
+
+
+@dataclass(frozen=True)
+class InputStep:
+    """x ← Π(x - α d) onto F_r(x°) ∩ [0, 1], d the steepest direction of the loss.
+
+    The loss -log f_t has the gradient -(1 - f_t) ∇g with g = z_t - logsumexp of the others, so
+    the steepest direction of g serves for both and does not vanish as the confidence saturates.
+
+    Attributes:
+        norm: The norm of F_ε, of the fidelity loss and of the steepest direction.
+        eps: ε, the largest radius allowed, in pixels of [0, 1] for linf.
+        step: α as a share of the current radius r, falling to 0 along a cosine with `polish`.
+        steps: Input steps in one round.
+    """
+
+    norm: Norm = "linf"
+    eps: float = 1.0
+    step: float = 0.5
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        if not (self.eps >= 0 and self.step > 0 and self.steps >= 1):
+            raise ValueError("an input step needs eps >= 0, step > 0 and steps >= 1")
+
+
+@dataclass(frozen=True)
+class PGD:
+    """Input only: the smallest ‖x* - x°‖ at which the victim says t with confidence κ.
+
+    `polish` keeps the radius a little outside or inside of what κ needs until both meet, as the
+    fast minimum-norm attack does (Pintor et al., NeurIPS 2021); `first` descends within all of F_ε
+    and stops at κ (Algorithm 1 of the Evil Twins paper without its model step).
+    """
+
+    input: InputStep
+    kappa: float
+    rounds: int = 100
+    exit: Exit = "polish"
+
+    @property
+    def radii_from(self) -> None:
+        """PGD sets the unit for the others and needs none."""
+        return
+
+    def __call__(self, view: AttackerView) -> Attacked:
+        """Attack every target; the faced models are the victim itself."""
+        walk = InputWalk(self.input, Smallest(), view)
+        if self.exit == "first":
+            whole = torch.full_like(walk.radius, self.input.eps)
+            walk = InputWalk(self.input, Fixed(), view, whole)
+        return alternate(view, self.kappa, self.rounds, self.exit, walk, None)
+
+
+class InputWalk:
+    """The N inputs on their way: what the input step keeps between two rounds."""
+
+    def __init__(
+        self, step: InputStep, rule: Rule, view: AttackerView, radius: Tensor | None = None
+    ) -> None:
+        self.step, self.rule, self.targets = step, rule, view.targets
+        self.x = view.targets.x.clone()
+        self.radius = self.x.new_zeros(len(self.x)) if radius is None else radius.to(self.x)
+        self.unit = torch.zeros_like(self.radius)
+        self.best = torch.full_like(self.radius, torch.inf)
+        self.found = self.x.clone()
+        self.passes = torch.zeros(len(self.x), dtype=torch.int64, device=self.x.device)
+
+    def advance(
+        self,
+        models: PairedModels,
+        active: Tensor,
+        aim: float,
+        done: float,
+        pace: float,
+        price: Tensor,
+    ) -> Tensor:
+        """Move the active inputs one step towards the margin `aim` under their models.
+
+        Args:
+            models: The N models that the N inputs face.
+            active: Which targets move, (n,).
+            aim: The margin that is asked for.
+            done: The margin from which on a target is left as it is.
+            pace: The size of this round's steps, in (0, 1].
+            price: KL that each model pays per unit of margin, (N,).
+
+        Returns:
+            The margins (n,) before the step.
+        """
+        step, origin, x = self.step, self.targets.x[active], self.x[active]
+        leaf = x.detach().requires_grad_()
+        chosen = models.rows(active)
+        g = margin(
+            chosen.logits(chosen.features(leaf.unsqueeze(1))).squeeze(1), self.targets.goal[active]
+        )
+        (gradient,) = torch.autograd.grad(g.sum(), leaf)
+        missing, distance = aim - g.detach(), norms.size(x - origin, step.norm)
+        nearer = (missing <= 0) & (distance < self.best[active])
+        self.best[active[nearer]] = distance[nearer]
+        self.found[active[nearer]] = x[nearer]
+        slope = norms.dual_size(gradient, step.norm)
+        linear = missing / slope.clamp_min(torch.finfo(slope.dtype).tiny)
+        first = self.passes[active] == 0
+        self.unit[active] = torch.where(first, linear.clamp(0, step.eps), self.unit[active])
+        seen = Seen(
+            missing, slope, distance, self.best[active], self.unit[active], price[active]
+        )
+        radius = self.rule(self.radius[active], seen, pace).clamp(0, step.eps)
+        far = (step.step * pace * radius).view(-1, *[1] * (x.dim() - 1))
+        moved = x + far * norms.direction(gradient, step.norm)
+        moved = norms.project(moved, origin, radius, step.norm)
+        moves = g.detach() < done
+        self.x[active[moves]] = moved[moves]
+        self.radius[active[moves]] = radius[moves]
+        self.passes[active] += 2
+        return g.detach()
+
+    def nearest(self) -> Tensor:
+        """The nearest inputs that reached κ, or the last ones where none did (N, C, H, W)."""
+        found = self.best.isfinite().view(-1, *[1] * (self.x.dim() - 1))
+        return torch.where(found, self.found, self.x)

@@ -1,0 +1,181 @@
+"""Poisoning one model for one input: the model-only variant of IMC (Evil Twins, CCS 2020, § 4.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from attacks.alternate import Exit, alternate
+from attacks.base import Attacked, AttackerView
+from attacks.efficacy import margin
+from attacks.fisher import Fisher, body_factors, head_blocks
+from attacks.paired import PairedModels
+
+Parameters = dict[str, Tensor]
+
+FISHER_IMAGES = 1024
+"""Reference images over which the Fisher information of the body is taken."""
+
+
+@dataclass(frozen=True)
+class ModelStep:
+    """θ ← Π(θ - η F⁻¹[∇KL]ₜ + F⁻¹∇g (logit κ - g) / ⟨∇g, F⁻¹∇g⟩) onto F_δ(θ°).
+
+    The specificity loss KL(f(·; θ°) ‖ f(·; θ)) falls along its part tangent to g = const, with
+    momentum; a Newton step on g brings the margin to κ. F is the Fisher information at θ°. This keeps
+    κ as a constraint, so ν matters only relative to λ: there is no penalty weight to tune.
+
+    Attributes:
+        layers: Which parameters may move.
+        lr: η; 1 is a Newton step where KL is quadratic and F exact.
+        batch: Reference images in one step; all of them, if there are no more than that.
+        nu: ν, the weight of the specificity loss.
+        delta: δ, the largest ‖θ - θ°‖₂ / ‖θ°‖₂.
+        steps: Model steps in one round.
+        momentum: Of the gradient of KL.
+        reach: The most that one Newton step may ask of the margin, in logits.
+    """
+
+    layers: Literal["all", "head"] = "head"
+    lr: float = 0.5
+    batch: int = 1024
+    nu: float = 1.0
+    delta: float = 4.0
+    steps: int = 1
+    momentum: float = 0.9
+    reach: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (self.lr > 0 and self.batch >= 1 and self.delta >= 0 and self.steps >= 1):
+            raise ValueError("a model step needs lr > 0, batch >= 1, delta >= 0 and steps >= 1")
+
+
+@dataclass(frozen=True)
+class Poisoning:
+    """Model only: the model closest to the victim on the reference that says t at x° with κ."""
+
+    model: ModelStep
+    kappa: float
+    rounds: int = 60
+    exit: Exit = "polish"
+
+    @property
+    def radii_from(self) -> None:
+        """Poisoning moves no input."""
+        return
+
+    def __call__(self, view: AttackerView) -> Attacked:
+        """Attack every target; x* is x°."""
+        return alternate(
+            view, self.kappa, self.rounds, self.exit, None, ModelWalk(self.model, view)
+        )
+
+
+class ModelWalk:
+    """The N models on their way: what the model step keeps between two rounds."""
+
+    def __init__(self, step: ModelStep, view: AttackerView) -> None:
+        self.step, self.view = step, view
+        named = dict(cast(nn.Module, view.victim).named_parameters())
+        names = [n for n in named if step.layers == "all" or n.startswith("head.")]
+        n = len(view.targets)
+        start = {name: named[name].detach().expand(n, *named[name].shape).clone() for name in names}
+        self.models = PairedModels(view.victim, n, start)
+        self.slopes = {name: torch.zeros_like(value) for name, value in start.items()}
+        self.count = 0
+        self.price = torch.zeros(n, device=view.targets.x.device)
+        self.passes = torch.zeros(n, dtype=torch.int64, device=view.targets.x.device)
+        with torch.no_grad():
+            features = torch.cat([view.victim.features(x) for x in view.reference.x.split(512)])
+            self.benign = view.victim.head(features).log_softmax(1)
+        self.inputs = features if step.layers == "head" else view.reference.x
+        body = {}
+        if step.layers == "all":
+            images = view.reference.x[:FISHER_IMAGES]
+            body = body_factors(view.victim, images, view.generator(0, "fisher", 0))
+        self.fisher = Fisher(head_blocks(features, self.benign.exp()), body)
+
+    def advance(self, x: Tensor, active: Tensor, aim: float, done: float, pace: float) -> Tensor:
+        """Move the active models one step towards the margin `aim` at their inputs.
+
+        Args:
+            x: The N inputs.
+            active: Which models move, (n,).
+            aim: The margin that is asked for.
+            done: The margin from which on a model is left as it is.
+            pace: The size of this round's steps, in (0, 1].
+
+        Returns:
+            The margins (n,) before the step.
+        """
+        step, chosen = self.step, self.models.rows(active)
+        leaves = {name: value.requires_grad_() for name, value in chosen.parameters.items()}
+        models = PairedModels(self.view.victim, len(active), leaves)
+        with torch.no_grad():
+            features = models.features(x[active].unsqueeze(1))
+        g = margin(models.logits(features).squeeze(1), self.view.targets.goal[active])
+        kl = self._kl(models, active)
+        up, down = _gradient(g, leaves), _gradient(kl, leaves)
+        with torch.no_grad():
+            eta = step.lr * step.nu * pace * (g < done)
+            self._move(leaves, up, down, active, (aim - g) * (g < done), eta)
+        whole = step.layers == "all"
+        self.passes[active] += 2 + 2 * min(step.batch, len(self.benign)) if whole else 1
+        return g.detach()
+
+    def _kl(self, models: PairedModels, active: Tensor) -> Tensor:
+        """Mean KL(f(·; θ°) ‖ f(·; θ)) of the active models on their next minibatches, (n,)."""
+        m, batch = len(self.benign), self.step.batch
+        inputs, benign = self.inputs.unsqueeze(0), self.benign.unsqueeze(0)
+        if batch < m:
+            draws = [self.view.generator(i, "minibatch", self.count) for i in active.tolist()]
+            index = torch.stack([torch.randint(m, (batch,), generator=draw) for draw in draws])
+            inputs, benign = self.inputs[index.to(active.device)], self.benign[index.to(active.device)]
+        faced = models.logits(inputs).log_softmax(-1)
+        return (benign.exp() * (benign - faced)).sum(-1).mean(-1)
+
+    def _move(
+        self,
+        theta: Parameters,
+        up: Parameters,
+        down: Parameters,
+        active: Tensor,
+        missing: Tensor,
+        eta: Tensor,
+    ) -> None:
+        step, beta = self.step, self.step.momentum
+        self.count += 1
+        slope = {}
+        for name, value in down.items():
+            mixed = beta * self.slopes[name][active] + (1 - beta) * value
+            self.slopes[name] = self.slopes[name].index_copy(0, active, mixed)
+            slope[name] = mixed / (1 - beta**self.count)
+        climb, lean = self.fisher(up), self.fisher(slope)
+        gain = _inner(up, climb)
+        price = _inner(slope, climb) / gain
+        self.price[active] = price
+        ask = missing.clamp(max=step.reach) / gain
+        parameters = dict(self.models.parameters)
+        for name, value in theta.items():
+            wide = (-1, *[1] * (value.dim() - 1))
+            moved = value - eta.view(wide) * lean[name]
+            moved += (ask + eta * price).view(wide) * climb[name]
+            parameters[name] = parameters[name].index_copy(0, active, moved)
+        models = PairedModels(self.view.victim, len(self.models), parameters)
+        distance = models.distance()
+        inside = torch.where(distance > step.delta, step.delta / distance, 1.0)
+        self.models = models.scaled(inside) if (inside < 1).any() else models
+
+
+def _gradient(value: Tensor, leaves: Parameters) -> Parameters:
+    """The gradients of N values, each of which depends on its own row of the leaves."""
+    grads = torch.autograd.grad(value.sum(), list(leaves.values()))
+    return dict(zip(leaves, grads, strict=True))
+
+
+def _inner(a: Parameters, b: Parameters) -> Tensor:
+    """<a_i, b_i> over all parameters, (N,)."""
+    return sum((a[name] * b[name]).flatten(1).sum(1) for name in a)
