@@ -26,7 +26,7 @@ def untrained(architecture: str, shape: tuple[int, int, int]) -> Classifier:
         model = build(architecture, 7, shape, mean, std).train()
     layers = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
     for layer in layers:
-        layer.weight.data.uniform_(0.5, 1.2, generator=generator)
+        layer.weight.data.uniform_(0.2, 0.8, generator=generator)
         layer.bias.data.uniform_(-0.3, 0.3, generator=generator)
         layer.momentum = 1
     with torch.no_grad():
@@ -76,7 +76,8 @@ def test_folding_changes_no_logit(architecture: str) -> None:
     assert same(state(model), before)
     with torch.no_grad():
         expected = model(x)
-        assert torch.allclose(folded(x), expected, rtol=1e-4, atol=1e-4)
+        rounding = 1e-4 * expected.abs().max().clamp_min(1)
+        assert (folded(x) - expected).abs().max() < rounding
         assert expected.std(0).max() > 1e-2, (
             "the images must matter for the comparison to mean much"
         )
