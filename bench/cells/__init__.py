@@ -1,0 +1,1 @@
+"""Cells: the smallest pieces that are run, stored and resumed."""

@@ -1,0 +1,91 @@
+"""What attacks and detectors return is checked before it is measured or stored."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attacks.base import Attacked, AttackerView
+from attacks.paired import PairedModels
+
+
+class Fault(Exception):
+    """What stops one cell, in one line."""
+
+
+def _shape(shape: torch.Size) -> str:
+    return "×".join(str(size) for size in shape) or "a single number"
+
+
+def images(x: object, like: Tensor, whose: str) -> None:
+    """Images in [0, 1] of the right shape.
+
+    Raises:
+        Fault: They are not.
+    """
+    if not isinstance(x, Tensor):
+        raise Fault(f"{whose} returned {type(x).__name__} for x*; expected a tensor")
+    if x.shape != like.shape:
+        raise Fault(f"{whose} returned x* of {_shape(x.shape)}; expected {_shape(like.shape)}")
+    if not bool(torch.isfinite(x).all()):
+        count = int((~torch.isfinite(x)).flatten(1).any(1).sum())
+        raise Fault(f"{whose} returned NaN or infinite pixels in {count} of {len(x)} images")
+    low, high = float(x.min()), float(x.max())
+    if low < 0 or high > 1:
+        raise Fault(f"{whose} returned pixels in [{low:.4g}, {high:.4g}]; expected [0, 1]")
+
+
+def attacked(result: Any, view: AttackerView, whose: str) -> Attacked:
+    """What an attack returned, if it is sound.
+
+    Args:
+        result: The return value.
+        view: What the attack was given.
+        whose: Names the attack in the message.
+
+    Raises:
+        Fault: Wrong type, shape, range, number or names.
+    """
+    n = len(view.targets)
+    if not isinstance(result, Attacked) or not isinstance(result.models, PairedModels):
+        raise Fault(
+            f"{whose} returned {type(result).__name__}; expected Attacked with PairedModels"
+        )
+    images(result.x, view.targets.x, whose)
+    if len(result.models) != n:
+        raise Fault(f"{whose} returned {len(result.models)} models for {n} targets")
+    _parameters(result.models, view, whose)
+    for name in ("rounds", "passes"):
+        value = getattr(result, name)
+        if not isinstance(value, Tensor) or value.shape != (n,):
+            raise Fault(f"{whose} returned {name} that is not one number for each of {n} targets")
+    return result
+
+
+def _parameters(models: PairedModels, view: AttackerView, whose: str) -> None:
+    known = dict(view.victim.named_parameters())  # type: ignore[attr-defined]
+    for name, value in models.parameters.items():
+        if name not in known:
+            raise Fault(f"{whose} changed {name!r}, which is no parameter of the victim")
+        if value.shape != (len(models), *known[name].shape):
+            raise Fault(
+                f"{whose} returned {name} of {_shape(value.shape)} for {len(models)} models"
+            )
+        if not bool(torch.isfinite(value).all()):
+            raise Fault(f"{whose} returned NaN or infinite values in {name}")
+
+
+def numbers(values: object, n: int, whose: str) -> Tensor:
+    """Scores or facts (n,), if they are sound.
+
+    Raises:
+        Fault: Wrong type or length, or NaN or infinity.
+    """
+    if not isinstance(values, Tensor):
+        raise Fault(f"{whose} returned {type(values).__name__}; expected a tensor")
+    if values.shape != (n,):
+        raise Fault(f"{whose} returned {_shape(values.shape)} numbers for {n} images")
+    bad = int((~torch.isfinite(values.double())).sum())
+    if bad:
+        raise Fault(f"{whose} returned NaN or infinity for {bad} of {n} images")
+    return values.detach().double().cpu()

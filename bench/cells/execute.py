@@ -1,0 +1,133 @@
+"""Run cells in a worker: only specs come in, only what became of them goes out."""
+
+import platform
+import resource
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from bench import seeds
+from bench.cells import attack, fit, score, store, victim
+from bench.cells.check import Fault
+from bench.cells.hold import Work
+from bench.cells.store import Store
+from bench.components import Component
+from bench.errors import UserError
+
+KINDS = {"victim": victim.run, "fit": fit.run, "attack": attack.run, "score": score.run}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cell to run, with its identity.
+
+    Attributes:
+        kind: Of the cell.
+        identity: Of the cell.
+        title: What people call it.
+        label: What the suite calls its component.
+        component: The attack or detector, or None.
+        spec: What decides what it leaves.
+        parents: Role -> (kind, identity) of a finished cell.
+    """
+
+    kind: str
+    identity: str
+    title: str
+    label: str
+    component: Component | None
+    spec: Mapping[str, Any]
+    parents: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run reads and writes.
+
+    Attributes:
+        store: Finished cells.
+        data: Where data sets lie, or None for the default place.
+        code: Version of the code, for the sidecars.
+    """
+
+    store: Store
+    data: Path | None
+    code: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell: its content hash, or the reason why it failed."""
+
+    identity: str
+    content: str | None
+    reason: str = ""
+
+
+def execute(place: Place, jobs: Sequence[Job]) -> list[Outcome]:
+    """Run cells one after another; one that fails does not stop the next."""
+    return [_one(place, job) for job in jobs]
+
+
+def _one(place: Place, job: Job) -> Outcome:
+    folder = place.store.begin(job.kind, job.identity)
+    try:
+        start = time.perf_counter()
+        parents = {role: place.store.path(*where) for role, where in job.parents.items()}
+        for parent in parents.values():
+            store.verify(parent)
+        work = Work(job.spec, job.label, job.component, parents, folder, place.data)
+        with alone(job):
+            KINDS[job.kind](work)
+        facts = {"kind": job.kind, "title": job.title, "spec": job.spec, "parents": job.parents}
+        sidecar = provenance(time.perf_counter() - start, place.code)
+        content = place.store.commit(job.kind, job.identity, folder, facts, sidecar)
+    except Exception as error:
+        why = reason(error)
+        place.store.fail(job.kind, job.identity, job.title, why, traceback.format_exc())
+        return Outcome(job.identity, None, why)
+    finally:
+        place.store.discard(folder)
+    return Outcome(job.identity, content)
+
+
+def alone(job: Job) -> ExitStack:
+    """One thread, and global random numbers that depend on the cell alone.
+
+    So a cell leaves the same bytes wherever and beside whatever it runs, even if a component draws
+    from the global generator.
+    """
+    stack = ExitStack()
+    stack.enter_context(threadpool_limits(1))
+    threads = torch.get_num_threads()
+    stack.callback(torch.set_num_threads, threads)
+    torch.set_num_threads(1)
+    stack.enter_context(torch.random.fork_rng(devices=[]))
+    torch.default_generator.manual_seed(seeds.seed(job.identity))
+    return stack
+
+
+def reason(error: Exception) -> str:
+    """Why a cell failed, in one line."""
+    said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    if isinstance(error, Fault | UserError):
+        return said
+    return f"{type(error).__name__}: {said}"[:300]
+
+
+def provenance(seconds: float, code: Mapping[str, Any]) -> dict[str, Any]:
+    """What is worth knowing about a cell and is no part of its content."""
+    return {
+        "code": dict(code),
+        "seconds": round(seconds, 3),
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "host": platform.platform(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }

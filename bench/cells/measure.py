@@ -1,0 +1,152 @@
+"""What an attack has reached and what it has cost, target by target."""
+
+from collections.abc import Mapping
+from math import inf, isnan, nan
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from attacks.base import Attacked, AttackerView, Victim
+from attacks.paired import PairedModels
+from bench import records
+from bench.data import Images
+from bench.records import Columns
+
+SHOWN = 8
+"""Targets of a row whose images are kept for the figures."""
+
+TOLERANCE = 1e-5
+"""Relative rounding that is forgiven when a distance is held against its limit."""
+
+PART: Columns = {**records.TARGETS, "layers": records.KEYS["layers"]}
+"""The part of targets.parquet that a cell leaves; which layers moved is a key of the whole row."""
+
+
+@torch.no_grad()
+def harm(
+    models: PairedModels, victim: Victim, heldout: Images, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """How the N models differ from the victim on the M images of R.
+
+    Returns:
+        Mean KL(victim ‖ faced) (N,), disagreement (N, M), drop of accuracy (N,).
+    """
+    n, m = len(models), len(heldout)
+    if models.layers == "none":
+        return torch.zeros(n), torch.zeros(n, m, dtype=torch.bool), torch.zeros(n)
+    kl, flips, drop = torch.zeros(n, dtype=torch.float64), [], torch.zeros(n, dtype=torch.float64)
+    for x, label in zip(torch.split(heldout.x, 256), torch.split(heldout.label, 256), strict=True):
+        benign = victim(x.to(device)).double().log_softmax(-1)
+        inputs = models.features(x.to(device).unsqueeze(0))
+        faced = models.logits(inputs).double().log_softmax(-1)
+        kl += (benign.exp() * (benign - faced)).sum((-1, -2)).cpu()
+        before, after = benign.argmax(-1).cpu(), faced.argmax(-1).cpu()
+        flips.append(before != after)
+        drop += (before == label).sum() - (after == label).sum(-1)
+    return kl / m, torch.cat(flips, 1), drop / m
+
+
+@torch.no_grad()
+def outputs(models: PairedModels, x: Tensor) -> Tensor:
+    """Softmax of each model at its own input, (N, K) float64."""
+    return models.logits(models.features(x.unsqueeze(1))).squeeze(1).double().softmax(1).cpu()
+
+
+def aim(attack: Any) -> float:
+    """The κ that an attack is held to; a control's is that of the attack it copies, if any."""
+    if attack.kappa is not None:
+        return float(attack.kappa)
+    return nan if attack.radii_from is None else float(attack.radii_from.kappa)
+
+
+def within(attack: Any, linf: Tensor, l2: Tensor, delta: Tensor) -> Tensor:
+    """Whether the limits ε and δ that the attack states are kept, (N,)."""
+    step, model = getattr(attack, "input", None), getattr(attack, "model", None)
+    eps, norm = getattr(step, "eps", inf), getattr(step, "norm", "linf")
+    far = linf if norm == "linf" else l2
+    limit = getattr(model, "delta", inf)
+    return (far <= eps * (1 + TOLERANCE)) & (delta <= limit * (1 + TOLERANCE))
+
+
+def frames(
+    attack: Any,
+    result: Attacked,
+    view: AttackerView,
+    images: Images,
+    heldout: Images,
+    wanted: Mapping[str, Any],
+) -> dict[str, tuple[pd.DataFrame, Columns]]:
+    """The parts of targets, flips and gallery.
+
+    Args:
+        attack: The attack.
+        result: What it returned.
+        view: What it was given.
+        images: The targets.
+        heldout: R.
+        wanted: The targets as the spec asks for them.
+    """
+    device = view.targets.x.device
+    kl, flips, drop = harm(result.models, view.victim, heldout, device)
+    targets = _targets(attack, result, view).assign(
+        target_id=list(images.ids),
+        list=wanted["list"],
+        kl=kl.numpy(),
+        flipped=flips.sum(1).numpy(),
+        heldout=len(heldout),
+        accuracy_drop=drop.numpy(),
+    )
+    rows, columns = np.nonzero(flips.numpy())
+    flipped = pd.DataFrame(
+        {
+            "target_id": [images.ids[i] for i in rows],
+            "image_id": [heldout.ids[j] for j in columns],
+        }
+    )
+    shown = max(0, min(len(images), SHOWN - wanted["first"]))
+    return {
+        "targets": (targets, PART),
+        "flips": (flipped, records.FLIPS),
+        "gallery": (_gallery(targets[:shown], images, result.x), records.GALLERY),
+    }
+
+
+def _targets(attack: Any, result: Attacked, view: AttackerView) -> pd.DataFrame:
+    kappa, goal = aim(attack), view.targets.goal.cpu()
+    x, at = result.x.detach(), goal.unsqueeze(1)
+    faced = outputs(result.models, x)
+    confidence = faced.gather(1, at).squeeze(1)
+    coarse = outputs(result.models, (x * 255).round() / 255).gather(1, at).squeeze(1)
+    far = (x.double() - view.targets.x.double()).flatten(1).cpu()
+    linf, l2, delta = far.abs().amax(1), far.norm(dim=1), result.models.distance().cpu()
+    return pd.DataFrame(
+        {
+            "label": view.targets.label.cpu(),
+            "goal": goal,
+            "confidence": confidence,
+            "at_kappa": (confidence >= kappa) & (not isnan(kappa)),
+            "within_eps": within(attack, linf, l2, delta),
+            "predicted": faced.argmax(1),
+            "linf": linf,
+            "l2": l2,
+            "delta": delta,
+            "confidence_8bit": coarse,
+            "at_kappa_8bit": (coarse >= kappa) & (not isnan(kappa)),
+            "rounds": result.rounds.cpu(),
+            "passes": result.passes.cpu(),
+            "layers": result.models.layers,
+        }
+    )
+
+
+def _gallery(targets: pd.DataFrame, images: Images, x: Tensor) -> pd.DataFrame:
+    shape = ",".join(str(size) for size in images.pixels.shape[1:])
+    floats = x.detach().cpu().numpy().astype("<f4")
+    return targets[["target_id", "label", "goal", "predicted"]].assign(
+        shape=shape,
+        original=[images.pixels[i].numpy().tobytes() for i in range(len(targets))],
+        attacked=[floats[i].tobytes() for i in range(len(targets))],
+    )

@@ -1,0 +1,165 @@
+"""The score cell: one detector on the attacked inputs of one attack cell, and on benign images.
+
+Each faced model gets benign images of its own, so that no image stands twice in a row; where all
+targets face the victim itself, the detector is fitted once.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from attacks.paired import PairedModels
+from bench import records, seeds
+from bench.cells import check, hold
+from bench.cells.hold import Work
+from bench.data import Dataset, Images
+from detectors.base import DefenderView, Detailed
+
+MOVED = "theta."
+CHUNK = 8
+"""Faced models whose benign images pass through the network at once."""
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """What is scored in a cell, whatever the detector: N faced models, S images under each.
+
+    Attributes:
+        models: The faced models.
+        targets: Ids of the targets (N,).
+        roles: "attacked", "calibration" or "fpr", (S,).
+        ids: Of the images (N, S).
+        x: The images (N, S, C, H, W).
+        confidence: Largest softmax output of the faced model (N, S).
+        correct: Whether the faced model gives the true label (N, S).
+    """
+
+    models: PairedModels
+    targets: tuple[str, ...]
+    roles: tuple[str, ...]
+    ids: NDArray[np.object_]
+    x: Tensor
+    confidence: Tensor
+    correct: Tensor
+
+
+def block(images: Images, size: int, first: int, count: int) -> Images:
+    """The images of `count` faced models, `size` each: the i-th lot belongs to the i-th model."""
+    return images.take(torch.arange(first * size, (first + count) * size))
+
+
+@lru_cache(maxsize=1)
+def lineup(
+    attack: Path,
+    victim: Path,
+    device: torch.device,
+    dataset: Callable[[], Dataset],
+    size: int,
+    first: int,
+) -> Lineup:
+    """The attacked inputs of a finished cell and the benign images that belong to its models.
+
+    Args:
+        attack: Folder of the attack cell.
+        victim: File of the victim.
+        device: Where to compute.
+        dataset: Gives the data set.
+        size: Images for calibration, and as many for its check, under each model.
+        first: Position of the cell's first target among all of the suite.
+    """
+    data, stored = dataset(), load_file(attack / "attacked.safetensors", device=str(device))
+    targets = records.read(attack / "targets.parquet")
+    n = len(targets)
+    moved = {k.removeprefix(MOVED): v for k, v in stored.items() if k.startswith(MOVED)}
+    models = PairedModels(hold.victim(victim, device), n, moved)
+    lots = [block(split, size, first, n) for split in (data.calibration, data.fpr)]
+    x = [stored["x"].unsqueeze(1), *(lot.x.to(device).unflatten(0, (n, size)) for lot in lots)]
+    names = [np.array(ids, dtype=object).reshape(n, -1) for ids in _names(targets, lots)]
+    label = torch.tensor(targets["label"].to_numpy()).unsqueeze(1)
+    labels = torch.cat([label, *(lot.label.view(n, size) for lot in lots)], 1)
+    images = torch.cat(x, 1)
+    confidence, guess = judged(models, images)
+    roles = ("attacked", *["calibration"] * size, *["fpr"] * size)
+    ids = np.concatenate(names, axis=1)
+    return Lineup(models, tuple(names[0][:, 0]), roles, ids, images, confidence, guess == labels)
+
+
+def _names(targets: pd.DataFrame, lots: list[Images]) -> list[list[str]]:
+    return [list(targets["target_id"]), *(list(lot.ids) for lot in lots)]
+
+
+@torch.no_grad()
+def judged(models: PairedModels, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest softmax output and class of each model on its own images, both (N, S)."""
+    found = []
+    for index in torch.split(torch.arange(len(models), device=x.device), CHUNK):
+        some = models.rows(index)
+        found.append(some.logits(some.features(x[index])).double().softmax(-1).max(-1))
+    return torch.cat([f.values for f in found]).cpu(), torch.cat([f.indices for f in found]).cpu()
+
+
+def groups(lines: Lineup) -> Iterator[tuple[str, nn.Module, slice]]:
+    """Name, faced model and targets of each fit: one for each target, or one for all of them."""
+    if lines.models.layers == "none":
+        yield "", lines.models[0], slice(None)
+        return
+    for i, name in enumerate(lines.targets):
+        yield name, lines.models[i], slice(i, i + 1)
+
+
+def run(work: Work) -> None:
+    """Score; leaves the parts of scores and details."""
+    data, own, detector = work.dataset, work.spec["benign"], work.built()
+    victim = work.parents["victim"] / "victim.safetensors"
+    lines = lineup(
+        work.parents["attack"], victim, work.device, work.source, own["size"], own["first"]
+    )
+    prepared = {}
+    if "fit" in work.parents:
+        path = work.parents["fit"] / "prepared.safetensors"
+        prepared = load_file(path, device=str(work.device))
+    benign, scores, details = data.fit.x.to(work.device), [], []
+    for name, model, part in groups(lines):
+        draws = seeds.generator(data.name, name, "detector", 0)
+        scorer = detector.fit(DefenderView(model, benign, draws, prepared))
+        whose = f"detector {work.label!r}"
+        found = check.numbers(scorer(lines.x[part].flatten(0, 1)), lines.ids[part].size, whose)
+        scores.append(_scores(lines, part, name, found))
+        if isinstance(scorer, Detailed):
+            stated = scorer.details(lines.x[part, 0])
+            details += [
+                _details(lines, part, fact, value, whose) for fact, value in sorted(stated.items())
+            ]
+    records.write(pd.concat(scores), records.SCORES, work.out / "scores.parquet")
+    beside = pd.concat(details) if details else records.empty(records.DETAILS)
+    records.write(beside, records.DETAILS, work.out / "details.parquet")
+
+
+def _scores(lines: Lineup, part: slice, name: str, found: Tensor) -> pd.DataFrame:
+    ids = lines.ids[part]
+    roles = np.tile(np.array(lines.roles, dtype=object), len(ids))
+    ids = ids.reshape(-1)
+    return pd.DataFrame(
+        {
+            "role": roles,
+            "target_id": np.where(roles == "attacked", ids, name),
+            "image_id": ids,
+            "score": found,
+            "confidence": lines.confidence[part].flatten(),
+            "correct": lines.correct[part].flatten(),
+        }
+    )
+
+
+def _details(lines: Lineup, part: slice, name: str, value: Tensor, whose: str) -> pd.DataFrame:
+    targets = list(lines.targets[part])
+    stated = check.numbers(value, len(targets), f"{whose}, detail {name!r},")
+    return pd.DataFrame({"target_id": targets, "name": name, "value": stated})

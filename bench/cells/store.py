@@ -1,0 +1,156 @@
+"""Where finished cells lie: one folder each, `<kind>/<id>/`, whole or not there at all.
+
+A cell is written beside its place and renamed into it; the rename is the commit mark. Inside:
+records, tensors, `cell.json` (what the cell is and the SHA-256 of every file) and
+`provenance.json` (times and machine), which is no part of the content.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.cells.check import Fault
+
+SCHEMA = 1
+"""Part of every identity: raised when what a cell leaves changes its form."""
+
+_ASIDE = {"cell.json", "provenance.json"}
+_LARGE = ".safetensors"
+
+
+def fingerprint(value: Any) -> str:
+    """SHA-256 of a JSON value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Store:
+    """The finished cells of a suite.
+
+    Attributes:
+        root: The folder `cells`.
+    """
+
+    root: Path
+
+    def path(self, kind: str, name: str) -> Path:
+        """Where a cell lies, or would lie."""
+        return self.root / kind / name
+
+    def log(self, kind: str, name: str) -> Path:
+        """Where the traceback of a failed cell lies."""
+        return self.root / kind / f"{name}.log"
+
+    def failure(self, kind: str, name: str) -> Path:
+        """Where the reason of a failed cell lies."""
+        return self.root / kind / f"{name}.failed.json"
+
+    def find(self, kind: str, name: str) -> str | None:
+        """The content hash of a finished cell; None if it is missing or damaged.
+
+        Tensors are checked by size here and by checksum when they are loaded.
+        """
+        folder = self.path(kind, name)
+        try:
+            listed = json.loads((folder / "cell.json").read_text())
+            for file, (size, digest) in listed["files"].items():
+                path = folder / file
+                if path.stat().st_size != size:
+                    return None
+                if path.suffix != _LARGE and checksum(path) != digest:
+                    return None
+            return str(listed["content"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def begin(self, kind: str, name: str) -> Path:
+        """An empty folder in which a cell is written."""
+        folder = self.root / kind / f".{name}.{os.getpid()}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def commit(
+        self, kind: str, name: str, folder: Path, facts: Mapping[str, Any], provenance: object
+    ) -> str:
+        """Put a written cell into its place.
+
+        Args:
+            kind: Of the cell.
+            name: Its identity.
+            folder: What `begin` gave, with every file in it.
+            facts: Title, spec and parents.
+            provenance: What is worth knowing and depends on the machine and the moment.
+
+        Returns:
+            The content hash.
+        """
+        paths = sorted(path for path in folder.iterdir() if path.name not in _ASIDE)
+        files = {path.name: (path.stat().st_size, checksum(path)) for path in paths}
+        content = fingerprint({name: digest for name, (_, digest) in files.items()})
+        cell = {**facts, "schema": SCHEMA, "files": files, "content": content}
+        (folder / "cell.json").write_text(json.dumps(cell, indent=1, sort_keys=True))
+        (folder / "provenance.json").write_text(json.dumps(provenance, indent=1, sort_keys=True))
+        place = self.path(kind, name)
+        if place.exists():  # damaged, or another run was faster
+            old = folder.with_name(f"{folder.name}.old")
+            place.rename(old)
+            shutil.rmtree(old, ignore_errors=True)
+        folder.rename(place)
+        self.failure(kind, name).unlink(missing_ok=True)
+        self.log(kind, name).unlink(missing_ok=True)
+        return content
+
+    def fail(self, kind: str, name: str, title: str, reason: str, traceback: str) -> None:
+        """Leave the reason why a cell failed, and its traceback."""
+        self.log(kind, name).parent.mkdir(parents=True, exist_ok=True)
+        self.log(kind, name).write_text(traceback)
+        beside = self.failure(kind, name).with_suffix(f".{os.getpid()}")
+        beside.write_text(json.dumps({"cell": title, "reason": reason}, indent=1))
+        beside.replace(self.failure(kind, name))
+
+    def discard(self, folder: Path) -> None:
+        """Remove what a cell that was not committed has written."""
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove what killed runs on this machine left half written."""
+        for folder in self.root.glob("*/.*"):
+            owner = folder.name.removesuffix(".old").rpartition(".")[2]
+            if owner.isdigit() and not _alive(int(owner)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def verify(folder: Path) -> None:
+    """Check every file of a finished cell against its checksum.
+
+    Raises:
+        Fault: A file is missing or damaged.
+    """
+    listed = json.loads((folder / "cell.json").read_text())["files"]
+    for file, (_, digest) in listed.items():
+        path = folder / file
+        if not path.is_file() or checksum(path) != digest:
+            raise Fault(f"{path} is missing or damaged; remedy: delete {folder} and run again")

@@ -1,0 +1,138 @@
+"""The command line: run a suite, list what there is, print tables, draw figures."""
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench.errors import UserError
+
+DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    help="Which detector catches which attack: on inputs, on models, and on both at once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Device(StrEnum):
+    """Where cells compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+Name = Annotated[str, typer.Argument(help="A built-in suite, or the path of a TOML file.")]
+Results = Annotated[Path, typer.Option(help="Where results lie: <results>/<suite>/.")]
+LOCAL = Path("results/local")
+
+
+@app.command()
+def run(
+    suite: Name = "quick",
+    data: Annotated[
+        Path | None, typer.Option(help="Where data sets lie; the folder itself for `folder`.")
+    ] = None,
+    results: Results = LOCAL,
+    jobs: Annotated[int, typer.Option(min=0, help="Cells at the same time; 0: one a core.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where cells compute.")] = Device.auto,
+    download: Annotated[bool, typer.Option("--download", help="Fetch a missing data set.")] = False,
+) -> int:
+    """Run a suite, or what is missing of it, and print the detection rates."""
+    from bench import session
+
+    return session.run(
+        suite, data=data, results=results, jobs=jobs, device=device.value, download=download
+    )
+
+
+@app.command(name="list")
+def list_() -> int:
+    """Suites, data sets, victims, attacks and detectors."""
+    from attacks import ATTACKS
+    from bench import suite
+    from detectors import DETECTORS
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, path in suite.built_in().items():
+        table.add_row("suite", name, str(suite.parse(path).get("description", "")))
+    for kind, names in (("data set", suite.DATASETS), ("victim", suite.ARCHITECTURES)):
+        for name in names:
+            table.add_row(kind, name, "")
+    for kind, registry in (("attack", ATTACKS), ("detector", DETECTORS)):
+        for name, place in registry.items():
+            table.add_row(kind, name, place)
+    Console().print(table)
+    return DONE
+
+
+@app.command()
+def table(suite: Name = "quick", results: Results = LOCAL) -> int:
+    """Write every table of a suite from its stored records, and print the detection rates."""
+    from bench import tables
+
+    directory = _directory(suite, results)
+    tables.write(directory)
+    Console().print(tables.show(directory))
+    return DONE
+
+
+@app.command()
+def plot(suite: Name = "quick", results: Results = LOCAL) -> int:
+    """Draw every figure of a suite from its stored records."""
+    from bench import plots
+
+    for path in plots.draw(_directory(suite, results)):
+        print(path)
+    return DONE
+
+
+def _directory(suite: str, results: Path) -> Path:
+    """Where the records of a suite lie, whatever has become of its TOML."""
+    if suite.endswith(".toml"):
+        from bench.suite import locate, parse
+
+        suite = str(parse(locate(suite)).get("name", ""))
+    directory = results / suite
+    if not directory.is_dir():
+        from bench.errors import unknown
+
+        stored = [path.name for path in results.glob("*/") if (path / "targets.parquet").exists()]
+        if stored:
+            raise unknown(f"suite in {results}", suite, stored)
+        raise UserError(
+            f"no records in {directory}\nremedy: `evil-twins run {suite}` first, or --results DIR"
+        )
+    return directory
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status.
+
+    0 all done, 1 some cells failed, 2 a mistake in what was asked for, 130 interrupted.
+    """
+    try:
+        status = app(arguments, prog_name="evil-twins", standalone_mode=False)
+        return int(status or DONE)
+    except UserError as error:
+        print(f"evil-twins: {error}", file=sys.stderr)
+        return USAGE
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        print("evil-twins: interrupted; what was finished is kept", file=sys.stderr)
+        return INTERRUPTED
+    except click.ClickException as error:
+        print(f"evil-twins: {error.format_message()}", file=sys.stderr)
+        print("remedy: see `evil-twins --help`", file=sys.stderr)
+        return USAGE

@@ -1,0 +1,193 @@
+"""From a suite to its cells: who depends on whom, before anything is run."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from bench import sources
+from bench.cells.store import SCHEMA, fingerprint
+from bench.components import Component, checked, described, parameters
+from bench.data import Dataset, Images
+from bench.errors import UserError
+from bench.suite import Column, Row, Suite
+from bench.victims import Recipe
+
+LARGEST = 20
+"""Benign images for the threshold, and as many for its check, under one faced model at most."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One piece of a plan; it holds specs alone.
+
+    Attributes:
+        kind: "victim", "fit", "attack" or "score".
+        title: What people call it.
+        label: What the suite calls the component that it runs.
+        component: The attack or detector, or None.
+        spec: Everything that decides what it leaves, except code and parents.
+        source: SHA-256 of the code that it stands on.
+        parents: Role -> key of the cell that plays it.
+    """
+
+    kind: str
+    title: str
+    label: str
+    component: Component | None
+    spec: Mapping[str, Any]
+    source: str
+    parents: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Names the cell within a plan; cells that leave the same thing have the same key."""
+        return fingerprint([self.kind, self.spec, self.source, dict(self.parents)])
+
+    def identity(self, contents: Mapping[str, str]) -> str:
+        """Names the cell wherever it is stored.
+
+        Args:
+            contents: Role -> content hash of the parent.
+        """
+        what = {"kind": self.kind, "spec": self.spec, "source": self.source, "schema": SCHEMA}
+        return fingerprint(what | {"parents": dict(contents)})[:32]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some targets of one row: its attack cell and the score cell of each detector by label."""
+
+    row: Row
+    attack: str
+    scores: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a suite by key, parents before children."""
+
+    cells: Mapping[str, Cell]
+    victim: str
+    shards: tuple[Shard, ...]
+
+
+def plan(suite: Suite, data: Dataset, device: str) -> Plan:
+    """The cells of a suite.
+
+    Args:
+        suite: The suite.
+        data: Its data set.
+        device: "cpu" or "cuda".
+
+    Raises:
+        UserError: The data set holds too few images, or the recipe is not one.
+    """
+    return _Planner(suite, data, device).plan()
+
+
+class _Planner:
+    def __init__(self, suite: Suite, data: Dataset, device: str) -> None:
+        self.suite = suite
+        _enough(suite, data)
+        self.benign = min(LARGEST, min(len(data.calibration), len(data.fpr)) // suite.targets.count)
+        name = {"name": data.name, "size": suite.size, "digest": data.digest}
+        self.shared = {"dataset": name, "device": device}
+        self.cells: dict[str, Cell] = {}
+        self.fits: dict[str, str | None] = {}
+
+    def plan(self) -> Plan:
+        victim = self.add(self.victim())
+        self.fits = {column.label: self.fit(column) for column in self.suite.columns}
+        shards = [
+            self.shard(row, victim, first)
+            for row in sorted(self.suite.rows, key=_has_parent)
+            for first in range(0, self.suite.targets.count, self.suite.targets.shard)
+        ]
+        return Plan(self.cells, victim, tuple(shards))
+
+    def add(self, cell: Cell) -> str:
+        return self.cells.setdefault(cell.key, cell).key
+
+    def source(self, kind: str, component: Component | None = None) -> str:
+        own = Path(__file__).parent / "cells" / f"{kind}.py"
+        return sources.digest(own, *([component.source] if component else []))
+
+    def victim(self) -> Cell:
+        made = self.suite.victim
+        spec = self.shared | {
+            "architecture": made.architecture,
+            "recipe": asdict(checked(Recipe, made.recipe, "[victim.recipe]")),
+            "seed": made.seed,
+        }
+        title = f"{made.architecture} seed {made.seed}"
+        return Cell("victim", title, made.architecture, None, spec, self.source("victim"))
+
+    def fit(self, column: Column) -> str | None:
+        preparation = column.detector.build().preparation
+        if preparation is None:
+            return None
+        spec = self.shared | {"preparation": described(preparation)}
+        source = self.source("fit", column.detector)
+        return self.add(Cell("fit", column.label, column.label, column.detector, spec, source))
+
+    def shard(self, row: Row, victim: str, first: int) -> Shard:
+        attack = self.attack(row, victim, first)
+        return Shard(
+            row, attack, {c.label: self.score(c, victim, attack) for c in self.suite.columns}
+        )
+
+    def score(self, column: Column, victim: str, attack: str) -> str:
+        fit, detector = self.fits[column.label], column.detector
+        parents = {"victim": victim, "attack": attack} | ({"fit": fit} if fit else {})
+        spec = self.shared | {
+            "detector": {"class": detector.name, "parameters": dict(detector.parameters)},
+            "benign": {"size": self.benign, "first": self.cells[attack].spec["targets"]["first"]},
+        }
+        title = f"{column.label} × {self.cells[attack].title}"
+        source = self.source("score", detector)
+        return self.add(Cell("score", title, column.label, detector, spec, source, parents))
+
+    def attack(self, row: Row, victim: str, first: int) -> str:
+        parents, unit = {"victim": victim}, row.attack.build().radii_from
+        if unit is not None:
+            place = described(unit)["class"]
+            pgd = Component(place, parameters(unit))
+            label = f"radii of {row.label}"
+            parents["radii"] = self.add_attack(pgd, label, label, {"victim": victim}, first)
+        return self.add_attack(row.attack, row.label, row.title, parents, first)
+
+    def add_attack(
+        self, attack: Component, label: str, title: str, parents: dict[str, str], first: int
+    ) -> str:
+        targets = self.suite.targets
+        last = min(first + targets.shard, targets.count)
+        spec = self.shared | {
+            "attack": {"class": attack.name, "parameters": dict(attack.parameters)},
+            "targets": targets.model_dump(include={"list", "count", "goals"})
+            | {"first": first, "last": last},
+        }
+        if targets.count > targets.shard:
+            title += f" [{first // targets.shard + 1}/{ceil(targets.count / targets.shard)}]"
+        source = self.source("attack", attack)
+        return self.add(Cell("attack", title, label, attack, spec, source, parents))
+
+
+def _has_parent(row: Row) -> bool:
+    """Whether it takes the radii of another row, which comes first and lends the cell its name."""
+    return row.attack.build().radii_from is not None
+
+
+def _enough(suite: Suite, data: Dataset) -> None:
+    """Whether each faced model gets benign images of its own."""
+    count = suite.targets.count
+    lists: dict[str, Images] = {"development": data.development, "confirmatory": data.confirmatory}
+    have: dict[str, int] = {suite.targets.list: len(lists[suite.targets.list])}
+    have |= {"calibration": len(data.calibration), "fpr": len(data.fpr)}
+    for split, size in have.items():
+        if size < count:
+            raise UserError(
+                f"{count} targets were asked for; the split {split!r} of {data.name} has {size}\n"
+                f"remedy: set targets.count to {min(have.values())} or less"
+            )

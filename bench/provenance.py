@@ -1,0 +1,77 @@
+"""What made a result: code, packages and machine."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "evil-twins",
+    "torch",
+    "torchvision",
+    "adversarial-robustness-toolbox",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "statsmodels",
+    "pandas",
+    "pyarrow",
+    "safetensors",
+    "seaborn",
+)
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(Path(__file__).parents[1]), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def code() -> dict[str, Any]:
+    """Versions of the code and of the packages under it."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    found: dict[str, Any] = {"python": platform.python_version(), "packages": versions}
+    top = _git("rev-parse", "--show-toplevel")
+    if top is not None and Path(top) == Path(__file__).resolve().parents[1]:
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+        found |= {"commit": _git("rev-parse", "HEAD"), "dirty": bool(changed)}
+    return found
+
+
+def machine(device: str) -> dict[str, Any]:
+    """The hardware."""
+    found: dict[str, Any] = {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "device": device,
+    }
+    if device == "cuda":
+        import torch
+
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def command() -> list[str]:
+    """What the user typed, without the folder of the program."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]

@@ -1,0 +1,117 @@
+"""Where both halves meet: the columns of every record, and how they are written and read.
+
+One Parquet file for each schema lies under `<results>/<suite>/`. The parts that cells leave have
+the same columns without the keys, which are put in front when a suite is assembled: so a cell does
+not depend on what a row is called.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.errors import UserError
+
+Columns = Mapping[str, pa.DataType]
+
+_TEXT, _WHOLE, _REAL, _FLAG, _BYTES = pa.string(), pa.int64(), pa.float64(), pa.bool_(), pa.binary()
+
+KEYS: Columns = {
+    "dataset": _TEXT,
+    "victim": _TEXT,
+    "seed": _WHOLE,
+    "attack": _TEXT,
+    "method": _TEXT,
+    "layers": _TEXT,
+    "kappa": _REAL,
+    "phi": _REAL,
+    "lam": _REAL,
+}
+"""What names a row of a study; NaN in kappa, phi and lam means: does not apply."""
+
+TARGETS: Columns = {
+    "target_id": _TEXT,
+    "label": _WHOLE,
+    "goal": _WHOLE,
+    "list": _TEXT,
+    "confidence": _REAL,
+    "at_kappa": _FLAG,
+    "within_eps": _FLAG,
+    "predicted": _WHOLE,
+    "linf": _REAL,
+    "l2": _REAL,
+    "delta": _REAL,
+    "kl": _REAL,
+    "flipped": _WHOLE,
+    "heldout": _WHOLE,
+    "accuracy_drop": _REAL,
+    "confidence_8bit": _REAL,
+    "at_kappa_8bit": _FLAG,
+    "rounds": _WHOLE,
+    "passes": _WHOLE,
+}
+FLIPS: Columns = {"target_id": _TEXT, "image_id": _TEXT}
+GALLERY: Columns = {
+    "target_id": _TEXT,
+    "label": _WHOLE,
+    "goal": _WHOLE,
+    "predicted": _WHOLE,
+    "shape": _TEXT,
+    "original": _BYTES,
+    "attacked": _BYTES,
+}
+SCORES: Columns = {
+    "role": _TEXT,
+    "target_id": _TEXT,
+    "image_id": _TEXT,
+    "score": _REAL,
+    "confidence": _REAL,
+    "correct": _FLAG,
+}
+DETAILS: Columns = {"target_id": _TEXT, "name": _TEXT, "value": _REAL}
+VICTIMS: Columns = {"accuracy": _REAL, "images": _WHOLE}
+FAILURES: Columns = {"kind": _TEXT, "cell": _TEXT, "reason": _TEXT, "log": _TEXT}
+
+
+def write(frame: pd.DataFrame, columns: Columns, path: Path) -> None:
+    """The frame as Parquet, whole or not at all; equal frames give equal bytes.
+
+    Args:
+        frame: Has the columns of `columns`; others are left out.
+        columns: Names and types, in the order in which they are written.
+        path: The file; its folder is made if it is missing.
+    """
+    schema = pa.schema(list(columns.items()))
+    table = pa.Table.from_pandas(frame[list(columns)], schema=schema, preserve_index=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        pq.write_table(table.replace_schema_metadata(None), beside, compression="zstd")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def empty(columns: Columns) -> pd.DataFrame:
+    """A frame without lines."""
+    frame: pd.DataFrame = pa.schema(list(columns.items())).empty_table().to_pandas()
+    return frame
+
+
+def read(path: Path) -> pd.DataFrame:
+    """What `write` wrote.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
+    try:
+        frame: pd.DataFrame = pq.read_table(path).to_pandas()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cannot read {path}: {str(error).splitlines()[0][:120]}\n"
+            "remedy: delete the file or its folder and run again"
+        ) from error
+    return frame

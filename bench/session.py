@@ -1,0 +1,126 @@
+"""One `evil-twins run`, from the name of a suite to its tables and figures."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from bench import plots, provenance, tables
+from bench import suite as suites
+from bench.assemble import Finished, assemble, current
+from bench.cells import hold
+from bench.cells.execute import Place
+from bench.cells.store import Store
+from bench.data import Dataset, load
+from bench.errors import UserError
+from bench.plan import Plan, plan
+from bench.progress import reporter
+from bench.run import State
+from bench.run import run as run_plan
+from bench.suite import Suite
+
+DONE, SOME_FAILED = 0, 1
+
+
+def run(
+    name: str, *, data: Path | None, results: Path, jobs: int, device: str, download: bool
+) -> int:
+    """Run a suite and print its detection rates.
+
+    Args:
+        name: A built-in suite, or the path of a TOML file.
+        data: Where data sets lie, or None for the default place.
+        results: The suite's own folder is made in it.
+        jobs: Cells at the same time; 0 for as many as there are cores (on a GPU: one).
+        device: "auto", "cpu" or "cuda".
+        download: Whether a missing data set may be fetched.
+
+    Returns:
+        0 if every cell is done, 1 if some failed.
+
+    Raises:
+        UserError: Something is wrong that can be known before a cell runs.
+    """
+    suite, device = suites.load(name), _device(device)
+    directory, console = (results / suite.name).absolute(), Console(stderr=True)
+    root = None if data is None else data.absolute()
+    loaded = _load(suite, root, download, console)
+    cells = plan(suite, loaded, device)
+    store = Store(directory / "cells")
+    place = Place(store, root, provenance.code())
+    jobs = jobs or (1 if device == "cuda" else os.cpu_count() or 1)
+    with reporter(console) as report:
+        state = run_plan(cells, place, jobs, report)
+    finished = Finished(suite, loaded, cells, state, store)
+    shown = _derive(finished, directory, place.code, device, console)
+    if shown:
+        Console().print(tables.show(directory))
+    _conclude(cells, state, directory, console)
+    return SOME_FAILED if state.failed else DONE
+
+
+def _device(asked: str) -> str:
+    there = torch.cuda.is_available()
+    if asked == "cuda" and not there:
+        raise UserError("--device cuda: there is no usable GPU\nremedy: --device cpu")
+    return "cuda" if there and asked != "cpu" else "cpu"
+
+
+def _load(suite: Suite, root: Path | None, download: bool, console: Console) -> Dataset:
+    if download:
+        load(suite.dataset, root, download=True, size=suite.size)
+    found = hold.dataset(suite.dataset, root, suite.size)
+    if found.damaged:
+        more = f" and {len(found.damaged) - 3} more" if len(found.damaged) > 3 else ""
+        names = ", ".join(found.damaged[:3])
+        console.print(f"left out, damaged: {names}{more}", highlight=False, soft_wrap=True)
+    return found
+
+
+def _derive(
+    finished: Finished, directory: Path, code: Mapping[str, Any], device: str, console: Console
+) -> bool:
+    """Records, tables and figures, unless they are there; False if there is nothing to show."""
+    mark = finished.mark
+    if current(directory, mark):
+        return True
+    (directory / "run.json").unlink(missing_ok=True)
+    sizes = assemble(finished, directory)
+    if not sizes["targets"] or not sizes["scores"]:
+        return False
+    with console.status("tables and figures"):
+        tables.write(directory)
+        plots.draw(directory)
+    facts = {
+        "command": provenance.command(),
+        "suite": finished.suite.name,
+        "mark": mark,
+        "code": dict(code),
+        "machine": provenance.machine(device),
+    }
+    beside = directory / f".run.json.{os.getpid()}"
+    beside.write_text(json.dumps(facts, indent=1) + "\n")
+    beside.replace(directory / "run.json")
+    return True
+
+
+def _conclude(cells: Plan, state: State, directory: Path, console: Console) -> None:
+    """What happened, in at most three lines."""
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    if not state.failed:
+        say(f"{len(state.ran)} cells run, {len(cells.cells) - len(state.ran)} stored: {directory}")
+        return
+    causes = [key for key in state.failed if key in state.identity]
+    cell = cells.cells[causes[0]]
+    log = Store(directory / "cells").log(cell.kind, state.identity[causes[0]])
+    more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
+    say(f"{cell.kind} {cell.title}: {state.failed[causes[0]]}{more}")
+    say(f"{len(state.failed)} of {len(cells.cells)} cells failed or wait for one; see {log}")
+    say("remedy: mend it and run again; every other cell is stored and is not run again")

@@ -1,0 +1,235 @@
+"""Suites: a whole experiment as data, read from TOML and checked before anything runs."""
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import isnan, nan
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+
+from bench import components
+from bench.components import Component
+from bench.errors import UserError, unknown
+
+BUILT_IN = Path(__file__).parent / "suites"
+DATASETS = ("digits", "fashion-mnist", "cifar10", "gtsrb", "folder")
+ARCHITECTURES = ("resnet18", "resnet101", "resnet18-narrow", "resnet-tiny")
+SWEPT = ("kappa", "phi", "lam")
+"""Parameters of an attack for which a list stands for one row each."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Victim(_Table):
+    """The benign model: what it is, and how its training departs from the recipe."""
+
+    architecture: str
+    seed: int = 0
+    recipe: dict[str, Any] = {}
+
+
+class Targets(_Table):
+    """Which inputs are attacked.
+
+    Attributes:
+        list: One of the two frozen lists; settings are chosen on "development" alone.
+        count: How many, the first of the list that the victim classifies correctly.
+        goals: How the goal classes are drawn.
+        shard: Targets in one cell: at most so many poisoned models are held at once.
+    """
+
+    list: Literal["confirmatory", "development"] = "confirmatory"
+    count: PositiveInt
+    goals: Literal["random"] = "random"
+    shard: PositiveInt = 64
+
+
+class _File(_Table):
+    name: str
+    description: str = ""
+    dataset: str
+    size: PositiveInt | None = None
+    victim: Victim
+    targets: Targets
+    attacks: list[dict[str, Any]]
+    detectors: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the matrix: an attack with all its parameters.
+
+    Attributes:
+        label: What the suite calls the attack.
+        method: Its name.
+        attack: The attack itself.
+        kappa: Required efficacy; NaN if it has none.
+        phi: Fidelity budget as a share of the smallest PGD radius; NaN if it has none.
+        lam: Weight of the fidelity loss; NaN if it has none.
+    """
+
+    label: str
+    method: str
+    attack: Component
+    kappa: float
+    phi: float
+    lam: float
+
+    @property
+    def title(self) -> str:
+        """The row in words."""
+        pairs = (("κ", self.kappa), ("φ", self.phi), ("λ", self.lam))
+        return " ".join([self.label, *(f"{k}={v:g}" for k, v in pairs if not isnan(v))])
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the matrix: a detector with all its parameters."""
+
+    label: str
+    detector: Component
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite that is known to be sound."""
+
+    name: str
+    description: str
+    dataset: str
+    size: int | None
+    victim: Victim
+    targets: Targets
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+
+
+def built_in() -> dict[str, Path]:
+    """The suites that come with the package."""
+    return {path.stem: path for path in sorted(BUILT_IN.glob("*.toml"))}
+
+
+def locate(name: str) -> Path:
+    """The file of a suite.
+
+    Args:
+        name: A built-in suite, or the path of a TOML file.
+
+    Raises:
+        UserError: There is no such suite.
+    """
+    if not name.endswith(".toml"):
+        if name not in built_in():
+            raise unknown("suite", name, built_in())
+        return built_in()[name]
+    path = Path(name)
+    if not path.is_file():
+        raise UserError(f"there is no suite {name}\nexpected: a TOML file, or a built-in suite")
+    return path
+
+
+def parse(path: Path) -> dict[str, Any]:
+    """The TOML of a suite, unchecked.
+
+    Raises:
+        UserError: The file is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not a readable TOML file: {error}") from error
+
+
+def load(name: str) -> Suite:
+    """A suite by name or path, every name and every parameter in it checked.
+
+    Raises:
+        UserError: Anything in it is wrong.
+    """
+    path = locate(name)
+    raw = parse(path)
+    _known(raw, _File, path.name)
+    for key, table in (("victim", Victim), ("targets", Targets)):
+        if isinstance(raw.get(key), dict):
+            _known(raw[key], table, f"{path.name} [{key}]")
+    try:
+        file = _File.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise UserError(
+            f"{path.name}: {components.dotted(first['loc'])}: {first['msg']}"
+        ) from error
+    if not file.name or set(file.name) & set("/\\") or file.name.startswith("."):
+        raise UserError(f"{path.name}: name {file.name!r} cannot be the name of a folder")
+    _member("data set", file.dataset, DATASETS)
+    _member("architecture", file.victim.architecture, ARCHITECTURES)
+    rows = [row for table in file.attacks for row in _rows(table, path)]
+    columns = [_column(table, path) for table in file.detectors]
+    _distinct([row.title for row in rows], path)
+    _distinct([column.label for column in columns], path)
+    shared = file.model_dump(include={"name", "description", "dataset", "size"})
+    return Suite(
+        **shared, victim=file.victim, targets=file.targets, rows=tuple(rows), columns=tuple(columns)
+    )
+
+
+def _known(raw: Mapping[str, Any], table: type[BaseModel], where: str) -> None:
+    for key in raw:
+        if key not in table.model_fields:
+            raise unknown(f"key in {where}", key, table.model_fields)
+
+
+def _member(kind: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise unknown(kind, name, known)
+
+
+def _distinct(names: Sequence[str], path: Path) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"{path.name}: {twice[0]!r} stands twice\nremedy: give each its own `name`")
+    if not names:
+        raise UserError(f"{path.name} needs at least one attack and one detector")
+
+
+def _head(table: Mapping[str, Any], kind: str, path: Path) -> tuple[str, str, dict[str, Any]]:
+    """Label, method and the parameters that are left."""
+    method, label = table.get("method"), table.get("name", table.get("method"))
+    if not isinstance(method, str) or not isinstance(label, str):
+        raise UserError(f"{path.name}: each of [[{kind}s]] needs a `method`, and `name` is a text")
+    return label, method, {k: v for k, v in table.items() if k not in ("name", "method")}
+
+
+def _rows(table: Mapping[str, Any], path: Path) -> list[Row]:
+    """One row for each combination of the listed kappa, phi and lam."""
+    label, method, given = _head(table, "attack", path)
+    found = components.find("attack", method, path.parent)
+    axes = {key: given[key] for key in SWEPT if isinstance(given.get(key), list)}
+    rows = []
+    for values in product(*axes.values()):
+        point = given | dict(zip(axes, values, strict=True))
+        component = components.configure(found, point, "attack", label)
+        rows.append(_row(label, method, component))
+    return rows
+
+
+def _row(label: str, method: str, component: Component) -> Row:
+    attack = component.build()
+    unit = attack.radii_from
+    kappa = attack.kappa if unit is None or attack.kappa is not None else unit.kappa
+    fixed = {"pgd": 1.0, "poisoning": 0.0, "rank-one-head": 0.0, "convex-head": 0.0}
+    phi = component.parameters.get("phi", fixed.get(method))
+    lam = component.parameters.get("lam")
+    numbers = [nan if value is None else float(value) for value in (kappa, phi, lam)]
+    return Row(label, method, component, *numbers)
+
+
+def _column(table: Mapping[str, Any], path: Path) -> Column:
+    label, method, given = _head(table, "detector", path)
+    found = components.find("detector", method, path.parent)
+    return Column(label, components.configure(found, given, "detector", label))
