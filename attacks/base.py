@@ -96,6 +96,7 @@ class Attacked:
     confidence: Tensor
     rounds: Tensor
     passes: Tensor
+    bound: Tensor | None = None
 
 
 class Attack(Protocol):

@@ -6,7 +6,7 @@ the margin g at a fixed input is concave: the closest poisoned head is a convex 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -82,7 +82,9 @@ class ConvexHead:
         """Attack every target; x* is x°."""
         optima = convex_optima(view, self.kappa, self.delta)
         rows = torch.stack([optimum.head for optimum in optima]).to(view.targets.x)
-        return _attacked(view, {"head.weight": rows[..., :-1], "head.bias": rows[..., -1]}, self.kappa)
+        edited = {"head.weight": rows[..., :-1], "head.bias": rows[..., -1]}
+        bound = torch.tensor([optimum.bound for optimum in optima], dtype=torch.float64)
+        return replace(_attacked(view, edited, self.kappa), bound=bound)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +127,9 @@ def convex_optima(view: AttackerView, kappa: float, delta: float) -> list[Optimu
         delta * whole**0.5,
     )
     goals = view.targets.goal.tolist()
-    return [problem.solve(h, t) for h, t in zip(_with_one(own).numpy(force=True), goals, strict=True)]
+    return [
+        problem.solve(h, t) for h, t in zip(_with_one(own).numpy(force=True), goals, strict=True)
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +159,13 @@ class _Problem:
                 args=(target, goal, mu, weight),
                 jac=True,
                 method="L-BFGS-B",
-                options={"maxiter": 5000, "maxfun": 10000, "maxcor": 30, "gtol": 1e-9, "ftol": 1e-14},
+                options={
+                    "maxiter": 5000,
+                    "maxfun": 10000,
+                    "maxcor": 30,
+                    "gtol": 1e-9,
+                    "ftol": 1e-14,
+                },
             ).x
             before, (_, missing, _, _) = missing, self._parts(v, target, goal)
             mu = max(0.0, mu + weight * missing)

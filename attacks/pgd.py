@@ -78,7 +78,6 @@ class InputWalk:
         self.step, self.rule, self.targets = step, rule, view.targets
         self.x = view.targets.x.clone()
         self.radius = self.x.new_zeros(len(self.x)) if radius is None else radius.to(self.x)
-        self.unit = torch.zeros_like(self.radius)
         self.best = torch.full_like(self.radius, torch.inf)
         self.found = self.x.clone()
         self.passes = torch.zeros(len(self.x), dtype=torch.int64, device=self.x.device)
@@ -117,12 +116,7 @@ class InputWalk:
         self.best[active[nearer]] = distance[nearer]
         self.found[active[nearer]] = x[nearer]
         slope = norms.dual_size(gradient, step.norm)
-        linear = missing / slope.clamp_min(torch.finfo(slope.dtype).tiny)
-        first = self.passes[active] == 0
-        self.unit[active] = torch.where(first, linear.clamp(0, step.eps), self.unit[active])
-        seen = Seen(
-            missing, slope, distance, self.best[active], self.unit[active], price[active]
-        )
+        seen = Seen(missing, slope, distance, self.best[active], price[active])
         radius = self.rule(self.radius[active], seen, pace).clamp(0, step.eps)
         far = (step.step * pace * radius).view(-1, *[1] * (x.dim() - 1))
         moved = x + far * norms.direction(gradient, step.norm)

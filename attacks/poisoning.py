@@ -133,7 +133,10 @@ class ModelWalk:
         if batch < m:
             draws = [self.view.generator(i, "minibatch", self.count) for i in active.tolist()]
             index = torch.stack([torch.randint(m, (batch,), generator=draw) for draw in draws])
-            inputs, benign = self.inputs[index.to(active.device)], self.benign[index.to(active.device)]
+            inputs, benign = (
+                self.inputs[index.to(active.device)],
+                self.benign[index.to(active.device)],
+            )
         faced = models.logits(inputs).log_softmax(-1)
         return (benign.exp() * (benign - faced)).sum(-1).mean(-1)
 
@@ -157,7 +160,7 @@ class ModelWalk:
         gain = _inner(up, climb)
         price = _inner(slope, climb) / gain
         self.price[active] = price
-        ask = missing.clamp(max=step.reach) / gain
+        ask = missing.clamp(-step.reach, step.reach) / gain
         parameters = dict(self.models.parameters)
         for name, value in theta.items():
             wide = (-1, *[1] * (value.dim() - 1))

@@ -18,7 +18,6 @@ class Seen:
         slope: ‖∇ₓg‖ in the dual norm: margin gained per unit of radius.
         distance: ‖x - x°‖.
         best: The smallest distance at which κ was reached; inf if none yet.
-        unit: What a locally linear margin asked for at x°: the scale of the radii.
         price: KL on the reference that the model pays per unit of margin.
     """
 
@@ -26,7 +25,6 @@ class Seen:
     slope: Tensor
     distance: Tensor
     best: Tensor
-    unit: Tensor
     price: Tensor
 
 
@@ -72,17 +70,19 @@ class Priced:
     """λ as the price of a unit of radius, against ν KL as the price of a unit of margin.
 
     At the optimum of λ r + ν KL subject to g >= logit κ, a unit of radius saves as much KL as it
-    costs: ν · price · slope = λ. The radius moves by the logarithm of their ratio, at most the share
-    `change` of its unit, so that the optimum does not depend on the step size.
+    costs: ν · price · slope = λ. The radius moves by the logarithm of their ratio, so that the
+    optimum does not depend on the step size, and by at most what changes the margin by `reach`,
+    so that the model can follow.
     """
 
     lam: float
     nu: float
-    change: float = 0.1
+    reach: float = 0.5
 
     def __call__(self, radius: Tensor, seen: Seen, size: float) -> Tensor:
         """New radii (N,)."""
         tiny = torch.finfo(radius.dtype).tiny
         saved = (self.nu * seen.price * seen.slope).clamp_min(tiny)
         ratio = (saved / max(self.lam, tiny)).log().clamp(-1, 1)
-        return (radius + self.change * size * ratio * seen.unit).clamp_min(0)
+        most = self.reach / seen.slope.clamp_min(tiny)
+        return (radius + size * ratio * most).clamp_min(0)
