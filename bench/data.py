@@ -138,8 +138,8 @@ def load(
 
 
 def _cut(name: str, classes: tuple[str, ...], train: Half, test: Half, size: int | None) -> Dataset:
-    learnt, bad = _decode(name, classes, train, size)
-    held, worse = _decode(name, classes, test, size)
+    learnt, bad = _decode(f"{name}/train", classes, train, size)
+    held, worse = _decode(f"{name}/test", classes, test, size)
     shapes = [tuple(images.pixels.shape[1:]) for images in (learnt, held)]
     if shapes[0] != shapes[1]:
         raise _mixed(name, held.ids[0], shapes[1], shapes[0])
@@ -164,11 +164,12 @@ def _digest(classes: tuple[str, ...], splits: dict[str, Images]) -> str:
 def _decode(
     name: str, classes: tuple[str, ...], half: Half, size: int | None
 ) -> tuple[Images, tuple[str, ...]]:
-    """Every readable image of a half, and the ids of the others."""
+    """Every readable image of the half of that name, and the ids of the others."""
     count = len(half.ids)
     pixels, label, kept = np.empty(0, np.uint8), np.empty(count, np.int64), list[int]()
     blocks = [range(low, min(low + BLOCK, count)) for low in range(0, count, BLOCK)]
-    with ThreadPoolExecutor() as pool:
+    pool = ThreadPoolExecutor()
+    try:
         read = pool.map(partial(_read, half.files, size), blocks)
         for i, image in enumerate(chain.from_iterable(read)):
             if image is None:
@@ -176,18 +177,20 @@ def _decode(
             if not kept:
                 pixels = np.empty((count, *image[0].shape), np.uint8)
             if image[0].shape != pixels.shape[1:]:
-                pool.shutdown(cancel_futures=True)
                 raise _mixed(name, half.ids[i], image[0].shape, tuple(pixels.shape[1:]))
             pixels[i], label[i] = image
             kept.append(i)
+    finally:
+        # An error or Ctrl-C does not wait for the images that are still to be read.
+        pool.shutdown(cancel_futures=True)
     damaged = tuple(half.ids[i] for i in sorted(set(range(count)) - set(kept)))
     if damaged:
         pixels, label = pixels[kept], label[kept]
     bare = sorted(set(range(len(classes))) - set(label.tolist()))
     if bare:
         raise UserError(
-            f"{name}: no readable image of class {classes[bare[0]]!r} in the half of "
-            f"{half.ids[0]!r}\nexpected at least one per class; remove the class or mend its files"
+            f"{name}: no readable image of class {classes[bare[0]]!r}\n"
+            "expected at least one per class; remove the class or mend its files"
         )
     ids = tuple(half.ids[i] for i in kept)
     return Images(ids, torch.from_numpy(pixels), torch.from_numpy(label)), damaged

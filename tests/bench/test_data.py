@@ -283,6 +283,9 @@ def test_gtsrb_is_resized_and_a_damaged_frame_is_named(tmp_path: Path) -> None:
     (base / "GT-final_test.csv").write_text("\n".join(rows))
     (base / "GTSRB/Final_Test/Images/00050.ppm").write_bytes(b"P6 25 31 255 short")
     found = load("gtsrb", tmp_path)
+    (base / "GT-final_test.csv").write_text(rows[0])
+    with pytest.raises(UserError, match="gtsrb/test: no readable image of class '00'"):
+        load("gtsrb", tmp_path)
     assert found.damaged == ("gtsrb/test/00050",)
     assert found.train.pixels.shape == (43, 3, 32, 32)
     assert len(found.classes) == 43
