@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bench import seeds
 from bench.cells import attack, fit, score, store, victim
