@@ -55,14 +55,14 @@ def alternate(
 
     for k in range(rounds):
         pace = (1 + math.cos(math.pi * k / rounds)) / 2 if exit == "polish" else 1.0
-        for _ in range(0 if inputs is None else inputs.step.steps):
-            if len(active):
+        for _ in range(inputs.step.steps if inputs is not None else 0):
+            if inputs is not None and len(active):
                 price = x.new_zeros(n) if weights is None else weights.price
                 margins = inputs.advance(models, active, aim, done, pace, price)
                 active = note(margins, k)
                 x = inputs.x
-        for _ in range(0 if weights is None else weights.step.steps):
-            if len(active):
+        for _ in range(weights.step.steps if weights is not None else 0):
+            if weights is not None and len(active):
                 margins = weights.advance(x, active, aim, done, pace)
                 active = note(margins, k if inputs is None else k + 1)
                 models = weights.models

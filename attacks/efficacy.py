@@ -21,14 +21,14 @@ HALVINGS = 30
 
 
 def logit(probability: float) -> float:
-    """log p/(1 - p): the margin g at which f_t = p."""
+    """The margin g at which f_t = p: log p / (1 - p)."""
     if not 0 < probability < 1:
         raise ValueError(f"kappa is {probability}; a probability between 0 and 1 was expected")
     return math.log(probability / (1 - probability))
 
 
 def margin(logits: Tensor, goal: Tensor) -> Tensor:
-    """g = z_t - logsumexp of the others, the logit of f_t: (..., K), (...,) -> (...,)."""
+    """The logit of f_t, g = z_t - logsumexp of the others: (..., K), (...,) -> (...,)."""
     at = goal.unsqueeze(-1)
     others = logits.scatter(-1, at, -torch.inf).logsumexp(-1)
     return logits.gather(-1, at).squeeze(-1) - others

@@ -1,7 +1,7 @@
-"""K-FAC (Martens & Grosse, ICML 2015; Grosse & Martens, ICML 2016): an approximate Fisher information.
+"""An approximate Fisher information: K-FAC (Martens & Grosse, ICML 2015; Grosse & Martens, 2016).
 
-At the victim, the Fisher information is the curvature of the specificity loss KL(f(·; θ°) ‖ f(·; θ)).
-Steps on θ are taken in its metric, because KL is far too ill-conditioned for plain gradients.
+At the victim it is the curvature of the specificity loss KL(f(·; θ°) ‖ f(·; θ)). Steps on θ are
+taken in its metric, because KL is far too ill-conditioned for plain gradients.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Fisher:
         """F⁻¹ times each of N gradients; names -> (N, *shape), both ways."""
         rows = torch.cat([gradient["head.weight"], gradient["head.bias"].unsqueeze(2)], 2)
         rows = torch.einsum("kde,nke->nkd", self.head, rows)
-        steps = {"head.weight": rows[..., :-1], "head.bias": rows[..., -1]}
+        steps: dict[str, Tensor] = {"head.weight": rows[..., :-1], "head.bias": rows[..., -1]}
         for name, (inputs, outputs) in self.body.items():
             weight, bias = gradient[f"{name}.weight"], gradient[f"{name}.bias"]
             rows = outputs @ torch.cat([weight.flatten(2), bias.unsqueeze(2)], 2) @ inputs

@@ -7,13 +7,14 @@ the margin g at a fixed input is concave: the closest poisoned head is a convex 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp, rel_entr, softmax
-from torch import Tensor
+from torch import Tensor, nn
 
 from attacks.base import Attacked, AttackerView
 from attacks.efficacy import AIM, logit, margin
@@ -117,7 +118,9 @@ def convex_optima(view: AttackerView, kappa: float, delta: float) -> list[Optimu
         rows = torch.cat([head.weight, head.bias.unsqueeze(1)], 1).double()
         inputs, probabilities = _with_one(features), head(features).double().softmax(1)
         blocks = head_blocks(features.double(), probabilities)
-        whole = sum(p.double().square().sum().item() for p in view.victim.parameters())
+        whole = sum(
+            p.double().square().sum().item() for p in cast(nn.Module, view.victim).parameters()
+        )
     problem = _Problem(
         rows.numpy(force=True),
         inputs.numpy(force=True),

@@ -15,8 +15,9 @@ def size(v: Tensor, norm: Norm) -> Tensor:
 
 
 def dual_size(v: Tensor, norm: Norm) -> Tensor:
-    """‖v_i‖ in the dual norm (l1 for linf, l2 for l2): how fast a step of size 1 can change a loss
-    with gradient v_i. (N, ...) -> (N,).
+    """‖v_i‖ in the dual norm, l1 for linf and l2 for l2: (N, ...) -> (N,).
+
+    By so much a step of size 1 can change a loss whose gradient is v_i.
     """
     flat = v.flatten(1)
     return flat.abs().sum(1) if norm == "linf" else flat.norm(dim=1)
@@ -51,7 +52,7 @@ def project(x: Tensor, center: Tensor, radius: Tensor, norm: Norm) -> Tensor:
 def _project_l2(x: Tensor, center: Tensor, radius: Tensor) -> Tensor:
     """The optimality conditions give z = clip(c + s (x - c)) with one s in [0, 1] per item.
 
-    ‖z - c‖² is piecewise quadratic and rising in s; its pieces end where a coordinate meets the box.
+    ‖z - c‖² is piecewise quadratic and rising in s; a piece ends where a coordinate meets the box.
     """
     step = (x - center).flatten(1).double()
     c = center.flatten(1).double()

@@ -1,4 +1,4 @@
-"""Many models that differ from one victim in some parameters: the i-th input faces the i-th model."""
+"""Models that differ from one victim in some parameters: the i-th input faces the i-th model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PairedModels:
         return self.count
 
     def __getitem__(self, i: int) -> nn.Module:
-        """The i-th model, a copy that shares nothing with the victim; the victim if none changed."""
+        """The i-th model: a copy that shares nothing with the victim, or the victim itself."""
         if not -self.count <= i < self.count:
             raise IndexError(f"model {i} of {self.count}")
         victim = cast(nn.Module, self.victim)
@@ -69,13 +69,14 @@ class PairedModels:
         return PairedModels(self.victim, self.count, moved)
 
     def features(self, x: Tensor) -> Tensor:
-        """What `logits` needs of the images: (..., C, H, W) -> (..., D) features if only the head
-        differs, so that they may be computed once; else the images themselves.
+        """What `logits` needs of images (..., C, H, W), so that it may be computed once.
+
+        Returns:
+            Features (..., D) if the models differ in the head at most, else the images.
         """
         if self.layers == "all":
             return x
-        flat = self.victim.features(x.flatten(0, -4))
-        return flat.unflatten(0, x.shape[:-3])
+        return self.victim.features(x.flatten(0, -4)).view(*x.shape[:-3], -1)
 
     def logits(self, inputs: Tensor) -> Tensor:
         """The i-th batch of inputs through the i-th model: (N, B, ...) -> (N, B, K).
@@ -85,7 +86,7 @@ class PairedModels:
                 (B, C, H, W) that all models share, with a leading dimension of size 1.
         """
         if self.layers == "none":
-            return self.victim.head(inputs.expand(self.count, *inputs.shape[1:]))
+            return cast(Tensor, self.victim.head(inputs.expand(self.count, *inputs.shape[1:])))
         if self.layers == "head":
             head = self.victim.head
             weight = self.parameters.get("head.weight", head.weight.expand(self.count, -1, -1))

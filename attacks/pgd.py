@@ -1,4 +1,4 @@
-"""Projected gradient descent on the input (Madry et al., ICLR 2018), down to the smallest radius."""
+"""Projected gradient descent on the input (Madry et al., ICLR 2018), to the smallest radius."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
 
 from attacks import norms
 from attacks.alternate import Exit, alternate

@@ -1,4 +1,4 @@
-"""Poisoning one model for one input: the model-only variant of IMC (Evil Twins, CCS 2020, § 4.1)."""
+"""Poisoning a model for one input: the model-only variant of IMC (Evil Twins, CCS 2020, § 4.1)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class ModelStep:
     """θ ← Π(θ - η F⁻¹[∇KL]ₜ + F⁻¹∇g (logit κ - g) / ⟨∇g, F⁻¹∇g⟩) onto F_δ(θ°).
 
     The specificity loss KL(f(·; θ°) ‖ f(·; θ)) falls along its part tangent to g = const, with
-    momentum; a Newton step on g brings the margin to κ. F is the Fisher information at θ°. This keeps
-    κ as a constraint, so ν matters only relative to λ: there is no penalty weight to tune.
+    momentum; a Newton step on g brings the margin to κ. F is the Fisher information at θ°. So κ is
+    a constraint and needs no penalty weight, and ν matters only relative to λ.
 
     Attributes:
         layers: Which parameters may move.
@@ -133,12 +133,11 @@ class ModelWalk:
         if batch < m:
             draws = [self.view.generator(i, "minibatch", self.count) for i in active.tolist()]
             index = torch.stack([torch.randint(m, (batch,), generator=draw) for draw in draws])
-            inputs, benign = (
-                self.inputs[index.to(active.device)],
-                self.benign[index.to(active.device)],
-            )
+            index = index.to(active.device)
+            inputs, benign = self.inputs[index], self.benign[index]
         faced = models.logits(inputs).log_softmax(-1)
-        return (benign.exp() * (benign - faced)).sum(-1).mean(-1)
+        kl: Tensor = (benign.exp() * (benign - faced)).sum(-1).mean(-1)
+        return kl
 
     def _move(
         self,
@@ -181,4 +180,4 @@ def _gradient(value: Tensor, leaves: Parameters) -> Parameters:
 
 def _inner(a: Parameters, b: Parameters) -> Tensor:
     """<a_i, b_i> over all parameters, (N,)."""
-    return sum((a[name] * b[name]).flatten(1).sum(1) for name in a)
+    return torch.stack([(a[name] * b[name]).flatten(1).sum(1) for name in a]).sum(0)

@@ -31,7 +31,8 @@ class Seen:
 class Rule(Protocol):
     """(current radii, what was seen, step size in (0, 1]) -> new radii, before the limit ε."""
 
-    def __call__(self, radius: Tensor, seen: Seen, size: float, /) -> Tensor: ...
+    def __call__(self, radius: Tensor, seen: Seen, size: float, /) -> Tensor:
+        """New radii (N,)."""
 
 
 @dataclass(frozen=True)
