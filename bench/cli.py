@@ -6,7 +6,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -127,12 +126,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"evil-twins: {error}", file=sys.stderr)
         return USAGE
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
         print("evil-twins: interrupted; what was finished is kept", file=sys.stderr)
         return INTERRUPTED
-    except click.ClickException as error:
+    except Exception as error:  # a mistake on the command line, of whichever click typer brings
+        if not hasattr(error, "format_message"):
+            raise
         print(f"evil-twins: {error.format_message()}", file=sys.stderr)
         print("remedy: see `evil-twins --help`", file=sys.stderr)
         return USAGE

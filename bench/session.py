@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from bench import plots, provenance, tables
+from bench import provenance
 from bench import suite as suites
 from bench.assemble import Finished, assemble, current
 from bench.cells import hold
@@ -58,6 +58,8 @@ def run(
     finished = Finished(suite, loaded, cells, state, store)
     shown = _derive(finished, directory, place.code, device, console)
     if shown:
+        from bench import tables
+
         Console().print(tables.show(directory))
     _conclude(cells, state, directory, console)
     return SOME_FAILED if state.failed else DONE
@@ -92,6 +94,8 @@ def _derive(
     sizes = assemble(finished, directory)
     if not sizes["targets"] or not sizes["scores"]:
         return False
+    from bench import plots, tables  # the plotting libraries take seconds to load
+
     with console.status("tables and figures"):
         tables.write(directory)
         plots.draw(directory)
