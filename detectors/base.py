@@ -1,8 +1,8 @@
 """What a defender holds, and what a detector must offer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ Preparation = Callable[[Tensor, torch.Generator], dict[str, Tensor]]
 
 A frozen dataclass, so that two detectors with equal preparations share one result.
 """
+
+PIXELS = 2**19
+"""Pixel values that go through a network at once, which bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +40,24 @@ class Scorer(Protocol):
     Deterministic; batch size and order change a score by rounding only.
     """
 
-    def __call__(self, x: Tensor, /) -> Tensor: ...
+    def __call__(self, x: Tensor, /) -> Tensor:
+        """Images (N, C, H, W) -> scores (N,)."""
 
 
 @runtime_checkable
 class Detailed(Protocol):
     """A scorer that also states facts beside the score, by name: each (N,)."""
 
-    def details(self, x: Tensor, /) -> dict[str, Tensor]: ...
+    def details(self, x: Tensor, /) -> dict[str, Tensor]:
+        """Images (N, C, H, W) -> facts by name."""
 
 
 class Detector(Protocol):
     """Parameters of a detector: a frozen dataclass. Fitting returns a new thing."""
 
-    knowledge: ClassVar[str]
-    """What it needs: K0 the faced model, K1 and clean data."""
+    @property
+    def knowledge(self) -> str:
+        """What it needs with these parameters: K0 the faced model, K1 clean data as well."""
 
     @property
     def preparation(self) -> Preparation | None:
@@ -59,3 +65,55 @@ class Detector(Protocol):
 
     def fit(self, view: DefenderView) -> Scorer:
         """A scorer for this faced model."""
+
+
+def batches(x: Tensor, pixels: int = PIXELS) -> Iterator[Tensor]:
+    """Splits images (N, C, H, W) into lots of at most `pixels` values, one image at least."""
+    yield from x.split(max(1, pixels // x[0].numel())) if len(x) else ()
+
+
+@torch.no_grad()
+def logits(model: nn.Module, x: Tensor) -> Tensor:
+    """Logits (N, K) of images (N, C, H, W), in float64 for what is computed from them.
+
+    Raises:
+        ValueError: There are no images.
+    """
+    if not len(x):
+        raise ValueError("expected at least one image")
+    return torch.cat([model(lot).double() for lot in batches(x)])
+
+
+def margin(z: Tensor) -> Tensor:
+    """The logit of the largest softmax output, (N,), from logits (N, K).
+
+    The largest logit minus the logsumexp of the others: it goes on growing where the output
+    itself has long been rounded to 1.
+    """
+    top, first = z.max(1)
+    others = z.scatter(1, first.unsqueeze(1), -torch.inf).logsumexp(1)
+    return top - others
+
+
+@dataclass(frozen=True)
+class RobustScale:
+    """Median and spread of benign values: z-scores that outliers among them hardly move.
+
+    Attributes:
+        median: Of the values (M,).
+        spread: 1.4826 times the median absolute deviation: σ if the values are normal.
+    """
+
+    median: Tensor
+    spread: Tensor
+
+    @classmethod
+    def of(cls, values: Tensor) -> "RobustScale":
+        """The scale of benign values (M,) float64."""
+        median = values.median()
+        spread = 1.4826 * (values - median).abs().median()
+        return cls(median, spread.clamp_min(torch.finfo(values.dtype).eps))
+
+    def z(self, values: Tensor) -> Tensor:
+        """(value - median) / spread, unbounded."""
+        return (values - self.median) / self.spread

@@ -1,0 +1,118 @@
+"""Curvature profile: eigenvalues of the input Hessian (Moosavi-Dezfooli et al., CVPR 2019)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from detectors.base import DefenderView, Preparation, RobustScale, Scorer, logits, margin
+from detectors.hessian import locally_linear, top_eigenvalues
+
+__all__ = ["Curvature", "top_eigenvalues"]
+
+NEIGHBOURS = 25
+"""Benign inputs of like confidence beside which an input is seen."""
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """Mean magnitude of the k largest eigenvalues (Evil Twins, CCS 2020, § 4.4).
+
+    H vanishes as confidence saturates, so the raw profile largely reads confidence. With `adjust`
+    an input is seen beside the benign inputs nearest to it in confidence: its score is a robust
+    z-score of log(profile / p(1 - p)), p the largest softmax output. Dividing by p(1 - p) takes out
+    the part that is known in closed form (H = p(1 - p)∇g∇gᵀ for two classes of margin g), so that
+    neighbours further off still serve where benign inputs of like confidence are few. A z-score
+    has no largest value; a rank among neighbours would.
+
+    Attributes:
+        k: How many eigenvalues; beyond K - 1 they are 0 on piecewise linear networks.
+        adjust: Whether confidence is taken out, with the help of clean data.
+    """
+
+    k: int = 5
+    adjust: bool = False
+
+    @property
+    def knowledge(self) -> str:
+        """K0, or K1 with `adjust`."""
+        return "K1" if self.adjust else "K0"
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """None: nothing is trained."""
+        return None
+
+    def fit(self, view: DefenderView) -> Scorer:
+        """A scorer; with `adjust` it profiles the benign images under the faced model."""
+        profile = Profile(view.model, self.k)
+        return Adjusted.to(profile, view.benign) if self.adjust else profile
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The raw profile under one model.
+
+    Attributes:
+        model: The faced model.
+        k: How many eigenvalues.
+    """
+
+    model: nn.Module
+    k: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Images (N, C, H, W) -> mean magnitude of the k largest eigenvalues, (N,) float64."""
+        return top_eigenvalues(self.model, x, self.k).abs().mean(1)
+
+    def details(self, x: Tensor) -> dict[str, Tensor]:
+        """Whether the closed form was taken, as 0 or 1."""
+        return {"exact": locally_linear(self.model, x).double()}
+
+    def steepness(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Log of profile / p(1 - p), and the logit of p, the largest softmax output, both (N,)."""
+        confidence = margin(logits(self.model, x))
+        known = logsigmoid(confidence) + logsigmoid(-confidence)
+        floor = torch.finfo(torch.float64).tiny
+        return self(x).clamp_min(floor).log() - known, confidence
+
+
+@dataclass(frozen=True)
+class Adjusted:
+    """The profile of an input beside those of the benign inputs nearest to it in confidence.
+
+    Attributes:
+        profile: The raw profile.
+        confidence: Logits of the largest softmax outputs of the benign inputs, (M,).
+        steepness: Theirs, (M,).
+        scale: Of the differences between theirs and those typical of their confidence.
+    """
+
+    profile: Profile
+    confidence: Tensor
+    steepness: Tensor
+    scale: RobustScale
+
+    @classmethod
+    def to(cls, profile: Profile, benign: Tensor) -> "Adjusted":
+        """The profile, adjusted to benign images (M, C, H, W)."""
+        steepness, confidence = profile.steepness(benign)
+        near = _typical(confidence, steepness, confidence)
+        return cls(profile, confidence, steepness, RobustScale.of(steepness - near))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Images (N, C, H, W) -> robust z-scores (N,) float64."""
+        steepness, confidence = self.profile.steepness(x)
+        return self.scale.z(steepness - _typical(self.confidence, self.steepness, confidence))
+
+    def details(self, x: Tensor) -> dict[str, Tensor]:
+        """Whether the closed form was taken, as 0 or 1."""
+        return self.profile.details(x)
+
+
+def _typical(benign: Tensor, steepness: Tensor, confidence: Tensor) -> Tensor:
+    """Median steepness of the benign inputs (M,) nearest to each confidence (N,)."""
+    distance = (confidence.unsqueeze(1) - benign).abs()
+    near = distance.topk(min(NEIGHBOURS, len(benign)), largest=False).indices
+    return steepness[near].median(1).values
