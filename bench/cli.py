@@ -16,7 +16,6 @@ DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     help="Which detector catches which attack: on inputs, on models, and on both at once.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -120,11 +119,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 all done, 1 some cells failed, 2 a mistake in what was asked for, 130 interrupted.
     """
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        status = app(arguments, prog_name="evil-twins", standalone_mode=False)
-        return int(status or DONE)
+        status = app(given or ["--help"], prog_name="evil-twins", standalone_mode=False)
+        return int(status or DONE) if given else USAGE
     except UserError as error:
         print(f"evil-twins: {error}", file=sys.stderr)
+        return USAGE
+    except OSError as error:
+        print(f"evil-twins: {error.strerror or error}: {error.filename}", file=sys.stderr)
         return USAGE
     except typer.Exit as stop:
         return int(stop.exit_code)

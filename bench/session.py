@@ -51,6 +51,7 @@ def run(
     loaded = _load(suite, root, download, console)
     cells = plan(suite, loaded, device)
     store = Store(directory / "cells")
+    store.root.mkdir(parents=True, exist_ok=True)
     place = Place(store, root, provenance.code())
     jobs = jobs or (1 if device == "cuda" else os.cpu_count() or 1)
     with reporter(console) as report:

@@ -1,0 +1,122 @@
+"""Attacks and detectors for the tests, sound ones and faulty ones; suites name them by file."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from attacks.base import Attacked, AttackerView
+from attacks.paired import PairedModels
+from detectors.base import DefenderView
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Adds a constant to every pixel; may go wrong on the way."""
+
+    amount: float = 0.1
+    fault: Literal["", "range", "nan", "shape", "type", "models", "raise"] = ""
+    poison: bool = False
+
+    @property
+    def kappa(self) -> None:
+        return
+
+    @property
+    def radii_from(self) -> None:
+        return
+
+    def __call__(self, view: AttackerView) -> Attacked:
+        n = len(view.targets)
+        x = (view.targets.x + self.amount).clamp(0, 1)
+        if self.fault == "range":
+            x = x + 1
+        elif self.fault == "nan":
+            x[0, 0, 0, 0] = torch.nan
+        elif self.fault == "shape":
+            x = x[:, :, 1:]
+        elif self.fault == "raise":
+            raise RuntimeError("the attack\nfell over")
+        moved = {}
+        if self.poison:
+            moved["head.bias"] = view.victim.head.bias.repeat(n, 1) + 0.5
+        models = PairedModels(view.victim, n + (self.fault == "models"), moved)
+        zeros = torch.zeros(n)
+        done = Attacked(x, models, zeros, zeros.long() - 1, zeros.long())
+        return done if self.fault != "type" else done.x  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """One minus the largest softmax output; may go wrong on the way."""
+
+    fault: Literal["", "nan", "length", "list", "raise", "die"] = ""
+    scale: float = 1.0
+    knowledge: ClassVar[str] = "K0"
+
+    @property
+    def preparation(self) -> None:
+        return
+
+    def fit(self, view: DefenderView) -> Callable[[Tensor], Tensor]:
+        if self.fault == "die":
+            os._exit(7)
+        if self.fault == "raise":
+            raise RuntimeError("the detector\nfell over")
+
+        def score(x: Tensor) -> Tensor:
+            with torch.no_grad():
+                doubt = 1 - view.model(x).softmax(1).amax(1)
+            if self.fault == "nan":
+                doubt[0] = torch.nan
+            if self.fault == "length":
+                doubt = doubt[1:]
+            return doubt.tolist() if self.fault == "list" else self.scale * doubt
+
+        return score
+
+
+@dataclass(frozen=True)
+class Mean:
+    """What `Prepared` trains: the mean benign image."""
+
+    weight: float
+
+    def __call__(self, benign: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"mean": self.weight * benign.mean(0)}
+
+
+@dataclass(frozen=True)
+class Far:
+    """Distance from the mean benign image, with a preparation and with details."""
+
+    weight: float = 1.0
+    sign: float = 1.0
+    knowledge: ClassVar[str] = "K1"
+
+    @property
+    def preparation(self) -> Mean:
+        return Mean(self.weight)
+
+    def fit(self, view: DefenderView) -> "FarScorer":
+        return FarScorer(view.prepared["mean"], self.sign)
+
+
+@dataclass(frozen=True)
+class FarScorer:
+    mean: Tensor
+    sign: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.sign * (x - self.mean).flatten(1).norm(dim=1)
+
+    def details(self, x: Tensor) -> dict[str, Tensor]:
+        return {"brightness": x.flatten(1).mean(1)}
+
+
+def again(attack: Shift) -> Shift:
+    """No dataclass: a suite cannot name it."""
+    return replace(attack)

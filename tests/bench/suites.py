@@ -1,0 +1,47 @@
+"""Small suites for the tests, as text."""
+
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PLUGINS = HERE / "plugins.py"
+
+HEAD = """
+name = "small"
+dataset = "digits"
+[victim]
+architecture = "resnet-tiny"
+recipe = { epochs = 2 }
+[targets]
+count = 4
+"""
+
+
+def table(kind: str, **fields: object) -> str:
+    """One [[attacks]] or [[detectors]]; values are given as TOML or as plain text."""
+    lines = [f"{name} = {_toml(value)}" for name, value in fields.items()]
+    return "\n".join([f"[[{kind}]]", *lines, ""])
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def shift(name: str = "shift", **fields: object) -> str:
+    return table("attacks", name=name, method=f"{PLUGINS}:Shift", **fields)
+
+
+def doubt(name: str = "doubt", **fields: object) -> str:
+    return table("detectors", name=name, method=f"{PLUGINS}:Doubt", **fields)
+
+
+def far(name: str = "far", **fields: object) -> str:
+    return table("detectors", name=name, method=f"{PLUGINS}:Far", **fields)
+
+
+def write(folder: Path, *parts: str, head: str = HEAD) -> str:
+    """A suite file; returns its path."""
+    path = folder / "small.toml"
+    path.write_text("\n".join([head, *parts]))
+    return str(path)

@@ -1,0 +1,143 @@
+"""Where finished cells lie, and what names them."""
+
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from bench import records, seeds, sources
+from bench.cells.check import Fault
+from bench.cells.store import Store, verify
+from bench.errors import UserError
+from bench.plan import Cell
+
+
+def _commit(store: Store, text: str = "content") -> str:
+    folder = store.begin("fit", "ab")
+    (folder / "a.safetensors").write_text(text)
+    (folder / "b.parquet").write_text("rows")
+    return store.commit("fit", "ab", folder, {"title": "a"}, {"seconds": 1.0})
+
+
+def test_a_cell_is_there_after_its_commit_and_not_before(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    folder = store.begin("fit", "ab")
+    (folder / "a.safetensors").write_text("half")
+    assert store.find("fit", "ab") is None
+    content = _commit(store)
+    assert store.find("fit", "ab") == content
+    assert sorted(path.name for path in (tmp_path / "fit").iterdir()) == ["ab"]
+
+
+def test_content_is_what_was_computed_and_not_how_long_it_took(tmp_path: Path) -> None:
+    first, second, third = (Store(tmp_path / name) for name in "abc")
+    assert _commit(first) == _commit(second)
+    assert _commit(third, "other") != _commit(first)
+    facts = json.loads((first.path("fit", "ab") / "provenance.json").read_text())
+    assert facts["seconds"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("file", "text"), [("a.safetensors", "short"), ("b.parquet", "swor"), ("cell.json", "{")]
+)
+def test_a_damaged_cell_is_not_found(tmp_path: Path, file: str, text: str) -> None:
+    store = Store(tmp_path)
+    _commit(store)
+    (store.path("fit", "ab") / file).write_text(text)
+    assert store.find("fit", "ab") is None
+    content = _commit(store)
+    assert store.find("fit", "ab") == content
+
+
+def test_tensors_of_the_right_size_are_checked_when_they_are_used(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    _commit(store)
+    (store.path("fit", "ab") / "a.safetensors").write_text("CONTENT")
+    with pytest.raises(Fault, match=r"a\.safetensors is missing or damaged; remedy: delete"):
+        verify(store.path("fit", "ab"))
+
+
+def test_a_failure_goes_when_the_cell_succeeds(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.fail("fit", "ab", "a", "why", "Traceback ...")
+    assert json.loads(store.failure("fit", "ab").read_text()) == {"cell": "a", "reason": "why"}
+    _commit(store)
+    assert sorted(path.name for path in (tmp_path / "fit").iterdir()) == ["ab"]
+
+
+def test_only_the_dead_leave_rubbish(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    mine = store.begin("fit", "ab")
+    dead = tmp_path / "fit" / ".cd.4194305"
+    dead.mkdir()
+    store.sweep()
+    assert mine.exists()
+    assert not dead.exists()
+    assert str(os.getpid()) in mine.name
+
+
+def test_an_identity_is_spec_code_and_parents() -> None:
+    def named(**changed: object) -> str:
+        facts = {"spec": {"a": 1}, "source": "s", "title": "t", "label": "l"} | changed
+        cell = Cell("fit", facts["title"], facts["label"], None, facts["spec"], facts["source"])  # type: ignore[arg-type]
+        return cell.identity({"victim": str(facts.get("victim", "v"))})
+
+    assert named() == named(title="other", label="other")
+    different = [named(), named(spec={"a": 2}), named(source="z"), named(victim="w")]
+    assert len(set(different)) == 4
+
+
+def test_source_follows_imports_but_not_those_for_types(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("from detectors.base import DefenderView\nfrom attacks import norms\n")
+    found = sources.closure(mine)
+    assert set(found) == {"mine.py", "detectors/base.py", "attacks/norms.py"}
+    base = sources.locate("attacks.base")
+    assert base is not None
+    assert "attacks/pgd.py" not in sources.closure(base)
+    assert "attacks/pgd.py" in sources.closure(sources.ROOT / "attacks" / "imc.py")
+
+
+def test_an_edit_changes_the_digest(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("a = 1\n")
+    before = sources.digest(mine)
+    mine.write_text("a = 2\n")
+    os.utime(mine, ns=(1, 1))
+    assert sources.digest(mine) != before
+
+
+def test_a_cell_stands_on_what_it_runs_alone() -> None:
+    cells = sources.ROOT / "bench" / "cells"
+    found = sources.closure(cells / "score.py", sources.ROOT / "detectors" / "confidence.py")
+    assert "detectors/confidence.py" in found
+    assert not {"attacks/pgd.py", "detectors/smoothing.py", "bench/cells/attack.py"} & set(found)
+    assert not [name for name in found if name.startswith(("bench/tables", "bench/plots"))]
+
+
+def test_seeds_come_from_names_alone() -> None:
+    assert seeds.seed("digits", "digits/0001", "goal") == seeds.seed(
+        "digits", "digits/0001", "goal"
+    )
+    assert seeds.seed("a", "bc") != seeds.seed("ab", "c")
+    assert seeds.seed("a", 1) != seeds.seed("a", 2)
+    before = torch.random.get_rng_state()
+    first, second = (torch.rand(3, generator=seeds.generator("a", 0)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_records_are_whole_typed_and_equal(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"target_id": ["a"], "image_id": ["b"], "more": [1]})
+    for name in ("one", "two"):
+        records.write(frame, records.FLIPS, tmp_path / name / "flips.parquet")
+    one, two = (tmp_path / name / "flips.parquet" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    assert list(records.read(one).columns) == list(records.FLIPS)
+    assert [path.name for path in one.parent.iterdir()] == ["flips.parquet"]
+    one.write_bytes(one.read_bytes()[:-9])
+    with pytest.raises(UserError, match=r"flips\.parquet"):
+        records.read(one)

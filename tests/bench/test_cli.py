@@ -1,0 +1,224 @@
+"""What users type, and what they see when something is wrong."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Group
+
+from bench import cli, records
+from bench.cells import hold
+from tests.bench import suites, synthetic
+from tests.bench.suites import doubt, shift, table
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures take seconds and have tests of their own."""
+    monkeypatch.setattr("bench.plots.draw", lambda directory: [])
+
+
+def _mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What standard error says about a mistake that is known before a cell runs."""
+    assert cli.main(arguments) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert "Traceback" not in streams.err
+    assert 1 <= len(streams.err.strip().splitlines()) <= 3
+    return streams.err
+
+
+def _python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for name in ("quick", "digits", "folder", "resnet-tiny", "imc", "curvature"):
+        assert name in shown
+
+
+def test_what_reads_loads_no_torch() -> None:
+    code = (
+        "import sys; from bench import cli, tables, plots; cli.main(['list']);"
+        "cli.main(['table', 'none']); sys.exit('torch' in sys.modules)"
+    )
+    assert _python("-c", code).returncode == 0
+
+
+def test_module_and_status() -> None:
+    done = _python("-m", "bench", "run", "quik")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == "evil-twins: unknown suite 'quik': did you mean 'quick'?"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "quik"], "did you mean 'quick'"),
+        (["run", "none.toml"], "there is no suite none.toml"),
+        (["run", "--jbos", "2"], "No such option"),
+        (["run", "--jobs", "many"], "--jobs"),
+        (["run", "--device", "tpu"], "'tpu' is not one of"),
+        (["rnu"], "No such command"),
+        (["table", "quick", "--results", "nowhere"], "no records in nowhere"),
+        (["plot", "quick", "--results", "nowhere"], "no records in nowhere"),
+    ],
+)
+def test_a_mistake_on_the_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert said in _mistake(capsys, *arguments)
+
+
+MISTAKES = {
+    "data set": (('"digits"', '"digit"'), [], "did you mean 'digits'"),
+    "architecture": (("resnet-tiny", "resnet-tny"), [], "did you mean 'resnet-tiny'"),
+    "key": (("count", "cuont"), [], "did you mean 'count'"),
+    "recipe": (("epochs", "epohcs"), [], "did you mean 'epochs'"),
+    "type": (("epochs = 2", "epochs = 'two'"), [], "epochs: Input should be a valid integer"),
+    "toml": (("[targets]", "[targets"), [], "not a readable TOML"),
+    "attack": (("", ""), [table("attacks", method="pgdd")], "did you mean 'pgd'"),
+    "detector": (("", ""), [table("detectors", method="smothing")], "did you mean 'smoothing'"),
+    "parameter": (("", ""), [doubt("other", scael=1.0)], "did you mean 'scale'"),
+    "count": (("count = 4", "count = 999"), [], "set targets.count to"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_in_the_suite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (old, new), parts, said = MISTAKES[name]
+    path = suites.write(tmp_path, shift(), doubt(), *parts, head=suites.HEAD.replace(old, new))
+    assert said in _mistake(capsys, "run", path, "--results", str(tmp_path / "r"))
+    assert not (tmp_path / "r").exists()
+
+
+def test_missing_data_are_known_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head = suites.HEAD.replace("digits", "folder")
+    path = suites.write(tmp_path, shift(), doubt(), head=head)
+    _mistake(capsys, "run", path, "--data", str(tmp_path / "nowhere"))
+    head = suites.HEAD.replace("digits", "cifar10")
+    path = suites.write(tmp_path, shift(), doubt(), head=head)
+    _mistake(capsys, "run", path, "--data", str(tmp_path / "nowhere"))
+
+
+def test_results_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = suites.write(tmp_path, shift(), doubt())
+    (tmp_path / "file").write_text("")
+    assert "file" in _mistake(capsys, "run", path, "--results", str(tmp_path / "file"))
+
+
+def test_a_damaged_record_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    synthetic.write(tmp_path / "small", synthetic.frames(n=4))
+    (tmp_path / "small" / "scores.parquet").write_bytes(b"PAR1")
+    for command in ("table", "plot"):
+        said = _mistake(capsys, command, "small", "--results", str(tmp_path))
+        assert "scores.parquet" in said
+
+
+def test_a_run_ends_with_a_table_and_the_next_one_runs_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = suites.write(tmp_path, shift(), shift("both", poison=True), doubt())
+    line = ["run", path, "--results", str(tmp_path), "--jobs", "1"]
+    assert cli.main(line) == 0
+    streams = capsys.readouterr()
+    assert "both" in streams.out
+    assert "no cell failed" in streams.out
+    assert "5 cells run, 0 stored" in streams.err
+    stored = {p: p.stat().st_mtime_ns for p in (tmp_path / "small").rglob("*") if p.is_file()}
+    assert cli.main(line) == 0
+    assert "0 cells run, 5 stored" in capsys.readouterr().err
+    after = {p: p.stat().st_mtime_ns for p in (tmp_path / "small").rglob("*") if p.is_file()}
+    assert after == stored
+    assert (tmp_path / "small" / "tables" / "detection.csv").exists()
+    assert cli.main(["table", path, "--results", str(tmp_path)]) == 0
+    assert "both" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (shift("bad", fault="nan"), "attack 'bad' returned NaN"),
+        (shift("bad", fault="range"), "expected [0, 1]"),
+        (shift("bad", fault="shape"), "expected 4×1×8×8"),
+        (doubt("bad", fault="nan"), "detector 'bad' returned NaN"),
+        (doubt("bad", fault="length"), "detector 'bad' returned 163 numbers"),
+    ],
+    ids=["nan", "range", "shape", "scores", "length"],
+)
+def test_a_fault_inside_a_cell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str, said: str
+) -> None:
+    path = suites.write(tmp_path, shift(), doubt(), part)
+    line = ["run", path, "--results", str(tmp_path), "--jobs", "1"]
+    assert cli.main(line) == 1
+    streams = capsys.readouterr()
+    assert said in streams.err.splitlines()[0]
+    assert len(streams.err.strip().splitlines()) <= 3
+    assert "Traceback" not in streams.err + streams.out
+    assert "bad" in streams.out
+    kept = records.read(tmp_path / "small" / "scores.parquet")
+    assert (kept["attack"].eq("shift") & kept["detector"].eq("doubt")).sum() == 164
+    assert cli.main([*line]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_if_nothing_can_be_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = suites.write(tmp_path, shift("bad", fault="nan"), doubt())
+    assert cli.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 1
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert "attack 'bad' returned NaN" in streams.err
+
+
+def test_a_damaged_victim_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["run", suites.write(tmp_path, shift(), doubt()), "--results", str(tmp_path)]
+    assert cli.main([*line, "--jobs", "1"]) == 0
+    (file,) = (tmp_path / "small" / "cells" / "victim").glob("*/victim.safetensors")
+    file.write_bytes(b"x" * file.stat().st_size)
+    hold.victim.cache_clear()
+    suites.write(tmp_path, shift(), doubt(), doubt("new", scale=2.0))
+    capsys.readouterr()
+    assert cli.main([*line, "--jobs", "1"]) == 1
+    said = capsys.readouterr().err
+    assert f"{file} is missing or damaged; remedy: delete {file.parent}" in said
+    assert len(said.strip().splitlines()) <= 3
+
+
+def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(directory: Path) -> Group:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.tables.write", stop)
+    monkeypatch.setattr("bench.cli._directory", lambda suite, results: Path())
+    assert cli.main(["table"]) == 130
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_no_process_and_no_finished_cell_behind(tmp_path: Path) -> None:
+    path = suites.write(tmp_path, *(shift(f"a{i}", amount=i / 99) for i in range(40)), doubt())
+    line = [sys.executable, "-m", "bench", "run", path, "--results", str(tmp_path), "--jobs", "2"]
+    with subprocess.Popen(line, start_new_session=True, stderr=subprocess.PIPE) as process:
+        cells = tmp_path / "small" / "cells"
+        while len(list(cells.glob("attack/*/cell.json"))) < 3:
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+    kept = {p: p.stat().st_mtime_ns for p in cells.glob("*/*/cell.json")}
+    assert cli.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 0
+    assert all(p.stat().st_mtime_ns == changed for p, changed in kept.items())
+    assert not list(cells.glob("*/.*"))

@@ -1,0 +1,268 @@
+"""Runs: what is run, what is kept, what a fault stops."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from bench import session, suite
+from bench.assemble import Finished, assemble
+from bench.cells import hold
+from bench.cells.execute import Place
+from bench.cells.store import Store
+from bench.plan import Plan, plan
+from bench.run import State, run
+from tests.bench import suites
+from tests.bench.suites import doubt, far, shift, table
+
+
+def _run(folder: Path, *parts: str, jobs: int = 1, head: str = suites.HEAD) -> Finished:
+    made = suite.load(suites.write(folder, *parts, head=head))
+    loaded = hold.dataset("digits", None, None)
+    cells = plan(made, loaded, "cpu")
+    store = Store(folder / "small" / "cells")
+    state = run(cells, Place(store, None, {}), jobs, lambda done, total, title: None)
+    finished = Finished(made, loaded, cells, state, store)
+    assemble(finished, folder / "small")
+    return finished
+
+
+def _titles(plan: Plan, keys: list[str]) -> list[str]:
+    return sorted(f"{plan.cells[key].kind} {plan.cells[key].title}" for key in keys)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained victim in its store, so that each test need not train its own."""
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture
+def frames(folder: Path) -> Iterator[tuple[Finished, dict[str, pd.DataFrame]]]:
+    done = _run(folder, shift(), shift("both", poison=True), doubt(), far())
+    names = ("targets", "flips", "scores", "details", "gallery", "victims", "failures")
+    yield done, {name: pd.read_parquet(folder / "small" / f"{name}.parquet") for name in names}
+
+
+def test_every_target_and_image_has_its_line(
+    frames: tuple[Finished, dict[str, pd.DataFrame]],
+) -> None:
+    done, found = frames
+    assert not done.state.failed
+    targets, scores = found["targets"], found["scores"]
+    assert len(targets) == 2 * 4
+    assert set(targets["target_id"]) < set(done.data.confirmatory.ids)
+    assert (targets["goal"] != targets["label"]).all()
+    assert dict(targets.groupby("attack")["layers"].first()) == {"both": "head", "shift": "none"}
+    counts = scores.groupby(["attack", "detector", "role"]).size()
+    assert set(counts.xs("attacked", level="role")) == {4}
+    assert set(counts.xs("calibration", level="role")) == {4 * 20}
+    for _, row in scores.groupby(["attack", "detector"]):
+        assert row["image_id"].is_unique
+    benign = scores[scores["role"] != "attacked"]
+    assert set(benign[benign["attack"] == "shift"]["target_id"]) == {""}
+    assert set(benign[benign["attack"] == "both"]["target_id"]) == set(targets["target_id"])
+    assert set(found["details"]["name"]) == {"brightness"}
+    assert len(found["details"]) == 2 * 4
+
+
+def test_measurements_agree_with_the_definition(
+    frames: tuple[Finished, dict[str, pd.DataFrame]],
+) -> None:
+    _, found = frames
+    targets = found["targets"].set_index("attack")
+    assert np.allclose(targets["linf"], 0.1)
+    assert (targets.loc["shift", ["kl", "flipped", "delta", "accuracy_drop"]] == 0).all(axis=None)
+    assert not found["flips"]["attack"].eq("shift").any()
+    counted = found["flips"].groupby("target_id").size()
+    moved = targets.loc["both"].set_index("target_id")["flipped"]
+    assert counted.reindex(moved.index, fill_value=0).eq(moved).all()
+    # A constant on every bias changes no probability: KL is rounding alone, and nothing flips.
+    assert targets.loc["both", "kl"].abs().max() < 1e-9
+    assert (targets.loc["both", "delta"] > 0).all()
+
+
+def test_scores_are_those_of_the_detector(
+    frames: tuple[Finished, dict[str, pd.DataFrame]],
+) -> None:
+    _, found = frames
+    own = found["scores"].query("detector == 'doubt'")
+    assert np.allclose(own["score"], 1 - own["confidence"], atol=1e-6)
+
+
+def test_a_second_run_runs_nothing(folder: Path) -> None:
+    _run(folder, shift(), doubt())
+    assert _run(folder, shift(), doubt()).state.ran == []
+
+
+def test_new_names_for_old_things_run_nothing(folder: Path) -> None:
+    _run(folder, shift(), doubt())
+    assert _run(folder, shift("renamed"), doubt("also")).state.ran == []
+
+
+def test_a_new_detector_runs_alone(folder: Path) -> None:
+    _run(folder, shift(), doubt())
+    done = _run(folder, shift(), doubt(), doubt("new", scale=3.0))
+    assert _titles(done.plan, done.state.ran) == ["score new × shift"]
+
+
+def test_equal_preparations_are_made_once(folder: Path) -> None:
+    done = _run(folder, shift(), far(weight=0.7), far("back", weight=0.7, sign=-1.0))
+    ran = _titles(done.plan, done.state.ran)
+    assert ran == ["fit far", "score back × shift", "score far × shift"]
+
+
+def test_an_edited_detector_scores_again(tmp_path: Path, folder: Path) -> None:
+    mine = folder / "mine.py"
+    mine.write_text(suites.PLUGINS.read_text())
+    own = table("detectors", name="mine", method="mine.py:Doubt")
+    assert len(_run(folder, shift(), own).state.ran) == 1
+    mine.write_text(mine.read_text().replace("doubt = 1 -", "doubt = 2 -"))
+    done = _run(folder, shift(), own)
+    assert _titles(done.plan, done.state.ran) == ["score mine × shift"]
+    score = pd.read_parquet(folder / "small" / "scores.parquet")["score"]
+    assert (score > 1).all()
+
+
+def test_two_rows_that_turn_out_to_be_one(folder: Path) -> None:
+    both = [shift("one", amount=0.0), table("attacks", name="none", method="untouched")]
+    done = _run(folder, *both, doubt("twin", scale=0.5))
+    assert not done.state.failed
+    ran = [title for title in _titles(done.plan, done.state.ran) if title.startswith("score")]
+    assert len(ran) == 1
+    scores = pd.read_parquet(folder / "small" / "scores.parquet")
+    assert dict(scores.groupby("attack").size()) == {"one": 164, "none": 164}
+
+
+def test_shards_leave_the_same_records(folder: Path, tmp_path: Path) -> None:
+    whole = _run(folder, shift(poison=True), doubt())
+    before = pd.read_parquet(folder / "small" / "scores.parquet")
+    head = suites.HEAD + "shard = 3\n"
+    done = _run(folder, shift(poison=True), doubt(), head=head)
+    after = pd.read_parquet(folder / "small" / "scores.parquet")
+    assert len(done.plan.shards) == 2
+    assert len(whole.plan.shards) == 1
+    pd.testing.assert_frame_equal(before, after, check_exact=False, atol=1e-6)
+
+
+FAULTY = {
+    "range": (
+        shift("bad", fault="range"),
+        r"attack 'bad' returned pixels in \[1.*expected \[0, 1\]",
+    ),
+    "nan": (shift("bad", fault="nan"), "attack 'bad' returned NaN or infinite pixels in 1 of 4"),
+    "shape": (shift("bad", fault="shape"), "attack 'bad' returned x. of 4×1×7×8; expected 4×1×8×8"),
+    "type": (shift("bad", fault="type"), "attack 'bad' returned Tensor; expected Attacked"),
+    "models": (shift("bad", fault="models"), "attack 'bad' returned 5 models for 4 targets"),
+    "raise": (shift("bad", fault="raise"), "RuntimeError: the attack; fell over"),
+    "nan scores": (doubt("bad", fault="nan"), "detector 'bad' returned NaN or infinity for 1 of"),
+    "length": (doubt("bad", fault="length"), "detector 'bad' returned 163 numbers for 164 images"),
+    "list": (doubt("bad", fault="list"), "detector 'bad' returned list; expected a tensor"),
+    "raise score": (doubt("bad", fault="raise"), "RuntimeError: the detector; fell over"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_fault_stops_one_cell(folder: Path, name: str) -> None:
+    part, said = FAULTY[name]
+    done = _run(folder, shift(), doubt(), part)
+    failures = pd.read_parquet(folder / "small" / "failures.parquet")
+    causes = failures[~failures["reason"].str.startswith("not run")]
+    assert len(causes) == 1
+    assert pd.Series(causes["reason"]).str.match(said).all()
+    log = folder / "small" / causes["log"].iloc[0]
+    assert "Traceback" in log.read_text()
+    assert all("\n" not in reason for reason in done.state.failed.values())
+    kept = pd.read_parquet(folder / "small" / "scores.parquet")
+    assert (kept["attack"].eq("shift") & kept["detector"].eq("doubt")).sum() == 164
+    again = _run(folder, shift(), doubt(), part)
+    assert len(again.state.ran) == 1
+    assert len(again.state.failed) == len(done.state.failed)
+
+
+def test_what_depends_on_a_failed_cell_is_not_run(folder: Path) -> None:
+    done = _run(folder, shift("bad", fault="nan"), doubt())
+    reasons = sorted(done.state.failed.values())
+    assert reasons[1] == "not run: attack bad failed"
+
+
+def test_damaged_tensors_are_named_and_nothing_else_is_lost(tmp_path: Path) -> None:
+    done = _run(tmp_path, shift(), doubt())
+    victim = done.store.path("victim", done.state.identity[done.plan.victim])
+    file = victim / "victim.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    hold.victim.cache_clear()
+    after = _run(tmp_path, shift(), doubt(), doubt("new", scale=3.0))
+    assert list(after.state.failed.values()) == [
+        f"{file} is missing or damaged; remedy: delete {victim} and run again"
+    ]
+    assert len(pd.read_parquet(tmp_path / "small" / "scores.parquet")) == 164
+
+
+def test_a_damaged_record_is_made_again(tmp_path: Path) -> None:
+    done = _run(tmp_path, shift(), doubt())
+    (score,) = (done.store.root / "score").glob("*/scores.parquet")
+    good = score.read_bytes()
+    score.write_bytes(b"x" * len(good))
+    after = _run(tmp_path, shift(), doubt())
+    assert _titles(after.plan, after.state.ran) == ["score doubt × shift"]
+    assert score.read_bytes() == good
+
+
+def test_an_interrupt_keeps_what_is_finished(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = suite.load(suites.write(folder, shift(), doubt("late", scale=7.0)))
+    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    store = Store(folder / "small" / "cells")
+
+    def stop(done: int, total: int, title: str) -> None:
+        if title == "late × shift":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(cells, Place(store, None, {}), 1, stop)
+    assert _run(folder, shift(), doubt("late", scale=7.0)).state.ran == []
+
+
+def test_too_few_images_are_known_before_anything_runs(tmp_path: Path) -> None:
+    head = suites.HEAD.replace("count = 4", "count = 400")
+    with pytest.raises(session.UserError, match=r"400 targets were asked for.*has \d+"):
+        _run(tmp_path, shift(), doubt(), head=head)
+    assert not (tmp_path / "small").exists()
+
+
+def test_global_random_numbers_and_threads_are_left_alone(folder: Path) -> None:
+    state, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    _run(folder, shift(), doubt("other", scale=11.0))
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.slow
+def test_processes_leave_the_same_bytes_and_survive_a_death(tmp_path: Path) -> None:
+    parts = [shift(), shift("both", poison=True), doubt(), far()]
+    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    for place, jobs in ((alone, 1), (beside, 2)):
+        place.mkdir()
+        _run(place, *parts, jobs=jobs)
+    for path in sorted((alone / "small").glob("*.parquet")):
+        assert path.read_bytes() == (beside / "small" / path.name).read_bytes()
+    done = _run(beside, *parts, doubt("dead", fault="die"), doubt("new", scale=3.0), jobs=2)
+    causes = {done.plan.cells[key].title: why for key, why in done.state.failed.items()}
+    assert set(causes) == {"dead × shift", "dead × both"}
+    assert all("its process died" in why for why in causes.values())
+
+
+def test_a_cell_says_what_it_is(folder: Path) -> None:
+    done = _run(folder, shift(), doubt())
+    cell = done.store.path("attack", done.state.identity[done.plan.shards[0].attack])
+    facts = json.loads((cell / "cell.json").read_text())
+    assert facts["title"] == "shift"
+    assert facts["spec"]["attack"]["class"] == "plugins.py:Shift"
+    assert set(facts["parents"]) == {"victim"}
+    assert isinstance(done.state, State)

@@ -1,0 +1,121 @@
+"""Suites: what they expand to, and how each mistake in one is said."""
+
+from math import isnan
+from pathlib import Path
+
+import pytest
+
+from bench import data, suite, victims
+from bench.errors import UserError
+from tests.bench import suites
+from tests.bench.suites import HEAD, doubt, shift, table
+
+PGD = table("attacks", name="pgd", method="pgd", kappa=[0.75, 0.9]) + 'input = { norm = "l2" }\n'
+IMC = (
+    table("attacks", method="imc", kappa=[0.75, 0.9], phi=[0.2, 0.5, 0.8])
+    + 'input = {}\nmodel = { layers = "head", lr = 0.25 }\n'
+)
+
+
+def _load(folder: Path, *parts: str, head: str = HEAD) -> suite.Suite:
+    return suite.load(suites.write(folder, *parts, head=head))
+
+
+def test_the_names_without_torch_are_those_with_it() -> None:
+    assert suite.DATASETS == data.NAMES
+    assert set(suite.ARCHITECTURES) == set(victims.ARCHITECTURES)
+
+
+def test_lists_stand_for_one_row_each(tmp_path: Path) -> None:
+    made = _load(tmp_path, PGD, IMC, doubt())
+    assert [(row.label, row.kappa, row.phi) for row in made.rows] == [
+        ("pgd", 0.75, 1.0),
+        ("pgd", 0.9, 1.0),
+        *(("imc", kappa, phi) for kappa in (0.75, 0.9) for phi in (0.2, 0.5, 0.8)),
+    ]
+    assert all(isnan(row.lam) for row in made.rows)
+    assert made.rows[2].attack.build().model.lr == 0.25
+
+
+def test_a_control_has_the_kappa_of_the_attack_it_copies(tmp_path: Path) -> None:
+    noise = table("attacks", method="noise", kappa=0.9) + "input = {}\n"
+    made = _load(tmp_path, noise, table("attacks", method="untouched"), doubt())
+    assert made.rows[0].kappa == 0.9
+    assert isnan(made.rows[1].kappa)
+    assert all(isnan(row.phi) for row in made.rows)
+
+
+def test_parameters_are_complete_and_describe_the_component(tmp_path: Path) -> None:
+    made = _load(tmp_path, shift(amount=0.3), doubt(scale=2.0))
+    assert made.rows[0].attack.parameters == {"amount": 0.3, "fault": "", "poison": False}
+    assert made.columns[0].detector.build().scale == 2.0
+    assert made.columns[0].detector.name == "plugins.py:Doubt"
+
+
+MISTAKES = {
+    "no TOML": (["[[["], "not a readable TOML"),
+    "unknown key": (["[targets.more]"], "did you mean"),
+    "key near": ([], "did you mean 'dataset'"),
+    "unknown attack": ([table("attacks", method="pdg")], "did you mean 'pgd'"),
+    "unknown detector": ([shift(), table("detectors", method="manifolds")], "'manifold'"),
+    "unknown parameter": ([shift(amuont=0.1)], "did you mean 'amount'"),
+    "nested parameter": (
+        [table("attacks", method="pgd", kappa=0.75) + "input = { nrom = 'l2' }"],
+        "did you mean 'norm'",
+    ),
+    "wrong type": ([shift(amount="much")], "amount: Input should be a valid number"),
+    "wrong name of a choice": ([shift(fault="rage")], "'range'"),
+    "missing": ([table("attacks", method="pgd", kappa=0.75)], "input: Field required"),
+    "refused": (
+        [table("attacks", method="imc", kappa=0.75) + "input = {}\nmodel = {}"],
+        "either phi or lam",
+    ),
+    "twice": ([shift(), shift(), doubt()], "'shift' stands twice"),
+    "no such file": ([table("attacks", method="nowhere.py:Thing")], "cannot load"),
+    "no such module": ([table("attacks", method="no.where:Thing")], "cannot load"),
+    "no such class": ([table("attacks", method=f"{suites.PLUGINS}:Thing")], "cannot load"),
+    "no dataclass": ([table("attacks", method=f"{suites.PLUGINS}:again")], "is not a dataclass"),
+    "not an attack": ([table("attacks", method=f"{suites.PLUGINS}:Doubt")], "lacks kappa"),
+    "no method": ([table("attacks", name="x")], "needs a `method`"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_said_in_three_lines(tmp_path: Path, name: str) -> None:
+    parts, said = MISTAKES[name]
+    head = HEAD.replace("dataset", "datset") if name == "key near" else HEAD
+    if name == "unknown key":
+        head = HEAD.replace("count", "cuont")
+        parts = []
+    with pytest.raises(UserError) as error:
+        _load(tmp_path, *parts, doubt(), head=head)
+    assert said in str(error.value)
+    assert len(str(error.value).splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"digits"', '"digit"', "did you mean 'digits'"),
+        ('"resnet-tiny"', '"resnet-tny"', "did you mean 'resnet-tiny'"),
+        ('"small"', '"../small"', "cannot be the name of a folder"),
+        ("count = 4", "count = 0", "targets.count"),
+        ("count = 4", 'count = "4"', "targets.count"),
+    ],
+)
+def test_a_mistake_at_the_top(tmp_path: Path, old: str, new: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        _load(tmp_path, shift(), doubt(), head=HEAD.replace(old, new))
+
+
+def test_a_suite_needs_detectors(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="detectors: Field required"):
+        _load(tmp_path, shift())
+
+
+@pytest.mark.parametrize("name", sorted(suite.built_in()))
+def test_built_in_suites_are_sound(name: str) -> None:
+    made = suite.load(name)
+    assert made.name == name
+    assert made.description
+    assert made.targets.count >= 40
