@@ -116,7 +116,7 @@ def _shard(done: Finished, shard: Shard) -> Iterator[tuple[str, pd.DataFrame]]:
     yield "targets", targets.assign(**keys)
     for name in ("flips", "gallery"):
         yield name, done.part(shard.attack, name).assign(**keys)
-    knowledge = {column.label: column.detector.load().knowledge for column in done.suite.columns}
+    knowledge = {column.label: column.detector.build().knowledge for column in done.suite.columns}
     for label, key in shard.scores.items():
         if key in done.state.content:
             named = keys | {"detector": label}
