@@ -1,7 +1,6 @@
 """Runs: what is run, what is kept, what a fault stops."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +41,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def frames(folder: Path) -> Iterator[tuple[Finished, dict[str, pd.DataFrame]]]:
+def frames(folder: Path) -> tuple[Finished, dict[str, pd.DataFrame]]:
     done = _run(folder, shift(), shift("both", poison=True), doubt(), far())
     names = ("targets", "flips", "scores", "details", "gallery", "victims", "failures")
-    yield done, {name: pd.read_parquet(folder / "small" / f"{name}.parquet") for name in names}
+    return done, {name: pd.read_parquet(folder / "small" / f"{name}.parquet") for name in names}
 
 
 def test_every_target_and_image_has_its_line(
