@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import log_softmax, logsumexp, rel_entr, softmax
+from scipy.special import log_softmax, logsumexp, softmax
 from torch import Tensor, nn
 
 from attacks.base import Attacked, AttackerView
@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 OUTER = 40
 """Updates of the multiplier at most."""
 
-TOLERANCE = 1e-7
+TOLERANCE = 1e-6
 """The margin that may be missing in the end, in logits."""
 
 
@@ -116,15 +116,16 @@ def convex_optima(view: AttackerView, kappa: float, delta: float) -> list[Optimu
         features = torch.cat([view.victim.features(x) for x in view.reference.x.split(512)])
         own = view.victim.features(view.targets.x)
         rows = torch.cat([head.weight, head.bias.unsqueeze(1)], 1).double()
-        inputs, probabilities = _with_one(features), head(features).double().softmax(1)
-        blocks = head_blocks(features.double(), probabilities)
+        inputs, benign = _with_one(features), head(features).double().log_softmax(1)
+        blocks = head_blocks(features.double(), benign.exp())
         whole = sum(
             p.double().square().sum().item() for p in cast(nn.Module, view.victim).parameters()
         )
     problem = _Problem(
         rows.numpy(force=True),
         inputs.numpy(force=True),
-        probabilities.numpy(force=True),
+        benign.numpy(force=True),
+        benign.exp().numpy(force=True),
         torch.linalg.cholesky(blocks).numpy(force=True),
         logit(kappa + AIM),
         delta * whole**0.5,
@@ -145,6 +146,7 @@ class _Problem:
 
     start: Array
     inputs: Array
+    benign: Array
     probabilities: Array
     scale: Array
     aim: float
@@ -154,7 +156,7 @@ class _Problem:
         """The optimum for one target with [φ; 1] = `target` (D + 1,)."""
         v, mu = np.zeros(self.start.size), 0.0
         _, missing, _, climb = self._parts(v, target, goal)
-        weight = 10 / float(climb @ climb)
+        weight = 30 / float(climb @ climb)
         for _ in range(OUTER):
             v = minimize(
                 self._lagrangian,
@@ -197,7 +199,8 @@ class _Problem:
     def _values(self, rows: Array, target: Array, goal: int) -> tuple[float, float, Array, Array]:
         """KL, the margin g, and their gradients (K, D + 1) at the given rows."""
         log_faced = log_softmax(self.inputs @ rows.T, axis=1)
-        kl = rel_entr(self.probabilities, np.exp(log_faced)).sum() / len(self.inputs)
+        change = self.benign - log_faced
+        kl = float(np.vdot(self.probabilities, change)) / len(self.inputs)
         down = (np.exp(log_faced) - self.probabilities).T @ self.inputs / len(self.inputs)
         logits = rows @ target
         others = np.where(np.arange(len(logits)) == goal, -np.inf, logits)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from scipy.stats import theilslopes
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
@@ -11,20 +12,17 @@ from detectors.hessian import locally_linear, top_eigenvalues
 
 __all__ = ["Curvature", "top_eigenvalues"]
 
-NEIGHBOURS = 25
-"""Benign inputs of like confidence beside which an input is seen."""
-
 
 @dataclass(frozen=True)
 class Curvature:
     """Mean magnitude of the k largest eigenvalues (Evil Twins, CCS 2020, § 4.4).
 
     H vanishes as confidence saturates, so the raw profile largely reads confidence. With `adjust`
-    an input is seen beside the benign inputs nearest to it in confidence: its score is a robust
-    z-score of log(profile / p(1 - p)), p the largest softmax output. Dividing by p(1 - p) takes out
-    the part that is known in closed form (H = p(1 - p)∇g∇gᵀ for two classes of margin g), so that
-    neighbours further off still serve where benign inputs of like confidence are few. A z-score
-    has no largest value; a rank among neighbours would.
+    the score is a robust z-score of log(profile / p(1 - p)) around its line on the logit of p among
+    benign inputs, p the largest softmax output. The division takes out what is known in closed form
+    (H = p(1 - p)∇g∇gᵀ for two classes of margin g), the line (Theil-Sen) what is left: benign
+    inputs as unsure as attacked ones are few, and a comparison with the nearest in confidence would
+    be one with surer ones. A z-score has no largest value; a rank among benign inputs would.
 
     Attributes:
         k: How many eigenvalues; beyond K - 1 they are 0 on piecewise linear networks.
@@ -80,39 +78,30 @@ class Profile:
 
 @dataclass(frozen=True)
 class Adjusted:
-    """The profile of an input beside those of the benign inputs nearest to it in confidence.
+    """The profile of an input against what benign inputs of its confidence would have.
 
     Attributes:
         profile: The raw profile.
-        confidence: Logits of the largest softmax outputs of the benign inputs, (M,).
-        steepness: Theirs, (M,).
-        scale: Of the differences between theirs and those typical of their confidence.
+        slope: Of the line of benign steepness on confidence.
+        scale: Of the distances from a line of that slope through the origin.
     """
 
     profile: Profile
-    confidence: Tensor
-    steepness: Tensor
+    slope: float
     scale: RobustScale
 
     @classmethod
     def to(cls, profile: Profile, benign: Tensor) -> "Adjusted":
         """The profile, adjusted to benign images (M, C, H, W)."""
         steepness, confidence = profile.steepness(benign)
-        near = _typical(confidence, steepness, confidence)
-        return cls(profile, confidence, steepness, RobustScale.of(steepness - near))
+        slope = float(theilslopes(steepness.cpu().numpy(), confidence.cpu().numpy()).slope)
+        return cls(profile, slope, RobustScale.of(steepness - slope * confidence))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Images (N, C, H, W) -> robust z-scores (N,) float64."""
         steepness, confidence = self.profile.steepness(x)
-        return self.scale.z(steepness - _typical(self.confidence, self.steepness, confidence))
+        return self.scale.z(steepness - self.slope * confidence)
 
     def details(self, x: Tensor) -> dict[str, Tensor]:
         """Whether the closed form was taken, as 0 or 1."""
         return self.profile.details(x)
-
-
-def _typical(benign: Tensor, steepness: Tensor, confidence: Tensor) -> Tensor:
-    """Median steepness of the benign inputs (M,) nearest to each confidence (N,)."""
-    distance = (confidence.unsqueeze(1) - benign).abs()
-    near = distance.topk(min(NEIGHBOURS, len(benign)), largest=False).indices
-    return steepness[near].median(1).values

@@ -109,7 +109,8 @@ def _lot(model: nn.Module, lot: Tensor, k: int) -> Tensor:
 def _basis(classes: int) -> Tensor:
     """An orthonormal basis (K - 1, K) of the vectors of sum 0, in general position.
 
-    H is blind to what all logits share, so combinations with coefficients of sum 0 suffice. Drawn: a row such as (1, -1, 0, ...) could miss the logit that is curved.
+    H is blind to what all logits share, so combinations with coefficients of sum 0 suffice. Drawn:
+    a row such as (1, -1, 0, ...) could miss the logit that is curved.
     """
     draws = torch.randn(classes, classes, generator=torch.Generator().manual_seed(classes))
     draws[:, 0] = 1

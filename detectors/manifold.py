@@ -27,15 +27,15 @@ class AutoEncoder:
         noise: Standard deviation, in pixels of [0, 1].
         steps: Minibatches.
         batch: Images per minibatch.
-        lr: Learning rate of Adam.
+        lr: Highest learning rate of Adam, under a one-cycle schedule.
     """
 
     width: int = 16
     bottleneck: int = 3
     noise: float = 0.1
-    steps: int = 1500
+    steps: int = 1000
     batch: int = 64
-    lr: float = 3e-3
+    lr: float = 1e-2
 
     def __call__(self, benign: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """The weights after training on benign images (M, C, H, W) in [0, 1].

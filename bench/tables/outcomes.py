@@ -13,7 +13,7 @@ Bools = NDArray[np.bool_]
 # Names that scorers give their details.
 REFORMED = "reformed"  # class of the reformed input under the faced model
 SMOOTHED = "smoothed"  # class of the smoothed faced model, ABSTAIN when it does not decide
-RADIUS = "radius"  # radius certified for that class
+RADIUS = "certified_radius"  # radius certified for that class
 EXACT = "exact"  # 1 where the curvature spectrum is exact, 0 where it is iterated
 ABSTAIN = -1
 

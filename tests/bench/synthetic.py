@@ -112,7 +112,7 @@ def _details(key: dict[str, object], names: list[str], rng: np.random.Generator)
     n = len(names)
     facts = {
         "manifold-max": {"reformed": np.arange(n) % 10 + rng.integers(0, 2, n)},
-        "smoothing-gap": {"smoothed": rng.integers(-1, 10, n), "radius": rng.random(n)},
+        "smoothing-gap": {"smoothed": rng.integers(-1, 10, n), "certified_radius": rng.random(n)},
         "curvature": {"exact": np.ones(n)},
     }
     parts = [
