@@ -2,6 +2,7 @@
 
 ATTACKS = {
     "pgd": "attacks.pgd:PGD",
+    "pgd-bisection": "attacks.bisection:Bisection",
     "poisoning": "attacks.poisoning:Poisoning",
     "imc": "attacks.imc:IMC",
     "rank-one-head": "attacks.head:RankOneHead",
