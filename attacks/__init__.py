@@ -3,6 +3,7 @@
 ATTACKS = {
     "pgd": "attacks.pgd:PGD",
     "pgd-bisection": "attacks.bisection:Bisection",
+    "fab": "attacks.fab:FAB",
     "poisoning": "attacks.poisoning:Poisoning",
     "imc": "attacks.imc:IMC",
     "rank-one-head": "attacks.head:RankOneHead",
