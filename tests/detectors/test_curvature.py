@@ -1,0 +1,81 @@
+import pytest
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+
+from detectors.base import DefenderView, logits, margin
+from detectors.curvature import Curvature, top_eigenvalues
+from tests.detectors.networks import drawn, linear, plain
+
+Real = tuple[nn.Module, Tensor, Tensor, Tensor]
+
+
+def view(real: Real) -> DefenderView:
+    return DefenderView(real[0], real[2][:100], drawn())
+
+
+def test_the_score_is_the_mean_magnitude() -> None:
+    model, x = plain(nn.SiLU, side=4).double(), torch.rand(3, 3, 4, 4, generator=drawn()).double()
+    values = top_eigenvalues(model, x, 6)
+    assert (values < 0).any()
+    scorer = Curvature(6).fit(DefenderView(model, x, drawn()))
+    assert torch.allclose(scorer(x), values.abs().sum(1) / 6)
+
+
+def test_two_classes_in_closed_form() -> None:
+    weight = torch.randn(2, 64, generator=drawn(), dtype=torch.float64)
+    model = linear(weight, torch.zeros(2, dtype=torch.float64))
+    x = torch.rand(5, 1, 8, 8, generator=drawn(), dtype=torch.float64)
+    p = model(x).softmax(1).amax(1)
+    expected = p * (1 - p) * (weight[0] - weight[1]).square().sum()
+    assert torch.allclose(Curvature(1).fit(DefenderView(model, x, drawn()))(x), expected)
+    assert torch.allclose(Curvature(4).fit(DefenderView(model, x, drawn()))(x), expected / 4)
+
+
+def test_the_raw_profile_reads_confidence_and_the_adjusted_one_hardly(real: Real) -> None:
+    x = real[2][100:500]
+    sure = margin(logits(real[0], x))
+    raw = spearmanr(Curvature().fit(view(real))(x), sure).statistic
+    adjusted = spearmanr(Curvature(adjust=True).fit(view(real))(x), sure).statistic
+    assert raw < -0.9
+    assert abs(adjusted) < 0.35
+
+
+def test_the_adjusted_score_is_centred_on_benign_inputs_and_has_no_ceiling(real: Real) -> None:
+    scorer = Curvature(adjust=True).fit(view(real))
+    x = real[2][100:500]
+    found = scorer(x)
+    assert abs(float(found.median())) < 0.4
+    assert 0.3 < float((found.abs() < 0.6745).double().mean()) < 0.7
+    # The same confidence from a function twice, four times as steep.
+    scores = []
+    for scale in (1.0, 2.0, 4.0):
+
+        class Steep(nn.Module):
+            def __init__(self, scale: float) -> None:
+                super().__init__()
+                self.scale = scale
+
+            def forward(self, y: Tensor) -> Tensor:
+                return real[0](x[:5] + self.scale * (y - x[:5]))
+
+        scores.append(type(scorer)(type(scorer.profile)(Steep(scale), 5), *_line(scorer))(x[:5]))
+    assert (scores[0] < scores[1]).all()
+    assert (scores[1] < scores[2]).all()
+    assert torch.allclose(scores[2] - scores[1], scores[1] - scores[0], rtol=1e-3)
+
+
+def _line(scorer: object) -> tuple[object, object]:
+    return scorer.slope, scorer.scale  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("activation", "exact"), [(nn.ReLU, 1.0), (nn.GELU, 0.0)])
+def test_details_say_which_path_was_taken(activation: type[nn.Module], exact: float) -> None:
+    x = torch.rand(3, 3, 8, 8, generator=drawn())
+    scorer = Curvature().fit(DefenderView(plain(activation), x, drawn()))
+    assert scorer.details(x)["exact"].tolist() == [exact] * 3
+
+
+def test_what_it_needs_depends_on_what_it_does() -> None:
+    assert Curvature().knowledge == "K0"
+    assert Curvature(adjust=True).knowledge == "K1"
