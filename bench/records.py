@@ -52,7 +52,13 @@ TARGETS: Columns = {
     "at_kappa_8bit": _FLAG,
     "rounds": _WHOLE,
     "passes": _WHOLE,
+    "norm": _TEXT,
+    "kl_reference": _REAL,
+    "kl_bound": _REAL,
 }
+"""`norm` is that of an attack on inputs, else "". `kl_reference` is the mean KL on the attacker's
+images, NaN if more than the last layer moved; no model at κ can go below `kl_bound` (NaN: unknown).
+"""
 FLIPS: Columns = {"target_id": _TEXT, "image_id": _TEXT}
 GALLERY: Columns = {
     "target_id": _TEXT,

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from attacks.base import Attacked, AttackerView, Victim
+from attacks.base import Attacked, AttackerView, Reference, Victim
 from attacks.paired import PairedModels
 from bench import records
 from bench.data import Images
@@ -27,18 +27,19 @@ PART: Columns = {**records.TARGETS, "layers": records.KEYS["layers"]}
 
 @torch.no_grad()
 def harm(
-    models: PairedModels, victim: Victim, heldout: Images, device: torch.device
+    models: PairedModels, victim: Victim, images: Images | Reference, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """How the N models differ from the victim on the M images of R.
+    """How the N models differ from the victim on M images.
 
     Returns:
         Mean KL(victim ‖ faced) (N,), disagreement (N, M), drop of accuracy (N,).
     """
-    n, m = len(models), len(heldout)
+    n, m = len(models), len(images)
     if models.layers == "none":
         return torch.zeros(n), torch.zeros(n, m, dtype=torch.bool), torch.zeros(n)
     kl, flips, drop = torch.zeros(n, dtype=torch.float64), [], torch.zeros(n, dtype=torch.float64)
-    for x, label in zip(torch.split(heldout.x, 256), torch.split(heldout.label, 256), strict=True):
+    labels = torch.split(images.label.cpu(), 256)
+    for x, label in zip(torch.split(images.x, 256), labels, strict=True):
         benign = victim(x.to(device)).double().log_softmax(-1)
         inputs = models.features(x.to(device).unsqueeze(0))
         faced = models.logits(inputs).double().log_softmax(-1)
@@ -47,6 +48,17 @@ def harm(
         flips.append(before != after)
         drop += (before == label).sum() - (after == label).sum(-1)
     return kl / m, torch.cat(flips, 1), drop / m
+
+
+def harm_known(models: PairedModels, view: AttackerView) -> Tensor:
+    """Mean KL(victim ‖ faced) on the attacker's own reference (N,).
+
+    NaN where more than the last layer moved: N passes over all training images would cost more
+    than the attack.
+    """
+    if models.layers == "all":
+        return torch.full((len(models),), nan)
+    return harm(models, view.victim, view.reference, view.targets.x.device)[0]
 
 
 @torch.no_grad()
@@ -62,11 +74,16 @@ def aim(attack: Any) -> float:
     return nan if attack.radii_from is None else float(attack.radii_from.kappa)
 
 
+def norm(attack: Any) -> str:
+    """The norm in which an attack moves inputs, or "" if it moves none."""
+    return str(getattr(getattr(attack, "input", attack), "norm", ""))
+
+
 def within(attack: Any, linf: Tensor, l2: Tensor, delta: Tensor) -> Tensor:
     """Whether the limits ε and δ that the attack states are kept, (N,)."""
-    step, model = getattr(attack, "input", None), getattr(attack, "model", None)
-    eps, norm = getattr(step, "eps", inf), getattr(step, "norm", "linf")
-    far = linf if norm == "linf" else l2
+    step, model = getattr(attack, "input", attack), getattr(attack, "model", None)
+    eps = getattr(step, "eps", inf)
+    far = l2 if norm(attack) == "l2" else linf
     limit = getattr(model, "delta", inf)
     return (far <= eps * (1 + TOLERANCE)) & (delta <= limit * (1 + TOLERANCE))
 
@@ -89,8 +106,9 @@ def frames(
         heldout: R.
         wanted: The targets as the spec asks for them.
     """
-    device = view.targets.x.device
+    device, n = view.targets.x.device, len(images)
     kl, flips, drop = harm(result.models, view.victim, heldout, device)
+    bound = torch.full((n,), nan) if result.bound is None else result.bound.cpu()
     targets = _targets(attack, result, view).assign(
         target_id=list(images.ids),
         list=wanted["list"],
@@ -98,6 +116,9 @@ def frames(
         flipped=flips.sum(1).numpy(),
         heldout=len(heldout),
         accuracy_drop=drop.numpy(),
+        norm=norm(attack),
+        kl_reference=harm_known(result.models, view).numpy(),
+        kl_bound=bound.numpy(),
     )
     rows, columns = np.nonzero(flips.numpy())
     flipped = pd.DataFrame(
@@ -106,7 +127,7 @@ def frames(
             "image_id": [heldout.ids[j] for j in columns],
         }
     )
-    shown = max(0, min(len(images), SHOWN - wanted["first"]))
+    shown = max(0, min(n, SHOWN - wanted["first"]))
     return {
         "targets": (targets, PART),
         "flips": (flipped, records.FLIPS),

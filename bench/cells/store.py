@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.cells.check import Fault
 
-SCHEMA = 1
+SCHEMA = 2
 """Part of every identity: raised when what a cell leaves changes its form."""
 
 _ASIDE = {"cell.json", "provenance.json"}

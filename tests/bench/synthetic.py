@@ -66,6 +66,9 @@ def _targets(key: dict[str, object], names: list[str], rng: np.random.Generator)
             "at_kappa_8bit": reached & (rng.random(n) < 0.5),
             "rounds": np.where(reached, rng.integers(3, 15, n), -1),
             "passes": rng.integers(100, 200, n),
+            "norm": "linf" if key["method"] in ("pgd", "imc") else "",
+            "kl_reference": 0.01 * load,
+            "kl_bound": NAN,
         }
     )
 

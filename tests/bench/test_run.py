@@ -82,7 +82,9 @@ def test_measurements_agree_with_the_definition(
     assert counted.reindex(moved.index, fill_value=0).eq(moved).all()
     # A constant on every bias changes no probability: KL is rounding alone, and nothing flips.
     assert targets.loc["both", "kl"].abs().max() < 1e-9
+    assert targets.loc["both", "kl_reference"].abs().max() < 1e-9
     assert (targets.loc["both", "delta"] > 0).all()
+    assert targets["kl_bound"].isna().all()
 
 
 def test_scores_are_those_of_the_detector(
