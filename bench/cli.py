@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from bench.errors import UserError
+from bench.screen import screen
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -70,7 +70,7 @@ def list_() -> int:
     for kind, registry in (("attack", ATTACKS), ("detector", DETECTORS)):
         for name, place in registry.items():
             table.add_row(kind, name, place)
-    Console().print(table)
+    screen().print(table)
     return DONE
 
 
@@ -81,7 +81,7 @@ def table(suite: Name = "quick", results: Results = LOCAL) -> int:
 
     directory = _directory(suite, results)
     tables.write(directory)
-    Console().print(tables.show(directory))
+    screen().print(tables.show(directory))
     return DONE
 
 

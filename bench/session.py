@@ -21,6 +21,7 @@ from bench.plan import Plan, plan
 from bench.progress import reporter
 from bench.run import State
 from bench.run import run as run_plan
+from bench.screen import screen
 from bench.suite import Suite
 
 DONE, SOME_FAILED = 0, 1
@@ -61,7 +62,7 @@ def run(
     if shown:
         from bench import tables
 
-        Console().print(tables.show(directory))
+        screen().print(tables.show(directory))
     _conclude(cells, state, directory, console)
     return SOME_FAILED if state.failed else DONE
 

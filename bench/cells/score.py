@@ -4,10 +4,12 @@ Each faced model gets benign images of its own, so that no image stands twice in
 targets face the victim itself, the detector is fitted once.
 """
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -107,12 +109,24 @@ def judged(models: PairedModels, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def groups(lines: Lineup) -> Iterator[tuple[str, nn.Module, slice]]:
-    """Name, faced model and targets of each fit: one for each target, or one for all of them."""
-    if lines.models.layers == "none":
-        yield "", lines.models[0], slice(None)
-        return
-    for i, name in enumerate(lines.targets):
-        yield name, lines.models[i], slice(i, i + 1)
+    """Name, faced model and targets of each fit: one for each target, or one for all of them.
+
+    The models come one after the other in the same module, which is cheaper than a copy for each
+    and whatever a detector has done to it is undone; a detector may change no model even so.
+    """
+    models, module = lines.models, copy.deepcopy(cast(nn.Module, lines.models.victim))
+    benign = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    benign = {name: value.detach().clone() for name, value in benign.items()}
+    for i in range(len(models) if models.parameters else 1):
+        own = {name: value[i] for name, value in models.parameters.items()}
+        with torch.no_grad():
+            for name, value in (*module.named_parameters(), *module.named_buffers()):
+                value.copy_(own.get(name, benign[name]))
+        module.eval().requires_grad_(False)
+        if not models.parameters:
+            yield "", module, slice(None)
+        else:
+            yield lines.targets[i], module, slice(i, i + 1)
 
 
 def run(work: Work) -> None:
@@ -126,40 +140,44 @@ def run(work: Work) -> None:
     if "fit" in work.parents:
         path = work.parents["fit"] / "prepared.safetensors"
         prepared = load_file(path, device=str(work.device))
-    benign, scores, details = data.fit.x.to(work.device), [], []
+    benign, whose = data.fit.x.to(work.device), f"detector {work.label!r}"
+    scores: list[Tensor] = []
+    facts: dict[str, list[Tensor]] = {}
     for name, model, part in groups(lines):
         draws = seeds.generator(data.name, name, "detector", 0)
         scorer = detector.fit(DefenderView(model, benign, draws, prepared))
-        whose = f"detector {work.label!r}"
-        found = check.numbers(scorer(lines.x[part].flatten(0, 1)), lines.ids[part].size, whose)
-        scores.append(_scores(lines, part, name, found))
+        x = lines.x[part]
+        scores.append(check.numbers(scorer(x.flatten(0, 1)), lines.ids[part].size, whose))
         if isinstance(scorer, Detailed):
-            stated = scorer.details(lines.x[part, 0])
-            details += [
-                _details(lines, part, fact, value, whose) for fact, value in sorted(stated.items())
-            ]
-    records.write(pd.concat(scores), records.SCORES, work.out / "scores.parquet")
-    beside = pd.concat(details) if details else records.empty(records.DETAILS)
-    records.write(beside, records.DETAILS, work.out / "details.parquet")
+            for fact, value in scorer.details(x[:, 0]).items():
+                sound = check.numbers(value, len(x), f"{whose}, detail {fact!r},")
+                facts.setdefault(fact, []).append(sound)
+    records.write(_scores(lines, torch.cat(scores)), records.SCORES, work.out / "scores.parquet")
+    records.write(_details(lines, facts, whose), records.DETAILS, work.out / "details.parquet")
 
 
-def _scores(lines: Lineup, part: slice, name: str, found: Tensor) -> pd.DataFrame:
-    ids = lines.ids[part]
-    roles = np.tile(np.array(lines.roles, dtype=object), len(ids))
-    ids = ids.reshape(-1)
+def _scores(lines: Lineup, score: Tensor) -> pd.DataFrame:
+    n, size = lines.ids.shape
+    owner = np.array(lines.targets, dtype=object).repeat(size)
+    roles = np.tile(np.array(lines.roles, dtype=object), n)
+    faces_victim = (roles != "attacked") & (not lines.models.parameters)
     return pd.DataFrame(
         {
             "role": roles,
-            "target_id": np.where(roles == "attacked", ids, name),
-            "image_id": ids,
-            "score": found,
-            "confidence": lines.confidence[part].flatten(),
-            "correct": lines.correct[part].flatten(),
+            "target_id": np.where(faces_victim, "", owner),
+            "image_id": lines.ids.reshape(-1),
+            "score": score,
+            "confidence": lines.confidence.flatten(),
+            "correct": lines.correct.flatten(),
         }
     )
 
 
-def _details(lines: Lineup, part: slice, name: str, value: Tensor, whose: str) -> pd.DataFrame:
-    targets = list(lines.targets[part])
-    stated = check.numbers(value, len(targets), f"{whose}, detail {name!r},")
-    return pd.DataFrame({"target_id": targets, "name": name, "value": stated})
+def _details(lines: Lineup, facts: Mapping[str, list[Tensor]], whose: str) -> pd.DataFrame:
+    frames = []
+    for name, values in sorted(facts.items()):
+        value = torch.cat(values)
+        if len(value) != len(lines.targets):
+            raise check.Fault(f"{whose} states {name!r} for {len(value)} of {len(lines.targets)}")
+        frames.append(pd.DataFrame({"target_id": lines.targets, "name": name, "value": value}))
+    return pd.concat(frames) if frames else records.empty(records.DETAILS)

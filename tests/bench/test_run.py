@@ -185,6 +185,15 @@ def test_a_fault_stops_one_cell(folder: Path, name: str) -> None:
     assert len(again.state.failed) == len(done.state.failed)
 
 
+def test_what_a_detector_does_to_a_model_stays_with_it(folder: Path) -> None:
+    rows = [shift(), shift("both", poison=True)]
+    _run(folder, *rows, doubt(scale=5.0))
+    good = pd.read_parquet(folder / "small" / "scores.parquet")
+    _run(folder, *rows, doubt("a", fault="meddle"), doubt(scale=5.5))
+    after = pd.read_parquet(folder / "small" / "scores.parquet").query("detector == 'doubt'")
+    assert np.allclose(after["score"] / 5.5, good["score"] / 5.0)
+
+
 def test_what_depends_on_a_failed_cell_is_not_run(folder: Path) -> None:
     done = _run(folder, shift("bad", fault="nan"), doubt())
     reasons = sorted(done.state.failed.values())
