@@ -7,6 +7,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bench.tables.any_of import with_any
 from bench.tables.attacks import attacks, specificity_samples
+from bench.tables.audit import audit
 from bench.tables.baseline import calibration, victims
 from bench.tables.decisions import decisions
 from bench.tables.detection import detection
@@ -29,6 +30,7 @@ class Tables:
     tradeoff: pd.DataFrame
     outcomes: pd.DataFrame
     victims: pd.DataFrame
+    audit: pd.DataFrame
 
 
 def compute(records: Records) -> Tables:
@@ -56,4 +58,5 @@ def _compute(records: Records) -> Tables:
         tradeoff=tradeoff(records, samples),
         outcomes=outcomes(records, decided),
         victims=victims(records),
+        audit=audit(records),
     )

@@ -164,3 +164,30 @@ def victims(table: pd.DataFrame) -> str:
     ]
     header = ["victim", "test accuracy", "paper's victim", "paper's Table 1"]
     return "# Victims\n\n" + text.markdown(header, lines)
+
+
+def audit(table: pd.DataFrame) -> str:
+    """The endpoints against their rivals."""
+    header = ["endpoint", "loss", "against", "targets", "median", "p90", "best for", "bound", ""]
+    lines = [
+        [
+            f"{text.study(line)}: {line['attack']} κ {text.short(float(line['kappa']))}",
+            str(line["quantity"]),
+            str(line["against"]),
+            str(line["n"]),
+            text.number(line["median"], 4),
+            text.number(line["p90"], 4),
+            text.number(line["wins"]),
+            text.number(line["bound"]),
+            "" if pd.isna(line["bound"]) else ("passed" if line["passed"] else "failed"),
+        ]
+        for line in frames.lines(table)
+    ]
+    gap = table["duality_gap"].max()
+    note = "" if pd.isna(gap) else f" Relative duality gap of the optimum: {text.number(gap)}."
+    return (
+        "# Audit of the endpoints\n\n"
+        "Loss of a pure attack over that of a rival, target by target: PGD's radius against other "
+        "attacks on inputs and the best of them, head-only Poisoning's KL on the attacker's "
+        f"images against the convex optimum. The median is held against the bound.{note}\n\n"
+    ) + text.markdown(header, lines, left=3)

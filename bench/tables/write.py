@@ -19,17 +19,20 @@ def _csv(frame: pd.DataFrame) -> bytes:
 def texts(records: Records, tables: Tables) -> dict[str, str]:
     """The Markdown tables by name."""
     found = numbered(records, tables.detection)
-    return {
+    made = {
         "detection": readable.detection(records, found, tables.worst),
         "attacks": readable.attacks(records, tables.attacks),
         "calibration": readable.calibration(tables.calibration),
         "trends": readable.trends(tables.trends),
         "victims": readable.victims(tables.victims),
     }
+    return made if tables.audit.empty else made | {"audit": readable.audit(tables.audit)}
 
 
 def write(results_dir: Path) -> None:
     """Computes every table of a suite and writes it under `tables/`.
+
+    The audit of the endpoints is there only if the suite has rivals to hold against them.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.
@@ -41,7 +44,11 @@ def write(results_dir: Path) -> None:
     tables = compute(records)
     directory = results_dir / "tables"
     directory.mkdir(exist_ok=True)
+    for old in directory.glob("audit.*"):
+        old.unlink()
     for field in fields(tables):
+        if field.name == "audit" and tables.audit.empty:
+            continue
         (directory / f"{field.name}.csv").write_bytes(_csv(getattr(tables, field.name)))
     for name, text in texts(records, tables).items():
         (directory / f"{name}.md").write_bytes(text.encode())

@@ -1,0 +1,137 @@
+"""Bisection and FAB, held against the closed form on linear victims."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from scipy.optimize import brentq
+from torch import Tensor, nn
+
+from attacks import norms
+from attacks.base import Attack, AttackerView, Reference, Targets
+from attacks.bisection import Bisection
+from attacks.efficacy import AIM, logit, margin
+from attacks.fab import FAB
+from attacks.norms import Norm
+from attacks.pgd import PGD, InputStep
+
+N, SHAPE, KAPPA = 12, (1, 4, 4), 0.75
+
+
+class Linear(nn.Module):
+    """logits = W x + b."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        draw = torch.Generator().manual_seed(classes)
+        self.head = nn.Linear(16, classes)
+        with torch.no_grad():
+            self.head.weight.copy_(2 * torch.randn(classes, 16, generator=draw))
+            self.head.bias.copy_(torch.randn(classes, generator=draw))
+        self.requires_grad_(False)
+
+    def features(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.features(x))
+        return logits
+
+
+def numbers(i: int, purpose: str, turn: int) -> torch.Generator:
+    return torch.Generator().manual_seed(1000 * i + turn)
+
+
+def two_classes(n: int = N) -> AttackerView:
+    """Images with pixels at both ends of [0, 1], attacked towards the other of two classes."""
+    victim, draw = Linear(2), torch.Generator().manual_seed(1)
+    x = (1.6 * torch.rand(n, *SHAPE, generator=draw) - 0.3).clamp(0, 1)
+    label = victim(x).argmax(1)
+    targets = Targets(x, label, 1 - label)
+    return AttackerView(victim, targets, Reference(x, label), numbers)
+
+
+def closed_form(view: AttackerView, norm: Norm) -> Tensor:
+    """The smallest ‖x - x°‖ in [0, 1] with g = logit κ: with two classes g is linear in x.
+
+    Every pixel moves by r (linf) or by r times its slope (l2) until it meets the box.
+    """
+    weight, out = view.victim.head.weight, []
+    for x, goal in zip(view.targets.x.flatten(1).double(), view.targets.goal, strict=True):
+        slope = (weight[goal] - weight[1 - goal]).double()
+        with torch.no_grad():
+            g = margin(view.victim(x.float().view(1, *SHAPE)), goal.view(1)).item()
+        room = torch.where(slope > 0, 1 - x, x)
+        pace = torch.ones_like(slope) if norm == "linf" else slope.abs()
+
+        def moved(r: float, room: Tensor = room, pace: Tensor = pace) -> Tensor:
+            return torch.minimum(r * pace, room)
+
+        def missing(
+            r: float, g: float = g, slope: Tensor = slope, moved: Callable[[float], Tensor] = moved
+        ) -> float:
+            return logit(KAPPA + AIM) - g - float((slope.abs() * moved(r)).sum())
+
+        step = moved(brentq(missing, 0.0, 100.0)).unsqueeze(0)
+        out.append(float(norms.size(step, norm)))
+    return torch.tensor(out)
+
+
+def rivals(norm: Norm, eps: float = 4.0) -> list[Attack]:
+    return [
+        Bisection(InputStep(norm=norm, eps=eps), KAPPA),
+        FAB(norm, KAPPA),
+        PGD(InputStep(norm=norm, eps=eps), KAPPA),
+    ]
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["bisection", "fab", "pgd"])
+def test_the_smallest_radius_is_found_where_it_is_known(norm: Norm, which: int) -> None:
+    view = two_classes()
+    attacked = rivals(norm)[which](view)
+    radius = norms.size(attacked.x - view.targets.x, norm)
+    ratio = radius / closed_form(view, norm)
+    assert ratio.min() > 0.999
+    assert ratio.max() < 1.02
+    assert ((attacked.confidence >= KAPPA) & (attacked.confidence <= KAPPA + 0.01)).all()
+    assert attacked.models.layers == "none"
+    assert (attacked.rounds > 0).all()
+    assert (attacked.passes > 0).all()
+
+
+def test_bisection_leaves_alone_what_eps_does_not_suffice_for() -> None:
+    view = two_classes()
+    radius = closed_form(view, "linf")
+    eps = radius.median().item()
+    attacked = Bisection(InputStep(eps=eps), KAPPA)(view)
+    reached = attacked.confidence >= KAPPA
+    assert torch.equal(reached, radius <= eps * 1.0001)
+    assert torch.equal(attacked.x[~reached], view.targets.x[~reached])
+    assert (attacked.rounds[~reached] == -1).all()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_random_restarts_stay_in_the_ball_and_are_reproducible(norm: Norm) -> None:
+    view = two_classes()
+    attack = Bisection(InputStep(norm=norm, eps=4.0), KAPPA, rounds=1, restarts=4)
+    first, again = attack(view), attack(view)
+    assert torch.equal(first.x, again.x)
+    once = Bisection(InputStep(norm=norm, eps=4.0), KAPPA, rounds=1, restarts=1)(view)
+    assert (first.passes > once.passes).any()
+    assert (first.x >= 0).all()
+    assert (first.x <= 1).all()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Bisection(InputStep(), KAPPA, rounds=0),
+        lambda: Bisection(InputStep(), KAPPA, restarts=0),
+        lambda: FAB("linf", KAPPA, bias=2.0),
+        lambda: FAB("linf", KAPPA, back=1.0),
+    ],
+)
+def test_senseless_parameters_are_refused(make: Callable[[], Attack]) -> None:
+    with pytest.raises(ValueError, match="needs"):
+        make()

@@ -1,0 +1,154 @@
+"""The audit of the endpoints, on synthetic records and (slowly) on digits."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import tables
+from bench.tables.audit import audit
+from tests.bench import synthetic
+from tests.bench.suites import HEAD, doubt
+from tests.bench.test_run import _run
+
+ENDPOINTS = """
+[[attacks]]
+name = "pgd"
+method = "pgd"
+kappa = [0.75, 0.9]
+input = { norm = "linf" }
+[[attacks]]
+name = "bisection"
+method = "pgd-bisection"
+kappa = [0.75, 0.9]
+input = { norm = "linf" }
+[[attacks]]
+name = "fab"
+method = "fab"
+kappa = [0.75, 0.9]
+norm = "linf"
+[[attacks]]
+name = "apgd"
+method = "bench.adapters.art:APGD"
+kappa = [0.75, 0.9]
+norm = "linf"
+[[attacks]]
+name = "pgd-l2"
+method = "pgd"
+kappa = [0.75, 0.9]
+input = { norm = "l2", eps = 8.0 }
+[[attacks]]
+name = "bisection-l2"
+method = "pgd-bisection"
+kappa = [0.75, 0.9]
+input = { norm = "l2", eps = 8.0 }
+[[attacks]]
+name = "fab-l2"
+method = "fab"
+kappa = [0.75, 0.9]
+norm = "l2"
+[[attacks]]
+name = "poisoning"
+method = "poisoning"
+kappa = [0.75, 0.9]
+model = { layers = "head" }
+[[attacks]]
+name = "convex-head"
+method = "convex-head"
+kappa = [0.75, 0.9]
+"""
+
+
+def _with(made: dict[str, pd.DataFrame], like: str, **change: object) -> None:
+    """Add a row of targets that copies another one."""
+    targets = made["targets"]
+    copy = targets[targets["attack"] == like].assign(**change)
+    made["targets"] = pd.concat([targets, copy], ignore_index=True)
+
+
+def _frames() -> dict[str, pd.DataFrame]:
+    frames = synthetic.frames(n=10, kappas=(0.75,))
+    frames["scores"] = frames["scores"].query("detector == 'confidence'")
+    return frames
+
+
+@pytest.fixture
+def made() -> dict[str, pd.DataFrame]:
+    """Radii of PGD 0.1, of a rival 0.08 or 0.125 by turns, of another 0.1; convex KL a bit less."""
+    frames = _frames()
+    frames["targets"]["at_kappa"] = True
+    frames["targets"]["kl_reference"] = 0.011
+    frames["targets"].loc[frames["targets"]["attack"] == "pgd", "linf"] = 0.1
+    turns = np.tile([0.08, 0.125], 5)
+    _with(frames, "pgd", attack="swing", method="fab", linf=turns, phi=np.nan)
+    _with(frames, "pgd", attack="level", method="user.py:Mine", linf=0.1, phi=np.nan)
+    _with(frames, "pgd", attack="round", method="fab", linf=1e-9, norm="l2", phi=np.nan)
+    _with(frames, "pgd", attack="hum", method="noise", linf=1e-9, phi=np.nan)
+    convex = {"kl_reference": 0.0105, "kl_bound": 0.0105 * 0.98}
+    _with(frames, "poisoning", attack="floor", method="convex-head", **convex)
+    return frames
+
+
+def test_ratios_are_those_of_the_records(made: dict[str, pd.DataFrame]) -> None:
+    found = audit(tables.number(made)).set_index(["quantity", "against"])
+    assert list(found.index) == [
+        ("linf", "best"),
+        ("linf", "level"),
+        ("linf", "swing"),
+        ("kl", "floor"),
+    ]
+    best = found.loc[("linf", "best")]
+    assert best["median"] == pytest.approx((0.1 / 0.08 + 1) / 2)
+    assert best["p90"] == pytest.approx(1.25)
+    assert not best["passed"]
+    assert list(found.loc["linf", "wins"].iloc[1:]) == [5, 5]
+    assert found.loc[("linf", "swing"), "median"] == pytest.approx((1.25 + 0.8) / 2)
+    kl = found.loc[("kl", "floor")]
+    assert kl["median"] == pytest.approx(0.011 / 0.0105)
+    assert kl["duality_gap"] == pytest.approx(0.02)
+    assert kl["passed"]
+
+
+def test_kappa_missed_counts_as_infinitely_far(made: dict[str, pd.DataFrame]) -> None:
+    targets = made["targets"]
+    own = targets.index[targets["attack"] == "pgd"]
+    targets.loc[own[:7], "at_kappa"] = False
+    targets.loc[targets["attack"].isin(["swing", "level"]), "at_kappa"] = True
+    best = audit(tables.number(made)).iloc[0]
+    assert (best["n"], best["median"]) == (10, np.inf)
+    assert not best["passed"]
+    targets["at_kappa"] = targets["attack"] == "pgd"
+    best = audit(tables.number(made)).iloc[0]
+    assert (best["n"], best["median"], best["passed"]) == (10, 0, True)
+    targets["at_kappa"] = False
+    best = audit(tables.number(made)).iloc[0]
+    assert (best["n"], best["passed"]) == (0, False)
+
+
+def test_the_table_is_written_only_where_there_are_rivals(
+    made: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    tables.write(synthetic.write(tmp_path, made))
+    text = (tmp_path / "tables" / "audit.md").read_text()
+    assert "failed" in text
+    assert "passed" in text
+    assert "duality gap of the optimum: 0.02" in text
+    assert len(pd.read_csv(tmp_path / "tables" / "audit.csv")) == 4
+    tables.write(synthetic.write(tmp_path, _frames()))
+    assert not list((tmp_path / "tables").glob("audit.*"))
+
+
+@pytest.mark.slow
+def test_the_endpoints_pass_on_digits(tmp_path: Path) -> None:
+    """PGD within 5 % of the best rival, head-only Poisoning within 10 % of the convex optimum."""
+    head = HEAD.replace("count = 4", "count = 16").replace("recipe = { epochs = 2 }\n", "")
+    done = _run(tmp_path, ENDPOINTS, doubt(), head=head, jobs=2)
+    assert not done.state.failed
+    found = audit(tables.read(tmp_path / "small"))
+    print(found.to_string())
+    judged = found[found["bound"].notna()]
+    assert list(judged["quantity"]) == ["linf", "l2", "kl"] * 2
+    assert (judged["n"] == 16).all()
+    assert judged["passed"].all()
+    assert (judged["duality_gap"].dropna() < 0.05).all()
