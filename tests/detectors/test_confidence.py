@@ -30,7 +30,7 @@ def test_softmax_and_energy() -> None:
 
 def test_near_certainty_is_not_rounded_to_certainty() -> None:
     z = torch.tensor([[60.0, 0], [80.0, 0]], dtype=torch.float64)
-    assert score("softmax", z).tolist() == pytest.approx([8.7565e-27, 1.8048e-35], rel=1e-4)
+    assert score("softmax", z).tolist() == pytest.approx([8.7565e-27, 1.8049e-35], rel=1e-3, abs=0)
 
 
 def test_margin_is_the_logit_of_the_largest_output() -> None:

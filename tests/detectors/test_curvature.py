@@ -4,7 +4,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from detectors.base import DefenderView, logits, margin
-from detectors.curvature import Curvature, top_eigenvalues
+from detectors.curvature import Curvature, Profile, top_eigenvalues
 from tests.detectors.networks import drawn, linear, plain
 
 Real = tuple[nn.Module, Tensor, Tensor, Tensor]
@@ -30,6 +30,16 @@ def test_two_classes_in_closed_form() -> None:
     expected = p * (1 - p) * (weight[0] - weight[1]).square().sum()
     assert torch.allclose(Curvature(1).fit(DefenderView(model, x, drawn()))(x), expected)
     assert torch.allclose(Curvature(4).fit(DefenderView(model, x, drawn()))(x), expected / 4)
+
+
+def test_the_steepness_of_a_linear_model_does_not_depend_on_confidence() -> None:
+    weight = torch.randn(2, 64, generator=drawn(), dtype=torch.float64)
+    model = linear(weight, torch.zeros(2, dtype=torch.float64))
+    x = 3 * torch.randn(9, 1, 8, 8, generator=drawn(1), dtype=torch.float64)
+    steepness, confidence = Profile(model, 1).steepness(x)
+    assert confidence.max() > confidence.min() + 5
+    assert torch.allclose(steepness, (weight[0] - weight[1]).square().sum().log().expand(9))
+    assert torch.allclose(confidence, (x.flatten(1) @ (weight[0] - weight[1])).abs())
 
 
 def test_the_raw_profile_reads_confidence_and_the_adjusted_one_hardly(real: Real) -> None:
