@@ -68,7 +68,8 @@ def head_blocks(features: Tensor, probabilities: Tensor) -> Tensor:
     blocks = torch.stack([(rows * w.unsqueeze(1)).T @ rows for w in weight.T]) / len(rows)
     mean = blocks.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
     blocks += HEAD_DAMPING * torch.diag_embed(mean.unsqueeze(1).expand(-1, rows.shape[1]))
-    return torch.linalg.inv(blocks).to(features.dtype)
+    inverse: Tensor = torch.linalg.inv(blocks).to(features.dtype)
+    return inverse
 
 
 def body_factors(

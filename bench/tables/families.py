@@ -23,13 +23,15 @@ class Family:
     Attributes:
         key: Values of FAMILY.
         along: "phi" or "lam": what is swept.
+        norm: "linf" or "l2": the norm of its fidelity loss, and a column of the targets.
         rows: (row, level) by rising level, endpoints left out.
-        pgd: Row of the pure input attack at the same kappa, None when there is none.
+        pgd: Row of the pure input attack at the same kappa in that norm, None when there is none.
         poisoning: Row of the pure model attack on the same layers, None when there is none.
     """
 
     key: dict[str, Any]
     along: str
+    norm: str
     rows: tuple[tuple[int, float], ...]
     pgd: int | None
     poisoning: int | None
@@ -53,33 +55,38 @@ class Family:
         return [*start, *inner, *end]
 
 
-def _endpoint(rows: pd.DataFrame, key: dict[str, Any], method: str) -> int | None:
-    """The row of a pure attack for a family: its own label first, then the plain one."""
-    at = rows["method"].eq(method) & rows["kappa"].eq(key["kappa"])
-    for name in STUDY:
-        at &= rows[name].eq(key[name])
-    if method == POISONING:
-        at &= rows["layers"].eq(key["layers"])
+def _endpoint(rows: pd.DataFrame, wanted: dict[str, Any]) -> int | None:
+    """The row of a pure attack for a family; where several fit, the one of the plain name."""
+    at = pd.Series(True, index=rows.index)
+    for name, value in wanted.items():
+        at &= rows[name].eq(value)
     found = rows[at]
-    plain = found[found["attack"].eq(method)]
+    plain = found[found["attack"].eq(wanted["method"])]
     found = plain if len(plain) else found
     return None if found.empty else int(found.index[0])
 
 
 def families(records: Records) -> Iterator[Family]:
     """Every sweep along phi and along lam, in the order of the rows."""
-    joint = records.rows[records.rows["method"].eq(IMC)]
+    norms = records.targets.groupby("row")["norm"].first()
+    every = records.rows.assign(norm=norms.reindex(records.rows.index))
+    joint = every[every["method"].eq(IMC)]
     for along in ("phi", "lam"):
         swept = joint[joint[along].notna()]
         if along == "lam":
             swept = swept[swept["phi"].isna()]
         for values, rows in swept.groupby(FAMILY, dropna=False, sort=True):
             key = dict(zip(FAMILY, values, strict=True))
+            norm = str(rows["norm"].iloc[0])
+            same = {name: key[name] for name in (*STUDY, "kappa")}
             levels = lines(rows.sort_values(along).reset_index(names="row"))
             yield Family(
                 key=key,
                 along=along,
+                norm=norm,
                 rows=tuple((int(one["row"]), float(one[along])) for one in levels),
-                pgd=_endpoint(records.rows, key, PGD),
-                poisoning=_endpoint(records.rows, key, POISONING),
+                pgd=_endpoint(every, same | {"method": PGD, "norm": norm}),
+                poisoning=_endpoint(
+                    every, same | {"method": POISONING, "layers": key["layers"]}
+                ),
             )

@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 Direction = Literal["rises", "falls"]
 
 # With more room for the input (phi rising, lam falling) the model has less to do.
-EXPECTED: dict[str, Direction] = {"linf": "rises", "kl": "falls", "delta": "falls"}
+EXPECTED: dict[str, Direction] = {"fidelity": "rises", "kl": "falls", "delta": "falls"}
 
 
 def _wide(records: Records, rows: list[int], name: str) -> Floats:
@@ -39,7 +39,7 @@ def trends(records: Records) -> pd.DataFrame:
     for family in families(records):
         rows = [row for row, _ in family.line()]
         for quantity, direction in EXPECTED.items():
-            values = _wide(records, rows, quantity)
+            values = _wide(records, rows, family.norm if quantity == "fidelity" else quantity)
             statistic, p = stats.trend(values, direction)
             found = {"n": len(values), "levels": len(rows)}
             ends = values.mean(0) if len(values) else np.full(len(rows), np.nan)
@@ -96,7 +96,7 @@ class _Normaliser:
 
     def __call__(self, row: int, family: Family) -> dict[str, float]:
         return (
-            _spread("fidelity", self._means(row, family.pgd, "linf"))
+            _spread("fidelity", self._means(row, family.pgd, family.norm))
             | _spread("specificity", self._pooled(row, family.poisoning))
             | _spread("kl", self._means(row, family.poisoning, "kl"))
         )
@@ -105,8 +105,8 @@ class _Normaliser:
 def tradeoff(records: Records, samples: dict[int, Floats] | None = None) -> pd.DataFrame:
     """The normalised curve of every family: one line per family and level, ends included.
 
-    `fidelity` is the mean l-inf distance over PGD's, `specificity` the pooled disagreement over
-    Poisoning's, `kl` the mean KL over Poisoning's, each with its paired 95 % interval; unknown
+    `fidelity` is the mean distance in the family's norm over PGD's, `specificity` the pooled
+    disagreement over Poisoning's, `kl` the mean KL over Poisoning's, each with its paired 95 % interval; unknown
     (NaN) where the endpoint was not run or is zero. `end` names a pure attack.
 
     Args:

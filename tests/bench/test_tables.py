@@ -176,10 +176,24 @@ def test_tradeoff_runs_from_one_endpoint_to_the_other(computed: Tables) -> None:
     assert curve["kl"].iloc[2] == pytest.approx(0.25, abs=0.03)
 
 
+def test_a_family_ends_at_the_pgd_of_its_own_norm() -> None:
+    made = dict(synthetic.frames())
+    for name in ("targets", "flips", "scores", "details", "gallery"):
+        other = made[name][made[name]["method"] == "pgd"].assign(attack="pgd-l2")
+        if name == "targets":
+            other = other.assign(norm="l2", linf=3 * other["linf"])
+        made[name] = pd.concat([other, made[name]], ignore_index=True)
+    twins, plain = (
+        tradeoff(tables.number(frames))["fidelity"].to_numpy()
+        for frames in (made, synthetic.frames())
+    )
+    np.testing.assert_allclose(twins, plain)
+
+
 def test_trends_have_the_expected_direction(computed: Tables) -> None:
     found = computed.trends.set_index(["quantity", "kappa"])
     assert (found["p_holm"] < 0.001).all()
-    assert found.loc[("linf", 0.75), "last"] > found.loc[("linf", 0.75), "first"]
+    assert found.loc[("fidelity", 0.75), "last"] > found.loc[("fidelity", 0.75), "first"]
     made = synthetic.frames(n=20, kappas=(0.75,))
     levels = {0.0: 1.0, 0.25: 0.75, 0.75: 0.25, 1.0: 0.0}
     linf = made["targets"].groupby(["kappa", "phi", "target_id"])["linf"].first()
@@ -189,7 +203,7 @@ def test_trends_have_the_expected_direction(computed: Tables) -> None:
     ]
     made["targets"]["linf"] = turned
     wrong = trends(tables.number(made)).set_index("quantity")
-    assert (wrong.loc["linf", "p"] > 0.9).all()
+    assert (wrong.loc["fidelity", "p"] > 0.9).all()
 
 
 def test_lam_is_swept_from_dear_to_cheap() -> None:
