@@ -106,8 +106,8 @@ def tradeoff(records: Records, samples: dict[int, Floats] | None = None) -> pd.D
     """The normalised curve of every family: one line per family and level, ends included.
 
     `fidelity` is the mean distance in the family's norm over PGD's, `specificity` the pooled
-    disagreement over Poisoning's, `kl` the mean KL over Poisoning's, each with its paired 95 % interval; unknown
-    (NaN) where the endpoint was not run or is zero. `end` names a pure attack.
+    disagreement over Poisoning's, `kl` the mean KL over Poisoning's, each with its paired 95 %
+    interval; unknown (NaN) where the endpoint was not run or is zero. `end` names a pure attack.
 
     Args:
         records: The records.

@@ -179,7 +179,9 @@ def test_tradeoff_runs_from_one_endpoint_to_the_other(computed: Tables) -> None:
 def test_a_family_ends_at_the_pgd_of_its_own_norm() -> None:
     made = dict(synthetic.frames())
     for name in ("targets", "flips", "scores", "details", "gallery"):
-        other = made[name][made[name]["method"] == "pgd"].assign(attack="pgd-l2")
+        pure = made[name]["method"] == "pgd"
+        other = made[name][pure].assign(attack="pgd-l2")
+        made[name] = made[name].assign(attack=made[name]["attack"].mask(pure, "pgd-linf"))
         if name == "targets":
             other = other.assign(norm="l2", linf=3 * other["linf"])
         made[name] = pd.concat([other, made[name]], ignore_index=True)
