@@ -135,7 +135,7 @@ class Smoothing:
         sigma: Standard deviation of the noise, in pixels of [0, 1]; see `tune_sigma`.
         draws: Votes behind a score.
         choosing: Votes that choose the class to be certified.
-        counting: Votes that count it.
+        counting: Votes that count it; with 0 nothing is certified.
         alpha: Probability that a certified radius is too large.
     """
 
@@ -189,6 +189,8 @@ class SmoothingScorer:
     def details(self, x: Tensor) -> dict[str, Tensor]:
         """The smoothed class (-1 where it abstains) and its certified l2 radius (0 there)."""
         mine = self.parameters
+        if not mine.counting:
+            return {}
         found = [
             certify(
                 self.model,
