@@ -96,6 +96,7 @@ class _Planner:
         self.shared = {"dataset": name, "device": device}
         self.cells: dict[str, Cell] = {}
         self.fits: dict[str, str | None] = {}
+        self.sources: dict[tuple[Path, ...], str] = {}
 
     def plan(self) -> Plan:
         victim = self.add(self.victim())
@@ -111,8 +112,11 @@ class _Planner:
         return self.cells.setdefault(cell.key, cell).key
 
     def source(self, kind: str, component: Component | None = None) -> str:
-        own = Path(__file__).parent / "cells" / f"{kind}.py"
-        return sources.digest(own, *([component.source] if component else []))
+        roots: tuple[Path, ...] = (Path(__file__).parent / "cells" / f"{kind}.py",)
+        roots += (component.source,) if component else ()
+        if roots not in self.sources:
+            self.sources[roots] = sources.digest(*roots)
+        return self.sources[roots]
 
     def victim(self) -> Cell:
         made = self.suite.victim
