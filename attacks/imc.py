@@ -32,7 +32,7 @@ class IMC:
     input: InputStep | None
     model: ModelStep | None
     kappa: float
-    rounds: int = 60
+    rounds: int = 100
     exit: Exit = "polish"
     phi: float | None = None
     lam: float | None = None

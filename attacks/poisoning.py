@@ -59,7 +59,7 @@ class Poisoning:
 
     model: ModelStep
     kappa: float
-    rounds: int = 60
+    rounds: int = 100
     exit: Exit = "polish"
 
     @property
