@@ -131,8 +131,10 @@ def save(made: Figure, directory: Path, name: str) -> list[Path]:
     made.draw_without_rendering()
     made.set_layout_engine("none")
     paths = [directory / f"{name}.svg", directory / f"{name}.png"]
-    made.savefig(paths[0], metadata={"Date": None})
-    made.savefig(paths[1], dpi=160, metadata={"Software": None})
+    facts: list[dict[str, None]] = [{"Date": None}, {"Software": None}]
+    for path, fact in zip(paths, facts, strict=True):
+        # Long names may reach beyond the margin; nothing of them is cut.
+        made.savefig(path, dpi=160, bbox_inches="tight", pad_inches=0.1, metadata=fact)
     return paths
 
 

@@ -86,7 +86,5 @@ def families(records: Records) -> Iterator[Family]:
                 norm=norm,
                 rows=tuple((int(one["row"]), float(one[along])) for one in levels),
                 pgd=_endpoint(every, same | {"method": PGD, "norm": norm}),
-                poisoning=_endpoint(
-                    every, same | {"method": POISONING, "layers": key["layers"]}
-                ),
+                poisoning=_endpoint(every, same | {"method": POISONING, "layers": key["layers"]}),
             )

@@ -1,0 +1,59 @@
+"""The README says what is so: its table, its columns, its examples."""
+
+import io
+import re
+from contextlib import redirect_stdout
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import torch
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DETECTION = ROOT / "results" / "reference" / "quick" / "tables" / "detection.csv"
+
+
+def _blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def test_table_is_that_of_the_reference() -> None:
+    table = README.split("<!-- table -->")[1].split("<!-- /table -->")[0].strip().splitlines()
+    detection = pd.read_csv(DETECTION)
+    detection = detection[detection["fpr_nominal"] == 0.05].fillna({"kappa": -1.0, "phi": -1.0})
+    known = detection.set_index(["attack", "kappa", "phi", "detector"])["rate"]
+    names = _cells(table[0])[3:]
+    assert len(table) - 2 == len(detection[["attack", "kappa", "phi"]].drop_duplicates())
+    for line in table[2:]:
+        attack, kappa, phi, *rates = _cells(line)
+        key = (attack, float(kappa or -1), float(phi or -1))
+        for name, rate in zip(names, rates, strict=True):
+            assert float(rate) == round(100 * float(known[(*key, name)]), 1), (key, name)
+
+
+def test_every_column_is_described() -> None:
+    described = README.split("## The columns")[1].split("## From Python")[0]
+    words = set(re.findall(r"[a-z_0-9]+", described))
+    assert set(pd.read_csv(DETECTION, nrows=0).columns) <= words
+
+
+def test_the_library_example_runs() -> None:
+    space: dict[str, Any] = {}
+    with redirect_stdout(io.StringIO()):
+        exec(_blocks()[0], space)
+    confidence = space["imc"].confidence
+    assert ((confidence >= 0.75) & (confidence <= 0.76)).all()
+
+
+def test_the_detector_example_scores() -> None:
+    space: dict[str, Any] = {}
+    exec(_blocks()[1], space)
+    x = torch.rand(3, 1, 8, 8)
+    scores = space["Brightness"]().fit(SimpleNamespace(model=None, benign=x))(x)
+    assert torch.equal(scores, x.mean((1, 2, 3)))
