@@ -37,6 +37,7 @@ class ModelStep:
         steps: Model steps in one round.
         momentum: Of the gradient of KL.
         reach: The most that one Newton step may ask of the margin, in logits.
+        trust: The longest step, as a share of ‖θ°‖₂: beyond it the metric of θ° tells little.
     """
 
     layers: Literal["all", "head"] = "head"
@@ -47,6 +48,7 @@ class ModelStep:
     steps: int = 1
     momentum: float = 0.9
     reach: float = 1.0
+    trust: float = 0.1
 
     def __post_init__(self) -> None:
         if not (self.lr > 0 and self.batch >= 1 and self.delta >= 0 and self.steps >= 1):
@@ -80,6 +82,7 @@ class ModelWalk:
     def __init__(self, step: ModelStep, view: AttackerView) -> None:
         self.step, self.view = step, view
         named = dict(cast(nn.Module, view.victim).named_parameters())
+        self.scale = torch.stack([p.detach().norm() for p in named.values()]).norm()
         names = [n for n in named if step.layers == "all" or n.startswith("head.")]
         n = len(view.targets)
         start = {name: named[name].detach().expand(n, *named[name].shape).clone() for name in names}
@@ -160,11 +163,16 @@ class ModelWalk:
         price = _inner(slope, climb) / gain
         self.price[active] = price
         ask = missing.clamp(-step.reach, step.reach) / gain
+        along = ask + eta * price
+        change = {
+            name: _wide(along, climb[name]) * climb[name] - _wide(eta, lean[name]) * lean[name]
+            for name in theta
+        }
+        size = _inner(change, change).sqrt()
+        trusted = (step.trust * self.scale / size).clamp(max=1.0)
         parameters = dict(self.models.parameters)
         for name, value in theta.items():
-            wide = (-1, *[1] * (value.dim() - 1))
-            moved = value - eta.view(wide) * lean[name]
-            moved += (ask + eta * price).view(wide) * climb[name]
+            moved = value + _wide(trusted, value) * change[name]
             parameters[name] = parameters[name].index_copy(0, active, moved)
         models = PairedModels(self.view.victim, len(self.models), parameters)
         distance = models.distance()
@@ -176,6 +184,10 @@ def _gradient(value: Tensor, leaves: Parameters) -> Parameters:
     """The gradients of N values, each of which depends on its own row of the leaves."""
     grads = torch.autograd.grad(value.sum(), list(leaves.values()))
     return dict(zip(leaves, grads, strict=True))
+
+
+def _wide(v: Tensor, like: Tensor) -> Tensor:
+    return v.view(-1, *[1] * (like.dim() - 1))
 
 
 def _inner(a: Parameters, b: Parameters) -> Tensor:

@@ -1,0 +1,194 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from scipy.stats import page_trend_test
+
+from attacks import norms
+from attacks.alternate import Exit
+from attacks.base import Attacked, AttackerView, Reference, Targets
+from attacks.efficacy import equalise, logit, margin
+from attacks.imc import IMC
+from attacks.paired import PairedModels
+from attacks.pgd import PGD, InputStep
+from attacks.poisoning import ModelStep, Poisoning
+from tests.attacks import worlds
+
+HEAD, ALL = ModelStep("head", delta=20.0), ModelStep("all", lr=0.01, delta=20.0)
+
+
+def _same(a: Attacked, b: Attacked) -> None:
+    assert torch.equal(a.x, b.x)
+    assert torch.equal(a.confidence, b.confidence)
+    assert a.models.parameters.keys() == b.models.parameters.keys()
+    for name, value in a.models.parameters.items():
+        assert torch.equal(value, b.models.parameters[name])
+
+
+def _with_radii(view: AttackerView, kappa: float, norm: norms.Norm = "linf") -> AttackerView:
+    found = PGD(InputStep(norm, eps=8.0 if norm == "l2" else 1.0), kappa)(view)
+    return replace(view, radii=norms.size(found.x - view.targets.x, norm))
+
+
+@pytest.mark.parametrize("leave", ["first", "polish"])
+def test_imc_without_its_model_step_is_pgd(leave: Exit) -> None:
+    view, step = worlds.view(), InputStep()
+    pure = PGD(step, 0.75, 40, leave)(view)
+    _same(IMC(step, None, 0.75, 40, leave)(view), pure)
+    _same(IMC(step, replace(HEAD, delta=0.0), 0.75, 40, leave)(view), pure)
+    _same(IMC(step, HEAD, 0.75, 40, leave, phi=1.0)(view), pure)
+
+
+@pytest.mark.parametrize("leave", ["first", "polish"])
+@pytest.mark.parametrize("model", [HEAD, ALL], ids=["head", "all"])
+def test_imc_without_its_input_step_is_poisoning(leave: Exit, model: ModelStep) -> None:
+    view = worlds.view()
+    pure = Poisoning(model, 0.75, 25, leave)(view)
+    _same(IMC(None, model, 0.75, 25, leave)(view), pure)
+    _same(IMC(InputStep(eps=0.0), model, 0.75, 25, leave)(view), pure)
+    _same(IMC(InputStep(), model, 0.75, 25, leave, phi=0.0)(view), pure)
+
+
+@pytest.mark.parametrize("kappa", [0.75, 0.9])
+@pytest.mark.parametrize("model", [HEAD, ALL], ids=["head", "all"])
+def test_every_target_ends_just_above_kappa_within_its_limits(
+    kappa: float, model: ModelStep
+) -> None:
+    view = _with_radii(worlds.view(), kappa)
+    step = InputStep()
+    attacks = [PGD(step, kappa), Poisoning(model, kappa), IMC(step, model, kappa, phi=0.5)]
+    attacks += [IMC(step, model, kappa, lam=0.01), Poisoning(model, kappa, exit="first")]
+    for attack in attacks:
+        found = attack(view)
+        assert (found.confidence >= kappa).all(), attack
+        assert (found.confidence <= kappa + 0.01).all(), attack
+        assert (found.rounds > 0).all()
+        assert (found.models.distance() <= model.delta).all()
+    joint = IMC(step, model, kappa, phi=0.5)(view)
+    assert view.radii is not None
+    far = norms.size(joint.x - view.targets.x, "linf")
+    assert (far <= 0.5 * view.radii * (1 + 1e-5)).all()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("kappa", [0.75, 0.9])
+def test_pgd_finds_the_smallest_distance_on_binary_linear_classifiers(
+    norm: norms.Norm, kappa: float
+) -> None:
+    draw = torch.Generator().manual_seed(3)
+    weight = 4 * torch.randn(2, 16, generator=draw)
+    x = 0.5 + 0.02 * torch.randn(12, 1, 4, 4, generator=draw)
+    victim = worlds.Linear(weight, torch.zeros(2))
+    label = victim(x).argmax(1)
+    targets = Targets(x, label, 1 - label)
+    view = AttackerView(victim, targets, Reference(x, label), worlds.generator)
+    found = PGD(InputStep(norm, eps=2.0), kappa)(view)
+    missing = logit(kappa) - margin(victim(x), targets.goal)
+    smallest = missing / norms.dual_size((weight[0] - weight[1]).unsqueeze(0), norm)
+    far = norms.size(found.x - x, norm)
+    assert float(found.x.min()) > 0  # the box is not met
+    assert float(found.x.max()) < 1
+    assert (found.confidence >= kappa).all()
+    assert (far <= 1.05 * smallest).all()
+    assert (far >= 0.999 * smallest).all()
+
+
+def test_along_phi_fidelity_loss_rises_and_kl_falls() -> None:
+    view = _with_radii(worlds.view(10), 0.75)
+    phis = (0.0, 0.25, 0.5, 0.75, 1.0)
+    found = [IMC(InputStep(), HEAD, 0.75, phi=phi)(view) for phi in phis]
+    far = torch.stack([norms.size(a.x - view.targets.x, "linf") for a in found], 1)
+    kl = torch.stack([worlds.kl(view, a.models) for a in found], 1)
+    assert page_trend_test(far.numpy()).pvalue < 1e-6
+    assert page_trend_test(-kl.numpy()).pvalue < 1e-6
+
+
+def test_along_lam_fidelity_loss_falls_and_kl_rises() -> None:
+    view = worlds.view(10)
+    found = [IMC(InputStep(), HEAD, 0.75, lam=lam)(view) for lam in (1e-5, 1e-3, 1e-1, 10.0)]
+    far = torch.stack([norms.size(a.x - view.targets.x, "linf") for a in found], 1)
+    kl = torch.stack([worlds.kl(view, a.models) for a in found], 1)
+    assert page_trend_test(-far.numpy()).pvalue < 1e-4
+    assert page_trend_test(kl.numpy()).pvalue < 1e-4
+    assert float(far[:, -1].max()) < 0.02  # a large price is Poisoning
+
+
+def test_attacks_on_one_target_see_the_same_minibatches() -> None:
+    view, asked = worlds.view(3), []
+
+    def listen(i: int, purpose: str, turn: int) -> torch.Generator:
+        asked.append((i, purpose, turn))
+        return worlds.generator(i, purpose, turn)
+
+    heard = _with_radii(replace(view, generator=listen), 0.75)
+    small = replace(HEAD, batch=16)
+    Poisoning(small, 0.75, 5)(heard)
+    alone = sorted(set(asked))
+    asked.clear()
+    IMC(InputStep(), small, 0.75, 5, phi=0.5)(heard)
+    assert alone == sorted(set(asked))
+    assert (2, "minibatch", 4) in alone
+
+
+def test_what_cannot_reach_kappa_stays_and_says_so() -> None:
+    view = worlds.view()
+    found = PGD(InputStep(eps=1e-4), 0.75)(view)
+    assert (found.confidence < 0.75).all()
+    assert (found.rounds == -1).all()
+    assert (norms.size(found.x - view.targets.x, "linf") <= 1e-4 + 1e-7).all()
+
+
+def test_equal_efficacy_moves_models_and_leaves_inputs() -> None:
+    view = worlds.view()
+    far = Poisoning(HEAD, 0.99)(view)
+    x, models = equalise(0.75, view.targets, view.targets.x, far.models)
+    confidence = models.confidence(x, view.targets.goal)
+    assert torch.equal(x, view.targets.x)
+    assert ((confidence >= 0.75) & (confidence <= 0.76)).all()
+
+
+def test_margin_is_the_logit_of_the_confidence() -> None:
+    z = torch.randn(9, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    goal = torch.arange(9) % 5
+    p = z.softmax(1).gather(1, goal.unsqueeze(1)).squeeze(1)
+    torch.testing.assert_close(margin(z, goal), torch.logit(p))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: IMC(None, None, 0.75), "input step, a model step"),
+        (lambda: IMC(InputStep(), HEAD, 0.75), "either phi or lam"),
+        (lambda: IMC(InputStep(), HEAD, 0.75, phi=0.5, lam=1.0), "either phi or lam"),
+        (lambda: IMC(InputStep(), HEAD, 0.75, phi=1.5), "between 0 and 1"),
+        (lambda: InputStep(step=0.0), "step > 0"),
+        (lambda: ModelStep(batch=0), "batch >= 1"),
+        (lambda: PGD(InputStep(), 1.5)(worlds.view(1)), "between 0 and 1"),
+        (lambda: IMC(InputStep(), HEAD, 0.75, phi=0.5)(worlds.view(1)), "view.radii"),
+    ],
+)
+def test_parameters_that_make_no_sense_are_refused(make: object, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("layers", ["head", "all"])
+def test_paired_models_are_the_models_one_by_one(layers: str) -> None:
+    view = worlds.view(4)
+    found = Poisoning(HEAD if layers == "head" else ALL, 0.75, 5)(view)
+    models, x = found.models, view.reference.x[:7]
+    together = models.logits(models.features(x.unsqueeze(0)))
+    for i in range(4):
+        torch.testing.assert_close(together[i], models[i](x), atol=1e-5, rtol=1e-5)
+    assert models.layers == layers
+    named = dict(view.victim.named_parameters())  # type: ignore[attr-defined]
+    whole = torch.sqrt(sum(p.double().square().sum() for p in named.values()))
+    moved = dict(models[2].named_parameters())
+    far = torch.sqrt(sum((moved[k] - named[k]).double().square().sum() for k in named))
+    torch.testing.assert_close(models.distance()[2], far / whole)
+    zero, one = models.scaled(torch.zeros(4)), models.scaled(torch.ones(4))
+    assert float(zero.distance().max()) == 0
+    torch.testing.assert_close(one.distance(), models.distance())
+    with pytest.raises(IndexError):
+        models[4]
+    assert PairedModels(view.victim, 3, {})[1] is view.victim

@@ -1,0 +1,93 @@
+"""Small attackers' worlds: victims of which the answers are known, and views on them."""
+
+import hashlib
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from attacks.base import AttackerView, Reference, Targets
+
+
+class Network(nn.Module):
+    """Two convolutions and a head on 6 by 6 grey images."""
+
+    def __init__(self, classes: int = 4, width: int = 6) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            nn.Conv2d(1, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(9 * width, 8),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(8, classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.trunk(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+
+class Linear(nn.Module):
+    """Logits linear in the pixels."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.head = nn.Linear(weight.shape[1], len(bias), dtype=weight.dtype)
+        self.head.load_state_dict({"weight": weight, "bias": bias})
+        self.requires_grad_(False)
+
+    def features(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+
+def generator(i: int, purpose: str, turn: int) -> torch.Generator:
+    digest = hashlib.sha256(f"{i}/{purpose}/{turn}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:6], "big"))
+
+
+@lru_cache
+def trained(dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Network, Tensor, Tensor]:
+    """A network that tells where a bright quadrant lies, with images and labels."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Network().to(dtype)
+        label = torch.arange(160) % 4
+        x = 0.3 * torch.rand(160, 1, 6, 6, dtype=dtype)
+        for i, k in enumerate(label.tolist()):
+            x[i, :, 3 * (k // 2) : 3 * (k // 2) + 3, 3 * (k % 2) : 3 * (k % 2) + 3] += 0.4
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        for _ in range(300):
+            loss = nn.functional.cross_entropy(model(x), label)
+            if loss < 0.03:  # sure, but not as sure as a network of this size could become
+                break
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    model.zero_grad()
+    return model.eval().requires_grad_(False), x, label
+
+
+def view(n: int = 6, dtype: torch.dtype = torch.float32) -> AttackerView:
+    """Attack the first n images; the rest is the reference."""
+    model, x, label = trained(dtype)
+    assert (model(x[:n]).argmax(1) == label[:n]).all()
+    targets = Targets(x[:n], label[:n], (label[:n] + 1) % 4)
+    return AttackerView(model, targets, Reference(x[40:], label[40:]), generator)
+
+
+def kl(a: AttackerView, parameters_of: object) -> Tensor:
+    """Mean KL(victim ‖ faced) on the reference, model by model through plain modules."""
+    benign = a.victim(a.reference.x).log_softmax(1)
+    found = []
+    for i in range(len(parameters_of)):  # type: ignore[arg-type]
+        faced = parameters_of[i](a.reference.x).log_softmax(1)  # type: ignore[index]
+        found.append((benign.exp() * (benign - faced)).sum(1).mean())
+    return torch.stack(found)
