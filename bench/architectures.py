@@ -9,8 +9,6 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models import ResNet, resnet18, resnet101
-from torchvision.models.resnet import BasicBlock
 
 from bench.errors import unknown
 
@@ -70,9 +68,11 @@ class Classifier(nn.Module):
         return cast(Tensor, self.head(self.features(x)))
 
 
-def _stock(make: Callable[..., ResNet], shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
+def _stock(name: str, shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
     """Torchvision's own network without its last layer, its stem fitted to the images."""
-    net = make(weights=None)
+    from torchvision import models  # takes seconds to load: only where a network is built
+
+    net: models.ResNet = getattr(models, name)(weights=None)
     channels, side = shape[0], min(shape[1:])
     if side <= SMALL:
         net.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
@@ -86,6 +86,8 @@ def _stock(make: Callable[..., ResNet], shape: tuple[int, int, int]) -> tuple[nn
 
 def _composed(channels: int, width: int, stages: int, blocks: int) -> tuple[nn.Module, int]:
     """The same family at another width: each stage halves the side and doubles the width."""
+    from torchvision.models.resnet import BasicBlock
+
     layers: list[nn.Module] = [
         nn.Conv2d(channels, width, 3, padding=1, bias=False),
         nn.BatchNorm2d(width),
@@ -105,8 +107,8 @@ def _composed(channels: int, width: int, stages: int, blocks: int) -> tuple[nn.M
 
 
 _TRUNKS: dict[str, Callable[[tuple[int, int, int]], tuple[nn.Module, int]]] = {
-    "resnet18": lambda shape: _stock(resnet18, shape),
-    "resnet101": lambda shape: _stock(resnet101, shape),
+    "resnet18": lambda shape: _stock("resnet18", shape),
+    "resnet101": lambda shape: _stock("resnet101", shape),
     "resnet18-narrow": lambda shape: _composed(shape[0], width=16, stages=4, blocks=2),
     "resnet-tiny": lambda shape: _composed(shape[0], width=8, stages=2, blocks=1),
 }

@@ -16,7 +16,6 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
-from torchvision import datasets
 
 from bench.errors import UserError
 
@@ -101,10 +100,12 @@ def folder(root: Path | None) -> Halves:
     """
     if root is None:
         raise UserError("data set 'folder' has no default place\ngive its directory with --data")
+    from torchvision.datasets import ImageFolder  # takes seconds to load, and digits need none
+
     halves, classes = [], []
     for half in ("train", "test"):
         try:
-            tree = datasets.ImageFolder(root / half)
+            tree = ImageFolder(root / half)
         except OSError as error:
             raise UserError(
                 f"{root / half}: {_reason(error)}\n"
@@ -129,6 +130,8 @@ def published(name: str, root: Path, download: bool) -> Halves:
     Raises:
         UserError: Its files are missing or damaged, or could not be fetched.
     """
+    from torchvision import datasets
+
     make: dict[str, Callable[[bool], Files]] = {
         "cifar10": lambda train: datasets.CIFAR10(root, train=train, download=download),
         "fashion-mnist": lambda train: datasets.FashionMNIST(root, train=train, download=download),
