@@ -4,7 +4,6 @@ from pathlib import Path
 from string import ascii_lowercase
 
 import pandas as pd
-from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -24,7 +23,8 @@ def _letters(detectors: list[str]) -> dict[str, str]:
 
 def _matrix(rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str]) -> Table:
     title = f"{text.study(lines(rows)[0])}: targets flagged at FPR {100 * ALPHA:g} %, in %"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    # Without rules between columns twelve detectors fit into 80 characters.
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column("attack", no_wrap=True)
     table.add_column("n", justify="right")
     for head in heads.values():
