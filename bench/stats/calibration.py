@@ -61,12 +61,13 @@ def threshold(scores: Floats, alpha: float) -> Threshold:
 
 
 def fpr_test(flagged: int, fresh: int, rule: Threshold) -> float:
-    """Two-sided p-value of the realised false-positive rate, the calibration set being random.
+    """The p-value of the realised false-positive rate, the calibration set being random.
 
     The rate of a threshold that is the j-th smallest of n exchangeable scores is
     Beta(n + 1 - j, j), so the number flagged among `fresh` others is beta-binomial; a binomial
     test would take the threshold for the true quantile and reject correct code.
-    Ties lower the realised rate and make the upper side conservative.
+    Two-sided; but where calibration scores tie at the threshold fewer are flagged than this law
+    says, so that only too many are evidence, and the p-value is that of the upper side.
 
     Args:
         flagged: Fresh benign scores above the threshold.
@@ -80,4 +81,4 @@ def fpr_test(flagged: int, fresh: int, rule: Threshold) -> float:
         return float("nan")
     law = (fresh, rule.n + 1 - rule.rank, rule.rank)
     low, high = stats.betabinom.cdf(flagged, *law), stats.betabinom.sf(flagged - 1, *law)
-    return float(min(1.0, 2 * min(low, high)))
+    return float(high if rule.ties > 1 else min(1.0, 2 * min(low, high)))

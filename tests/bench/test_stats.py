@@ -70,6 +70,13 @@ def test_holm_is_that_of_statsmodels_and_keeps_what_was_not_tested() -> None:
     assert np.isnan(stats.holm(p)[1])
 
 
+def test_ties_at_the_threshold_are_no_evidence_of_a_wrong_one() -> None:
+    rule = stats.threshold(np.array([0.0] * 80 + [1.0] * 80), 0.1)
+    assert rule.ties == 80
+    assert stats.fpr_test(0, 160, rule) == 1.0
+    assert stats.fpr_test(60, 160, rule) < 0.01
+
+
 def test_fpr_test_accepts_right_thresholds_at_its_rate_and_rejects_a_wrong_one() -> None:
     rng = np.random.default_rng(1)
     right = wrong = binomial = 0
