@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.base import Attacked, AttackerView
+from attacks.efficacy import refuse
 from attacks.norms import direction, project
 from attacks.paired import HEAD, PairedModels
 from attacks.pgd import PGD, InputStep
@@ -44,6 +45,9 @@ class Noise:
 
     input: InputStep
     kappa: float
+
+    def __post_init__(self) -> None:
+        refuse(self.kappa)
 
     @property
     def radii_from(self) -> PGD:

@@ -27,6 +27,17 @@ def logit(probability: float) -> float:
     return math.log(probability / (1 - probability))
 
 
+def refuse(kappa: float, rounds: int = 1) -> None:
+    """Refuse an efficacy that is no probability, and less than one round.
+
+    Raises:
+        ValueError: Either is out of its range.
+    """
+    logit(kappa)
+    if rounds < 1:
+        raise ValueError(f"rounds is {rounds}; at least 1 was expected")
+
+
 def margin(logits: Tensor, goal: Tensor) -> Tensor:
     """The logit of f_t, g = z_t - logsumexp of the others: (..., K), (...,) -> (...,)."""
     at = goal.unsqueeze(-1)

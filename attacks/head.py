@@ -17,7 +17,7 @@ from scipy.special import log_softmax, logsumexp, softmax
 from torch import Tensor, nn
 
 from attacks.base import Attacked, AttackerView
-from attacks.efficacy import AIM, logit, margin
+from attacks.efficacy import AIM, logit, margin, refuse
 from attacks.fisher import head_blocks
 from attacks.paired import PairedModels
 
@@ -39,6 +39,9 @@ class RankOneHead:
     """
 
     kappa: float
+
+    def __post_init__(self) -> None:
+        refuse(self.kappa)
 
     @property
     def radii_from(self) -> None:
@@ -73,6 +76,9 @@ class ConvexHead:
 
     kappa: float
     delta: float = 4.0
+
+    def __post_init__(self) -> None:
+        refuse(self.kappa)
 
     @property
     def radii_from(self) -> None:

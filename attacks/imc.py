@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from attacks.alternate import Exit, alternate
 from attacks.base import Attacked, AttackerView
+from attacks.efficacy import refuse
 from attacks.pgd import PGD, InputStep, InputWalk
 from attacks.poisoning import ModelStep, ModelWalk, Poisoning
 from attacks.radius import Fixed, Priced
@@ -38,6 +39,7 @@ class IMC:
     lam: float | None = None
 
     def __post_init__(self) -> None:
+        refuse(self.kappa, self.rounds)
         if self.input is None and self.model is None:
             raise ValueError("IMC needs an input step, a model step or both")
         if self._joint and (self.phi is None) == (self.lam is None):

@@ -10,7 +10,7 @@ from torch import Tensor
 from attacks import norms
 from attacks.alternate import Exit, alternate
 from attacks.base import Attacked, AttackerView
-from attacks.efficacy import margin
+from attacks.efficacy import margin, refuse
 from attacks.norms import Norm
 from attacks.paired import PairedModels
 from attacks.radius import Fixed, Rule, Seen, Smallest
@@ -53,6 +53,9 @@ class PGD:
     kappa: float
     rounds: int = 100
     exit: Exit = "polish"
+
+    def __post_init__(self) -> None:
+        refuse(self.kappa, self.rounds)
 
     @property
     def radii_from(self) -> None:

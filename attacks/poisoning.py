@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from attacks.alternate import Exit, alternate
 from attacks.base import Attacked, AttackerView
-from attacks.efficacy import margin
+from attacks.efficacy import margin, refuse
 from attacks.fisher import Fisher, body_factors, head_blocks
 from attacks.paired import PairedModels
 
@@ -69,6 +69,9 @@ class Poisoning:
         """Poisoning moves no input."""
         return
 
+    def __post_init__(self) -> None:
+        refuse(self.kappa, self.rounds)
+
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; x* is x°."""
         return alternate(
@@ -123,7 +126,7 @@ class ModelWalk:
         kl = self._kl(models, active)
         up, down = _gradient(g, leaves), _gradient(kl, leaves)
         with torch.no_grad():
-            eta = step.lr * step.nu * pace * (g < done)
+            eta = step.lr * pace * (g < done)
             self._move(leaves, up, down, active, (aim - g) * (g < done), eta)
         whole = step.layers == "all"
         self.passes[active] += 2 + 2 * min(step.batch, len(self.benign)) if whole else 1

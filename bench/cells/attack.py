@@ -1,7 +1,8 @@
 """The attack cell: choose targets, attack them, measure what it cost, store x* and θ*."""
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from attacks.base import AttackerView, Reference, Targets
+from attacks.paired import PairedModels
 from bench import records, seeds
 from bench.cells import check, measure
 from bench.cells.check import Fault
@@ -87,7 +89,9 @@ def run(work: Work) -> None:
         generator=numbers(data.name, chosen.images.ids),
         radii=None if unit is None else radii(work.parents["radii"], unit.input.norm, device),
     )
-    result = check.attacked(attack(view), view, f"attack {work.label!r}")
+    result = check.attacked(attack(copy.deepcopy(view)), view, f"attack {work.label!r}")
+    models = PairedModels(view.victim, len(result.models), result.models.parameters)
+    result = replace(result, models=models)  # an attack owns what it was given, and no more
     frames = measure.frames(attack, result, view, chosen.images, data.heldout, work.spec["targets"])
     for name, (frame, columns) in frames.items():
         records.write(frame, columns, work.out / f"{name}.parquet")

@@ -145,11 +145,11 @@ def run(work: Work) -> None:
     facts: dict[str, list[Tensor]] = {}
     for name, model, part in groups(lines):
         draws = seeds.generator(data.name, name, "detector", 0)
-        scorer = detector.fit(DefenderView(model, benign, draws, prepared))
+        scorer = detector.fit(DefenderView(model, benign.clone(), draws, prepared))
         x = lines.x[part]
-        scores.append(check.numbers(scorer(x.flatten(0, 1)), lines.ids[part].size, whose))
+        scores.append(check.numbers(scorer(x.flatten(0, 1).clone()), lines.ids[part].size, whose))
         if isinstance(scorer, Detailed):
-            for fact, value in scorer.details(x[:, 0]).items():
+            for fact, value in scorer.details(x[:, 0].clone()).items():
                 sound = check.numbers(value, len(x), f"{whose}, detail {fact!r},")
                 facts.setdefault(fact, []).append(sound)
     records.write(_scores(lines, torch.cat(scores)), records.SCORES, work.out / "scores.parquet")

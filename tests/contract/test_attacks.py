@@ -27,13 +27,13 @@ VARIANTS: dict[str, list[Attack]] = {
     "fab": [FAB("linf", 0.75, rounds=40), FAB("l2", 0.75, rounds=40)],
     "poisoning": [
         Poisoning(HEAD, 0.75),
-        Poisoning(ALL, 0.75, 40),
+        Poisoning(ALL, 0.75, 10),
         Poisoning(HEAD, 0.9, 60, "first"),
     ],
     "imc": [
         IMC(LINF, HEAD, 0.75, phi=0.5),
         IMC(L2, HEAD, 0.75, phi=0.5),
-        IMC(LINF, ALL, 0.75, 40, phi=0.5),
+        IMC(LINF, ALL, 0.75, 10, phi=0.5),
         IMC(LINF, HEAD, 0.75, lam=0.01),
         IMC(LINF, HEAD, 0.75, 60, "first", phi=0.5),
     ],
