@@ -18,7 +18,7 @@ class Shift:
     """Adds a constant to every pixel; may go wrong on the way."""
 
     amount: float = 0.1
-    fault: Literal["", "range", "nan", "shape", "type", "models", "raise"] = ""
+    fault: Literal["", "range", "nan", "shape", "type", "models", "raise", "vandal"] = ""
     poison: bool = False
 
     @property
@@ -40,6 +40,9 @@ class Shift:
             x = x[:, :, 1:]
         elif self.fault == "raise":
             raise RuntimeError("the attack\nfell over")
+        elif self.fault == "vandal":
+            view.victim.head.weight.data.zero_()
+            view.targets.x.zero_()
         moved = {}
         if self.poison:
             moved["head.bias"] = view.victim.head.bias.repeat(n, 1) + 0.5
@@ -53,7 +56,7 @@ class Shift:
 class Doubt:
     """One minus the largest softmax output; may go wrong on the way."""
 
-    fault: Literal["", "nan", "length", "list", "raise", "die", "meddle"] = ""
+    fault: Literal["", "nan", "length", "list", "raise", "die", "meddle", "scrawl"] = ""
     scale: float = 1.0
     knowledge: ClassVar[str] = "K0"
 
@@ -79,6 +82,8 @@ class Doubt:
                 doubt[0] = torch.nan
             if self.fault == "length":
                 doubt = doubt[1:]
+            if self.fault == "scrawl":
+                x.zero_()
             return doubt.tolist() if self.fault == "list" else self.scale * doubt
 
         return score

@@ -194,6 +194,20 @@ def test_what_a_detector_does_to_a_model_stays_with_it(folder: Path) -> None:
     assert np.allclose(after["score"] / 5.5, good["score"] / 5.0)
 
 
+def test_an_attack_or_a_detector_that_overwrites_its_input_harms_no_other(folder: Path) -> None:
+    rows = [shift("a", fault="vandal"), shift("b", amount=0.2)]
+    _run(folder, *rows, doubt("a", fault="scrawl"), doubt("b", scale=2.0))
+    scores = pd.read_parquet(folder / "small" / "scores.parquet")
+    targets = pd.read_parquet(folder / "small" / "targets.parquet")
+    hold.victim.cache_clear()
+    _run(folder, shift("b", amount=0.2), doubt("b", scale=2.5))
+    alone = pd.read_parquet(folder / "small" / "scores.parquet")
+    both = scores.query("attack == 'b' and detector == 'b'")
+    assert np.allclose(both["score"] / 2.0, alone["score"] / 2.5)
+    # Distances are measured from the x° that was given, not from what the attack made of it.
+    assert np.allclose(targets.query("attack == 'a'")["linf"], 0.1)
+
+
 def test_what_depends_on_a_failed_cell_is_not_run(folder: Path) -> None:
     done = _run(folder, shift("bad", fault="nan"), doubt())
     reasons = sorted(done.state.failed.values())
