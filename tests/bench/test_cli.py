@@ -86,6 +86,12 @@ MISTAKES = {
     "attack": (("", ""), [table("attacks", method="pgdd")], "did you mean 'pgd'"),
     "detector": (("", ""), [table("detectors", method="smothing")], "did you mean 'smoothing'"),
     "parameter": (("", ""), [doubt("other", scael=1.0)], "did you mean 'scale'"),
+    "kappa": (("", ""), [table("attacks", method="convex-head", kappa=1.5)], "kappa is 1.5"),
+    "rounds": (
+        ("", ""),
+        [table("attacks", method="poisoning", kappa=0.75, rounds=0, model={})],
+        "rounds is 0",
+    ),
     "count": (("count = 4", "count = 999"), [], "set targets.count to"),
 }
 
