@@ -89,6 +89,8 @@ class Attacked:
         rounds: The round in which κ was first reached, (N,), counted from 1; -1 for never.
         passes: Passes of one image through the whole network, (N,): a forward is one pass and a
             backward another. Work on the last layer alone, on cached features, is not counted.
+        bound: A proven lower bound on the mean KL on the reference of any model that differs from
+            the victim in the same parameters and reaches κ at the same input, (N,), or None.
     """
 
     x: Tensor
