@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -215,7 +216,11 @@ def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ctrl_c_leaves_no_process_and_no_finished_cell_behind(tmp_path: Path) -> None:
     path = suites.write(tmp_path, *(shift(f"a{i}", amount=i / 99) for i in range(40)), doubt())
     line = [sys.executable, "-m", "bench", "run", path, "--results", str(tmp_path), "--jobs", "2"]
-    with subprocess.Popen(line, start_new_session=True, stderr=subprocess.PIPE) as process:
+    # A shell's background jobs ignore SIGINT, and their children with them.
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        line, start_new_session=True, stderr=subprocess.PIPE, preexec_fn=listen
+    ) as process:
         cells = tmp_path / "small" / "cells"
         while len(list(cells.glob("attack/*/cell.json"))) < 3:
             assert process.poll() is None
