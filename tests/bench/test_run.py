@@ -12,6 +12,7 @@ from bench import session, suite
 from bench.assemble import Finished, assemble
 from bench.cells import hold
 from bench.cells.execute import Place
+from bench.cells.score import lineup
 from bench.cells.store import Store
 from bench.plan import Plan, plan
 from bench.run import State, run
@@ -199,7 +200,9 @@ def test_an_attack_or_a_detector_that_overwrites_its_input_harms_no_other(folder
     _run(folder, *rows, doubt("a", fault="scrawl"), doubt("b", scale=2.0))
     scores = pd.read_parquet(folder / "small" / "scores.parquet")
     targets = pd.read_parquet(folder / "small" / "targets.parquet")
+    # What a process keeps between cells is read anew, or harm done to it would go unseen.
     hold.victim.cache_clear()
+    lineup.cache_clear()
     _run(folder, shift("b", amount=0.2), doubt("b", scale=2.5))
     alone = pd.read_parquet(folder / "small" / "scores.parquet")
     both = scores.query("attack == 'b' and detector == 'b'")
