@@ -18,11 +18,12 @@ from attacks.base import Victim
 HEAD_DAMPING = 1e-3
 """Added to each block of the last layer, as a share of its mean: there KL is convex."""
 
-FLOOR = 1e-4
-"""Added to p (1 - p): where a victim is certain, KL looks flat but rises soon."""
-
-BODY_DAMPING = 1.0
+BODY_DAMPING = 0.1
 """The same for the other layers, where KL is far from quadratic."""
+
+FLOOR = {"head": 1e-4, "all": 0.1}
+"""Added to the covariance of the label, diag p - ppᵀ, by which layers may move: where a victim is
+certain, KL looks flat but rises soon, and in a whole network sooner than in its last layer."""
 
 CHUNK = 64
 """Images whose activations are held at once."""
@@ -53,18 +54,19 @@ class Fisher:
         return steps
 
 
-def head_blocks(features: Tensor, probabilities: Tensor) -> Tensor:
+def head_blocks(features: Tensor, probabilities: Tensor, floor: float) -> Tensor:
     """The inverses of E[p_c (1 - p_c) φφᵀ], one a class: nearly Newton's metric for the last layer.
 
     Args:
         features: φ without its constant 1, (M, D).
         probabilities: f(·; θ°) on the same images, (M, K).
+        floor: Added to p (1 - p).
 
     Returns:
         (K, D + 1, D + 1).
     """
     rows = _with_one(features).double()
-    weight = (probabilities * (1 - probabilities)).double() + FLOOR
+    weight = (probabilities * (1 - probabilities)).double() + floor
     blocks = torch.stack([(rows * w.unsqueeze(1)).T @ rows for w in weight.T]) / len(rows)
     mean = blocks.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
     blocks += HEAD_DAMPING * torch.diag_embed(mean.unsqueeze(1).expand(-1, rows.shape[1]))
@@ -73,14 +75,15 @@ def head_blocks(features: Tensor, probabilities: Tensor) -> Tensor:
 
 
 def body_factors(
-    victim: Victim, images: Tensor, generator: torch.Generator
+    victim: Victim, images: Tensor, floor: float, generator: torch.Generator
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """The inverse Kronecker factors of every convolution and of every linear layer but the head.
 
     Args:
         victim: The benign model.
         images: Reference images (M, C, H, W).
-        generator: Draws one class per image from f(·; θ°).
+        floor: Added to the covariance of the label.
+        generator: Draws one label per image from f(·; θ°), and the noise that makes the floor.
 
     Raises:
         ValueError: If a parameter belongs to another kind of layer, such as batch-norm.
@@ -100,14 +103,18 @@ def body_factors(
     inputs: dict[str, Tensor] = {}
     outputs: dict[str, Tensor] = {}
     for x in images.split(CHUNK):
-        for name, (a, g) in _moments(victim, layers, x, generator).items():
+        for name, (a, g) in _moments(victim, layers, x, floor, generator).items():
             inputs[name] = inputs.get(name, 0) + a / len(images)
             outputs[name] = outputs.get(name, 0) + g / len(images)
     return {name: _invert(inputs[name], outputs[name], images.dtype) for name in layers}
 
 
 def _moments(
-    victim: Victim, layers: Mapping[str, nn.Module], x: Tensor, generator: torch.Generator
+    victim: Victim,
+    layers: Mapping[str, nn.Module],
+    x: Tensor,
+    floor: float,
+    generator: torch.Generator,
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Sums over images of Σ aaᵀ over positions, and of the mean of ggᵀ over positions."""
     seen: dict[str, Tensor] = {}
@@ -125,8 +132,10 @@ def _moments(
         leaf = x.detach().requires_grad_()
         logits = victim(leaf)
         f = logits.detach().softmax(1).cpu()
-        label = torch.multinomial(f, 1, generator=generator).squeeze(1).to(x.device)
-        torch.autograd.grad(nn.functional.cross_entropy(logits, label, reduction="sum"), leaf)
+        label = torch.multinomial(f, 1, generator=generator)
+        slope = f.scatter_add(1, label, -torch.ones_like(f[:, :1]))
+        slope += floor**0.5 * torch.randn(f.shape, generator=generator)
+        torch.autograd.grad(logits, leaf, slope.to(x))
     finally:
         for handle in handles:
             handle.remove()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from attacks.base import Attacked, AttackerView
 from attacks.efficacy import AIM, logit, margin, refuse
-from attacks.fisher import head_blocks
+from attacks.fisher import FLOOR, head_blocks
 from attacks.paired import PairedModels
 
 Array = NDArray[np.float64]
@@ -123,7 +123,7 @@ def convex_optima(view: AttackerView, kappa: float, delta: float) -> list[Optimu
         own = view.victim.features(view.targets.x)
         rows = torch.cat([head.weight, head.bias.unsqueeze(1)], 1).double()
         inputs, benign = _with_one(features), head(features).double().log_softmax(1)
-        blocks = head_blocks(features.double(), benign.exp())
+        blocks = head_blocks(features.double(), benign.exp(), FLOOR["head"])
         whole = sum(
             p.double().square().sum().item() for p in cast(nn.Module, view.victim).parameters()
         )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from attacks.alternate import Exit, alternate
 from attacks.base import Attacked, AttackerView
 from attacks.efficacy import margin, refuse
-from attacks.fisher import Fisher, body_factors, head_blocks
+from attacks.fisher import FLOOR, Fisher, body_factors, head_blocks
 from attacks.paired import PairedModels
 
 Parameters = dict[str, Tensor]
@@ -37,7 +37,8 @@ class ModelStep:
         steps: Model steps in one round.
         momentum: Of the gradient of KL.
         reach: The most that one Newton step may ask of the margin, in logits.
-        trust: The longest step, as a share of ‖θ°‖₂: beyond it the metric of θ° tells little.
+        trust: The longest step along the tangent, as a multiple of the shortest step that gains
+            `reach`, both in the norm of F: beyond it a minibatch tells little.
     """
 
     layers: Literal["all", "head"] = "head"
@@ -48,11 +49,13 @@ class ModelStep:
     steps: int = 1
     momentum: float = 0.9
     reach: float = 1.0
-    trust: float = 0.1
+    trust: float = 2.0
 
     def __post_init__(self) -> None:
-        if not (self.lr > 0 and self.batch >= 1 and self.delta >= 0 and self.steps >= 1):
-            raise ValueError("a model step needs lr > 0, batch >= 1, delta >= 0 and steps >= 1")
+        if not (min(self.lr, self.reach, self.trust) > 0 and self.batch >= 1 and self.steps >= 1):
+            raise ValueError("a model step needs lr, reach, trust > 0, batch >= 1 and steps >= 1")
+        if not self.delta >= 0:
+            raise ValueError(f"delta is {self.delta}; at least 0 was expected")
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,6 @@ class ModelWalk:
     def __init__(self, step: ModelStep, view: AttackerView) -> None:
         self.step, self.view = step, view
         named = dict(cast(nn.Module, view.victim).named_parameters())
-        self.scale = torch.stack([p.detach().norm() for p in named.values()]).norm()
         names = [n for n in named if step.layers == "all" or n.startswith("head.")]
         n = len(view.targets)
         start = {name: named[name].detach().expand(n, *named[name].shape).clone() for name in names}
@@ -98,11 +100,11 @@ class ModelWalk:
             features = torch.cat([view.victim.features(x) for x in view.reference.x.split(512)])
             self.benign = view.victim.head(features).log_softmax(1)
         self.inputs = features if step.layers == "head" else view.reference.x
-        body = {}
+        floor, body = FLOOR[step.layers], {}
         if step.layers == "all":
             images = view.reference.x[:FISHER_IMAGES]
-            body = body_factors(view.victim, images, view.generator(0, "fisher", 0))
-        self.fisher = Fisher(head_blocks(features, self.benign.exp()), body)
+            body = body_factors(view.victim, images, floor, view.generator(0, "fisher", 0))
+        self.fisher = Fisher(head_blocks(features, self.benign.exp(), floor), body)
 
     def advance(self, x: Tensor, active: Tensor, aim: float, done: float, pace: float) -> Tensor:
         """Move the active models one step towards the margin `aim` at their inputs.
@@ -165,18 +167,16 @@ class ModelWalk:
         gain = _inner(up, climb)
         price = _inner(slope, climb) / gain
         self.price[active] = price
-        ask = missing.clamp(-step.reach, step.reach) / gain
-        along = ask + eta * price
+        tangent = (_inner(slope, lean) - price.square() * gain).clamp_min(1e-30)
+        eta = eta * (step.trust * step.reach / (step.lr * (gain * tangent).sqrt())).clamp(max=1.0)
+        along = missing.clamp(-step.reach, step.reach) / gain + eta * price
         change = {
             name: _wide(along, climb[name]) * climb[name] - _wide(eta, lean[name]) * lean[name]
             for name in theta
         }
-        size = _inner(change, change).sqrt()
-        trusted = (step.trust * self.scale / size).clamp(max=1.0)
         parameters = dict(self.models.parameters)
         for name, value in theta.items():
-            moved = value + _wide(trusted, value) * change[name]
-            parameters[name] = parameters[name].index_copy(0, active, moved)
+            parameters[name] = parameters[name].index_copy(0, active, value + change[name])
         models = PairedModels(self.view.victim, len(self.models), parameters)
         distance = models.distance()
         inside = torch.where(distance > step.delta, step.delta / distance, 1.0)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
-from torch import nn
+from torch import Tensor, nn
 
 from attacks.base import AttackerView, Reference, Targets
 from attacks.controls import FineTuning, Noise, Untouched
 from attacks.efficacy import AIM, logit, margin
-from attacks.fisher import FLOOR, HEAD_DAMPING, body_factors, head_blocks
+from attacks.fisher import BODY_DAMPING, HEAD_DAMPING, body_factors, head_blocks
 from attacks.head import ConvexHead, RankOneHead, convex_optima
 from attacks.pgd import PGD, InputStep
 from attacks.poisoning import ModelStep, Poisoning
@@ -81,18 +81,54 @@ def test_head_metric_is_the_inverse_of_the_class_blocks() -> None:
     draw = torch.Generator().manual_seed(0)
     features = torch.randn(50, 3, generator=draw, dtype=torch.float64)
     p = torch.randn(50, 4, generator=draw, dtype=torch.float64).softmax(1)
-    found = head_blocks(features, p)
+    found = head_blocks(features, p, 0.01)
     rows = torch.cat([features, torch.ones(50, 1)], 1)
     for k in range(4):
-        block = sum((p[m, k] * (1 - p[m, k]) + FLOOR) * rows[m].outer(rows[m]) for m in range(50))
+        block = sum((p[m, k] * (1 - p[m, k]) + 0.01) * rows[m].outer(rows[m]) for m in range(50))
         block = block / 50
         block = block + HEAD_DAMPING * block.diagonal().mean() * torch.eye(4)
         torch.testing.assert_close(found[k] @ block, torch.eye(4, dtype=torch.float64))
 
 
+def test_body_metric_is_the_fisher_information_of_a_linear_body() -> None:
+    draw = torch.Generator().manual_seed(0)
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.trunk = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+            self.head = nn.Linear(3, 5)
+
+        def features(self, x: Tensor) -> Tensor:
+            return self.trunk(x)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.features(x))
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        victim, one = Two().double().eval(), torch.rand(1, 1, 2, 2, dtype=torch.float64)
+    (a, g) = body_factors(victim, one.expand(20_000, -1, -1, -1), 0.1, draw)["trunk.1"]
+    p, w = victim(one).detach().softmax(1)[0], victim.head.weight.detach()
+    row = torch.cat([one.flatten(), torch.ones(1)])
+    expected = row.outer(row), w.T @ (p.diag() - p.outer(p) + 0.1 * torch.eye(5)) @ w
+    for inverse, plain, rtol in zip((a, g), expected, (1e-9, 0.03), strict=True):
+        damping = BODY_DAMPING**0.5 * plain.diagonal().mean() * torch.eye(len(plain))
+        error = (torch.linalg.inv(inverse) - plain - damping).norm() / plain.norm()
+        assert error < rtol
+
+
+def test_a_learning_rate_too_large_makes_no_model_step_leap() -> None:
+    view = worlds.view()
+    best = worlds.kl(view, ConvexHead(0.75, delta=20.0)(view).models)
+    wild = Poisoning(ModelStep("head", lr=10.0, delta=20.0), 0.75)(view)
+    assert (wild.confidence >= 0.75).all()
+    assert float((worlds.kl(view, wild.models) / best).median()) <= 1.1
+
+
 def test_body_metric_refuses_what_it_does_not_know_and_leaves_no_hooks() -> None:
     view = worlds.view()
-    layers = body_factors(view.victim, view.reference.x, worlds.generator(0, "fisher", 0))
+    layers = body_factors(view.victim, view.reference.x, 0.1, worlds.generator(0, "fisher", 0))
     assert set(layers) == {"trunk.0", "trunk.2", "trunk.5"}
     for a, g in layers.values():
         assert (torch.linalg.eigvalsh(a.double()) > 0).all()
@@ -105,7 +141,7 @@ def test_body_metric_refuses_what_it_does_not_know_and_leaves_no_hooks() -> None
             self.norm = nn.BatchNorm1d(8)
 
     with pytest.raises(ValueError, match=r"'norm.weight'"):
-        body_factors(Normed().eval(), view.reference.x, worlds.generator(0, "fisher", 0))
+        body_factors(Normed().eval(), view.reference.x, 0.1, worlds.generator(0, "fisher", 0))
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])

@@ -14,7 +14,7 @@ from attacks.pgd import PGD, InputStep
 from attacks.poisoning import ModelStep, Poisoning
 from tests.attacks import worlds
 
-HEAD, ALL = ModelStep("head", delta=20.0), ModelStep("all", lr=0.01, delta=20.0)
+HEAD, ALL = ModelStep("head", delta=20.0), ModelStep("all", delta=20.0)
 
 
 def _same(a: Attacked, b: Attacked) -> None:

@@ -19,7 +19,7 @@ from tests.attacks import worlds
 
 LINF, L2 = InputStep(), InputStep("l2", eps=8.0)
 HEAD = ModelStep("head", delta=20.0, batch=64)
-ALL = ModelStep("all", lr=0.01, delta=20.0, batch=64)
+ALL = ModelStep("all", delta=20.0, batch=64)
 
 VARIANTS: dict[str, list[Attack]] = {
     "pgd": [PGD(LINF, 0.75), PGD(L2, 0.9), PGD(LINF, 0.75, 50, "first")],
