@@ -1,5 +1,6 @@
 """Suites: a whole experiment as data, read from TOML and checked before anything runs."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -164,7 +165,7 @@ def load(name: str) -> Suite:
         raise UserError(
             f"{path.name}: {components.dotted(first['loc'])}: {first['msg']}"
         ) from error
-    if not file.name or set(file.name) & set("/\\") or file.name.startswith("."):
+    if not (file.name and file.name.isprintable()) or re.match(r"\.|.*[/\\]", file.name):
         raise UserError(f"{path.name}: name {file.name!r} cannot be the name of a folder")
     _member("data set", file.dataset, DATASETS)
     _member("architecture", file.victim.architecture, ARCHITECTURES)
@@ -210,6 +211,8 @@ def _rows(table: Mapping[str, Any], path: Path) -> list[Row]:
     label, method, given = _head(table, "attack", path)
     found = components.find("attack", method, path.parent)
     axes = {key: given[key] for key in SWEPT if isinstance(given.get(key), list)}
+    if empty := [key for key, values in axes.items() if not values]:
+        raise UserError(f"{path.name}: {empty[0]} of attack {label!r} is an empty list")
     rows = []
     for values in product(*axes.values()):
         point = given | dict(zip(axes, values, strict=True))

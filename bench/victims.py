@@ -52,6 +52,12 @@ class Recipe:
     shift: int = 1
     flip: bool = False
 
+    def __post_init__(self) -> None:
+        if not (self.epochs >= 1 and self.batch >= 1 and self.lr > 0):
+            raise ValueError("a recipe needs epochs >= 1, batch >= 1 and lr > 0")
+        if min(self.momentum, self.weight_decay, self.shift) < 0:
+            raise ValueError("momentum, weight_decay and shift of a recipe are at least 0")
+
 
 def train(
     images: Images,

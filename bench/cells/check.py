@@ -23,8 +23,9 @@ def images(x: object, like: Tensor, whose: str) -> None:
     Raises:
         Fault: They are not.
     """
-    if not isinstance(x, Tensor):
-        raise Fault(f"{whose} returned {type(x).__name__} for x*; expected a tensor")
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = f"{x.dtype}" if isinstance(x, Tensor) else type(x).__name__
+        raise Fault(f"{whose} returned {kind} for x*; expected a tensor of floating-point numbers")
     if x.shape != like.shape:
         raise Fault(f"{whose} returned x* of {_shape(x.shape)}; expected {_shape(like.shape)}")
     if not bool(torch.isfinite(x).all()):
@@ -55,10 +56,9 @@ def attacked(result: Any, view: AttackerView, whose: str) -> Attacked:
     if len(result.models) != n:
         raise Fault(f"{whose} returned {len(result.models)} models for {n} targets")
     _parameters(result.models, view, whose)
-    for name in ("rounds", "passes"):
-        value = getattr(result, name)
-        if not isinstance(value, Tensor) or value.shape != (n,):
-            raise Fault(f"{whose} returned {name} that is not one number for each of {n} targets")
+    facts = {name: getattr(result, name) for name in ("confidence", "rounds", "passes")}
+    for name, value in (facts | ({} if result.bound is None else {"bound": result.bound})).items():
+        numbers(value, n, f"{whose}, {name},", "targets")
     return result
 
 
@@ -75,17 +75,24 @@ def _parameters(models: PairedModels, view: AttackerView, whose: str) -> None:
             raise Fault(f"{whose} returned NaN or infinite values in {name}")
 
 
-def numbers(values: object, n: int, whose: str) -> Tensor:
+def numbers(values: object, n: int, whose: str, what: str = "images") -> Tensor:
     """Scores or facts (n,), if they are sound.
+
+    Args:
+        values: What was returned.
+        n: How many numbers were expected.
+        whose: Names in the message who returned them,
+        what: and what each of them belongs to.
 
     Raises:
         Fault: Wrong type or length, or NaN or infinity.
     """
-    if not isinstance(values, Tensor):
-        raise Fault(f"{whose} returned {type(values).__name__}; expected a tensor")
+    if not isinstance(values, Tensor) or values.is_complex():
+        kind = f"{values.dtype}" if isinstance(values, Tensor) else type(values).__name__
+        raise Fault(f"{whose} returned {kind}; expected a tensor of real numbers")
     if values.shape != (n,):
-        raise Fault(f"{whose} returned {_shape(values.shape)} numbers for {n} images")
+        raise Fault(f"{whose} returned {_shape(values.shape)} numbers for {n} {what}")
     bad = int((~torch.isfinite(values.double())).sum())
     if bad:
-        raise Fault(f"{whose} returned NaN or infinity for {bad} of {n} images")
+        raise Fault(f"{whose} returned NaN or infinity for {bad} of {n} {what}")
     return values.detach().double().cpu()

@@ -18,7 +18,9 @@ class Shift:
     """Adds a constant to every pixel; may go wrong on the way."""
 
     amount: float = 0.1
-    fault: Literal["", "range", "nan", "shape", "type", "models", "raise", "vandal"] = ""
+    fault: Literal["", "range", "nan", "shape", "type", "models", "doubtful", "raise", "vandal"] = (
+        ""
+    )
     poison: bool = False
 
     @property
@@ -48,7 +50,8 @@ class Shift:
             moved["head.bias"] = view.victim.head.bias.repeat(n, 1) + 0.5
         models = PairedModels(view.victim, n + (self.fault == "models"), moved)
         zeros = torch.zeros(n)
-        done = Attacked(x, models, zeros, zeros.long() - 1, zeros.long())
+        confidence = zeros.log() if self.fault == "doubtful" else zeros
+        done = Attacked(x, models, confidence, zeros.long() - 1, zeros.long())
         return done if self.fault != "type" else done.x  # type: ignore[return-value]
 
 

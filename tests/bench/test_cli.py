@@ -83,6 +83,7 @@ MISTAKES = {
     "key": (("count", "cuont"), [], "did you mean 'count'"),
     "recipe": (("epochs", "epohcs"), [], "did you mean 'epochs'"),
     "type": (("epochs = 2", "epochs = 'two'"), [], "epochs: Input should be a valid integer"),
+    "epochs": (("epochs = 2", "epochs = 0"), [], "a recipe needs epochs >= 1"),
     "toml": (("[targets]", "[targets"), [], "not a readable TOML"),
     "attack": (("", ""), [table("attacks", method="pgdd")], "did you mean 'pgd'"),
     "detector": (("", ""), [table("detectors", method="smothing")], "did you mean 'smoothing'"),

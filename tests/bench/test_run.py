@@ -160,6 +160,10 @@ FAULTY = {
     "shape": (shift("bad", fault="shape"), "attack 'bad' returned x. of 4×1×7×8; expected 4×1×8×8"),
     "type": (shift("bad", fault="type"), "attack 'bad' returned Tensor; expected Attacked"),
     "models": (shift("bad", fault="models"), "attack 'bad' returned 5 models for 4 targets"),
+    "confidence": (
+        shift("bad", fault="doubtful"),
+        r"attack 'bad', confidence, returned NaN or infinity for 4 of 4 targets",
+    ),
     "raise": (shift("bad", fault="raise"), "RuntimeError: the attack; fell over"),
     "nan scores": (doubt("bad", fault="nan"), "detector 'bad' returned NaN or infinity for 1 of"),
     "length": (doubt("bad", fault="length"), "detector 'bad' returned 163 numbers for 164 images"),
