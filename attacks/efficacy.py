@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import Targets
+from attacks.norms import per_item
 from attacks.paired import PairedModels
 
 AIM = 1e-4
@@ -87,7 +88,7 @@ def equalise(
     s = _search(by_input, torch.ones(len(x), device=x.device), aim)
     s = torch.where(alone, s, 1.0)
     moved = _between(targets.x, x, s)
-    return torch.where(_wide(s < 1, x), moved, x), models
+    return torch.where(per_item(s < 1, x), moved, x), models
 
 
 @torch.no_grad()
@@ -105,8 +106,4 @@ def _search(margin_at: Callable[[Tensor], Tensor], high: Tensor, aim: float) -> 
 
 
 def _between(start: Tensor, end: Tensor, s: Tensor) -> Tensor:
-    return start + _wide(s, start) * (end - start)
-
-
-def _wide(v: Tensor, like: Tensor) -> Tensor:
-    return v.view(-1, *[1] * (like.dim() - 1))
+    return start + per_item(s, start) * (end - start)

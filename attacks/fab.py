@@ -10,7 +10,7 @@ from torch import Tensor
 from attacks import norms
 from attacks.base import Attacked, AttackerView
 from attacks.efficacy import AIM, equalise, logit, margin
-from attacks.norms import Norm
+from attacks.norms import Norm, per_item
 from attacks.paired import PairedModels
 
 HALVINGS = 40
@@ -67,7 +67,7 @@ class FAB:
             nearer = there & (distance < best)
             best, found[nearer] = torch.where(nearer, distance, best), moved[nearer]
             first = torch.where(there & (first < 0), k, first)
-            x = torch.where(_wide(there, x), torch.lerp(origin, moved, self.back), moved)
+            x = torch.where(per_item(there, x), torch.lerp(origin, moved, self.back), moved)
         models = PairedModels(view.victim, n, {})
         x, models = equalise(self.kappa, view.targets, found, models)
         with torch.no_grad():
@@ -84,7 +84,7 @@ class FAB:
         tiny = torch.finfo(x.dtype).tiny
         share = (short / (short + long).clamp_min(tiny)).clamp(max=self.bias)
         ahead, anew = x + self.overshoot * near, origin + self.overshoot * home
-        return torch.lerp(ahead, anew, _wide(share, x).expand_as(x)).clamp(0, 1)
+        return torch.lerp(ahead, anew, per_item(share, x).expand_as(x)).clamp(0, 1)
 
 
 def _linear(view: AttackerView, x: Tensor, aim: float) -> tuple[Tensor, Tensor]:
@@ -101,7 +101,7 @@ def _towards_boundary(z: Tensor, slope: Tensor, missing: Tensor, norm: Norm) -> 
     Every coordinate moves by the same amount (linf), or by an amount that grows with its slope
     (l2), until it meets the box; how much is found by bisection, since the gain grows with it.
     """
-    signed = slope * _wide(missing.sign(), slope)
+    signed = slope * per_item(missing.sign(), slope)
     room = torch.where(signed > 0, 1 - z, z).flatten(1)
     weight = signed.flatten(1).abs()
     pace = weight / weight.amax(1, keepdim=True).clamp_min(torch.finfo(z.dtype).tiny)
@@ -114,7 +114,3 @@ def _towards_boundary(z: Tensor, slope: Tensor, missing: Tensor, norm: Norm) -> 
         enough = (weight * torch.minimum(middle * pace, room)).sum(1, keepdim=True) >= wanted
         low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
     return torch.minimum(high * pace, room).view_as(z) * signed.sign()
-
-
-def _wide(v: Tensor, like: Tensor) -> Tensor:
-    return v.view(-1, *[1] * (like.dim() - 1))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from attacks.base import Attacked, AttackerView
 from attacks.efficacy import AIM, logit, margin, refuse
-from attacks.fisher import FLOOR, head_blocks
+from attacks.fisher import FLOOR, head_blocks, with_one
 from attacks.paired import PairedModels
 
 Array = NDArray[np.float64]
@@ -122,7 +122,7 @@ def convex_optima(view: AttackerView, kappa: float, delta: float) -> list[Optimu
         features = torch.cat([view.victim.features(x) for x in view.reference.x.split(512)])
         own = view.victim.features(view.targets.x)
         rows = torch.cat([head.weight, head.bias.unsqueeze(1)], 1).double()
-        inputs, benign = _with_one(features), head(features).double().log_softmax(1)
+        inputs, benign = with_one(features).double(), head(features).double().log_softmax(1)
         blocks = head_blocks(features.double(), benign.exp(), FLOOR["head"])
         whole = sum(
             p.double().square().sum().item() for p in cast(nn.Module, view.victim).parameters()
@@ -138,7 +138,8 @@ def convex_optima(view: AttackerView, kappa: float, delta: float) -> list[Optimu
     )
     goals = view.targets.goal.tolist()
     return [
-        problem.solve(h, t) for h, t in zip(_with_one(own).numpy(force=True), goals, strict=True)
+        problem.solve(h, t)
+        for h, t in zip(with_one(own).double().numpy(force=True), goals, strict=True)
     ]
 
 
@@ -226,10 +227,6 @@ class _Problem:
         reach = self.radius + float(np.linalg.norm(rows - self.start))
         bound = kl - mu * (g - self.aim) - left * reach
         return Optimum(torch.from_numpy(rows), kl, bound)
-
-
-def _with_one(features: Tensor) -> Tensor:
-    return torch.cat([features, torch.ones_like(features[:, :1])], 1).double()
 
 
 def _attacked(view: AttackerView, edited: dict[str, Tensor], kappa: float) -> Attacked:

@@ -28,7 +28,7 @@ def direction(v: Tensor, norm: Norm) -> Tensor:
     if norm == "linf":
         return v.sign()
     tiny = torch.finfo(v.dtype).tiny
-    return v / _per_item(size(v, "l2").clamp_min(tiny), v)
+    return v / per_item(size(v, "l2").clamp_min(tiny), v)
 
 
 def project(x: Tensor, center: Tensor, radius: Tensor, norm: Norm) -> Tensor:
@@ -44,7 +44,7 @@ def project(x: Tensor, center: Tensor, radius: Tensor, norm: Norm) -> Tensor:
         (N, ...), within [0, 1] and within the radius up to rounding.
     """
     if norm == "linf":
-        r = _per_item(radius, x)
+        r = per_item(radius, x)
         return torch.minimum(torch.maximum(x, center - r), center + r).clamp(0, 1)
     return _project_l2(x, center, radius)
 
@@ -75,5 +75,6 @@ def _project_l2(x: Tensor, center: Tensor, radius: Tensor) -> Tensor:
     return moved.view_as(x)
 
 
-def _per_item(v: Tensor, like: Tensor) -> Tensor:
+def per_item(v: Tensor, like: Tensor) -> Tensor:
+    """One number an item (N,), shaped so that it multiplies `like` (N, ...)."""
     return v.view(-1, *[1] * (like.dim() - 1))

@@ -12,6 +12,7 @@ from attacks.alternate import Exit, alternate
 from attacks.base import Attacked, AttackerView
 from attacks.efficacy import margin, refuse
 from attacks.fisher import FLOOR, Fisher, body_factors, head_blocks
+from attacks.norms import per_item
 from attacks.paired import PairedModels
 
 Parameters = dict[str, Tensor]
@@ -171,7 +172,8 @@ class ModelWalk:
         eta = eta * (step.trust * step.reach / (step.lr * (gain * tangent).sqrt())).clamp(max=1.0)
         along = missing.clamp(-step.reach, step.reach) / gain + eta * price
         change = {
-            name: _wide(along, climb[name]) * climb[name] - _wide(eta, lean[name]) * lean[name]
+            name: per_item(along, climb[name]) * climb[name]
+            - per_item(eta, lean[name]) * lean[name]
             for name in theta
         }
         parameters = dict(self.models.parameters)
@@ -187,10 +189,6 @@ def _gradient(value: Tensor, leaves: Parameters) -> Parameters:
     """The gradients of N values, each of which depends on its own row of the leaves."""
     grads = torch.autograd.grad(value.sum(), list(leaves.values()))
     return dict(zip(leaves, grads, strict=True))
-
-
-def _wide(v: Tensor, like: Tensor) -> Tensor:
-    return v.view(-1, *[1] * (like.dim() - 1))
 
 
 def _inner(a: Parameters, b: Parameters) -> Tensor:
