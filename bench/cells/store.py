@@ -20,7 +20,6 @@ SCHEMA = 2
 """Part of every identity: raised when what a cell leaves changes its form."""
 
 _ASIDE = {"cell.json", "provenance.json"}
-_LARGE = ".safetensors"
 
 
 def fingerprint(value: Any) -> str:
@@ -60,16 +59,17 @@ class Store:
     def find(self, kind: str, name: str) -> str | None:
         """The content hash of a finished cell; None if it is missing or damaged.
 
-        Tensors are checked by size here and by checksum when they are loaded.
+        A file of the size and the time of change that it was committed with is taken for whole;
+        any other is read. What is read by another cell is checked against its checksum then.
         """
         folder = self.path(kind, name)
         try:
             listed = json.loads((folder / "cell.json").read_text())
-            for file, (size, digest) in listed["files"].items():
-                path = folder / file
-                if path.stat().st_size != size:
+            for file, (size, digest, changed) in listed["files"].items():
+                found = (folder / file).stat()
+                if found.st_size != size:
                     return None
-                if path.suffix != _LARGE and checksum(path) != digest:
+                if found.st_mtime_ns != changed and checksum(folder / file) != digest:
                     return None
             return str(listed["content"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -98,8 +98,12 @@ class Store:
             The content hash.
         """
         paths = sorted(path for path in folder.iterdir() if path.name not in _ASIDE)
-        files = {path.name: (path.stat().st_size, checksum(path)) for path in paths}
-        content = fingerprint({name: digest for name, (_, digest) in files.items()})
+        found = {path.name: path.stat() for path in paths}
+        files = {
+            path.name: (found[path.name].st_size, checksum(path), found[path.name].st_mtime_ns)
+            for path in paths
+        }
+        content = fingerprint({name: digest for name, (_, digest, _) in files.items()})
         cell = {**facts, "schema": SCHEMA, "files": files, "content": content}
         (folder / "cell.json").write_text(json.dumps(cell, indent=1, sort_keys=True))
         (folder / "provenance.json").write_text(json.dumps(provenance, indent=1, sort_keys=True))
@@ -143,14 +147,25 @@ def _alive(process: int) -> bool:
     return True
 
 
+def damage(folder: Path) -> list[str]:
+    """The files of a finished cell that are missing or not what was committed."""
+    try:
+        listed = json.loads((folder / "cell.json").read_text())["files"]
+        return [
+            file
+            for file, (_, digest, _) in listed.items()
+            if not (folder / file).is_file() or checksum(folder / file) != digest
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ["cell.json"]
+
+
 def verify(folder: Path) -> None:
-    """Check every file of a finished cell against its checksum.
+    """Check every file of a finished cell; one that is damaged is no longer taken for finished.
 
     Raises:
         Fault: A file is missing or damaged.
     """
-    listed = json.loads((folder / "cell.json").read_text())["files"]
-    for file, (_, digest) in listed.items():
-        path = folder / file
-        if not path.is_file() or checksum(path) != digest:
-            raise Fault(f"{path} is missing or damaged; remedy: delete {folder} and run again")
+    if found := damage(folder):
+        (folder / "cell.json").unlink(missing_ok=True)
+        raise Fault(f"{folder / found[0]} is missing or damaged; remedy: run again")

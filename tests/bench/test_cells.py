@@ -2,6 +2,7 @@
 
 import json
 import os
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -41,23 +42,40 @@ def test_content_is_what_was_computed_and_not_how_long_it_took(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("file", "text"), [("a.safetensors", "short"), ("b.parquet", "swor"), ("cell.json", "{")]
+    ("file", "text"),
+    [("a.safetensors", "short"), ("a.safetensors", "CONTENT"), ("b.parquet", "swor")]
+    + [("cell.json", text) for text in ("{", "[]", '{"files": {"b.parquet": 3}}')],
 )
 def test_a_damaged_cell_is_not_found(tmp_path: Path, file: str, text: str) -> None:
     store = Store(tmp_path)
     _commit(store)
-    (store.path("fit", "ab") / file).write_text(text)
+    path = store.path("fit", "ab") / file
+    path.write_text(text)
+    os.utime(path, ns=(0, 0))  # a clock may be too coarse to tell so soon a change
     assert store.find("fit", "ab") is None
     content = _commit(store)
     assert store.find("fit", "ab") == content
 
 
-def test_tensors_of_the_right_size_are_checked_when_they_are_used(tmp_path: Path) -> None:
+def test_a_touched_or_copied_cell_is_still_whole(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    _commit(store)
-    (store.path("fit", "ab") / "a.safetensors").write_text("CONTENT")
-    with pytest.raises(Fault, match=r"a\.safetensors is missing or damaged; remedy: delete"):
+    content = _commit(store)
+    for path in store.path("fit", "ab").iterdir():
+        os.utime(path, ns=(0, 0))
+    assert store.find("fit", "ab") == content
+
+
+def test_damage_that_size_and_time_hide_is_named_and_the_cell_is_made_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    content = _commit(store)
+    path = store.path("fit", "ab") / "a.safetensors"
+    times = path.stat()
+    path.write_text("CONTENT")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert store.find("fit", "ab") == content
+    with pytest.raises(Fault, match=r"a\.safetensors is missing or damaged; remedy: run again"):
         verify(store.path("fit", "ab"))
+    assert store.find("fit", "ab") is None
 
 
 def test_a_failure_goes_when_the_cell_succeeds(tmp_path: Path) -> None:

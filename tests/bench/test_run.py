@@ -1,6 +1,7 @@
 """Runs: what is run, what is kept, what a fault stops."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -221,19 +222,35 @@ def test_what_depends_on_a_failed_cell_is_not_run(folder: Path) -> None:
     assert reasons[1] == "not run: attack bad failed"
 
 
-def test_damaged_tensors_are_named_and_nothing_else_is_lost(tmp_path: Path) -> None:
-    done = _run(tmp_path, shift(), doubt())
-    victim = done.store.path("victim", done.state.identity[done.plan.victim])
-    file = victim / "victim.safetensors"
-    data = bytearray(file.read_bytes())
-    data[-1] ^= 1
-    file.write_bytes(data)
+def _damage(file: Path, *, keep_time: bool) -> bytes:
+    """Flip a bit; returns what the file was."""
+    good, times = file.read_bytes(), file.stat()
+    file.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    if keep_time:
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
     hold.victim.cache_clear()
+    return good
+
+
+def test_damaged_tensors_are_made_again(tmp_path: Path) -> None:
+    done = _run(tmp_path, shift(), doubt())
+    file = done.store.path("victim", done.state.identity[done.plan.victim]) / "victim.safetensors"
+    good = _damage(file, keep_time=False)
+    after = _run(tmp_path, shift(), doubt())
+    assert _titles(after.plan, after.state.ran) == ["victim resnet-tiny seed 0"]
+    assert file.read_bytes() == good
+
+
+def test_damage_that_shows_late_is_named_and_nothing_else_is_lost(tmp_path: Path) -> None:
+    done = _run(tmp_path, shift(), doubt())
+    file = done.store.path("victim", done.state.identity[done.plan.victim]) / "victim.safetensors"
+    good = _damage(file, keep_time=True)
     after = _run(tmp_path, shift(), doubt(), doubt("new", scale=3.0))
-    assert list(after.state.failed.values()) == [
-        f"{file} is missing or damaged; remedy: delete {victim} and run again"
-    ]
+    assert list(after.state.failed.values()) == [f"{file} is missing or damaged; remedy: run again"]
     assert len(pd.read_parquet(tmp_path / "small" / "scores.parquet")) == 164
+    again = _run(tmp_path, shift(), doubt(), doubt("new", scale=3.0))
+    assert not again.state.failed
+    assert file.read_bytes() == good
 
 
 def test_a_damaged_record_is_made_again(tmp_path: Path) -> None:
