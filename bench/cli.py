@@ -45,12 +45,24 @@ def run(
     jobs: Annotated[int, typer.Option(min=0, help="Cells at the same time; 0: one a core.")] = 0,
     device: Annotated[Device, typer.Option(help="Where cells compute.")] = Device.auto,
     download: Annotated[bool, typer.Option("--download", help="Fetch a missing data set.")] = False,
+    limit: Annotated[
+        float | None, typer.Option("--time-limit", min=0.001, help="Seconds that a cell may take.")
+    ] = None,
+    dask: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler whose workers run the cells.")
+    ] = None,
 ) -> int:
     """Run a suite, or what is missing of it, and print the detection rates."""
-    from bench import session
+    from bench import engine, session
 
+    chosen = session.choose(device.value)
     return session.run(
-        suite, data=data, results=results, jobs=jobs, device=device.value, download=download
+        suite,
+        data=data,
+        results=results,
+        device=chosen,
+        download=download,
+        engine=engine.cluster(dask, limit) if dask else engine.local(jobs, limit, chosen),
     )
 
 

@@ -1,19 +1,34 @@
-"""Where cells run: in this process, or in spawned ones that may die without ending the run."""
+"""Where cells run: in this process, or each thread's in a process of its own that may die."""
 
+from __future__ import annotations
+
+import itertools
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+import torch
+from pebble import ProcessExpired, ProcessPool
 
 from bench.cells.execute import Job, Outcome, Place, execute
+from bench.errors import UserError
 
 Bundle = tuple[Job, ...]
 """Cells that share parents, run one after another by one worker."""
 
+FREE = "remedy: start it with DASK_DISTRIBUTED__WORKER__DAEMON=False in its environment"
+
+_mine = threading.local()
+_guards: list[ProcessPool] = []
+_numbers = itertools.count()
+
 
 class Inline(Executor):
-    """Runs at once what it is given, in this process."""
+    """Runs at once what it is given, in this thread."""
 
     def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
         """A future that is done already."""
@@ -25,81 +40,156 @@ class Inline(Executor):
         return future
 
 
-def _start() -> None:
-    """An interrupt is the main process's affair."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@dataclass(frozen=True)
+class Engine:
+    """An executor and how it is used.
+
+    Attributes:
+        executor: Any of `concurrent.futures`' kind, on this machine or on many.
+        width: Bundles that are given to it at the same time.
+        guarded: Whether each cell runs in a process beside the executor's worker, so that it can
+            be stopped or die alone.
+        limit: Seconds that a guarded cell may take, or None.
+    """
+
+    executor: Executor
+    width: int
+    guarded: bool = True
+    limit: float | None = None
 
 
-def open_engine(jobs: int) -> Executor:
-    """An executor with so many workers; 1 means this very process."""
-    if jobs == 1:
-        return Inline()
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_start)
+def local(jobs: int = 0, limit: float | None = None, device: str = "cpu") -> Engine:
+    """An engine on this machine.
+
+    Args:
+        jobs: Processes; 1 without a limit is this very process, 0 stands for one a core, or one a
+            GPU if cells compute there.
+        limit: Seconds that a cell may take, or None.
+        device: "cpu" or "cuda".
+    """
+    jobs = jobs or (torch.cuda.device_count() if device == "cuda" else os.cpu_count()) or 1
+    if jobs == 1 and limit is None:
+        return Engine(Inline(), 1, guarded=False)
+    return Engine(ThreadPoolExecutor(jobs), jobs, limit=limit)
+
+
+def cluster(address: str, limit: float | None = None) -> Engine:
+    """An engine of the workers of a Dask cluster that can read and write the same files.
+
+    Raises:
+        UserError: There is no such cluster, or Dask is not installed.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise UserError(
+            "--dask needs the package distributed\nremedy: pip install 'evil-twins[dask]'"
+        ) from error
+    try:
+        client = Client(address, timeout=10)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"--dask {address}: no scheduler answers there\nremedy: start one with `dask scheduler`"
+        ) from error
+    width = sum(client.nthreads().values())  # type: ignore[no-untyped-call]
+    if not width:
+        raise UserError(
+            f"--dask {address}: the cluster has no workers\nremedy: start some with `dask worker`"
+        )
+    executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+    return Engine(executor, width, limit=limit)
+
+
+def plainly(place: Place, bundle: Bundle) -> list[Outcome]:
+    """Run cells in this thread; one that raises does not stop the next."""
+    return [execute(place, job) for job in bundle]
+
+
+def guarded(place: Place, bundle: Bundle, limit: float | None) -> list[Outcome]:
+    """Run cells in this thread's own process; one that kills it does not stop the next.
+
+    Args:
+        place: Where the cells are stored.
+        bundle: The cells.
+        limit: Seconds for each of them, or None.
+    """
+    return [_guarded(place, job, limit) for job in bundle]
+
+
+def _guarded(place: Place, job: Job, limit: float | None) -> Outcome:
+    if not hasattr(_mine, "guard"):
+        if multiprocessing.current_process().daemon:
+            raise RuntimeError(
+                "a Dask worker may not start processes unless it is told so; " + FREE
+            )
+        # An interrupt is the main process's affair: this thread's processes inherit the mask.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        context = multiprocessing.get_context("spawn")
+        _mine.guard = ProcessPool(1, initializer=_start, initargs=[next(_numbers)], context=context)
+        _guards.append(_mine.guard)
+    try:
+        outcome: Outcome = _mine.guard.schedule(execute, (place, job), timeout=limit).result()
+        return outcome
+    except TimeoutError:
+        return place.lost(job, f"it took longer than {limit:g} s; remedy: a larger --time-limit")
+    except ProcessExpired as death:
+        return place.lost(job, f"its process died ({_cause(death.exitcode)})")
+
+
+def _start(number: int) -> None:
+    """Of several GPUs each process takes one."""
+    if count := torch.cuda.device_count():
+        torch.cuda.set_device(number % count)
+
+
+def _cause(status: int) -> str:
+    if status == -signal.SIGKILL:
+        return "killed, most often for lack of memory"
+    if status < 0:
+        return f"{signal.Signals(-status).name} in native code"
+    return f"exit status {status}"
 
 
 class Workers:
-    """Keeps `jobs` bundles running, and lives on when a worker dies.
+    """Keeps an engine busy, and outlives whatever happens in it."""
 
-    When one dies, all that were running are suspects. They run again one at a time; one that
-    kills its worker then, too, fails.
-    """
-
-    def __init__(self, place: Place, jobs: int) -> None:
-        self.place, self.jobs = place, jobs
-        self.engine = open_engine(jobs)
+    def __init__(self, place: Place, engine: Engine) -> None:
+        self.place, self.engine = place, engine
         self.running: dict[Future[list[Outcome]], Bundle] = {}
-        self.suspects: list[Bundle] = []
 
     @property
     def free(self) -> int:
         """How many more bundles may start now."""
-        return 0 if self.suspects else self.jobs - len(self.running)
-
-    @property
-    def busy(self) -> bool:
-        """Whether anything is running or waits to run again."""
-        return bool(self.running or self.suspects)
+        return self.engine.width - len(self.running)
 
     def start(self, bundle: Bundle) -> None:
         """Run a bundle."""
-        try:
-            future = self.engine.submit(execute, self.place, bundle)
-        except BrokenProcessPool:
-            self.engine = open_engine(self.jobs)
-            future = self.engine.submit(execute, self.place, bundle)
+        submit = self.engine.executor.submit
+        if self.engine.guarded:
+            future = submit(guarded, self.place, bundle, self.engine.limit)
+        else:
+            future = submit(plainly, self.place, bundle)
         self.running[future] = bundle
 
     def finished(self, seconds: float) -> Iterator[tuple[Job, Outcome]]:
         """What has finished, after waiting at most so long for anything to."""
-        alone = False
-        if self.suspects and not self.running:
-            self.start(self.suspects.pop())
-            alone = True
-            wait(self.running)
         done, _ = wait(self.running, seconds, FIRST_COMPLETED)
         for future in done:
             bundle = self.running.pop(future)
             try:
-                yield from zip(bundle, future.result(), strict=True)
-            except BrokenProcessPool:
-                yield from self._died(bundle, alone)
-
-    def _died(self, bundle: Bundle, alone: bool) -> Iterator[tuple[Job, Outcome]]:
-        if not alone:
-            self.suspects.append(bundle)
-        elif len(bundle) > 1:
-            self.suspects += [(job,) for job in bundle]
-        else:
-            (job,) = bundle
-            why = "its process died: out of memory, or a crash in native code"
-            self.place.store.fail(job.kind, job.identity, job.title, why, why + "\n")
-            yield job, Outcome(job.identity, None, why)
+                outcomes = future.result()
+            except Exception as error:
+                why = f"its worker was lost: {type(error).__name__}: {error}"
+                outcomes = [self.place.lost(job, why) for job in bundle]
+            yield from zip(bundle, outcomes, strict=True)
 
     def close(self, *, kill: bool) -> None:
         """Let the workers go; `kill` ends what they are doing."""
-        workers = multiprocessing.active_children()
-        self.engine.shutdown(wait=not kill, cancel_futures=True)
-        if kill and self.jobs > 1:
-            for worker in workers:
-                worker.terminate()
+        if kill:
+            for guard in _guards:
+                guard.stop()  # type: ignore[no-untyped-call]
+        self.engine.executor.shutdown(wait=not kill, cancel_futures=True)
+        while _guards:
+            guard = _guards.pop()
+            guard.close()  # type: ignore[no-untyped-call]
+            guard.join()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bench.cells.execute import Job, Place
-from bench.engine import Workers
+from bench.engine import Engine, Workers
 from bench.plan import Cell, Plan
 
 ORDER = {"victim": 0, "fit": 1, "attack": 2, "score": 3}
@@ -34,13 +34,13 @@ class State:
     pending: set[str] = field(default_factory=set)
 
 
-def run(plan: Plan, place: Place, jobs: int, report: Report) -> State:
+def run(plan: Plan, place: Place, engine: Engine, report: Report) -> State:
     """Run every cell that is not stored yet.
 
     Args:
         plan: The cells.
         place: Where they are stored.
-        jobs: Cells that run at the same time; their results do not depend on it.
+        engine: What runs them; their results do not depend on it.
         report: Told of every finished cell.
 
     Returns:
@@ -52,7 +52,7 @@ def run(plan: Plan, place: Place, jobs: int, report: Report) -> State:
     report(len(state.content), len(plan.cells), "")
     if not ready:
         return state
-    workers = Workers(place, jobs)
+    workers = Workers(place, engine)
     try:
         _drive(plan, place, state, waiting, ready, workers, report)
     except BaseException:
@@ -72,7 +72,7 @@ def _drive(
     report: Report,
 ) -> None:
     keys: dict[str, str] = {}
-    while ready or workers.busy:
+    while ready or workers.running:
         for bundle in list(_bundles(plan, ready, state, workers.free)):
             keys |= {job.identity: key for key, job in bundle}
             ready = [key for key in ready if key not in dict(bundle)]

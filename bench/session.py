@@ -16,6 +16,7 @@ from bench.cells import hold
 from bench.cells.execute import Place
 from bench.cells.store import Store
 from bench.data import Dataset, load
+from bench.engine import Engine
 from bench.errors import UserError
 from bench.plan import Plan, plan
 from bench.progress import reporter
@@ -28,7 +29,13 @@ DONE, SOME_FAILED = 0, 1
 
 
 def run(
-    name: str, *, data: Path | None, results: Path, jobs: int, device: str, download: bool
+    name: str,
+    *,
+    data: Path | None,
+    results: Path,
+    device: str,
+    download: bool,
+    engine: Engine,
 ) -> int:
     """Run a suite and print its detection rates.
 
@@ -36,9 +43,9 @@ def run(
         name: A built-in suite, or the path of a TOML file.
         data: Where data sets lie, or None for the default place.
         results: The suite's own folder is made in it.
-        jobs: Cells at the same time; 0 for as many as there are cores (on a GPU: one).
-        device: "auto", "cpu" or "cuda".
+        device: "cpu" or "cuda".
         download: Whether a missing data set may be fetched.
+        engine: What runs the cells: `bench.engine.local`, `cluster`, or one of your own.
 
     Returns:
         0 if every cell is done, 1 if some failed.
@@ -46,7 +53,7 @@ def run(
     Raises:
         UserError: Something is wrong that can be known before a cell runs.
     """
-    suite, device = suites.load(name), _device(device)
+    suite = suites.load(name)
     directory, console = (results / suite.name).absolute(), Console(stderr=True)
     root = None if data is None else data.absolute()
     loaded = _load(suite, root, download, console)
@@ -54,9 +61,8 @@ def run(
     store = Store(directory / "cells")
     store.root.mkdir(parents=True, exist_ok=True)
     place = Place(store, root, provenance.code())
-    jobs = jobs or (1 if device == "cuda" else os.cpu_count() or 1)
     with reporter(console) as report:
-        state = run_plan(cells, place, jobs, report)
+        state = run_plan(cells, place, engine, report)
     finished = Finished(suite, loaded, cells, state, store)
     shown = _derive(finished, directory, place.code, device, console)
     if shown:
@@ -67,7 +73,12 @@ def run(
     return SOME_FAILED if state.failed else DONE
 
 
-def _device(asked: str) -> str:
+def choose(asked: str) -> str:
+    """Where cells compute, "cpu" or "cuda", for "auto" or one of them.
+
+    Raises:
+        UserError: There is no such device.
+    """
     there = torch.cuda.is_available()
     if asked == "cuda" and not there:
         raise UserError("--device cuda: there is no usable GPU\nremedy: --device cpu")

@@ -4,7 +4,7 @@ import platform
 import resource
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,15 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What became of a cell: its content hash, or the reason why it failed."""
+
+    identity: str
+    content: str | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Place:
     """Where a run reads and writes.
 
@@ -61,22 +70,19 @@ class Place:
     data: Path | None
     code: Mapping[str, Any]
 
+    def lost(self, job: Job, why: str) -> Outcome:
+        """The outcome of a cell that could not tell its own: its record is left here.
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a cell: its content hash, or the reason why it failed."""
-
-    identity: str
-    content: str | None
-    reason: str = ""
-
-
-def execute(place: Place, jobs: Sequence[Job]) -> list[Outcome]:
-    """Run cells one after another; one that fails does not stop the next."""
-    return [_one(place, job) for job in jobs]
+        A cell that was finished nevertheless, before its worker was lost, stays finished.
+        """
+        content = self.store.find(job.kind, job.identity)
+        if content is None:
+            self.store.fail(job.kind, job.identity, job.title, why, f"{why}\n")
+        return Outcome(job.identity, content, why)
 
 
-def _one(place: Place, job: Job) -> Outcome:
+def execute(place: Place, job: Job) -> Outcome:
+    """Run a cell; whatever it raises is the reason in its record."""
     folder = place.store.begin(job.kind, job.identity)
     try:
         start = time.perf_counter()

@@ -15,6 +15,7 @@ from bench.cells import hold
 from bench.cells.execute import Place
 from bench.cells.score import lineup
 from bench.cells.store import Store
+from bench.engine import local
 from bench.plan import Plan, plan
 from bench.run import State, run
 from tests.bench import suites
@@ -26,7 +27,7 @@ def _run(folder: Path, *parts: str, jobs: int = 1, head: str = suites.HEAD) -> F
     loaded = hold.dataset("digits", None, None)
     cells = plan(made, loaded, "cpu")
     store = Store(folder / "small" / "cells")
-    state = run(cells, Place(store, None, {}), jobs, lambda done, total, title: None)
+    state = run(cells, Place(store, None, {}), local(jobs), lambda done, total, title: None)
     finished = Finished(made, loaded, cells, state, store)
     assemble(finished, folder / "small")
     return finished
@@ -273,7 +274,7 @@ def test_an_interrupt_keeps_what_is_finished(folder: Path, monkeypatch: pytest.M
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(cells, Place(store, None, {}), 1, stop)
+        run(cells, Place(store, None, {}), local(1), stop)
     assert _run(folder, shift(), doubt("late", scale=7.0)).state.ran == []
 
 
