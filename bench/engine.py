@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -50,12 +50,14 @@ class Engine:
         guarded: Whether each cell runs in a process beside the executor's worker, so that it can
             be stopped or die alone.
         limit: Seconds that a guarded cell may take, or None.
+        hang_up: Ends the connection that the executor stands on, if there is one.
     """
 
     executor: Executor
     width: int
     guarded: bool = True
     limit: float | None = None
+    hang_up: Callable[[], object] | None = None
 
 
 def local(jobs: int = 0, limit: float | None = None, device: str = "cpu") -> Engine:
@@ -97,7 +99,7 @@ def cluster(address: str, limit: float | None = None) -> Engine:
             f"--dask {address}: the cluster has no workers\nremedy: start some with `dask worker`"
         )
     executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
-    return Engine(executor, width, limit=limit)
+    return Engine(executor, width, limit=limit, hang_up=client.close)
 
 
 def plainly(place: Place, bundle: Bundle) -> list[Outcome]:
@@ -186,10 +188,14 @@ class Workers:
     def close(self, *, kill: bool) -> None:
         """Let the workers go; `kill` ends what they are doing."""
         if kill:
+            for future in self.running:
+                future.cancel()
             for guard in _guards:
                 guard.stop()  # type: ignore[no-untyped-call]
-        self.engine.executor.shutdown(wait=not kill, cancel_futures=True)
+        self.engine.executor.shutdown(wait=not kill)
         while _guards:
             guard = _guards.pop()
             guard.close()  # type: ignore[no-untyped-call]
             guard.join()
+        if self.engine.hang_up:
+            self.engine.hang_up()

@@ -1,6 +1,8 @@
 """Attacks and detectors for the tests, sound ones and faulty ones; suites name them by file."""
 
 import os
+import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -59,7 +61,9 @@ class Shift:
 class Doubt:
     """One minus the largest softmax output; may go wrong on the way."""
 
-    fault: Literal["", "nan", "length", "list", "raise", "die", "meddle", "scrawl"] = ""
+    fault: Literal[
+        "", "nan", "length", "list", "raise", "die", "kill", "hang", "meddle", "scrawl"
+    ] = ""
     scale: float = 1.0
     knowledge: ClassVar[str] = "K0"
 
@@ -70,6 +74,10 @@ class Doubt:
     def fit(self, view: DefenderView) -> Callable[[Tensor], Tensor]:
         if self.fault == "die":
             os._exit(7)
+        if self.fault == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.fault == "hang":
+            time.sleep(600)
         if self.fault == "raise":
             raise RuntimeError("the detector\nfell over")
 

@@ -2,12 +2,17 @@
 
 import json
 import os
+import signal
+import threading
+import time
 from pathlib import Path
 
+import dask
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from distributed import LocalCluster
 
 from bench import session, suite
 from bench.assemble import Finished, assemble
@@ -15,19 +20,27 @@ from bench.cells import hold
 from bench.cells.execute import Place
 from bench.cells.score import lineup
 from bench.cells.store import Store
-from bench.engine import local
+from bench.engine import Engine, cluster, local
 from bench.plan import Plan, plan
 from bench.run import State, run
 from tests.bench import suites
 from tests.bench.suites import doubt, far, shift, table
 
 
-def _run(folder: Path, *parts: str, jobs: int = 1, head: str = suites.HEAD) -> Finished:
+def _run(
+    folder: Path,
+    *parts: str,
+    jobs: int = 1,
+    head: str = suites.HEAD,
+    engine: Engine | None = None,
+) -> Finished:
     made = suite.load(suites.write(folder, *parts, head=head))
     loaded = hold.dataset("digits", None, None)
     cells = plan(made, loaded, "cpu")
     store = Store(folder / "small" / "cells")
-    state = run(cells, Place(store, None, {}), local(jobs), lambda done, total, title: None)
+    state = run(
+        cells, Place(store, None, {}), engine or local(jobs), lambda done, total, title: None
+    )
     finished = Finished(made, loaded, cells, state, store)
     assemble(finished, folder / "small")
     return finished
@@ -293,7 +306,7 @@ def test_global_random_numbers_and_threads_are_left_alone(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_processes_leave_the_same_bytes_and_survive_a_death(tmp_path: Path) -> None:
+def test_processes_leave_the_same_bytes(tmp_path: Path) -> None:
     parts = [shift(), shift("both", poison=True), doubt(), far()]
     alone, beside = tmp_path / "alone", tmp_path / "beside"
     for place, jobs in ((alone, 1), (beside, 2)):
@@ -301,10 +314,55 @@ def test_processes_leave_the_same_bytes_and_survive_a_death(tmp_path: Path) -> N
         _run(place, *parts, jobs=jobs)
     for path in sorted((alone / "small").glob("*.parquet")):
         assert path.read_bytes() == (beside / "small" / path.name).read_bytes()
-    done = _run(beside, *parts, doubt("dead", fault="die"), doubt("new", scale=3.0), jobs=2)
-    causes = {done.plan.cells[key].title: why for key, why in done.state.failed.items()}
-    assert set(causes) == {"dead × shift", "dead × both"}
-    assert all("its process died" in why for why in causes.values())
+
+
+def _causes(done: Finished) -> dict[str, str]:
+    return {done.plan.cells[key].title: why for key, why in done.state.failed.items()}
+
+
+@pytest.mark.slow
+def test_a_cell_that_dies_or_hangs_fails_alone(folder: Path) -> None:
+    rows, good = [shift(), shift("both", poison=True)], doubt("good", scale=9.0)
+    bad = [doubt(fault, fault=fault) for fault in ("die", "hang", "kill")]
+    done = _run(folder, *rows, *bad, good, engine=local(2, limit=5))
+    said = {"die": "exit status 7", "hang": "took longer than 5 s", "kill": "lack of memory"}
+    causes = _causes(done)
+    assert set(causes) == {f"{fault} × {row}" for fault in said for row in ("shift", "both")}
+    assert all(said[title.split(" ")[0]] in why for title, why in causes.items())
+    scores = pd.read_parquet(folder / "small" / "scores.parquet")
+    assert set(scores["attack"]) == {"shift", "both"}
+    assert set(scores["detector"]) == {"good"}
+    logs = pd.read_parquet(folder / "small" / "failures.parquet")["log"]
+    assert all((folder / "small" / log).read_text() for log in logs)
+    again = _run(folder, *rows, doubt("die", fault="die"), good, engine=local(1, limit=60))
+    assert _titles(again.plan, again.state.ran) == ["score die × both", "score die × shift"]
+
+
+@pytest.mark.slow
+def test_a_cluster_leaves_the_same_bytes_though_a_worker_dies(tmp_path: Path) -> None:
+    parts = [*(shift(f"a{i}", amount=i / 20, poison=i % 2 == 1) for i in range(6)), doubt(), far()]
+    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    for place in (alone, beside):
+        place.mkdir()
+    _run(alone, *parts)
+    with (
+        dask.config.set({"distributed.worker.daemon": False}),
+        LocalCluster(2, threads_per_worker=1, dashboard_address=None) as workers,
+    ):
+        victim = next(iter(workers.workers.values()))
+
+        def strike() -> None:
+            while not list((beside / "small" / "cells").glob("attack/*/cell.json")):
+                time.sleep(0.05)
+            os.kill(victim.pid, signal.SIGKILL)
+
+        blow = threading.Thread(target=strike)
+        blow.start()
+        done = _run(beside, *parts, engine=cluster(workers.scheduler_address))
+        blow.join()
+    assert not _causes(done)
+    for path in sorted((alone / "small").glob("*.parquet")):
+        assert path.read_bytes() == (beside / "small" / path.name).read_bytes()
 
 
 def test_a_cell_says_what_it_is(folder: Path) -> None:
