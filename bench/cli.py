@@ -45,8 +45,14 @@ def run(
     jobs: Annotated[int, typer.Option(min=0, help="Cells at the same time; 0: one a core.")] = 0,
     device: Annotated[Device, typer.Option(help="Where cells compute.")] = Device.auto,
     download: Annotated[bool, typer.Option("--download", help="Fetch a missing data set.")] = False,
-    limit: Annotated[
-        float | None, typer.Option("--time-limit", min=0.001, help="Seconds that a cell may take.")
+    only: Annotated[
+        str | None, typer.Option(help="Run attacks or detectors of this name; * and ? as in files.")
+    ] = None,
+    shard: Annotated[str, typer.Option(help="Run the i-th of n parts, such as 2/4.")] = "1/1",
+    limit: Annotated[int | None, typer.Option(min=0, help="Run so many cells at most.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run what is stored as well.")] = False,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")
     ] = None,
     dask: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler whose workers run the cells.")
@@ -54,7 +60,9 @@ def run(
 ) -> int:
     """Run a suite, or what is missing of it, and print the detection rates."""
     from bench import engine, session
+    from bench.choice import Choice, part
 
+    choice = Choice(only, part(shard))
     chosen = session.choose(device.value)
     return session.run(
         suite,
@@ -62,7 +70,10 @@ def run(
         results=results,
         device=chosen,
         download=download,
-        engine=engine.cluster(dask, limit) if dask else engine.local(jobs, limit, chosen),
+        engine=engine.cluster(dask, time_limit) if dask else engine.local(jobs, time_limit, chosen),
+        choice=choice,
+        again=force,
+        most=limit,
     )
 
 

@@ -1,9 +1,10 @@
 """Run a plan: what is stored is left alone, the rest runs as its parents finish."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from bench.cells.execute import Job, Place
+from bench.cells.store import Store
 from bench.engine import Engine, Workers
 from bench.plan import Cell, Plan
 
@@ -34,7 +35,22 @@ class State:
     pending: set[str] = field(default_factory=set)
 
 
-def run(plan: Plan, place: Place, engine: Engine, report: Report) -> State:
+def survey(plan: Plan, store: Store) -> State:
+    """What of a plan is stored; nothing is run."""
+    course = _Course(plan, store)
+    course.ready()
+    return course.state
+
+
+def run(
+    plan: Plan,
+    place: Place,
+    engine: Engine,
+    report: Report,
+    *,
+    again: Collection[str] = (),
+    most: int | None = None,
+) -> State:
     """Run every cell that is not stored yet.
 
     Args:
@@ -42,88 +58,89 @@ def run(plan: Plan, place: Place, engine: Engine, report: Report) -> State:
         place: Where they are stored.
         engine: What runs them; their results do not depend on it.
         report: Told of every finished cell.
+        again: Keys of cells that run though they are stored.
+        most: How many cells at most; None for all.
 
     Returns:
         What became of each cell. A cell that fails stops only those that depend on it.
     """
-    state, waiting = State(), dict(plan.cells)
     place.store.sweep()
-    ready = _ready(plan, place, state, waiting)
-    report(len(state.content), len(plan.cells), "")
+    course = _Course(plan, place.store, again)
+    ready = course.ready()
+    report(len(course.state.content), len(plan.cells), "")
     if not ready:
-        return state
+        return course.state
     workers = Workers(place, engine)
     try:
-        _drive(plan, place, state, waiting, ready, workers, report)
+        course.drive(ready, workers, report, len(plan.cells) if most is None else most)
     except BaseException:
         workers.close(kill=True)
         raise
     workers.close(kill=False)
-    return state
+    return course.state
 
 
-def _drive(
-    plan: Plan,
-    place: Place,
-    state: State,
-    waiting: dict[str, Cell],
-    ready: list[str],
-    workers: Workers,
-    report: Report,
-) -> None:
-    keys: dict[str, str] = {}
-    while ready or workers.running:
-        for bundle in list(_bundles(plan, ready, state, workers.free)):
-            keys |= {job.identity: key for key, job in bundle}
-            ready = [key for key in ready if key not in dict(bundle)]
-            workers.start(tuple(job for _, job in bundle))
-        for job, outcome in workers.finished(0.5):
-            key = keys[job.identity]
-            state.ran.append(key)
-            state.pending.discard(job.identity)
-            if outcome.content is None:
-                state.failed[key] = outcome.reason
+class _Course:
+    """A plan on its way: what waits for its parents, and what has become of the rest."""
+
+    def __init__(self, plan: Plan, store: Store, again: Collection[str] = ()) -> None:
+        self.plan, self.store, self.again = plan, store, again
+        self.state, self.waiting = State(), dict(plan.cells)
+
+    def drive(self, ready: list[str], workers: Workers, report: Report, most: int) -> None:
+        """Start what is ready, `most` cells in all, until nothing runs any more."""
+        state, keys = self.state, dict[str, str]()
+        while ready or workers.running:
+            ready = ready[: max(0, most - len(keys))]
+            for bundle in self.bundles(ready, workers.free):
+                keys |= {job.identity: key for key, job in bundle}
+                ready = [key for key in ready if key not in dict(bundle)]
+                workers.start(tuple(job for _, job in bundle))
+            for job, outcome in workers.finished(0.5):
+                key = keys[job.identity]
+                state.ran.append(key)
+                state.pending.discard(job.identity)
+                if outcome.content is None:
+                    state.failed[key] = outcome.reason
+                else:
+                    state.content[key] = outcome.content
+                report(len(state.content) + len(state.failed), len(self.plan.cells), job.title)
+            ready += self.ready()
+
+    def ready(self) -> list[str]:
+        """Takes from what waits all that is stored, cannot run, or can; returns the last."""
+        state, ready = self.state, list[str]()
+        new = {state.identity[key] for key in state.ran}
+        for key, cell in list(self.waiting.items()):
+            failed = [parent for parent in cell.parents.values() if parent in state.failed]
+            if failed:
+                parent = self.plan.cells[failed[0]]
+                state.failed[key] = f"not run: {parent.kind} {parent.title} failed"
+            elif all(parent in state.content for parent in cell.parents.values()):
+                parents = {role: state.content[parent] for role, parent in cell.parents.items()}
+                identity = state.identity[key] = cell.identity(parents)
+                if identity in state.pending:
+                    continue
+                known = identity in new or key not in self.again
+                content = self.store.find(cell.kind, identity) if known else None
+                if content is None:
+                    ready.append(key)
+                    state.pending.add(identity)
+                else:
+                    state.content[key] = content
             else:
-                state.content[key] = outcome.content
-            report(len(state.content) + len(state.failed), len(plan.cells), job.title)
-        ready += _ready(plan, place, state, waiting)
-
-
-def _ready(plan: Plan, place: Place, state: State, waiting: dict[str, Cell]) -> list[str]:
-    """Takes from `waiting` what is stored, what cannot run, and what can; returns the last."""
-    ready = []
-    for key, cell in list(waiting.items()):
-        failed = [parent for parent in cell.parents.values() if parent in state.failed]
-        if failed:
-            parent = plan.cells[failed[0]]
-            state.failed[key] = f"not run: {parent.kind} {parent.title} failed"
-        elif all(parent in state.content for parent in cell.parents.values()):
-            parents = {role: state.content[parent] for role, parent in cell.parents.items()}
-            state.identity[key] = cell.identity(parents)
-            if state.identity[key] in state.pending:
                 continue
-            content = place.store.find(cell.kind, state.identity[key])
-            if content is None:
-                ready.append(key)
-                state.pending.add(state.identity[key])
-            else:
-                state.content[key] = content
-        else:
-            continue
-        del waiting[key]
-    return ready
+            del self.waiting[key]
+        return ready
 
-
-def _bundles(
-    plan: Plan, ready: list[str], state: State, free: int
-) -> Iterator[list[tuple[str, Job]]]:
-    """At most `free` bundles: the scores of one attack cell go together, all else alone."""
-    lots: dict[str, list[tuple[str, Job]]] = {}
-    for key in sorted(ready, key=lambda key: _turn(plan.cells[key])):
-        cell = plan.cells[key]
-        lot = cell.parents["attack"] if cell.kind == "score" else key
-        lots.setdefault(lot, []).append((key, _job(plan, cell, state, key)))
-    yield from list(lots.values())[:free]
+    def bundles(self, ready: list[str], free: int) -> list[list[tuple[str, Job]]]:
+        """At most `free` bundles: the scores of one attack cell go together, all else alone."""
+        lots: dict[str, list[tuple[str, Job]]] = {}
+        for key in sorted(ready, key=lambda key: _turn(self.plan.cells[key])):
+            cell = self.plan.cells[key]
+            lot = cell.parents["attack"] if cell.kind == "score" else key
+            lots.setdefault(lot, []).append((key, _job(self.plan, cell, self.state, key)))
+        return list(lots.values())[:free]
 
 
 def _turn(cell: Cell) -> tuple[int, bool]:

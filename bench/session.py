@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from bench.assemble import Finished, assemble, current
 from bench.cells import hold
 from bench.cells.execute import Place
 from bench.cells.store import Store
+from bench.choice import Choice
 from bench.data import Dataset, load
 from bench.engine import Engine
 from bench.errors import UserError
 from bench.plan import Plan, plan
 from bench.progress import reporter
-from bench.run import State
+from bench.run import State, survey
 from bench.run import run as run_plan
 from bench.screen import screen
 from bench.suite import Suite
@@ -36,6 +38,9 @@ def run(
     device: str,
     download: bool,
     engine: Engine,
+    choice: Choice,
+    again: bool = False,
+    most: int | None = None,
 ) -> int:
     """Run a suite and print its detection rates.
 
@@ -46,9 +51,12 @@ def run(
         device: "cpu" or "cuda".
         download: Whether a missing data set may be fetched.
         engine: What runs the cells: `bench.engine.local`, `cluster`, or one of your own.
+        choice: Which cells are run; tables and figures show all that are stored.
+        again: Whether chosen cells are run again that are stored.
+        most: How many cells are run at most, or None.
 
     Returns:
-        0 if every cell is done, 1 if some failed.
+        0 if no cell failed, 1 if some did.
 
     Raises:
         UserError: Something is wrong that can be known before a cell runs.
@@ -61,8 +69,12 @@ def run(
     store = Store(directory / "cells")
     store.root.mkdir(parents=True, exist_ok=True)
     place = Place(store, root, provenance.code())
+    chosen = choice(cells)
+    anew = choice.meant(chosen) if again else ()
     with reporter(console) as report:
-        state = run_plan(cells, place, engine, report)
+        state = run_plan(chosen, place, engine, report, again=anew, most=most)
+    if chosen is not cells or most is not None:
+        state = _whole(cells, store, state)
     finished = Finished(suite, loaded, cells, state, store)
     shown = _derive(finished, directory, place.code, device, console)
     if shown:
@@ -71,6 +83,13 @@ def run(
         screen().print(tables.show(directory))
     _conclude(cells, state, directory, console)
     return SOME_FAILED if state.failed else DONE
+
+
+def _whole(cells: Plan, store: Store, state: State) -> State:
+    """What has become of a plan of which only some cells were run now."""
+    found = survey(cells, store)
+    found.identity |= state.identity
+    return replace(found, failed=state.failed, ran=state.ran)
 
 
 def choose(asked: str) -> str:
@@ -132,7 +151,10 @@ def _conclude(cells: Plan, state: State, directory: Path, console: Console) -> N
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     if not state.failed:
-        say(f"{len(state.ran)} cells run, {len(cells.cells) - len(state.ran)} stored: {directory}")
+        missing = len(cells.cells) - len(state.content)
+        rest = f", {missing} not run yet" if missing else ""
+        stored = len(state.content) - len(state.ran)
+        say(f"{len(state.ran)} cells run, {stored} stored{rest}: {directory}")
         return
     causes = [key for key in state.failed if key in state.identity]
     cell = cells.cells[causes[0]]
