@@ -32,15 +32,16 @@ class Device(StrEnum):
 
 Name = Annotated[str, typer.Argument(help="A built-in suite, or the path of a TOML file.")]
 Results = Annotated[Path, typer.Option(help="Where results lie: <results>/<suite>/.")]
+Data = Annotated[
+    Path | None, typer.Option(help="Where data sets lie; the folder itself for `folder`.")
+]
 LOCAL = Path("results/local")
 
 
 @app.command()
 def run(
     suite: Name = "quick",
-    data: Annotated[
-        Path | None, typer.Option(help="Where data sets lie; the folder itself for `folder`.")
-    ] = None,
+    data: Data = None,
     results: Results = LOCAL,
     jobs: Annotated[int, typer.Option(min=0, help="Cells at the same time; 0: one a core.")] = 0,
     device: Annotated[Device, typer.Option(help="Where cells compute.")] = Device.auto,
@@ -115,6 +116,39 @@ def plot(suite: Name = "quick", results: Results = LOCAL) -> int:
 
     for path in plots.draw(_directory(suite, results)):
         print(path)
+    return DONE
+
+
+@app.command()
+def verify(
+    suite: Name = "quick",
+    data: Data = None,
+    results: Results = LOCAL,
+    device: Annotated[Device, typer.Option(help="Where cells compute.")] = Device.auto,
+    sample: Annotated[int, typer.Option(min=0, help="Score cells to compute again.")] = 3,
+) -> int:
+    """Check every stored file, every table, and a sample of the scores."""
+    from bench import session
+
+    chosen = session.choose(device.value)
+    return session.verify(suite, data=data, results=results, device=chosen, sample=sample)
+
+
+@app.command()
+def merge(
+    suite: Name,
+    folders: Annotated[
+        list[Path], typer.Argument(help="Results folders of other machines or shards.")
+    ],
+    results: Results = LOCAL,
+) -> int:
+    """Put the finished cells of other results folders into this one."""
+    from bench import merge as merging
+    from bench.suite import locate, parse
+
+    name = str(parse(locate(suite)).get("name", ""))
+    count = merging.merge([folder / name for folder in folders], results / name)
+    print(f"{count} cells copied to {results / name}; `evil-twins run {suite}` makes the tables")
     return DONE
 
 

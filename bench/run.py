@@ -139,7 +139,7 @@ class _Course:
         for key in sorted(ready, key=lambda key: _turn(self.plan.cells[key])):
             cell = self.plan.cells[key]
             lot = cell.parents["attack"] if cell.kind == "score" else key
-            lots.setdefault(lot, []).append((key, _job(self.plan, cell, self.state, key)))
+            lots.setdefault(lot, []).append((key, job_of(self.plan, cell, self.state, key)))
         return list(lots.values())[:free]
 
 
@@ -149,7 +149,8 @@ def _turn(cell: Cell) -> tuple[int, bool]:
     return ORDER[cell.kind], not (isinstance(model, dict) and model.get("layers") == "all")
 
 
-def _job(plan: Plan, cell: Cell, state: State, key: str) -> Job:
+def job_of(plan: Plan, cell: Cell, state: State, key: str) -> Job:
+    """A cell whose parents are finished, as it is sent to a worker."""
     parents: Mapping[str, tuple[str, str]] = {
         role: (plan.cells[parent].kind, state.identity[parent])
         for role, parent in cell.parents.items()

@@ -61,11 +61,8 @@ def run(
     Raises:
         UserError: Something is wrong that can be known before a cell runs.
     """
-    suite = suites.load(name)
-    directory, console = (results / suite.name).absolute(), Console(stderr=True)
-    root = None if data is None else data.absolute()
-    loaded = _load(suite, root, download, console)
-    cells = plan(suite, loaded, device)
+    console, root = Console(stderr=True), None if data is None else data.absolute()
+    suite, loaded, cells, directory = _planned(name, root, results, device, download, console)
     store = Store(directory / "cells")
     store.root.mkdir(parents=True, exist_ok=True)
     place = Place(store, root, provenance.code())
@@ -83,6 +80,41 @@ def run(
         screen().print(tables.show(directory))
     _conclude(cells, state, directory, console)
     return SOME_FAILED if state.failed else DONE
+
+
+def verify(name: str, *, data: Path | None, results: Path, device: str, sample: int) -> int:
+    """Check the stored results of a suite and say what does not agree.
+
+    Args:
+        name: A built-in suite, or the path of a TOML file.
+        data: Where data sets lie, or None for the default place.
+        results: Where the suite's own folder lies.
+        device: "cpu" or "cuda".
+        sample: How many score cells are computed again.
+
+    Returns:
+        0 if all agrees, 1 if something does not.
+    """
+    from bench import verify as checks
+
+    console, root = Console(stderr=True), None if data is None else data.absolute()
+    suite, loaded, cells, directory = _planned(name, root, results, device, False, console)
+    store = Store(directory / "cells")
+    done = Finished(suite, loaded, cells, survey(cells, store), store)
+    wrong = list(checks.verify(done, directory, root, sample))
+    for line in wrong:
+        print(line)
+    absent = len(cells.cells) - len(done.state.content)
+    print(f"{len(wrong)} disagree; {len(done.state.content)} cells are stored, {absent} are not")
+    return SOME_FAILED if wrong else DONE
+
+
+def _planned(
+    name: str, root: Path | None, results: Path, device: str, download: bool, console: Console
+) -> tuple[Suite, Dataset, Plan, Path]:
+    suite = suites.load(name)
+    loaded = _load(suite, root, download, console)
+    return suite, loaded, plan(suite, loaded, device), (results / suite.name).absolute()
 
 
 def _whole(cells: Plan, store: Store, state: State) -> State:

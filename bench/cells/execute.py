@@ -86,12 +86,7 @@ def execute(place: Place, job: Job) -> Outcome:
     folder = place.store.begin(job.kind, job.identity)
     try:
         start = time.perf_counter()
-        parents = {role: place.store.path(*where) for role, where in job.parents.items()}
-        for parent in parents.values():
-            store.verify(parent)
-        work = Work(job.spec, job.label, job.component, parents, folder, place.data)
-        with alone(job):
-            KINDS[job.kind](work)
+        compute(place, job, folder)
         facts = {"kind": job.kind, "title": job.title, "spec": job.spec, "parents": job.parents}
         sidecar = provenance(time.perf_counter() - start, place.code)
         content = place.store.commit(job.kind, job.identity, folder, facts, sidecar)
@@ -102,6 +97,20 @@ def execute(place: Place, job: Job) -> Outcome:
     finally:
         place.store.discard(folder)
     return Outcome(job.identity, content)
+
+
+def compute(place: Place, job: Job, folder: Path) -> None:
+    """What a cell leaves, into a folder; its parents are checked first.
+
+    Raises:
+        Fault: A parent is damaged, or what a component returned is not sound.
+    """
+    parents = {role: place.store.path(*where) for role, where in job.parents.items()}
+    for parent in parents.values():
+        store.verify(parent)
+    work = Work(job.spec, job.label, job.component, parents, folder, place.data)
+    with alone(job):
+        KINDS[job.kind](work)
 
 
 def alone(job: Job) -> ExitStack:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,15 @@ class Store:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def cells(self) -> Iterator[tuple[str, str]]:
+        """Kind and identity of every cell that was committed, in a fixed order."""
+        for path in sorted(self.root.glob("*/[!.]*/cell.json")):
+            yield path.parts[-3], path.parts[-2]
+
+    def title(self, kind: str, name: str) -> str:
+        """What people call a finished cell."""
+        return str(json.loads((self.path(kind, name) / "cell.json").read_text())["title"])
+
     def begin(self, kind: str, name: str) -> Path:
         """An empty folder in which a cell is written."""
         folder = self.root / kind / f".{name}.{os.getpid()}"
@@ -107,6 +116,11 @@ class Store:
         cell = {**facts, "schema": SCHEMA, "files": files, "content": content}
         (folder / "cell.json").write_text(json.dumps(cell, indent=1, sort_keys=True))
         (folder / "provenance.json").write_text(json.dumps(provenance, indent=1, sort_keys=True))
+        self.place(kind, name, folder)
+        return content
+
+    def place(self, kind: str, name: str, folder: Path) -> None:
+        """Put a whole cell, written beside its place, into it."""
         place = self.path(kind, name)
         if place.exists():  # damaged, or another run was faster
             old = folder.with_name(f"{folder.name}.old")
@@ -115,7 +129,6 @@ class Store:
         folder.rename(place)
         self.failure(kind, name).unlink(missing_ok=True)
         self.log(kind, name).unlink(missing_ok=True)
-        return content
 
     def fail(self, kind: str, name: str, title: str, reason: str, traceback: str) -> None:
         """Leave the reason why a cell failed, and its traceback."""

@@ -1,0 +1,77 @@
+"""Whether stored results still are what they say: files, records, tables and a sample of scores."""
+
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench import tables
+from bench.assemble import FILES, Finished, assemble
+from bench.cells.execute import Place, compute
+from bench.cells.store import checksum, damage
+from bench.run import job_of
+
+
+def verify(done: Finished, directory: Path, data: Path | None, sample: int) -> Iterator[str]:
+    """Everything that does not agree, one line each.
+
+    What is damaged loses its mark, so that the next run makes it again.
+
+    Args:
+        done: The suite with what of it is stored.
+        directory: `<results>/<suite>`.
+        data: Where data sets lie, or None for the default place.
+        sample: How many score cells are computed again.
+    """
+    yield from _cells(done)
+    with TemporaryDirectory() as place:
+        yield from _derived(done, directory, Path(place))
+        yield from _scores(done, data, sample, Path(place))
+
+
+def _cells(done: Finished) -> Iterator[str]:
+    for kind, name in done.store.cells():
+        folder = done.store.path(kind, name)
+        if bad := damage(folder):
+            yield f"{folder / bad[0]} is missing or damaged; remedy: run again"
+            (folder / "cell.json").unlink(missing_ok=True)
+
+
+def _derived(done: Finished, directory: Path, place: Path) -> Iterator[str]:
+    """Records made again from the cells, if all are there, and tables from the stored records."""
+    stored = [path for path in directory.glob("*.parquet") if path.stem in FILES]
+    whole, bad = len(done.state.content) == len(done.plan.cells), list[str]()
+    if whole:
+        (place / "records").mkdir()
+        assemble(done, place / "records")
+        bad += _differ(place / "records", directory, "*.parquet")
+    (place / "tables").mkdir()
+    for path in stored:
+        shutil.copy(path, place / "tables")
+    tables.write(place / "tables")
+    bad += _differ(place / "tables", directory, "tables/*")
+    if bad and whole:
+        (directory / "run.json").unlink(missing_ok=True)
+    remedy = "run again" if whole else "`evil-twins table`"
+    yield from (f"{path} is not what the stored results give; remedy: {remedy}" for path in bad)
+
+
+def _differ(made: Path, directory: Path, pattern: str) -> Iterator[str]:
+    for path in sorted(made.glob(pattern)):
+        stored = directory / path.relative_to(made)
+        if not stored.is_file() or checksum(stored) != checksum(path):
+            yield str(stored)
+
+
+def _scores(done: Finished, data: Path | None, sample: int, place: Path) -> Iterator[str]:
+    keys = sorted(key for key in done.state.content if done.plan.cells[key].kind == "score")
+    for key in random.Random(0).sample(keys, min(sample, len(keys))):
+        job = job_of(done.plan, done.plan.cells[key], done.state, key)
+        again, stored = place / key, done.store.path("score", job.identity)
+        again.mkdir()
+        compute(Place(done.store, data, {}), job, again)
+        if bad := [
+            path.name for path in again.iterdir() if checksum(path) != checksum(stored / path.name)
+        ]:
+            yield f"{stored / bad[0]} is not what {job.title} gives when it is computed again"
