@@ -7,9 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench import tables
-from bench.assemble import FILES, Finished, assemble
+from bench.assemble import Finished, assemble
 from bench.cells.execute import Place, compute
 from bench.cells.store import checksum, damage
+from bench.errors import UserError
 from bench.run import job_of
 
 
@@ -27,6 +28,7 @@ def verify(done: Finished, directory: Path, data: Path | None, sample: int) -> I
     yield from _cells(done)
     with TemporaryDirectory() as place:
         yield from _derived(done, directory, Path(place))
+    with TemporaryDirectory() as place:
         yield from _scores(done, data, sample, Path(place))
 
 
@@ -39,18 +41,19 @@ def _cells(done: Finished) -> Iterator[str]:
 
 
 def _derived(done: Finished, directory: Path, place: Path) -> Iterator[str]:
-    """Records made again from the cells, if all are there, and tables from the stored records."""
-    stored = [path for path in directory.glob("*.parquet") if path.stem in FILES]
-    whole, bad = len(done.state.content) == len(done.plan.cells), list[str]()
+    """Records made again from the cells, if all are there; and the tables, from the records."""
+    whole = len(done.state.content) == len(done.plan.cells)
     if whole:
-        (place / "records").mkdir()
-        assemble(done, place / "records")
-        bad += _differ(place / "records", directory, "*.parquet")
-    (place / "tables").mkdir()
-    for path in stored:
-        shutil.copy(path, place / "tables")
-    tables.write(place / "tables")
-    bad += _differ(place / "tables", directory, "tables/*")
+        assemble(done, place)
+    else:
+        for path in directory.glob("*.parquet"):
+            shutil.copy(path, place)
+    try:
+        tables.write(place)
+    except UserError as error:
+        yield str(error).splitlines()[0].replace(str(place), str(directory))
+        return
+    bad = [*_differ(place, directory, "*.parquet"), *_differ(place, directory, "tables/*")]
     if bad and whole:
         (directory / "run.json").unlink(missing_ok=True)
     remedy = "run again" if whole else "`evil-twins table`"

@@ -1,0 +1,187 @@
+"""Parts of a suite: chosen, run apart, merged, and checked."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench import cli
+from tests.bench import suites
+from tests.bench.suites import doubt, far, shift
+
+PARTS = (shift("a"), shift("b", amount=0.2), shift("c", poison=True), doubt(), far())
+CELLS = 1 + 1 + 3 + 6
+
+
+def _line(folder: Path, results: Path, *more: str) -> list[str]:
+    path = suites.write(folder, *PARTS)
+    return ["run", path, "--results", str(results), "--jobs", "1", *more]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of an undivided run."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert cli.main(_line(folder, folder)) == 0
+    return folder
+
+
+def _cells(results: Path) -> set[str]:
+    return {path.parent.name for path in results.glob("small/cells/*/*/cell.json")}
+
+
+def _same(one: Path, other: Path) -> bool:
+    pairs = [(p, other / p.relative_to(one)) for p in sorted(one.glob("small/*.parquet"))]
+    return bool(pairs) and all(a.read_bytes() == b.read_bytes() for a, b in pairs)
+
+
+def test_shards_are_the_whole_and_merge_to_the_same_bytes(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, both = (tmp_path / name for name in ("first", "second", "both"))
+    for place in (first, second):  # the victim is made once, as between two machines
+        shutil.copytree(whole / "small/cells/victim", place / "small/cells/victim")
+    assert cli.main(_line(tmp_path, first, "--shard", "1/2")) == 0
+    assert cli.main(_line(tmp_path, second, "--shard", "2/2")) == 0
+    assert _cells(first) | _cells(second) == _cells(whole)
+    assert len(_cells(first) & _cells(second)) == 2
+    merge = ["merge", suites.write(tmp_path, *PARTS), str(first), str(second)]
+    capsys.readouterr()
+    for copied in (CELLS, 0):
+        assert cli.main([*merge, "--results", str(both)]) == 0
+        assert f"{copied} cells copied" in capsys.readouterr().out
+    assert cli.main(_line(tmp_path, both)) == 0
+    assert f"0 cells run, {CELLS} stored" in capsys.readouterr().err
+    assert _same(whole, both)
+
+
+def test_cells_that_contradict_each_other_are_not_merged(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(whole / "small", other / "small")
+    (mark,) = (other / "small/cells/victim").glob("*/cell.json")
+    mark.write_text(mark.read_text().replace('"content": "', '"content": "0'))
+    merge = ["merge", suites.write(tmp_path, *PARTS), str(whole), str(other)]
+    assert cli.main([*merge, "--results", str(tmp_path / "both")]) == 2
+    said = capsys.readouterr().err
+    assert "victim 'resnet-tiny seed 0' is not the same everywhere" in said
+    assert len(said.strip().splitlines()) <= 3
+    assert not _cells(tmp_path / "both")
+
+
+def test_a_damaged_or_missing_folder_is_not_merged(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    merge = ["merge", suites.write(tmp_path, *PARTS), "--results", str(tmp_path / "both")]
+    assert cli.main([*merge, str(tmp_path / "nowhere")]) == 2
+    assert "no finished cells in" in capsys.readouterr().err
+    other = tmp_path / "other"
+    shutil.copytree(whole / "small", other / "small")
+    next(other.glob("small/cells/score/*/scores.parquet")).write_text("short")
+    assert cli.main([*merge, str(other)]) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_only_limit_and_force(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ran(*more: str) -> str:
+        capsys.readouterr()
+        assert cli.main(_line(tmp_path, tmp_path, *more)) == 0
+        return capsys.readouterr().err.split(": ")[0].strip()
+
+    shutil.copytree(whole / "small/cells/victim", tmp_path / "small/cells/victim")
+    assert ran("--limit", "0") == f"0 cells run, 1 stored, {CELLS - 1} not run yet"
+    assert ran("--only", "a") == "4 cells run, 1 stored, 6 not run yet"
+    assert ran("--only", "dou*") == "4 cells run, 5 stored, 2 not run yet"
+    assert ran("--limit", "1") == "1 cells run, 9 stored, 1 not run yet"
+    assert ran() == f"1 cells run, {CELLS - 1} stored"
+    assert _same(whole, tmp_path)
+    assert ran("--only", "doubt", "--force") == f"3 cells run, {CELLS - 3} stored"
+    assert ran("--force") == f"{CELLS} cells run, 0 stored"
+    assert _same(whole, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--only", "dobut"], "did you mean 'doubt'"),
+        (["--shard", "3/2"], "expected i/n with 1 <= i <= n"),
+        (["--shard", "half"], "expected i/n"),
+        (["--limit", "-1"], "--limit"),
+        (["--time-limit", "0"], "--time-limit"),
+    ],
+)
+def test_a_mistake_in_the_choice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], said: str
+) -> None:
+    assert cli.main(_line(tmp_path, tmp_path, *more)) == 2
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert len(errors.strip().splitlines()) <= 3
+    assert not _cells(tmp_path)
+
+
+DAMAGED = (
+    "cells/victim/*/victim.safetensors",
+    "cells/fit/*/prepared.safetensors",
+    "cells/attack/*/attacked.safetensors",
+    "cells/attack/*/targets.parquet",
+    "cells/score/*/scores.parquet",
+    "cells/score/*/cell.json",
+    "scores.parquet",
+    "flips.parquet",
+    "tables/detection.csv",
+    "tables/attacks.md",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["cut", "flipped", "replaced"])
+@pytest.mark.parametrize("pattern", DAMAGED)
+def test_any_damaged_file_is_found_named_and_made_again(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], pattern: str, how: str
+) -> None:
+    shutil.copytree(whole / "small", tmp_path / "small")
+    line = _line(tmp_path, tmp_path)
+    check = ["verify", line[1], "--results", str(tmp_path), "--sample", "0"]
+    path = sorted((tmp_path / "small").glob(pattern))[0]
+    good = path.read_bytes()
+    middle = len(good) // 2
+    flipped = good[:middle] + bytes([good[middle] ^ 4]) + good[middle + 1 :]
+    bad = {"cut": good[:middle], "flipped": flipped, "replaced": b"garbage"}
+    path.unlink()
+    path.write_bytes(bad[how])
+    capsys.readouterr()
+    assert cli.main(check) == 1
+    assert str(path) in capsys.readouterr().out
+    assert cli.main(line) == 0
+    assert cli.main(check) == 0
+    assert _same(whole, tmp_path)
+
+
+def test_records_without_cells_are_checked_for_what_they_can_show(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole / "small", tmp_path / "small", ignore=shutil.ignore_patterns("cells"))
+    check = ["verify", suites.write(tmp_path, *PARTS), "--results", str(tmp_path)]
+    assert cli.main(check) == 0
+    assert f"0 disagree; 0 cells are stored, {CELLS} are not" in capsys.readouterr().out
+    (tmp_path / "small/scores.parquet").write_text("garbage")
+    assert cli.main(check) == 1
+    assert f"cannot read {tmp_path}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_no_cluster_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(_line(tmp_path, tmp_path, "--dask", "127.0.0.1:9")) == 2
+    assert "no scheduler answers there" in capsys.readouterr().err
+
+
+def test_scores_are_computed_again(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check = ["verify", suites.write(tmp_path, *PARTS), "--results", str(whole), "--sample", "6"]
+    assert cli.main(check) == 0
+    assert "0 disagree; 11 cells are stored, 0 are not" in capsys.readouterr().out
