@@ -35,6 +35,12 @@ Results = Annotated[Path, typer.Option(help="Where results lie: <results>/<suite
 Data = Annotated[
     Path | None, typer.Option(help="Where data sets lie; the folder itself for `folder`.")
 ]
+Jobs = Annotated[int, typer.Option(min=0, help="Cells at the same time; 0: one a core.")]
+Where = Annotated[Device, typer.Option(help="Where cells compute.")]
+Only = Annotated[
+    str | None, typer.Option(help="Attacks or detectors of this name; * and ? as in file names.")
+]
+Part = Annotated[str, typer.Option(help="The i-th of n parts, such as 2/4.")]
 LOCAL = Path("results/local")
 
 
@@ -43,13 +49,11 @@ def run(
     suite: Name = "quick",
     data: Data = None,
     results: Results = LOCAL,
-    jobs: Annotated[int, typer.Option(min=0, help="Cells at the same time; 0: one a core.")] = 0,
-    device: Annotated[Device, typer.Option(help="Where cells compute.")] = Device.auto,
+    jobs: Jobs = 0,
+    device: Where = Device.auto,
     download: Annotated[bool, typer.Option("--download", help="Fetch a missing data set.")] = False,
-    only: Annotated[
-        str | None, typer.Option(help="Run attacks or detectors of this name; * and ? as in files.")
-    ] = None,
-    shard: Annotated[str, typer.Option(help="Run the i-th of n parts, such as 2/4.")] = "1/1",
+    only: Only = None,
+    shard: Part = "1/1",
     limit: Annotated[int | None, typer.Option(min=0, help="Run so many cells at most.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Run what is stored as well.")] = False,
     time_limit: Annotated[
@@ -120,11 +124,32 @@ def plot(suite: Name = "quick", results: Results = LOCAL) -> int:
 
 
 @app.command()
+def plan(
+    suite: Name = "quick",
+    data: Data = None,
+    results: Results = LOCAL,
+    jobs: Jobs = 0,
+    device: Where = Device.auto,
+    only: Only = None,
+    shard: Part = "1/1",
+) -> int:
+    """Say what a suite still has to run, how long that takes and how much it stores."""
+    from bench import engine, session
+    from bench.choice import Choice, part
+
+    choice, chosen = Choice(only, part(shard)), session.choose(device.value)
+    jobs = engine.local(jobs, device=chosen).width
+    return session.show_plan(
+        suite, data=data, results=results, device=chosen, jobs=jobs, choice=choice
+    )
+
+
+@app.command()
 def verify(
     suite: Name = "quick",
     data: Data = None,
     results: Results = LOCAL,
-    device: Annotated[Device, typer.Option(help="Where cells compute.")] = Device.auto,
+    device: Where = Device.auto,
     sample: Annotated[int, typer.Option(min=0, help="Score cells to compute again.")] = 3,
 ) -> int:
     """Check every stored file, every table, and a sample of the scores."""

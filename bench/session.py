@@ -20,6 +20,7 @@ from bench.choice import Choice
 from bench.data import Dataset, load
 from bench.engine import Engine
 from bench.errors import UserError
+from bench.forecast import forecast
 from bench.plan import Plan, plan
 from bench.progress import reporter
 from bench.run import State, survey
@@ -28,6 +29,8 @@ from bench.screen import screen
 from bench.suite import Suite
 
 DONE, SOME_FAILED = 0, 1
+LONG = 300.0
+"""Seconds from which on a run says beforehand how long it will take."""
 
 
 def run(
@@ -67,6 +70,9 @@ def run(
     store.root.mkdir(parents=True, exist_ok=True)
     place = Place(store, root, provenance.code())
     chosen = choice(cells)
+    ahead = forecast(chosen, survey(chosen, store), results, engine.width)
+    if ahead.wall > LONG:
+        console.print(ahead.table(engine.width))
     anew = choice.meant(chosen) if again else ()
     with reporter(console) as report:
         state = run_plan(chosen, place, engine, report, again=anew, most=most)
@@ -80,6 +86,30 @@ def run(
         screen().print(tables.show(directory))
     _conclude(cells, state, directory, console)
     return SOME_FAILED if state.failed else DONE
+
+
+def show_plan(
+    name: str, *, data: Path | None, results: Path, device: str, jobs: int, choice: Choice
+) -> int:
+    """Print what a suite still has to run, and what that will take; nothing is run.
+
+    Args:
+        name: A built-in suite, or the path of a TOML file.
+        data: Where data sets lie, or None for the default place.
+        results: Where results lie; cells of every suite in it are measures.
+        device: "cpu" or "cuda".
+        jobs: Cells at the same time.
+        choice: Which cells are meant.
+
+    Returns:
+        0.
+    """
+    console, root = Console(stderr=True), None if data is None else data.absolute()
+    _, _, cells, directory = _planned(name, root, results, device, False, console)
+    chosen = choice(cells)
+    state = survey(chosen, Store(directory / "cells"))
+    screen().print(forecast(chosen, state, results, jobs).table(jobs))
+    return DONE
 
 
 def verify(name: str, *, data: Path | None, results: Path, device: str, sample: int) -> int:

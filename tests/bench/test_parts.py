@@ -1,16 +1,23 @@
 """Parts of a suite: chosen, run apart, merged, and checked."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from bench import cli
+from bench import cli, suite
+from bench.cells import hold
+from bench.cells.store import Store
+from bench.forecast import forecast
+from bench.plan import plan
+from bench.run import survey
 from tests.bench import suites
 from tests.bench.suites import doubt, far, shift
 
 PARTS = (shift("a"), shift("b", amount=0.2), shift("c", poison=True), doubt(), far())
-CELLS = 1 + 1 + 3 + 6
+KINDS = {"victim": 1, "fit": 1, "attack": 3, "score": 6}
+CELLS = sum(KINDS.values())
 
 
 def _line(folder: Path, results: Path, *more: str) -> list[str]:
@@ -177,6 +184,46 @@ def test_records_without_cells_are_checked_for_what_they_can_show(
 def test_no_cluster_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(_line(tmp_path, tmp_path, "--dask", "127.0.0.1:9")) == 2
     assert "no scheduler answers there" in capsys.readouterr().err
+
+
+def test_a_plan_counts_and_forecasts_and_runs_nothing(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shown(results: Path, *more: str) -> dict[str, list[str]]:
+        capsys.readouterr()
+        assert (
+            cli.main(["plan", suites.write(tmp_path, *PARTS), "--results", str(results), *more])
+            == 0
+        )
+        lines = capsys.readouterr().out.strip().splitlines()
+        return {line.split()[0]: line.split()[1:] for line in lines if line.split()}
+
+    assert [shown(whole)[kind][:2] for kind in KINDS] == [["0", str(n)] for n in KINDS.values()]
+    new = shown(tmp_path)
+    assert [new[kind][:2] for kind in KINDS] == [[str(n), "0"] for n in KINDS.values()]
+    assert "never" in new
+    assert [shown(tmp_path, "--only", "a")[kind][0] for kind in KINDS] == ["1", "1", "1", "2"]
+    assert not _cells(tmp_path)
+
+
+def test_a_forecast_is_the_sum_of_what_was_measured_shared_among_the_jobs(
+    whole: Path, tmp_path: Path
+) -> None:
+    for path in whole.glob("small/cells/*/*/provenance.json"):
+        facts = json.loads(path.read_text())
+        path.write_text(json.dumps(facts | {"seconds": 8.0}))
+    doubled = suites.HEAD.replace("count = 4", "count = 8")
+    made = suite.load(suites.write(tmp_path, *PARTS, head=doubled))
+    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    ahead = forecast(cells, survey(cells, Store(tmp_path)), whole, jobs=2)
+    # Twice the targets, and as many benign images for each: attacks and scores take twice as long.
+    assert {kind: cost.seconds for kind, cost in ahead.costs.items()} == pytest.approx(
+        {"victim": 8.0, "fit": 8.0, "attack": 3 * 16.0, "score": 6 * 16.0}
+    )
+    assert ahead.wall == pytest.approx((8.0 + 8.0 + 9 * 16.0) / 2)
+    alone = forecast(cells, survey(cells, Store(tmp_path)), whole, jobs=1000)
+    assert alone.wall == pytest.approx(8.0 + 16.0 + 16.0)
+    assert ahead.unknown == 0
 
 
 def test_scores_are_computed_again(
