@@ -23,6 +23,9 @@ PACKAGES = (
     "seaborn",
 )
 
+CODE = ("attacks", "bench", "detectors", "pyproject.toml")
+"""What of a checkout decides results."""
+
 
 def _git(*arguments: str) -> str | None:
     command = ["git", "-C", str(Path(__file__).parents[1]), *arguments]
@@ -44,7 +47,7 @@ def code() -> dict[str, Any]:
     found: dict[str, Any] = {"python": platform.python_version(), "packages": versions}
     top = _git("rev-parse", "--show-toplevel")
     if top is not None and Path(top) == Path(__file__).resolve().parents[1]:
-        changed = _git("status", "--porcelain", "--untracked-files=no")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
         found |= {"commit": _git("rev-parse", "HEAD"), "dirty": bool(changed)}
     return found
 
