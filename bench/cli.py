@@ -1,4 +1,4 @@
-"""The command line: run a suite, list what there is, print tables, draw figures."""
+"""The command line: each command reads what was typed and calls one function."""
 
 import sys
 from collections.abc import Sequence
@@ -62,23 +62,28 @@ def run(
     dask: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler whose workers run the cells.")
     ] = None,
+    drop_models: Annotated[
+        bool, typer.Option("--drop-models", help="Remove poisoned models that are scored.")
+    ] = False,
 ) -> int:
     """Run a suite, or what is missing of it, and print the detection rates."""
     from bench import engine, session
     from bench.choice import Choice, part
 
     choice = Choice(only, part(shard))
-    chosen = session.choose(device.value)
     return session.run(
         suite,
         data=data,
         results=results,
-        device=chosen,
+        device=session.choose(device.value),
         download=download,
-        engine=engine.cluster(dask, time_limit) if dask else engine.local(jobs, time_limit, chosen),
         choice=choice,
+        engine=engine.cluster(dask, time_limit) if dask else None,
+        jobs=jobs,
+        limit=time_limit,
         again=force,
         most=limit,
+        drop=drop_models,
     )
 
 
@@ -134,11 +139,10 @@ def plan(
     shard: Part = "1/1",
 ) -> int:
     """Say what a suite still has to run, how long that takes and how much it stores."""
-    from bench import engine, session
+    from bench import session
     from bench.choice import Choice, part
 
     choice, chosen = Choice(only, part(shard)), session.choose(device.value)
-    jobs = engine.local(jobs, device=chosen).width
     return session.show_plan(
         suite, data=data, results=results, device=chosen, jobs=jobs, choice=choice
     )
@@ -160,20 +164,30 @@ def verify(
 
 
 @app.command()
+def prune(
+    suite: Name = "quick",
+    data: Data = None,
+    results: Results = LOCAL,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> int:
+    """Remove the stored cells that a suite does not need."""
+    from bench import session
+
+    return session.prune(suite, data=data, results=results, only_say=dry_run)
+
+
+@app.command()
 def merge(
-    suite: Name,
     folders: Annotated[
         list[Path], typer.Argument(help="Results folders of other machines or shards.")
     ],
     results: Results = LOCAL,
 ) -> int:
     """Put the finished cells of other results folders into this one."""
-    from bench import merge as merging
-    from bench.suite import locate, parse
+    from bench.merge import merge
 
-    name = str(parse(locate(suite)).get("name", ""))
-    count = merging.merge([folder / name for folder in folders], results / name)
-    print(f"{count} cells copied to {results / name}; `evil-twins run {suite}` makes the tables")
+    for name, count in merge(folders, results).items():
+        print(f"{count} cells copied to {results / name}; `evil-twins run` makes the tables")
     return DONE
 
 

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -60,16 +61,25 @@ class Engine:
     hang_up: Callable[[], object] | None = None
 
 
-def local(jobs: int = 0, limit: float | None = None, device: str = "cpu") -> Engine:
+def fitting(threads: int, device: str) -> int:
+    """How many cells this machine runs well at a time: one a GPU, or one on every few cores.
+
+    Args:
+        threads: On which a cell computes.
+        device: "cpu" or "cuda".
+    """
+    if device == "cuda":
+        return max(1, torch.cuda.device_count())
+    return max(1, (os.cpu_count() or 1) // threads)
+
+
+def local(jobs: int, limit: float | None = None) -> Engine:
     """An engine on this machine.
 
     Args:
-        jobs: Processes; 1 without a limit is this very process, 0 stands for one a core, or one a
-            GPU if cells compute there.
+        jobs: Processes; 1 without a limit is this very process.
         limit: Seconds that a cell may take, or None.
-        device: "cpu" or "cuda".
     """
-    jobs = jobs or (torch.cuda.device_count() if device == "cuda" else os.cpu_count()) or 1
     if jobs == 1 and limit is None:
         return Engine(Inline(), 1, guarded=False)
     return Engine(ThreadPoolExecutor(jobs), jobs, limit=limit)
@@ -139,9 +149,16 @@ def _guarded(place: Place, job: Job, limit: float | None) -> Outcome:
 
 
 def _start(number: int) -> None:
-    """Of several GPUs each process takes one."""
+    """A process ends with the one that started it; of several GPUs each takes one."""
+    threading.Thread(target=_outlive_nobody, daemon=True).start()
     if count := torch.cuda.device_count():
         torch.cuda.set_device(number % count)
+
+
+def _outlive_nobody() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _cause(status: int) -> str:
@@ -152,50 +169,67 @@ def _cause(status: int) -> str:
     return f"exit status {status}"
 
 
+@contextmanager
+def _impatience() -> Iterator[None]:
+    """A second interrupt ends this process at once, and the processes beside it end with it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class Workers:
     """Keeps an engine busy, and outlives whatever happens in it."""
 
     def __init__(self, place: Place, engine: Engine) -> None:
         self.place, self.engine = place, engine
-        self.running: dict[Future[list[Outcome]], Bundle] = {}
+        self.running: dict[Future[list[Outcome]], tuple[int, Bundle]] = {}
 
     @property
     def free(self) -> int:
         """How many more bundles may start now."""
         return self.engine.width - len(self.running)
 
-    def start(self, bundle: Bundle) -> None:
-        """Run a bundle."""
+    def start(self, bundle: Bundle) -> int:
+        """Run a bundle; returns the number, from 0, of what stands for the worker that takes it."""
+        taken = {number for number, _ in self.running.values()}
+        number = min(set(range(self.engine.width)) - taken)
         submit = self.engine.executor.submit
         if self.engine.guarded:
             future = submit(guarded, self.place, bundle, self.engine.limit)
         else:
             future = submit(plainly, self.place, bundle)
-        self.running[future] = bundle
+        self.running[future] = number, bundle
+        return number
 
-    def finished(self, seconds: float) -> Iterator[tuple[Job, Outcome]]:
+    def finished(self, seconds: float) -> Iterator[tuple[int, list[Outcome]]]:
         """What has finished, after waiting at most so long for anything to."""
         done, _ = wait(self.running, seconds, FIRST_COMPLETED)
         for future in done:
-            bundle = self.running.pop(future)
+            number, bundle = self.running.pop(future)
             try:
                 outcomes = future.result()
             except Exception as error:
                 why = f"its worker was lost: {type(error).__name__}: {error}"
                 outcomes = [self.place.lost(job, why) for job in bundle]
-            yield from zip(bundle, outcomes, strict=True)
+            yield number, outcomes
 
     def close(self, *, kill: bool) -> None:
         """Let the workers go; `kill` ends what they are doing."""
-        if kill:
-            for future in self.running:
-                future.cancel()
-            for guard in _guards:
-                guard.stop()  # type: ignore[no-untyped-call]
-        self.engine.executor.shutdown(wait=not kill)
-        while _guards:
-            guard = _guards.pop()
-            guard.close()  # type: ignore[no-untyped-call]
-            guard.join()
-        if self.engine.hang_up:
-            self.engine.hang_up()
+        with _impatience() if kill else nullcontext():
+            if kill:
+                for future in self.running:
+                    future.cancel()
+                for guard in _guards:
+                    guard.stop()  # type: ignore[no-untyped-call]
+            self.engine.executor.shutdown(wait=not kill)
+            while _guards:
+                guard = _guards.pop()
+                guard.close()  # type: ignore[no-untyped-call]
+                guard.join()
+            if self.engine.hang_up:
+                self.engine.hang_up()

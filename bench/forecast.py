@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
+from bench.cells.store import MODELS
 from bench.plan import Plan
 from bench.run import State
 
@@ -18,10 +19,25 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Cost:
-    """What a cell takes: seconds of computing and bytes on disk."""
+    """What a cell takes.
 
-    seconds: float
-    size: float
+    Attributes:
+        seconds: Of computing.
+        size: Bytes on disk,
+        models: and how many of them are poisoned models, which can be dropped.
+    """
+
+    seconds: float = 0.0
+    size: float = 0.0
+    models: float = 0.0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.seconds + other.seconds, self.size + other.size, self.models + other.models
+        )
+
+    def __mul__(self, amount: float) -> "Cost":
+        return Cost(amount * self.seconds, amount * self.size, amount * self.models)
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,7 @@ class Forecast:
         todo: Kind -> cells to run.
         stored: Kind -> cells stored.
         costs: Kind -> sum of what the cells to run take.
+        seconds: Key of a cell to run -> how long it takes, if its sort was ever measured.
         unknown: Cells to run of a sort that was never measured; they count as nothing.
         wall: Seconds from start to end.
     """
@@ -39,18 +56,19 @@ class Forecast:
     todo: Mapping[str, int]
     stored: Mapping[str, int]
     costs: Mapping[str, Cost]
+    seconds: Mapping[str, float]
     unknown: int
     wall: float
 
     def table(self, jobs: int) -> Table:
         """The forecast in lines, one a kind of cell."""
         shown = Table(box=None, title=f"forecast for {jobs} at a time", title_justify="left")
-        for name in ("cells", "to run", "stored", "computing", "disk"):
+        for name in ("cells", "to run", "stored", "computing", "disk", "of it models"):
             shown.add_column(name, justify="left" if name == "cells" else "right")
         for kind in ("victim", "fit", "attack", "score"):
-            cost = self.costs.get(kind, Cost(0, 0))
+            cost = self.costs.get(kind, Cost())
             counts = str(self.todo.get(kind, 0)), str(self.stored.get(kind, 0))
-            shown.add_row(kind, *counts, span(cost.seconds), f"{cost.size / 2**20:.1f} MiB")
+            shown.add_row(kind, *counts, span(cost.seconds), room(cost.size), room(cost.models))
         rest = f", and {self.unknown} cells of sorts never measured" if self.unknown else ""
         shown.caption = f"about {span(self.wall)} in all{rest}"
         if self.unknown == sum(self.todo.values()) > 0:
@@ -73,19 +91,18 @@ def forecast(plan: Plan, state: State, results: Path, jobs: int) -> Forecast:
     measures, todo, stored = _measures(results), defaultdict[str, int](int), dict[str, int]()
     costs, seconds, unknown = dict[str, Cost](), dict[str, float](), 0
     for key, cell in plan.cells.items():
-        if key in state.content:
+        if key in state.content and key not in state.lacking:
             stored[cell.kind] = stored.get(cell.kind, 0) + 1
             continue
         todo[cell.kind] += 1
         attack = plan.cells[cell.parents["attack"]].spec if cell.kind == "score" else None
         cost = _cost(*_sort(cell.kind, cell.spec, attack), measures)
         unknown += cost is None
-        seconds[key] = cost.seconds if cost else 0.0
-        sofar = costs.get(cell.kind, Cost(0, 0))
         if cost:
-            costs[cell.kind] = Cost(sofar.seconds + cost.seconds, sofar.size + cost.size)
+            seconds[key] = cost.seconds
+            costs[cell.kind] = costs.get(cell.kind, Cost()) + cost
     wall = max(sum(seconds.values()) / jobs, _longest(plan, seconds))
-    return Forecast(todo, stored, costs, unknown, wall)
+    return Forecast(todo, stored, costs, seconds, unknown, wall)
 
 
 def span(seconds: float) -> str:
@@ -93,6 +110,11 @@ def span(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def room(size: float) -> str:
+    """Bytes in the units that people use."""
+    return f"{size / 2**20:.1f} MiB" if size < 2**30 else f"{size / 2**30:.1f} GiB"
 
 
 def _sort(
@@ -125,23 +147,24 @@ def _measures(results: Path) -> dict[Key, list[Cost]]:
             cell = json.loads((path.parent / "cell.json").read_text())
             attack = None
             if cell["kind"] == "score":
-                folder = path.parents[2] / "/".join(cell["parents"]["attack"])
+                folder = path.parents[2].joinpath(*cell["parents"]["attack"][:2])
                 attack = json.loads((folder / "cell.json").read_text())["spec"]
             seconds = float(json.loads(path.read_text())["seconds"])
+            models = cell["files"].get(MODELS, [0])[0]
             size = sum(file[0] for file in cell["files"].values())
             amount, sorts = _sort(cell["kind"], cell["spec"], attack)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # what cannot be read measures nothing
         for sort in sorts:
-            found[sort].append(Cost(seconds / amount, size / amount))
+            found[sort].append(Cost(seconds, size, models) * (1 / amount))
     return found
 
 
 def _cost(amount: int, sorts: list[Key], measures: Mapping[Key, list[Cost]]) -> Cost | None:
     for sort in sorts:
         if known := measures.get(sort):
-            seconds = median(cost.seconds for cost in known)
-            return Cost(amount * seconds, amount * median(cost.size for cost in known))
+            facts = [(cost.seconds, cost.size, cost.models) for cost in known]
+            return Cost(*(median(column) for column in zip(*facts, strict=True))) * amount
     return None
 
 

@@ -93,7 +93,7 @@ class _Planner:
         _enough(suite, data)
         self.benign = min(LARGEST, min(len(data.calibration), len(data.fpr)) // suite.targets.count)
         name = {"name": data.name, "size": suite.size, "digest": data.digest}
-        self.shared = {"dataset": name, "device": device}
+        self.shared = {"dataset": name, "device": device, "threads": suite.threads_per_cell}
         self.cells: dict[str, Cell] = {}
         self.fits: dict[str, str | None] = {}
         self.sources: dict[tuple[Path, ...], str] = {}

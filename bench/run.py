@@ -1,9 +1,13 @@
 """Run a plan: what is stored is left alone, the rest runs as its parents finish."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
+from typing import Protocol
 
-from bench.cells.execute import Job, Place
+from bench.cells.execute import Job, Outcome, Place
 from bench.cells.store import Store
 from bench.engine import Engine, Workers
 from bench.plan import Cell, Plan
@@ -11,8 +15,23 @@ from bench.plan import Cell, Plan
 ORDER = {"victim": 0, "fit": 1, "attack": 2, "score": 3}
 """Attacks before scores: many small cells at the end keep every worker busy."""
 
-Report = Callable[[int, int, str], None]
-"""(cells finished, cells in all, title of the latest)."""
+CHANGED = (
+    "its models had been dropped, and made again here it is not what it was; "
+    "remedy: run again, which takes the new ones"
+)
+
+
+class Watcher(Protocol):
+    """Is told how a run comes along."""
+
+    def passed(self, key: str) -> None:
+        """A cell need not run: it is stored, or one that it stands on has failed."""
+
+    def started(self, worker: int, keys: tuple[str, ...]) -> None:
+        """A worker takes some cells."""
+
+    def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
+        """A worker is done with them; what became of each."""
 
 
 @dataclass
@@ -23,33 +42,44 @@ class State:
         content: Key of a finished cell -> its content hash.
         identity: Key of a cell whose parents are finished -> its identity.
         failed: Key of a cell that failed, or could not run -> the reason.
+        lacking: Keys of cells that are stored without the models that another cell needs.
         ran: Keys of the cells that were run now and not found.
-        pending: Identities that run or are about to: two keys may turn out to be one cell, such as
-            IMC at φ = 0 and Poisoning.
     """
 
     content: dict[str, str] = field(default_factory=dict)
     identity: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    lacking: set[str] = field(default_factory=set)
     ran: list[str] = field(default_factory=list)
-    pending: set[str] = field(default_factory=set)
+
+
+class _Silent:
+    """A watcher that tells nobody."""
+
+    def passed(self, key: str) -> None: ...
+
+    def started(self, worker: int, keys: tuple[str, ...]) -> None: ...
+
+    def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None: ...
+
+
+SILENT = _Silent()
 
 
 def survey(plan: Plan, store: Store) -> State:
     """What of a plan is stored; nothing is run."""
-    course = _Course(plan, store)
-    course.ready()
-    return course.state
+    return _Course(plan, store, SILENT).state
 
 
 def run(
     plan: Plan,
     place: Place,
     engine: Engine,
-    report: Report,
+    watcher: Watcher = SILENT,
     *,
     again: Collection[str] = (),
     most: int | None = None,
+    drop: bool = False,
 ) -> State:
     """Run every cell that is not stored yet.
 
@@ -57,90 +87,153 @@ def run(
         plan: The cells.
         place: Where they are stored.
         engine: What runs them; their results do not depend on it.
-        report: Told of every finished cell.
+        watcher: Told of every cell.
         again: Keys of cells that run though they are stored.
         most: How many cells at most; None for all.
+        drop: Whether poisoned models are removed as soon as every detector has scored them.
 
     Returns:
         What became of each cell. A cell that fails stops only those that depend on it.
     """
     place.store.sweep()
-    course = _Course(plan, place.store, again)
-    ready = course.ready()
-    report(len(course.state.content), len(plan.cells), "")
-    if not ready:
-        return course.state
-    workers = Workers(place, engine)
-    try:
-        course.drive(ready, workers, report, len(plan.cells) if most is None else most)
-    except BaseException:
-        workers.close(kill=True)
-        raise
-    workers.close(kill=False)
+    course = _Course(plan, place.store, watcher, again)
+    if course.queue:
+        workers = Workers(place, engine)
+        try:
+            course.drive(workers, len(plan.cells) if most is None else most, drop)
+        except BaseException:
+            workers.close(kill=True)
+            raise
+        workers.close(kill=False)
+    if drop:
+        course.drop({shard.attack for shard in plan.shards})
     return course.state
 
 
 class _Course:
-    """A plan on its way: what waits for its parents, and what has become of the rest."""
+    """A plan on its way.
 
-    def __init__(self, plan: Plan, store: Store, again: Collection[str] = ()) -> None:
-        self.plan, self.store, self.again = plan, store, again
-        self.state, self.waiting = State(), dict(plan.cells)
+    Attributes:
+        state: What has become of its cells.
+        queue: Lots of cells that can run: (turn, number, keys).
+        pending: Identity -> keys of a cell that waits in the queue or runs. Two keys may turn out
+            to be one cell, such as IMC at φ = 0 and Poisoning; the first of them is run.
+    """
 
-    def drive(self, ready: list[str], workers: Workers, report: Report, most: int) -> None:
-        """Start what is ready, `most` cells in all, until nothing runs any more."""
-        state, keys = self.state, dict[str, str]()
-        while ready or workers.running:
-            ready = ready[: max(0, most - len(keys))]
-            for bundle in self.bundles(ready, workers.free):
-                keys |= {job.identity: key for key, job in bundle}
-                ready = [key for key in ready if key not in dict(bundle)]
-                workers.start(tuple(job for _, job in bundle))
-            for job, outcome in workers.finished(0.5):
-                key = keys[job.identity]
-                state.ran.append(key)
-                state.pending.discard(job.identity)
-                if outcome.content is None:
-                    state.failed[key] = outcome.reason
-                else:
-                    state.content[key] = outcome.content
-                report(len(state.content) + len(state.failed), len(self.plan.cells), job.title)
-            ready += self.ready()
+    def __init__(
+        self, plan: Plan, store: Store, watcher: Watcher, again: Collection[str] = ()
+    ) -> None:
+        self.plan, self.store, self.watcher, self.again = plan, store, watcher, again
+        self.state, self.new = State(), set[str]()
+        self.queue: list[tuple[tuple[int, bool], int, list[str]]] = []
+        self.numbers, self.pending = count(), dict[str, list[str]]()
+        self.children: dict[str, list[str]] = defaultdict(list)
+        for key, cell in plan.cells.items():
+            for parent in cell.parents.values():
+                self.children[parent].append(key)
+        self.reach(key for key, cell in plan.cells.items() if not cell.parents)
 
-    def ready(self) -> list[str]:
-        """Takes from what waits all that is stored, cannot run, or can; returns the last."""
-        state, ready = self.state, list[str]()
-        new = {state.identity[key] for key in state.ran}
-        for key, cell in list(self.waiting.items()):
-            failed = [parent for parent in cell.parents.values() if parent in state.failed]
-            if failed:
+    def drive(self, workers: Workers, most: int, drop: bool) -> None:
+        """Start what can run, `most` cells in all, until nothing runs any more."""
+        while (self.queue and most > 0) or workers.running:
+            while self.queue and most > 0 and workers.free:
+                _, _, lot = heappop(self.queue)
+                jobs = tuple(job_of(self.plan, self.state, key) for key in lot[:most])
+                self.watcher.started(workers.start(jobs), tuple(lot[:most]))
+                most -= len(jobs)
+            for worker, outcomes in workers.finished(0.5):
+                twins = [self.pending.pop(outcome.identity) for outcome in outcomes]
+                ran = [keys[0] for keys in twins]
+                self.watcher.finished(worker, dict(zip(ran, outcomes, strict=True)))
+                for keys, outcome in zip(twins, outcomes, strict=True):
+                    self.settle(keys, outcome)
+                if drop:
+                    self.drop({self.plan.cells[key].parents.get("attack", "") for key in ran})
+
+    def settle(self, keys: list[str], outcome: Outcome) -> None:
+        """Note what became of a cell, and see what can run now."""
+        state = self.state
+        state.ran.append(keys[0])
+        self.new.add(outcome.identity)
+        for key in keys:
+            before = state.content.pop(key, outcome.content)
+            state.lacking.discard(key)
+            if outcome.content is None:
+                state.failed[key] = outcome.reason
+            elif outcome.content != before:
+                state.failed[key] = CHANGED
+            else:
+                state.content[key] = outcome.content
+        for key in keys[1:]:
+            self.watcher.passed(key)
+        self.reach(child for key in keys for child in self.children[key])
+
+    def reach(self, keys: Iterable[str]) -> None:
+        """Of these cells and those that stand on them: find what is stored, queue what can run."""
+        state, todo = self.state, deque(keys)
+        lots: dict[str, list[str]] = {}
+        while todo:
+            key = todo.popleft()
+            cell = self.plan.cells[key]
+            if key in state.content or key in state.failed:
+                continue
+            if failed := [parent for parent in cell.parents.values() if parent in state.failed]:
                 parent = self.plan.cells[failed[0]]
                 state.failed[key] = f"not run: {parent.kind} {parent.title} failed"
-            elif all(parent in state.content for parent in cell.parents.values()):
-                parents = {role: state.content[parent] for role, parent in cell.parents.items()}
-                identity = state.identity[key] = cell.identity(parents)
-                if identity in state.pending:
-                    continue
-                known = identity in new or key not in self.again
-                content = self.store.find(cell.kind, identity) if known else None
-                if content is None:
-                    ready.append(key)
-                    state.pending.add(identity)
-                else:
-                    state.content[key] = content
-            else:
-                continue
-            del self.waiting[key]
-        return ready
+                self.watcher.passed(key)
+                todo += self.children[key]
+            elif all(self.ready(parent) for parent in cell.parents.values()):
+                if self.found(key, cell):
+                    self.watcher.passed(key)
+                    todo += self.children[key]
+                elif wanted := self.wanted(key, cell):
+                    # The scores of one attack cell go together, all else alone.
+                    together = cell.parents["attack"] if wanted == key and _scores(cell) else wanted
+                    lots.setdefault(together, []).append(wanted)
+        for lot in lots.values():
+            heappush(self.queue, (_turn(self.plan.cells[lot[0]]), next(self.numbers), lot))
 
-    def bundles(self, ready: list[str], free: int) -> list[list[tuple[str, Job]]]:
-        """At most `free` bundles: the scores of one attack cell go together, all else alone."""
-        lots: dict[str, list[tuple[str, Job]]] = {}
-        for key in sorted(ready, key=lambda key: _turn(self.plan.cells[key])):
-            cell = self.plan.cells[key]
-            lot = cell.parents["attack"] if cell.kind == "score" else key
-            lots.setdefault(lot, []).append((key, job_of(self.plan, cell, self.state, key)))
-        return list(lots.values())[:free]
+    def ready(self, parent: str) -> bool:
+        return parent in self.state.content and parent not in self.state.lacking
+
+    def found(self, key: str, cell: Cell) -> bool:
+        """Whether a cell is stored whose parents are finished."""
+        parents = {role: self.state.content[parent] for role, parent in cell.parents.items()}
+        identity = self.state.identity[key] = cell.identity(parents)
+        known = identity in self.new or key not in self.again
+        content = self.store.find(cell.kind, identity) if known else None
+        if content is not None:
+            self.state.content[key] = content
+        return content is not None
+
+    def wanted(self, key: str, cell: Cell) -> str:
+        """What has to run for a cell that is not stored: nothing if that is queued already.
+
+        It is the attack that it stands on if that has lost its models.
+        """
+        attack = cell.parents["attack"] if _scores(cell) else ""
+        if attack and self.store.lacks_models("attack", self.state.identity[attack]):
+            self.state.lacking.add(attack)
+            key = attack
+        identity = self.state.identity[key]
+        if identity not in self.pending:
+            self.pending[identity] = [key]
+            return key
+        if key not in self.pending[identity]:
+            self.pending[identity].append(key)
+        return ""
+
+    def drop(self, attacks: Collection[str]) -> None:
+        """Remove the models of these attack cells that every detector has scored."""
+        content = self.state.content
+        for key in attacks & self.plan.cells.keys():
+            scores = [child for child in self.children[key] if _scores(self.plan.cells[child])]
+            if key in content and all(child in content for child in scores):
+                self.store.drop_models("attack", self.state.identity[key])
+
+
+def _scores(cell: Cell) -> bool:
+    return cell.kind == "score"
 
 
 def _turn(cell: Cell) -> tuple[int, bool]:
@@ -149,18 +242,12 @@ def _turn(cell: Cell) -> tuple[int, bool]:
     return ORDER[cell.kind], not (isinstance(model, dict) and model.get("layers") == "all")
 
 
-def job_of(plan: Plan, cell: Cell, state: State, key: str) -> Job:
+def job_of(plan: Plan, state: State, key: str) -> Job:
     """A cell whose parents are finished, as it is sent to a worker."""
-    parents: Mapping[str, tuple[str, str]] = {
-        role: (plan.cells[parent].kind, state.identity[parent])
+    cell = plan.cells[key]
+    parents = {
+        role: (plan.cells[parent].kind, state.identity[parent], state.content[parent])
         for role, parent in cell.parents.items()
     }
-    return Job(
-        cell.kind,
-        state.identity[key],
-        cell.title,
-        cell.label,
-        cell.component,
-        cell.spec,
-        parents,
-    )
+    identity = state.identity[key]
+    return Job(cell.kind, identity, cell.title, cell.label, cell.component, cell.spec, parents)

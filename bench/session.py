@@ -18,11 +18,11 @@ from bench.cells.execute import Place
 from bench.cells.store import Store
 from bench.choice import Choice
 from bench.data import Dataset, load
-from bench.engine import Engine
+from bench.engine import Engine, fitting, local
 from bench.errors import UserError
-from bench.forecast import forecast
+from bench.forecast import forecast, room
 from bench.plan import Plan, plan
-from bench.progress import reporter
+from bench.progress import watcher
 from bench.run import State, survey
 from bench.run import run as run_plan
 from bench.screen import screen
@@ -40,10 +40,13 @@ def run(
     results: Path,
     device: str,
     download: bool,
-    engine: Engine,
     choice: Choice,
+    engine: Engine | None = None,
+    jobs: int = 0,
+    limit: float | None = None,
     again: bool = False,
     most: int | None = None,
+    drop: bool = False,
 ) -> int:
     """Run a suite and print its detection rates.
 
@@ -53,10 +56,14 @@ def run(
         results: The suite's own folder is made in it.
         device: "cpu" or "cuda".
         download: Whether a missing data set may be fetched.
-        engine: What runs the cells: `bench.engine.local`, `cluster`, or one of your own.
         choice: Which cells are run; tables and figures show all that are stored.
+        engine: What runs the cells: `bench.engine.cluster`, or one of your own, on any executor of
+            `concurrent.futures`' kind. None: processes on this machine,
+        jobs: so many (0: as many as fit),
+        limit: and so many seconds for each cell at most (None: as many as it takes).
         again: Whether chosen cells are run again that are stored.
         most: How many cells are run at most, or None.
+        drop: Whether poisoned models are removed when every detector has scored them.
 
     Returns:
         0 if no cell failed, 1 if some did.
@@ -70,12 +77,13 @@ def run(
     store.root.mkdir(parents=True, exist_ok=True)
     place = Place(store, root, provenance.code())
     chosen = choice(cells)
+    engine = engine or local(jobs or fitting(suite.threads_per_cell, device), limit)
     ahead = forecast(chosen, survey(chosen, store), results, engine.width)
     if ahead.wall > LONG:
         console.print(ahead.table(engine.width))
     anew = choice.meant(chosen) if again else ()
-    with reporter(console) as report:
-        state = run_plan(chosen, place, engine, report, again=anew, most=most)
+    with watcher(console, chosen, ahead.seconds) as told:
+        state = run_plan(chosen, place, engine, told, again=anew, most=most, drop=drop)
     if chosen is not cells or most is not None:
         state = _whole(cells, store, state)
     finished = Finished(suite, loaded, cells, state, store)
@@ -98,15 +106,15 @@ def show_plan(
         data: Where data sets lie, or None for the default place.
         results: Where results lie; cells of every suite in it are measures.
         device: "cpu" or "cuda".
-        jobs: Cells at the same time.
+        jobs: Cells at the same time; 0 for as many as fit this machine.
         choice: Which cells are meant.
 
     Returns:
         0.
     """
     console, root = Console(stderr=True), None if data is None else data.absolute()
-    _, _, cells, directory = _planned(name, root, results, device, False, console)
-    chosen = choice(cells)
+    suite, _, cells, directory = _planned(name, root, results, device, False, console)
+    jobs, chosen = jobs or fitting(suite.threads_per_cell, device), choice(cells)
     state = survey(chosen, Store(directory / "cells"))
     screen().print(forecast(chosen, state, results, jobs).table(jobs))
     return DONE
@@ -134,9 +142,38 @@ def verify(name: str, *, data: Path | None, results: Path, device: str, sample: 
     wrong = list(checks.verify(done, directory, root, sample))
     for line in wrong:
         print(line)
-    absent = len(cells.cells) - len(done.state.content)
+    absent, dropped = len(cells.cells) - len(done.state.content), len(checks.without_models(done))
     print(f"{len(wrong)} disagree; {len(done.state.content)} cells are stored, {absent} are not")
+    if dropped:
+        print(f"scores under the models of {dropped} attack cells cannot be checked: dropped")
     return SOME_FAILED if wrong else DONE
+
+
+def prune(name: str, *, data: Path | None, results: Path, only_say: bool) -> int:
+    """Remove the stored cells that a suite does not need on any device.
+
+    Args:
+        name: A built-in suite, or the path of a TOML file.
+        data: Where data sets lie, or None for the default place.
+        results: Where the suite's own folder lies.
+        only_say: Whether nothing is removed.
+
+    Returns:
+        0.
+    """
+    from bench.prune import waste
+
+    console, root = Console(stderr=True), None if data is None else data.absolute()
+    suite, loaded, _, directory = _planned(name, root, results, "cpu", False, console)
+    store = Store(directory / "cells")
+    plans = [plan(suite, loaded, device) for device in ("cpu", "cuda")]
+    found = waste(Finished(suite, loaded, one, survey(one, store), store) for one in plans)
+    if not only_say:
+        store.sweep()
+        found.remove()
+    done = "would be removed" if only_say else "removed"
+    print(f"{len(found.cells)} cells {done}, {room(found.size)}: {store.root}")
+    return DONE
 
 
 def _planned(

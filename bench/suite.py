@@ -55,6 +55,7 @@ class _File(_Table):
     description: str = ""
     dataset: str
     size: PositiveInt | None = None
+    threads_per_cell: PositiveInt = 1
     victim: Victim
     targets: Targets
     attacks: list[dict[str, Any]]
@@ -98,12 +99,26 @@ class Column:
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite that is known to be sound."""
+    """A suite that is known to be sound.
+
+    Attributes:
+        name: Of its folder of results.
+        description: In one line.
+        dataset: One of `DATASETS`.
+        size: Height and width to which images of a folder are resized, or None.
+        threads_per_cell: On which each cell computes; sums depend on it, the number of cells at
+            the same time does not count.
+        victim: The benign model.
+        targets: Which inputs are attacked.
+        rows: The attacks.
+        columns: The detectors.
+    """
 
     name: str
     description: str
     dataset: str
     size: int | None
+    threads_per_cell: int
     victim: Victim
     targets: Targets
     rows: tuple[Row, ...]
@@ -173,7 +188,7 @@ def load(name: str) -> Suite:
     columns = [_column(table, path) for table in file.detectors]
     _distinct([row.title for row in rows], path)
     _distinct([column.label for column in columns], path)
-    shared = file.model_dump(include={"name", "description", "dataset", "size"})
+    shared = file.model_dump(include={"name", "description", "dataset", "size", "threads_per_cell"})
     return Suite(
         **shared, victim=file.victim, targets=file.targets, rows=tuple(rows), columns=tuple(columns)
     )

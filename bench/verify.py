@@ -23,13 +23,23 @@ def verify(done: Finished, directory: Path, data: Path | None, sample: int) -> I
         done: The suite with what of it is stored.
         directory: `<results>/<suite>`.
         data: Where data sets lie, or None for the default place.
-        sample: How many score cells are computed again.
+        sample: How many score cells are computed again, of those that can be.
     """
     yield from _cells(done)
     with TemporaryDirectory() as place:
         yield from _derived(done, directory, Path(place))
     with TemporaryDirectory() as place:
         yield from _scores(done, data, sample, Path(place))
+
+
+def without_models(done: Finished) -> set[str]:
+    """Keys of the stored attack cells whose models were dropped: nothing can be scored again."""
+    return {
+        key
+        for key in done.state.content
+        if done.plan.cells[key].kind == "attack"
+        and done.store.lacks_models("attack", done.state.identity[key])
+    }
 
 
 def _cells(done: Finished) -> Iterator[str]:
@@ -68,9 +78,11 @@ def _differ(made: Path, directory: Path, pattern: str) -> Iterator[str]:
 
 
 def _scores(done: Finished, data: Path | None, sample: int, place: Path) -> Iterator[str]:
-    keys = sorted(key for key in done.state.content if done.plan.cells[key].kind == "score")
+    cells, dropped = done.plan.cells, without_models(done)
+    scores = [key for key in done.state.content if cells[key].kind == "score"]
+    keys = sorted(key for key in scores if cells[key].parents["attack"] not in dropped)
     for key in random.Random(0).sample(keys, min(sample, len(keys))):
-        job = job_of(done.plan, done.plan.cells[key], done.state, key)
+        job = job_of(done.plan, done.state, key)
         again, stored = place / key, done.store.path("score", job.identity)
         again.mkdir()
         compute(Place(done.store, data, {}), job, again)

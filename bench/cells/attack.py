@@ -1,7 +1,7 @@
 """The attack cell: choose targets, attack them, measure what it cost, store x* and θ*."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from bench import records, seeds
 from bench.cells import check, measure
 from bench.cells.check import Fault
 from bench.cells.hold import Work
+from bench.cells.store import MODELS
 from bench.data import Dataset, Images
 from bench.victims import Classifier
 
@@ -76,7 +77,7 @@ def radii(folder: Path, norm: str, device: torch.device) -> Tensor:
 
 
 def run(work: Work) -> None:
-    """Attack; leaves attacked.safetensors and the parts of targets, flips and gallery."""
+    """Attack; leaves x* and, if any, θ*, and the parts of targets, flips and gallery."""
     data, victim, attack, device = work.dataset, work.victim, work.built(), work.device
     chosen = choose(work, data, victim)
     unit = attack.radii_from
@@ -96,6 +97,11 @@ def run(work: Work) -> None:
     for name, (frame, columns) in frames.items():
         records.write(frame, columns, work.out / f"{name}.parquet")
     tensors = {"x": result.x, "origin": view.targets.x, "goal": view.targets.goal}
-    tensors |= {f"theta.{name}": value for name, value in result.models.parameters.items()}
+    _save(tensors, work.out / "attacked.safetensors")
+    if models.parameters:
+        _save(models.parameters, work.out / MODELS)
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
     own = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    save_file(own, work.out / "attacked.safetensors")
+    save_file(own, path)

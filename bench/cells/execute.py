@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class Job:
         label: What the suite calls its component.
         component: The attack or detector, or None.
         spec: What decides what it leaves.
-        parents: Role -> (kind, identity) of a finished cell.
+        parents: Role -> (kind, identity, content hash) of a finished cell.
     """
 
     kind: str
@@ -44,16 +45,29 @@ class Job:
     label: str
     component: Component | None
     spec: Mapping[str, Any]
-    parents: Mapping[str, tuple[str, str]]
+    parents: Mapping[str, tuple[str, str, str]]
+
+    @property
+    def threads(self) -> int:
+        """On how many it computes: part of its spec, as sums depend on it."""
+        return int(self.spec["threads"])
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell: its content hash, or the reason why it failed."""
+    """What became of a cell: its content hash, or the reason why it failed; and how long it took.
+
+    Attributes:
+        identity: Of the cell.
+        content: Its content hash, or None.
+        reason: Why it failed, or nothing.
+        seconds: From its start to its end, NaN if it could not tell.
+    """
 
     identity: str
     content: str | None
     reason: str = ""
+    seconds: float = nan
 
 
 @dataclass(frozen=True)
@@ -83,20 +97,21 @@ class Place:
 
 def execute(place: Place, job: Job) -> Outcome:
     """Run a cell; whatever it raises is the reason in its record."""
-    folder = place.store.begin(job.kind, job.identity)
+    start = time.perf_counter()
     try:
-        start = time.perf_counter()
+        folder = place.store.begin(job.kind, job.identity)
         compute(place, job, folder)
         facts = {"kind": job.kind, "title": job.title, "spec": job.spec, "parents": job.parents}
-        sidecar = provenance(time.perf_counter() - start, place.code)
+        seconds = time.perf_counter() - start
+        sidecar = provenance(seconds, place.code)
         content = place.store.commit(job.kind, job.identity, folder, facts, sidecar)
     except Exception as error:
         why = reason(error)
         place.store.fail(job.kind, job.identity, job.title, why, traceback.format_exc())
-        return Outcome(job.identity, None, why)
+        return Outcome(job.identity, None, why, time.perf_counter() - start)
     finally:
-        place.store.discard(folder)
-    return Outcome(job.identity, content)
+        place.store.discard(job.kind, job.identity)
+    return Outcome(job.identity, content, seconds=seconds)
 
 
 def compute(place: Place, job: Job, folder: Path) -> None:
@@ -105,25 +120,26 @@ def compute(place: Place, job: Job, folder: Path) -> None:
     Raises:
         Fault: A parent is damaged, or what a component returned is not sound.
     """
-    parents = {role: place.store.path(*where) for role, where in job.parents.items()}
-    for parent in parents.values():
-        store.verify(parent)
+    parents = {role: place.store.path(*parent[:2]) for role, parent in job.parents.items()}
+    for role, (_, _, content) in job.parents.items():
+        if store.verify(parents[role]) != content:
+            raise Fault(f"{parents[role]} has changed during the run; run again")
     work = Work(job.spec, job.label, job.component, parents, folder, place.data)
     with alone(job):
         KINDS[job.kind](work)
 
 
 def alone(job: Job) -> ExitStack:
-    """One thread, and global random numbers that depend on the cell alone.
+    """The threads of the suite, and global random numbers that depend on the cell alone.
 
     So a cell leaves the same bytes wherever and beside whatever it runs, even if a component draws
     from the global generator.
     """
     stack = ExitStack()
-    stack.enter_context(threadpool_limits(1))
+    stack.enter_context(threadpool_limits(job.threads))
     threads = torch.get_num_threads()
     stack.callback(torch.set_num_threads, threads)
-    torch.set_num_threads(1)
+    torch.set_num_threads(job.threads)
     stack.enter_context(torch.random.fork_rng(devices=[]))
     torch.default_generator.manual_seed(seeds.seed(job.identity))
     return stack

@@ -22,10 +22,10 @@ from attacks.paired import PairedModels
 from bench import records, seeds
 from bench.cells import check, hold
 from bench.cells.hold import Work
+from bench.cells.store import MODELS, left_models
 from bench.data import Dataset, Images
 from detectors.base import DefenderView, Detailed
 
-MOVED = "theta."
 CHUNK = 8
 """Faced models whose benign images pass through the network at once."""
 
@@ -78,9 +78,9 @@ def lineup(
         first: Position of the cell's first target among all of the suite.
     """
     data, stored = dataset(), load_file(attack / "attacked.safetensors", device=str(device))
+    moved = load_file(attack / MODELS, device=str(device)) if left_models(attack) else {}
     targets = records.read(attack / "targets.parquet")
     n = len(targets)
-    moved = {k.removeprefix(MOVED): v for k, v in stored.items() if k.startswith(MOVED)}
     models = PairedModels(hold.victim(victim, device), n, moved)
     lots = [block(split, size, first, n) for split in (data.calibration, data.fpr)]
     x = [stored["x"].unsqueeze(1), *(lot.x.to(device).unflatten(0, (n, size)) for lot in lots)]

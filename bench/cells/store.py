@@ -2,12 +2,14 @@
 
 A cell is written beside its place and renamed into it; the rename is the commit mark. Inside:
 records, tensors, `cell.json` (what the cell is and the SHA-256 of every file) and
-`provenance.json` (times and machine), which is no part of the content.
+`provenance.json` (times and machine), which is no part of the content. The file of the poisoned
+models may be removed at any time: a cell that needs it has it made again.
 """
 
 import hashlib
 import json
 import os
+import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,9 +18,13 @@ from typing import Any
 
 from bench.cells.check import Fault
 
-SCHEMA = 2
+SCHEMA = 3
 """Part of every identity: raised when what a cell leaves changes its form."""
 
+MODELS = "models.safetensors"
+"""The one file of a finished cell that may be missing."""
+
+_HERE = platform.node().replace(".", "-")
 _ASIDE = {"cell.json", "provenance.json"}
 
 
@@ -66,6 +72,8 @@ class Store:
         try:
             listed = json.loads((folder / "cell.json").read_text())
             for file, (size, digest, changed) in listed["files"].items():
+                if file == MODELS and not (folder / file).exists():
+                    continue
                 found = (folder / file).stat()
                 if found.st_size != size:
                     return None
@@ -74,6 +82,15 @@ class Store:
             return str(listed["content"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def lacks_models(self, kind: str, name: str) -> bool:
+        """Whether the models that a finished cell left have been removed."""
+        folder = self.path(kind, name)
+        return left_models(folder) and not (folder / MODELS).exists()
+
+    def drop_models(self, kind: str, name: str) -> None:
+        """Remove the models that a finished cell left."""
+        (self.path(kind, name) / MODELS).unlink(missing_ok=True)
 
     def cells(self) -> Iterator[tuple[str, str]]:
         """Kind and identity of every cell that was committed, in a fixed order."""
@@ -86,10 +103,13 @@ class Store:
 
     def begin(self, kind: str, name: str) -> Path:
         """An empty folder in which a cell is written."""
-        folder = self.root / kind / f".{name}.{os.getpid()}"
-        shutil.rmtree(folder, ignore_errors=True)
+        self.discard(kind, name)
+        folder = self._beside(kind, name)
         folder.mkdir(parents=True)
         return folder
+
+    def _beside(self, kind: str, name: str) -> Path:
+        return self.root / kind / f".{name}.{_HERE}.{os.getpid()}"
 
     def commit(
         self, kind: str, name: str, folder: Path, facts: Mapping[str, Any], provenance: object
@@ -112,7 +132,7 @@ class Store:
             path.name: (found[path.name].st_size, checksum(path), found[path.name].st_mtime_ns)
             for path in paths
         }
-        content = fingerprint({name: digest for name, (_, digest, _) in files.items()})
+        content = _content(files)
         cell = {**facts, "schema": SCHEMA, "files": files, "content": content}
         (folder / "cell.json").write_text(json.dumps(cell, indent=1, sort_keys=True))
         (folder / "provenance.json").write_text(json.dumps(provenance, indent=1, sort_keys=True))
@@ -120,34 +140,69 @@ class Store:
         return content
 
     def place(self, kind: str, name: str, folder: Path) -> None:
-        """Put a whole cell, written beside its place, into it."""
+        """Put a whole cell, written beside its place, into it; one that is there already stays."""
         place = self.path(kind, name)
-        if place.exists():  # damaged, or another run was faster
-            old = folder.with_name(f"{folder.name}.old")
-            place.rename(old)
-            shutil.rmtree(old, ignore_errors=True)
-        folder.rename(place)
+        if self._same(place, folder):
+            shutil.rmtree(folder)
+        else:
+            if place.exists():
+                old = folder.with_name(f"{folder.name}.old")
+                place.rename(old)
+                shutil.rmtree(old, ignore_errors=True)
+            try:
+                folder.rename(place)
+            except OSError:
+                if not self._same(place, folder):  # another run was faster by a moment
+                    raise
+                shutil.rmtree(folder)
         self.failure(kind, name).unlink(missing_ok=True)
         self.log(kind, name).unlink(missing_ok=True)
 
-    def fail(self, kind: str, name: str, title: str, reason: str, traceback: str) -> None:
-        """Leave the reason why a cell failed, and its traceback."""
-        self.log(kind, name).parent.mkdir(parents=True, exist_ok=True)
-        self.log(kind, name).write_text(traceback)
-        beside = self.failure(kind, name).with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps({"cell": title, "reason": reason}, indent=1))
-        beside.replace(self.failure(kind, name))
+    def _same(self, place: Path, folder: Path) -> bool:
+        """Whether a cell is there that is whole and holds what the folder holds."""
+        kind, name = place.parts[-2:]
+        content = self.find(kind, name)
+        return content == _content(_listed(folder)) and not self.lacks_models(kind, name)
 
-    def discard(self, folder: Path) -> None:
+    def fail(self, kind: str, name: str, title: str, reason: str, traceback: str) -> None:
+        """Leave the reason why a cell failed, and its traceback, if the disk has room for them."""
+        beside = self.failure(kind, name).with_suffix(f".{os.getpid()}")
+        try:
+            beside.parent.mkdir(parents=True, exist_ok=True)
+            self.log(kind, name).write_text(traceback)
+            beside.write_text(json.dumps({"cell": title, "reason": reason}, indent=1))
+            beside.replace(self.failure(kind, name))
+        except OSError:
+            beside.unlink(missing_ok=True)
+
+    def discard(self, kind: str, name: str) -> None:
         """Remove what a cell that was not committed has written."""
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self._beside(kind, name), ignore_errors=True)
 
     def sweep(self) -> None:
         """Remove what killed runs on this machine left half written."""
         for folder in self.root.glob("*/.*"):
-            owner = folder.name.removesuffix(".old").rpartition(".")[2]
-            if owner.isdigit() and not _alive(int(owner)):
+            machine, _, process = folder.name.removesuffix(".old").rpartition(".")
+            if machine.endswith(f".{_HERE}") and process.isdigit() and not _alive(int(process)):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def left_models(folder: Path) -> bool:
+    """Whether a finished cell left poisoned models, be they still there or not."""
+    return MODELS in _listed(folder)
+
+
+def _content(files: Mapping[str, Any]) -> str:
+    return fingerprint({name: digest for name, (_, digest, _) in files.items()})
+
+
+def _listed(folder: Path) -> dict[str, Any]:
+    """File -> (size, SHA-256, time of change), as a cell says of itself."""
+    try:
+        listed: dict[str, Any] = json.loads((folder / "cell.json").read_text())["files"]
+        return listed
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _alive(process: int) -> bool:
@@ -164,17 +219,22 @@ def damage(folder: Path) -> list[str]:
     """The files of a finished cell that are missing or not what was committed."""
     try:
         listed = json.loads((folder / "cell.json").read_text())["files"]
-        return [
-            file
-            for file, (_, digest, _) in listed.items()
-            if not (folder / file).is_file() or checksum(folder / file) != digest
-        ]
+        return [file for file, (_, digest, _) in listed.items() if _bad(folder / file, digest)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ["cell.json"]
 
 
-def verify(folder: Path) -> None:
+def _bad(path: Path, digest: str) -> bool:
+    if not path.is_file():
+        return path.name != MODELS
+    return checksum(path) != digest
+
+
+def verify(folder: Path) -> str:
     """Check every file of a finished cell; one that is damaged is no longer taken for finished.
+
+    Returns:
+        The content hash.
 
     Raises:
         Fault: A file is missing or damaged.
@@ -182,3 +242,4 @@ def verify(folder: Path) -> None:
     if found := damage(folder):
         (folder / "cell.json").unlink(missing_ok=True)
         raise Fault(f"{folder / found[0]} is missing or damaged; remedy: run again")
+    return _content(_listed(folder))

@@ -85,13 +85,27 @@ def test_a_failure_goes_when_the_cell_succeeds(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "fit").iterdir()) == ["ab"]
 
 
+def test_of_two_runs_that_finish_the_same_cell_the_first_stays(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    content = _commit(store)
+    first = store.path("fit", "ab").stat().st_ino
+    assert _commit(store) == content
+    assert store.path("fit", "ab").stat().st_ino == first
+    assert _commit(store, "other") != content
+    assert store.path("fit", "ab").stat().st_ino != first
+    assert [path.name for path in (tmp_path / "fit").iterdir()] == ["ab"]
+
+
 def test_only_the_dead_leave_rubbish(tmp_path: Path) -> None:
     store = Store(tmp_path)
     mine = store.begin("fit", "ab")
-    dead = tmp_path / "fit" / ".cd.4194305"
-    dead.mkdir()
+    dead = mine.with_name(mine.name.replace(str(os.getpid()), "4194305"))
+    elsewhere = tmp_path / "fit" / ".cd.another-machine.4194305"
+    for folder in (dead, elsewhere):
+        folder.mkdir()
     store.sweep()
     assert mine.exists()
+    assert elsewhere.exists()
     assert not dead.exists()
     assert str(os.getpid()) in mine.name
 

@@ -52,7 +52,7 @@ def test_shards_are_the_whole_and_merge_to_the_same_bytes(
     assert cli.main(_line(tmp_path, second, "--shard", "2/2")) == 0
     assert _cells(first) | _cells(second) == _cells(whole)
     assert len(_cells(first) & _cells(second)) == 2
-    merge = ["merge", suites.write(tmp_path, *PARTS), str(first), str(second)]
+    merge = ["merge", str(first), str(second)]
     capsys.readouterr()
     for copied in (CELLS, 0):
         assert cli.main([*merge, "--results", str(both)]) == 0
@@ -69,18 +69,83 @@ def test_cells_that_contradict_each_other_are_not_merged(
     shutil.copytree(whole / "small", other / "small")
     (mark,) = (other / "small/cells/victim").glob("*/cell.json")
     mark.write_text(mark.read_text().replace('"content": "', '"content": "0'))
-    merge = ["merge", suites.write(tmp_path, *PARTS), str(whole), str(other)]
-    assert cli.main([*merge, "--results", str(tmp_path / "both")]) == 2
+    merge = ["merge", str(whole), str(other), "--results", str(tmp_path / "both")]
+    assert cli.main(merge) == 2
     said = capsys.readouterr().err
     assert "victim 'resnet-tiny seed 0' is not the same everywhere" in said
     assert len(said.strip().splitlines()) <= 3
     assert not _cells(tmp_path / "both")
 
 
+def test_cells_that_descend_from_another_victim_are_not_merged(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(whole / "small", other / "small")
+    shutil.rmtree(other / "small/cells/victim")
+    merge = ["merge", str(whole), str(other), "--results", str(tmp_path / "both")]
+    assert cli.main(merge) == 0
+    shutil.rmtree(tmp_path / "both")
+    for mark in other.glob("small/cells/attack/*/cell.json"):
+        facts = json.loads(mark.read_text())
+        facts["parents"]["victim"][2] = "another"
+        mark.write_text(json.dumps(facts))
+    capsys.readouterr()
+    assert cli.main(merge) == 2
+    said = capsys.readouterr().err
+    assert "descends from another victim" in said
+    assert len(said.strip().splitlines()) <= 3
+    assert not _cells(tmp_path / "both")
+
+
+def test_what_no_suite_needs_is_removed_and_nothing_else(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pruned(*more: str) -> str:
+        capsys.readouterr()
+        assert cli.main(["prune", path, "--results", str(tmp_path), *more]) == 0
+        return capsys.readouterr().out.split(",")[0]
+
+    shutil.copytree(whole / "small", tmp_path / "small")
+    path = suites.write(tmp_path, *PARTS)
+    assert pruned() == "0 cells removed"
+    assert cli.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 0
+    line = _line(tmp_path, tmp_path)
+    suites.write(tmp_path, *PARTS[:2], doubt(), doubt("bad", fault="raise"))
+    assert cli.main(line) == 1
+    # No more needed: the attack c, the preparation and its three scores, and one score of c.
+    assert pruned("--dry-run") == "6 cells would be removed"
+    assert pruned() == "6 cells removed"
+    assert cli.main(line) == 1
+    assert "2 of 7 cells failed" in capsys.readouterr().err
+    suites.write(tmp_path, *PARTS[:2], doubt())
+    assert len(list(tmp_path.glob("small/cells/score/*.log"))) == 2
+    assert pruned() == "0 cells removed"
+    assert not list(tmp_path.glob("small/cells/score/*.log"))
+    assert cli.main(line) == 0
+    assert "0 cells run, 5 stored" in capsys.readouterr().err
+
+
+def test_dropped_models_are_said_to_be_absent(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole / "small", tmp_path / "small")
+    line = _line(tmp_path, tmp_path, "--drop-models")
+    assert cli.main(line) == 0
+    capsys.readouterr()
+    check = ["verify", line[1], "--results", str(tmp_path), "--sample", "6"]
+    assert cli.main(check) == 0
+    assert "the models of 1 attack cells cannot be checked: dropped" in capsys.readouterr().out
+    merge = ["merge", str(tmp_path), "--results", str(tmp_path / "both")]
+    assert cli.main(merge) == 0
+    assert cli.main(_line(tmp_path, tmp_path / "both")) == 0
+    assert f"0 cells run, {CELLS} stored" in capsys.readouterr().err
+
+
 def test_a_damaged_or_missing_folder_is_not_merged(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    merge = ["merge", suites.write(tmp_path, *PARTS), "--results", str(tmp_path / "both")]
+    merge = ["merge", "--results", str(tmp_path / "both")]
     assert cli.main([*merge, str(tmp_path / "nowhere")]) == 2
     assert "no finished cells in" in capsys.readouterr().err
     other = tmp_path / "other"
@@ -96,7 +161,7 @@ def test_only_limit_and_force(
     def ran(*more: str) -> str:
         capsys.readouterr()
         assert cli.main(_line(tmp_path, tmp_path, *more)) == 0
-        return capsys.readouterr().err.split(": ")[0].strip()
+        return capsys.readouterr().err.splitlines()[-1].split(": ")[0]
 
     shutil.copytree(whole / "small/cells/victim", tmp_path / "small/cells/victim")
     assert ran("--limit", "0") == f"0 cells run, 1 stored, {CELLS - 1} not run yet"

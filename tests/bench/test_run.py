@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import dask
@@ -13,15 +15,17 @@ import pandas as pd
 import pytest
 import torch
 from distributed import LocalCluster
+from rich.console import Console
 
 from bench import session, suite
 from bench.assemble import Finished, assemble
 from bench.cells import hold
-from bench.cells.execute import Place
+from bench.cells.execute import Outcome, Place
 from bench.cells.score import lineup
-from bench.cells.store import Store
+from bench.cells.store import Store, fingerprint
 from bench.engine import Engine, cluster, local
 from bench.plan import Plan, plan
+from bench.progress import Lines
 from bench.run import State, run
 from tests.bench import suites
 from tests.bench.suites import doubt, far, shift, table
@@ -33,14 +37,14 @@ def _run(
     jobs: int = 1,
     head: str = suites.HEAD,
     engine: Engine | None = None,
+    most: int | None = None,
+    drop: bool = False,
 ) -> Finished:
     made = suite.load(suites.write(folder, *parts, head=head))
     loaded = hold.dataset("digits", None, None)
     cells = plan(made, loaded, "cpu")
     store = Store(folder / "small" / "cells")
-    state = run(
-        cells, Place(store, None, {}), engine or local(jobs), lambda done, total, title: None
-    )
+    state = run(cells, Place(store, None, {}), engine or local(jobs), most=most, drop=drop)
     finished = Finished(made, loaded, cells, state, store)
     assemble(finished, folder / "small")
     return finished
@@ -143,6 +147,57 @@ def test_an_edited_detector_scores_again(tmp_path: Path, folder: Path) -> None:
     assert _titles(done.plan, done.state.ran) == ["score mine × shift"]
     score = pd.read_parquet(folder / "small" / "scores.parquet")["score"]
     assert (score > 1).all()
+
+
+def test_another_seed_makes_again_what_descends_from_the_victim_alone(folder: Path) -> None:
+    parts = [shift(), doubt(scale=1.5), far(weight=0.3)]
+    first = _run(folder, *parts)
+    head = suites.HEAD.replace("[targets]", "seed = 1\n[targets]")
+    other = _run(folder, *parts, head=head)
+    again = [title for title in _titles(other.plan, list(other.plan.cells)) if "fit" not in title]
+    assert _titles(other.plan, other.state.ran) == again
+    assert len(again) == 4
+    assert not _run(folder, *parts).state.ran
+    assert not set(first.state.content.values()) & {
+        other.state.content[key] for key in other.state.ran
+    }
+
+
+def test_dropped_models_are_made_again_for_a_new_detector_alone(tmp_path: Path) -> None:
+    parts = [shift("a"), shift("both", poison=True), doubt()]
+    whole = _run(tmp_path, *parts)
+    models = list(tmp_path.glob("small/cells/attack/*/models.safetensors"))
+    assert len(models) == 1
+    expected = _run(tmp_path, *parts, doubt("new", scale=3.0))
+    wanted = pd.read_parquet(tmp_path / "small" / "scores.parquet")
+    for score in expected.plan.shards[0].scores, expected.plan.shards[1].scores:
+        shutil.rmtree(expected.store.path("score", expected.state.identity[score["new"]]))
+    assert not _run(tmp_path, *parts, drop=True).state.ran
+    assert not models[0].exists()
+    done = _run(tmp_path, *parts)
+    assert not done.state.ran
+    assert done.state.content == whole.state.content
+    done = _run(tmp_path, *parts, doubt("new", scale=3.0), drop=True)
+    ran = ["attack both", "score new × a", "score new × both"]
+    assert _titles(done.plan, done.state.ran) == ran
+    assert not models[0].exists()
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "small" / "scores.parquet"), wanted)
+
+
+def test_models_that_cannot_be_made_again_stop_what_needs_them(tmp_path: Path) -> None:
+    parts = [shift("both", poison=True), doubt()]
+    done = _run(tmp_path, *parts, drop=True)
+    cell = done.store.path("attack", done.state.identity[done.plan.shards[0].attack])
+    facts = json.loads((cell / "cell.json").read_text())
+    facts["files"]["models.safetensors"][1] = "0" * 64
+    content = {name: digest for name, (_, digest, _) in facts["files"].items()}
+    (cell / "cell.json").write_text(json.dumps(facts | {"content": fingerprint(content)}))
+    assert not _run(tmp_path, *parts, doubt("old", scale=3.0), most=0).state.failed
+    failed = _run(tmp_path, *parts, doubt("new", scale=3.0)).state.failed
+    assert any(
+        "made again here it is not what it was; remedy: run again" in f for f in failed.values()
+    )
+    assert not _run(tmp_path, *parts, doubt("new", scale=3.0)).state.failed
 
 
 def test_two_rows_that_turn_out_to_be_one(folder: Path) -> None:
@@ -277,17 +332,18 @@ def test_a_damaged_record_is_made_again(tmp_path: Path) -> None:
     assert score.read_bytes() == good
 
 
-def test_an_interrupt_keeps_what_is_finished(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_keeps_what_is_finished(folder: Path) -> None:
     made = suite.load(suites.write(folder, shift(), doubt("late", scale=7.0)))
     cells = plan(made, hold.dataset("digits", None, None), "cpu")
     store = Store(folder / "small" / "cells")
 
-    def stop(done: int, total: int, title: str) -> None:
-        if title == "late × shift":
-            raise KeyboardInterrupt
+    class Impatient(Lines):
+        def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
+            if any(cells.cells[key].title == "late × shift" for key in outcomes):
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(cells, Place(store, None, {}), local(1), stop)
+        run(cells, Place(store, None, {}), local(1), Impatient(Console(quiet=True), cells))
     assert _run(folder, shift(), doubt("late", scale=7.0)).state.ran == []
 
 
