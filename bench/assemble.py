@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 
 from bench import records, sources
 from bench.cells.store import Store, fingerprint
@@ -46,11 +46,11 @@ class Finished:
         victim = self.suite.victim
         return {"dataset": self.data.name, "victim": victim.architecture, "seed": victim.seed}
 
-    def part(self, key: str, file: str) -> pd.DataFrame:
+    def part(self, key: str, file: str) -> pa.Table:
         """What a finished cell left."""
         cell = self.plan.cells[key]
         folder = self.store.path(cell.kind, self.state.identity[key])
-        return records.read(folder / f"{file}.parquet")
+        return records.load(folder / f"{file}.parquet")
 
     @property
     def mark(self) -> str:
@@ -81,50 +81,50 @@ def assemble(done: Finished, directory: Path) -> dict[str, int]:
     Raises:
         UserError: A stored part is damaged.
     """
-    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in FILES}
+    parts: dict[str, list[pa.Table]] = {name: [] for name in FILES}
     if done.plan.victim in done.state.content:
-        parts["victims"].append(done.part(done.plan.victim, "victim").assign(**done.study))
+        victim = done.part(done.plan.victim, "victim")
+        parts["victims"].append(records.keyed(victim, done.study, FILES["victims"]))
     parts["failures"].append(_failures(done))
     for shard in done.plan.shards:
-        for name, frame in _shard(done, shard):
-            parts[name].append(frame)
+        for name, table in _shard(done, shard):
+            parts[name].append(table)
     sizes = {}
     for name, columns in FILES.items():
-        frame = pd.concat(parts[name]) if parts[name] else records.empty(columns)
-        order = [key for key in (*records.KEYS, *ORDER) if key in columns]
-        order = order or ["kind", "cell"]
-        records.write(
-            frame.sort_values(order, kind="stable"), columns, directory / f"{name}.parquet"
+        empty = pa.schema(list(columns.items())).empty_table()
+        table = pa.concat_tables([empty, *parts.pop(name)]).combine_chunks()
+        order = [key for key in (*records.KEYS, *ORDER) if key in columns] or ["kind", "cell"]
+        records.save(
+            table.sort_by([(key, "ascending") for key in order]), directory / f"{name}.parquet"
         )
-        sizes[name] = len(frame)
+        sizes[name] = len(table)
     return sizes
 
 
-def _shard(done: Finished, shard: Shard) -> Iterator[tuple[str, pd.DataFrame]]:
+def _shard(done: Finished, shard: Shard) -> Iterator[tuple[str, pa.Table]]:
     if shard.attack not in done.state.content:
         return
-    targets = done.part(shard.attack, "targets")
-    row = shard.row
+    targets, row = done.part(shard.attack, "targets"), shard.row
     keys = done.study | {
         "attack": row.label,
         "method": row.method,
-        "layers": targets["layers"].iloc[0],
+        "layers": targets["layers"][0].as_py(),
         "kappa": row.kappa,
         "phi": row.phi,
         "lam": row.lam,
     }
-    yield "targets", targets.assign(**keys)
+    yield "targets", records.keyed(targets, keys, FILES["targets"])
     for name in ("flips", "gallery"):
-        yield name, done.part(shard.attack, name).assign(**keys)
+        yield name, records.keyed(done.part(shard.attack, name), keys, FILES[name])
     knowledge = {column.label: column.detector.build().knowledge for column in done.suite.columns}
     for label, key in shard.scores.items():
         if key in done.state.content:
-            named = keys | {"detector": label}
-            yield "scores", done.part(key, "scores").assign(**named, knowledge=knowledge[label])
-            yield "details", done.part(key, "details").assign(**named)
+            named = keys | {"detector": label, "knowledge": knowledge[label]}
+            for name in ("scores", "details"):
+                yield name, records.keyed(done.part(key, name), named, FILES[name])
 
 
-def _failures(done: Finished) -> pd.DataFrame:
+def _failures(done: Finished) -> pa.Table:
     lines = []
     for key, why in done.state.failed.items():
         cell, log = done.plan.cells[key], ""
@@ -132,7 +132,7 @@ def _failures(done: Finished) -> pd.DataFrame:
             path = done.store.log(cell.kind, done.state.identity[key])
             log = path.relative_to(done.store.root.parent).as_posix()
         lines.append({"kind": cell.kind, "cell": cell.title, "reason": why, "log": log})
-    return pd.DataFrame(lines, columns=pd.Index(list(records.FAILURES)))
+    return pa.Table.from_pylist(lines, schema=pa.schema(list(records.FAILURES.items())))
 
 
 def current(directory: Path, mark: str) -> bool:

@@ -13,6 +13,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,12 @@ class Component:
 
     def build(self) -> Any:
         """The attack or the detector itself."""
-        return TypeAdapter(self.load()).validate_json(json.dumps(dict(self.parameters)))
+        return _adapter(self.load()).validate_json(json.dumps(dict(self.parameters)))
+
+
+@lru_cache(maxsize=256)
+def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
 
 
 def _from_file(path: Path) -> types.ModuleType:
@@ -157,7 +163,7 @@ def checked(cls: Any, given: Mapping[str, Any], where: str) -> Any:
     """
     _known(cls, given, where)
     try:
-        return TypeAdapter(cls).validate_json(json.dumps(given, default=str), strict=True)
+        return _adapter(cls).validate_json(json.dumps(given, default=str), strict=True)
     except ValidationError as error:
         raise _mistake(error, where) from error
 

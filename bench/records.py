@@ -7,7 +7,9 @@ not depend on what a row is called.
 
 import os
 from collections.abc import Mapping
+from math import isnan
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -91,7 +93,11 @@ def write(frame: pd.DataFrame, columns: Columns, path: Path) -> None:
         path: The file; its folder is made if it is missing.
     """
     schema = pa.schema(list(columns.items()))
-    table = pa.Table.from_pandas(frame[list(columns)], schema=schema, preserve_index=False)
+    save(pa.Table.from_pandas(frame[list(columns)], schema=schema, preserve_index=False), path)
+
+
+def save(table: pa.Table, path: Path) -> None:
+    """The table as Parquet, whole or not at all; equal tables give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -107,17 +113,42 @@ def empty(columns: Columns) -> pd.DataFrame:
     return frame
 
 
+def keyed(table: pa.Table, keys: Mapping[str, Any], columns: Columns) -> pa.Table:
+    """The table with the same keys in every line, in the order of `columns`."""
+
+    def column(name: str, kind: pa.DataType) -> pa.ChunkedArray:
+        if name not in keys:
+            return table[name]
+        absent = isinstance(keys[name], float) and isnan(keys[name])
+        return pa.chunked_array(
+            [pa.repeat(pa.scalar(None if absent else keys[name], kind), len(table))]
+        )
+
+    arrays = [column(name, kind) for name, kind in columns.items()]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(list(columns.items())))
+
+
 def read(path: Path) -> pd.DataFrame:
     """What `write` wrote.
 
     Raises:
         UserError: The file is missing or damaged.
     """
+    frame: pd.DataFrame = load(path).to_pandas()
+    return frame
+
+
+def load(path: Path) -> pa.Table:
+    """What `save` wrote.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
     try:
-        frame: pd.DataFrame = pq.read_table(path).to_pandas()
+        with pq.ParquetFile(path) as file:  # twice as fast as read_table on small files
+            return file.read()
     except (OSError, ValueError) as error:
         raise UserError(
             f"cannot read {path}: {str(error).splitlines()[0][:120]}\n"
             "remedy: delete the file or its folder and run again"
         ) from error
-    return frame
