@@ -1,5 +1,6 @@
 """The command line: each command reads what was typed and calls one function."""
 
+import errno
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -13,6 +14,7 @@ from bench.errors import UserError
 from bench.screen import screen
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
     help="Which detector catches which attack: on inputs, on models, and on both at once.",
@@ -218,13 +220,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         status = app(given or ["--help"], prog_name="evil-twins", standalone_mode=False)
+        if status == INTERRUPTED:  # newer versions of typer return what others raise
+            raise KeyboardInterrupt
         return int(status or DONE) if given else USAGE
     except UserError as error:
         print(f"evil-twins: {error}", file=sys.stderr)
         return USAGE
     except OSError as error:
         print(f"evil-twins: {error.strerror or error}: {error.filename}", file=sys.stderr)
-        return USAGE
+        return SOME_FAILED if error.errno in FULL else USAGE
     except typer.Exit as stop:
         return int(stop.exit_code)
     except (typer.Abort, KeyboardInterrupt):

@@ -25,6 +25,7 @@ FREE = "remedy: start it with DASK_DISTRIBUTED__WORKER__DAEMON=False in its envi
 
 _mine = threading.local()
 _guards: list[ProcessPool] = []
+_guarded_now: set[Future[Outcome]] = set()
 _numbers = itertools.count()
 
 
@@ -139,13 +140,16 @@ def _guarded(place: Place, job: Job, limit: float | None) -> Outcome:
         context = multiprocessing.get_context("spawn")
         _mine.guard = ProcessPool(1, initializer=_start, initargs=[next(_numbers)], context=context)
         _guards.append(_mine.guard)
+    future: Future[Outcome] = _mine.guard.schedule(execute, (place, job), timeout=limit)
+    _guarded_now.add(future)
     try:
-        outcome: Outcome = _mine.guard.schedule(execute, (place, job), timeout=limit).result()
-        return outcome
+        return future.result()
     except TimeoutError:
         return place.lost(job, f"it took longer than {limit:g} s; remedy: a larger --time-limit")
     except ProcessExpired as death:
         return place.lost(job, f"its process died ({_cause(death.exitcode)})")
+    finally:
+        _guarded_now.discard(future)
 
 
 def _start(number: int) -> None:
@@ -231,5 +235,7 @@ class Workers:
                 guard = _guards.pop()
                 guard.close()  # type: ignore[no-untyped-call]
                 guard.join()
+            for running in tuple(_guarded_now):  # a pool that was stopped leaves them undecided
+                running.cancel()
             if self.engine.hang_up:
                 self.engine.hang_up()

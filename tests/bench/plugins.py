@@ -20,10 +20,11 @@ class Shift:
     """Adds a constant to every pixel; may go wrong on the way."""
 
     amount: float = 0.1
-    fault: Literal["", "range", "nan", "shape", "type", "models", "doubtful", "raise", "vandal"] = (
-        ""
-    )
+    fault: Literal[
+        "", "range", "nan", "shape", "type", "models", "doubtful", "raise", "vandal", "huge"
+    ] = ""
     poison: bool = False
+    seconds: float = 0.0
 
     @property
     def kappa(self) -> None:
@@ -34,6 +35,7 @@ class Shift:
         return
 
     def __call__(self, view: AttackerView) -> Attacked:
+        time.sleep(self.seconds)
         n = len(view.targets)
         x = (view.targets.x + self.amount).clamp(0, 1)
         if self.fault == "range":
@@ -50,6 +52,8 @@ class Shift:
         moved = {}
         if self.poison:
             moved["head.bias"] = view.victim.head.bias.repeat(n, 1) + 0.5
+        if self.fault == "huge":
+            moved = {k: v.expand(n, *v.shape) for k, v in view.victim.named_parameters()}
         models = PairedModels(view.victim, n + (self.fault == "models"), moved)
         zeros = torch.zeros(n)
         confidence = zeros.log() if self.fault == "doubtful" else zeros
@@ -62,7 +66,7 @@ class Doubt:
     """One minus the largest softmax output; may go wrong on the way."""
 
     fault: Literal[
-        "", "nan", "length", "list", "raise", "die", "kill", "hang", "meddle", "scrawl"
+        "", "nan", "length", "list", "raise", "memory", "die", "kill", "hang", "meddle", "scrawl"
     ] = ""
     scale: float = 1.0
     knowledge: ClassVar[str] = "K0"
@@ -80,7 +84,8 @@ class Doubt:
             time.sleep(600)
         if self.fault == "raise":
             raise RuntimeError("the detector\nfell over")
-
+        if self.fault == "memory":
+            torch.empty(2**60, dtype=torch.uint8)
         if self.fault == "meddle":
             with torch.no_grad():
                 for value in view.model.parameters():

@@ -1,0 +1,226 @@
+"""What a week of compute meets: kills, full disks, two runs at once, files of a stranger."""
+
+import os
+import pickle
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench import cli
+from bench.cells import hold
+from tests.bench import suites
+from tests.bench.suites import doubt, far, shift
+
+ROOT = Path(__file__).parents[2]
+KILLS = 50
+
+MANY = (
+    *(shift(f"a{i}", amount=0.02 * i, seconds=0.2) for i in range(6)),
+    shift("both", poison=True, seconds=0.2),
+    doubt(),
+    doubt("twice", scale=2.0),
+    far(),
+)
+
+
+def _start(
+    folder: Path, results: Path, *more: str, prepare: Callable[[], None] | None = None
+) -> subprocess.Popen[str]:
+    """A run of its own, in a process group of its own."""
+    line = [sys.executable, "-m", "bench", "run", str(folder / "small.toml")]
+    return subprocess.Popen(
+        [*line, "--results", str(results), *more],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=prepare,
+    )
+
+
+def _end(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, errors = process.communicate(timeout=300)
+    return process.returncode, errors
+
+
+def _gone(group: int) -> bool:
+    """Whether every process of a group ends by itself within a few seconds."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _derived(results: Path) -> dict[str, bytes]:
+    files = [*results.glob("small/*.parquet"), *results.glob("small/tables/*")]
+    return {str(path.relative_to(results)): path.read_bytes() for path in sorted(files)}
+
+
+def _finished(results: Path) -> dict[str, int]:
+    """Finished cells, and what changes if one is put into its place again."""
+    return {
+        str(path.parent.relative_to(results)): path.stat().st_ino
+        for path in results.glob("small/cells/*/[!.]*/cell.json")
+    }
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    suites.write(tmp_path, *MANY)
+    start = time.monotonic()
+    assert _end(_start(tmp_path, tmp_path / "calm", "--jobs", "2"))[0] == 0
+    usual = time.monotonic() - start
+    wanted = _derived(tmp_path / "calm")
+    moments, kills, lives = random.Random(0), 0, 0
+    while kills < KILLS or lives == 0:
+        results, done = tmp_path / f"life{lives}", dict[str, int]()
+        while True:
+            process = _start(tmp_path, results, "--jobs", "2")
+            try:
+                process.wait(moments.uniform(0.0, usual) if kills < KILLS else None)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                kills += 1
+            assert _gone(process.pid), "a worker outlives the run"
+            now = _finished(results)
+            assert done.items() <= now.items(), "a finished cell was computed twice"
+            done = now
+            if _end(process)[0] != -signal.SIGKILL:
+                break
+        lives += 1
+        assert process.returncode == 0
+        assert _derived(results) == wanted
+        assert not list(results.glob("small/cells/*/.*"))
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_in_one_folder_do_not_harm_each_other(tmp_path: Path) -> None:
+    suites.write(tmp_path, *MANY)
+    assert _end(_start(tmp_path, tmp_path / "alone"))[0] == 0
+    both = [_start(tmp_path, tmp_path / "both", "--jobs", "2") for _ in range(2)]
+    assert [_end(process)[0] for process in both] == [0, 0]
+    assert _derived(tmp_path / "both") == _derived(tmp_path / "alone")
+    assert not list((tmp_path / "both").glob("small/cells/*/.*"))
+    assert not list((tmp_path / "both").glob("small/cells/*/*.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_full_disk_stops_what_does_not_fit(tmp_path: Path, jobs: str) -> None:
+    head = suites.HEAD.replace("count = 4", "count = 16")
+    suites.write(tmp_path, shift(), shift("big", fault="huge"), doubt(), head=head)
+    limit = 2**18  # sixteen models are larger, all else is smaller
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    status, errors = _end(_start(tmp_path, tmp_path, "--jobs", jobs, prepare=fill))
+    assert status == 1
+    assert "attack big: " in errors
+    assert "File too large" in errors
+    failures = pd.read_parquet(tmp_path / "small" / "failures.parquet").set_index("cell")
+    assert set(failures.index) == {"big", "doubt × big"}
+    assert (tmp_path / "small" / failures.loc["big", "log"]).read_text()
+    scores = pd.read_parquet(tmp_path / "small" / "scores.parquet")
+    assert set(scores["attack"]) == {"shift"}
+    assert not list(tmp_path.glob("small/cells/*/.*"))
+    assert _end(_start(tmp_path, tmp_path))[0] == 0
+
+
+@pytest.mark.slow
+def test_a_disk_too_full_for_the_records_is_said_in_three_lines(tmp_path: Path) -> None:
+    suites.write(tmp_path, shift(), doubt())
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+
+    status, errors = _end(_start(tmp_path, tmp_path, "--jobs", "1", prepare=fill))
+    said = [line for line in errors.splitlines() if not line.startswith("[")]
+    assert status == 1
+    assert "File too large" in errors
+    assert "Traceback" not in errors
+    assert len(said) <= 3
+    assert _end(_start(tmp_path, tmp_path, "--jobs", "1"))[0] == 0
+
+
+@pytest.mark.slow
+def test_a_cell_without_memory_fails_alone(tmp_path: Path) -> None:
+    suites.write(tmp_path, shift(), doubt(), doubt("greedy", fault="memory"))
+    status, errors = _end(_start(tmp_path, tmp_path, "--jobs", "2"))
+    assert status == 1
+    assert "score greedy × shift: RuntimeError" in errors
+    assert "memory" in errors
+    scores = pd.read_parquet(tmp_path / "small" / "scores.parquet")
+    assert set(scores["detector"]) == {"doubt"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupt_ends_a_run_and_a_second_ends_it_at_once(tmp_path: Path, jobs: str) -> None:
+    suites.write(tmp_path, shift("quick"), shift("slow", amount=0.2, seconds=100), doubt())
+    for strokes in (1, 2):
+        process = _start(tmp_path, tmp_path, "--jobs", jobs)
+        while not list(tmp_path.glob("small/cells/attack/.*")) or not _finished(tmp_path):
+            time.sleep(0.1)
+        time.sleep(2 * strokes)
+        for _ in range(strokes):
+            os.kill(process.pid, signal.SIGINT)
+            time.sleep(0.2)
+        status, errors = _end(process)
+        assert status in (130, -signal.SIGINT)  # 130 either way where a shell reads it
+        assert strokes == 2 or "interrupted; what was finished is kept" in errors
+        assert "Traceback" not in errors
+        assert _gone(process.pid)
+
+
+class Bomb:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_no_stored_file_can_run_code(tmp_path: Path) -> None:
+    mark = tmp_path / "struck"
+    bomb = pickle.dumps(Bomb(mark))
+    pickle.loads(bomb)
+    mark.rmdir()  # it works, where it is let
+    path = suites.write(tmp_path, shift(), shift("both", poison=True), doubt(), far())
+    line = [path, "--results", str(tmp_path)]
+    assert cli.main(["run", *line, "--jobs", "1"]) == 0
+    files = [path for path in (tmp_path / "small").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} >= {".safetensors", ".parquet", ".json", ".csv"}
+    for path in files:
+        path.unlink()
+        path.write_bytes(bomb)
+    hold.victim.cache_clear()
+    commands = [["verify"], ["table"], ["plot"], ["plan"], ["prune"], ["run", "--jobs", "1"]]
+    status = [cli.main([name, *line, *more]) for name, *more in commands]
+    assert status[0] == 1
+    assert status[-1] == 0
+    assert not mark.exists()
+
+
+def test_nothing_is_unpickled() -> None:
+    words = ("pickle", "torch.load", "joblib", "marshal", "shelve", "dill", "np.load")
+    files = [
+        path for name in ("attacks", "bench", "detectors") for path in ROOT.glob(f"{name}/**/*.py")
+    ]
+    assert len(files) > 50
+    found = [f"{path}: {word}" for path in files for word in words if word in path.read_text()]
+    assert not found
