@@ -69,7 +69,7 @@ def part(text: str) -> tuple[int, int]:
     number, _, count = text.partition("/")
     if number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
         return int(number), int(count)
-    raise UserError(f"--shard {text}: expected i/n with 1 <= i <= n, such as 2/4")
+    raise UserError(f"--shard {text} is no part\nexpected: i/n with 1 <= i <= n, such as 2/4")
 
 
 def _with_parents(cells: Mapping[str, Cell], wanted: Iterable[str]) -> dict[str, Cell]:

@@ -165,7 +165,7 @@ def checked(cls: Any, given: Mapping[str, Any], where: str) -> Any:
     try:
         return _adapter(cls).validate_json(json.dumps(given, default=str), strict=True)
     except ValidationError as error:
-        raise _mistake(error, where) from error
+        raise mistake(error, where) from error
 
 
 def parameters(made: Any) -> dict[str, Any]:
@@ -199,13 +199,16 @@ def _known(cls: Any, given: Mapping[str, Any], where: str) -> None:
             _known(inner, value, f"{where}, {name}")
 
 
-def _mistake(error: ValidationError, where: str) -> UserError:
-    """The first complaint of pydantic in one line."""
+def mistake(error: ValidationError, where: str) -> UserError:
+    """The first complaint of pydantic in one line, and its remedy."""
     first = error.errors(include_url=False)[0]
     name = dotted(first["loc"])
     said = first["msg"].removeprefix("Value error, ")
-    got = f"; {first['input']!r} was given" if name and first["type"] != "missing" else ""
-    return UserError(f"{where}: {name + ': ' if name else ''}{said}{got}"[:300])
+    missing = first["type"] == "missing"
+    got = f"; {first['input']!r} was given" if name and not missing else ""
+    remedy = f"add {name}" if missing else f"give {name or 'its parameters'} such a value"
+    line = f"{where}: {name + ': ' if name else ''}{said}{got}"[:300]
+    return UserError(f"{line}\nremedy: {remedy}")
 
 
 def dotted(location: Sequence[int | str]) -> str:

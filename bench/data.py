@@ -124,7 +124,7 @@ def load(
     if name not in NAMES:
         raise unknown("data set", name, NAMES)
     if size is not None and size < 1:
-        raise UserError(f"size {size} of data set {name!r}: expected at least one pixel")
+        raise UserError(f"size {size} of data set {name!r}\nexpected: at least one pixel")
     if name == "folder":
         classes, train, test = folder(root)
         name = f"folder:{Path(root or '').resolve().name}"
@@ -190,7 +190,7 @@ def _decode(
     if bare:
         raise UserError(
             f"{name}: no readable image of class {classes[bare[0]]!r}\n"
-            "expected at least one per class; remove the class or mend its files"
+            "remedy: remove the class or mend its files; expected: at least one per class"
         )
     ids = tuple(half.ids[i] for i in kept)
     return Images(ids, torch.from_numpy(pixels), torch.from_numpy(label)), damaged
@@ -213,5 +213,5 @@ def _read(files: Files, size: int | None, block: range) -> list[_Decoded | None]
 def _mixed(name: str, one: str, found: tuple[int, ...], others: tuple[int, ...]) -> UserError:
     return UserError(
         f"{name}: {one!r} has shape {found}, others {others}\n"
-        "expected images of one size; give a size to have them resized"
+        "remedy: give a size to have them resized; expected: images of one size"
     )

@@ -99,7 +99,9 @@ def folder(root: Path | None) -> Halves:
         UserError: No root, a half or a class without images, or halves of different classes.
     """
     if root is None:
-        raise UserError("data set 'folder' has no default place\ngive its directory with --data")
+        raise UserError(
+            "data set 'folder' has no default place\nremedy: give its directory with --data"
+        )
     from torchvision.datasets import ImageFolder  # takes seconds to load, and digits need none
 
     halves, classes = [], []
@@ -109,7 +111,7 @@ def folder(root: Path | None) -> Halves:
         except OSError as error:
             raise UserError(
                 f"{root / half}: {_reason(error)}\n"
-                f"expected {root}/train/<class>/* and {root}/test/<class>/*, "
+                f"expected: {root}/train/<class>/* and {root}/test/<class>/*, "
                 "with at least one image in every class"
             ) from error
         ids = tuple(Path(path).relative_to(root).as_posix() for path, _ in tree.samples)
@@ -119,7 +121,7 @@ def folder(root: Path | None) -> Halves:
         odd = sorted(set(classes[0]) ^ set(classes[1]))
         raise UserError(
             f"{root}: class {odd[0]!r} is in only one of train and test\n"
-            "expected the same class folders in both"
+            "expected: the same class folders in both"
         )
     return classes[0], halves[0], halves[1]
 
@@ -144,8 +146,8 @@ def published(name: str, root: Path, download: bool) -> Halves:
             train, test = make[name](True), make[name](False)
     except DAMAGE as error:
         raise UserError(
-            f"{name}: {_reason(error)}\nexpected {PLACES[name].format(root=root)}\n"
-            "put it there, or have it fetched with --download"
+            f"{name}: {_reason(error)}\nexpected: {PLACES[name].format(root=root)}\n"
+            "remedy: put it there, or have it fetched with --download"
         ) from error
     classes = tuple(getattr(train, "classes", None) or (f"{i:02d}" for i in range(43)))
     halves = [

@@ -158,7 +158,7 @@ def parse(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readable TOML file: {error}") from error
+        raise UserError(f"{path} is not a readable TOML file\nremedy: mend it: {error}") from error
 
 
 def load(name: str) -> Suite:
@@ -176,12 +176,12 @@ def load(name: str) -> Suite:
     try:
         file = _File.model_validate(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise UserError(
-            f"{path.name}: {components.dotted(first['loc'])}: {first['msg']}"
-        ) from error
+        raise components.mistake(error, path.name) from error
     if not (file.name and file.name.isprintable()) or re.match(r"\.|.*[/\\]", file.name):
-        raise UserError(f"{path.name}: name {file.name!r} cannot be the name of a folder")
+        raise UserError(
+            f"{path.name}: name {file.name!r} cannot be the name of a folder\n"
+            "remedy: printable characters without / and \\, and no dot in front"
+        )
     _member("data set", file.dataset, DATASETS)
     _member("architecture", file.victim.architecture, ARCHITECTURES)
     rows = [row for table in file.attacks for row in _rows(table, path)]
@@ -210,14 +210,20 @@ def _distinct(names: Sequence[str], path: Path) -> None:
     if twice:
         raise UserError(f"{path.name}: {twice[0]!r} stands twice\nremedy: give each its own `name`")
     if not names:
-        raise UserError(f"{path.name} needs at least one attack and one detector")
+        raise UserError(
+            f"{path.name} needs at least one attack and one detector\n"
+            "remedy: add [[attacks]] and [[detectors]], each with a `method`"
+        )
 
 
 def _head(table: Mapping[str, Any], kind: str, path: Path) -> tuple[str, str, dict[str, Any]]:
     """Label, method and the parameters that are left."""
     method, label = table.get("method"), table.get("name", table.get("method"))
     if not isinstance(method, str) or not isinstance(label, str):
-        raise UserError(f"{path.name}: each of [[{kind}s]] needs a `method`, and `name` is a text")
+        raise UserError(
+            f"{path.name}: one of [[{kind}s]] has no `method`, or one that is no text\n"
+            f"remedy: give it `method` = a {kind} of `evil-twins list`, and `name` as a text"
+        )
     return label, method, {k: v for k, v in table.items() if k not in ("name", "method")}
 
 
@@ -227,7 +233,10 @@ def _rows(table: Mapping[str, Any], path: Path) -> list[Row]:
     found = components.find("attack", method, path.parent)
     axes = {key: given[key] for key in SWEPT if isinstance(given.get(key), list)}
     if empty := [key for key, values in axes.items() if not values]:
-        raise UserError(f"{path.name}: {empty[0]} of attack {label!r} is an empty list")
+        raise UserError(
+            f"{path.name}: {empty[0]} of attack {label!r} is an empty list\n"
+            "remedy: give it one value or more"
+        )
     rows = []
     for values in product(*axes.values()):
         point = given | dict(zip(axes, values, strict=True))

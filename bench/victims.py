@@ -185,6 +185,6 @@ def load(path: Path) -> Classifier:
     except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{path}: {reason}\nexpected a classifier stored by this program (safetensors)"
+            f"{path}: {reason}\nexpected: a classifier stored by this program (safetensors)"
         ) from error
     return model.to(memory_format=torch.channels_last).requires_grad_(False)

@@ -92,6 +92,7 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(tmp_path: P
                 process.wait(moments.uniform(0.0, usual) if kills < KILLS else None)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
                 kills += 1
             assert _gone(process.pid), "a worker outlives the run"
             now = _finished(results)

@@ -179,8 +179,8 @@ def test_only_limit_and_force(
     ("more", "said"),
     [
         (["--only", "dobut"], "did you mean 'doubt'"),
-        (["--shard", "3/2"], "expected i/n with 1 <= i <= n"),
-        (["--shard", "half"], "expected i/n"),
+        (["--shard", "3/2"], "expected: i/n with 1 <= i <= n"),
+        (["--shard", "half"], "expected: i/n"),
         (["--limit", "-1"], "--limit"),
         (["--time-limit", "0"], "--time-limit"),
     ],

@@ -47,7 +47,12 @@ def test_a_control_has_the_kappa_of_the_attack_it_copies(tmp_path: Path) -> None
 
 def test_parameters_are_complete_and_describe_the_component(tmp_path: Path) -> None:
     made = _load(tmp_path, shift(amount=0.3), doubt(scale=2.0))
-    assert made.rows[0].attack.parameters == {"amount": 0.3, "fault": "", "poison": False}
+    assert made.rows[0].attack.parameters == {
+        "amount": 0.3,
+        "fault": "",
+        "poison": False,
+        "seconds": 0.0,
+    }
     assert made.columns[0].detector.build().scale == 2.0
     assert made.columns[0].detector.name == "plugins.py:Doubt"
 
