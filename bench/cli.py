@@ -68,7 +68,7 @@ def run(
         bool, typer.Option("--drop-models", help="Remove poisoned models that are scored.")
     ] = False,
 ) -> int:
-    """Run a suite, or what is missing of it, and print the detection rates."""
+    """Run what is missing of a suite; print the detection rates."""
     from bench import engine, session
     from bench.choice import Choice, part
 
@@ -111,7 +111,7 @@ def list_() -> int:
 
 @app.command()
 def table(suite: Name = "quick", results: Results = LOCAL) -> int:
-    """Write every table of a suite from its stored records, and print the detection rates."""
+    """Make every table of a suite from its stored records."""
     from bench import tables
 
     directory = _directory(suite, results)
@@ -140,7 +140,7 @@ def plan(
     only: Only = None,
     shard: Part = "1/1",
 ) -> int:
-    """Say what a suite still has to run, how long that takes and how much it stores."""
+    """Say what a suite has still to run, and what that takes."""
     from bench import session
     from bench.choice import Choice, part
 

@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def code() -> dict[str, Any]:
     return found
 
 
+@lru_cache(maxsize=2)
 def machine(device: str) -> dict[str, Any]:
     """The hardware."""
     found: dict[str, Any] = {

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from bench import seeds
+from bench import provenance, seeds
 from bench.cells import attack, fit, score, store, victim
 from bench.cells.check import Fault
 from bench.cells.hold import Work
@@ -103,7 +103,7 @@ def execute(place: Place, job: Job) -> Outcome:
         compute(place, job, folder)
         facts = {"kind": job.kind, "title": job.title, "spec": job.spec, "parents": job.parents}
         seconds = time.perf_counter() - start
-        sidecar = provenance(seconds, place.code)
+        sidecar = sidecar_of(job, place, seconds)
         content = place.store.commit(job.kind, job.identity, folder, facts, sidecar)
     except Exception as error:
         why = reason(error)
@@ -153,12 +153,13 @@ def reason(error: Exception) -> str:
     return f"{type(error).__name__}: {said}"[:300]
 
 
-def provenance(seconds: float, code: Mapping[str, Any]) -> dict[str, Any]:
+def sidecar_of(job: Job, place: Place, seconds: float) -> dict[str, Any]:
     """What is worth knowing about a cell and is no part of its content."""
     return {
-        "code": dict(code),
+        "code": dict(place.code),
+        "machine": {"host": platform.node(), **provenance.machine(job.spec["device"])},
+        "seed": seeds.seed(job.identity),
         "seconds": round(seconds, 3),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "host": platform.platform(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

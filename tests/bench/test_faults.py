@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from bench import cli
@@ -55,12 +57,17 @@ def _end(process: subprocess.Popen[str]) -> tuple[int, str]:
 def _gone(group: int) -> bool:
     """Whether every process of a group ends by itself within a few seconds."""
     for _ in range(100):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
+        if not any(map(partial(_alive, group), psutil.process_iter())):
             return True
         time.sleep(0.1)
     return False
+
+
+def _alive(group: int, process: psutil.Process) -> bool:
+    try:
+        return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
 
 
 def _derived(results: Path) -> dict[str, bytes]:

@@ -1,0 +1,76 @@
+"""What the harness itself costs, as ratios of times measured side by side."""
+
+import gc
+import json
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench import suite
+from bench.cells import hold
+from bench.cells.execute import Place
+from bench.cells.store import Store
+from bench.engine import local
+from bench.forecast import forecast
+from bench.plan import Plan, plan
+from bench.run import run, survey
+from tests.bench import suites
+from tests.bench.suites import doubt, shift
+
+pytestmark = pytest.mark.slow
+
+
+def _plan(folder: Path, rows: int, columns: int, **fields: object) -> Plan:
+    attacks = [shift(f"a{i}", amount=i / 10_000, **fields) for i in range(rows)]
+    detectors = [doubt(f"d{j}", scale=1.0 + j) for j in range(columns)]
+    made = suite.load(suites.write(folder, *attacks, *detectors))
+    return plan(made, hold.dataset("digits", None, None), "cpu")
+
+
+def _run(cells: Plan, folder: Path, jobs: int, most: int | None = None) -> float:
+    start = time.perf_counter()
+    state = run(cells, Place(Store(folder / "cells"), None, {}), local(jobs), most=most)
+    assert not state.failed
+    return time.perf_counter() - start
+
+
+def test_planning_takes_ten_times_as_long_for_ten_times_as_many_cells(tmp_path: Path) -> None:
+    def seconds(rows: int) -> float:
+        start = time.perf_counter()
+        cells = _plan(tmp_path, rows, 10)
+        forecast(cells, survey(cells, Store(tmp_path / "cells")), tmp_path, 2)
+        assert len(cells.cells) == 1 + 11 * rows
+        return time.perf_counter() - start
+
+    seconds(10)
+    assert seconds(910) < 20 * seconds(91)
+
+
+def test_memory_does_not_grow_with_the_number_of_cells(tmp_path: Path) -> None:
+    cells = _plan(tmp_path, 100, 4)
+    held = list[int]()
+    for _ in range(2):
+        _run(cells, tmp_path, 1, most=250)
+        gc.collect()
+        held.append(psutil.Process().memory_info().rss)
+    assert held[1] - held[0] < 250 * 2**15, "more than 32 KiB a cell stay"
+
+
+def test_the_harness_adds_little_to_the_time_of_the_cells(tmp_path: Path) -> None:
+    cells = _plan(tmp_path, 30, 1, seconds=0.5)
+    _run(cells, tmp_path, 1, most=1)
+    whole = _run(cells, tmp_path, 1)
+    sidecars = list((tmp_path / "cells" / "attack").glob("*/provenance.json"))
+    own = sum(json.loads(path.read_text())["seconds"] for path in sidecars)
+    assert whole < 1.05 * own
+
+
+def test_two_jobs_take_little_more_than_half_the_time(tmp_path: Path) -> None:
+    cells = _plan(tmp_path, 40, 1, seconds=2.0)
+    times = {}
+    for jobs in (1, 2):
+        _run(cells, tmp_path / str(jobs), 1, most=1)  # the victim, for which all others wait
+        times[jobs] = _run(cells, tmp_path / str(jobs), jobs)
+    assert times[1] / times[2] > 1.7
