@@ -222,7 +222,7 @@ def _head(table: Mapping[str, Any], kind: str, path: Path) -> tuple[str, str, di
     if not isinstance(method, str) or not isinstance(label, str):
         raise UserError(
             f"{path.name}: one of [[{kind}s]] has no `method`, or one that is no text\n"
-            f"remedy: give it `method` = a {kind} of `evil-twins list`, and `name` as a text"
+            f"remedy: give it one of the {kind}s of `evil-twins list`, and `name` as a text"
         )
     return label, method, {k: v for k, v in table.items() if k not in ("name", "method")}
 

@@ -82,7 +82,7 @@ MISTAKES = {
     "no such class": ([table("attacks", method=f"{suites.PLUGINS}:Thing")], "cannot load"),
     "no dataclass": ([table("attacks", method=f"{suites.PLUGINS}:again")], "is not a dataclass"),
     "not an attack": ([table("attacks", method=f"{suites.PLUGINS}:Doubt")], "lacks kappa"),
-    "no method": ([table("attacks", name="x")], "needs a `method`"),
+    "no method": ([table("attacks", name="x")], "has no `method`"),
 }
 
 
