@@ -159,10 +159,10 @@ def verify(
     sample: Annotated[int, typer.Option(min=0, help="Score cells to compute again.")] = 3,
 ) -> int:
     """Check every stored file, every table, and a sample of the scores."""
-    from bench import session
+    from bench import session, upkeep
 
     chosen = session.choose(device.value)
-    return session.verify(suite, data=data, results=results, device=chosen, sample=sample)
+    return upkeep.verify(suite, data=data, results=results, device=chosen, sample=sample)
 
 
 @app.command()
@@ -173,9 +173,9 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> int:
     """Remove the stored cells that a suite does not need."""
-    from bench import session
+    from bench import upkeep
 
-    return session.prune(suite, data=data, results=results, only_say=dry_run)
+    return upkeep.prune(suite, data=data, results=results, only_say=dry_run)
 
 
 @app.command()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import multiprocessing
 import os
 import signal
 import threading
@@ -13,20 +11,11 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from pebble import ProcessExpired, ProcessPool
 
-from bench.cells.execute import Job, Outcome, Place, execute
+from bench import guard
+from bench.cells.execute import Outcome, Place, execute
 from bench.errors import UserError
-
-Bundle = tuple[Job, ...]
-"""Cells that share parents, run one after another by one worker."""
-
-FREE = "remedy: start it with DASK_DISTRIBUTED__WORKER__DAEMON=False in its environment"
-
-_mine = threading.local()
-_guards: list[ProcessPool] = []
-_guarded_now: set[Future[Outcome]] = set()
-_numbers = itertools.count()
+from bench.guard import Bundle
 
 
 class Inline(Executor):
@@ -47,7 +36,8 @@ class Engine:
     """An executor and how it is used.
 
     Attributes:
-        executor: Any of `concurrent.futures`' kind, on this machine or on many.
+        executor: Any of `concurrent.futures`' kind, on this machine or on many; it is shut down at
+            the end of the run.
         width: Bundles that are given to it at the same time.
         guarded: Whether each cell runs in a process beside the executor's worker, so that it can
             be stopped or die alone.
@@ -118,61 +108,6 @@ def plainly(place: Place, bundle: Bundle) -> list[Outcome]:
     return [execute(place, job) for job in bundle]
 
 
-def guarded(place: Place, bundle: Bundle, limit: float | None) -> list[Outcome]:
-    """Run cells in this thread's own process; one that kills it does not stop the next.
-
-    Args:
-        place: Where the cells are stored.
-        bundle: The cells.
-        limit: Seconds for each of them, or None.
-    """
-    return [_guarded(place, job, limit) for job in bundle]
-
-
-def _guarded(place: Place, job: Job, limit: float | None) -> Outcome:
-    if not hasattr(_mine, "guard"):
-        if multiprocessing.current_process().daemon:
-            raise RuntimeError(
-                "a Dask worker may not start processes unless it is told so; " + FREE
-            )
-        # An interrupt is the main process's affair: this thread's processes inherit the mask.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        context = multiprocessing.get_context("spawn")
-        _mine.guard = ProcessPool(1, initializer=_start, initargs=[next(_numbers)], context=context)
-        _guards.append(_mine.guard)
-    future: Future[Outcome] = _mine.guard.schedule(execute, (place, job), timeout=limit)
-    _guarded_now.add(future)
-    try:
-        return future.result()
-    except TimeoutError:
-        return place.lost(job, f"it took longer than {limit:g} s; remedy: a larger --time-limit")
-    except ProcessExpired as death:
-        return place.lost(job, f"its process died ({_cause(death.exitcode)})")
-    finally:
-        _guarded_now.discard(future)
-
-
-def _start(number: int) -> None:
-    """A process ends with the one that started it; of several GPUs each takes one."""
-    threading.Thread(target=_outlive_nobody, daemon=True).start()
-    if count := torch.cuda.device_count():
-        torch.cuda.set_device(number % count)
-
-
-def _outlive_nobody() -> None:
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
-
-
-def _cause(status: int) -> str:
-    if status == -signal.SIGKILL:
-        return "killed, most often for lack of memory"
-    if status < 0:
-        return f"{signal.Signals(-status).name} in native code"
-    return f"exit status {status}"
-
-
 @contextmanager
 def _impatience() -> Iterator[None]:
     """A second interrupt ends this process at once, and the processes beside it end with it."""
@@ -204,7 +139,7 @@ class Workers:
         number = min(set(range(self.engine.width)) - taken)
         submit = self.engine.executor.submit
         if self.engine.guarded:
-            future = submit(guarded, self.place, bundle, self.engine.limit)
+            future = submit(guard.guarded, self.place, bundle, self.engine.limit)
         else:
             future = submit(plainly, self.place, bundle)
         self.running[future] = number, bundle
@@ -228,14 +163,7 @@ class Workers:
             if kill:
                 for future in self.running:
                     future.cancel()
-                for guard in _guards:
-                    guard.stop()  # type: ignore[no-untyped-call]
             self.engine.executor.shutdown(wait=not kill)
-            while _guards:
-                guard = _guards.pop()
-                guard.close()  # type: ignore[no-untyped-call]
-                guard.join()
-            for running in tuple(_guarded_now):  # a pool that was stopped leaves them undecided
-                running.cancel()
+            guard.end(kill=kill)
             if self.engine.hang_up:
                 self.engine.hang_up()

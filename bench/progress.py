@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from bench.cells.execute import Outcome
 from bench.forecast import span
 from bench.plan import Plan
-from bench.run import Watcher
+from bench.watch import Watcher
 
 MEMORY = 3600.0
 """Seconds of the past from which the time left is told."""

@@ -1,16 +1,16 @@
 """Run a plan: what is stored is left alone, the rest runs as its parents finish."""
 
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
-from typing import Protocol
 
 from bench.cells.execute import Job, Outcome, Place
 from bench.cells.store import Store
 from bench.engine import Engine, Workers
 from bench.plan import Cell, Plan
+from bench.watch import SILENT, Watcher
 
 ORDER = {"victim": 0, "fit": 1, "attack": 2, "score": 3}
 """Attacks before scores: many small cells at the end keep every worker busy."""
@@ -19,19 +19,6 @@ CHANGED = (
     "its models had been dropped, and made again here it is not what it was; "
     "remedy: run again, which takes the new ones"
 )
-
-
-class Watcher(Protocol):
-    """Is told how a run comes along."""
-
-    def passed(self, key: str) -> None:
-        """A cell need not run: it is stored, or one that it stands on has failed."""
-
-    def started(self, worker: int, keys: tuple[str, ...]) -> None:
-        """A worker takes some cells."""
-
-    def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
-        """A worker is done with them; what became of each."""
 
 
 @dataclass
@@ -51,19 +38,6 @@ class State:
     failed: dict[str, str] = field(default_factory=dict)
     lacking: set[str] = field(default_factory=set)
     ran: list[str] = field(default_factory=list)
-
-
-class _Silent:
-    """A watcher that tells nobody."""
-
-    def passed(self, key: str) -> None: ...
-
-    def started(self, worker: int, keys: tuple[str, ...]) -> None: ...
-
-    def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None: ...
-
-
-SILENT = _Silent()
 
 
 def survey(plan: Plan, store: Store) -> State:

@@ -20,7 +20,7 @@ from bench.choice import Choice
 from bench.data import Dataset, load
 from bench.engine import Engine, fitting, local
 from bench.errors import UserError
-from bench.forecast import forecast, room
+from bench.forecast import forecast
 from bench.plan import Plan, plan
 from bench.progress import watcher
 from bench.run import State, survey
@@ -72,7 +72,7 @@ def run(
         UserError: Something is wrong that can be known before a cell runs.
     """
     console, root = Console(stderr=True), None if data is None else data.absolute()
-    suite, loaded, cells, directory = _planned(name, root, results, device, download, console)
+    suite, loaded, cells, directory = planned(name, root, results, device, download, console)
     store = Store(directory / "cells")
     store.root.mkdir(parents=True, exist_ok=True)
     place = Place(store, root, provenance.code())
@@ -113,72 +113,17 @@ def show_plan(
         0.
     """
     console, root = Console(stderr=True), None if data is None else data.absolute()
-    suite, _, cells, directory = _planned(name, root, results, device, False, console)
+    suite, _, cells, directory = planned(name, root, results, device, False, console)
     jobs, chosen = jobs or fitting(suite.threads_per_cell, device), choice(cells)
     state = survey(chosen, Store(directory / "cells"))
     screen().print(forecast(chosen, state, results, jobs).table(jobs))
     return DONE
 
 
-def verify(name: str, *, data: Path | None, results: Path, device: str, sample: int) -> int:
-    """Check the stored results of a suite and say what does not agree.
-
-    Args:
-        name: A built-in suite, or the path of a TOML file.
-        data: Where data sets lie, or None for the default place.
-        results: Where the suite's own folder lies.
-        device: "cpu" or "cuda".
-        sample: How many score cells are computed again.
-
-    Returns:
-        0 if all agrees, 1 if something does not.
-    """
-    from bench import verify as checks
-
-    console, root = Console(stderr=True), None if data is None else data.absolute()
-    suite, loaded, cells, directory = _planned(name, root, results, device, False, console)
-    store = Store(directory / "cells")
-    done = Finished(suite, loaded, cells, survey(cells, store), store)
-    wrong = list(checks.verify(done, directory, root, sample))
-    for line in wrong:
-        print(line)
-    absent, dropped = len(cells.cells) - len(done.state.content), len(checks.without_models(done))
-    print(f"{len(wrong)} disagree; {len(done.state.content)} cells are stored, {absent} are not")
-    if dropped:
-        print(f"scores under the models of {dropped} attack cells cannot be checked: dropped")
-    return SOME_FAILED if wrong else DONE
-
-
-def prune(name: str, *, data: Path | None, results: Path, only_say: bool) -> int:
-    """Remove the stored cells that a suite does not need on any device.
-
-    Args:
-        name: A built-in suite, or the path of a TOML file.
-        data: Where data sets lie, or None for the default place.
-        results: Where the suite's own folder lies.
-        only_say: Whether nothing is removed.
-
-    Returns:
-        0.
-    """
-    from bench.prune import waste
-
-    console, root = Console(stderr=True), None if data is None else data.absolute()
-    suite, loaded, _, directory = _planned(name, root, results, "cpu", False, console)
-    store = Store(directory / "cells")
-    plans = [plan(suite, loaded, device) for device in ("cpu", "cuda")]
-    found = waste(Finished(suite, loaded, one, survey(one, store), store) for one in plans)
-    if not only_say:
-        store.sweep()
-        found.remove()
-    done = "would be removed" if only_say else "removed"
-    print(f"{len(found.cells)} cells {done}, {room(found.size)}: {store.root}")
-    return DONE
-
-
-def _planned(
+def planned(
     name: str, root: Path | None, results: Path, device: str, download: bool, console: Console
 ) -> tuple[Suite, Dataset, Plan, Path]:
+    """A suite by name, its data set, its cells, and the folder of its results."""
     suite = suites.load(name)
     loaded = _load(suite, root, download, console)
     return suite, loaded, plan(suite, loaded, device), (results / suite.name).absolute()

@@ -1,0 +1,66 @@
+"""What keeps stored results sound and small: one function for each command."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import verify as checks
+from bench.assemble import Finished
+from bench.cells.store import Store
+from bench.forecast import room
+from bench.plan import plan
+from bench.prune import waste
+from bench.run import survey
+from bench.session import DONE, SOME_FAILED, planned
+
+
+def verify(name: str, *, data: Path | None, results: Path, device: str, sample: int) -> int:
+    """Check the stored results of a suite and say what does not agree.
+
+    Args:
+        name: A built-in suite, or the path of a TOML file.
+        data: Where data sets lie, or None for the default place.
+        results: Where the suite's own folder lies.
+        device: "cpu" or "cuda".
+        sample: How many score cells are computed again.
+
+    Returns:
+        0 if all agrees, 1 if something does not.
+    """
+    console, root = Console(stderr=True), None if data is None else data.absolute()
+    suite, loaded, cells, directory = planned(name, root, results, device, False, console)
+    store = Store(directory / "cells")
+    done = Finished(suite, loaded, cells, survey(cells, store), store)
+    wrong = list(checks.verify(done, directory, root, sample))
+    for line in wrong:
+        print(line)
+    absent, dropped = len(cells.cells) - len(done.state.content), len(checks.without_models(done))
+    print(f"{len(wrong)} disagree; {len(done.state.content)} cells are stored, {absent} are not")
+    if dropped:
+        print(f"scores under the models of {dropped} attack cells cannot be checked: dropped")
+    return SOME_FAILED if wrong else DONE
+
+
+def prune(name: str, *, data: Path | None, results: Path, only_say: bool) -> int:
+    """Remove the stored cells that a suite does not need on any device.
+
+    Args:
+        name: A built-in suite, or the path of a TOML file.
+        data: Where data sets lie, or None for the default place.
+        results: Where the suite's own folder lies.
+        only_say: Whether nothing is removed.
+
+    Returns:
+        0.
+    """
+    console, root = Console(stderr=True), None if data is None else data.absolute()
+    suite, loaded, _, directory = planned(name, root, results, "cpu", False, console)
+    store = Store(directory / "cells")
+    plans = [plan(suite, loaded, device) for device in ("cpu", "cuda")]
+    found = waste(Finished(suite, loaded, one, survey(one, store), store) for one in plans)
+    if not only_say:
+        store.sweep()
+        found.remove()
+    done = "would be removed" if only_say else "removed"
+    print(f"{len(found.cells)} cells {done}, {room(found.size)}: {store.root}")
+    return DONE
