@@ -99,7 +99,7 @@ def run(
 def show_plan(
     name: str, *, data: Path | None, results: Path, device: str, jobs: int, choice: Choice
 ) -> int:
-    """Print what a suite still has to run, and what that will take; nothing is run.
+    """Print what a suite still has to run, what that takes and how much its targets can show.
 
     Args:
         name: A built-in suite, or the path of a TOML file.
@@ -117,6 +117,11 @@ def show_plan(
     jobs, chosen = jobs or fitting(suite.threads_per_cell, device), choice(cells)
     state = survey(chosen, Store(directory / "cells"))
     screen().print(forecast(chosen, state, results, jobs).table(jobs))
+    from bench.stats.rates import clopper_pearson  # takes a second to load
+
+    n = suite.targets.count
+    rate = clopper_pearson(n // 2, n)
+    print(f"{n // 2} of {n} targets flagged would mean {rate.low:.0%} to {rate.high:.0%} (95 %)")
     return DONE
 
 
