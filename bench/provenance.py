@@ -78,5 +78,5 @@ def _processor() -> str:
 
 
 def command() -> list[str]:
-    """What the user typed, without the folder of the program."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+    """What the user typed, under the name that the program has everywhere."""
+    return ["evil-twins", *sys.argv[1:]]
