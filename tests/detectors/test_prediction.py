@@ -1,0 +1,84 @@
+"""Sequential votes: the guarantee by simulation, and what they save."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import quad
+from scipy.stats import binomtest
+from torch import Tensor, nn
+
+from detectors.prediction import evidence, predict, settled
+from detectors.smoothing import ABSTAIN, votes
+from tests.detectors.networks import drawn
+from tests.detectors.test_smoothing import SIGMA, halves
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (0, 5), (12, 3), (70, 40)])
+def test_evidence_is_the_mean_likelihood_ratio(first: int, second: int) -> None:
+    def ratio(theta: float) -> float:
+        return 2 * (2 * theta) ** first * (2 * (1 - theta)) ** second
+
+    mean, _ = quad(ratio, 0.5, 1, epsabs=0, epsrel=1e-10)
+    assert evidence(first, second) == pytest.approx(np.log(mean), rel=1e-7, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "chances",
+    [(0.5, 0.5), (0.4, 0.4, 0.2), (0.36, 0.34, 0.3), (0.25,) * 4, (0.11,) + (0.89 / 9,) * 9],
+)
+def test_a_wrong_class_is_settled_no_more_often_than_stated(chances: tuple[float, ...]) -> None:
+    alpha, runs, n = 0.1, 2000, 600
+    source = np.random.default_rng(0)
+    draws = source.choice(len(chances), size=(runs, n), p=chances)
+    counts = np.eye(len(chances), dtype=np.int64)[draws].cumsum(axis=1)
+    stops = settled(counts, alpha)  # after every single vote: no stopping rule can do worse
+    first = np.where(stops.any(1), stops.argmax(1), -1)
+    label = np.where(first >= 0, counts[np.arange(runs), first].argmax(1), -1)
+    right = np.flatnonzero(np.isclose(chances, max(chances)))
+    # Where two classes are equally probable neither may be settled: one of them counts as wrong.
+    wrong = int(((label >= 0) & (label != right[0])).sum())
+    assert binomtest(wrong, runs, alpha, alternative="greater").pvalue > 1e-3
+
+
+def test_a_class_that_leads_is_found() -> None:
+    source = np.random.default_rng(1)
+    counts = source.multinomial(1000, (0.5, 0.3, 0.2), size=500)
+    assert settled(counts, 0.05).mean() > 0.99
+    assert counts[settled(counts, 0.05)].argmax(1).max() == 0
+
+
+@pytest.mark.parametrize("distance", [0.02, 0.5])
+def test_predictions_on_a_linear_model(distance: float) -> None:
+    model, x = halves(distance)
+    images = torch.stack([x, 1 - x, x])
+    found = predict(model, images, SIGMA, 1000, 0.001, drawn())
+    noiseless = model(images).argmax(1)
+    for label, draws, own in zip(*found, noiseless, strict=True):
+        assert label in (ABSTAIN, own)
+        assert (draws == 1000) or label != ABSTAIN
+    assert torch.equal(found.label[0], found.label[2])  # the same noise for all images
+    if distance == 0.5:
+        assert torch.equal(found.label, noiseless)
+        assert (found.draws <= 32).all()
+
+
+def test_the_votes_are_those_of_the_smoothed_classifier() -> None:
+    model, x = halves(0.0)  # a coin: never settled, so that every draw is counted
+    n = 200
+    found = predict(model, x.unsqueeze(0), SIGMA, n, 1e-9, drawn())
+    assert found.label.tolist() == [ABSTAIN]
+    assert found.draws.tolist() == [n]
+
+
+def test_on_digits_it_needs_a_quarter_of_the_votes_at_most(
+    real: tuple[nn.Module, Tensor, Tensor, Tensor],
+) -> None:
+    model, _, images, _ = real
+    x, sigma, n, alpha = images[:200], 0.1, 1000, 0.001
+    found = predict(model, x, sigma, n, alpha, drawn())
+    assert 4 * found.draws.sum() <= n * len(x)
+    noise = sigma * torch.randn(n, *x.shape[1:], generator=drawn(1), dtype=x.dtype)
+    many = votes(model, x, noise)
+    sure = found.label != ABSTAIN
+    assert sure.double().mean() > 0.9
+    assert torch.equal(found.label[sure], many.argmax(1)[sure])
