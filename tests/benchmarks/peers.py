@@ -1,0 +1,106 @@
+"""Targeted PGD in l-infinity as others have it: one signature for all, the same work for each."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from attacks.base import AttackerView
+from attacks.paired import PairedModels
+from attacks.pgd import PGD, InputStep, InputWalk
+from attacks.radius import Fixed
+
+Run = Callable[[], Tensor]
+Peer = Callable[[nn.Module, Tensor, Tensor, int, float, float, int], Run]
+"""(model, images, goals, classes, eps, step, steps) -> what gives the attacked images."""
+
+
+def bare(model: nn.Module, x: Tensor, goal: Tensor, _: int, eps: float, step: float, n: int) -> Run:
+    """The limit: a forward pass, a backward pass, a step and a projection, nothing else."""
+
+    def attack() -> Tensor:
+        moved = x
+        for _ in range(n):
+            leaf = moved.detach().requires_grad_()
+            loss = nn.functional.cross_entropy(model(leaf), goal, reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, leaf)
+            moved = moved - step * gradient.sign()
+            moved = torch.minimum(torch.maximum(moved, x - eps), x + eps).clamp(0, 1)
+        return moved.detach()
+
+    return attack
+
+
+def foolbox(
+    model: nn.Module, x: Tensor, goal: Tensor, _: int, eps: float, step: float, n: int
+) -> Run:
+    from foolbox import PyTorchModel
+    from foolbox.attacks import LinfPGD
+    from foolbox.criteria import TargetedMisclassification
+
+    wrapped = PyTorchModel(model, bounds=(0, 1), device="cpu")
+    attack = LinfPGD(abs_stepsize=step, steps=n, random_start=False)
+    return lambda: attack.run(wrapped, x, TargetedMisclassification(goal), epsilon=eps)
+
+
+def torchattacks(
+    model: nn.Module, x: Tensor, goal: Tensor, _: int, eps: float, step: float, n: int
+) -> Run:
+    from torchattacks import PGD as TheirPGD
+
+    attack = TheirPGD(model, eps=eps, alpha=step, steps=n, random_start=False)
+    attack.set_mode_targeted_by_label(quiet=True)
+    return lambda: attack(x, goal)
+
+
+def art(
+    model: nn.Module, x: Tensor, goal: Tensor, classes: int, eps: float, step: float, n: int
+) -> Run:
+    from art.attacks.evasion import ProjectedGradientDescentPyTorch
+    from art.estimators.classification import PyTorchClassifier
+
+    wrapped = PyTorchClassifier(
+        model, nn.CrossEntropyLoss(), tuple(x.shape[1:]), classes, clip_values=(0, 1)
+    )
+    attack = ProjectedGradientDescentPyTorch(
+        wrapped,
+        eps=eps,
+        eps_step=step,
+        max_iter=n,
+        targeted=True,
+        batch_size=len(x),
+        verbose=False,
+    )
+    images, goals = x.numpy(), goal.numpy()
+    return lambda: torch.from_numpy(attack.generate(images, goals))
+
+
+PEERS: dict[str, Peer] = {
+    "bare loop": bare,
+    "foolbox": foolbox,
+    "torchattacks": torchattacks,
+    "adversarial-robustness-toolbox": art,
+}
+
+
+def ours(view: AttackerView, kappa: float, eps: float, step: float, n: int) -> Run:
+    """PGD as it is here: it leaves each target at κ, and ends just above it."""
+    attack = PGD(InputStep(eps=eps, step=step / eps), kappa, rounds=n, exit="first")
+    return lambda: attack(view).x
+
+
+def our_steps(view: AttackerView, eps: float, step: float, n: int) -> Run:
+    """The input steps alone, every one of them for every target, as all peers take them."""
+    targets, count = view.targets, len(view.targets)
+    models, active = PairedModels(view.victim, count, {}), torch.arange(count)
+    price = targets.x.new_zeros(count)
+
+    def attack() -> Tensor:
+        whole = targets.x.new_full((count,), eps)
+        walk = InputWalk(InputStep(eps=eps, step=step / eps), Fixed(), view, whole)
+        for _ in range(n):
+            walk.advance(models, active, math.inf, math.inf, 1.0, price)
+        return walk.x
+
+    return attack
