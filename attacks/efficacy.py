@@ -18,7 +18,8 @@ AIM = 1e-4
 SLACK = 0.01
 """A target counts as ended at equal efficacy when its confidence is in [κ, κ + SLACK]."""
 
-HALVINGS = 30
+EVALUATIONS = 60
+"""At most, where a margin jumps: twenty halvings of the bracket, and what lies between them."""
 
 
 def logit(probability: float) -> float:
@@ -35,6 +36,8 @@ def refuse(kappa: float, rounds: int = 1) -> None:
         ValueError: Either is out of its range.
     """
     logit(kappa)
+    if kappa > 1 - SLACK / 2:
+        raise ValueError(f"kappa is {kappa}; {1 - SLACK / 2} at most was expected")
     if rounds < 1:
         raise ValueError(f"rounds is {rounds}; at least 1 was expected")
 
@@ -65,15 +68,16 @@ def equalise(
     Returns:
         Inputs and models, in the order of `targets`.
     """
-    aim, goal = logit(kappa + AIM), targets.goal
+    goal = targets.goal
     if models.layers != "none":
         features = models.features(x.unsqueeze(1))
 
-        def by_model(s: Tensor) -> Tensor:
-            return margin(models.scaled(s).logits(features).squeeze(1), goal)
+        def by_model(s: Tensor, index: Tensor) -> Tensor:
+            some = models.rows(index).scaled(s)
+            return margin(some.logits(features[index]).squeeze(1), goal[index])
 
         high = torch.ones(len(x), device=x.device) if most is None else most
-        s = _search(by_model, high, aim)
+        s = _search(by_model, high, kappa)
         models = models.scaled(s)
         alone = s == 0
         if not alone.any():
@@ -81,28 +85,51 @@ def equalise(
     else:
         alone = torch.ones(len(x), dtype=torch.bool, device=x.device)
 
-    def by_input(s: Tensor) -> Tensor:
-        logits = models.victim(_between(targets.x, x, s))
-        return margin(logits, goal)
+    def by_input(s: Tensor, index: Tensor) -> Tensor:
+        return margin(models.victim(_between(targets.x[index], x[index], s)), goal[index])
 
-    s = _search(by_input, torch.ones(len(x), device=x.device), aim)
+    s = _search(by_input, torch.ones(len(x), device=x.device), kappa)
     s = torch.where(alone, s, 1.0)
     moved = _between(targets.x, x, s)
     return torch.where(per_item(s < 1, x), moved, x), models
 
 
 @torch.no_grad()
-def _search(margin_at: Callable[[Tensor], Tensor], high: Tensor, aim: float) -> Tensor:
-    """The smallest s in [0, high] with margin_at(s) >= aim by bisection; 1 where high fails too."""
-    low = torch.zeros_like(high)
-    reached = margin_at(high) >= aim
-    ends = torch.where(margin_at(low) >= aim, 0.0, high)
-    low = torch.where(ends == 0, -1.0, low)  # nothing to search: keeps the bracket at 0
-    for _ in range(HALVINGS):
-        middle = ((low + ends) / 2).clamp_min(0)
-        up = margin_at(middle) >= aim
-        ends, low = torch.where(up, middle, ends), torch.where(up, low, middle)
-    return torch.where(reached | (ends == 0), ends, 1.0)
+def _search(margin_at: Callable[[Tensor, Tensor], Tensor], high: Tensor, kappa: float) -> Tensor:
+    """An s in [0, high] at which f_t is in [κ + AIM, κ + 2 AIM].
+
+    By the Illinois method (Dowell & Jarratt, 1971): a handful of passes, fewer as targets arrive.
+    Where a margin jumps over that range it is the upper end of a bracket that is halved at least
+    every third time; 0 where nothing need be moved, 1 where high does not reach κ.
+
+    Args:
+        margin_at: s (n,) and positions (n,) -> margins (n,).
+        high: The largest s (N,).
+        kappa: The required efficacy.
+    """
+    least, most = logit(kappa + AIM), logit(kappa + 2 * AIM)
+    middle, half = (least + most) / 2, (most - least) / 2
+    every = torch.arange(len(high), device=high.device)
+    low, end = torch.zeros_like(high), high.clone()
+    below, above = (margin_at(s, every) - middle for s in (low, end))
+    still, enough = below >= -half, above >= -half
+    open_, was_up = every[~still & enough & (above > half)], enough.clone()
+    for turn in range(EVALUATIONS):
+        if not len(open_):
+            break
+        share = below[open_] / (below[open_] - above[open_])
+        share = torch.full_like(share, 0.5) if turn % 3 == 2 else share.clamp(0.01, 0.99)
+        s = torch.lerp(low[open_], end[open_], share)
+        found = margin_at(s, open_) - middle
+        up = found >= -half
+        # An end that stays a second time counts half, or it would stay for ever.
+        kept = torch.where(up == was_up[open_], 0.5, 1.0) if turn else 1.0
+        below[open_] = torch.where(up, kept * below[open_], found)
+        above[open_] = torch.where(up, found, kept * above[open_])
+        was_up[open_] = up
+        low[open_], end[open_] = torch.where(up, low[open_], s), torch.where(up, s, end[open_])
+        open_ = open_[found.abs() > half]
+    return torch.where(still, 0.0, torch.where(enough, end, 1.0))
 
 
 def _between(start: Tensor, end: Tensor, s: Tensor) -> Tensor:

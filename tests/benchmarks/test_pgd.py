@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from tests.benchmarks.conftest import World
 from tests.benchmarks.peers import PEERS, our_steps, ours
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # what peers warn of is theirs
+# What peers warn of is theirs.
+pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
 
 KAPPA, EPS, STEP, STEPS = 0.9, 0.4, 0.04, 40
 
