@@ -1,0 +1,61 @@
+"""Ending every target at the same confidence, on functions whose answer is known."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from attacks.efficacy import AIM, SLACK, _search, logit, refuse
+
+KAPPA = 0.75
+LEAST, MOST = logit(KAPPA + AIM), logit(KAPPA + 2 * AIM)
+
+
+@given(
+    st.lists(st.floats(-20, LEAST - 1e-3), min_size=1, max_size=5),
+    st.floats(LEAST + 1e-3, 40),
+    st.sampled_from([0.2, 1.0, 5.0]),
+)
+def test_a_rising_margin_ends_just_above_kappa(
+    starts: list[float], end: float, bend: float
+) -> None:
+    start = torch.tensor(starts, dtype=torch.float64)
+    seen = 0
+
+    def rising(s: Tensor, index: Tensor) -> Tensor:
+        nonlocal seen
+        seen += len(index)
+        return start[index] + (end - start[index]) * s**bend
+
+    high = torch.ones(len(start), dtype=torch.float64)
+    found = rising(_search(rising, high, KAPPA), torch.arange(len(start)))
+    assert (found >= LEAST - 1e-9).all()
+    assert (found <= MOST + 1e-9).all()
+    assert seen <= 30 * len(start)
+
+
+def test_ends_that_need_no_search() -> None:
+    margins = torch.tensor([[3.0, 5.0], [-4.0, 0.5], [3.0, 0.0]])  # there already, never, and both
+
+    def straight(s: Tensor, index: Tensor) -> Tensor:
+        return torch.lerp(margins[index, 0], margins[index, 1], s)
+
+    assert _search(straight, torch.ones(3), KAPPA).tolist() == [0.0, 1.0, 0.0]
+
+
+def test_a_margin_that_jumps_ends_above_its_jump() -> None:
+    where = torch.tensor([0.3, 0.7, 0.999])
+
+    def jump(s: Tensor, index: Tensor) -> Tensor:
+        return torch.where(s < where[index], -5.0, 9.0)
+
+    found = _search(jump, torch.ones(3), KAPPA)
+    assert (found >= where).all()
+    assert (found - where < 1e-4).all()
+
+
+@pytest.mark.parametrize("kappa", [0.0, 1.0, -0.1, 0.9999, 1 - SLACK / 4])
+def test_what_cannot_be_ended_at_is_refused(kappa: float) -> None:
+    with pytest.raises(ValueError, match="kappa is"):
+        refuse(kappa)
