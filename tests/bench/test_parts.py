@@ -199,6 +199,7 @@ DAMAGED = (
     "cells/victim/*/victim.safetensors",
     "cells/fit/*/prepared.safetensors",
     "cells/attack/*/attacked.safetensors",
+    "cells/attack/*/models.safetensors",
     "cells/attack/*/targets.parquet",
     "cells/score/*/scores.parquet",
     "cells/score/*/cell.json",
