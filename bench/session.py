@@ -1,8 +1,10 @@
 """One `evil-twins run`, from the name of a suite to its tables and figures."""
 
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,17 +85,17 @@ def run(
         console.print(ahead.table(engine.width))
     anew = choice.meant(chosen) if again else ()
     with watcher(console, chosen, ahead.seconds) as told:
-        state = run_plan(chosen, place, engine, told, again=anew, most=most, drop=drop)
-    if chosen is not cells or most is not None:
-        state = _whole(cells, store, state)
-    finished = Finished(suite, loaded, cells, state, store)
-    shown = _derive(finished, directory, place.code, device, console)
+        ran = run_plan(chosen, place, engine, told, again=anew, most=most, drop=drop)
+    with _alone(store):
+        state = ran if chosen is cells and most is None else _whole(cells, store, ran)
+        finished = Finished(suite, loaded, cells, state, store)
+        shown = _derive(finished, directory, place.code, device, console)
     if shown:
         from bench import tables
 
         screen().print(tables.show(directory))
-    _conclude(cells, state, directory, console)
-    return SOME_FAILED if state.failed else DONE
+    _conclude(cells, state, ran.failed, directory, console)
+    return SOME_FAILED if ran.failed else DONE
 
 
 def show_plan(
@@ -134,11 +136,16 @@ def planned(
     return suite, loaded, plan(suite, loaded, device), (results / suite.name).absolute()
 
 
-def _whole(cells: Plan, store: Store, state: State) -> State:
-    """What has become of a plan of which only some cells were run now."""
+def _whole(cells: Plan, store: Store, ran: State) -> State:
+    """What has become of a plan of which only some cells were run now, others before."""
     found = survey(cells, store)
-    found.identity |= state.identity
-    return replace(found, failed=state.failed, ran=state.ran)
+    before = {
+        key: reason
+        for key, identity in found.identity.items()
+        if key not in found.content and (reason := store.reason(cells.cells[key].kind, identity))
+    }
+    found.identity |= ran.identity
+    return replace(found, failed=before | ran.failed, ran=ran.ran)
 
 
 def choose(asked: str) -> str:
@@ -162,6 +169,14 @@ def _load(suite: Suite, root: Path | None, download: bool, console: Console) -> 
         names = ", ".join(found.damaged[:3])
         console.print(f"left out, damaged: {names}{more}", highlight=False, soft_wrap=True)
     return found
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """One run at a time: of several in one folder the last to come here has seen all cells."""
+    with (store.root / ".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _derive(
@@ -193,22 +208,24 @@ def _derive(
     return True
 
 
-def _conclude(cells: Plan, state: State, directory: Path, console: Console) -> None:
-    """What happened, in at most three lines."""
+def _conclude(
+    cells: Plan, state: State, failed: Mapping[str, str], directory: Path, console: Console
+) -> None:
+    """What happened, in at most three lines; `failed` of it is what failed now."""
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    if not state.failed:
+    if not failed:
         missing = len(cells.cells) - len(state.content)
         rest = f", {missing} not run yet" if missing else ""
         stored = len(state.content) - len(state.ran)
         say(f"{len(state.ran)} cells run, {stored} stored{rest}: {directory}")
         return
-    causes = [key for key in state.failed if key in state.identity]
+    causes = [key for key in failed if key in state.identity]
     cell = cells.cells[causes[0]]
     log = Store(directory / "cells").log(cell.kind, state.identity[causes[0]])
     more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
-    say(f"{cell.kind} {cell.title}: {state.failed[causes[0]]}{more}")
-    say(f"{len(state.failed)} of {len(cells.cells)} cells failed or wait for one; see {log}")
+    say(f"{cell.kind} {cell.title}: {failed[causes[0]]}{more}")
+    say(f"{len(failed)} of {len(cells.cells)} cells failed or wait for one; see {log}")
     say("remedy: mend it and run again; every other cell is stored and is not run again")

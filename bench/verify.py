@@ -55,6 +55,8 @@ def _derived(done: Finished, directory: Path, place: Path) -> Iterator[str]:
     whole = len(done.state.content) == len(done.plan.cells)
     if whole:
         assemble(done, place)
+    elif not any(directory.glob("*.parquet")):
+        return  # cells that were merged, and not run since
     else:
         for path in directory.glob("*.parquet"):
             shutil.copy(path, place)

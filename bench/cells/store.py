@@ -164,6 +164,13 @@ class Store:
         content = self.find(kind, name)
         return content == _content(_listed(folder)) and not self.lacks_models(kind, name)
 
+    def reason(self, kind: str, name: str) -> str:
+        """Why a cell failed when it was run last; nothing if it did not, or was not run."""
+        try:
+            return str(json.loads(self.failure(kind, name).read_text())["reason"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
     def fail(self, kind: str, name: str, title: str, reason: str, traceback: str) -> None:
         """Leave the reason why a cell failed, and its traceback, if the disk has room for them."""
         beside = self.failure(kind, name).with_suffix(f".{os.getpid()}")

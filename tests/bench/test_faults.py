@@ -232,3 +232,16 @@ def test_nothing_is_unpickled() -> None:
     assert len(files) > 50
     found = [f"{path}: {word}" for path in files for word in words if word in path.read_text()]
     assert not found
+
+
+@pytest.mark.slow
+def test_shards_that_run_at_once_in_one_folder_end_in_the_tables_of_the_whole(
+    tmp_path: Path,
+) -> None:
+    suites.write(tmp_path, *MANY)
+    assert _end(_start(tmp_path, tmp_path / "alone"))[0] == 0
+    both = tmp_path / "both"
+    assert _end(_start(tmp_path, both, "--limit", "1"))[0] == 0
+    shards = [_start(tmp_path, both, "--jobs", "1", "--shard", f"{i}/3") for i in (1, 2, 3)]
+    assert [_end(process)[0] for process in shards] == [0, 0, 0]
+    assert _derived(both) == _derived(tmp_path / "alone")

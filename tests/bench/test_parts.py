@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bench import cli, suite
@@ -113,6 +114,9 @@ def test_what_no_suite_needs_is_removed_and_nothing_else(
     line = _line(tmp_path, tmp_path)
     suites.write(tmp_path, *PARTS[:2], doubt(), doubt("bad", fault="raise"))
     assert cli.main(line) == 1
+    assert cli.main([*line, "--only", "doubt"]) == 0
+    failures = pd.read_parquet(tmp_path / "small" / "failures.parquet")
+    assert set(failures["cell"]) == {"bad × a", "bad × b"}  # not run now, and not forgotten
     # No more needed: the attack c, the preparation and its three scores, and one score of c.
     assert pruned("--dry-run") == "6 cells would be removed"
     assert pruned() == "6 cells removed"
@@ -138,6 +142,8 @@ def test_dropped_models_are_said_to_be_absent(
     assert "the models of 1 attack cells cannot be checked: dropped" in capsys.readouterr().out
     merge = ["merge", str(tmp_path), "--results", str(tmp_path / "both")]
     assert cli.main(merge) == 0
+    assert cli.main([*check[:2], "--results", str(tmp_path / "both")]) == 1
+    assert "scores.parquet is not what the stored results give" in capsys.readouterr().out
     assert cli.main(_line(tmp_path, tmp_path / "both")) == 0
     assert f"0 cells run, {CELLS} stored" in capsys.readouterr().err
 
