@@ -156,7 +156,7 @@ class _Course:
                 state.failed[key] = f"not run: {parent.kind} {parent.title} failed"
                 self.watcher.passed(key)
                 todo += self.children[key]
-            elif all(self.ready(parent) for parent in cell.parents.values()):
+            elif all(parent in state.content for parent in cell.parents.values()):
                 if self.found(key, cell):
                     self.watcher.passed(key)
                     todo += self.children[key]
@@ -166,9 +166,6 @@ class _Course:
                     lots.setdefault(together, []).append(wanted)
         for lot in lots.values():
             heappush(self.queue, (_turn(self.plan.cells[lot[0]]), next(self.numbers), lot))
-
-    def ready(self, parent: str) -> bool:
-        return parent in self.state.content and parent not in self.state.lacking
 
     def found(self, key: str, cell: Cell) -> bool:
         """Whether a cell is stored whose parents are finished."""

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import dask
@@ -20,13 +21,13 @@ from rich.console import Console
 from bench import session, suite
 from bench.assemble import Finished, assemble
 from bench.cells import hold
-from bench.cells.execute import Outcome, Place
+from bench.cells.execute import Outcome, Place, execute
 from bench.cells.score import lineup
 from bench.cells.store import Store, fingerprint
 from bench.engine import Engine, cluster, local
 from bench.plan import Plan, plan
 from bench.progress import Lines
-from bench.run import State, run
+from bench.run import State, job_of, run
 from tests.bench import suites
 from tests.bench.suites import doubt, far, shift, table
 
@@ -182,6 +183,24 @@ def test_dropped_models_are_made_again_for_a_new_detector_alone(tmp_path: Path) 
     assert _titles(done.plan, done.state.ran) == ran
     assert not models[0].exists()
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "small" / "scores.parquet"), wanted)
+
+
+def test_models_stay_until_the_last_detector_has_scored_them(tmp_path: Path) -> None:
+    parts = [shift("both", poison=True), doubt(), far()]
+    done = _run(tmp_path, *parts, most=4, drop=True)
+    assert len(done.state.ran) == 4  # all but one score
+    assert list(tmp_path.glob("small/cells/attack/*/models.safetensors"))
+    assert len(_run(tmp_path, *parts, drop=True).state.ran) == 1
+    assert not list(tmp_path.glob("small/cells/attack/*/models.safetensors"))
+
+
+def test_a_parent_that_changes_during_the_run_is_not_used(tmp_path: Path) -> None:
+    done = _run(tmp_path, shift(), doubt())
+    job = job_of(done.plan, done.state, done.plan.shards[0].scores["doubt"])
+    other = {role: (*parent[:2], "another") for role, parent in job.parents.items()}
+    outcome = execute(Place(done.store, None, {}), replace(job, parents=other))
+    assert outcome.content is None
+    assert "has changed during the run; run again" in outcome.reason
 
 
 def test_models_that_cannot_be_made_again_stop_what_needs_them(tmp_path: Path) -> None:
