@@ -17,7 +17,7 @@ from bench import suite as suites
 from bench.assemble import Finished, assemble, current
 from bench.cells import hold
 from bench.cells.execute import Place
-from bench.cells.store import Store
+from bench.cells.store import Store, fingerprint
 from bench.choice import Choice
 from bench.data import Dataset, load
 from bench.engine import Engine, fitting, local
@@ -203,7 +203,7 @@ def _derive(
         "machine": provenance.machine(device),
     }
     beside = directory / f".run.json.{os.getpid()}"
-    beside.write_text(json.dumps(facts, indent=1) + "\n")
+    beside.write_text(json.dumps(facts | {"seal": fingerprint(facts)}, indent=1) + "\n")
     beside.replace(directory / "run.json")
     return True
 

@@ -1,15 +1,17 @@
 """Whether stored results still are what they say: files, records, tables and a sample of scores."""
 
+import json
 import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import tables
+from bench import plots, tables
 from bench.assemble import Finished, assemble
+from bench.cells.check import Fault
 from bench.cells.execute import Place, compute
-from bench.cells.store import checksum, damage
+from bench.cells.store import checksum, damage, fingerprint
 from bench.errors import UserError
 from bench.run import job_of
 
@@ -62,14 +64,29 @@ def _derived(done: Finished, directory: Path, place: Path) -> Iterator[str]:
             shutil.copy(path, place)
     try:
         tables.write(place)
+        plots.draw(place)
     except UserError as error:
         yield str(error).splitlines()[0].replace(str(place), str(directory))
         return
-    bad = [*_differ(place, directory, "*.parquet"), *_differ(place, directory, "tables/*")]
+    patterns = ("*.parquet", "tables/*", "figures/*")
+    bad = [path for pattern in patterns for path in _differ(place, directory, pattern)]
+    bad += _run_json(directory)
     if bad and whole:
         (directory / "run.json").unlink(missing_ok=True)
-    remedy = "run again" if whole else "`evil-twins table`"
+    remedy = "run again" if whole else "`evil-twins table` and `evil-twins plot`"
     yield from (f"{path} is not what the stored results give; remedy: {remedy}" for path in bad)
+
+
+def _run_json(directory: Path) -> Iterator[str]:
+    """It cannot be made again as it was; so it carries its own seal."""
+    path = directory / "run.json"
+    try:
+        facts = json.loads(path.read_text())
+        sound = facts.pop("seal") == fingerprint(facts)
+    except (OSError, ValueError, KeyError, AttributeError):
+        sound = False
+    if not sound:
+        yield str(path)
 
 
 def _differ(made: Path, directory: Path, pattern: str) -> Iterator[str]:
@@ -87,7 +104,11 @@ def _scores(done: Finished, data: Path | None, sample: int, place: Path) -> Iter
         job = job_of(done.plan, done.state, key)
         again, stored = place / key, done.store.path("score", job.identity)
         again.mkdir()
-        compute(Place(done.store, data, {}), job, again)
+        try:
+            compute(Place(done.store, data, {}), job, again)
+        except Fault as fault:  # what it stands on is damaged, or its data set has changed
+            yield f"{job.title} cannot be computed again: {fault}"
+            continue
         if bad := [
             path.name for path in again.iterdir() if checksum(path) != checksum(stored / path.name)
         ]:

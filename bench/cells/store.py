@@ -133,9 +133,11 @@ class Store:
             for path in paths
         }
         content = _content(files)
-        cell = {**facts, "schema": SCHEMA, "files": files, "content": content}
-        (folder / "cell.json").write_text(json.dumps(cell, indent=1, sort_keys=True))
         (folder / "provenance.json").write_text(json.dumps(provenance, indent=1, sort_keys=True))
+        cell = {**facts, "schema": SCHEMA, "files": files, "content": content}
+        cell["provenance"] = checksum(folder / "provenance.json")
+        sealed = json.dumps(cell | {"seal": fingerprint(cell)}, indent=1, sort_keys=True)
+        (folder / "cell.json").write_text(sealed)
         self.place(kind, name, folder)
         return content
 
@@ -225,8 +227,12 @@ def _alive(process: int) -> bool:
 def damage(folder: Path) -> list[str]:
     """The files of a finished cell that are missing or not what was committed."""
     try:
-        listed = json.loads((folder / "cell.json").read_text())["files"]
-        return [file for file, (_, digest, _) in listed.items() if _bad(folder / file, digest)]
+        cell = json.loads((folder / "cell.json").read_text())
+        if cell.pop("seal") != fingerprint(cell):
+            return ["cell.json"]
+        expected = {file: digest for file, (_, digest, _) in cell["files"].items()}
+        expected["provenance.json"] = cell["provenance"]
+        return [file for file, digest in expected.items() if _bad(folder / file, digest)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ["cell.json"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench import cli, suite
 from bench.cells import hold
-from bench.cells.store import Store
+from bench.cells.store import Store, checksum, fingerprint
 from bench.forecast import forecast
 from bench.plan import plan
 from bench.run import survey
@@ -36,6 +36,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _cells(results: Path) -> set[str]:
     return {path.parent.name for path in results.glob("small/cells/*/*/cell.json")}
+
+
+def _seal(mark: Path, facts: dict[str, object]) -> None:
+    own = {name: value for name, value in facts.items() if name != "seal"}
+    mark.write_text(json.dumps(own | {"seal": fingerprint(own)}))
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -69,7 +74,12 @@ def test_cells_that_contradict_each_other_are_not_merged(
     other = tmp_path / "other"
     shutil.copytree(whole / "small", other / "small")
     (mark,) = (other / "small/cells/victim").glob("*/cell.json")
-    mark.write_text(mark.read_text().replace('"content": "', '"content": "0'))
+    facts = json.loads(mark.read_text())
+    (file,) = mark.parent.glob("*.parquet")
+    file.write_bytes(b"another accuracy")
+    facts["files"][file.name] = (file.stat().st_size, checksum(file), file.stat().st_mtime_ns)
+    content = {name: digest for name, (_, digest, _) in facts["files"].items()}
+    _seal(mark, facts | {"content": fingerprint(content)})
     merge = ["merge", str(whole), str(other), "--results", str(tmp_path / "both")]
     assert cli.main(merge) == 2
     said = capsys.readouterr().err
@@ -90,7 +100,7 @@ def test_cells_that_descend_from_another_victim_are_not_merged(
     for mark in other.glob("small/cells/attack/*/cell.json"):
         facts = json.loads(mark.read_text())
         facts["parents"]["victim"][2] = "another"
-        mark.write_text(json.dumps(facts))
+        _seal(mark, facts)
     capsys.readouterr()
     assert cli.main(merge) == 2
     said = capsys.readouterr().err
@@ -209,6 +219,8 @@ DAMAGED = (
     "cells/attack/*/targets.parquet",
     "cells/score/*/scores.parquet",
     "cells/score/*/cell.json",
+    "cells/attack/*/provenance.json",
+    "run.json",
     "scores.parquet",
     "flips.parquet",
     "tables/detection.csv",
@@ -224,7 +236,7 @@ def test_any_damaged_file_is_found_named_and_made_again(
 ) -> None:
     shutil.copytree(whole / "small", tmp_path / "small")
     line = _line(tmp_path, tmp_path)
-    check = ["verify", line[1], "--results", str(tmp_path), "--sample", "0"]
+    check = ["verify", line[1], "--results", str(tmp_path), "--sample", "6"]
     path = sorted((tmp_path / "small").glob(pattern))[0]
     good = path.read_bytes()
     middle = len(good) // 2
@@ -238,6 +250,23 @@ def test_any_damaged_file_is_found_named_and_made_again(
     assert cli.main(line) == 0
     assert cli.main(check) == 0
     assert _same(whole, tmp_path)
+
+
+@pytest.mark.slow
+def test_figures_are_checked_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reference = Path(__file__).parents[2] / "results" / "reference" / "quick"
+    shutil.copytree(reference, tmp_path / "quick", ignore=shutil.ignore_patterns("cells"))
+    line = ["quick", "--results", str(tmp_path)]
+    assert cli.main(["plot", *line]) == 0  # fonts and libraries of this machine
+    figure = tmp_path / "quick" / "figures" / "roc.png"
+    good = figure.read_bytes()
+    figure.write_bytes(good[:-100] + b"x" + good[-99:])
+    capsys.readouterr()
+    assert cli.main(["verify", *line]) == 1
+    assert f"{figure} is not what the stored results give" in capsys.readouterr().out
+    assert cli.main(["plot", *line]) == 0
+    assert figure.read_bytes() == good
+    assert cli.main(["verify", *line]) == 0
 
 
 def test_records_without_cells_are_checked_for_what_they_can_show(
@@ -282,19 +311,21 @@ def test_a_plan_counts_and_forecasts_and_runs_nothing(
 def test_a_forecast_is_the_sum_of_what_was_measured_shared_among_the_jobs(
     whole: Path, tmp_path: Path
 ) -> None:
-    for path in whole.glob("small/cells/*/*/provenance.json"):
+    measured = tmp_path / "measured"
+    shutil.copytree(whole / "small", measured / "small")
+    for path in measured.glob("small/cells/*/*/provenance.json"):
         facts = json.loads(path.read_text())
         path.write_text(json.dumps(facts | {"seconds": 8.0}))
     doubled = suites.HEAD.replace("count = 4", "count = 8")
     made = suite.load(suites.write(tmp_path, *PARTS, head=doubled))
     cells = plan(made, hold.dataset("digits", None, None), "cpu")
-    ahead = forecast(cells, survey(cells, Store(tmp_path)), whole, jobs=2)
+    ahead = forecast(cells, survey(cells, Store(tmp_path)), measured, jobs=2)
     # Twice the targets, and as many benign images for each: attacks and scores take twice as long.
     assert {kind: cost.seconds for kind, cost in ahead.costs.items()} == pytest.approx(
         {"victim": 8.0, "fit": 8.0, "attack": 3 * 16.0, "score": 6 * 16.0}
     )
     assert ahead.wall == pytest.approx((8.0 + 8.0 + 9 * 16.0) / 2)
-    alone = forecast(cells, survey(cells, Store(tmp_path)), whole, jobs=1000)
+    alone = forecast(cells, survey(cells, Store(tmp_path)), measured, jobs=1000)
     assert alone.wall == pytest.approx(8.0 + 16.0 + 16.0)
     assert ahead.unknown == 0
 
