@@ -1,8 +1,11 @@
 """From finished cells to the tidy records of a suite, under the names that the suite gives."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,7 @@ FILES: Mapping[str, Columns] = {
     "victims": {**STUDY, **records.VICTIMS},
     "failures": records.FAILURES,
 }
-ORDER = ("detector", "role", "target_id", "image_id", "name")
+ORDER = ("role", "target_id", "image_id", "name")
 
 
 @dataclass(frozen=True)
@@ -81,47 +84,63 @@ def assemble(done: Finished, directory: Path) -> dict[str, int]:
     Raises:
         UserError: A stored part is damaged.
     """
-    parts: dict[str, list[pa.Table]] = {name: [] for name in FILES}
-    if done.plan.victim in done.state.content:
-        victim = done.part(done.plan.victim, "victim")
-        parts["victims"].append(records.keyed(victim, done.study, FILES["victims"]))
-    parts["failures"].append(_failures(done))
-    for shard in done.plan.shards:
-        for name, table in _shard(done, shard):
-            parts[name].append(table)
-    sizes = {}
-    for name, columns in FILES.items():
-        empty = pa.schema(list(columns.items())).empty_table()
-        table = pa.concat_tables([empty, *parts.pop(name)]).combine_chunks()
-        order = [key for key in (*records.KEYS, *ORDER) if key in columns] or ["kind", "cell"]
-        records.save(
-            table.sort_by([(key, "ascending") for key in order]), directory / f"{name}.parquet"
-        )
-        sizes[name] = len(table)
+    sizes = dict.fromkeys(FILES, 0)
+    with ExitStack() as stack:
+        append = {
+            name: stack.enter_context(
+                records.writing(directory / f"{name}.parquet", pa.schema(list(columns.items())))
+            )
+            for name, columns in FILES.items()
+        }
+        for name, table in _tables(done):
+            append[name](table)
+            sizes[name] += len(table)
     return sizes
 
 
-def _shard(done: Finished, shard: Shard) -> Iterator[tuple[str, pa.Table]]:
-    if shard.attack not in done.state.content:
-        return
-    targets, row = done.part(shard.attack, "targets"), shard.row
-    keys = done.study | {
+def _tables(done: Finished) -> Iterator[tuple[str, pa.Table]]:
+    """The lines of every record in their order, a row of the study at a time."""
+    if done.plan.victim in done.state.content:
+        victim = done.part(done.plan.victim, "victim")
+        yield "victims", records.keyed(victim, done.study, FILES["victims"])
+    yield "failures", _failures(done).sort_by([("kind", "ascending"), ("cell", "ascending")])
+    rows: dict[tuple[Any, ...], list[Shard]] = defaultdict(list)
+    for shard in done.plan.shards:
+        if shard.attack in done.state.content:
+            rows[tuple(_keys(done, shard).values())].append(shard)
+    knowledge = {column.label: column.detector.build().knowledge for column in done.suite.columns}
+    for values in sorted(rows, key=lambda row: [(value is None, value) for value in row]):
+        keys = dict(zip(records.KEYS, values, strict=True))
+        for name in ("targets", "flips", "gallery"):
+            parts = [done.part(shard.attack, name) for shard in rows[values]]
+            yield name, _ordered(parts, keys, FILES[name])
+        for label in sorted(knowledge):
+            named = keys | {"detector": label, "knowledge": knowledge[label]}
+            scored = [shard.scores[label] for shard in rows[values] if label in shard.scores]
+            for name in ("scores", "details"):
+                parts = [done.part(key, name) for key in scored if key in done.state.content]
+                yield name, _ordered(parts, named, FILES[name])
+
+
+def _keys(done: Finished, shard: Shard) -> dict[str, Any]:
+    """What names the row that a shard belongs to."""
+    row = shard.row
+    sweep = {"kappa": row.kappa, "phi": row.phi, "lam": row.lam}
+    return {
+        **done.study,
         "attack": row.label,
         "method": row.method,
-        "layers": targets["layers"][0].as_py(),
-        "kappa": row.kappa,
-        "phi": row.phi,
-        "lam": row.lam,
+        "layers": done.part(shard.attack, "targets")["layers"][0].as_py(),
+        **{name: None if isnan(value) else value for name, value in sweep.items()},
     }
-    yield "targets", records.keyed(targets, keys, FILES["targets"])
-    for name in ("flips", "gallery"):
-        yield name, records.keyed(done.part(shard.attack, name), keys, FILES[name])
-    knowledge = {column.label: column.detector.build().knowledge for column in done.suite.columns}
-    for label, key in shard.scores.items():
-        if key in done.state.content:
-            named = keys | {"detector": label, "knowledge": knowledge[label]}
-            for name in ("scores", "details"):
-                yield name, records.keyed(done.part(key, name), named, FILES[name])
+
+
+def _ordered(parts: list[pa.Table], keys: Mapping[str, Any], columns: Columns) -> pa.Table:
+    """The parts as one table under the same keys, sorted by what the keys leave open."""
+    empty = pa.schema(list(columns.items())).empty_table()
+    table = pa.concat_tables([empty, *(records.keyed(part, keys, columns) for part in parts)])
+    order = [(name, "ascending") for name in ORDER if name in columns and name not in keys]
+    return table.sort_by(order)
 
 
 def _failures(done: Finished) -> pa.Table:

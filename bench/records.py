@@ -6,8 +6,8 @@ not depend on what a row is called.
 """
 
 import os
-from collections.abc import Mapping
-from math import isnan
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,9 @@ DETAILS: Columns = {"target_id": _TEXT, "name": _TEXT, "value": _REAL}
 VICTIMS: Columns = {"accuracy": _REAL, "images": _WHOLE}
 FAILURES: Columns = {"kind": _TEXT, "cell": _TEXT, "reason": _TEXT, "log": _TEXT}
 
+GROUP = 2**18
+"""About so many lines are written together, and held in memory until then."""
+
 
 def write(frame: pd.DataFrame, columns: Columns, path: Path) -> None:
     """The frame as Parquet, whole or not at all; equal frames give equal bytes.
@@ -98,10 +101,35 @@ def write(frame: pd.DataFrame, columns: Columns, path: Path) -> None:
 
 def save(table: pa.Table, path: Path) -> None:
     """The table as Parquet, whole or not at all; equal tables give equal bytes."""
+    with writing(path, table.schema.remove_metadata()) as append:
+        append(table)
+
+
+@contextmanager
+def writing(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """A function that adds the lines of a table to the file; what it holds is bounded.
+
+    Args:
+        path: The file, which is there only when the block ends well; its folder is made.
+        schema: Of all tables that are added. Equal tables in equal order give equal bytes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
+    held, lines = [schema.empty_table()], 0
+
+    def append(table: pa.Table) -> None:
+        nonlocal lines
+        held.append(table.replace_schema_metadata(None))
+        lines += len(table)
+        if lines >= GROUP:
+            file.write_table(pa.concat_tables(held).combine_chunks())
+            del held[1:]
+            lines = 0
+
     try:
-        pq.write_table(table.replace_schema_metadata(None), beside, compression="zstd")
+        with pq.ParquetWriter(beside, schema, compression="zstd") as file:
+            yield append
+            file.write_table(pa.concat_tables(held).combine_chunks())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -114,15 +142,12 @@ def empty(columns: Columns) -> pd.DataFrame:
 
 
 def keyed(table: pa.Table, keys: Mapping[str, Any], columns: Columns) -> pa.Table:
-    """The table with the same keys in every line, in the order of `columns`."""
+    """The table with the same keys in every line (None: empty), in the order of `columns`."""
 
     def column(name: str, kind: pa.DataType) -> pa.ChunkedArray:
         if name not in keys:
             return table[name]
-        absent = isinstance(keys[name], float) and isnan(keys[name])
-        return pa.chunked_array(
-            [pa.repeat(pa.scalar(None if absent else keys[name], kind), len(table))]
-        )
+        return pa.chunked_array([pa.repeat(pa.scalar(keys[name], kind), len(table))])
 
     arrays = [column(name, kind) for name, kind in columns.items()]
     return pa.Table.from_arrays(arrays, schema=pa.schema(list(columns.items())))

@@ -63,11 +63,12 @@ class Shift:
 
 @dataclass(frozen=True)
 class Doubt:
-    """One minus the largest softmax output; may go wrong on the way."""
+    """One minus the largest softmax output, or its threads; may go wrong on the way."""
 
     fault: Literal[
         "", "nan", "length", "list", "raise", "memory", "die", "kill", "hang", "meddle", "scrawl"
     ] = ""
+    counts: bool = False
     scale: float = 1.0
     knowledge: ClassVar[str] = "K0"
 
@@ -94,6 +95,8 @@ class Doubt:
         def score(x: Tensor) -> Tensor:
             with torch.no_grad():
                 doubt = 1 - view.model(x).softmax(1).amax(1)
+            if self.counts:
+                doubt = torch.full_like(doubt, torch.get_num_threads())
             if self.fault == "nan":
                 doubt[0] = torch.nan
             if self.fault == "length":

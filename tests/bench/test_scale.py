@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
 import pytest
 
-from bench import suite
+from bench import records, suite
+from bench.assemble import Finished, assemble
 from bench.cells import hold
 from bench.cells.execute import Place
 from bench.cells.store import Store
@@ -16,16 +18,21 @@ from bench.engine import local
 from bench.forecast import forecast
 from bench.plan import Plan, plan
 from bench.run import run, survey
+from bench.suite import Suite
 from tests.bench import suites
-from tests.bench.suites import doubt, shift
+from tests.bench.suites import HEAD, doubt, shift
 
 pytestmark = pytest.mark.slow
 
 
-def _plan(folder: Path, rows: int, columns: int, **fields: object) -> Plan:
+def _suite(folder: Path, rows: int, columns: int, head: str = HEAD, **fields: object) -> Suite:
     attacks = [shift(f"a{i}", amount=i / 10_000, **fields) for i in range(rows)]
     detectors = [doubt(f"d{j}", scale=1.0 + j) for j in range(columns)]
-    made = suite.load(suites.write(folder, *attacks, *detectors))
+    return suite.load(suites.write(folder, *attacks, *detectors, head=head))
+
+
+def _plan(folder: Path, rows: int, columns: int, head: str = HEAD, **fields: object) -> Plan:
+    made = _suite(folder, rows, columns, head, **fields)
     return plan(made, hold.dataset("digits", None, None), "cpu")
 
 
@@ -56,6 +63,28 @@ def test_memory_does_not_grow_with_the_number_of_cells(tmp_path: Path) -> None:
         gc.collect()
         held.append(psutil.Process().memory_info().rss)
     assert held[1] - held[0] < 250 * 2**15, "more than 32 KiB a cell stay"
+
+
+def test_records_are_put_together_in_memory_that_does_not_grow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "GROUP", 100)
+    _run(_plan(tmp_path, 160, 1), tmp_path, 1)
+    store, data = Store(tmp_path / "cells"), hold.dataset("digits", None, None)
+    whole, peaks, lines = pa.default_memory_pool(), list[int](), list[int]()
+    for rows in (40, 160):
+        made = _suite(tmp_path, rows, 1)
+        cells = plan(made, data, "cpu")
+        done = Finished(made, data, cells, survey(cells, store), store)
+        pool = pa.proxy_memory_pool(whole)
+        pa.set_memory_pool(pool)
+        try:
+            lines.append(sum(assemble(done, tmp_path / "records").values()))
+        finally:
+            pa.set_memory_pool(whole)
+        peaks.append(pool.max_memory())
+    # What stays is the index of the files; a line that is held takes over 100 bytes.
+    assert peaks[1] - peaks[0] < 20 * (lines[1] - lines[0])
 
 
 def test_the_harness_adds_little_to_the_time_of_the_cells(tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""Engines: the same bytes whatever runs the cells, and what is left alone."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import dask
+import pandas as pd
+import pytest
+import torch
+from distributed import LocalCluster
+
+from bench.assemble import Finished
+from bench.engine import cluster, local
+from tests.bench import suites
+from tests.bench.runs import carry_out, titles
+from tests.bench.suites import doubt, far, shift
+
+
+def test_global_random_numbers_and_threads_are_left_alone(folder: Path) -> None:
+    state, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    carry_out(folder, shift(), doubt("other", scale=11.0))
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_cell_has_the_threads_of_its_suite(tmp_path: Path, threads: int, jobs: int) -> None:
+    head = suites.HEAD.replace("[victim]", f"threads_per_cell = {threads}\n[victim]")
+    assert not carry_out(tmp_path, shift(), doubt(counts=True), head=head, jobs=jobs).state.failed
+    scores = pd.read_parquet(tmp_path / "small" / "scores.parquet")["score"]
+    assert set(scores) == {float(threads)}
+
+
+@pytest.mark.slow
+def test_processes_leave_the_same_bytes(tmp_path: Path) -> None:
+    parts = [shift(), shift("both", poison=True), doubt(), far()]
+    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    for place, jobs in ((alone, 1), (beside, 2)):
+        place.mkdir()
+        carry_out(place, *parts, jobs=jobs)
+    for path in sorted((alone / "small").glob("*.parquet")):
+        assert path.read_bytes() == (beside / "small" / path.name).read_bytes()
+
+
+def _causes(done: Finished) -> dict[str, str]:
+    return {done.plan.cells[key].title: why for key, why in done.state.failed.items()}
+
+
+@pytest.mark.slow
+def test_a_cell_that_dies_or_hangs_fails_alone(folder: Path) -> None:
+    rows, good = [shift(), shift("both", poison=True)], doubt("good", scale=9.0)
+    bad = [doubt(fault, fault=fault) for fault in ("die", "hang", "kill")]
+    done = carry_out(folder, *rows, *bad, good, engine=local(2, limit=5))
+    said = {"die": "exit status 7", "hang": "took longer than 5 s", "kill": "lack of memory"}
+    causes = _causes(done)
+    assert set(causes) == {f"{fault} × {row}" for fault in said for row in ("shift", "both")}
+    assert all(said[title.split(" ")[0]] in why for title, why in causes.items())
+    scores = pd.read_parquet(folder / "small" / "scores.parquet")
+    assert set(scores["attack"]) == {"shift", "both"}
+    assert set(scores["detector"]) == {"good"}
+    logs = pd.read_parquet(folder / "small" / "failures.parquet")["log"]
+    assert all((folder / "small" / log).read_text() for log in logs)
+    again = carry_out(folder, *rows, doubt("die", fault="die"), good, engine=local(1, limit=60))
+    assert titles(again.plan, again.state.ran) == ["score die × both", "score die × shift"]
+
+
+@pytest.mark.slow
+def test_a_cluster_leaves_the_same_bytes_though_a_worker_dies(tmp_path: Path) -> None:
+    parts = [*(shift(f"a{i}", amount=i / 20, poison=i % 2 == 1) for i in range(6)), doubt(), far()]
+    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    for place in (alone, beside):
+        place.mkdir()
+    carry_out(alone, *parts)
+    with (
+        dask.config.set({"distributed.worker.daemon": False}),
+        LocalCluster(2, threads_per_worker=1, dashboard_address=None) as workers,
+    ):
+        victim = next(iter(workers.workers.values()))
+
+        def strike() -> None:
+            while not list((beside / "small" / "cells").glob("attack/*/cell.json")):
+                time.sleep(0.05)
+            os.kill(victim.pid, signal.SIGKILL)
+
+        blow = threading.Thread(target=strike)
+        blow.start()
+        done = carry_out(beside, *parts, engine=cluster(workers.scheduler_address))
+        blow.join()
+    assert not _causes(done)
+    for path in sorted((alone / "small").glob("*.parquet")):
+        assert path.read_bytes() == (beside / "small" / path.name).read_bytes()

@@ -1,0 +1,176 @@
+"""Failures: what a fault, a damaged file or an interrupt stops, and what it does not."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from bench import suite
+from bench.cells import hold
+from bench.cells.execute import Outcome, Place, execute
+from bench.cells.score import lineup
+from bench.cells.store import Store, fingerprint
+from bench.engine import local
+from bench.plan import plan
+from bench.progress import Lines
+from bench.run import job_of, run
+from tests.bench import suites
+from tests.bench.runs import carry_out, titles
+from tests.bench.suites import doubt, shift
+
+
+def test_a_parent_that_changes_during_the_run_is_not_used(tmp_path: Path) -> None:
+    done = carry_out(tmp_path, shift(), doubt())
+    job = job_of(done.plan, done.state, done.plan.shards[0].scores["doubt"])
+    other = {role: (*parent[:2], "another") for role, parent in job.parents.items()}
+    outcome = execute(Place(done.store, None, {}), replace(job, parents=other))
+    assert outcome.content is None
+    assert "has changed during the run; run again" in outcome.reason
+
+
+def test_models_that_cannot_be_made_again_stop_what_needs_them(tmp_path: Path) -> None:
+    parts = [shift("both", poison=True), doubt()]
+    done = carry_out(tmp_path, *parts, drop=True)
+    cell = done.store.path("attack", done.state.identity[done.plan.shards[0].attack])
+    facts = json.loads((cell / "cell.json").read_text())
+    facts["files"]["models.safetensors"][1] = "0" * 64
+    content = {name: digest for name, (_, digest, _) in facts["files"].items()}
+    (cell / "cell.json").write_text(json.dumps(facts | {"content": fingerprint(content)}))
+    assert not carry_out(tmp_path, *parts, doubt("old", scale=3.0), most=0).state.failed
+    failed = carry_out(tmp_path, *parts, doubt("new", scale=3.0)).state.failed
+    assert any(
+        "made again here it is not what it was; remedy: run again" in f for f in failed.values()
+    )
+    assert not carry_out(tmp_path, *parts, doubt("new", scale=3.0)).state.failed
+
+
+FAULTY = {
+    "range": (
+        shift("bad", fault="range"),
+        r"attack 'bad' returned pixels in \[1.*expected \[0, 1\]",
+    ),
+    "nan": (shift("bad", fault="nan"), "attack 'bad' returned NaN or infinite pixels in 1 of 4"),
+    "shape": (shift("bad", fault="shape"), "attack 'bad' returned x. of 4×1×7×8; expected 4×1×8×8"),
+    "type": (shift("bad", fault="type"), "attack 'bad' returned Tensor; expected Attacked"),
+    "models": (shift("bad", fault="models"), "attack 'bad' returned 5 models for 4 targets"),
+    "confidence": (
+        shift("bad", fault="doubtful"),
+        r"attack 'bad', confidence, returned NaN or infinity for 4 of 4 targets",
+    ),
+    "raise": (shift("bad", fault="raise"), "RuntimeError: the attack; fell over"),
+    "nan scores": (doubt("bad", fault="nan"), "detector 'bad' returned NaN or infinity for 1 of"),
+    "length": (doubt("bad", fault="length"), "detector 'bad' returned 163 numbers for 164 images"),
+    "list": (doubt("bad", fault="list"), "detector 'bad' returned list; expected a tensor"),
+    "raise score": (doubt("bad", fault="raise"), "RuntimeError: the detector; fell over"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_fault_stops_one_cell(folder: Path, name: str) -> None:
+    part, said = FAULTY[name]
+    done = carry_out(folder, shift(), doubt(), part)
+    failures = pd.read_parquet(folder / "small" / "failures.parquet")
+    causes = failures[~failures["reason"].str.startswith("not run")]
+    assert len(causes) == 1
+    assert pd.Series(causes["reason"]).str.match(said).all()
+    log = folder / "small" / causes["log"].iloc[0]
+    assert "Traceback" in log.read_text()
+    assert all("\n" not in reason for reason in done.state.failed.values())
+    kept = pd.read_parquet(folder / "small" / "scores.parquet")
+    assert (kept["attack"].eq("shift") & kept["detector"].eq("doubt")).sum() == 164
+    again = carry_out(folder, shift(), doubt(), part)
+    assert len(again.state.ran) == 1
+    assert len(again.state.failed) == len(done.state.failed)
+
+
+def test_what_a_detector_does_to_a_model_stays_with_it(folder: Path) -> None:
+    rows = [shift(), shift("both", poison=True)]
+    carry_out(folder, *rows, doubt(scale=5.0))
+    good = pd.read_parquet(folder / "small" / "scores.parquet")
+    carry_out(folder, *rows, doubt("a", fault="meddle"), doubt(scale=5.5))
+    after = pd.read_parquet(folder / "small" / "scores.parquet").query("detector == 'doubt'")
+    assert np.allclose(after["score"] / 5.5, good["score"] / 5.0)
+
+
+def test_an_attack_or_a_detector_that_overwrites_its_input_harms_no_other(folder: Path) -> None:
+    rows = [shift("a", fault="vandal"), shift("b", amount=0.2)]
+    carry_out(folder, *rows, doubt("a", fault="scrawl"), doubt("b", scale=2.0))
+    scores = pd.read_parquet(folder / "small" / "scores.parquet")
+    targets = pd.read_parquet(folder / "small" / "targets.parquet")
+    # What a process keeps between cells is read anew, or harm done to it would go unseen.
+    hold.victim.cache_clear()
+    lineup.cache_clear()
+    carry_out(folder, shift("b", amount=0.2), doubt("b", scale=2.5))
+    alone = pd.read_parquet(folder / "small" / "scores.parquet")
+    both = scores.query("attack == 'b' and detector == 'b'")
+    assert np.allclose(both["score"] / 2.0, alone["score"] / 2.5)
+    # Distances are measured from the x° that was given, not from what the attack made of it.
+    assert np.allclose(targets.query("attack == 'a'")["linf"], 0.1)
+
+
+def test_what_depends_on_a_failed_cell_is_not_run(folder: Path) -> None:
+    done = carry_out(folder, shift("bad", fault="nan"), doubt())
+    reasons = sorted(done.state.failed.values())
+    assert reasons[1] == "not run: attack bad failed"
+
+
+def _damage(file: Path, *, keep_time: bool) -> bytes:
+    """Flip a bit; returns what the file was."""
+    good, times = file.read_bytes(), file.stat()
+    file.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    if keep_time:
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    hold.victim.cache_clear()
+    return good
+
+
+def test_damaged_tensors_are_made_again(tmp_path: Path) -> None:
+    done = carry_out(tmp_path, shift(), doubt())
+    file = done.store.path("victim", done.state.identity[done.plan.victim]) / "victim.safetensors"
+    good = _damage(file, keep_time=False)
+    after = carry_out(tmp_path, shift(), doubt())
+    assert titles(after.plan, after.state.ran) == ["victim resnet-tiny seed 0"]
+    assert file.read_bytes() == good
+
+
+def test_damage_that_shows_late_is_named_and_nothing_else_is_lost(tmp_path: Path) -> None:
+    done = carry_out(tmp_path, shift(), doubt())
+    file = done.store.path("victim", done.state.identity[done.plan.victim]) / "victim.safetensors"
+    good = _damage(file, keep_time=True)
+    after = carry_out(tmp_path, shift(), doubt(), doubt("new", scale=3.0))
+    assert list(after.state.failed.values()) == [f"{file} is missing or damaged; remedy: run again"]
+    assert len(pd.read_parquet(tmp_path / "small" / "scores.parquet")) == 164
+    again = carry_out(tmp_path, shift(), doubt(), doubt("new", scale=3.0))
+    assert not again.state.failed
+    assert file.read_bytes() == good
+
+
+def test_a_damaged_record_is_made_again(tmp_path: Path) -> None:
+    done = carry_out(tmp_path, shift(), doubt())
+    (score,) = (done.store.root / "score").glob("*/scores.parquet")
+    good = score.read_bytes()
+    score.write_bytes(b"x" * len(good))
+    after = carry_out(tmp_path, shift(), doubt())
+    assert titles(after.plan, after.state.ran) == ["score doubt × shift"]
+    assert score.read_bytes() == good
+
+
+def test_an_interrupt_keeps_what_is_finished(folder: Path) -> None:
+    made = suite.load(suites.write(folder, shift(), doubt("late", scale=7.0)))
+    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    store = Store(folder / "small" / "cells")
+
+    class Impatient(Lines):
+        def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
+            if any(cells.cells[key].title == "late × shift" for key in outcomes):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(cells, Place(store, None, {}), local(1), Impatient(Console(quiet=True), cells))
+    assert carry_out(folder, shift(), doubt("late", scale=7.0)).state.ran == []
