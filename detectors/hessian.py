@@ -1,13 +1,12 @@
 """The largest eigenvalues of the input Hessian, exactly where the logits are piecewise linear."""
 
-from dataclasses import dataclass
-
 import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from detectors.base import batches
+from detectors.linearity import piecewise_linear
 
 TOLERANCE = 1e-6
 """Relative residual at which Lanczos stops."""
@@ -48,10 +47,10 @@ def top_eigenvalues(model: nn.Module, x: Tensor, k: int) -> Tensor:
 def locally_linear(model: nn.Module, x: Tensor) -> Tensor:
     """Whether the logits are linear in x around each image, up to a term that all share.
 
-    The product of the Hessian of one combination of the logits with one vector, both in general
-    position, must be 0 in every coordinate, to the last bit: that is what automatic differentiation
-    returns for a piecewise linear network, and no tolerance could tell a weakly curved input from
-    rounding.
+    Known without a further pass where all operations are piecewise linear. Elsewhere the product
+    of the Hessian of one combination of the logits with one vector, both in general position, must
+    be 0 in every coordinate, to the last bit: that is what automatic differentiation returns for a
+    piecewise linear network, and no tolerance could tell a weakly curved input from rounding.
 
     Args:
         model: As for `top_eigenvalues`.
@@ -61,46 +60,33 @@ def locally_linear(model: nn.Module, x: Tensor) -> Tensor:
         (N,) bool.
     """
     with torch.enable_grad():
-        return torch.cat([_Probe.of(model, lot).flat for lot in batches(x, GRAPH)])
+        return torch.cat([_flat(*_forward(model, lot)) for lot in batches(x, GRAPH)])
 
 
-@dataclass(frozen=True)
-class _Probe:
-    """One forward pass over a lot of images, and what it says on their curvature.
+def _forward(model: nn.Module, lot: Tensor) -> tuple[Tensor, Tensor]:
+    """The images as leaves of a graph, and their logits (N, K)."""
+    x = lot.detach().clone().requires_grad_()
+    return x, model(x)
 
-    Attributes:
-        x: The images, as leaves of the graph.
-        z: Logits (N, K), with their graph.
-        basis: Combinations of logits (K - 1, K).
-        gradient: Of the first combination, (N, C, H, W).
-        flat: Whether its Hessian vanishes, (N,) bool.
-    """
 
-    x: Tensor
-    z: Tensor
-    basis: Tensor
-    gradient: Tensor
-    flat: Tensor
-
-    @classmethod
-    def of(cls, model: nn.Module, lot: Tensor) -> "_Probe":
-        x = lot.detach().clone().requires_grad_()
-        z = model(x)
-        basis = _basis(z.shape[1]).to(z)
-        (gradient,) = torch.autograd.grad(z, x, basis[0].expand_as(z), create_graph=True)
-        return cls(x, z, basis, gradient.detach(), _vanishes(gradient, x))
+def _flat(x: Tensor, z: Tensor) -> Tensor:
+    if piecewise_linear(z, x):
+        return torch.ones(len(x), dtype=torch.bool, device=x.device)
+    row = _basis(z.shape[1])[0].to(z).expand_as(z)
+    (gradient,) = torch.autograd.grad(z, x, row, retain_graph=True, create_graph=True)
+    return _vanishes(gradient, x)
 
 
 def _lot(model: nn.Module, lot: Tensor, k: int) -> Tensor:
-    probe = _Probe.of(model, lot)
-    x, z, flat = probe.x, probe.z, probe.flat
+    x, z = _forward(model, lot)
+    flat, basis = _flat(x, z), _basis(z.shape[1]).to(z)
     found = torch.zeros(len(x), k, dtype=torch.float64, device=x.device)
     if flat.any():
-        rows = [probe.gradient]
-        for row in probe.basis[1:]:
+        rows = list[Tensor]()
+        for row in basis:
             rows += torch.autograd.grad(z, x, row.expand_as(z), retain_graph=True)
         b = torch.stack([row.flatten(1) for row in rows], 1)
-        found[flat] = _closed(b[flat], z.detach()[flat], probe.basis, k)
+        found[flat] = _closed(b[flat], z.detach()[flat], basis, k)
     if not flat.all():
         found[~flat] = _iterated(model, lot.detach()[~flat], k)
     return found
