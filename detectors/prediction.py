@@ -1,19 +1,22 @@
-"""The class of a smoothed classifier, drawn for only as long as the answer is open.
+"""The class of a smoothed classifier, and whether it holds within a radius, by as few votes.
 
-PREDICT of Cohen, Rosenfeld & Kolter (ICML 2019) draws a fixed number of votes. Here the evidence is
-a test martingale, which may be looked at after every draw (Ville, 1939; Ramdas et al., 2023).
+PREDICT and CERTIFY of Cohen, Rosenfeld & Kolter (ICML 2019) draw a fixed number of votes. Here the
+evidence is a test martingale, which may be looked at after every draw (Ville, 1939; Ramdas et al.,
+2023), and drawing ends with the answer.
 """
 
-from math import log
+from collections.abc import Callable, Iterator
+from math import log, log1p
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, betaln
+from scipy.stats import norm
 from torch import Tensor, nn
 
-from detectors.smoothing import ABSTAIN, votes
+from detectors.smoothing import ABSTAIN, gaussian, votes
 
 LOT = 8
 """Votes at a time at first; a tenth of those drawn before where that is more."""
@@ -26,21 +29,24 @@ class Prediction(NamedTuple):
     draws: Tensor
 
 
-def evidence(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
-    """Log of the evidence that the first of two classes is the more probable one.
+def evidence(first: ArrayLike, second: ArrayLike, than: float = 0.5) -> NDArray[np.float64]:
+    """Log of the evidence that the first of two outcomes is more probable than `than`.
 
-    The mean, over a uniform chance θ in (1/2, 1], of the likelihood ratio of θ against 1/2. If the
-    first class is not the more probable one this is a supermartingale that starts at 1: it ever
+    The mean, over a uniform chance θ in (than, 1], of the likelihood ratio of θ against `than`. If
+    the first outcome is not more probable this is a supermartingale that starts at 1: it ever
     reaches 1/α with probability α at most, however often one looks.
 
     Args:
         first: Votes for it.
         second: Votes for the other.
+        than: In (0, 1).
     """
-    a, b = np.asarray(first) + 1.0, np.asarray(second) + 1.0
-    # P(θ > 1/2) = I_{1/2}(b, a) under Beta(a, b); the floor is below any evidence that matters.
-    above = np.log(np.maximum(betainc(b, a, 0.5), 1e-300))
-    found: NDArray[np.float64] = (a + b - 1) * log(2) + betaln(a, b) + above
+    first, second = np.asarray(first), np.asarray(second)
+    # P(θ > p) = I_{1-p}(b + 1, a + 1) under Beta(a + 1, b + 1); the floor is below any evidence
+    # that matters.
+    above = np.log(np.maximum(betainc(second + 1.0, first + 1.0, 1 - than), 1e-300))
+    against = first * log(than) + (second + 1.0) * log1p(-than)
+    found: NDArray[np.float64] = betaln(first + 1.0, second + 1.0) + above - against
     return found
 
 
@@ -79,19 +85,85 @@ def predict(
         alpha: Probability of a wrong class.
         generator: Source of the noise.
     """
+
+    def decide(counts: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+        return counts.argmax(1), torch.from_numpy(settled(counts.numpy(), alpha))
+
+    return _drawn(model, x, sigma, n, generator, decide)
+
+
+def certify_within(
+    model: nn.Module,
+    x: Tensor,
+    sigma: float,
+    radius: float,
+    n0: int,
+    n: int,
+    alpha: float,
+    generator: torch.Generator,
+) -> Prediction:
+    """The class of the smoothed classifier at each image, where it holds within an l2 radius.
+
+    The guarantee is that of CERTIFY at this radius: n0 votes choose a class, and fresh ones show
+    that its probability is above Φ(radius / sigma), so that no input nearer than `radius` is
+    classified otherwise; for each image this is wrong with probability alpha at most. It abstains
+    as soon as the opposite is shown, and where n votes show neither.
+
+    Args:
+        model: (N, C, H, W) -> logits (N, K), K at least 2.
+        x: Images (N, C, H, W); all see the same noise.
+        sigma: Standard deviation of the noise, in pixels of [0, 1].
+        radius: In pixels, at least 0.
+        n0: Votes that choose the class.
+        n: Votes that count it, at most.
+        alpha: Probability of error.
+        generator: Source of the noise.
+    """
+    chosen = votes(model, x, gaussian(x[0], sigma, n0, generator)).argmax(1).cpu()
+    than = float(norm.cdf(radius / sigma))
+
+    def decide(counts: Tensor, open_: Tensor) -> tuple[Tensor, Tensor]:
+        label = chosen[open_]
+        own = counts.gather(1, label.unsqueeze(1)).squeeze(1).numpy()
+        others = counts.sum(1).numpy() - own
+        holds = evidence(own, others, than) >= -log(alpha)
+        fails = evidence(others, own, 1 - than) >= -log(alpha)
+        label = torch.where(torch.from_numpy(holds), label, ABSTAIN)
+        return label, torch.from_numpy(holds | fails)
+
+    found = _drawn(model, x, sigma, n, generator, decide)
+    return Prediction(found.label, n0 + found.draws)
+
+
+def _drawn(
+    model: nn.Module,
+    x: Tensor,
+    sigma: float,
+    n: int,
+    generator: torch.Generator,
+    decide: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+) -> Prediction:
+    """Votes until `decide`, from counts (n, K) of the images (n,), has a label for each, or n."""
     label = torch.full((len(x),), ABSTAIN)
     draws, open_ = torch.zeros(len(x), dtype=torch.int64), torch.arange(len(x))
     counts: Tensor | None = None
-    drawn = 0
-    while len(open_) and drawn < n:
-        lot = min(max(LOT, drawn // 10), n - drawn)
-        shape = (lot, *x.shape[1:])
-        noise = torch.randn(shape, generator=generator, device=generator.device, dtype=x.dtype)
-        new = votes(model, x[open_.to(x.device)], sigma * noise.to(x.device)).cpu()
+    for lot, drawn in _lots(n):
+        noise = gaussian(x[0], sigma, lot, generator)
+        new = votes(model, x[open_.to(x.device)], noise).cpu()
         counts = new if counts is None else counts + new
-        drawn += lot
         draws[open_] = drawn
-        sure = torch.from_numpy(settled(counts.numpy(), alpha))
-        label[open_[sure]] = counts[sure].argmax(1)
+        found, sure = decide(counts, open_)
+        label[open_[sure]] = found[sure]
         open_, counts = open_[~sure], counts[~sure]
+        if not len(open_):
+            break
     return Prediction(label, draws)
+
+
+def _lots(n: int) -> Iterator[tuple[int, int]]:
+    """Sizes of lots, and how many votes there are with each, up to n."""
+    drawn = 0
+    while drawn < n:
+        lot = min(max(LOT, drawn // 10), n - drawn)
+        drawn += lot
+        yield lot, drawn

@@ -44,7 +44,7 @@ def _count(winners: Tensor, classes: int) -> Tensor:
     return counts.scatter_add_(1, winners, torch.ones_like(winners))
 
 
-def _noise(like: Tensor, sigma: float, count: int, generator: torch.Generator) -> Tensor:
+def gaussian(like: Tensor, sigma: float, count: int, generator: torch.Generator) -> Tensor:
     """Gaussian noise (count, C, H, W) for an image like (C, H, W), drawn where the generator is."""
     shape = (count, *like.shape)
     draws = torch.randn(shape, generator=generator, device=generator.device, dtype=like.dtype)
@@ -79,8 +79,8 @@ def certify(
         Class and radius; -1 and 0 where the bound is below 1/2.
     """
     batch = x.unsqueeze(0)
-    chosen = int(votes(model, batch, _noise(x, sigma, n0, generator)).argmax())
-    counted = int(votes(model, batch, _noise(x, sigma, n, generator))[0, chosen])
+    chosen = int(votes(model, batch, gaussian(x, sigma, n0, generator)).argmax())
+    counted = int(votes(model, batch, gaussian(x, sigma, n, generator))[0, chosen])
     test = binomtest(counted, n, alternative="greater")
     low = float(test.proportion_ci(1 - alpha, method="exact").low)
     return (chosen, sigma * float(norm.ppf(low))) if low >= 0.5 else (ABSTAIN, 0.0)
@@ -112,7 +112,7 @@ def tune_sigma(
     Returns:
         The largest candidate within `drop`; `nan` if there is none.
     """
-    unit = _noise(images[0], 1.0, draws, generator)
+    unit = gaussian(images[0], 1.0, draws, generator)
 
     def right(noise: Tensor) -> float:
         return float((votes(model, images, noise).argmax(1) == labels).double().mean())
@@ -154,7 +154,7 @@ class Smoothing:
 
     def fit(self, view: DefenderView) -> "SmoothingScorer":
         """A scorer with its own noise."""
-        noise = _noise(view.benign[0], self.sigma, self.draws, view.generator)
+        noise = gaussian(view.benign[0], self.sigma, self.draws, view.generator)
         where = view.generator.device
         seed = int(torch.randint(2**62, (1,), generator=view.generator, device=where))
         return SmoothingScorer(self, view.model, noise, seed)

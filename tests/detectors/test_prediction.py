@@ -7,19 +7,31 @@ from scipy.integrate import quad
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from detectors.prediction import evidence, predict, settled
+from detectors.prediction import certify_within, evidence, predict, settled
 from detectors.smoothing import ABSTAIN, votes
 from tests.detectors.networks import drawn
 from tests.detectors.test_smoothing import SIGMA, halves
 
 
+@pytest.mark.parametrize("than", [0.1, 0.5, 0.84])
 @pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (0, 5), (12, 3), (70, 40)])
-def test_evidence_is_the_mean_likelihood_ratio(first: int, second: int) -> None:
+def test_evidence_is_the_mean_likelihood_ratio(first: int, second: int, than: float) -> None:
     def ratio(theta: float) -> float:
-        return 2 * (2 * theta) ** first * (2 * (1 - theta)) ** second
+        return (theta / than) ** first * ((1 - theta) / (1 - than)) ** second / (1 - than)
 
-    mean, _ = quad(ratio, 0.5, 1, epsabs=0, epsrel=1e-10)
-    assert evidence(first, second) == pytest.approx(np.log(mean), rel=1e-7, abs=1e-9)
+    mean, _ = quad(ratio, than, 1, epsabs=0, epsrel=1e-10)
+    assert evidence(first, second, than) == pytest.approx(np.log(mean), rel=1e-7, abs=1e-9)
+
+
+@pytest.mark.parametrize("than", [0.5, 0.7, 0.9])
+def test_a_radius_that_does_not_hold_is_certified_no_more_often_than_stated(than: float) -> None:
+    alpha, runs, n = 0.1, 2000, 600
+    votes = np.random.default_rng(2).random((runs, n)) < than  # exactly on the edge: the worst case
+    counts = votes.cumsum(axis=1)
+    for own, chance in ((counts, than), (np.arange(1, n + 1) - counts, 1 - than)):
+        ever = evidence(own, np.arange(1, n + 1) - own, chance) >= -np.log(alpha)
+        wrong = int(ever.any(1).sum())
+        assert binomtest(wrong, runs, alpha, alternative="greater").pvalue > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -60,6 +72,21 @@ def test_predictions_on_a_linear_model(distance: float) -> None:
     if distance == 0.5:
         assert torch.equal(found.label, noiseless)
         assert (found.draws <= 32).all()
+
+
+def test_certificates_on_a_linear_model() -> None:
+    model, x = halves(0.3)
+    images = x.unsqueeze(0)
+    for radius, holds in ((0.0, True), (0.2, True), (0.5, False)):
+        found = certify_within(model, images, SIGMA, radius, 20, 10_000, 0.001, drawn())
+        expected = model(images).argmax(1) if holds else torch.tensor([ABSTAIN])
+        assert torch.equal(found.label, expected)
+        assert (found.draws < 10_000).all()
+    assert found.draws.min() >= 20
+    # At the very edge neither is shown, and all votes are used.
+    edge = certify_within(model, images, SIGMA, 0.3, 20, 300, 1e-6, drawn())
+    assert edge.label.tolist() == [ABSTAIN]
+    assert edge.draws.tolist() == [320]
 
 
 def test_the_votes_are_those_of_the_smoothed_classifier() -> None:
