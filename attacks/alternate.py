@@ -46,6 +46,7 @@ def alternate(
     x, models = targets.x, PairedModels(view.victim, n, {})
     active = torch.arange(n, device=x.device)
     done = enough if exit == "first" else math.inf
+    still = weights.look(x) if weights is not None and inputs is None else x
     reached = torch.full_like(active, -1)
 
     def note(margins: Tensor, after: int) -> Tensor:
@@ -63,7 +64,8 @@ def alternate(
                 x = inputs.x
         for _ in range(weights.step.steps if weights is not None else 0):
             if weights is not None and len(active):
-                margins = weights.advance(x, active, aim, done, pace)
+                seen = still[active] if inputs is None else inputs.look(weights.models, active)[1]
+                margins = weights.advance(seen.detach(), active, aim, done, pace)
                 active = note(margins, k if inputs is None else k + 1)
                 models = weights.models
     if inputs is not None and weights is None:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from attacks.paired import PairedModels
     from attacks.pgd import PGD
 
+LOT = 256
+"""Images that go through the victim together where there are many."""
+
 
 class Victim(Protocol):
     """A classifier whose features and last layer are reachable: logits = head(features(x)).
@@ -49,13 +52,31 @@ class Targets:
 
 @dataclass(frozen=True)
 class Reference:
-    """Benign training images that the attacker holds: x (M, C, H, W) in [0, 1], label (M,)."""
+    """Benign training images that the attacker holds, and what the victim makes of them.
+
+    Attributes:
+        x: Images (M, C, H, W) in [0, 1].
+        label: True classes (M,).
+        features: What the last layer of the victim gets of them, (M, D).
+    """
 
     x: Tensor
     label: Tensor
+    features: Tensor
+
+    @classmethod
+    def of(cls, victim: Victim, x: Tensor, label: Tensor) -> Reference:
+        """The reference, its features computed: a forward pass of every image."""
+        return cls(x, label, features_of(victim, x))
 
     def __len__(self) -> int:
         return len(self.x)
+
+
+@torch.no_grad()
+def features_of(victim: Victim, x: Tensor) -> Tensor:
+    """The victim's features (M, D) of many images (M, C, H, W), a few hundred at a time."""
+    return torch.cat([victim.features(some) for some in x.split(LOT)])
 
 
 @dataclass(frozen=True)

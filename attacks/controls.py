@@ -110,11 +110,14 @@ class FineTuning:
         model = copy.deepcopy(cast(nn.Module, view.victim))
         names = [n for n, _ in model.named_parameters() if self.layers == "all" or n in HEAD]
         moved = {name: model.get_parameter(name).requires_grad_() for name in names}
+        part, inputs = model, view.reference.x
+        if self.layers == "head":
+            part, inputs = model.get_submodule("head"), view.reference.features
         optimizer = torch.optim.SGD(moved.values(), lr=self.lr)
         for k in range(self.steps):
             draw = view.generator(i, "minibatch", k)
             chosen = torch.randint(len(view.reference), (self.batch,), generator=draw)
-            logits = model(view.reference.x[chosen])
+            logits = part(inputs[chosen])
             optimizer.zero_grad()
             nn.functional.cross_entropy(logits, view.reference.label[chosen]).backward()
             optimizer.step()

@@ -119,7 +119,7 @@ def convex_optima(view: AttackerView, kappa: float, delta: float) -> list[Optimu
     """
     head = view.victim.head
     with torch.no_grad():
-        features = torch.cat([view.victim.features(x) for x in view.reference.x.split(512)])
+        features = view.reference.features
         own = view.victim.features(view.targets.x)
         rows = torch.cat([head.weight, head.bias.unsqueeze(1)], 1).double()
         inputs, benign = with_one(features).double(), head(features).double().log_softmax(1)

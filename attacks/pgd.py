@@ -83,6 +83,18 @@ class InputWalk:
         self.best = torch.full_like(self.radius, torch.inf)
         self.found = self.x.clone()
         self.passes = torch.zeros(len(self.x), dtype=torch.int64, device=self.x.device)
+        self._held: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def look(self, models: PairedModels, active: Tensor) -> tuple[Tensor, Tensor]:
+        """The active inputs as leaves, and what the models need of them, with its graph.
+
+        One pass forward serves whoever looks until the inputs move again.
+        """
+        if self._held is None or not torch.equal(self._held[0], active):
+            leaf = self.x[active].requires_grad_()
+            self._held = active, leaf, models.features(leaf.unsqueeze(1))
+            self.passes[active] += 1
+        return self._held[1:]
 
     def advance(
         self,
@@ -107,26 +119,24 @@ class InputWalk:
             The margins (n,) before the step.
         """
         step, origin, x = self.step, self.targets.x[active], self.x[active]
-        leaf = x.detach().requires_grad_()
-        chosen = models.rows(active)
-        g = margin(
-            chosen.logits(chosen.features(leaf.unsqueeze(1))).squeeze(1), self.targets.goal[active]
-        )
+        leaf, seen = self.look(models, active)
+        g = margin(models.rows(active).logits(seen).squeeze(1), self.targets.goal[active])
         (gradient,) = torch.autograd.grad(g.sum(), leaf)
         missing, distance = aim - g.detach(), norms.size(x - origin, step.norm)
         nearer = (missing <= 0) & (distance < self.best[active])
         self.best[active[nearer]] = distance[nearer]
         self.found[active[nearer]] = x[nearer]
         slope = norms.dual_size(gradient, step.norm)
-        seen = Seen(missing, slope, distance, self.best[active], price[active])
-        radius = self.rule(self.radius[active], seen, pace).clamp(0, step.eps)
+        state = Seen(missing, slope, distance, self.best[active], price[active])
+        radius = self.rule(self.radius[active], state, pace).clamp(0, step.eps)
         far = (step.step * pace * radius).view(-1, *[1] * (x.dim() - 1))
         moved = x + far * norms.direction(gradient, step.norm)
         moved = norms.project(moved, origin, radius, step.norm)
         moves = g.detach() < done
         self.x[active[moves]] = moved[moves]
         self.radius[active[moves]] = radius[moves]
-        self.passes[active] += 2
+        self._held = None
+        self.passes[active] += 1
         return g.detach()
 
     def nearest(self) -> Tensor:

@@ -97,8 +97,8 @@ class ModelWalk:
         self.count = 0
         self.price = torch.zeros(n, device=view.targets.x.device)
         self.passes = torch.zeros(n, dtype=torch.int64, device=view.targets.x.device)
+        features = view.reference.features
         with torch.no_grad():
-            features = torch.cat([view.victim.features(x) for x in view.reference.x.split(512)])
             self.benign = view.victim.head(features).log_softmax(1)
         self.inputs = features if step.layers == "head" else view.reference.x
         floor, body = FLOOR[step.layers], {}
@@ -107,11 +107,17 @@ class ModelWalk:
             body = body_factors(view.victim, images, floor, view.generator(0, "fisher", 0))
         self.fisher = Fisher(head_blocks(features, self.benign.exp(), floor), body)
 
-    def advance(self, x: Tensor, active: Tensor, aim: float, done: float, pace: float) -> Tensor:
+    @torch.no_grad()
+    def look(self, x: Tensor) -> Tensor:
+        """What the models need of N inputs (N, C, H, W) that stay where they are."""
+        self.passes += self.models.layers != "all"
+        return self.models.features(x.unsqueeze(1))
+
+    def advance(self, seen: Tensor, active: Tensor, aim: float, done: float, pace: float) -> Tensor:
         """Move the active models one step towards the margin `aim` at their inputs.
 
         Args:
-            x: The N inputs.
+            seen: What the models need of the active inputs, (n, 1, ...).
             active: Which models move, (n,).
             aim: The margin that is asked for.
             done: The margin from which on a model is left as it is.
@@ -123,16 +129,14 @@ class ModelWalk:
         step, chosen = self.step, self.models.rows(active)
         leaves = {name: value.requires_grad_() for name, value in chosen.parameters.items()}
         models = PairedModels(self.view.victim, len(active), leaves)
-        with torch.no_grad():
-            features = models.features(x[active].unsqueeze(1))
-        g = margin(models.logits(features).squeeze(1), self.view.targets.goal[active])
+        g = margin(models.logits(seen).squeeze(1), self.view.targets.goal[active])
         kl = self._kl(models, active)
         up, down = _gradient(g, leaves), _gradient(kl, leaves)
         with torch.no_grad():
             eta = step.lr * pace * (g < done)
             self._move(leaves, up, down, active, (aim - g) * (g < done), eta)
-        whole = step.layers == "all"
-        self.passes[active] += 2 + 2 * min(step.batch, len(self.benign)) if whole else 1
+        if step.layers == "all":
+            self.passes[active] += 2 + 2 * min(step.batch, len(self.benign))
         return g.detach()
 
     def _kl(self, models: PairedModels, active: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def choose(work: Work, data: Dataset, victim: Classifier) -> Chosen:
     wanted = work.spec["targets"]
     listed: Images = getattr(data, wanted["list"])
     with torch.no_grad():
-        guess = torch.cat([victim(x).argmax(1) for x in torch.split(listed.x.to(work.device), 256)])
+        guess = victim.head(work.features(wanted["list"])).argmax(1)
     correct = torch.nonzero(guess.cpu() == listed.label).flatten()
     if len(correct) < wanted["count"]:
         raise Fault(
@@ -86,14 +86,24 @@ def run(work: Work) -> None:
         targets=Targets(
             chosen.images.x.to(device), chosen.images.label.to(device), chosen.goal.to(device)
         ),
-        reference=Reference(data.train.x.to(device), data.train.label.to(device)),
+        reference=Reference(
+            data.train.x.to(device), data.train.label.to(device), work.features("train")
+        ),
         generator=numbers(data.name, chosen.images.ids),
         radii=None if unit is None else radii(work.parents["radii"], unit.input.norm, device),
     )
     result = check.attacked(attack(copy.deepcopy(view)), view, f"attack {work.label!r}")
     models = PairedModels(view.victim, len(result.models), result.models.parameters)
     result = replace(result, models=models)  # an attack owns what it was given, and no more
-    frames = measure.frames(attack, result, view, chosen.images, data.heldout, work.spec["targets"])
+    frames = measure.frames(
+        attack,
+        result,
+        view,
+        chosen.images,
+        data.heldout,
+        work.features("heldout"),
+        work.spec["targets"],
+    )
     for name, (frame, columns) in frames.items():
         records.write(frame, columns, work.out / f"{name}.parquet")
     tensors = {"x": result.x, "origin": view.targets.x, "goal": view.targets.goal}

@@ -1,17 +1,19 @@
-"""What a worker keeps between two cells: the last data set, victim and faced models."""
+"""What a worker keeps between two cells: the last data set, victim and its features."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from attacks.base import LOT
 from bench import data, victims
 from bench.cells.check import Fault
 from bench.components import Component
-from bench.data import Dataset
+from bench.data import Dataset, Images
 from bench.victims import Classifier
 
 
@@ -54,7 +56,7 @@ class Work:
         return torch.device(self.spec["device"])
 
     @property
-    def source(self) -> Callable[[], Dataset]:
+    def source(self) -> Source:
         """What gives the data set; equal for cells of one data set."""
         wanted = self.spec["dataset"]
         return Source(wanted["name"].split(":")[0], self.data, wanted["size"])
@@ -76,6 +78,11 @@ class Work:
         """The victim, on the device."""
         return victim(self.parents["victim"] / "victim.safetensors", self.device)
 
+    def features(self, split: str) -> Tensor:
+        """The victim's features (M, D) of a split of the data set, on the device."""
+        path = self.parents["victim"] / "victim.safetensors"
+        return features(path, self.device, self.source, split)
+
     def built(self) -> Any:
         """The attack or the detector."""
         assert self.component is not None
@@ -92,3 +99,13 @@ def dataset(name: str, root: Path | None, size: int | None) -> Dataset:
 def victim(path: Path, device: torch.device) -> Classifier:
     """A stored victim."""
     return victims.load(path).to(device)
+
+
+@lru_cache(maxsize=4)
+def features(path: Path, device: torch.device, source: Source, split: str) -> Tensor:
+    """What the last layer of a stored victim gets of a split: a forward pass of every image."""
+    images: Images = getattr(source(), split)
+    network = victim(path, device)
+    lots = images.pixels.split(LOT)
+    with torch.no_grad():
+        return torch.cat([network.features(some.to(device) / 255) for some in lots])

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from attacks.base import Attacked, AttackerView, Reference, Victim
+from attacks.base import LOT, Attacked, AttackerView, Reference, Victim
 from attacks.paired import PairedModels
 from bench import records
 from bench.data import Images
@@ -27,9 +27,15 @@ PART: Columns = {**records.TARGETS, "layers": records.KEYS["layers"]}
 
 @torch.no_grad()
 def harm(
-    models: PairedModels, victim: Victim, images: Images | Reference, device: torch.device
+    models: PairedModels, victim: Victim, images: Images | Reference, features: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """How the N models differ from the victim on M images.
+
+    Args:
+        models: The N models.
+        victim: The victim.
+        images: The images.
+        features: The victim's of them, (M, D).
 
     Returns:
         Mean KL(victim ‖ faced) (N,), disagreement (N, M), drop of accuracy (N,).
@@ -38,11 +44,11 @@ def harm(
     if models.layers == "none":
         return torch.zeros(n), torch.zeros(n, m, dtype=torch.bool), torch.zeros(n)
     kl, flips, drop = torch.zeros(n, dtype=torch.float64), [], torch.zeros(n, dtype=torch.float64)
-    labels = torch.split(images.label.cpu(), 256)
-    for x, label in zip(torch.split(images.x, 256), labels, strict=True):
-        benign = victim(x.to(device)).double().log_softmax(-1)
-        inputs = models.features(x.to(device).unsqueeze(0))
-        faced = models.logits(inputs).double().log_softmax(-1)
+    inputs = images.x if models.layers == "all" else features
+    lots = (some.split(LOT) for some in (inputs, features, images.label.cpu()))
+    for given, known, label in zip(*lots, strict=True):
+        benign = victim.head(known).double().log_softmax(-1)
+        faced = models.logits(given.to(known.device).unsqueeze(0)).double().log_softmax(-1)
         kl += (benign.exp() * (benign - faced)).sum((-1, -2)).cpu()
         before, after = benign.argmax(-1).cpu(), faced.argmax(-1).cpu()
         flips.append(before != after)
@@ -58,7 +64,7 @@ def harm_known(models: PairedModels, view: AttackerView) -> Tensor:
     """
     if models.layers == "all":
         return torch.full((len(models),), nan)
-    return harm(models, view.victim, view.reference, view.targets.x.device)[0]
+    return harm(models, view.victim, view.reference, view.reference.features)[0]
 
 
 @torch.no_grad()
@@ -94,6 +100,7 @@ def frames(
     view: AttackerView,
     images: Images,
     heldout: Images,
+    features: Tensor,
     wanted: Mapping[str, Any],
 ) -> dict[str, tuple[pd.DataFrame, Columns]]:
     """The parts of targets, flips and gallery.
@@ -104,10 +111,11 @@ def frames(
         view: What it was given.
         images: The targets.
         heldout: R.
+        features: The victim's of R, (M, D).
         wanted: The targets as the spec asks for them.
     """
-    device, n = view.targets.x.device, len(images)
-    kl, flips, drop = harm(result.models, view.victim, heldout, device)
+    n = len(images)
+    kl, flips, drop = harm(result.models, view.victim, heldout, features)
     bound = torch.full((n,), nan) if result.bound is None else result.bound.cpu()
     targets = _targets(attack, result, view).assign(
         target_id=list(images.ids),

@@ -36,7 +36,7 @@ def test_convex_head_agrees_with_another_solver_and_with_its_own_bound() -> None
     x = torch.rand(30, 1, 1, 2, generator=draw)
     label = victim(x).argmax(1)
     targets = Targets(x[:3], label[:3], (label[:3] + 1) % 3)
-    view = AttackerView(victim, targets, Reference(x, label), worlds.generator)
+    view = AttackerView(victim, targets, Reference.of(victim, x, label), worlds.generator)
     found = convex_optima(view, 0.75, delta=20.0)
     rows = np.hstack([x.flatten(1).numpy().astype(float), np.ones((30, 1))])
     start = torch.cat([victim.head.weight, victim.head.bias.unsqueeze(1)], 1).double().numpy()

@@ -82,7 +82,7 @@ def test_pgd_finds_the_smallest_distance_on_binary_linear_classifiers(
     victim = worlds.Linear(weight, torch.zeros(2))
     label = victim(x).argmax(1)
     targets = Targets(x, label, 1 - label)
-    view = AttackerView(victim, targets, Reference(x, label), worlds.generator)
+    view = AttackerView(victim, targets, Reference.of(victim, x, label), worlds.generator)
     found = PGD(InputStep(norm, eps=2.0), kappa)(view)
     missing = logit(kappa) - margin(victim(x), targets.goal)
     smallest = missing / norms.dual_size((weight[0] - weight[1]).unsqueeze(0), norm)

@@ -48,7 +48,7 @@ def two_classes(n: int = N) -> AttackerView:
     x = (1.6 * torch.rand(n, *SHAPE, generator=draw) - 0.3).clamp(0, 1)
     label = victim(x).argmax(1)
     targets = Targets(x, label, 1 - label)
-    return AttackerView(victim, targets, Reference(x, label), numbers)
+    return AttackerView(victim, targets, Reference.of(victim, x, label), numbers)
 
 
 def closed_form(view: AttackerView, norm: Norm) -> Tensor:

@@ -80,7 +80,7 @@ def view(n: int = 6, dtype: torch.dtype = torch.float32) -> AttackerView:
     model, x, label = trained(dtype)
     assert (model(x[:n]).argmax(1) == label[:n]).all()
     targets = Targets(x[:n], label[:n], (label[:n] + 1) % 4)
-    return AttackerView(model, targets, Reference(x[40:], label[40:]), generator)
+    return AttackerView(model, targets, Reference.of(model, x[40:], label[40:]), generator)
 
 
 def kl(a: AttackerView, parameters_of: object) -> Tensor:

@@ -1,4 +1,9 @@
-"""PGD beside the field's, on the same weights, images, goals, budget, step and thread."""
+"""PGD beside the field's, on the same weights, images, goals, budget, step and thread.
+
+The peers attack the network as it was trained; beside that, the folded one that is attacked here.
+"""
+
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +15,7 @@ from tests.benchmarks.peers import PEERS, our_steps, ours
 # What peers warn of is theirs.
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
 
-KAPPA, EPS, STEP, STEPS = 0.9, 0.4, 0.04, 40
+KAPPA, STEPS = 0.9, 40
 
 
 def _reached(model: nn.Module, x: Tensor, goal: Tensor) -> float:
@@ -23,7 +28,7 @@ def _reached(model: nn.Module, x: Tensor, goal: Tensor) -> float:
 def _equal_work(world: World, found: Tensor, limit: Tensor) -> None:
     targets = world.view.targets
     assert found.shape == targets.x.shape
-    assert float((found - targets.x).abs().max()) <= EPS + 1e-6
+    assert float((found - targets.x).abs().max()) <= world.eps + 1e-6
     assert 0 <= float(found.min()) <= float(found.max()) <= 1
     rates = [_reached(world.victim, x, targets.goal) for x in (found, limit)]
     assert abs(rates[0] - rates[1]) <= 0.011
@@ -33,7 +38,9 @@ def _equal_work(world: World, found: Tensor, limit: Tensor) -> None:
 @pytest.fixture(scope="module")
 def limit(world: World) -> Tensor:
     targets = world.view.targets
-    return PEERS["bare loop"](world.victim, targets.x, targets.goal, 10, EPS, STEP, STEPS)()
+    classes, eps = world.victim.classes, world.eps
+    run = PEERS["bare loop"](world.victim, targets.x, targets.goal, classes, eps, eps / 10, STEPS)
+    return run()
 
 
 @pytest.mark.benchmark(group="PGD, 40 steps")
@@ -41,7 +48,8 @@ def limit(world: World) -> Tensor:
 @pytest.mark.parametrize("peer", PEERS)
 def test_peer(benchmark, world: World, limit: Tensor, peer: str, network: str) -> None:  # type: ignore[no-untyped-def]
     targets, model = world.view.targets, world.victim if network == "folded" else world.trained
-    run = PEERS[peer](model, targets.x, targets.goal, 10, EPS, STEP, STEPS)
+    classes, eps = world.victim.classes, world.eps
+    run = PEERS[peer](model, targets.x, targets.goal, classes, eps, eps / 10, STEPS)
     found = benchmark.pedantic(run, rounds=7, warmup_rounds=1)
     _equal_work(world, found.detach(), limit)
 
@@ -49,8 +57,7 @@ def test_peer(benchmark, world: World, limit: Tensor, peer: str, network: str) -
 @pytest.mark.benchmark(group="PGD, 40 steps")
 @pytest.mark.parametrize("early", [True, False], ids=["leaving at kappa", "every step"])
 def test_ours(benchmark, world: World, limit: Tensor, early: bool) -> None:  # type: ignore[no-untyped-def]
-    run = our_steps(world.view, EPS, STEP, STEPS)
-    if early:
-        run = ours(world.view, KAPPA, EPS, STEP, STEPS)
+    attack = partial(ours, world.view, KAPPA) if early else partial(our_steps, world.view)
+    run = attack(world.eps, world.eps / 10, STEPS)
     found = benchmark.pedantic(run, rounds=7, warmup_rounds=1)
     _equal_work(world, found, limit)
