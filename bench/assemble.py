@@ -12,8 +12,9 @@ from typing import Any
 import pyarrow as pa
 
 from bench import records, sources
-from bench.cells.store import Store, fingerprint
+from bench.cells.store import Store, checksum, fingerprint
 from bench.data import Dataset
+from bench.errors import UserError
 from bench.plan import Plan, Shard
 from bench.records import Columns
 from bench.run import State
@@ -30,6 +31,7 @@ FILES: Mapping[str, Columns] = {
     "victims": {**STUDY, **records.VICTIMS},
     "failures": records.FAILURES,
 }
+DERIVED = ("*.parquet", "tables/*", "figures/*")
 ORDER = ("role", "target_id", "image_id", "name")
 
 
@@ -50,10 +52,18 @@ class Finished:
         return {"dataset": self.data.name, "victim": victim.architecture, "seed": victim.seed}
 
     def part(self, key: str, file: str) -> pa.Table:
-        """What a finished cell left."""
+        """What a finished cell left.
+
+        Raises:
+            UserError: It is damaged; it is no longer taken for finished.
+        """
         cell = self.plan.cells[key]
         folder = self.store.path(cell.kind, self.state.identity[key])
-        return records.load(folder / f"{file}.parquet")
+        try:
+            return records.load(folder / f"{file}.parquet")
+        except UserError as error:
+            self.store.unmark(cell.kind, self.state.identity[key])
+            raise UserError(f"{str(error).splitlines()[0]}\nremedy: run again") from error
 
     @property
     def mark(self) -> str:
@@ -154,11 +164,16 @@ def _failures(done: Finished) -> pa.Table:
     return pa.Table.from_pylist(lines, schema=pa.schema(list(records.FAILURES.items())))
 
 
+def derived(directory: Path) -> dict[str, str]:
+    """Every record, table and figure of a folder -> its SHA-256."""
+    paths = [path for pattern in DERIVED for path in directory.glob(pattern)]
+    return {path.relative_to(directory).as_posix(): checksum(path) for path in sorted(paths)}
+
+
 def current(directory: Path, mark: str) -> bool:
     """Whether the records, tables and figures of a folder are those of the mark."""
     try:
         stored = json.loads((directory / "run.json").read_text())
     except (OSError, ValueError):
         return False
-    wanted = [directory / f"{name}.parquet" for name in FILES] + [directory / "tables"]
-    return stored.get("mark") == mark and all(path.exists() for path in wanted)
+    return bool(stored.get("mark") == mark and stored.get("files") == derived(directory))

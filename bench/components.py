@@ -20,10 +20,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from attacks import ATTACKS
+from bench import sources
 from bench.errors import UserError, unknown
 from detectors import DETECTORS
 
+CELLS = Path(__file__).parent / "cells"
 REGISTRIES = {"attack": ATTACKS, "detector": DETECTORS}
+KNOWLEDGE = ("K0", "K1", "K2", "K3")
 MEMBERS = {
     "attack": ("kappa", "radii_from", "__call__"),
     "detector": ("knowledge", "preparation", "fit"),
@@ -65,6 +68,17 @@ class Component:
     def build(self) -> Any:
         """The attack or the detector itself."""
         return _adapter(self.load()).validate_json(json.dumps(dict(self.parameters)))
+
+
+def code_of(kind: str, component: Component | None) -> str:
+    """SHA-256 of the code that a cell of this kind stands on, with its component.
+
+    Args:
+        kind: Of the cell.
+        component: The attack or detector, or None.
+    """
+    own = () if component is None else (component.source,)
+    return sources.digest(CELLS / f"{kind}.py", *own)
 
 
 @lru_cache(maxsize=256)
@@ -114,9 +128,11 @@ def find(kind: str, method: str, folder: Path) -> Component:
     Raises:
         UserError: No such name, file, module or class.
     """
-    component = Component(_place(kind, method, folder), {})
     try:
+        component = Component(_place(kind, method, folder), {})
         found = component.load()
+    except UserError:
+        raise
     except Exception as error:  # a user's file may raise anything
         said = (str(error).splitlines() or [""])[0][:150]
         raise UserError(
@@ -145,14 +161,46 @@ def configure(component: Component, given: Mapping[str, Any], kind: str, label: 
             member that its kind must have.
     """
     where = f"{kind} {label!r}"
-    made = checked(component.load(), given, where)
-    missing = [name for name in MEMBERS[kind] if not hasattr(made, name)]
+    try:
+        made = checked(component.load(), given, where)
+        missing = [name for name in MEMBERS[kind] if not hasattr(made, name)]
+        wrong = "" if missing else _unsound(made, kind)
+        configured = dataclasses.replace(component, parameters=parameters(made))
+    except UserError:
+        raise
+    except Exception as error:  # a user's class may raise anything
+        said = (str(error).splitlines() or [""])[0][:150]
+        raise UserError(
+            f"{where} cannot be made: {type(error).__name__}: {said}\nremedy: mend its class"
+        ) from error
     if missing:
         raise UserError(
             f"{where} lacks {', '.join(missing)}\n"
             f"expected of every {kind}: {', '.join(MEMBERS[kind])}; see CONTRIBUTING.md"
         )
-    return dataclasses.replace(component, parameters=parameters(made))
+    if wrong:
+        raise UserError(f"{where}: {wrong}\nremedy: mend its class; see CONTRIBUTING.md")
+    return configured
+
+
+def _unsound(made: Any, kind: str) -> str:
+    """What is wrong with what an attack or a detector says of itself, or nothing."""
+
+    def data(value: Any) -> bool:
+        return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+    if kind == "detector":
+        if made.knowledge not in KNOWLEDGE:
+            return f"knowledge is {made.knowledge!r}; one of {', '.join(KNOWLEDGE)} was expected"
+        if made.preparation is not None and not data(made.preparation):
+            return f"preparation is {made.preparation!r}; None or a dataclass was expected"
+        return ""
+    if made.kappa is not None and not (isinstance(made.kappa, float) and 0 < made.kappa < 1):
+        return f"kappa is {made.kappa!r}; None or a probability between 0 and 1 was expected"
+    unit = made.radii_from
+    if unit is not None and not (data(unit) and hasattr(unit, "input")):
+        return f"radii_from is {unit!r}; None or a PGD was expected"
+    return ""
 
 
 def checked(cls: Any, given: Mapping[str, Any], where: str) -> Any:

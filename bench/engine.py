@@ -64,15 +64,18 @@ def fitting(threads: int, device: str) -> int:
     return max(1, (os.cpu_count() or 1) // threads)
 
 
+def here() -> Engine:
+    """An engine in this very process: a cell that kills it takes the run with it."""
+    return Engine(Inline(), 1, guarded=False)
+
+
 def local(jobs: int, limit: float | None = None) -> Engine:
-    """An engine on this machine.
+    """An engine of processes on this machine.
 
     Args:
-        jobs: Processes; 1 without a limit is this very process.
+        jobs: Processes.
         limit: Seconds that a cell may take, or None.
     """
-    if jobs == 1 and limit is None:
-        return Engine(Inline(), 1, guarded=False)
     return Engine(ThreadPoolExecutor(jobs), jobs, limit=limit)
 
 
@@ -138,10 +141,14 @@ class Workers:
         taken = {number for number, _ in self.running.values()}
         number = min(set(range(self.engine.width)) - taken)
         submit = self.engine.executor.submit
-        if self.engine.guarded:
-            future = submit(guard.guarded, self.place, bundle, self.engine.limit)
-        else:
-            future = submit(plainly, self.place, bundle)
+        try:
+            if self.engine.guarded:
+                future = submit(guard.guarded, self.place, bundle, self.engine.limit)
+            else:
+                future = submit(plainly, self.place, bundle)
+        except Exception as error:  # an executor that is broken takes no more
+            future = Future()
+            future.set_exception(error)
         self.running[future] = number, bundle
         return number
 

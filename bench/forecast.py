@@ -1,6 +1,7 @@
 """How long the rest of a plan will take and how much it will store, from cells measured before."""
 
 import json
+import platform
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,7 +81,8 @@ class Forecast:
 def forecast(plan: Plan, state: State, results: Path, jobs: int) -> Forecast:
     """What the cells take that are not stored.
 
-    A cell takes what the median cell of the most similar sort took, per target and image.
+    A cell takes what the median cell of the most similar sort took, per target and image, on this
+    machine if one ran here.
 
     Args:
         plan: The plan.
@@ -140,7 +142,10 @@ def _sort(
 
 
 def _measures(results: Path) -> dict[Key, list[Cost]]:
-    """The cost of each stored cell for one unit of what it had to do, under each of its sorts."""
+    """The cost of each stored cell for one unit of what it had to do.
+
+    Under each of its sorts, and under each of them on the machine that it ran on.
+    """
     found: dict[Key, list[Cost]] = defaultdict(list)
     for path in results.glob("*/cells/*/[!.]*/provenance.json"):
         try:
@@ -149,20 +154,23 @@ def _measures(results: Path) -> dict[Key, list[Cost]]:
             if cell["kind"] == "score":
                 folder = path.parents[2].joinpath(*cell["parents"]["attack"][:2])
                 attack = json.loads((folder / "cell.json").read_text())["spec"]
-            seconds = float(json.loads(path.read_text())["seconds"])
+            sidecar = json.loads(path.read_text())
+            seconds, host = float(sidecar["seconds"]), str(sidecar["machine"]["host"])
             models = cell["files"].get(MODELS, [0])[0]
             size = sum(file[0] for file in cell["files"].values())
             amount, sorts = _sort(cell["kind"], cell["spec"], attack)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # what cannot be read measures nothing
         for sort in sorts:
-            found[sort].append(Cost(seconds, size, models) * (1 / amount))
+            for known in (sort, (*sort, host)):
+                found[known].append(Cost(seconds, size, models) * (1 / amount))
     return found
 
 
 def _cost(amount: int, sorts: list[Key], measures: Mapping[Key, list[Cost]]) -> Cost | None:
     for sort in sorts:
-        if known := measures.get(sort):
+        # What this machine measured counts before what others did.
+        if known := measures.get((*sort, platform.node()), measures.get(sort)):
             facts = [(cost.seconds, cost.size, cost.models) for cost in known]
             return Cost(*(median(column) for column in zip(*facts, strict=True))) * amount
     return None

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from concurrent.futures import Future
+from multiprocessing.util import Finalize
 
 import torch
 from pebble import ProcessExpired, ProcessPool
@@ -46,6 +47,9 @@ def _run(place: Place, job: Job, limit: float | None) -> Outcome:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         context = multiprocessing.get_context("spawn")
         _mine.guard = ProcessPool(1, initializer=_start, initargs=[next(_numbers)], context=context)
+        if not _guards and multiprocessing.parent_process():
+            # A worker of another pool ends only when those that it has started have ended.
+            Finalize(None, end, kwargs={"kill": True}, exitpriority=100)
         _guards.append(_mine.guard)
     future: Future[Outcome] = _mine.guard.schedule(execute, (place, job), timeout=limit)
     _running.add(future)

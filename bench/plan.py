@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from math import ceil
-from pathlib import Path
 from typing import Any
 
-from bench import sources
 from bench.cells.store import SCHEMA, fingerprint
-from bench.components import Component, checked, described, parameters
+from bench.components import Component, checked, code_of, described, parameters
 from bench.data import Dataset, Images
 from bench.errors import UserError
 from bench.suite import Column, Row, Suite
@@ -96,7 +94,7 @@ class _Planner:
         self.shared = {"dataset": name, "device": device, "threads": suite.threads_per_cell}
         self.cells: dict[str, Cell] = {}
         self.fits: dict[str, str | None] = {}
-        self.sources: dict[tuple[Path, ...], str] = {}
+        self.sources: dict[tuple[str, str | None], str] = {}
 
     def plan(self) -> Plan:
         victim = self.add(self.victim())
@@ -112,11 +110,10 @@ class _Planner:
         return self.cells.setdefault(cell.key, cell).key
 
     def source(self, kind: str, component: Component | None = None) -> str:
-        roots: tuple[Path, ...] = (Path(__file__).parent / "cells" / f"{kind}.py",)
-        roots += (component.source,) if component else ()
-        if roots not in self.sources:
-            self.sources[roots] = sources.digest(*roots)
-        return self.sources[roots]
+        which = (kind, component.place if component else None)
+        if which not in self.sources:
+            self.sources[which] = code_of(kind, component)
+        return self.sources[which]
 
     def victim(self) -> Cell:
         made = self.suite.victim

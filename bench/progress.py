@@ -39,11 +39,11 @@ class Lines:
 
     def __init__(self, console: Console, plan: Plan) -> None:
         self.console, self.plan = console, plan
-        self.done, self.total = 0, len(plan.cells)
+        self.done, self.total = set[str](), len(plan.cells)
 
     def passed(self, key: str) -> None:
         """Counts."""
-        self.done += 1
+        self.done.add(key)
 
     def started(self, worker: int, keys: tuple[str, ...]) -> None:
         """Says nothing."""
@@ -51,10 +51,10 @@ class Lines:
     def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
         """One line for each."""
         for key, outcome in outcomes.items():
-            self.done += 1
+            self.done.add(key)
             cell = self.plan.cells[key]
             end = f"failed: {outcome.reason}" if outcome.content is None else _took(outcome)
-            line = f"[{self.done}/{self.total}] {cell.kind} {cell.title}: {end}"
+            line = f"[{len(self.done)}/{self.total}] {cell.kind} {cell.title}: {end}"
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -83,7 +83,9 @@ class Bars:
         self.task = self.whole.add_task(
             "", total=sum(self.weights.values()), count=0, cells=len(plan.cells), failed=""
         )
-        self.workers = Progress(TextColumn("  {task.description}"), TimeElapsedColumn())
+        self.workers = Progress(
+            TextColumn("  {task.description}", markup=False), TimeElapsedColumn()
+        )
         self.lines = dict[int, int]()
 
     def passed(self, key: str) -> None:

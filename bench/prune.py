@@ -1,11 +1,12 @@
 """Which stored cells a suite does not need."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.assemble import Finished
+from bench.cells.store import fingerprint
 
 
 @dataclass(frozen=True)
@@ -25,22 +26,35 @@ class Waste:
     def remove(self) -> None:
         """Remove it."""
         for folder in self.cells:
-            (folder / "cell.json").unlink()  # from here on it is no finished cell
+            (folder / "cell.json").unlink(missing_ok=True)  # no finished cell from here on
             shutil.rmtree(folder)
         for path in self.notes:
             path.unlink()
 
 
-def waste(plans: Iterable[Finished]) -> Waste:
-    """What stands in a store and is part of none of these plans, all of which use that store."""
-    plans = list(plans)
-    needed = {
-        (done.plan.cells[key].kind, identity)
-        for done in plans
-        for key, identity in done.state.identity.items()
-    }
-    store = plans[0].store
-    cells = [store.path(*cell) for cell in store.cells() if cell not in needed]
+def waste(stored: Iterable[tuple[str, str]], plans: Sequence[Finished]) -> Waste:
+    """What stands in a store and is part of none of these plans, all of which use that store.
+
+    While a parent is missing nobody knows which cells of its children will be needed: all that were
+    made from the same spec stay.
+
+    Args:
+        stored: Kind and identity of the cells in question.
+        plans: What is needed, and how far it is.
+    """
+    store, needed, open_ = plans[0].store, set[tuple[str, str]](), set[str]()
+    for done in plans:
+        for key, cell in done.plan.cells.items():
+            if key in done.state.identity:
+                needed.add((cell.kind, done.state.identity[key]))
+            else:
+                open_.add(fingerprint([cell.kind, cell.spec]))
+    cells = [
+        store.path(*cell)
+        for cell in stored
+        if cell not in needed and fingerprint([cell[0], store.spec(*cell)]) not in open_
+    ]
+    cells += store.ruins()
     known = {name for _, name in needed}
     notes = [
         path

@@ -1,5 +1,6 @@
 """Run a plan: what is stored is left alone, the rest runs as its parents finish."""
 
+import sys
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -40,9 +41,22 @@ class State:
     ran: list[str] = field(default_factory=list)
 
 
-def survey(plan: Plan, store: Store) -> State:
-    """What of a plan is stored; nothing is run."""
-    return _Course(plan, store, SILENT).state
+def survey(plan: Plan, store: Store, again: Collection[str] = ()) -> State:
+    """What of a plan is stored, those `again` not counted; nothing is run."""
+    return _Course(plan, store, SILENT, again).state
+
+
+def recorded(plan: Plan, store: Store) -> State:
+    """What of a plan is stored, and what failed when it was run last; nothing is run."""
+    state = survey(plan, store)
+    for key, cell in plan.cells.items():
+        if key in state.content and key not in state.lacking:
+            continue
+        if failed := [parent for parent in cell.parents.values() if parent in state.failed]:
+            state.failed[key] = _waits(plan.cells[failed[0]])
+        elif key in state.identity and (why := store.reason(cell.kind, state.identity[key])):
+            state.failed[key] = why
+    return state
 
 
 def run(
@@ -74,7 +88,7 @@ def run(
     if course.queue:
         workers = Workers(place, engine)
         try:
-            course.drive(workers, len(plan.cells) if most is None else most, drop)
+            course.drive(workers, sys.maxsize if most is None else most, drop)
         except BaseException:
             workers.close(kill=True)
             raise
@@ -111,7 +125,9 @@ class _Course:
         """Start what can run, `most` cells in all, until nothing runs any more."""
         while (self.queue and most > 0) or workers.running:
             while self.queue and most > 0 and workers.free:
-                _, _, lot = heappop(self.queue)
+                _, _, waiting = heappop(self.queue)
+                if not (lot := self.ready(waiting)):
+                    continue
                 jobs = tuple(job_of(self.plan, self.state, key) for key in lot[:most])
                 self.watcher.started(workers.start(jobs), tuple(lot[:most]))
                 most -= len(jobs)
@@ -130,11 +146,12 @@ class _Course:
         state.ran.append(keys[0])
         self.new.add(outcome.identity)
         for key in keys:
-            before = state.content.pop(key, outcome.content)
+            before = state.content.get(key, outcome.content)
             state.lacking.discard(key)
-            if outcome.content is None:
+            if outcome.content is None:  # one that was only to get its models back is still stored
                 state.failed[key] = outcome.reason
             elif outcome.content != before:
+                del state.content[key]
                 state.failed[key] = CHANGED
             else:
                 state.content[key] = outcome.content
@@ -152,8 +169,7 @@ class _Course:
             if key in state.content or key in state.failed:
                 continue
             if failed := [parent for parent in cell.parents.values() if parent in state.failed]:
-                parent = self.plan.cells[failed[0]]
-                state.failed[key] = f"not run: {parent.kind} {parent.title} failed"
+                state.failed[key] = _waits(self.plan.cells[failed[0]])
                 self.watcher.passed(key)
                 todo += self.children[key]
             elif all(parent in state.content for parent in cell.parents.values()):
@@ -166,6 +182,29 @@ class _Course:
                     lots.setdefault(together, []).append(wanted)
         for lot in lots.values():
             heappush(self.queue, (_turn(self.plan.cells[lot[0]]), next(self.numbers), lot))
+
+    def ready(self, waiting: list[str]) -> list[str]:
+        """Those of a lot that still have to run: the disk may have changed since it was queued."""
+        lot = []
+        for key in waiting:
+            cell, identity = self.plan.cells[key], self.state.identity[key]
+            again = key in self.again or key in self.state.lacking
+            if not again and (content := self.store.find(cell.kind, identity)):
+                keys = self.pending.pop(identity)  # another run has finished it
+                for twin in keys:
+                    self.state.content[twin] = content
+                    self.watcher.passed(twin)
+                self.reach(child for twin in keys for child in self.children[twin])
+            elif _scores(cell) and self.lacks(cell.parents["attack"]):
+                self.pending.pop(identity)
+                self.reach([key])  # its attack first, to get the models back
+            else:
+                lot.append(key)
+        return lot
+
+    def lacks(self, attack: str) -> bool:
+        """Whether the models of a stored attack cell have been removed."""
+        return self.store.lacks_models("attack", self.state.identity[attack])
 
     def found(self, key: str, cell: Cell) -> bool:
         """Whether a cell is stored whose parents are finished."""
@@ -183,7 +222,7 @@ class _Course:
         It is the attack that it stands on if that has lost its models.
         """
         attack = cell.parents["attack"] if _scores(cell) else ""
-        if attack and self.store.lacks_models("attack", self.state.identity[attack]):
+        if attack and self.lacks(attack):
             self.state.lacking.add(attack)
             key = attack
         identity = self.state.identity[key]
@@ -201,6 +240,10 @@ class _Course:
             scores = [child for child in self.children[key] if _scores(self.plan.cells[child])]
             if key in content and all(child in content for child in scores):
                 self.store.drop_models("attack", self.state.identity[key])
+
+
+def _waits(parent: Cell) -> str:
+    return f"not run: {parent.kind} {parent.title} failed"
 
 
 def _scores(cell: Cell) -> bool:
@@ -221,4 +264,5 @@ def job_of(plan: Plan, state: State, key: str) -> Job:
         for role, parent in cell.parents.items()
     }
     identity = state.identity[key]
-    return Job(cell.kind, identity, cell.title, cell.label, cell.component, cell.spec, parents)
+    own = (cell.kind, identity, cell.title, cell.label, cell.component, cell.spec, cell.source)
+    return Job(*own, parents)

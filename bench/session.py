@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,18 +15,18 @@ from rich.console import Console
 
 from bench import provenance
 from bench import suite as suites
-from bench.assemble import Finished, assemble, current
+from bench.assemble import Finished, assemble, current, derived
 from bench.cells import hold
 from bench.cells.execute import Place
 from bench.cells.store import Store, fingerprint
 from bench.choice import Choice
 from bench.data import Dataset, load
-from bench.engine import Engine, fitting, local
+from bench.engine import Engine, fitting, here, local
 from bench.errors import UserError
 from bench.forecast import forecast
 from bench.plan import Plan, plan
 from bench.progress import watcher
-from bench.run import State, survey
+from bench.run import State, recorded, survey
 from bench.run import run as run_plan
 from bench.screen import screen
 from bench.suite import Suite
@@ -61,7 +62,7 @@ def run(
         choice: Which cells are run; tables and figures show all that are stored.
         engine: What runs the cells: `bench.engine.cluster`, or one of your own, on any executor of
             `concurrent.futures`' kind. None: processes on this machine,
-        jobs: so many (0: as many as fit),
+        jobs: so many (0: as many as fit; 1 without a limit: this very process),
         limit: and so many seconds for each cell at most (None: as many as it takes).
         again: Whether chosen cells are run again that are stored.
         most: How many cells are run at most, or None.
@@ -79,15 +80,17 @@ def run(
     store.root.mkdir(parents=True, exist_ok=True)
     place = Place(store, root, provenance.code())
     chosen = choice(cells)
-    engine = engine or local(jobs or fitting(suite.threads_per_cell, device), limit)
-    ahead = forecast(chosen, survey(chosen, store), results, engine.width)
+    alone = jobs == 1 and limit is None
+    count = jobs or fitting(suite.threads_per_cell, device)
+    engine = engine or (here() if alone else local(count, limit))
+    anew = choice.meant(chosen) if again else ()
+    ahead = forecast(chosen, survey(chosen, store, anew), results, engine.width)
     if ahead.wall > LONG:
         console.print(ahead.table(engine.width))
-    anew = choice.meant(chosen) if again else ()
     with watcher(console, chosen, ahead.seconds) as told:
         ran = run_plan(chosen, place, engine, told, again=anew, most=most, drop=drop)
     with _alone(store):
-        state = ran if chosen is cells and most is None else _whole(cells, store, ran)
+        state = ran if chosen is cells and most is None else _with(recorded(cells, store), ran)
         finished = Finished(suite, loaded, cells, state, store)
         shown = _derive(finished, directory, place.code, device, console)
     if shown:
@@ -136,16 +139,10 @@ def planned(
     return suite, loaded, plan(suite, loaded, device), (results / suite.name).absolute()
 
 
-def _whole(cells: Plan, store: Store, ran: State) -> State:
+def _with(before: State, ran: State) -> State:
     """What has become of a plan of which only some cells were run now, others before."""
-    found = survey(cells, store)
-    before = {
-        key: reason
-        for key, identity in found.identity.items()
-        if key not in found.content and (reason := store.reason(cells.cells[key].kind, identity))
-    }
-    found.identity |= ran.identity
-    return replace(found, failed=before | ran.failed, ran=ran.ran)
+    identity, failed = before.identity | ran.identity, before.failed | ran.failed
+    return replace(before, identity=identity, failed=failed, ran=ran.ran)
 
 
 def choose(asked: str) -> str:
@@ -189,6 +186,8 @@ def _derive(
     (directory / "run.json").unlink(missing_ok=True)
     sizes = assemble(finished, directory)
     if not sizes["targets"] or not sizes["scores"]:
+        for stale in ("tables", "figures"):  # what an earlier run could show no longer holds
+            shutil.rmtree(directory / stale, ignore_errors=True)
         return False
     from bench import plots, tables  # the plotting libraries take seconds to load
 
@@ -201,6 +200,7 @@ def _derive(
         "mark": mark,
         "code": dict(code),
         "machine": provenance.machine(device),
+        "files": derived(directory),
     }
     beside = directory / f".run.json.{os.getpid()}"
     beside.write_text(json.dumps(facts | {"seal": fingerprint(facts)}, indent=1) + "\n")
@@ -219,7 +219,7 @@ def _conclude(
     if not failed:
         missing = len(cells.cells) - len(state.content)
         rest = f", {missing} not run yet" if missing else ""
-        stored = len(state.content) - len(state.ran)
+        stored = len(state.content.keys() - set(state.ran))
         say(f"{len(state.ran)} cells run, {stored} stored{rest}: {directory}")
         return
     causes = [key for key in failed if key in state.identity]

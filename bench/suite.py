@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import product
 from math import isnan, nan
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from bench import components
 from bench.components import Component
@@ -30,7 +30,7 @@ class Victim(_Table):
     """The benign model: what it is, and how its training departs from the recipe."""
 
     architecture: str
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     recipe: dict[str, Any] = {}
 
 
@@ -51,11 +51,11 @@ class Targets(_Table):
 
 
 class _File(_Table):
-    name: str
+    name: Annotated[str, Field(max_length=100)]
     description: str = ""
     dataset: str
-    size: PositiveInt | None = None
-    threads_per_cell: PositiveInt = 1
+    size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    threads_per_cell: Annotated[int, Field(ge=1, le=1024)] = 1
     victim: Victim
     targets: Targets
     attacks: list[dict[str, Any]]

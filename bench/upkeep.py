@@ -7,6 +7,7 @@ from rich.console import Console
 from bench import verify as checks
 from bench.assemble import Finished
 from bench.cells.store import Store
+from bench.errors import UserError
 from bench.forecast import room
 from bench.plan import plan
 from bench.prune import waste
@@ -31,11 +32,14 @@ def verify(name: str, *, data: Path | None, results: Path, device: str, sample: 
     suite, loaded, cells, directory = planned(name, root, results, device, False, console)
     store = Store(directory / "cells")
     done = Finished(suite, loaded, cells, survey(cells, store), store)
-    wrong = list(checks.verify(done, directory, root, sample))
-    for line in wrong:
-        print(line)
+    if not directory.is_dir():
+        raise UserError(f"no results in {directory}\nremedy: `evil-twins run` first, or --results")
+    wrong = 0
+    for line in checks.verify(done, directory, root, sample):
+        print(line, flush=True)
+        wrong += 1
     absent, dropped = len(cells.cells) - len(done.state.content), len(checks.without_models(done))
-    print(f"{len(wrong)} disagree; {len(done.state.content)} cells are stored, {absent} are not")
+    print(f"{wrong} disagree; {len(done.state.content)} cells are stored, {absent} are not")
     if dropped:
         print(f"scores under the models of {dropped} attack cells cannot be checked: dropped")
     return SOME_FAILED if wrong else DONE
@@ -57,7 +61,9 @@ def prune(name: str, *, data: Path | None, results: Path, only_say: bool) -> int
     suite, loaded, _, directory = planned(name, root, results, "cpu", False, console)
     store = Store(directory / "cells")
     plans = [plan(suite, loaded, device) for device in ("cpu", "cuda")]
-    found = waste(Finished(suite, loaded, one, survey(one, store), store) for one in plans)
+    stored = tuple(store.cells())  # what a run beside this one finishes from now on stays
+    surveyed = [Finished(suite, loaded, one, survey(one, store), store) for one in plans]
+    found = waste(stored, surveyed)
     if not only_say:
         store.sweep()
         found.remove()

@@ -4,16 +4,16 @@ import json
 import random
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench import plots, tables
-from bench.assemble import Finished, assemble
-from bench.cells.check import Fault
-from bench.cells.execute import Place, compute
+from bench.assemble import Finished, assemble, derived
+from bench.cells.execute import Place, compute, reason
 from bench.cells.store import checksum, damage, fingerprint
 from bench.errors import UserError
-from bench.run import job_of
+from bench.run import job_of, recorded
 
 
 def verify(done: Finished, directory: Path, data: Path | None, sample: int) -> Iterator[str]:
@@ -28,6 +28,7 @@ def verify(done: Finished, directory: Path, data: Path | None, sample: int) -> I
         sample: How many score cells are computed again, of those that can be.
     """
     yield from _cells(done)
+    done = replace(done, state=recorded(done.plan, done.store))
     with TemporaryDirectory() as place:
         yield from _derived(done, directory, Path(place))
     with TemporaryDirectory() as place:
@@ -49,67 +50,71 @@ def _cells(done: Finished) -> Iterator[str]:
         folder = done.store.path(kind, name)
         if bad := damage(folder):
             yield f"{folder / bad[0]} is missing or damaged; remedy: run again"
-            (folder / "cell.json").unlink(missing_ok=True)
+            done.store.unmark(kind, name)
 
 
 def _derived(done: Finished, directory: Path, place: Path) -> Iterator[str]:
-    """Records made again from the cells, if all are there; and the tables, from the records."""
+    """Records made again from the cells, if there are any; and the tables, from the records."""
+    cells = bool(done.state.content)
     whole = len(done.state.content) == len(done.plan.cells)
-    if whole:
-        assemble(done, place)
-    elif not any(directory.glob("*.parquet")):
-        return  # cells that were merged, and not run since
-    else:
-        for path in directory.glob("*.parquet"):
-            shutil.copy(path, place)
+    if not whole and not any(directory.glob("*.parquet")):
+        return  # some cells that were merged, and not run since
     try:
-        tables.write(place)
-        plots.draw(place)
+        if cells:
+            sizes = assemble(done, place)
+        else:
+            for path in directory.glob("*.parquet"):
+                shutil.copy(path, place)
+        if not cells or (sizes["targets"] and sizes["scores"]):
+            tables.write(place)
+            plots.draw(place)
     except UserError as error:
         yield str(error).splitlines()[0].replace(str(place), str(directory))
-        return
-    patterns = ("*.parquet", "tables/*", "figures/*")
-    bad = [path for pattern in patterns for path in _differ(place, directory, pattern)]
-    bad += _run_json(directory)
-    if bad and whole:
         (directory / "run.json").unlink(missing_ok=True)
-    remedy = "run again" if whole else "`evil-twins table` and `evil-twins plot`"
-    yield from (f"{path} is not what the stored results give; remedy: {remedy}" for path in bad)
+        return
+    made, stored, sealed = derived(place), derived(directory), _sealed(directory)
+    # Without cells a record can only be held against its own seal.
+    own = {} if cells else {k: v for k, v in (sealed or {}).items() if k.endswith(".parquet")}
+    wanted = made | own
+    bad = [name for name in sorted(wanted | stored) if wanted.get(name) != stored.get(name)]
+    bad += (
+        ["run.json"] if sealed is None and any(name.startswith("tables/") for name in made) else []
+    )
+    if bad and cells:
+        (directory / "run.json").unlink(missing_ok=True)
+    remedy = "run again" if cells else "fetch the results anew, or `evil-twins table` and `plot`"
+    for name in bad:
+        yield f"{directory / name} is not what the stored results give; remedy: {remedy}"
 
 
-def _run_json(directory: Path) -> Iterator[str]:
-    """It cannot be made again as it was; so it carries its own seal."""
-    path = directory / "run.json"
+def _sealed(directory: Path) -> dict[str, str] | None:
+    """What run.json says of the files beside it; it cannot be made again, so it carries a seal."""
     try:
-        facts = json.loads(path.read_text())
+        facts = json.loads((directory / "run.json").read_text())
         sound = facts.pop("seal") == fingerprint(facts)
-    except (OSError, ValueError, KeyError, AttributeError):
-        sound = False
-    if not sound:
-        yield str(path)
-
-
-def _differ(made: Path, directory: Path, pattern: str) -> Iterator[str]:
-    for path in sorted(made.glob(pattern)):
-        stored = directory / path.relative_to(made)
-        if not stored.is_file() or checksum(stored) != checksum(path):
-            yield str(stored)
+        return dict(facts["files"]) if sound else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _scores(done: Finished, data: Path | None, sample: int, place: Path) -> Iterator[str]:
     cells, dropped = done.plan.cells, without_models(done)
     scores = [key for key in done.state.content if cells[key].kind == "score"]
     keys = sorted(key for key in scores if cells[key].parents["attack"] not in dropped)
-    for key in random.Random(0).sample(keys, min(sample, len(keys))):
+    for key in random.sample(keys, min(sample, len(keys))):
         job = job_of(done.plan, done.state, key)
         again, stored = place / key, done.store.path("score", job.identity)
         again.mkdir()
         try:
             compute(Place(done.store, data, {}), job, again)
-        except Fault as fault:  # what it stands on is damaged, or its data set has changed
-            yield f"{job.title} cannot be computed again: {fault}"
+        except Exception as error:  # what it stands on is damaged, or its detector fails now
+            yield f"{job.title} cannot be computed again: {reason(error)}"
             continue
         if bad := [
             path.name for path in again.iterdir() if checksum(path) != checksum(stored / path.name)
         ]:
-            yield f"{stored / bad[0]} is not what {job.title} gives when it is computed again"
+            yield (
+                f"{stored / bad[0]} is not what {job.title} gives when it is computed again; "
+                "remedy: run again"
+            )
+            done.store.unmark("score", job.identity)

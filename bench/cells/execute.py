@@ -1,7 +1,6 @@
 """Run cells in a worker: only specs come in, only what became of them goes out."""
 
 import platform
-import resource
 import time
 import traceback
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from bench.cells import attack, fit, score, store, victim
 from bench.cells.check import Fault
 from bench.cells.hold import Work
 from bench.cells.store import Store
-from bench.components import Component
+from bench.components import Component, code_of
 from bench.errors import UserError
 
 KINDS = {"victim": victim.run, "fit": fit.run, "attack": attack.run, "score": score.run}
@@ -36,6 +35,7 @@ class Job:
         label: What the suite calls its component.
         component: The attack or detector, or None.
         spec: What decides what it leaves.
+        source: SHA-256 of the code that it stands on.
         parents: Role -> (kind, identity, content hash) of a finished cell.
     """
 
@@ -45,6 +45,7 @@ class Job:
     label: str
     component: Component | None
     spec: Mapping[str, Any]
+    source: str
     parents: Mapping[str, tuple[str, str, str]]
 
     @property
@@ -90,7 +91,8 @@ class Place:
         A cell that was finished nevertheless, before its worker was lost, stays finished.
         """
         content = self.store.find(job.kind, job.identity)
-        if content is None:
+        if content is None or self.store.lacks_models(job.kind, job.identity):
+            content = None
             self.store.fail(job.kind, job.identity, job.title, why, f"{why}\n")
         return Outcome(job.identity, content, why)
 
@@ -98,14 +100,17 @@ class Place:
 def execute(place: Place, job: Job) -> Outcome:
     """Run a cell; whatever it raises is the reason in its record."""
     start = time.perf_counter()
+    provenance.forget_peak()
     try:
         folder = place.store.begin(job.kind, job.identity)
         compute(place, job, folder)
-        facts = {"kind": job.kind, "title": job.title, "spec": job.spec, "parents": job.parents}
+        facts = {"title": job.title, "spec": job.spec, "parents": job.parents}
         seconds = time.perf_counter() - start
         sidecar = sidecar_of(job, place, seconds)
         content = place.store.commit(job.kind, job.identity, folder, facts, sidecar)
-    except Exception as error:
+    except BaseException as error:  # SystemExit of a component, or a panic in native code
+        if isinstance(error, KeyboardInterrupt):
+            raise
         why = reason(error)
         place.store.fail(job.kind, job.identity, job.title, why, traceback.format_exc())
         return Outcome(job.identity, None, why, time.perf_counter() - start)
@@ -118,15 +123,24 @@ def compute(place: Place, job: Job, folder: Path) -> None:
     """What a cell leaves, into a folder; its parents are checked first.
 
     Raises:
-        Fault: A parent is damaged, or what a component returned is not sound.
+        Fault: A parent is damaged, the code is not that of the plan, or what a component returned
+            is not sound.
     """
     parents = {role: place.store.path(*parent[:2]) for role, parent in job.parents.items()}
     for role, (_, _, content) in job.parents.items():
         if store.verify(parents[role]) != content:
             raise Fault(f"{parents[role]} has changed during the run; run again")
     work = Work(job.spec, job.label, job.component, parents, folder, place.data)
+    _unchanged(job)
     with alone(job):
         KINDS[job.kind](work)
+    _unchanged(job)
+
+
+def _unchanged(job: Job) -> None:
+    """See that a cell computes what its identity says, though files may be edited meanwhile."""
+    if code_of(job.kind, job.component) != job.source:
+        raise Fault(f"the code of {job.label!r} has changed during the run; run again")
 
 
 def alone(job: Job) -> ExitStack:
@@ -145,7 +159,7 @@ def alone(job: Job) -> ExitStack:
     return stack
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Why a cell failed, in one line."""
     said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
     if isinstance(error, Fault | UserError):
@@ -160,6 +174,6 @@ def sidecar_of(job: Job, place: Place, seconds: float) -> dict[str, Any]:
         "machine": {"host": platform.node(), **provenance.machine(job.spec["device"])},
         "seed": seeds.seed(job.identity),
         "seconds": round(seconds, 3),
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_memory_mib": provenance.peak(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

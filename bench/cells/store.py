@@ -24,6 +24,9 @@ SCHEMA = 3
 MODELS = "models.safetensors"
 """The one file of a finished cell that may be missing."""
 
+ATTEMPTS = 5
+"""To put a cell into its place while other runs do the same."""
+
 _HERE = platform.node().replace(".", "-")
 _ASIDE = {"cell.json", "provenance.json"}
 
@@ -71,6 +74,8 @@ class Store:
         folder = self.path(kind, name)
         try:
             listed = json.loads((folder / "cell.json").read_text())
+            if (listed["kind"], listed["identity"]) != (kind, name):
+                return None  # the folder of another cell, put here
             for file, (size, digest, changed) in listed["files"].items():
                 if file == MODELS and not (folder / file).exists():
                     continue
@@ -92,10 +97,26 @@ class Store:
         """Remove the models that a finished cell left."""
         (self.path(kind, name) / MODELS).unlink(missing_ok=True)
 
+    def unmark(self, kind: str, name: str) -> None:
+        """Take a damaged cell no longer for finished, so that it is made again."""
+        (self.path(kind, name) / "cell.json").unlink(missing_ok=True)
+
     def cells(self) -> Iterator[tuple[str, str]]:
         """Kind and identity of every cell that was committed, in a fixed order."""
         for path in sorted(self.root.glob("*/[!.]*/cell.json")):
             yield path.parts[-3], path.parts[-2]
+
+    def ruins(self) -> list[Path]:
+        """Folders of cells that were found damaged and have not been made again."""
+        folders = (path for path in self.root.glob("*/[!.]*") if path.is_dir())
+        return sorted(path for path in folders if not (path / "cell.json").exists())
+
+    def spec(self, kind: str, name: str) -> Any:
+        """What a finished cell was made from; None if it cannot be read."""
+        try:
+            return json.loads((self.path(kind, name) / "cell.json").read_text())["spec"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def title(self, kind: str, name: str) -> str:
         """What people call a finished cell."""
@@ -134,7 +155,8 @@ class Store:
         }
         content = _content(files)
         (folder / "provenance.json").write_text(json.dumps(provenance, indent=1, sort_keys=True))
-        cell = {**facts, "schema": SCHEMA, "files": files, "content": content}
+        own = {"kind": kind, "identity": name, "schema": SCHEMA}
+        cell = {**facts, **own, "files": files, "content": content}
         cell["provenance"] = checksum(folder / "provenance.json")
         sealed = json.dumps(cell | {"seal": fingerprint(cell)}, indent=1, sort_keys=True)
         (folder / "cell.json").write_text(sealed)
@@ -143,28 +165,28 @@ class Store:
 
     def place(self, kind: str, name: str, folder: Path) -> None:
         """Put a whole cell, written beside its place, into it; one that is there already stays."""
-        place = self.path(kind, name)
-        if self._same(place, folder):
-            shutil.rmtree(folder)
-        else:
-            if place.exists():
-                old = folder.with_name(f"{folder.name}.old")
-                place.rename(old)
-                shutil.rmtree(old, ignore_errors=True)
-            try:
-                folder.rename(place)
-            except OSError:
-                if not self._same(place, folder):  # another run was faster by a moment
-                    raise
+        place, old = self.path(kind, name), folder.with_name(f"{folder.name}.old")
+        for left in reversed(range(ATTEMPTS)):
+            if self._same(place, folder):
                 shutil.rmtree(folder)
+                break
+            try:
+                if place.exists():
+                    place.rename(old)
+                    shutil.rmtree(old, ignore_errors=True)
+                folder.rename(place)
+                break
+            except OSError:  # another run was faster by a moment
+                if not left:
+                    raise
         self.failure(kind, name).unlink(missing_ok=True)
         self.log(kind, name).unlink(missing_ok=True)
 
     def _same(self, place: Path, folder: Path) -> bool:
         """Whether a cell is there that is whole and holds what the folder holds."""
-        kind, name = place.parts[-2:]
-        content = self.find(kind, name)
-        return content == _content(_listed(folder)) and not self.lacks_models(kind, name)
+        if damage(place) or self.lacks_models(*place.parts[-2:]):
+            return False
+        return _content(_listed(place)) == _content(_listed(folder))
 
     def reason(self, kind: str, name: str) -> str:
         """Why a cell failed when it was run last; nothing if it did not, or was not run."""
@@ -230,6 +252,8 @@ def damage(folder: Path) -> list[str]:
         cell = json.loads((folder / "cell.json").read_text())
         if cell.pop("seal") != fingerprint(cell):
             return ["cell.json"]
+        if (cell["kind"], cell["identity"]) != folder.parts[-2:]:
+            return ["cell.json"]  # the folder of another cell, put here
         expected = {file: digest for file, (_, digest, _) in cell["files"].items()}
         expected["provenance.json"] = cell["provenance"]
         return [file for file, digest in expected.items() if _bad(folder / file, digest)]

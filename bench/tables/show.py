@@ -22,7 +22,7 @@ def _letters(detectors: list[str]) -> dict[str, str]:
 
 
 def _matrix(rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str]) -> Table:
-    title = f"{text.study(lines(rows)[0])}: targets flagged at FPR {100 * ALPHA:g} %, in %"
+    title = Text(f"{text.study(lines(rows)[0])}: targets flagged at FPR {100 * ALPHA:g} %, in %")
     # Without rules between columns twelve detectors fit into 80 characters.
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column("attack", no_wrap=True)
@@ -36,7 +36,7 @@ def _matrix(rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str]) -> 
             for name in heads
         ]
         size = max((one["n"] for one in mine.values()), default=0)
-        table.add_row(text.name(line(rows, row)), str(size), *cells)
+        table.add_row(Text(text.name(line(rows, row))), str(size), *cells)
     return table
 
 

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
@@ -21,7 +23,7 @@ class Shift:
 
     amount: float = 0.1
     fault: Literal[
-        "", "range", "nan", "shape", "type", "models", "doubtful", "raise", "vandal", "huge"
+        "", "range", "nan", "shape", "type", "models", "doubtful", "raise", "vandal", "huge", "exit"
     ] = ""
     poison: bool = False
     seconds: float = 0.0
@@ -35,7 +37,12 @@ class Shift:
         return
 
     def __call__(self, view: AttackerView) -> Attacked:
+        if log := os.environ.get("EXECUTED"):
+            with Path(log).open("a") as file:
+                file.write(f"{self.amount} {self.poison}\n")
         time.sleep(self.seconds)
+        if self.fault == "exit":
+            sys.exit(3)
         n = len(view.targets)
         x = (view.targets.x + self.amount).clamp(0, 1)
         if self.fault == "range":

@@ -7,7 +7,7 @@ from bench.assemble import Finished, assemble
 from bench.cells import hold
 from bench.cells.execute import Place
 from bench.cells.store import Store
-from bench.engine import Engine, local
+from bench.engine import Engine, here, local
 from bench.plan import Plan, plan
 from bench.run import run
 from tests.bench import suites
@@ -27,7 +27,8 @@ def carry_out(
     loaded = hold.dataset("digits", None, None)
     cells = plan(made, loaded, "cpu")
     store = Store(folder / "small" / "cells")
-    state = run(cells, Place(store, None, {}), engine or local(jobs), most=most, drop=drop)
+    how = engine or (here() if jobs == 1 else local(jobs))
+    state = run(cells, Place(store, None, {}), how, most=most, drop=drop)
     finished = Finished(made, loaded, cells, state, store)
     assemble(finished, folder / "small")
     return finished

@@ -9,8 +9,8 @@ import pytest
 from bench import tables
 from bench.tables.audit import audit
 from tests.bench import synthetic
+from tests.bench.runs import carry_out
 from tests.bench.suites import HEAD, doubt
-from tests.bench.test_run import _run
 
 ENDPOINTS = """
 [[attacks]]
@@ -143,7 +143,7 @@ def test_the_table_is_written_only_where_there_are_rivals(
 def test_the_endpoints_pass_on_digits(tmp_path: Path) -> None:
     """PGD within 5 % of the best rival, head-only Poisoning within 10 % of the convex optimum."""
     head = HEAD.replace("count = 4", "count = 16").replace("recipe = { epochs = 2 }\n", "")
-    done = _run(tmp_path, ENDPOINTS, doubt(), head=head, jobs=2)
+    done = carry_out(tmp_path, ENDPOINTS, doubt(), head=head, jobs=2)
     assert not done.state.failed
     found = audit(tables.read(tmp_path / "small"))
     print(found.to_string())

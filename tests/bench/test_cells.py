@@ -126,7 +126,7 @@ def test_source_follows_imports_but_not_those_for_types(tmp_path: Path) -> None:
     mine.write_text("from detectors.base import DefenderView\nfrom attacks import norms\n")
     found = sources.closure(mine)
     assert set(found) == {"mine.py", "detectors/base.py", "attacks/norms.py"}
-    base = sources.locate("attacks.base")
+    base = sources.locate(("attacks.base",), mine)
     assert base is not None
     assert "attacks/pgd.py" not in sources.closure(base)
     assert "attacks/pgd.py" in sources.closure(sources.ROOT / "attacks" / "imc.py")
@@ -172,3 +172,26 @@ def test_records_are_whole_typed_and_equal(tmp_path: Path) -> None:
     one.write_bytes(one.read_bytes()[:-9])
     with pytest.raises(UserError, match=r"flips\.parquet"):
         records.read(one)
+
+
+def test_source_follows_a_users_own_files_and_packages(tmp_path: Path) -> None:
+    package = tmp_path / "pk"
+    (package / "inner").mkdir(parents=True)
+    for name, code in {
+        "pk/__init__.py": "",
+        "pk/inner/__init__.py": "",
+        "pk/inner/det.py": "from . import near\nfrom ..far import thing\nimport pk.other, torch",
+        "pk/inner/near.py": "",
+        "pk/far.py": "",
+        "pk/other.py": "",
+        "pk/unused.py": "",
+        "mine.py": "import beside\nimport pk.far\nimport json",
+        "beside.py": "",
+    }.items():
+        (tmp_path / name).write_text(code)
+    found = set(sources.closure(package / "inner" / "det.py"))
+    assert found == {f"pk/{name}.py" for name in ("inner/det", "inner/near", "far", "other")}
+    assert set(sources.closure(tmp_path / "mine.py")) == {"mine.py", "beside.py"}
+    before = sources.digest(package / "inner" / "det.py")
+    (package / "far.py").write_text("thing = 2")
+    assert sources.digest(package / "inner" / "det.py") != before

@@ -1,9 +1,11 @@
 """Engines: the same bytes whatever runs the cells, and what is left alone."""
 
+import multiprocessing
 import os
 import signal
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import dask
@@ -13,7 +15,7 @@ import torch
 from distributed import LocalCluster
 
 from bench.assemble import Finished
-from bench.engine import cluster, local
+from bench.engine import Engine, cluster, local
 from tests.bench import suites
 from tests.bench.runs import carry_out, titles
 from tests.bench.suites import doubt, far, shift
@@ -34,6 +36,30 @@ def test_a_cell_has_the_threads_of_its_suite(tmp_path: Path, threads: int, jobs:
     assert not carry_out(tmp_path, shift(), doubt(counts=True), head=head, jobs=jobs).state.failed
     scores = pd.read_parquet(tmp_path / "small" / "scores.parquet")["score"]
     assert set(scores) == {float(threads)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("guarded", [True, False])
+def test_an_executor_of_ones_own_leaves_the_same_bytes(tmp_path: Path, guarded: bool) -> None:
+    parts = [shift(), shift("both", poison=True), doubt(), far()]
+    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    for place in (alone, beside):
+        place.mkdir()
+    carry_out(alone, *parts)
+    pool = ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))
+    assert not carry_out(beside, *parts, engine=Engine(pool, 2, guarded)).state.failed
+    for path in sorted((alone / "small").glob("*.parquet")):
+        assert path.read_bytes() == (beside / "small" / path.name).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_broken_executor_is_a_reason_for_what_it_did_not_take(tmp_path: Path) -> None:
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+    bad = doubt("die", fault="die")
+    done = carry_out(tmp_path, shift(), bad, doubt(), engine=Engine(pool, 1, guarded=False))
+    assert done.state.failed
+    assert all("its worker was lost" in why for why in _causes(done).values())
+    assert not carry_out(tmp_path, shift(), doubt()).state.failed
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +17,13 @@ from bench.cells import hold
 from bench.cells.execute import Outcome, Place, execute
 from bench.cells.score import lineup
 from bench.cells.store import Store, fingerprint
-from bench.engine import local
+from bench.engine import Engine, here
 from bench.plan import plan
 from bench.progress import Lines
-from bench.run import job_of, run
+from bench.run import State, job_of, recorded, run
 from tests.bench import suites
 from tests.bench.runs import carry_out, titles
-from tests.bench.suites import doubt, shift
+from tests.bench.suites import doubt, far, shift, table
 
 
 def test_a_parent_that_changes_during_the_run_is_not_used(tmp_path: Path) -> None:
@@ -51,6 +52,7 @@ def test_models_that_cannot_be_made_again_stop_what_needs_them(tmp_path: Path) -
 
 
 FAULTY = {
+    "exit": (shift("bad", fault="exit"), "SystemExit: 3"),
     "range": (
         shift("bad", fault="range"),
         r"attack 'bad' returned pixels in \[1.*expected \[0, 1\]",
@@ -120,6 +122,75 @@ def test_what_depends_on_a_failed_cell_is_not_run(folder: Path) -> None:
     assert reasons[1] == "not run: attack bad failed"
 
 
+@pytest.mark.slow
+def test_models_that_cannot_be_made_again_in_time_are_one_failure(tmp_path: Path) -> None:
+    parts = [shift("both", poison=True, seconds=9.0), shift("other", amount=0.3)]
+    carry_out(tmp_path, *parts, doubt(), drop=True)
+    new, slow = doubt("new", scale=3.0), Engine(ThreadPoolExecutor(1), 1, limit=6)
+    done = carry_out(tmp_path, *parts, doubt(), new, engine=slow)
+    reasons = {done.plan.cells[key].title: why for key, why in done.state.failed.items()}
+    assert set(reasons) == {"both", "new × both"}
+    assert "took longer than 6 s" in reasons["both"]
+    assert titles(done.plan, done.state.ran) == ["attack both", "score new × other"]
+    # What is stored of the row stays in the records, and the next run tries once more.
+    scores = pd.read_parquet(tmp_path / "small" / "scores.parquet")
+    assert set(scores.query("attack == 'both'")["detector"]) == {"doubt"}
+    assert recorded(done.plan, done.store).failed == done.state.failed
+    assert not carry_out(tmp_path, *parts, doubt(), new).state.failed
+
+
+def test_models_that_vanish_before_they_are_scored_are_made_again(tmp_path: Path) -> None:
+    made = suite.load(suites.write(tmp_path, shift("both", poison=True), doubt(), far()))
+    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    store = Store(tmp_path / "cells")
+
+    class Thief(Lines):
+        def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
+            for key in outcomes:
+                if cells.cells[key].kind == "attack" and not stolen:
+                    stolen.append(key)
+                    next(store.root.glob("attack/*/models.safetensors")).unlink()
+
+    stolen = list[str]()
+    state = run(cells, Place(store, None, {}), here(), Thief(Console(quiet=True), cells))
+    assert stolen
+    assert not state.failed
+    assert len(state.content) == len(cells.cells)
+
+
+def test_what_another_run_finishes_meanwhile_is_not_computed_again(tmp_path: Path) -> None:
+    rows = [shift(f"a{i}", amount=i / 20) for i in range(3)]
+    made = suite.load(suites.write(tmp_path, *rows, doubt()))
+    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    place = Place(Store(tmp_path / "cells"), None, {})
+
+    class Neighbour(Lines):
+        def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
+            if not others:
+                others.append(run(cells, place, here()))
+
+    others = list[State]()
+    state = run(cells, place, here(), Neighbour(Console(quiet=True), cells))
+    assert titles(cells, state.ran) == ["victim resnet-tiny seed 0"]
+    assert len(others[0].ran) == len(cells.cells) - 1
+    assert state.content == others[0].content
+
+
+def test_code_that_changes_during_a_run_is_not_stored_under_the_old_identity(
+    tmp_path: Path,
+) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(suites.PLUGINS.read_text())
+    own = table("detectors", name="mine", method="mine.py:Doubt")
+    made = suite.load(suites.write(tmp_path, shift(), own))
+    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    place = Place(Store(tmp_path / "cells"), None, {})
+    mine.write_text(mine.read_text().replace("doubt = 1 -", "doubt = 7 -"))
+    state = run(cells, place, here())
+    (reason,) = state.failed.values()
+    assert reason == "the code of 'mine' has changed during the run; run again"
+
+
 def _damage(file: Path, *, keep_time: bool) -> bytes:
     """Flip a bit; returns what the file was."""
     good, times = file.read_bytes(), file.stat()
@@ -172,5 +243,5 @@ def test_an_interrupt_keeps_what_is_finished(folder: Path) -> None:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(cells, Place(store, None, {}), local(1), Impatient(Console(quiet=True), cells))
+        run(cells, Place(store, None, {}), here(), Impatient(Console(quiet=True), cells))
     assert carry_out(folder, shift(), doubt("late", scale=7.0)).state.ran == []

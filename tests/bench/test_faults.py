@@ -1,5 +1,6 @@
 """What a week of compute meets: kills, full disks, two runs at once, files of a stranger."""
 
+import json
 import os
 import pickle
 import random
@@ -34,7 +35,11 @@ MANY = (
 
 
 def _start(
-    folder: Path, results: Path, *more: str, prepare: Callable[[], None] | None = None
+    folder: Path,
+    results: Path,
+    *more: str,
+    prepare: Callable[[], None] | None = None,
+    log: Path | None = None,
 ) -> subprocess.Popen[str]:
     """A run of its own, in a process group of its own."""
     line = [sys.executable, "-m", "bench", "run", str(folder / "small.toml")]
@@ -46,6 +51,7 @@ def _start(
         text=True,
         start_new_session=True,
         preexec_fn=prepare,
+        env=os.environ | ({"EXECUTED": str(log)} if log else {}),
     )
 
 
@@ -83,6 +89,17 @@ def _finished(results: Path) -> dict[str, int]:
     }
 
 
+def _attacks(results: Path, log: Path | None = None) -> set[str]:
+    """Attacks that are finished; or those that a run began, as its log has them."""
+    if log is not None:
+        return set(log.read_text().splitlines())
+    found = [
+        json.loads(path.read_text())["spec"]["attack"]["parameters"]
+        for path in results.glob("small/cells/attack/[!.]*/cell.json")
+    ]
+    return {f"{own['amount']} {own['poison']}" for own in found}
+
+
 @pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(tmp_path: Path) -> None:
     suites.write(tmp_path, *MANY)
@@ -94,7 +111,9 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(tmp_path: P
     while kills < KILLS or lives == 0:
         results, done = tmp_path / f"life{lives}", dict[str, int]()
         while True:
-            process = _start(tmp_path, results, "--jobs", "2")
+            attacked, log = _attacks(results), tmp_path / "executed"
+            log.write_text("")
+            process = _start(tmp_path, results, "--jobs", "2", log=log)
             try:
                 process.wait(moments.uniform(0.0, usual) if kills < KILLS else None)
             except subprocess.TimeoutExpired:
@@ -102,8 +121,9 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(tmp_path: P
                 process.wait()
                 kills += 1
             assert _gone(process.pid), "a worker outlives the run"
+            assert not attacked & _attacks(results, log), "a finished cell was computed twice"
             now = _finished(results)
-            assert done.items() <= now.items(), "a finished cell was computed twice"
+            assert done.items() <= now.items(), "a finished cell was put into its place twice"
             done = now
             if _end(process)[0] != -signal.SIGKILL:
                 break

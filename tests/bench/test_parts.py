@@ -1,6 +1,7 @@
 """Parts of a suite: chosen, run apart, merged, and checked."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -209,6 +210,127 @@ def test_a_mistake_in_the_choice(
     assert said in errors
     assert len(errors.strip().splitlines()) <= 3
     assert not _cells(tmp_path)
+
+
+def test_nothing_is_removed_that_a_damaged_victim_hides(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole / "small", tmp_path / "small")
+    line = _line(tmp_path, tmp_path)
+    victim = next(tmp_path.glob("small/cells/victim/*/victim.safetensors"))
+    victim.write_bytes(victim.read_bytes()[:100])
+    prune = ["prune", line[1], "--results", str(tmp_path)]
+    assert cli.main(prune) == 0
+    assert "0 cells removed" in capsys.readouterr().out
+    assert cli.main(["verify", *prune[1:]]) == 1  # takes the mark of the damaged one
+    capsys.readouterr()
+    assert cli.main(prune) == 0
+    assert "1 cells removed" in capsys.readouterr().out
+    assert cli.main(line) == 0
+    assert f"1 cells run, {CELLS - 1} stored" in capsys.readouterr().err
+
+
+def test_a_cell_in_the_place_of_another_is_found(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole / "small", tmp_path / "small")
+    line = _line(tmp_path, tmp_path)
+    one, other = sorted(tmp_path.glob("small/cells/score/*/"))[:2]
+    shutil.rmtree(one)
+    shutil.copytree(other, one)
+    check = ["verify", line[1], "--results", str(tmp_path), "--sample", "0"]
+    assert cli.main(check) == 1
+    assert str(one) in capsys.readouterr().out
+    assert cli.main(line) == 0
+    assert "1 cells run" in capsys.readouterr().err
+    assert cli.main(check) == 0
+    assert _same(whole, tmp_path)
+
+
+@pytest.mark.parametrize("how", ["forged", "cut"])
+def test_records_are_held_against_the_cells_though_some_failed(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    shutil.copytree(whole / "small", tmp_path / "small")
+    path = suites.write(tmp_path, *PARTS, doubt("bad", fault="raise"))
+    line = ["run", path, "--results", str(tmp_path), "--jobs", "1"]
+    assert cli.main(line) == 1
+    check = ["verify", path, "--results", str(tmp_path), "--sample", "0"]
+    assert cli.main(check) == 0
+    stored = tmp_path / "small" / "scores.parquet"
+    good = stored.read_bytes()
+    if how == "forged":
+        frame = pd.read_parquet(stored)
+        frame.assign(score=frame["score"] + 99.0).to_parquet(stored)
+    else:
+        stored.write_bytes(good[:200])
+    assert cli.main(check) == 1
+    assert f"{stored} is not what the stored results give; remedy: run again" in (
+        capsys.readouterr().out
+    )
+    assert cli.main(line) == 1
+    assert stored.read_bytes() == good
+    assert cli.main(check) == 0
+    stored.write_bytes(good[:200])
+    assert cli.main(line) == 1  # without `verify` as well
+    assert stored.read_bytes() == good
+
+
+def test_tables_of_earlier_scores_go_when_nothing_can_be_shown(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole / "small", tmp_path / "small")
+    path = suites.write(tmp_path, shift("a"), doubt("bad", fault="raise"))
+    assert cli.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 1
+    assert not (tmp_path / "small" / "tables").exists()
+    assert len(pd.read_parquet(tmp_path / "small" / "failures.parquet")) == 1
+    assert cli.main(["verify", path, "--results", str(tmp_path)]) == 0
+
+
+def test_damage_that_keeps_its_time_is_named_to_the_last(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole / "small", tmp_path / "small")
+    line = _line(tmp_path, tmp_path)
+    paths = sorted(tmp_path.glob("small/cells/score/*/scores.parquet"))[:2]
+    for path in paths:
+        times = path.stat()
+        path.write_bytes(b"x" * times.st_size)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    (tmp_path / "small" / "run.json").unlink()
+    assert cli.main(line) == 2  # one of them is met, and named
+    assert "cannot read" in capsys.readouterr().err
+    assert cli.main(["verify", line[1], "--results", str(tmp_path), "--sample", "0"]) == 1
+    said = capsys.readouterr().out
+    assert sum(str(path) in said for path in paths) == 1  # the other
+    assert cli.main(line) == 0
+    assert "2 cells run" in capsys.readouterr().err
+    assert _same(whole, tmp_path)
+
+
+def test_a_score_that_is_not_what_it_should_be_is_made_again(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole / "small", tmp_path / "small")
+    line, store = _line(tmp_path, tmp_path), Store(tmp_path / "small" / "cells")
+    kind, name = next(cell for cell in store.cells() if cell[0] == "score")
+    beside = store.begin(kind, name)
+    shutil.copytree(store.path(kind, name), beside, dirs_exist_ok=True)
+    frame = pd.read_parquet(beside / "scores.parquet")
+    frame.assign(score=frame["score"] + 1.0).to_parquet(beside / "scores.parquet")
+    facts = json.loads((beside / "cell.json").read_text())
+    shutil.rmtree(store.path(kind, name))
+    store.commit(kind, name, beside, {key: facts[key] for key in ("title", "spec", "parents")}, {})
+    check = ["verify", line[1], "--results", str(tmp_path), "--sample", "6"]
+    assert cli.main(check) == 1
+    assert "when it is computed again; remedy: run again" in capsys.readouterr().out
+    assert cli.main(line) == 0
+    assert "1 cells run" in capsys.readouterr().err
+    assert cli.main(check) == 0
+
+
+def test_there_is_nothing_to_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = suites.write(tmp_path, *PARTS)
+    assert cli.main(["verify", path, "--results", str(tmp_path / "nowhere")]) == 2
+    assert "no results in" in capsys.readouterr().err
 
 
 DAMAGED = (

@@ -14,7 +14,7 @@ from bench.assemble import Finished, assemble
 from bench.cells import hold
 from bench.cells.execute import Place
 from bench.cells.store import Store
-from bench.engine import local
+from bench.engine import here, local
 from bench.forecast import forecast
 from bench.plan import Plan, plan
 from bench.run import run, survey
@@ -38,7 +38,12 @@ def _plan(folder: Path, rows: int, columns: int, head: str = HEAD, **fields: obj
 
 def _run(cells: Plan, folder: Path, jobs: int, most: int | None = None) -> float:
     start = time.perf_counter()
-    state = run(cells, Place(Store(folder / "cells"), None, {}), local(jobs), most=most)
+    state = run(
+        cells,
+        Place(Store(folder / "cells"), None, {}),
+        here() if jobs == 1 else local(jobs),
+        most=most,
+    )
     assert not state.failed
     return time.perf_counter() - start
 

@@ -1,5 +1,6 @@
 """Suites: what they expand to, and how each mistake in one is said."""
 
+import re
 from math import isnan
 from pathlib import Path
 
@@ -126,3 +127,79 @@ def test_built_in_suites_are_sound(name: str) -> None:
     assert made.name == name
     assert made.description
     assert made.targets.count >= 40
+
+
+ODD = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+@dataclass(frozen=True)
+class Odd:
+    {field}
+    knowledge: ClassVar[object] = {knowledge}
+    preparation: ClassVar[object] = {preparation}
+    def fit(self, view): ...
+    {more}
+
+@dataclass(frozen=True)
+class Attack:
+    kappa: ClassVar[object] = {kappa}
+    radii_from: ClassVar[object] = {unit}
+    def __call__(self, view): ...
+"""
+SOUND = {
+    "field": "k: int = 1",
+    "knowledge": "'K0'",
+    "preparation": "None",
+    "more": "",
+    "kappa": "0.5",
+    "unit": "None",
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "code", "said"),
+    [
+        ("field", "k: 'Nowhere' = 1", "cannot be made: NameError"),
+        ("more", "def __post_init__(self): raise KeyError('x')", "cannot be made: KeyError"),
+        ("knowledge", "5", "knowledge is 5; one of K0, K1, K2, K3 was expected"),
+        ("preparation", "'train'", "preparation is 'train'; None or a dataclass was expected"),
+        ("preparation", "property(lambda self: 1 / 0)", "cannot be made: ZeroDivisionError"),
+        ("kappa", "'high'", "kappa is 'high'; None or a probability between 0 and 1 was expected"),
+        ("kappa", "1.5", "kappa is 1.5; None or a probability"),
+        ("unit", "4", "radii_from is 4; None or a PGD was expected"),
+    ],
+)
+def test_a_class_that_is_wrong_about_itself_is_refused(
+    tmp_path: Path, part: str, code: str, said: str
+) -> None:
+    (tmp_path / "odd.py").write_text(ODD.format(**SOUND | {part: code}))
+    own = suites.table("detectors", name="odd", method="odd.py:Odd")
+    attack = suites.table("attacks", name="mine", method="odd.py:Attack")
+    with pytest.raises(UserError, match=re.escape(said)) as caught:
+        suite.load(suites.write(tmp_path, attack, own))
+    assert len(str(caught.value).splitlines()) <= 2
+    assert "remedy: mend its class" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('dataset = "digits"', 'dataset = "digits"\nsize = 100000000', "size"),
+        ('dataset = "digits"', 'dataset = "digits"\nthreads_per_cell = 1_000_000', "threads"),
+        ("[targets]", "seed = 99999999999999999999999\n[targets]", "seed"),
+        ('name = "small"', f'name = "{"s" * 300}"', "name"),
+    ],
+)
+def test_a_number_beyond_all_machines_is_refused(
+    tmp_path: Path, old: str, new: str, key: str
+) -> None:
+    head = suites.HEAD.replace(old, new)
+    with pytest.raises(UserError, match=key):
+        suite.load(suites.write(tmp_path, suites.shift(), suites.doubt(), head=head))
+
+
+def test_a_file_name_that_no_system_knows_is_refused(tmp_path: Path) -> None:
+    own = suites.table("detectors", name="odd", method="a\\u0000.py:Odd").replace("'", '"')
+    with pytest.raises(UserError, match="cannot load the detector"):
+        suite.load(suites.write(tmp_path, suites.shift(), own))

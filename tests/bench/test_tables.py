@@ -292,6 +292,14 @@ def test_shown_matrix_fits_eighty_columns_and_names_failures(tmp_path: Path) -> 
     assert len(line.split()) == 5 + 1 + 7
 
 
+def test_names_with_brackets_are_shown_as_they_are(tmp_path: Path) -> None:
+    made = synthetic.frames(n=20, kappas=(0.75,))
+    made = {name: frame.replace("pgd", "[/b] pgd") for name, frame in made.items()}
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(tables.show(synthetic.write(tmp_path, made)))
+    assert "[/b] pgd" in console.export_text()
+
+
 def test_missing_and_foreign_records_are_explained(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run SUITE"):
         tables.write(tmp_path)

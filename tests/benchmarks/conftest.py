@@ -24,6 +24,7 @@ class World:
         trained: In eval mode, its batch-norm in place, in PyTorch's own layout.
         view: What an attacker holds, with 64 targets.
         benign: Images of neither the targets nor the training (64, C, H, W).
+        heldout: R, for specificity.
         eps: A radius in l∞ within which nearly all targets reach κ.
     """
 
@@ -32,6 +33,7 @@ class World:
     trained: Classifier
     view: AttackerView
     benign: Tensor
+    heldout: data.Images
     eps: float
 
 
@@ -87,4 +89,4 @@ def world(request: pytest.FixtureRequest) -> World:
         lambda i, purpose, turn: seeds.generator(found.name, chosen.ids[i], purpose, turn),
     )
     eps = 32 / 255 if folder else 0.4
-    return World(found.name, victim, trained, view, found.fpr.take(range(64)).x, eps)
+    return World(found.name, victim, trained, view, found.fpr.take(range(64)).x, found.heldout, eps)
