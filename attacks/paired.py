@@ -9,11 +9,15 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, vmap
 
 from attacks.base import Victim
 
 HEAD = {"head.weight", "head.bias"}
+
+TOGETHER = {"cpu": 2**17, "cuda": 2**24}
+"""Pixel values in one pass through stacked models. Beyond them a CPU is faster model by model; a
+GPU runs out of memory."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +96,22 @@ class PairedModels:
             weight = self.parameters.get("head.weight", head.weight.expand(self.count, -1, -1))
             bias = self.parameters.get("head.bias", head.bias.expand(self.count, -1))
             return torch.baddbmm(bias.unsqueeze(1), inputs.expand(self.count, -1, -1), weight.mT)
-        inputs = inputs.expand(self.count, *inputs.shape[1:])
-        separate = {name: value.unbind(0) for name, value in self.parameters.items()}
+        return self._whole(inputs.expand(self.count, *inputs.shape[1:]))
+
+    def _whole(self, images: Tensor) -> Tensor:
+        """Logits of whole networks: as many models in one pass as pays on the device."""
         module = cast(nn.Module, self.victim)
-        return torch.stack(
-            [
-                functional_call(module, {name: v[i] for name, v in separate.items()}, (inputs[i],))
-                for i in range(self.count)
-            ]
-        )
+
+        def one(parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+            return cast(Tensor, functional_call(module, dict(parameters), (x,)))
+
+        together = TOGETHER[images.device.type] // images[0].numel()
+        if together > 1:
+            stacked: Tensor = vmap(one, chunk_size=together)(dict(self.parameters), images)
+            return stacked
+        separate = {name: value.unbind(0) for name, value in self.parameters.items()}
+        models = ({name: v[i] for name, v in separate.items()} for i in range(self.count))
+        return torch.stack([one(own, x) for own, x in zip(models, images, strict=True)])
 
     def confidence(self, x: Tensor, goal: Tensor) -> Tensor:
         """f_t(x_i; θ_i): images (N, C, H, W), goals (N,) -> probabilities (N,)."""

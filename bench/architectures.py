@@ -68,6 +68,14 @@ class Classifier(nn.Module):
         return cast(Tensor, self.head(self.features(x)))
 
 
+class _Mean(nn.Module):
+    """Average pooling of whole planes, in an operation that stacked models can share."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Planes (N, C, H, W) -> (N, C)."""
+        return x.mean((2, 3))
+
+
 def _stock(name: str, shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
     """Torchvision's own network without its last layer, its stem fitted to the images."""
     from torchvision import models  # takes seconds to load: only where a network is built
@@ -81,6 +89,7 @@ def _stock(name: str, shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
         net.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
     width = cast(int, net.fc.in_features)
     net.fc = nn.Identity()
+    net.avgpool = _Mean()
     return net, width
 
 
@@ -103,7 +112,7 @@ def _composed(channels: int, width: int, stages: int, blocks: int) -> tuple[nn.M
             )
             layers.append(BasicBlock(planes, wider, stride, shortcut if stride > 1 else None))
             planes = wider
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), planes
+    return nn.Sequential(*layers, _Mean()), planes
 
 
 _TRUNKS: dict[str, Callable[[tuple[int, int, int]], tuple[nn.Module, int]]] = {

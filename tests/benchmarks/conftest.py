@@ -1,7 +1,7 @@
 """What every benchmark stands on: a real victim and real targets, on one thread."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,8 @@ from attacks.base import AttackerView, Reference, Targets
 from bench import data, seeds, victims
 from bench.victims import Classifier
 
+TARGETS = 300
+
 
 @dataclass(frozen=True)
 class World:
@@ -22,7 +24,7 @@ class World:
         name: Of the data set.
         victim: Folded and frozen, in the layout that is fastest.
         trained: In eval mode, its batch-norm in place, in PyTorch's own layout.
-        view: What an attacker holds, with 64 targets.
+        view: What an attacker holds, with as many targets as there are, up to 300.
         benign: Images of neither the targets nor the training (64, C, H, W).
         heldout: R, for specificity.
         eps: A radius in l∞ within which nearly all targets reach κ.
@@ -36,6 +38,12 @@ class World:
     heldout: data.Images
     eps: float
 
+    def few(self, count: int, first: int = 0) -> AttackerView:
+        """The view with so many of the targets alone."""
+        part, some = slice(first, first + count), self.view.targets
+        targets = Targets(some.x[part], some.label[part], some.goal[part])
+        return replace(self.view, targets=targets)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -43,6 +51,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         help="a folder with train/<class>/* and test/<class>/*; without it, digits at 32×32",
     )
+
+
+@pytest.fixture(autouse=True)
+def _named(request: pytest.FixtureRequest, world: World) -> None:
+    """Every measurement says on which images it was made."""
+    if "benchmark" in request.fixturenames:
+        facts = {"images": world.name, "classes": world.victim.classes}
+        request.getfixturevalue("benchmark").extra_info.update(facts)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -71,7 +87,7 @@ def _trained(found: data.Dataset, file: Path) -> Classifier:
 
 @pytest.fixture(scope="session")
 def world(request: pytest.FixtureRequest) -> World:
-    """ResNet18 of width 16 on images of 32×32, and 64 targets."""
+    """ResNet18 of width 16 on images of 32×32, and its targets."""
     folder = request.config.getoption("--images", None)
     found = data.load("folder", folder) if folder else data.load("digits", size=32)
     cache = request.config.cache.mkdir("victims")
@@ -80,7 +96,7 @@ def world(request: pytest.FixtureRequest) -> World:
     trained.to(memory_format=torch.contiguous_format)
     with torch.no_grad():
         right = (victim(found.confirmatory.x).argmax(1) == found.confirmatory.label).nonzero()
-    chosen = found.confirmatory.take(right.flatten()[:64])
+    chosen = found.confirmatory.take(right.flatten()[:TARGETS])
     targets = Targets(chosen.x, chosen.label, (chosen.label + 1) % len(found.classes))
     view = AttackerView(
         victim,

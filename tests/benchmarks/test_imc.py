@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks import norms
-from attacks.base import Attacked, AttackerView, Targets
+from attacks.base import Attacked, AttackerView
 from attacks.efficacy import equalise, margin
 from attacks.imc import IMC
 from attacks.paired import PairedModels
@@ -29,12 +29,12 @@ class Recipe:
 
     A step of projected gradient descent, then an epoch of training on batches of which a third are
     copies of x* labelled t, until κ. Batch-norm is folded, so the learning rate is smaller than
-    the 0.1 of their configuration, at which the folded network diverges.
+    the 0.1 of their configuration: at 0.01 the folded network still diverges.
     """
 
     step: float
     eps: float
-    lr: float = 0.01
+    lr: float = 1e-3
 
     def __call__(self, view: AttackerView) -> Attacked:
         found = [self._one(view, i) for i in range(len(view.targets))]
@@ -81,15 +81,10 @@ def _flips(world: World, models: PairedModels) -> float:
     return float(flips.double().mean())
 
 
-def _few(view: AttackerView, count: int) -> AttackerView:
-    some = view.targets
-    return replace(view, targets=Targets(some.x[:count], some.label[:count], some.goal[:count]))
-
-
 def test_ten_times_fewer_passes_than_the_authors_recipe_at_no_more_harm(
     world: World, record_property: Callable[[str, object], None]
 ) -> None:
-    view = _few(world.view, FEW)
+    view = world.few(FEW)
     theirs = Recipe(step=world.eps / 32, eps=world.eps / 4)(view)
     assert (theirs.confidence >= KAPPA).all()
     # At the same κ and the same distance: their excess over κ is taken back along the line to θ°.
@@ -103,7 +98,6 @@ def test_ten_times_fewer_passes_than_the_authors_recipe_at_no_more_harm(
     harms = _flips(world, theirs.models), _flips(world, models), _flips(world, ours.models)
     record_property("passes per target, recipe and ours", [float(one) for one in passes])
     record_property("disagreement on R: recipe, ended at kappa, ours", harms)
-    print(passes, harms, theirs.rounds, far)
     assert passes[0] >= 10 * passes[1]
     assert harms[2] <= min(harms[:2])
 
@@ -137,12 +131,12 @@ def _passes(view: AttackerView, step: ModelStep) -> Callable[[], None]:
 
 @pytest.mark.benchmark(group="IMC on the last layer, 100 rounds")
 def test_the_passes_alone(benchmark, world: World) -> None:  # type: ignore[no-untyped-def]
-    benchmark.pedantic(_passes(_few(world.view, 20), ModelStep("head")), rounds=5, warmup_rounds=1)
+    benchmark.pedantic(_passes(world.few(20), ModelStep("head")), rounds=5, warmup_rounds=1)
 
 
 @pytest.mark.benchmark(group="IMC on the last layer, 100 rounds")
 def test_ours(benchmark, world: World) -> None:  # type: ignore[no-untyped-def]
-    view = _few(world.view, 20)
+    view = world.few(20)
     view = replace(view, radii=torch.full((20,), world.eps / 4))
     attack = IMC(InputStep(), ModelStep("head"), KAPPA, rounds=IMC_ROUNDS, phi=0.5)
     found = benchmark.pedantic(lambda: attack(view), rounds=5, warmup_rounds=1)

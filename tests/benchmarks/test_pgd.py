@@ -15,7 +15,7 @@ from tests.benchmarks.peers import PEERS, our_steps, ours
 # What peers warn of is theirs.
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
 
-KAPPA, STEPS = 0.9, 40
+KAPPA, STEPS, COUNT = 0.9, 40, 64
 
 
 def _reached(model: nn.Module, x: Tensor, goal: Tensor) -> float:
@@ -26,7 +26,7 @@ def _reached(model: nn.Module, x: Tensor, goal: Tensor) -> float:
 
 
 def _equal_work(world: World, found: Tensor, limit: Tensor) -> None:
-    targets = world.view.targets
+    targets = world.few(COUNT).targets
     assert found.shape == targets.x.shape
     assert float((found - targets.x).abs().max()) <= world.eps + 1e-6
     assert 0 <= float(found.min()) <= float(found.max()) <= 1
@@ -37,27 +37,32 @@ def _equal_work(world: World, found: Tensor, limit: Tensor) -> None:
 
 @pytest.fixture(scope="module")
 def limit(world: World) -> Tensor:
-    targets = world.view.targets
+    targets = world.few(COUNT).targets
     classes, eps = world.victim.classes, world.eps
     run = PEERS["bare loop"](world.victim, targets.x, targets.goal, classes, eps, eps / 10, STEPS)
     return run()
 
 
-@pytest.mark.benchmark(group="PGD, 40 steps")
+@pytest.mark.benchmark(group="PGD, 40 steps, 64 targets")
 @pytest.mark.parametrize("network", ["folded", "as trained"])
 @pytest.mark.parametrize("peer", PEERS)
 def test_peer(benchmark, world: World, limit: Tensor, peer: str, network: str) -> None:  # type: ignore[no-untyped-def]
-    targets, model = world.view.targets, world.victim if network == "folded" else world.trained
+    targets, model = (
+        world.few(COUNT).targets,
+        world.victim if network == "folded" else world.trained,
+    )
     classes, eps = world.victim.classes, world.eps
     run = PEERS[peer](model, targets.x, targets.goal, classes, eps, eps / 10, STEPS)
     found = benchmark.pedantic(run, rounds=7, warmup_rounds=1)
     _equal_work(world, found.detach(), limit)
 
 
-@pytest.mark.benchmark(group="PGD, 40 steps")
+@pytest.mark.benchmark(group="PGD, 40 steps, 64 targets")
 @pytest.mark.parametrize("early", [True, False], ids=["leaving at kappa", "every step"])
 def test_ours(benchmark, world: World, limit: Tensor, early: bool) -> None:  # type: ignore[no-untyped-def]
-    attack = partial(ours, world.view, KAPPA) if early else partial(our_steps, world.view)
+    attack = (
+        partial(ours, world.few(COUNT), KAPPA) if early else partial(our_steps, world.few(COUNT))
+    )
     run = attack(world.eps, world.eps / 10, STEPS)
     found = benchmark.pedantic(run, rounds=7, warmup_rounds=1)
     _equal_work(world, found, limit)

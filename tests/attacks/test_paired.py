@@ -1,0 +1,40 @@
+"""Many models at once: the same as one after the other."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from attacks import paired
+from attacks.paired import PairedModels
+from bench.architectures import build, fold
+
+
+def _models(architecture: str, side: int) -> tuple[PairedModels, Tensor]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        victim = fold(build(architecture, 5, (1, side, side), torch.zeros(1), torch.ones(1)))
+        named = dict(victim.named_parameters())
+        moved = {
+            name: value + 0.05 * value.std() * torch.randn(6, *value.shape)
+            for name, value in named.items()
+        }
+        return PairedModels(victim, 6, moved), torch.rand(6, 3, 1, side, side)
+
+
+@pytest.mark.parametrize("together", [1, 2, 4, 6, 100])
+@pytest.mark.parametrize(("architecture", "side"), [("resnet-tiny", 8), ("resnet18-narrow", 16)])
+def test_stacked_models_are_the_models_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, architecture: str, side: int, together: int
+) -> None:
+    models, x = _models(architecture, side)
+    each = torch.stack([models[i](x[i]) for i in range(6)])
+    leaves = {name: value.requires_grad_() for name, value in models.parameters.items()}
+    monkeypatch.setitem(paired.TOGETHER, "cpu", together * x[0].numel())
+    logits = models.logits(models.features(x))
+    torch.testing.assert_close(logits, each, atol=1e-5, rtol=1e-5)
+    weight = torch.randn(logits.shape, generator=torch.Generator().manual_seed(1))
+    found = torch.autograd.grad((weight * logits).sum(), list(leaves.values()))
+    monkeypatch.setitem(paired.TOGETHER, "cpu", 1)
+    again = (weight * models.logits(models.features(x))).sum()
+    for one, other in zip(found, torch.autograd.grad(again, list(leaves.values())), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
