@@ -77,9 +77,8 @@ def _derived(done: Finished, directory: Path, place: Path) -> Iterator[str]:
     own = {} if cells else {k: v for k, v in (sealed or {}).items() if k.endswith(".parquet")}
     wanted = made | own
     bad = [name for name in sorted(wanted | stored) if wanted.get(name) != stored.get(name)]
-    bad += (
-        ["run.json"] if sealed is None and any(name.startswith("tables/") for name in made) else []
-    )
+    if sealed is None and any(name.startswith("tables/") for name in made):
+        bad.append("run.json")
     if bad and cells:
         (directory / "run.json").unlink(missing_ok=True)
     remedy = "run again" if cells else "fetch the results anew, or `evil-twins table` and `plot`"
