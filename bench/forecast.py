@@ -51,7 +51,7 @@ class Forecast:
         costs: Kind -> sum of what the cells to run take.
         seconds: Key of a cell to run -> how long it takes, if its sort was ever measured.
         unknown: Cells to run of a sort that was never measured; they count as nothing.
-        wall: Seconds from start to end.
+        wall: Seconds from start to end, tables and figures with them.
     """
 
     todo: Mapping[str, int]
@@ -104,6 +104,7 @@ def forecast(plan: Plan, state: State, results: Path, jobs: int) -> Forecast:
             seconds[key] = cost.seconds
             costs[cell.kind] = costs.get(cell.kind, Cost()) + cost
     wall = max(sum(seconds.values()) / jobs, _longest(plan, seconds))
+    wall += _afterwards(results) if todo else 0
     return Forecast(todo, stored, costs, seconds, unknown, wall)
 
 
@@ -165,6 +166,17 @@ def _measures(results: Path) -> dict[Key, list[Cost]]:
             for known in (sort, (*sort, host)):
                 found[known].append(Cost(seconds, size, models) * (1 / amount))
     return found
+
+
+def _afterwards(results: Path) -> float:
+    """Seconds that tables and figures took after the runs in these results, as the median."""
+    found = []
+    for path in results.glob("*/run.json"):
+        try:
+            found.append(float(json.loads(path.read_text())["seconds"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return median(found) if found else 0.0
 
 
 def _cost(amount: int, sorts: list[Key], measures: Mapping[Key, list[Cost]]) -> Cost | None:

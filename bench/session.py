@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -189,6 +190,7 @@ def _derive(
         for stale in ("tables", "figures"):  # what an earlier run could show no longer holds
             shutil.rmtree(directory / stale, ignore_errors=True)
         return False
+    start = time.perf_counter()
     from bench import plots, tables  # the plotting libraries take seconds to load
 
     with console.status("tables and figures"):
@@ -201,6 +203,7 @@ def _derive(
         "code": dict(code),
         "machine": provenance.machine(device),
         "files": derived(directory),
+        "seconds": round(time.perf_counter() - start, 3),
     }
     beside = directory / f".run.json.{os.getpid()}"
     beside.write_text(json.dumps(facts | {"seal": fingerprint(facts)}, indent=1) + "\n")

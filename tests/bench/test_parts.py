@@ -438,6 +438,8 @@ def test_a_forecast_is_the_sum_of_what_was_measured_shared_among_the_jobs(
     for path in measured.glob("small/cells/*/*/provenance.json"):
         facts = json.loads(path.read_text())
         path.write_text(json.dumps(facts | {"seconds": 8.0}))
+    mark = measured / "small" / "run.json"
+    mark.write_text(json.dumps(json.loads(mark.read_text()) | {"seconds": 30.0}))
     doubled = suites.HEAD.replace("count = 4", "count = 8")
     made = suite.load(suites.write(tmp_path, *PARTS, head=doubled))
     cells = plan(made, hold.dataset("digits", None, None), "cpu")
@@ -446,9 +448,9 @@ def test_a_forecast_is_the_sum_of_what_was_measured_shared_among_the_jobs(
     assert {kind: cost.seconds for kind, cost in ahead.costs.items()} == pytest.approx(
         {"victim": 8.0, "fit": 8.0, "attack": 3 * 16.0, "score": 6 * 16.0}
     )
-    assert ahead.wall == pytest.approx((8.0 + 8.0 + 9 * 16.0) / 2)
+    assert ahead.wall == pytest.approx((8.0 + 8.0 + 9 * 16.0) / 2 + 30)
     alone = forecast(cells, survey(cells, Store(tmp_path)), measured, jobs=1000)
-    assert alone.wall == pytest.approx(8.0 + 16.0 + 16.0)
+    assert alone.wall == pytest.approx(8.0 + 16.0 + 16.0 + 30)
     assert ahead.unknown == 0
 
 
