@@ -108,7 +108,7 @@ def _error(found: Tensor, truth: Tensor) -> float:
 @pytest.mark.parametrize("peer", PEERS)
 def test_peer(benchmark, world: World, truth: Tensor, peer: str, network: str) -> None:  # type: ignore[no-untyped-def]
     model, x = world.victim if network == "folded" else world.trained, _images(world)
-    found = benchmark.pedantic(lambda: PEERS[peer](model, x), rounds=5, warmup_rounds=1)
+    found = benchmark.pedantic(lambda: PEERS[peer](model, x), rounds=3, warmup_rounds=1)
     benchmark.extra_info["error"] = error = _error(found, truth)
     assert error <= LARGEST_ERROR[peer]
 

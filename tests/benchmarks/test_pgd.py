@@ -53,7 +53,7 @@ def test_peer(benchmark, world: World, limit: Tensor, peer: str, network: str) -
     )
     classes, eps = world.victim.classes, world.eps
     run = PEERS[peer](model, targets.x, targets.goal, classes, eps, eps / 10, STEPS)
-    found = benchmark.pedantic(run, rounds=7, warmup_rounds=1)
+    found = benchmark.pedantic(run, rounds=5, warmup_rounds=1)
     _equal_work(world, found.detach(), limit)
 
 
@@ -64,5 +64,5 @@ def test_ours(benchmark, world: World, limit: Tensor, early: bool) -> None:  # t
         partial(ours, world.few(COUNT), KAPPA) if early else partial(our_steps, world.few(COUNT))
     )
     run = attack(world.eps, world.eps / 10, STEPS)
-    found = benchmark.pedantic(run, rounds=7, warmup_rounds=1)
+    found = benchmark.pedantic(run, rounds=5, warmup_rounds=1)
     _equal_work(world, found, limit)

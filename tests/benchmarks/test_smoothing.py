@@ -12,7 +12,7 @@ from tests.benchmarks.conftest import World
 
 pytestmark = pytest.mark.peers
 
-N, ALPHA, COUNT = 1000, 0.001, 32
+N, ALPHA, COUNT = 1000, 0.001, 16
 CANDIDATES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
 
 
@@ -20,8 +20,8 @@ CANDIDATES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
 def sigma(world: World) -> float:
     """As a detector gets it: the most noise that costs little accuracy on benign images."""
     draws = torch.Generator().manual_seed(0)
-    label = world.victim(world.benign).argmax(1)
-    return tune_sigma(world.victim, world.benign, label, CANDIDATES, draws)
+    x = world.benign[:32]
+    return tune_sigma(world.victim, x, world.victim(x).argmax(1), CANDIDATES, draws)
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +38,18 @@ def _fixed(world: World, x: Tensor, sigma: float) -> Tensor:
     return torch.where(torch.tensor(sure), top.indices[:, 0], ABSTAIN)
 
 
-@pytest.mark.benchmark(group="class of the smoothed classifier, 32 images, error 0.001")
+@pytest.mark.benchmark(group="class of the smoothed classifier, 16 images, error 0.001")
 @pytest.mark.parametrize("kind", ["benign", "attacked"])
 def test_fixed(  # type: ignore[no-untyped-def]
     benchmark, world: World, images: dict[str, Tensor], sigma: float, kind: str
 ) -> None:
     x = images[kind]
-    found = benchmark.pedantic(lambda: _fixed(world, x, sigma), rounds=3)
+    found = benchmark.pedantic(lambda: _fixed(world, x, sigma), rounds=2)
     abstained = int((found == ABSTAIN).sum())
     benchmark.extra_info.update(sigma=sigma, votes=N, abstained=abstained)
 
 
-@pytest.mark.benchmark(group="class of the smoothed classifier, 32 images, error 0.001")
+@pytest.mark.benchmark(group="class of the smoothed classifier, 16 images, error 0.001")
 @pytest.mark.parametrize("kind", ["benign", "attacked"])
 def test_ours(  # type: ignore[no-untyped-def]
     benchmark, world: World, images: dict[str, Tensor], sigma: float, kind: str
@@ -59,7 +59,7 @@ def test_ours(  # type: ignore[no-untyped-def]
     def run() -> tuple[Tensor, Tensor]:
         return predict(world.victim, x, sigma, N, ALPHA, torch.Generator().manual_seed(0))
 
-    label, draws = benchmark.pedantic(run, rounds=3)
+    label, draws = benchmark.pedantic(run, rounds=2)
     abstained, mean = int((label == ABSTAIN).sum()), float(draws.double().mean())
     benchmark.extra_info.update(sigma=sigma, votes=mean, abstained=abstained)
     fixed = _fixed(world, x, sigma)
