@@ -54,9 +54,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _named(request: pytest.FixtureRequest, world: World) -> None:
+def _named(request: pytest.FixtureRequest) -> None:
     """Every measurement says on which images it was made."""
     if "benchmark" in request.fixturenames:
+        world: World = request.getfixturevalue("world")
         facts = {"images": world.name, "classes": world.victim.classes}
         request.getfixturevalue("benchmark").extra_info.update(facts)
 

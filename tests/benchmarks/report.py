@@ -16,6 +16,8 @@ import seaborn as sns
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
+TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100)
+
 Times = NDArray[np.float64]
 
 
@@ -116,7 +118,13 @@ def figure(ratios: pd.DataFrame, path: Path) -> None:
     sizes = [ratios[ratios["group"] == g][["ours", "beside"]].drop_duplicates() for g in groups]
     heights = [len(size) + 1.5 for size in sizes]
     plot, panels = plt.subplots(
-        len(groups), 1, figsize=(8, 0.32 * sum(heights)), height_ratios=heights, squeeze=False
+        len(groups),
+        1,
+        figsize=(9, 0.26 * sum(heights) + 1),
+        height_ratios=heights,
+        sharex=True,
+        squeeze=False,
+        layout="constrained",
     )
     data = list(dict.fromkeys(ratios["images"]))
     for group, panel in zip(groups, panels[:, 0], strict=True):
@@ -128,13 +136,15 @@ def figure(ratios: pd.DataFrame, path: Path) -> None:
             spread = [some["ratio"] - some["low"], some["high"] - some["ratio"]]
             panel.errorbar(some["ratio"], y, xerr=spread, fmt="o", ms=4, capsize=2, label=images)
         panel.axvline(1, color="0.4", lw=1)
-        panel.set(xscale="log", title=group, yticks=range(len(places)))
+        panel.set(xscale="log", yticks=range(len(places)))
+        panel.set_title(group, loc="right", fontsize=9)
         panel.set_yticklabels(list(places), fontsize=8)
         panel.set_ylim(len(places) - 0.5, -0.5)
-        panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
-    panels[0, 0].legend(fontsize=8)
-    panels[-1, 0].set_xlabel("time beside ours, ratio of medians with its 95 % interval")
-    plot.tight_layout()
+        panel.set_xticks(TICKS, [f"{tick:g}×" for tick in TICKS])
+        panel.minorticks_off()
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    plot.legend(handles, labels, loc="outside upper left", fontsize=8, ncols=3)
+    plot.supxlabel("time beside ours: ratio of medians with its 95 % interval", fontsize=9)
     plot.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(plot)
 
