@@ -105,7 +105,7 @@ class PairedModels:
         def one(parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
             return cast(Tensor, functional_call(module, dict(parameters), (x,)))
 
-        together = TOGETHER[images.device.type] // images[0].numel()
+        together = TOGETHER.get(images.device.type, 0) // images[0].numel()
         if together > 1:
             stacked: Tensor = vmap(one, chunk_size=together)(dict(self.parameters), images)
             return stacked

@@ -93,7 +93,7 @@ class InputWalk:
         if self._held is None or not torch.equal(self._held[0], active):
             leaf = self.x[active].requires_grad_()
             self._held = active, leaf, models.features(leaf.unsqueeze(1))
-            self.passes[active] += 1
+            self.passes[active] += models.layers != "all"  # of those only `advance` makes a pass
         return self._held[1:]
 
     def advance(
@@ -136,7 +136,7 @@ class InputWalk:
         self.x[active[moves]] = moved[moves]
         self.radius[active[moves]] = radius[moves]
         self._held = None
-        self.passes[active] += 1
+        self.passes[active] += 2 if models.layers == "all" else 1
         return g.detach()
 
     def nearest(self) -> Tensor:

@@ -31,7 +31,7 @@ FILES: Mapping[str, Columns] = {
     "victims": {**STUDY, **records.VICTIMS},
     "failures": records.FAILURES,
 }
-DERIVED = ("*.parquet", "tables/*", "figures/*")
+DERIVED = (*(f"{name}.parquet" for name in FILES), "tables/*", "figures/*")
 ORDER = ("role", "target_id", "image_id", "name")
 
 

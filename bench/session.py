@@ -186,9 +186,9 @@ def _derive(
         return True
     (directory / "run.json").unlink(missing_ok=True)
     sizes = assemble(finished, directory)
+    for stale in ("tables", "figures"):  # what an earlier run could show may no longer hold
+        shutil.rmtree(directory / stale, ignore_errors=True)
     if not sizes["targets"] or not sizes["scores"]:
-        for stale in ("tables", "figures"):  # what an earlier run could show no longer holds
-            shutil.rmtree(directory / stale, ignore_errors=True)
         return False
     start = time.perf_counter()
     from bench import plots, tables  # the plotting libraries take seconds to load

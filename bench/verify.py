@@ -70,7 +70,8 @@ def _derived(done: Finished, directory: Path, place: Path) -> Iterator[str]:
             plots.draw(place)
     except UserError as error:
         yield str(error).splitlines()[0].replace(str(place), str(directory))
-        (directory / "run.json").unlink(missing_ok=True)
+        if cells:
+            (directory / "run.json").unlink(missing_ok=True)
         return
     made, stored, sealed = derived(place), derived(directory), _sealed(directory)
     # Without cells a record can only be held against its own seal.

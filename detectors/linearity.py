@@ -1,5 +1,6 @@
 """Whether a result is piecewise linear in an input, read from the graph of its derivatives."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,7 +42,9 @@ def piecewise_linear(result: Tensor, x: Tensor) -> bool:
 
 def _linear(node: Any, given: list[bool]) -> bool:
     """Whether one operation is, by which of what it was given depends on x."""
-    operation = node.name().rpartition("::")[2].partition("Backward")[0]
+    # PyTorch numbers its own; without a number it is a function that somebody named so.
+    named = re.fullmatch(r"torch::autograd::(AccumulateGrad)|(\w+)Backward\d+", node.name())
+    operation = (named[1] or named[2]) if named else ""
     frozen = operation == "NativeBatchNorm" and not node._saved_training
     if operation in PRODUCTS or frozen:
         return sum(given) == 1

@@ -118,9 +118,15 @@ def certify_within(
         n: Votes that count it, at most.
         alpha: Probability of error.
         generator: Source of the noise.
+
+    Raises:
+        ValueError: The radius is negative, or sigma not positive.
     """
+    if not (radius >= 0 and sigma > 0):
+        raise ValueError(f"expected radius >= 0 and sigma > 0, got {radius} and {sigma}")
     chosen = votes(model, x, gaussian(x[0], sigma, n0, generator)).argmax(1).cpu()
-    than = float(norm.cdf(radius / sigma))
+    # Short of 1, where the evidence is not defined; no number of votes could tell them apart.
+    than = min(float(norm.cdf(radius / sigma)), 1 - 1e-15)
 
     def decide(counts: Tensor, open_: Tensor) -> tuple[Tensor, Tensor]:
         label = chosen[open_]

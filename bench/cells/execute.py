@@ -140,7 +140,10 @@ def compute(place: Place, job: Job, folder: Path) -> None:
 def _unchanged(job: Job) -> None:
     """See that a cell computes what its identity says, though files may be edited meanwhile."""
     if code_of(job.kind, job.component) != job.source:
-        raise Fault(f"the code of {job.label!r} has changed during the run; run again")
+        raise Fault(
+            f"the code of {job.label!r} is not that of the plan: it has changed during the run, or "
+            "another version is installed here; run again"
+        )
 
 
 def alone(job: Job) -> ExitStack:

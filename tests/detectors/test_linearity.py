@@ -10,6 +10,19 @@ from bench.architectures import ARCHITECTURES, build, fold
 from detectors.linearity import piecewise_linear
 from tests.detectors.networks import Residual, drawn, plain, pooled
 
+
+class Relu(torch.autograd.Function):
+    """A function of somebody's own, under the name of one of PyTorch's."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x**3
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        return gradient
+
+
 LAYER = nn.Conv2d(3, 3, 3, padding=1).requires_grad_(False)
 
 
@@ -41,6 +54,7 @@ NO: dict[str, Callable[[Tensor], Tensor]] = {
     "kernel of itself": lambda x: nn.functional.conv2d(x, x),
     "batch statistics": lambda x: nn.BatchNorm2d(3).train()(x),
     "norm": lambda x: x / x.norm(),
+    "false name": lambda x: Relu.apply(x),
     "curved early": lambda x: LAYER(x.exp()).relu(),
 }
 

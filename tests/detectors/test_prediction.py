@@ -83,6 +83,10 @@ def test_certificates_on_a_linear_model() -> None:
         assert torch.equal(found.label, expected)
         assert (found.draws < 10_000).all()
     assert found.draws.min() >= 20
+    far = certify_within(model, images, SIGMA, 100.0, 20, 200, 0.001, drawn())
+    assert far.label.tolist() == [ABSTAIN]
+    with pytest.raises(ValueError, match="radius >= 0"):
+        certify_within(model, images, SIGMA, -0.1, 20, 200, 0.001, drawn())
     # At the very edge neither is shown, and all votes are used.
     edge = certify_within(model, images, SIGMA, 0.3, 20, 300, 1e-6, drawn())
     assert edge.label.tolist() == [ABSTAIN]

@@ -1,0 +1,71 @@
+"""Passes: as many as are needed, counted as they are made."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from attacks.base import Attacked, AttackerView
+from attacks.imc import IMC
+from attacks.paired import PairedModels
+from attacks.pgd import PGD, InputStep, InputWalk
+from attacks.poisoning import ModelStep, Poisoning
+from tests.attacks import worlds
+
+N, ROUNDS, BATCH = 4, 10, 16
+HEAD, ALL = ModelStep("head", batch=BATCH), ModelStep("all", batch=BATCH)
+ATTACKS = {
+    "pgd": (PGD(InputStep(), 0.75, ROUNDS), 2 * ROUNDS),
+    "poisoning head": (Poisoning(HEAD, 0.75, ROUNDS), 1),
+    "imc head": (IMC(InputStep(), HEAD, 0.75, ROUNDS, phi=0.5), 2 * ROUNDS + 1),
+    "poisoning all": (Poisoning(ALL, 0.75, ROUNDS), (2 + 2 * BATCH) * ROUNDS),
+    "imc all": (IMC(InputStep(), ALL, 0.75, ROUNDS, phi=0.5), (4 + 2 * BATCH) * ROUNDS),
+}
+
+
+def _run(name: str, view: AttackerView) -> Attacked:
+    return ATTACKS[name][0](replace(view, radii=torch.full((N,), 0.2)))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_every_pass_is_counted(name: str) -> None:
+    assert _run(name, worlds.view(N)).passes.tolist() == [ATTACKS[name][1]] * N
+
+
+@pytest.mark.parametrize(("name", "forward"), [("pgd", ROUNDS), ("imc head", ROUNDS + 1)])
+def test_no_more_images_go_through_the_trunk_than_are_needed(name: str, forward: int) -> None:
+    view, seen = worlds.view(N), list[int]()
+
+    def count(_: object, given: tuple[Tensor], __: Tensor) -> None:
+        if torch.is_grad_enabled():  # those of the walk; what ends a target at κ needs no gradient
+            seen.append(len(given[0]))
+
+    hook = view.victim.trunk.register_forward_hook(count)  # type: ignore[attr-defined]
+    try:
+        _run(name, view)
+    finally:
+        hook.remove()
+    assert N * forward <= sum(seen) <= N * (forward + 1)
+
+
+@pytest.mark.parametrize("exit", ["first", "polish"])
+@pytest.mark.parametrize("step", [HEAD, ALL], ids=["head", "all"])
+@pytest.mark.parametrize("substeps", [1, 2])
+def test_a_look_that_is_kept_is_as_good_as_a_new_one(
+    monkeypatch: pytest.MonkeyPatch, exit: str, step: ModelStep, substeps: int
+) -> None:
+    view = replace(worlds.view(N), radii=torch.full((N,), 0.2))
+    inputs, models = InputStep(steps=substeps), replace(step, steps=substeps)
+    attack = IMC(inputs, models, 0.75, ROUNDS, exit, phi=0.5)  # type: ignore[arg-type]
+    kept = attack(view)
+
+    def anew(self: InputWalk, models: PairedModels, active: Tensor) -> tuple[Tensor, Tensor]:
+        leaf = self.x[active].requires_grad_()
+        return leaf, models.features(leaf.unsqueeze(1))
+
+    monkeypatch.setattr(InputWalk, "look", anew)
+    again = attack(view)
+    torch.testing.assert_close(kept.x, again.x)
+    for name, value in kept.models.parameters.items():
+        torch.testing.assert_close(value, again.models.parameters[name])
