@@ -117,6 +117,11 @@ def _place(kind: str, method: str, folder: Path) -> str:
     return f"{(folder / where).resolve()}:{name}" if where.endswith(".py") else method
 
 
+def _said(error: Exception) -> str:
+    """What a user's code raised, in one line."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:150]}"
+
+
 def find(kind: str, method: str, folder: Path) -> Component:
     """The component of a name, without parameters.
 
@@ -134,9 +139,8 @@ def find(kind: str, method: str, folder: Path) -> Component:
     except UserError:
         raise
     except Exception as error:  # a user's file may raise anything
-        said = (str(error).splitlines() or [""])[0][:150]
         raise UserError(
-            f"cannot load the {kind} {method!r}: {type(error).__name__}: {said}\n"
+            f"cannot load the {kind} {method!r}: {_said(error)}\n"
             "remedy: a name of `evil-twins list`, module:Name, or file.py:Name beside the suite"
         ) from error
     if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
@@ -169,9 +173,8 @@ def configure(component: Component, given: Mapping[str, Any], kind: str, label: 
     except UserError:
         raise
     except Exception as error:  # a user's class may raise anything
-        said = (str(error).splitlines() or [""])[0][:150]
         raise UserError(
-            f"{where} cannot be made: {type(error).__name__}: {said}\nremedy: mend its class"
+            f"{where} cannot be made: {_said(error)}\nremedy: mend its class"
         ) from error
     if missing:
         raise UserError(

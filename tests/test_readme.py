@@ -37,6 +37,26 @@ def test_table_is_that_of_the_reference() -> None:
             assert float(rate) == round(100 * float(known[(*key, name)]), 1), (key, name)
 
 
+def test_speeds_are_those_of_the_reference() -> None:
+    ratios = pd.read_csv(ROOT / "results/reference/performance/ratios.csv")
+    ratios["data"] = ratios["images"].str.partition(",")[0]
+
+    def least(group: str, ours: str, beside: str) -> list[float]:
+        some = ratios[ratios["group"].str.startswith(group) & (ratios["ours"] == ours)]
+        some = some[some["beside"].str.contains(beside) & ~some["beside"].str.contains("bare")]
+        return [some.loc[some["data"] == data, "ratio"].min() for data in ("digits", "gtsrb")]
+
+    said = README.split("**Speed**")[1].split("## Words")[0].replace("\n", " ")
+    for words, found in {
+        "PGD to κ = 0.9: {} and {} times": least("PGD", "ours, leaving at kappa", "as trained"),
+        "every step taken, {} and {} times": least("PGD", "ours, every step", "as trained"),
+        "Hessian: {} and {} times": least("curvature", "ours", "Lanczos, as trained"),
+        "error: {} and {} times": least("class", "ours, benign", "benign"),
+        "inputs, {} and {} on attacked": least("class", "ours, attacked", "attacked"),
+    }.items():
+        assert words.format(*(f"{ratio:.2g}" for ratio in found)) in said, (words, found)
+
+
 def test_every_column_is_described() -> None:
     described = README.split("## The columns")[1].split("## From Python")[0]
     words = set(re.findall(r"[a-z_0-9]+", described))

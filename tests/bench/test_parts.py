@@ -1,7 +1,6 @@
-"""Parts of a suite: chosen, run apart, merged, and checked."""
+"""Parts of a suite: chosen, planned, run apart, merged, and pruned."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -15,24 +14,8 @@ from bench.forecast import forecast
 from bench.plan import plan
 from bench.run import survey
 from tests.bench import suites
-from tests.bench.suites import doubt, far, shift
-
-PARTS = (shift("a"), shift("b", amount=0.2), shift("c", poison=True), doubt(), far())
-KINDS = {"victim": 1, "fit": 1, "attack": 3, "score": 6}
-CELLS = sum(KINDS.values())
-
-
-def _line(folder: Path, results: Path, *more: str) -> list[str]:
-    path = suites.write(folder, *PARTS)
-    return ["run", path, "--results", str(results), "--jobs", "1", *more]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of an undivided run."""
-    folder = tmp_path_factory.mktemp("whole")
-    assert cli.main(_line(folder, folder)) == 0
-    return folder
+from tests.bench.eleven import CELLS, KINDS, PARTS, line, same
+from tests.bench.suites import doubt
 
 
 def _cells(results: Path) -> set[str]:
@@ -44,19 +27,14 @@ def _seal(mark: Path, facts: dict[str, object]) -> None:
     mark.write_text(json.dumps(own | {"seal": fingerprint(own)}))
 
 
-def _same(one: Path, other: Path) -> bool:
-    pairs = [(p, other / p.relative_to(one)) for p in sorted(one.glob("small/*.parquet"))]
-    return bool(pairs) and all(a.read_bytes() == b.read_bytes() for a, b in pairs)
-
-
 def test_shards_are_the_whole_and_merge_to_the_same_bytes(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second, both = (tmp_path / name for name in ("first", "second", "both"))
     for place in (first, second):  # the victim is made once, as between two machines
         shutil.copytree(whole / "small/cells/victim", place / "small/cells/victim")
-    assert cli.main(_line(tmp_path, first, "--shard", "1/2")) == 0
-    assert cli.main(_line(tmp_path, second, "--shard", "2/2")) == 0
+    assert cli.main(line(tmp_path, first, "--shard", "1/2")) == 0
+    assert cli.main(line(tmp_path, second, "--shard", "2/2")) == 0
     assert _cells(first) | _cells(second) == _cells(whole)
     assert len(_cells(first) & _cells(second)) == 2
     merge = ["merge", str(first), str(second)]
@@ -64,9 +42,9 @@ def test_shards_are_the_whole_and_merge_to_the_same_bytes(
     for copied in (CELLS, 0):
         assert cli.main([*merge, "--results", str(both)]) == 0
         assert f"{copied} cells copied" in capsys.readouterr().out
-    assert cli.main(_line(tmp_path, both)) == 0
+    assert cli.main(line(tmp_path, both)) == 0
     assert f"0 cells run, {CELLS} stored" in capsys.readouterr().err
-    assert _same(whole, both)
+    assert same(whole, both)
 
 
 def test_cells_that_contradict_each_other_are_not_merged(
@@ -122,41 +100,23 @@ def test_what_no_suite_needs_is_removed_and_nothing_else(
     path = suites.write(tmp_path, *PARTS)
     assert pruned() == "0 cells removed"
     assert cli.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 0
-    line = _line(tmp_path, tmp_path)
+    run = line(tmp_path, tmp_path)
     suites.write(tmp_path, *PARTS[:2], doubt(), doubt("bad", fault="raise"))
-    assert cli.main(line) == 1
-    assert cli.main([*line, "--only", "doubt"]) == 0
+    assert cli.main(run) == 1
+    assert cli.main([*run, "--only", "doubt"]) == 0
     failures = pd.read_parquet(tmp_path / "small" / "failures.parquet")
     assert set(failures["cell"]) == {"bad × a", "bad × b"}  # not run now, and not forgotten
     # No more needed: the attack c, the preparation and its three scores, and one score of c.
     assert pruned("--dry-run") == "6 cells would be removed"
     assert pruned() == "6 cells removed"
-    assert cli.main(line) == 1
+    assert cli.main(run) == 1
     assert "2 of 7 cells failed" in capsys.readouterr().err
     suites.write(tmp_path, *PARTS[:2], doubt())
     assert len(list(tmp_path.glob("small/cells/score/*.log"))) == 2
     assert pruned() == "0 cells removed"
     assert not list(tmp_path.glob("small/cells/score/*.log"))
-    assert cli.main(line) == 0
+    assert cli.main(run) == 0
     assert "0 cells run, 5 stored" in capsys.readouterr().err
-
-
-def test_dropped_models_are_said_to_be_absent(
-    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(whole / "small", tmp_path / "small")
-    line = _line(tmp_path, tmp_path, "--drop-models")
-    assert cli.main(line) == 0
-    capsys.readouterr()
-    check = ["verify", line[1], "--results", str(tmp_path), "--sample", "6"]
-    assert cli.main(check) == 0
-    assert "the models of 1 attack cells cannot be checked: dropped" in capsys.readouterr().out
-    merge = ["merge", str(tmp_path), "--results", str(tmp_path / "both")]
-    assert cli.main(merge) == 0
-    assert cli.main([*check[:2], "--results", str(tmp_path / "both")]) == 1
-    assert "scores.parquet is not what the stored results give" in capsys.readouterr().out
-    assert cli.main(_line(tmp_path, tmp_path / "both")) == 0
-    assert f"0 cells run, {CELLS} stored" in capsys.readouterr().err
 
 
 def test_a_damaged_or_missing_folder_is_not_merged(
@@ -177,7 +137,7 @@ def test_only_limit_and_force(
 ) -> None:
     def ran(*more: str) -> str:
         capsys.readouterr()
-        assert cli.main(_line(tmp_path, tmp_path, *more)) == 0
+        assert cli.main(line(tmp_path, tmp_path, *more)) == 0
         return capsys.readouterr().err.splitlines()[-1].split(": ")[0]
 
     shutil.copytree(whole / "small/cells/victim", tmp_path / "small/cells/victim")
@@ -186,10 +146,10 @@ def test_only_limit_and_force(
     assert ran("--only", "dou*") == "4 cells run, 5 stored, 2 not run yet"
     assert ran("--limit", "1") == "1 cells run, 9 stored, 1 not run yet"
     assert ran() == f"1 cells run, {CELLS - 1} stored"
-    assert _same(whole, tmp_path)
+    assert same(whole, tmp_path)
     assert ran("--only", "doubt", "--force") == f"3 cells run, {CELLS - 3} stored"
     assert ran("--force") == f"{CELLS} cells run, 0 stored"
-    assert _same(whole, tmp_path)
+    assert same(whole, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +165,7 @@ def test_only_limit_and_force(
 def test_a_mistake_in_the_choice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], said: str
 ) -> None:
-    assert cli.main(_line(tmp_path, tmp_path, *more)) == 2
+    assert cli.main(line(tmp_path, tmp_path, *more)) == 2
     errors = capsys.readouterr().err
     assert said in errors
     assert len(errors.strip().splitlines()) <= 3
@@ -216,196 +176,23 @@ def test_nothing_is_removed_that_a_damaged_victim_hides(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(whole / "small", tmp_path / "small")
-    line = _line(tmp_path, tmp_path)
+    run = line(tmp_path, tmp_path)
     victim = next(tmp_path.glob("small/cells/victim/*/victim.safetensors"))
     victim.write_bytes(victim.read_bytes()[:100])
-    prune = ["prune", line[1], "--results", str(tmp_path)]
+    prune = ["prune", run[1], "--results", str(tmp_path)]
     assert cli.main(prune) == 0
     assert "0 cells removed" in capsys.readouterr().out
     assert cli.main(["verify", *prune[1:]]) == 1  # takes the mark of the damaged one
     capsys.readouterr()
     assert cli.main(prune) == 0
     assert "1 cells removed" in capsys.readouterr().out
-    assert cli.main(line) == 0
+    assert cli.main(run) == 0
     assert f"1 cells run, {CELLS - 1} stored" in capsys.readouterr().err
-
-
-def test_a_cell_in_the_place_of_another_is_found(
-    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(whole / "small", tmp_path / "small")
-    line = _line(tmp_path, tmp_path)
-    one, other = sorted(tmp_path.glob("small/cells/score/*/"))[:2]
-    shutil.rmtree(one)
-    shutil.copytree(other, one)
-    check = ["verify", line[1], "--results", str(tmp_path), "--sample", "0"]
-    assert cli.main(check) == 1
-    assert str(one) in capsys.readouterr().out
-    assert cli.main(line) == 0
-    assert "1 cells run" in capsys.readouterr().err
-    assert cli.main(check) == 0
-    assert _same(whole, tmp_path)
-
-
-@pytest.mark.parametrize("how", ["forged", "cut"])
-def test_records_are_held_against_the_cells_though_some_failed(
-    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
-) -> None:
-    shutil.copytree(whole / "small", tmp_path / "small")
-    path = suites.write(tmp_path, *PARTS, doubt("bad", fault="raise"))
-    line = ["run", path, "--results", str(tmp_path), "--jobs", "1"]
-    assert cli.main(line) == 1
-    check = ["verify", path, "--results", str(tmp_path), "--sample", "0"]
-    assert cli.main(check) == 0
-    stored = tmp_path / "small" / "scores.parquet"
-    good = stored.read_bytes()
-    if how == "forged":
-        frame = pd.read_parquet(stored)
-        frame.assign(score=frame["score"] + 99.0).to_parquet(stored)
-    else:
-        stored.write_bytes(good[:200])
-    assert cli.main(check) == 1
-    assert f"{stored} is not what the stored results give; remedy: run again" in (
-        capsys.readouterr().out
-    )
-    assert cli.main(line) == 1
-    assert stored.read_bytes() == good
-    assert cli.main(check) == 0
-    stored.write_bytes(good[:200])
-    assert cli.main(line) == 1  # without `verify` as well
-    assert stored.read_bytes() == good
-
-
-def test_tables_of_earlier_scores_go_when_nothing_can_be_shown(whole: Path, tmp_path: Path) -> None:
-    shutil.copytree(whole / "small", tmp_path / "small")
-    path = suites.write(tmp_path, shift("a"), doubt("bad", fault="raise"))
-    assert cli.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 1
-    assert not (tmp_path / "small" / "tables").exists()
-    assert len(pd.read_parquet(tmp_path / "small" / "failures.parquet")) == 1
-    assert cli.main(["verify", path, "--results", str(tmp_path)]) == 0
-
-
-def test_damage_that_keeps_its_time_is_named_to_the_last(
-    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(whole / "small", tmp_path / "small")
-    line = _line(tmp_path, tmp_path)
-    paths = sorted(tmp_path.glob("small/cells/score/*/scores.parquet"))[:2]
-    for path in paths:
-        times = path.stat()
-        path.write_bytes(b"x" * times.st_size)
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    (tmp_path / "small" / "run.json").unlink()
-    assert cli.main(line) == 2  # one of them is met, and named
-    assert "cannot read" in capsys.readouterr().err
-    assert cli.main(["verify", line[1], "--results", str(tmp_path), "--sample", "0"]) == 1
-    said = capsys.readouterr().out
-    assert sum(str(path) in said for path in paths) == 1  # the other
-    assert cli.main(line) == 0
-    assert "2 cells run" in capsys.readouterr().err
-    assert _same(whole, tmp_path)
-
-
-def test_a_score_that_is_not_what_it_should_be_is_made_again(
-    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(whole / "small", tmp_path / "small")
-    line, store = _line(tmp_path, tmp_path), Store(tmp_path / "small" / "cells")
-    kind, name = next(cell for cell in store.cells() if cell[0] == "score")
-    beside = store.begin(kind, name)
-    shutil.copytree(store.path(kind, name), beside, dirs_exist_ok=True)
-    frame = pd.read_parquet(beside / "scores.parquet")
-    frame.assign(score=frame["score"] + 1.0).to_parquet(beside / "scores.parquet")
-    facts = json.loads((beside / "cell.json").read_text())
-    shutil.rmtree(store.path(kind, name))
-    store.commit(kind, name, beside, {key: facts[key] for key in ("title", "spec", "parents")}, {})
-    check = ["verify", line[1], "--results", str(tmp_path), "--sample", "6"]
-    assert cli.main(check) == 1
-    assert "when it is computed again; remedy: run again" in capsys.readouterr().out
-    assert cli.main(line) == 0
-    assert "1 cells run" in capsys.readouterr().err
-    assert cli.main(check) == 0
-
-
-def test_there_is_nothing_to_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = suites.write(tmp_path, *PARTS)
-    assert cli.main(["verify", path, "--results", str(tmp_path / "nowhere")]) == 2
-    assert "no results in" in capsys.readouterr().err
-
-
-DAMAGED = (
-    "cells/victim/*/victim.safetensors",
-    "cells/fit/*/prepared.safetensors",
-    "cells/attack/*/attacked.safetensors",
-    "cells/attack/*/models.safetensors",
-    "cells/attack/*/targets.parquet",
-    "cells/score/*/scores.parquet",
-    "cells/score/*/cell.json",
-    "cells/attack/*/provenance.json",
-    "run.json",
-    "scores.parquet",
-    "flips.parquet",
-    "tables/detection.csv",
-    "tables/attacks.md",
-)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", ["cut", "flipped", "replaced"])
-@pytest.mark.parametrize("pattern", DAMAGED)
-def test_any_damaged_file_is_found_named_and_made_again(
-    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], pattern: str, how: str
-) -> None:
-    shutil.copytree(whole / "small", tmp_path / "small")
-    line = _line(tmp_path, tmp_path)
-    check = ["verify", line[1], "--results", str(tmp_path), "--sample", "6"]
-    path = sorted((tmp_path / "small").glob(pattern))[0]
-    good = path.read_bytes()
-    middle = len(good) // 2
-    flipped = good[:middle] + bytes([good[middle] ^ 4]) + good[middle + 1 :]
-    bad = {"cut": good[:middle], "flipped": flipped, "replaced": b"garbage"}
-    path.unlink()
-    path.write_bytes(bad[how])
-    capsys.readouterr()
-    assert cli.main(check) == 1
-    assert str(path) in capsys.readouterr().out
-    assert cli.main(line) == 0
-    assert cli.main(check) == 0
-    assert _same(whole, tmp_path)
-
-
-@pytest.mark.slow
-def test_figures_are_checked_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reference = Path(__file__).parents[2] / "results" / "reference" / "quick"
-    shutil.copytree(reference, tmp_path / "quick", ignore=shutil.ignore_patterns("cells"))
-    line = ["quick", "--results", str(tmp_path)]
-    assert cli.main(["plot", *line]) == 0  # fonts and libraries of this machine
-    figure = tmp_path / "quick" / "figures" / "roc.png"
-    good = figure.read_bytes()
-    figure.write_bytes(good[:-100] + b"x" + good[-99:])
-    capsys.readouterr()
-    assert cli.main(["verify", *line]) == 1
-    assert f"{figure} is not what the stored results give" in capsys.readouterr().out
-    assert cli.main(["plot", *line]) == 0
-    assert figure.read_bytes() == good
-    assert cli.main(["verify", *line]) == 0
-
-
-def test_records_without_cells_are_checked_for_what_they_can_show(
-    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(whole / "small", tmp_path / "small", ignore=shutil.ignore_patterns("cells"))
-    check = ["verify", suites.write(tmp_path, *PARTS), "--results", str(tmp_path)]
-    assert cli.main(check) == 0
-    assert f"0 disagree; 0 cells are stored, {CELLS} are not" in capsys.readouterr().out
-    (tmp_path / "small/scores.parquet").write_text("garbage")
-    assert cli.main(check) == 1
-    assert f"cannot read {tmp_path}" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_no_cluster_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(_line(tmp_path, tmp_path, "--dask", "127.0.0.1:9")) == 2
+    assert cli.main(line(tmp_path, tmp_path, "--dask", "127.0.0.1:9")) == 2
     assert "no scheduler answers there" in capsys.readouterr().err
 
 
@@ -452,11 +239,3 @@ def test_a_forecast_is_the_sum_of_what_was_measured_shared_among_the_jobs(
     alone = forecast(cells, survey(cells, Store(tmp_path)), measured, jobs=1000)
     assert alone.wall == pytest.approx(8.0 + 16.0 + 16.0 + 30)
     assert ahead.unknown == 0
-
-
-def test_scores_are_computed_again(
-    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    check = ["verify", suites.write(tmp_path, *PARTS), "--results", str(whole), "--sample", "6"]
-    assert cli.main(check) == 0
-    assert "0 disagree; 11 cells are stored, 0 are not" in capsys.readouterr().out

@@ -22,6 +22,7 @@ class World:
 
     Attributes:
         name: Of the data set.
+        training: Images that the victim was trained on.
         victim: Folded and frozen, in the layout that is fastest.
         trained: In eval mode, its batch-norm in place, in PyTorch's own layout.
         view: What an attacker holds, with as many targets as there are, up to 300.
@@ -31,6 +32,7 @@ class World:
     """
 
     name: str
+    training: int
     victim: Classifier
     trained: Classifier
     view: AttackerView
@@ -58,7 +60,11 @@ def _named(request: pytest.FixtureRequest) -> None:
     """Every measurement says on which images it was made."""
     if "benchmark" in request.fixturenames:
         world: World = request.getfixturevalue("world")
-        facts = {"images": world.name, "classes": world.victim.classes}
+        facts = {
+            "images": world.name,
+            "classes": world.victim.classes,
+            "training": world.training,
+        }
         request.getfixturevalue("benchmark").extra_info.update(facts)
 
 
@@ -106,4 +112,13 @@ def world(request: pytest.FixtureRequest) -> World:
         lambda i, purpose, turn: seeds.generator(found.name, chosen.ids[i], purpose, turn),
     )
     eps = 32 / 255 if folder else 0.4
-    return World(found.name, victim, trained, view, found.fpr.take(range(64)).x, found.heldout, eps)
+    return World(
+        found.name,
+        len(found.train),
+        victim,
+        trained,
+        view,
+        found.fpr.take(range(64)).x,
+        found.heldout,
+        eps,
+    )

@@ -30,10 +30,11 @@ def read(path: Path) -> pd.DataFrame:
     found = []
     for one in json.loads(path.read_text())["benchmarks"]:
         facts = dict(one["extra_info"])
-        images, classes = facts.pop("images"), facts.pop("classes")
+        images, classes, training = (facts.pop(k) for k in ("images", "classes", "training"))
         found.append(
             {
-                "images": f"{images.removeprefix('folder:')}, {classes} classes",
+                "images": f"{images.removeprefix('folder:')}, {classes} classes, "
+                f"{training} training images",
                 "group": one["group"],
                 "name": _name(one),
                 "ours": one["name"].startswith("test_ours"),

@@ -13,7 +13,7 @@ from tests.benchmarks import report
 @pytest.fixture
 def measured(tmp_path: Path) -> Path:
     def one(name: str, data: list[float], **facts: object) -> dict[str, object]:
-        facts |= {"images": "folder:signs", "classes": 43}
+        facts |= {"images": "folder:signs", "classes": 43, "training": 900}
         return {"group": "g", "name": name, "extra_info": facts, "stats": {"data": data}}
 
     benchmarks = [
@@ -41,7 +41,7 @@ def test_ratios_of_medians_with_their_intervals() -> None:
 def test_a_page_for_each_data_set_and_one_figure(measured: Path, tmp_path: Path) -> None:
     report.main([str(measured), "--into", str(tmp_path / "out")])
     page = (tmp_path / "out" / "signs.md").read_text()
-    assert "# Speed: signs, 43 classes" in page
+    assert "# Speed: signs, 43 classes, 900 training images" in page
     assert "One thread of A chip, 2 cores" in page
     assert "| ours | 2000 |" in page
     assert "votes 12.5" in page

@@ -1,0 +1,22 @@
+"""A suite of eleven cells as users run it, and what is asked of its results."""
+
+from pathlib import Path
+
+from tests.bench import suites
+from tests.bench.suites import doubt, far, shift
+
+PARTS = (shift("a"), shift("b", amount=0.2), shift("c", poison=True), doubt(), far())
+KINDS = {"victim": 1, "fit": 1, "attack": 3, "score": 6}
+CELLS = sum(KINDS.values())
+
+
+def line(folder: Path, results: Path, *more: str) -> list[str]:
+    """The arguments of a run of the suite, which is written to the folder."""
+    path = suites.write(folder, *PARTS)
+    return ["run", path, "--results", str(results), "--jobs", "1", *more]
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two folders of results hold the same records, byte for byte."""
+    pairs = [(p, other / p.relative_to(one)) for p in sorted(one.glob("small/*.parquet"))]
+    return bool(pairs) and all(a.read_bytes() == b.read_bytes() for a, b in pairs)
