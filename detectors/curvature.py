@@ -27,10 +27,13 @@ class Curvature:
     Attributes:
         k: How many eigenvalues; beyond K - 1 they are 0 on piecewise linear networks.
         adjust: Whether confidence is taken out, with the help of clean data.
+        tolerance: Share of the profile that may be lost where there are many classes, as in
+            `top_eigenvalues`; 0 for all of it.
     """
 
     k: int = 5
     adjust: bool = False
+    tolerance: float = 1e-3
 
     @property
     def knowledge(self) -> str:
@@ -44,7 +47,7 @@ class Curvature:
 
     def fit(self, view: DefenderView) -> Scorer:
         """A scorer; with `adjust` it profiles the benign images under the faced model."""
-        profile = Profile(view.model, self.k)
+        profile = Profile(view.model, self.k, self.tolerance)
         return Adjusted.to(profile, view.benign) if self.adjust else profile
 
 
@@ -55,14 +58,16 @@ class Profile:
     Attributes:
         model: The faced model.
         k: How many eigenvalues.
+        tolerance: As of `Curvature`.
     """
 
     model: nn.Module
     k: int
+    tolerance: float = 0.0
 
     def __call__(self, x: Tensor) -> Tensor:
         """Images (N, C, H, W) -> mean magnitude of the k largest eigenvalues, (N,) float64."""
-        return top_eigenvalues(self.model, x, self.k).abs().mean(1)
+        return top_eigenvalues(self.model, x, self.k, self.tolerance).abs().mean(1)
 
     def details(self, x: Tensor) -> dict[str, Tensor]:
         """Whether the closed form was taken, as 0 or 1."""

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from detectors.base import batches
+from detectors.gauss_newton import gauss_newton
 from detectors.linearity import piecewise_linear
 
 TOLERANCE = 1e-6
@@ -14,22 +15,25 @@ TOLERANCE = 1e-6
 DENSE = 128
 """Images of at most so many values get their whole Hessian: all images share its rows' passes."""
 
-GRAPH = 2**16
+GRAPH = 2**17
 """Pixel values at once where the graph of the forward pass is kept."""
 
 
-def top_eigenvalues(model: nn.Module, x: Tensor, k: int) -> Tensor:
+def top_eigenvalues(model: nn.Module, x: Tensor, k: int, tolerance: float = 0.0) -> Tensor:
     """The k eigenvalues of largest magnitude of H = ∇²ₓ ℓ, ℓ the cross-entropy at the argmax.
 
     Each input takes one of two paths, as `locally_linear` finds for it. Where the logits are
     locally linear in x (ReLU, pooling, convolution, frozen batch-norm), H = Jᵀ(diag p - ppᵀ)J for
-    every label: K - 1 backward passes of one forward pass and a K by K eigenproblem. Elsewhere,
-    products of H with vectors: all of H for small images, Lanczos (ARPACK) for others.
+    every label: at most K - 1 backward passes of one forward pass and an eigenproblem of that
+    size. Elsewhere, products of H with vectors: all of H for small images, Lanczos (ARPACK) for
+    others.
 
     Args:
         model: Eval mode, (N, C, H, W) in [0, 1] -> logits (N, K); twice differentiable.
         x: Images (N, C, H, W).
         k: How many eigenvalues, at least 1; those beyond the rank are 0.
+        tolerance: Share of the sum of the k that may be lost, by estimate, where the logits are
+            locally linear: with many classes that saves most passes. 0 for all of it.
 
     Returns:
         (N, k) float64, by decreasing magnitude.
@@ -41,7 +45,7 @@ def top_eigenvalues(model: nn.Module, x: Tensor, k: int) -> Tensor:
     if k < 1 or not len(x):
         raise ValueError(f"expected k >= 1 and at least one image, got k = {k} and {len(x)}")
     with torch.enable_grad():
-        return torch.cat([_lot(model, lot, k) for lot in batches(x, GRAPH)])
+        return torch.cat([_lot(model, lot, k, tolerance) for lot in batches(x, GRAPH)])
 
 
 def locally_linear(model: nn.Module, x: Tensor) -> Tensor:
@@ -72,36 +76,29 @@ def _forward(model: nn.Module, lot: Tensor) -> tuple[Tensor, Tensor]:
 def _flat(x: Tensor, z: Tensor) -> Tensor:
     if piecewise_linear(z, x):
         return torch.ones(len(x), dtype=torch.bool, device=x.device)
-    row = _basis(z.shape[1])[0].to(z).expand_as(z)
+    row = _general(z.shape[1]).to(z).expand_as(z)
     (gradient,) = torch.autograd.grad(z, x, row, retain_graph=True, create_graph=True)
     return _vanishes(gradient, x)
 
 
-def _lot(model: nn.Module, lot: Tensor, k: int) -> Tensor:
+def _lot(model: nn.Module, lot: Tensor, k: int, tolerance: float) -> Tensor:
     x, z = _forward(model, lot)
-    flat, basis = _flat(x, z), _basis(z.shape[1]).to(z)
+    flat = _flat(x, z)
     found = torch.zeros(len(x), k, dtype=torch.float64, device=x.device)
     if flat.any():
-        rows = list[Tensor]()
-        for row in basis:
-            rows += torch.autograd.grad(z, x, row.expand_as(z), retain_graph=True)
-        b = torch.stack([row.flatten(1) for row in rows], 1)
-        found[flat] = _closed(b[flat], z.detach()[flat], basis, k)
+        found[flat] = gauss_newton(model, x, z, k, tolerance)[flat]
     if not flat.all():
         found[~flat] = _iterated(model, lot.detach()[~flat], k)
     return found
 
 
-def _basis(classes: int) -> Tensor:
-    """An orthonormal basis (K - 1, K) of the vectors of sum 0, in general position.
+def _general(classes: int) -> Tensor:
+    """Coefficients of the logits (K,) of sum 0, for H is blind to what all logits share.
 
-    H is blind to what all logits share, so combinations with coefficients of sum 0 suffice. Drawn:
-    a row such as (1, -1, 0, ...) could miss the logit that is curved.
+    Drawn: one such as (1, -1, 0, ...) could miss the logit that is curved.
     """
-    draws = torch.randn(classes, classes, generator=torch.Generator().manual_seed(classes))
-    draws[:, 0] = 1
-    rotation: Tensor = torch.linalg.qr(draws.double())[0]
-    return rotation.T[1:]
+    draws = torch.randn(classes, generator=torch.Generator().manual_seed(classes))
+    return draws - draws.mean()
 
 
 def _vanishes(gradient: Tensor, x: Tensor) -> Tensor:
@@ -112,21 +109,6 @@ def _vanishes(gradient: Tensor, x: Tensor) -> Tensor:
     vector = draws.to(x.device).expand_as(x)
     product = torch.autograd.grad(gradient, x, vector, retain_graph=True, materialize_grads=True)
     return (product[0] == 0).flatten(1).all(1)
-
-
-def _closed(b: Tensor, z: Tensor, basis: Tensor, k: int) -> Tensor:
-    """Eigenvalues of Jᵀ(diag p - ppᵀ)J from B = WJ (N, K - 1, d), W the basis.
-
-    WᵀB is J up to a row that all logits share, and diag p - ppᵀ = QQᵀ: they are those of
-    (WQ)ᵀ BBᵀ (WQ).
-    """
-    b = b.double()
-    p = z.double().softmax(1)
-    q = torch.diag_embed(p.sqrt()) - p.unsqueeze(2) * p.sqrt().unsqueeze(1)
-    wq = basis.double() @ q
-    values = torch.linalg.eigvalsh(wq.mT @ (b @ b.mT) @ wq).clamp_min(0).flip(1)
-    values = values[:, : z.shape[1] - 1][:, :k]
-    return pad(values, (0, k - values.shape[1]))
 
 
 def _iterated(model: nn.Module, x: Tensor, k: int) -> Tensor:

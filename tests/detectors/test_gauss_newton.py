@@ -1,0 +1,98 @@
+"""The rows that are left out: how many, and what that costs."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from detectors import gauss_newton, hessian
+from detectors.hessian import top_eigenvalues
+from tests.detectors.networks import drawn, linear, plain
+
+CLASSES, K = 60, 3
+
+
+def images(count: int = 4) -> Tensor:
+    return torch.rand(count, 3, 8, 8, generator=drawn(1), dtype=torch.float64)
+
+
+def known() -> nn.Module:
+    """Logits Wx: what is foreseen from W is what the rows measure."""
+    weight = torch.randn(CLASSES, 192, generator=drawn(), dtype=torch.float64)
+    return linear(weight / 2, torch.zeros(CLASSES, dtype=torch.float64))
+
+
+def deep() -> nn.Module:
+    return plain(nn.ReLU, classes=CLASSES).double()
+
+
+def behind_a_layer_without_weights() -> nn.Module:
+    """Nothing is foreseen here: the last operation is no linear layer."""
+    return nn.Sequential(deep(), nn.Hardtanh(-100, 100))
+
+
+NETWORKS = {"known": known, "deep": deep, "unforeseen": behind_a_layer_without_weights}
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Images that went backward, pass by pass."""
+    found, row = list[int](), gauss_newton._row
+
+    def counted(x: Tensor, z: Tensor, direction: Tensor) -> Tensor:
+        found.append(len(x))
+        return row(x, z, direction)
+
+    monkeypatch.setattr(gauss_newton, "_row", counted)
+    return found
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_without_tolerance_every_row_is_taken(name: str, passes: list[int]) -> None:
+    top_eigenvalues(NETWORKS[name](), images(), K)
+    assert passes == [4] * (CLASSES - 1)
+
+
+@pytest.mark.parametrize("tolerance", [0.1, 1e-2, 1e-3])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_tolerance_saves_passes_and_is_kept(
+    name: str, tolerance: float, passes: list[int]
+) -> None:
+    net, x = NETWORKS[name](), images(12)
+    truth = top_eigenvalues(net, x, K)
+    whole = sum(passes)
+    passes.clear()
+    found = top_eigenvalues(net, x, K, tolerance)
+    lost = 1 - found.sum(1) / truth.sum(1)
+    assert (lost <= tolerance).all()
+    assert (found <= truth * (1 + 1e-9)).all()
+    assert sum(passes) < whole
+    if name != "unforeseen" and tolerance == 0.1:
+        assert sum(passes) < 0.7 * whole
+
+
+def test_images_that_have_enough_leave_the_passes(passes: list[int]) -> None:
+    top_eigenvalues(deep(), images(12), K, 1e-2)
+    assert passes[0] == 12
+    assert passes[-1] <= 6
+    assert passes == sorted(passes, reverse=True)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_an_image_takes_the_same_rows_in_any_company(name: str) -> None:
+    net, x = NETWORKS[name](), images(12)
+    whole = top_eigenvalues(net, x, K, 1e-2)
+    alone = torch.cat([top_eigenvalues(net, image.unsqueeze(0), K, 1e-2) for image in x])
+    assert torch.allclose(alone, whole, rtol=1e-9, atol=0)
+    order = torch.randperm(12, generator=drawn(2))
+    assert torch.allclose(top_eigenvalues(net, x[order], K, 1e-2), whole[order], rtol=1e-9, atol=0)
+
+
+def test_curved_images_beside_them_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, x = deep(), images(6)
+    alone = top_eigenvalues(net, x[::2], K, 1e-2)
+    flat = torch.tensor([True, False] * 3)
+    monkeypatch.setattr(hessian, "_flat", lambda x, z: flat)
+    monkeypatch.setattr(hessian, "_iterated", lambda model, x, k: torch.full((3, k), -1.0).double())
+    found = top_eigenvalues(net, x, K, 1e-2)
+    assert torch.allclose(found[flat], alone, rtol=1e-9, atol=0)
+    assert (found[~flat] == -1).all()
