@@ -44,7 +44,7 @@ class Fisher:
     def __call__(self, gradient: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """F⁻¹ times each of N gradients; names -> (N, *shape), both ways."""
         rows = torch.cat([gradient["head.weight"], gradient["head.bias"].unsqueeze(2)], 2)
-        rows = torch.einsum("kde,nke->nkd", self.head, rows)
+        rows = (rows.transpose(0, 1) @ self.head).transpose(0, 1)  # the blocks are symmetric
         steps: dict[str, Tensor] = {"head.weight": rows[..., :-1], "head.bias": rows[..., -1]}
         for name, (inputs, outputs) in self.body.items():
             weight, bias = gradient[f"{name}.weight"], gradient[f"{name}.bias"]
@@ -65,9 +65,9 @@ def head_blocks(features: Tensor, probabilities: Tensor, floor: float) -> Tensor
     Returns:
         (K, D + 1, D + 1).
     """
-    rows = with_one(features).double()
-    weight = (probabilities * (1 - probabilities)).double() + floor
-    blocks = torch.stack([(rows * w.unsqueeze(1)).T @ rows for w in weight.T]) / len(rows)
+    rows = with_one(features)
+    weight = probabilities * (1 - probabilities) + floor
+    blocks = torch.stack([(rows * w.unsqueeze(1)).T @ rows for w in weight.T]).double() / len(rows)
     mean = blocks.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
     blocks += HEAD_DAMPING * torch.diag_embed(mean.unsqueeze(1).expand(-1, rows.shape[1]))
     inverse: Tensor = torch.linalg.inv(blocks).to(features.dtype)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from attacks.base import Victim
+from attacks.norms import per_item
 
 HEAD = {"head.weight", "head.bias"}
 
@@ -65,9 +66,9 @@ class PairedModels:
 
     def scaled(self, s: Tensor) -> PairedModels:
         """The models θ° + s (θ - θ°), s (N,)."""
-        named = dict(cast(nn.Module, self.victim).named_parameters())
+        victim = cast(nn.Module, self.victim)
         moved = {
-            name: torch.lerp(named[name], value, s.view(-1, *[1] * named[name].dim()).to(value))
+            name: torch.lerp(victim.get_parameter(name), value, per_item(s, value).to(value))
             for name, value in self.parameters.items()
         }
         return PairedModels(self.victim, self.count, moved)
@@ -95,7 +96,9 @@ class PairedModels:
             head = self.victim.head
             weight = self.parameters.get("head.weight", head.weight.expand(self.count, -1, -1))
             bias = self.parameters.get("head.bias", head.bias.expand(self.count, -1))
-            return torch.baddbmm(bias.unsqueeze(1), inputs.expand(self.count, -1, -1), weight.mT)
+            # In this order the gradient of the weight is a product of rows: several times faster.
+            inputs = inputs.expand(self.count, -1, -1)
+            return torch.baddbmm(bias.unsqueeze(2), weight, inputs.mT).mT
         return self._whole(inputs.expand(self.count, *inputs.shape[1:]))
 
     def _whole(self, images: Tensor) -> Tensor:
@@ -118,11 +121,20 @@ class PairedModels:
         logits = self.logits(self.features(x.unsqueeze(1))).squeeze(1)
         return logits.softmax(1).gather(1, goal.unsqueeze(1)).squeeze(1)
 
+    def moved(self) -> Tensor:
+        """‖θ_i - θ°‖₂ over all parameters, (N,) float64."""
+        victim = cast(nn.Module, self.victim)
+        squares = self.victim.head.weight.new_zeros(self.count, dtype=torch.float64)
+        for name, value in self.parameters.items():
+            squares += (value - victim.get_parameter(name)).double().flatten(1).square().sum(1)
+        return squares.sqrt()
+
     def distance(self) -> Tensor:
         """δ: ‖θ_i - θ°‖₂ / ‖θ°‖₂ over all parameters of the victim, (N,)."""
-        named = dict(cast(nn.Module, self.victim).named_parameters())
-        whole = torch.stack([value.detach().double().square().sum() for value in named.values()])
-        moved = torch.zeros(self.count, dtype=torch.float64, device=whole.device)
-        for name, value in self.parameters.items():
-            moved += (value.double() - named[name].double()).flatten(1).square().sum(1)
-        return (moved / whole.sum()).sqrt()
+        return self.moved() / size(self.victim)
+
+
+def size(victim: Victim) -> Tensor:
+    """‖θ°‖₂, () float64."""
+    values = cast(nn.Module, victim).parameters()
+    return torch.stack([value.detach().double().square().sum() for value in values]).sum().sqrt()

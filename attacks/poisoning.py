@@ -13,7 +13,7 @@ from attacks.base import Attacked, AttackerView
 from attacks.efficacy import margin, refuse
 from attacks.fisher import FLOOR, Fisher, body_factors, head_blocks
 from attacks.norms import per_item
-from attacks.paired import PairedModels
+from attacks.paired import PairedModels, size
 
 Parameters = dict[str, Tensor]
 
@@ -94,18 +94,18 @@ class ModelWalk:
         start = {name: named[name].detach().expand(n, *named[name].shape).clone() for name in names}
         self.models = PairedModels(view.victim, n, start)
         self.slopes = {name: torch.zeros_like(value) for name, value in start.items()}
-        self.count = 0
+        self.count, self.whole = 0, size(view.victim)
         self.price = torch.zeros(n, device=view.targets.x.device)
         self.passes = torch.zeros(n, dtype=torch.int64, device=view.targets.x.device)
         features = view.reference.features
         with torch.no_grad():
-            self.benign = view.victim.head(features).log_softmax(1)
+            self.share = view.victim.head(features).softmax(1)
         self.inputs = features if step.layers == "head" else view.reference.x
         floor, body = FLOOR[step.layers], {}
         if step.layers == "all":
             images = view.reference.x[:FISHER_IMAGES]
             body = body_factors(view.victim, images, floor, view.generator(0, "fisher", 0))
-        self.fisher = Fisher(head_blocks(features, self.benign.exp(), floor), body)
+        self.fisher = Fisher(head_blocks(features, self.share, floor), body)
 
     @torch.no_grad()
     def look(self, x: Tensor) -> Tensor:
@@ -130,27 +130,33 @@ class ModelWalk:
         leaves = {name: value.requires_grad_() for name, value in chosen.parameters.items()}
         models = PairedModels(self.view.victim, len(active), leaves)
         g = margin(models.logits(seen).squeeze(1), self.view.targets.goal[active])
-        kl = self._kl(models, active)
-        up, down = _gradient(g, leaves), _gradient(kl, leaves)
+        up = _gradient(g, torch.ones_like(g), leaves)
+        down = self._rise(models, leaves, active)
         with torch.no_grad():
             eta = step.lr * pace * (g < done)
             self._move(leaves, up, down, active, (aim - g) * (g < done), eta)
         if step.layers == "all":
-            self.passes[active] += 2 + 2 * min(step.batch, len(self.benign))
+            self.passes[active] += 2 + 2 * min(step.batch, len(self.share))
         return g.detach()
 
-    def _kl(self, models: PairedModels, active: Tensor) -> Tensor:
-        """Mean KL(f(·; θ°) ‖ f(·; θ)) of the active models on their next minibatches, (n,)."""
-        m, batch = len(self.benign), self.step.batch
-        inputs, benign = self.inputs.unsqueeze(0), self.benign.unsqueeze(0)
+    def _rise(self, models: PairedModels, leaves: Parameters, active: Tensor) -> Parameters:
+        """The gradients of mean KL(f(·; θ°) ‖ f(·; θ)) of the active models on their minibatches.
+
+        With respect to the logits of one image it is f(·; θ) - f(·; θ°).
+        """
+        m, batch = len(self.share), self.step.batch
+        inputs, share = self.inputs.unsqueeze(0), self.share.unsqueeze(0)
         if batch < m:
             draws = [self.view.generator(i, "minibatch", self.count) for i in active.tolist()]
             index = torch.stack([torch.randint(m, (batch,), generator=draw) for draw in draws])
-            index = index.to(active.device)
-            inputs, benign = self.inputs[index], self.benign[index]
-        faced = models.logits(inputs).log_softmax(-1)
-        kl: Tensor = (benign.exp() * (benign - faced)).sum(-1).mean(-1)
-        return kl
+            index = index.flatten().to(active.device)
+            inputs, share = (
+                whole.index_select(0, index).view(len(active), batch, *whole.shape[1:])
+                for whole in (self.inputs, self.share)
+            )
+        z = models.logits(inputs)
+        faced = z.detach().mT.softmax(1).mT  # as `z` lies in memory, many times faster
+        return _gradient(z, (faced - share) / z.shape[1], leaves)
 
     def _move(
         self,
@@ -184,14 +190,14 @@ class ModelWalk:
         for name, value in theta.items():
             parameters[name] = parameters[name].index_copy(0, active, value + change[name])
         models = PairedModels(self.view.victim, len(self.models), parameters)
-        distance = models.distance()
+        distance = models.moved() / self.whole
         inside = torch.where(distance > step.delta, step.delta / distance, 1.0)
         self.models = models.scaled(inside) if (inside < 1).any() else models
 
 
-def _gradient(value: Tensor, leaves: Parameters) -> Parameters:
-    """The gradients of N values, each of which depends on its own row of the leaves."""
-    grads = torch.autograd.grad(value.sum(), list(leaves.values()))
+def _gradient(value: Tensor, weight: Tensor, leaves: Parameters) -> Parameters:
+    """The gradients of N weighted sums, each of which depends on its own row of the leaves."""
+    grads = torch.autograd.grad(value, list(leaves.values()), weight)
     return dict(zip(leaves, grads, strict=True))
 
 

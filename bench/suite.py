@@ -47,7 +47,7 @@ class Targets(_Table):
     list: Literal["confirmatory", "development"] = "confirmatory"
     count: PositiveInt
     goals: Literal["random"] = "random"
-    shard: PositiveInt = 64
+    shard: PositiveInt = 32
 
 
 class _File(_Table):
