@@ -70,7 +70,7 @@ def _mcnemar(of: Evidence, phi: float, name: str) -> Part:
         return Part(name, 0.0, "condition", note=str(missing))
     found = stats.mcnemar(ours, pure)
     value = (found.first - found.second) / len(ours)
-    note = f"only IMC evades {found.first} times, only the pure attack {found.second}"
+    note = f"{found.first} evade under IMC alone, {found.second} under the pure attack alone"
     above, below = (found.p, 1.0) if value > 0 else (1.0, found.p)
     return Part(name, 0.0, "condition", value, p_above=above, p_below=below, n=len(ours), note=note)
 

@@ -101,7 +101,7 @@ def frame(found: Sequence[Judged]) -> pd.DataFrame:
 
 def _part(part: Part) -> dict[str, Any]:
     given = asdict(part)
-    return given | {"part": given["name"], "counts": given["role"], "sign": part.sign}
+    return given | {"part": given.pop("name"), "counts": given.pop("role"), "sign": part.sign}
 
 
 def show(found: Sequence[Judged], suite: str) -> list[Table]:
