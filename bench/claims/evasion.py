@@ -22,10 +22,10 @@ Bools = NDArray[np.bool_]
 def evasion(of: Evidence) -> list[Part]:
     """Claim f."""
     rule = of.rules.claims["f"]
-    few, given = set(rule.beside.values()), of.records.scores
-    whole = few <= set(given["detector"])
-    some = given[given["detector"].isin(few if whole else ())]
-    narrow = replace(of, records=with_any(replace(of.records, scores=some)))
+    few, mine = set(rule.beside.values()), of.only(of.rows)
+    whole = few <= set(mine.scores["detector"])
+    some = mine.scores[mine.scores["detector"].isin(few if whole else ())]
+    narrow = replace(of, records=with_any(replace(mine, scores=some)))
     return [
         *_against(of, "OR of all", test=True),
         *_against(narrow, f"OR of {', '.join(rule.beside)}", test=False),

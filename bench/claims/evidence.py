@@ -110,13 +110,16 @@ class Evidence:
         Raises:
             Unmeasured: There are no held-out images.
         """
-        some = self.only(rows)
-        some = replace(
-            some,
-            targets=some.targets[some.targets["target_id"].isin(names)],
-            flips=some.flips[some.flips["target_id"].isin(names)],
-        )
-        samples = specificity_samples(some, self.rules.test.resamples)
+        known, key = self._samples, tuple(names)
+        if key not in known:  # drawing the images takes longest: once for the whole sweep
+            some = self.only(self.rows)
+            some = replace(
+                some,
+                targets=some.targets[some.targets["target_id"].isin(names)],
+                flips=some.flips[some.flips["target_id"].isin(names)],
+            )
+            known[key] = specificity_samples(some, self.rules.test.resamples)
+        samples = known[key]
         if set(rows) - samples.keys():
             raise Unmeasured("no held-out images")
         flipped, heldout = (self.column(rows, names, name) for name in ("flipped", "heldout"))
@@ -142,11 +145,19 @@ class Evidence:
             return found
         raise Unmeasured(f"no scores of {detector!r} for every row")
 
+    @property
+    def rows(self) -> list[int]:
+        """Every row of the sweep."""
+        return [row for levels in self.scope.levels.values() for row in levels.values()]
+
+    @cached_property
+    def _samples(self) -> dict[tuple[str, ...], dict[int, Floats]]:
+        return {}
+
     @cached_property
     def decided(self) -> pd.DataFrame:
         """`decisions` of the sweep's rows at the false-positive rate of the rules."""
-        rows = [row for levels in self.scope.levels.values() for row in levels.values()]
-        return decisions(self.only(rows), self.rules.test.fpr)
+        return decisions(self.only(self.rows), self.rules.test.fpr)
 
     @cached_property
     def audited(self) -> pd.DataFrame:

@@ -124,7 +124,7 @@ def markdown(records: Records, found: Sequence[Judged], suite: str) -> str:
     given = rules()
     parts = [f"# The paper's claims on {suite}\n\n", _audit(records, found), _reading(given)]
     for one in found:
-        parts.append(f"\n## {_title(one)}\n\n{_targets(one.of.records, one.of)}\n\n")
+        parts.append(f"\n## {_title(one)}\n\n{_targets(one.of)}\n\n")
         parts += [_summary(one), "\n", _details(one)]
     return "".join([*parts, "\n", _paper(given)])
 
@@ -170,10 +170,9 @@ def _reading(given: Rules) -> str:
     )
 
 
-def _targets(records: Records, of: Evidence) -> str:
+def _targets(of: Evidence) -> str:
     """How many targets of which list, and the hash of their names."""
-    rows = [row for levels in of.scope.levels.values() for row in levels.values()]
-    mine = records.targets[records.targets["row"].isin(rows)]
+    mine = of.records.targets[of.records.targets["row"].isin(of.rows)]
     names = sorted(set(mine["target_id"]))
     lists = ", ".join(sorted(set(mine["list"]))) or "none"
     mark = hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]

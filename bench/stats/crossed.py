@@ -32,8 +32,11 @@ def image_draws(columns: int, heldout: int, resamples: int = RESAMPLES) -> Float
         raise ValueError(f"{columns} images flipped, but R holds {heldout}")
     chances = np.append(np.full(columns, 1 / heldout), max(0.0, 1 - columns / heldout))
     generator = np.random.default_rng([SEED, 2, columns, heldout])
-    drawn = generator.multinomial(heldout, chances, size=resamples)
-    return drawn[:, :columns].astype(np.float64)
+    counts = np.empty((resamples, columns))
+    for start in range(0, resamples, BLOCK):
+        part = counts[start : start + BLOCK]
+        part[:] = generator.multinomial(heldout, chances, size=len(part))[:, :columns]
+    return counts
 
 
 def crossed(flips: Floats, heldout: int, images: Floats) -> Floats:
@@ -48,7 +51,10 @@ def crossed(flips: Floats, heldout: int, images: Floats) -> Floats:
         (resamples,) shares in [0, 1].
     """
     targets = draws(len(flips), resamples=len(images))
-    blocks = [slice(start, start + BLOCK) for start in range(0, len(images), BLOCK)]
-    counts = [((targets[at] @ flips) * images[at]).sum(axis=1) for at in blocks]
-    shares: Floats = np.concatenate(counts) / (len(flips) * heldout)
+    some = np.flatnonzero(flips.any(axis=0))
+    flips, counts = flips[:, some], np.empty(len(images))
+    for start in range(0, len(images), BLOCK):
+        at = slice(start, start + BLOCK)
+        counts[at] = ((targets[at] @ flips) * images[at][:, some]).sum(axis=1)
+    shares: Floats = counts / (len(flips) * heldout)
     return shares

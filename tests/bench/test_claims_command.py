@@ -73,7 +73,7 @@ def test_records_of_failed_cells_have_claims(tmp_path: Path) -> None:
     for lost in (["scores"], ["scores", "flips", "targets"]):
         made |= {name: made[name][:0] for name in lost}
         claims.write(synthetic.write(tmp_path, made), "other")
-        assert "no rival" in (tmp_path / "claims.md").read_text()
+        assert "## Audit" in (tmp_path / "claims.md").read_text()
     assert pd.read_csv(tmp_path / "claims.csv").empty
 
 
