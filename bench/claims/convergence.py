@@ -9,8 +9,6 @@ from bench.tables.frames import column
 from bench.tables.load import STUDY
 from bench.tables.text import short
 
-STEPS = {"whole": "steps of 1/255", "half": "steps of half of that"}
-
 
 def rounds(of: Evidence) -> list[Part]:
     """Claim g; every row of one of the labels is a part."""
@@ -21,7 +19,7 @@ def rounds(of: Evidence) -> list[Part]:
     parts = []
     for form, label in rule.labels.items():
         found = rows.index[rows["attack"].eq(label) & rows["kappa"].eq(kappa)]
-        title = f"at κ in < {rule.limit} rounds, {STEPS[form]}"
+        title = f"at κ in < {rule.limit} rounds, {form}"
         if found.empty:
             note = f"no attack {label!r} at κ {short(kappa)}"
             parts.append(Part(title, rule.margins["share"], note=note))

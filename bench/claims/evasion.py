@@ -58,7 +58,7 @@ def _unrefuted(of: Evidence, part: Part) -> Part:
     lacking = [phi for phi in of.rules.sweep.grid if phi not in levels and phi not in PURE]
     if np.isnan(part.value) or not lacking:
         return part
-    note = f"{part.note}; φ {', '.join(map(short, lacking))} was not run"
+    note = f"{part.note}; not run: φ {', '.join(map(short, lacking))}"
     return replace(part, p_below=float("nan"), note=note)
 
 

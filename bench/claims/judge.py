@@ -124,7 +124,7 @@ def _reason(parts: Sequence[Part], level: float) -> str:
     tests = [part for part in needed if part.role == "test"]
     barred = [part.note for part in tests if np.isnan(part.p_below) and part.value < part.margin]
     if barred:
-        return f"not refuted: {barred[0]}"
+        return f"not refuted by what was run: {barred[0]}"
     above = [part.name for part in needed if part.p_above < level]
     below = [part.name for part in tests if part.p_below < level]
     if above and below:

@@ -60,7 +60,7 @@ class Rule(_Table):
         limit: A number of rounds.
         detectors: What is judged -> label of the detector in the records.
         beside: The same for what is only told.
-        labels: Labels of attacks.
+        labels: What is judged -> label of the attack in the records.
         paper: Data set -> what the paper, or its authors' code, says; "every" stands for all.
     """
 
