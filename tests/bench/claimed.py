@@ -154,3 +154,42 @@ def frames(world: World) -> dict[str, pd.DataFrame]:
         for name, parts in made.items()
         if any(map(len, parts))
     }
+
+
+def _grows(detector: str, phi: float) -> float:
+    """Anomalies of the input grow along φ, of the model fall; IMC lies low between the two."""
+    if detector == "curvature":
+        return 6.0 if phi == 0 else 0.0
+    return 1.5 * phi if phi < 1 else 6.0
+
+
+def _falls(detector: str, phi: float) -> float:
+    return 4 * phi if detector == "curvature" else 6.0 - 4 * phi
+
+
+def _still(detector: str, phi: float) -> float:
+    if detector == "smoothing-instability":
+        return 0.0 if 0 < phi < 1 else 1.2
+    return 0.6 - 0.2 * phi if detector == "curvature" else 0.5 * phi
+
+
+def _bulge(kappa: float, phi: float) -> float:
+    return (1.3 if kappa < 0.8 else 1.9) if 0 < phi < 0.9 else 1.0
+
+
+TRUE = World(
+    rho=lambda kappa, phi: (1 - phi) ** (8 if kappa > 0.8 else 3),
+    shift=_grows,
+    rounds={"algorithm-1": [5] * 100, "algorithm-1-half": [9] * 99 + [-1]},
+)
+FALSE = World(
+    rho=_bulge,
+    shift=_falls,
+    rounds={"algorithm-1": [5] * 70 + [20] * 30, "algorithm-1-half": [9] * 70 + [-1] * 30},
+)
+OPEN = World(
+    n=30,
+    rho=lambda kappa, phi: max(0.0, 0.9 - phi) if phi else 1.0,
+    shift=_still,
+    rounds={"algorithm-1": [5] * 27 + [-1] * 3, "algorithm-1-half": [5] * 28 + [25] * 2},
+)
