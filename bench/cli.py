@@ -12,6 +12,7 @@ from rich.table import Table
 
 from bench.errors import UserError
 from bench.screen import screen
+from bench.stored import directory
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -33,6 +34,7 @@ class Device(StrEnum):
 
 
 Name = Annotated[str, typer.Argument(help="A built-in suite, or the path of a TOML file.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Built-in suites, or paths of TOML files.")]
 Results = Annotated[Path, typer.Option(help="Where results lie: <results>/<suite>/.")]
 Data = Annotated[
     Path | None, typer.Option(help="Where data sets lie; the folder itself for `folder`.")
@@ -114,9 +116,9 @@ def table(suite: Name = "quick", results: Results = LOCAL) -> int:
     """Make every table of a suite from its stored records."""
     from bench import tables
 
-    directory = _directory(suite, results)
-    tables.write(directory)
-    screen().print(tables.show(directory))
+    place = directory(suite, results)
+    tables.write(place)
+    screen().print(tables.show(place))
     return DONE
 
 
@@ -125,8 +127,20 @@ def plot(suite: Name = "quick", results: Results = LOCAL) -> int:
     """Draw every figure of a suite from its stored records."""
     from bench import plots
 
-    for path in plots.draw(_directory(suite, results)):
+    for path in plots.draw(directory(suite, results)):
         print(path)
+    return DONE
+
+
+@app.command()
+def claims(suites: Names = None, results: Results = LOCAL) -> int:
+    """Judge the paper's claims on stored records; write claims.md and claims.csv."""
+    from bench import claims
+
+    for place in [directory(suite, results) for suite in suites or ["quick"]]:
+        for table in claims.show(claims.write(place, place.name), place.name):
+            screen().print(table)
+        print(place / "claims.md")
     return DONE
 
 
@@ -191,25 +205,6 @@ def merge(
     for name, count in merge(folders, results).items():
         print(f"{count} cells copied to {results / name}; `evil-twins run` makes the tables")
     return DONE
-
-
-def _directory(suite: str, results: Path) -> Path:
-    """Where the records of a suite lie, whatever has become of its TOML."""
-    if suite.endswith(".toml"):
-        from bench.suite import locate, parse
-
-        suite = str(parse(locate(suite)).get("name", ""))
-    directory = results / suite
-    if not directory.is_dir():
-        from bench.errors import unknown
-
-        stored = [path.name for path in results.glob("*/") if (path / "targets.parquet").exists()]
-        if stored:
-            raise unknown(f"suite in {results}", suite, stored)
-        raise UserError(
-            f"no records in {directory}\nremedy: `evil-twins run {suite}` first, or --results DIR"
-        )
-    return directory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

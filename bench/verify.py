@@ -1,4 +1,4 @@
-"""Whether stored results still are what they say: files, records, tables and a sample of scores."""
+"""Whether stored results still are what they say: files, records, tables, verdicts, some scores."""
 
 import json
 import random
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import plots, tables
+from bench import claims, plots, tables
 from bench.assemble import Finished, assemble, derived
 from bench.cells.execute import Place, compute, reason
 from bench.cells.store import checksum, damage, fingerprint
@@ -31,6 +31,7 @@ def verify(done: Finished, directory: Path, data: Path | None, sample: int) -> I
     done = replace(done, state=recorded(done.plan, done.store))
     with TemporaryDirectory() as place:
         yield from _derived(done, directory, Path(place))
+        yield from _verdicts(done.suite.name, directory, Path(place))
     with TemporaryDirectory() as place:
         yield from _scores(done, data, sample, Path(place))
 
@@ -85,6 +86,20 @@ def _derived(done: Finished, directory: Path, place: Path) -> Iterator[str]:
     remedy = "run again" if cells else "fetch the results anew, or `evil-twins table` and `plot`"
     for name in bad:
         yield f"{directory / name} is not what the stored results give; remedy: {remedy}"
+
+
+def _verdicts(suite: str, directory: Path, place: Path) -> Iterator[str]:
+    """The verdicts, where some are stored, from the records that were just made."""
+    stored = [name for name in claims.FILES if (directory / name).exists()]
+    if not stored:
+        return
+    try:
+        claims.write(place, suite)
+    except UserError:  # what is wrong with the records has been said
+        return
+    for name in stored:
+        if checksum(place / name) != checksum(directory / name):
+            yield f"{directory / name} is not what the records give; remedy: `evil-twins claims`"
 
 
 def _sealed(directory: Path) -> dict[str, str] | None:

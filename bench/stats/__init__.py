@@ -4,8 +4,15 @@ from bench.stats.calibration import Threshold, fpr_test, threshold
 from bench.stats.comparing import Comparison, conformal_ranks, mcnemar, signed_rank, trend
 from bench.stats.crossed import crossed, image_draws
 from bench.stats.rates import Interval, clopper_pearson, holm
-from bench.stats.resampling import RESAMPLES, draws, mean_interval, percentile, ratio_interval
-from bench.stats.separation import auroc, equal_share, ks, ks_null, matched
+from bench.stats.resampling import (
+    RESAMPLES,
+    draws,
+    mean_interval,
+    one_sided,
+    percentile,
+    ratio_interval,
+)
+from bench.stats.separation import auroc, equal_share, ks, ks_null, ks_resampled, matched
 
 __all__ = [
     "RESAMPLES",
@@ -23,9 +30,11 @@ __all__ = [
     "image_draws",
     "ks",
     "ks_null",
+    "ks_resampled",
     "matched",
     "mcnemar",
     "mean_interval",
+    "one_sided",
     "percentile",
     "ratio_interval",
     "signed_rank",

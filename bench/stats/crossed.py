@@ -8,7 +8,11 @@ from bench.stats.resampling import RESAMPLES, SEED, draws
 Floats = NDArray[np.float64]
 
 
-def image_draws(columns: int, heldout: int) -> Floats:
+BLOCK = 1000
+"""Bootstrap samples that are taken at the same time; memory is bounded by it."""
+
+
+def image_draws(columns: int, heldout: int, resamples: int = RESAMPLES) -> Floats:
     """How often each of `columns` held-out images is drawn when all `heldout` are resampled.
 
     Only images that flip under some model matter; the others are drawn as one remainder.
@@ -16,9 +20,10 @@ def image_draws(columns: int, heldout: int) -> Floats:
     Args:
         columns: Images that flipped somewhere, at most `heldout`.
         heldout: Size of R.
+        resamples: Bootstrap samples.
 
     Returns:
-        (RESAMPLES, columns) counts.
+        (resamples, columns) counts.
 
     Raises:
         ValueError: More columns than held-out images.
@@ -27,8 +32,11 @@ def image_draws(columns: int, heldout: int) -> Floats:
         raise ValueError(f"{columns} images flipped, but R holds {heldout}")
     chances = np.append(np.full(columns, 1 / heldout), max(0.0, 1 - columns / heldout))
     generator = np.random.default_rng([SEED, 2, columns, heldout])
-    drawn = generator.multinomial(heldout, chances, size=RESAMPLES)
-    return drawn[:, :columns].astype(np.float64)
+    counts = np.empty((resamples, columns))
+    for start in range(0, resamples, BLOCK):
+        part = counts[start : start + BLOCK]
+        part[:] = generator.multinomial(heldout, chances, size=len(part))[:, :columns]
+    return counts
 
 
 def crossed(flips: Floats, heldout: int, images: Floats) -> Floats:
@@ -40,7 +48,13 @@ def crossed(flips: Floats, heldout: int, images: Floats) -> Floats:
         images: `image_draws`, the same for all rows that are to be compared.
 
     Returns:
-        (RESAMPLES,) shares in [0, 1].
+        (resamples,) shares in [0, 1].
     """
-    counts: Floats = ((draws(len(flips)) @ flips) * images).sum(axis=1)
-    return counts / (len(flips) * heldout)
+    targets = draws(len(flips), resamples=len(images))
+    some = np.flatnonzero(flips.any(axis=0))
+    flips, counts = flips[:, some], np.empty(len(images))
+    for start in range(0, len(images), BLOCK):
+        at = slice(start, start + BLOCK)
+        counts[at] = ((targets[at] @ flips) * images[at][:, some]).sum(axis=1)
+    shares: Floats = counts / (len(flips) * heldout)
+    return shares

@@ -58,3 +58,25 @@ def ratio_interval(top: Floats, bottom: Floats, value: float) -> Interval:
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         return percentile(value, top / bottom)
+
+
+def one_sided(samples: Floats, margin: float, n: int) -> tuple[float, float]:
+    """One-sided p-values of a statistic against a margin, from its bootstrap samples.
+
+    A sample that leaves the statistic undefined counts against both sides. No p-value is below
+    1/2 to the power of n, the least that a sign test of n units can give: the bootstrap of a few
+    units knows too little of their spread.
+
+    Args:
+        samples: (resamples,), NaN where undefined.
+        margin: What the statistic is held against.
+        n: Units that were resampled.
+
+    Returns:
+        The p-value that is small when the statistic lies above the margin, and the one that is
+        small when it lies below.
+    """
+    above = 1 + int((~(samples > margin)).sum())
+    below = 1 + int((~(samples < margin)).sum())
+    least = 0.5**n
+    return max(above / (len(samples) + 1), least), max(below / (len(samples) + 1), least)

@@ -63,6 +63,25 @@ def ks(attacked: Floats, benign: Floats) -> float:
     return float(np.abs(gaps[_ends(pooled[order])]).max())
 
 
+def ks_resampled(attacked: Floats, benign: Floats, heads: Floats, tails: Floats) -> Floats:
+    """Bootstrap samples of the Kolmogorov-Smirnov statistic at equal n.
+
+    Args:
+        attacked: (n,) scores.
+        benign: (n,) scores.
+        heads: (resamples, n) how often each attacked score is drawn; rows sum to n.
+        tails: The same of the benign scores; `heads` itself where they come in pairs.
+
+    Returns:
+        (resamples,) statistics.
+    """
+    pooled = np.concatenate([attacked, benign])
+    order = np.argsort(pooled, kind="stable")
+    weights = np.concatenate([heads, -tails], axis=1)[:, order] / len(attacked)
+    gaps: Floats = np.abs(np.cumsum(weights, axis=1)[:, _ends(pooled[order])]).max(axis=1)
+    return gaps
+
+
 @lru_cache(maxsize=64)
 def _walks(n: int) -> Floats:
     """(PERMUTATIONS, 2 n) differences of the two empirical distributions under random labels."""

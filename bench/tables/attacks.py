@@ -11,7 +11,7 @@ from bench.tables.load import KEYS, STUDY, Records
 Floats = NDArray[np.float64]
 
 
-def specificity_samples(records: Records) -> dict[int, Floats]:
+def specificity_samples(records: Records, resamples: int = stats.RESAMPLES) -> dict[int, Floats]:
     """Crossed bootstrap samples of the pooled specificity loss, by row.
 
     Rows of one study (data set, victim, seed) with the same R share the draws of images, and rows
@@ -19,6 +19,7 @@ def specificity_samples(records: Records) -> dict[int, Floats]:
 
     Args:
         records: The records.
+        resamples: Bootstrap samples.
     """
     samples = {}
     heldout = records.targets.groupby("row")["heldout"].max()
@@ -27,7 +28,7 @@ def specificity_samples(records: Records) -> dict[int, Floats]:
         size = int(str(key[-1]))
         flips = records.flips[records.flips["row"].isin(rows.index)]
         images = pd.Index(sorted(set(flips["image_id"])))
-        drawn = stats.image_draws(len(images), size) if size > 0 else None
+        drawn = stats.image_draws(len(images), size, resamples) if size > 0 else None
         for row in rows.index:
             names = pd.Index(records.targets.loc[records.targets["row"] == row, "target_id"])
             mine = flips[flips["row"] == row]

@@ -63,6 +63,16 @@ class Cell:
     unscored: int
     broken: int
 
+    @property
+    def pool(self) -> Benign:
+        """Both benign roles together: for what involves no threshold."""
+        first, second = self.calibration, self.fresh
+        return Benign(
+            np.concatenate([first.score, second.score]),
+            np.concatenate([first.confidence, second.confidence]),
+            np.concatenate([first.owner, second.owner]),
+        )
+
 
 @dataclass(frozen=True)
 class _Row:

@@ -44,11 +44,9 @@ def _separation(cell: Cell, match: _Matching) -> dict[str, float]:
     some = stats.equal_share(np.arange(len(attacked)), n)
     even = benign[stats.equal_share(owner, n)]
     null, null95 = stats.ks_null(attacked[some], even)
-    # No threshold is involved: both benign roles may serve as partners.
-    pool = np.concatenate([cell.calibration.score, cell.fresh.score])
-    theirs = np.concatenate([cell.calibration.confidence, cell.fresh.confidence])
-    first, second = match(cell.confidence, theirs)
-    gaps = np.abs(cell.confidence[first] - theirs[second])
+    pool = cell.pool
+    first, second = match(cell.confidence, pool.confidence)
+    gaps = np.abs(cell.confidence[first] - pool.confidence[second])
     return {
         "auroc": area.value,
         "auroc_low": area.low,
@@ -57,7 +55,7 @@ def _separation(cell: Cell, match: _Matching) -> dict[str, float]:
         "ks": stats.ks(attacked[some], even),
         "ks_null": null,
         "ks_null95": null95,
-        "ks_matched": stats.ks(attacked[first], pool[second]),
+        "ks_matched": stats.ks(attacked[first], pool.score[second]),
         "match_gap": float(np.median(gaps)) if len(gaps) else np.nan,
     }
 

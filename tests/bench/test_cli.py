@@ -218,7 +218,7 @@ def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("bench.tables.write", stop)
-    monkeypatch.setattr("bench.cli._directory", lambda suite, results: Path())
+    monkeypatch.setattr("bench.cli.directory", lambda suite, results: Path())
     assert cli.main(["table"]) == 130
 
 

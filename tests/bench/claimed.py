@@ -1,0 +1,195 @@
+"""Records of a made-up suite in which the truth of every claim is known."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+NAN = float("nan")
+GRID = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+DETECTORS = {
+    "manifold": "K1",
+    "smoothing-gap": "K0",
+    "smoothing-instability": "K0",
+    "curvature": "K0",
+}
+HELDOUT, FLIPS = 500, 30
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """What is true of a suite.
+
+    Attributes:
+        n: Targets.
+        rho: (κ, φ) -> disagreement over that of Poisoning, which flips FLIPS images a target.
+        kl: The same of the mean KL; None: as `rho`.
+        shift: (detector, φ) -> mean of attacked scores; benign ones are standard normal.
+        rounds: Label -> rounds of each target, -1 for a target that never reaches κ.
+        kappas: Required efficacies.
+        grid: Values of φ that were run.
+        labels: Attacks along φ, with the layers that they change.
+        dataset: Its name.
+    """
+
+    n: int = 100
+    rho: Callable[[float, float], float] = lambda kappa, phi: 1 - phi
+    kl: Callable[[float, float], float] | None = None
+    shift: Callable[[str, float], float] = lambda detector, phi: 0.0
+    rounds: dict[str, Sequence[int]] = field(default_factory=dict)
+    kappas: tuple[float, ...] = (0.75, 0.9)
+    grid: tuple[float, ...] = GRID
+    labels: tuple[tuple[str, str], ...] = (("imc-head", "head"),)
+    dataset: str = "gtsrb"
+
+    @property
+    def names(self) -> list[str]:
+        return [f"{self.dataset}/{i:04d}" for i in range(self.n)]
+
+    def rows(self) -> list[dict[str, object]]:
+        """Keys of the untouched row, of the pure attacks and of IMC along φ."""
+        base = {"dataset": self.dataset, "victim": "resnet18-narrow", "seed": 0, "lam": NAN}
+        plain = {"method": "untouched", "layers": "none", "kappa": NAN, "phi": NAN}
+        out = [base | {"attack": "untouched"} | plain]
+        for kappa in self.kappas:
+            key = base | {"kappa": kappa}
+            pgd = {"attack": "pgd", "method": "pgd", "layers": "none", "phi": 1.0}
+            out += [key | pgd] if 1.0 in self.grid else []
+            for label, layers in self.labels:
+                for phi in self.grid:
+                    if phi == 0:
+                        name = {"attack": f"poisoning-{layers}", "method": "poisoning"}
+                    elif phi < 1:
+                        name = {"attack": label, "method": "imc"}
+                    else:
+                        continue
+                    row = key | name | {"layers": layers, "phi": phi}
+                    out += [row] if row not in out[1:] else []
+        return out
+
+
+def _targets(world: World, key: dict[str, object], names: list[str]) -> pd.DataFrame:
+    n, label = len(names), np.arange(len(names)) % 43
+    attacked = key["method"] != "untouched"
+    kappa, phi = (float(str(key[one])) if attacked else 0.0 for one in ("kappa", "phi"))
+    share = world.rho(kappa, phi) if attacked and phi < 1 else 0.0
+    kl = (world.kl or world.rho)(kappa, phi) if attacked and phi < 1 else 0.0
+    facts = {
+        "target_id": names,
+        "label": label,
+        "goal": (label + 1) % 43,
+        "list": "confirmatory",
+        "confidence": kappa + 0.005,
+        "at_kappa": attacked,
+        "within_eps": True,
+        "predicted": (label + attacked) % 43,
+        "linf": phi * np.linspace(0.05, 0.2, n),
+        "l2": phi,
+        "delta": share,
+        "kl": kl * np.linspace(0.005, 0.015, n),
+        "flipped": round(FLIPS * share),
+        "heldout": HELDOUT,
+        "accuracy_drop": 0.0,
+        "confidence_8bit": kappa,
+        "at_kappa_8bit": attacked,
+        "rounds": 3 if attacked else -1,
+        "passes": 100,
+        "norm": "linf" if key["method"] in ("pgd", "imc") else "",
+        "kl_reference": kl,
+        "kl_bound": NAN,
+    }
+    return pd.DataFrame(key | facts)
+
+
+def _flips(targets: pd.DataFrame, keys: list[str], rng: np.random.Generator) -> pd.DataFrame:
+    lines = [
+        {key: line[key] for key in [*keys, "target_id"]} | {"image_id": f"r/{image:04d}"}
+        for line in targets.to_dict("records")
+        for image in rng.choice(HELDOUT, line["flipped"], replace=False)
+    ]
+    return pd.DataFrame(lines)
+
+
+def _scores(
+    world: World, key: dict[str, object], names: list[str], rng: np.random.Generator
+) -> pd.DataFrame:
+    n, parts = len(names), []
+    attacked = key["method"] != "untouched"
+    for detector, knowledge in DETECTORS.items():
+        shift = world.shift(detector, float(str(key["phi"]))) if attacked else 0.0
+        for role, count in (("attacked", 1), ("calibration", 4), ("fpr", 4)):
+            size, mine = n * count, role == "attacked"
+            owned = mine or key["layers"] != "none"
+            part = {
+                "detector": detector,
+                "knowledge": knowledge,
+                "role": role,
+                "target_id": np.resize(names, size) if owned else "",
+                "image_id": names if mine else [f"{role}/{i:04d}" for i in range(size)],
+                "score": rng.normal(shift if mine else 0.0, 1.0, size),
+                "confidence": 0.755 if mine else rng.uniform(0.5, 1.0, size),
+                "correct": True,
+            }
+            parts.append(pd.DataFrame(key | part))
+    return pd.concat(parts, ignore_index=True)
+
+
+def frames(world: World) -> dict[str, pd.DataFrame]:
+    """Targets, flips and scores; the same world gives the same records."""
+    rng, names = np.random.default_rng(11), world.names
+    made: dict[str, list[pd.DataFrame]] = {"targets": [], "flips": [], "scores": []}
+    for key in world.rows():
+        targets = _targets(world, key, names)
+        made["targets"].append(targets)
+        made["flips"].append(_flips(targets, list(key), rng))
+        made["scores"].append(_scores(world, key, names, rng))
+    head = {"dataset": world.dataset, "victim": "resnet18-narrow", "seed": 0, "kappa": 0.75}
+    for label, rounds in world.rounds.items():
+        key = head | {"attack": label, "method": "imc", "layers": "head", "phi": 0.5, "lam": NAN}
+        targets = _targets(world, key, names).assign(rounds=list(rounds))
+        made["targets"].append(targets.assign(at_kappa=targets["rounds"] >= 0))
+    return {
+        name: pd.concat([part for part in parts if len(part)], ignore_index=True)
+        for name, parts in made.items()
+        if any(map(len, parts))
+    }
+
+
+def _grows(detector: str, phi: float) -> float:
+    """Anomalies of the input grow along φ, of the model fall; IMC lies low between the two."""
+    if detector == "curvature":
+        return 6.0 if phi == 0 else 0.0
+    return 1.5 * phi if phi < 1 else 6.0
+
+
+def _falls(detector: str, phi: float) -> float:
+    return 4 * phi if detector == "curvature" else 6.0 - 4 * phi
+
+
+def _still(detector: str, phi: float) -> float:
+    if detector == "smoothing-instability":
+        return 0.0 if 0 < phi < 1 else 1.2
+    return 0.6 - 0.2 * phi if detector == "curvature" else 0.5 * phi
+
+
+def _bulge(kappa: float, phi: float) -> float:
+    return (1.3 if kappa < 0.8 else 1.9) if 0 < phi < 0.9 else 1.0
+
+
+TRUE = World(
+    rho=lambda kappa, phi: (1 - phi) ** (8 if kappa > 0.8 else 3),
+    shift=_grows,
+    rounds={"algorithm-1": [5] * 100, "algorithm-1-half": [9] * 99 + [-1]},
+)
+FALSE = World(
+    rho=_bulge,
+    shift=_falls,
+    rounds={"algorithm-1": [5] * 70 + [20] * 30, "algorithm-1-half": [9] * 70 + [-1] * 30},
+)
+OPEN = World(
+    n=30,
+    rho=lambda kappa, phi: max(0.0, 0.9 - phi) if phi else 1.0,
+    shift=_still,
+    rounds={"algorithm-1": [5] * 27 + [-1] * 3, "algorithm-1-half": [5] * 28 + [25] * 2},
+)

@@ -1,0 +1,88 @@
+"""The verdicts on the paper's claims, on records whose truth is known."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from bench import tables
+from bench.claims import judge
+from bench.claims.evidence import Evidence, gather
+from bench.claims.judge import CLAIMS, Verdict
+from bench.claims.rules import rules
+from tests.bench import claimed
+from tests.bench.claimed import FALSE, OPEN, TRUE, World
+
+MEASURED = "abcdefg"
+
+
+@lru_cache(maxsize=8)
+def _evidence(world: World) -> Evidence:
+    return next(iter(gather(tables.number(claimed.frames(world)), rules())))
+
+
+@lru_cache(maxsize=8)
+def _verdicts(world: World) -> dict[str, Verdict]:
+    return {one.letter: one for one in judge(_evidence(world))}
+
+
+@pytest.mark.parametrize("letter", MEASURED)
+def test_a_true_claim_holds_and_a_false_one_does_not(letter: str) -> None:
+    assert _verdicts(TRUE)[letter].outcome == "holds"
+    assert _verdicts(FALSE)[letter].outcome == "does not hold"
+    assert set(_verdicts(TRUE)[letter].signs) == {"+"}
+    assert set(_verdicts(FALSE)[letter].signs) == {"−"}
+
+
+@pytest.mark.parametrize("letter", MEASURED)
+def test_a_claim_at_its_margin_is_undecided(letter: str) -> None:
+    verdict = _verdicts(OPEN)[letter]
+    assert verdict.outcome == "undecided"
+    assert verdict.reason
+
+
+@pytest.mark.parametrize("world", [TRUE, FALSE, OPEN], ids=["true", "false", "open"])
+def test_claims_without_records_are_not_measured(world: World) -> None:
+    for letter in set(rules().claims) - set(MEASURED):
+        verdict = _verdicts(world)[letter]
+        assert (verdict.outcome, verdict.reason) == ("undecided", "not measured in this suite")
+        assert not verdict.parts
+
+
+def test_holm_counts_the_claims_without_data() -> None:
+    """Of seven p-values the least is multiplied by ten, not by seven."""
+    floor = 1 / (rules().test.resamples + 1)
+    assert _verdicts(TRUE)["a"].p_above == pytest.approx(10 * floor)
+    assert np.isnan(_verdicts(TRUE)["h"].p_above)
+
+
+def test_values_are_those_of_the_truth() -> None:
+    parts = {part.name: part for part in CLAIMS["a"](_evidence(TRUE))}
+    levels = np.array(rules().claims["a"].levels)
+    truth = float((1 - levels - (1 - levels) ** 3).mean())
+    found = parts["A of the mean KL, κ .75"]
+    assert found.value == pytest.approx(truth)
+    assert found.low == pytest.approx(truth)  # every target has the same ρ
+    assert parts["A of the disagreement, κ .75"].value == pytest.approx(truth, abs=0.02)
+    poisoning, pgd = CLAIMS["b"](_evidence(TRUE))
+    assert poisoning.value == pytest.approx((1 - 0.9**3) / 0.1, abs=0.2)
+    assert pgd.value == pytest.approx((1 - (1 - 0.1 ** (1 / 3))) / 0.1, abs=0.4)
+    assert all(part.low <= part.value <= part.high for part in (poisoning, pgd))
+
+
+def test_the_isotonic_fit_serves_a_curve_that_is_not_monotone() -> None:
+    uneven = {0.1: 0.2, 0.25: 0.4, 0.5: 0.0}
+    world = World(rho=lambda kappa, phi: uneven.get(phi, float(phi == 0)))
+    pgd = CLAIMS["b"](_evidence(world))[1]
+    # .2 and .4 are pooled to .3 up to φ = .25; from there to 0 at φ = .5 the line meets .1
+    assert pgd.value == pytest.approx((1 - (0.25 + 0.25 * 2 / 3)) / 0.1)
+
+
+def test_kl_must_agree_for_leverage_to_hold_but_does_not_refute_it() -> None:
+    world = replace(TRUE, kl=lambda kappa, phi: 1.2)
+    verdict = {one.letter: one for one in judge(_evidence(world))}["a"]
+    assert verdict.outcome == "undecided"
+    assert verdict.signs == "++"
+    world = replace(FALSE, kl=lambda kappa, phi: (1 - phi) ** 3)
+    assert {one.letter: one for one in judge(_evidence(world))}["a"].outcome == "does not hold"

@@ -1,0 +1,129 @@
+"""`evil-twins claims`, and the files that it leaves."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench import claims, cli
+from bench.claims.report import COLUMNS
+from bench.claims.rules import rules
+from tests.bench import claimed, synthetic
+from tests.bench.claimed import World
+from tests.bench.eleven import line
+
+SMALL = World(n=6, labels=(("imc-head", "head"), ("imc-all", "all")))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Claims of two suites, one of them the primary one."""
+    folder = tmp_path_factory.mktemp("claims")
+    for name in ("gtsrb-small", "other"):
+        claims.write(synthetic.write(folder / name, claimed.frames(SMALL)), name)
+    return folder
+
+
+def test_every_claim_of_every_sweep_is_in_the_csv(folder: Path) -> None:
+    table = pd.read_csv(folder / "gtsrb-small" / "claims.csv")
+    assert list(table.columns) == COLUMNS
+    assert set(table["rules"]) == {rules().version}
+    for _, part in table.groupby("attack"):
+        assert list(dict.fromkeys(part["claim"])) == list("abcdefghij")
+    assert (table.groupby(["attack", "claim"])["verdict"].nunique() == 1).all()
+    absent = table[table["claim"].isin(list("hij"))]
+    assert set(absent["verdict"]) == {"undecided"}
+    assert set(absent["reason"]) == {"not measured in this suite"}
+    said = table[table["claim"].eq("e")]["paper"]
+    assert said.str.contains(".899 → .620", regex=False).all()
+
+
+def test_only_one_sweep_of_one_suite_is_primary(folder: Path) -> None:
+    table = pd.read_csv(folder / "gtsrb-small" / "claims.csv")
+    roles = table.groupby("attack")["role"].unique().map(list).to_dict()
+    assert roles == {"imc-head": ["primary"], "imc-all": ["replication"]}
+    assert set(pd.read_csv(folder / "other" / "claims.csv")["role"]) == {"replication"}
+
+
+def test_the_audit_stands_first_and_the_rules_before_the_verdicts(folder: Path) -> None:
+    page = (folder / "gtsrb-small" / "claims.md").read_text()
+    heads = [line for line in page.splitlines() if line.startswith("## ")]
+    assert heads[0] == "## Audit of the endpoints"
+    assert heads[1] == "## How to read the verdicts"
+    assert heads[2].endswith("imc-head, head (primary)")
+    assert "not done: the suite holds no rival" in page
+    assert "6 targets of the list: confirmatory" in page
+    assert "those without data counted with p = 1" in page
+
+
+def test_the_same_records_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    made = claimed.frames(SMALL)
+    mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in made.items()}
+    claims.write(synthetic.write(tmp_path, mixed), "other")
+    for name in claims.FILES:
+        assert (tmp_path / name).read_bytes() == (folder / "other" / name).read_bytes()
+
+
+def test_records_of_failed_cells_have_claims(tmp_path: Path) -> None:
+    made = claimed.frames(replace(SMALL, n=2))
+    for lost in (["scores"], ["scores", "flips", "targets"]):
+        made |= {name: made[name][:0] for name in lost}
+        claims.write(synthetic.write(tmp_path, made), "other")
+        assert "## Audit" in (tmp_path / "claims.md").read_text()
+    assert pd.read_csv(tmp_path / "claims.csv").empty
+
+
+def test_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stored = (folder / "other" / "claims.md").read_bytes()
+    (folder / "other" / "claims.md").unlink()
+    assert cli.main(["claims", "gtsrb-small", "other", "--results", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert str(folder / "gtsrb-small" / "claims.md") in shown.replace("\n", "")
+    assert "leverage" in shown
+    assert (folder / "other" / "claims.md").read_bytes() == stored
+
+
+def test_mistakes(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["claims", "gtsrb-smal", "--results", str(folder)]) == 2
+    assert "did you mean 'gtsrb-small'" in capsys.readouterr().err
+    assert cli.main(["claims", "--results", str(tmp_path)]) == 2
+    assert "no records in" in capsys.readouterr().err
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "targets.parquet").write_bytes(b"PAR1")
+    assert cli.main(["claims", "broken", "--results", str(tmp_path)]) == 2
+    assert "targets.parquet" in capsys.readouterr().err
+
+
+def test_an_unknown_suite_is_known_before_another_is_judged(folder: Path, tmp_path: Path) -> None:
+    synthetic.write(tmp_path / "other", claimed.frames(SMALL))
+    assert cli.main(["claims", "other", "nowhere", "--results", str(tmp_path)]) == 2
+    assert not (tmp_path / "other" / "claims.md").exists()
+
+
+def test_claims_load_no_torch() -> None:
+    code = "import sys, bench.claims; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_stored_verdicts_are_verified_and_go_with_their_records(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole / "small", tmp_path / "small")
+    run, at = line(tmp_path, tmp_path), ["--results", str(tmp_path)]
+    assert cli.main(["claims", "small", *at]) == 0
+    check = ["verify", run[1], *at, "--sample", "0"]
+    assert cli.main(check) == 0
+    page = tmp_path / "small" / "claims.csv"
+    page.write_text(page.read_text().replace("undecided", "holds"))
+    capsys.readouterr()
+    assert cli.main(check) == 1
+    assert f"{page} is not what the records give" in capsys.readouterr().out
+    assert cli.main(run) == 0
+    assert page.exists()
+    (tmp_path / "small" / "run.json").unlink()
+    assert cli.main(run) == 0
+    assert not page.exists()
