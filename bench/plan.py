@@ -1,7 +1,7 @@
 """From a suite to its cells: who depends on whom, before anything is run."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import ceil
 from typing import Any
 
@@ -11,10 +11,6 @@ from bench.data import Dataset, Images
 from bench.errors import UserError
 from bench.suite import Column, Row, Suite
 from bench.victims import Recipe
-
-LARGEST = 20
-"""Benign images for the threshold, and as many for its check, under one faced model at most."""
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -89,7 +85,8 @@ class _Planner:
     def __init__(self, suite: Suite, data: Dataset, device: str) -> None:
         self.suite = suite
         _enough(suite, data)
-        self.benign = min(LARGEST, min(len(data.calibration), len(data.fpr)) // suite.targets.count)
+        held = min(len(data.calibration), len(data.fpr)) // suite.targets.count
+        self.benign = min(suite.targets.benign, held)
         name = {"name": data.name, "size": suite.size, "digest": data.digest}
         self.shared = {"dataset": name, "device": device, "threads": suite.threads_per_cell}
         self.cells: dict[str, Cell] = {}
@@ -102,7 +99,7 @@ class _Planner:
         shards = [
             self.shard(row, victim, first)
             for row in sorted(self.suite.rows, key=_has_parent)
-            for first in range(0, self.suite.targets.count, self.suite.targets.shard)
+            for first in range(0, row.count, self.suite.targets.shard)
         ]
         return Plan(self.cells, victim, tuple(shards))
 
@@ -156,23 +153,23 @@ class _Planner:
             place = described(unit)["class"]
             pgd = Component(place, parameters(unit))
             label = f"radii of {row.label}"
-            parents["radii"] = self.add_attack(pgd, label, label, {"victim": victim}, first)
-        return self.add_attack(row.attack, row.label, row.title, parents, first)
+            # Of all targets, though the row may have fewer: so rows share them.
+            own = replace(row, label=label, attack=pgd, count=self.suite.targets.count)
+            parents["radii"] = self.add_attack(own, label, {"victim": victim}, first)
+        return self.add_attack(row, row.title, parents, first)
 
-    def add_attack(
-        self, attack: Component, label: str, title: str, parents: dict[str, str], first: int
-    ) -> str:
-        targets = self.suite.targets
-        last = min(first + targets.shard, targets.count)
+    def add_attack(self, row: Row, title: str, parents: dict[str, str], first: int) -> str:
+        targets, attack = self.suite.targets, row.attack
+        last = min(first + targets.shard, row.count)
         spec = self.shared | {
             "attack": {"class": attack.name, "parameters": dict(attack.parameters)},
             "targets": targets.model_dump(include={"list", "count", "goals"})
             | {"first": first, "last": last},
         }
-        if targets.count > targets.shard:
-            title += f" [{first // targets.shard + 1}/{ceil(targets.count / targets.shard)}]"
+        if row.count > targets.shard:
+            title += f" [{first // targets.shard + 1}/{ceil(row.count / targets.shard)}]"
         source = self.source("attack", attack)
-        return self.add(Cell("attack", title, label, attack, spec, source, parents))
+        return self.add(Cell("attack", title, row.label, attack, spec, source, parents))
 
 
 def _has_parent(row: Row) -> bool:

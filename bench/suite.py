@@ -42,12 +42,15 @@ class Targets(_Table):
         count: How many, the first of the list that the victim classifies correctly.
         goals: How the goal classes are drawn.
         shard: Targets in one cell: at most so many poisoned models are held at once.
+        benign: Benign images for the threshold, and as many for its check, under one faced model;
+            fewer where the data set does not hold so many for each.
     """
 
     list: Literal["confirmatory", "development"] = "confirmatory"
     count: PositiveInt
     goals: Literal["random"] = "random"
     shard: PositiveInt = 64
+    benign: PositiveInt = 20
 
 
 class _File(_Table):
@@ -70,6 +73,7 @@ class Row:
         label: What the suite calls the attack.
         method: Its name.
         attack: The attack itself.
+        count: How many targets it attacks, the first ones of the suite's.
         kappa: Required efficacy; NaN if it has none.
         phi: Fidelity budget as a share of the smallest PGD radius; NaN if it has none.
         lam: Weight of the fidelity loss; NaN if it has none.
@@ -78,6 +82,7 @@ class Row:
     label: str
     method: str
     attack: Component
+    count: int
     kappa: float
     phi: float
     lam: float
@@ -184,7 +189,7 @@ def load(name: str) -> Suite:
         )
     _member("data set", file.dataset, DATASETS)
     _member("architecture", file.victim.architecture, ARCHITECTURES)
-    rows = [row for table in file.attacks for row in _rows(table, path)]
+    rows = [row for table in file.attacks for row in _rows(table, file.targets.count, path)]
     columns = [_column(table, path) for table in file.detectors]
     _distinct([row.title for row in rows], path)
     _distinct([column.label for column in columns], path)
@@ -227,9 +232,21 @@ def _head(table: Mapping[str, Any], kind: str, path: Path) -> tuple[str, str, di
     return label, method, {k: v for k, v in table.items() if k not in ("name", "method")}
 
 
-def _rows(table: Mapping[str, Any], path: Path) -> list[Row]:
-    """One row for each combination of the listed kappa, phi and lam."""
+def _rows(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
+    """One row for each combination of the listed kappa, phi and lam.
+
+    Args:
+        table: As the suite gives it.
+        most: Targets of the suite.
+        path: Of the suite.
+    """
     label, method, given = _head(table, "attack", path)
+    count = given.pop("count", most)
+    if type(count) is not int or not 1 <= count <= most:
+        raise UserError(
+            f"{path.name}: count of attack {label!r} is {count!r}\n"
+            f"expected: a whole number from 1 to targets.count, which is {most}"
+        )
     found = components.find("attack", method, path.parent)
     axes = {key: given[key] for key in SWEPT if isinstance(given.get(key), list)}
     if empty := [key for key, values in axes.items() if not values]:
@@ -241,11 +258,11 @@ def _rows(table: Mapping[str, Any], path: Path) -> list[Row]:
     for values in product(*axes.values()):
         point = given | dict(zip(axes, values, strict=True))
         component = components.configure(found, point, "attack", label)
-        rows.append(_row(label, method, component))
+        rows.append(_row(label, method, component, count))
     return rows
 
 
-def _row(label: str, method: str, component: Component) -> Row:
+def _row(label: str, method: str, component: Component, count: int) -> Row:
     attack = component.build()
     unit = attack.radii_from
     kappa = attack.kappa if unit is None or attack.kappa is not None else unit.kappa
@@ -253,7 +270,7 @@ def _row(label: str, method: str, component: Component) -> Row:
     phi = component.parameters.get("phi", fixed.get(method))
     lam = component.parameters.get("lam")
     numbers = [nan if value is None else float(value) for value in (kappa, phi, lam)]
-    return Row(label, method, component, *numbers)
+    return Row(label, method, component, count, *numbers)
 
 
 def _column(table: Mapping[str, Any], path: Path) -> Column:

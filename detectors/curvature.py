@@ -27,10 +27,12 @@ class Curvature:
     Attributes:
         k: How many eigenvalues; beyond K - 1 they are 0 on piecewise linear networks.
         adjust: Whether confidence is taken out, with the help of clean data.
+        benign: Images of the clean data that serve for it, the first ones; all, if there are fewer.
     """
 
     k: int = 5
     adjust: bool = False
+    benign: int = 1000
 
     @property
     def knowledge(self) -> str:
@@ -45,7 +47,7 @@ class Curvature:
     def fit(self, view: DefenderView) -> Scorer:
         """A scorer; with `adjust` it profiles the benign images under the faced model."""
         profile = Profile(view.model, self.k)
-        return Adjusted.to(profile, view.benign) if self.adjust else profile
+        return Adjusted.to(profile, view.benign[: self.benign]) if self.adjust else profile
 
 
 @dataclass(frozen=True)

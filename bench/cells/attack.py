@@ -68,10 +68,10 @@ def numbers(dataset: str, ids: tuple[str, ...]) -> Callable[[int, str, int], tor
     return lambda i, purpose, turn: seeds.generator(dataset, ids[i], purpose, turn)
 
 
-def radii(folder: Path, norm: str, device: torch.device) -> Tensor:
-    """The distances ‖x* - x°‖ of a finished attack cell, (N,)."""
+def radii(folder: Path, norm: str, device: torch.device, count: int) -> Tensor:
+    """The distances ‖x* - x°‖ of the first N = count targets of a finished attack cell, (N,)."""
     stored = load_file(folder / "attacked.safetensors", device=str(device))
-    far = (stored["x"] - stored["origin"]).flatten(1)
+    far = (stored["x"] - stored["origin"])[:count].flatten(1)
     size: Tensor = torch.linalg.vector_norm(far, ord=torch.inf if norm == "linf" else 2, dim=1)
     return size
 
@@ -80,7 +80,7 @@ def run(work: Work) -> None:
     """Attack; leaves x* and, if any, θ*, and the parts of targets, flips and gallery."""
     data, victim, attack, device = work.dataset, work.victim, work.built(), work.device
     chosen = choose(work, data, victim)
-    unit = attack.radii_from
+    unit, count = attack.radii_from, len(chosen.images)
     view = AttackerView(
         victim=victim,
         targets=Targets(
@@ -90,7 +90,7 @@ def run(work: Work) -> None:
             data.train.x.to(device), data.train.label.to(device), work.features("train")
         ),
         generator=numbers(data.name, chosen.images.ids),
-        radii=None if unit is None else radii(work.parents["radii"], unit.input.norm, device),
+        radii=None if unit is None else radii(work.parents["radii"], unit.input.norm, device, count),
     )
     result = check.attacked(attack(copy.deepcopy(view)), view, f"attack {work.label!r}")
     models = PairedModels(view.victim, len(result.models), result.models.parameters)
