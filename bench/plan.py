@@ -5,12 +5,15 @@ from dataclasses import asdict, dataclass, field, replace
 from math import ceil
 from typing import Any
 
+from bench import weights
 from bench.cells.store import SCHEMA, fingerprint
 from bench.components import Component, checked, code_of, described, parameters
 from bench.data import Dataset, Images
 from bench.errors import UserError
-from bench.suite import Column, Row, Suite
+from bench.matrix import Column, Row
+from bench.suite import Suite
 from bench.victims import Recipe
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -76,14 +79,15 @@ def plan(suite: Suite, data: Dataset, device: str) -> Plan:
         device: "cpu" or "cuda".
 
     Raises:
-        UserError: The data set holds too few images, or the recipe is not one.
+        UserError: The data set holds too few images, the recipe is not one, or the weights do not
+            fit.
     """
     return _Planner(suite, data, device).plan()
 
 
 class _Planner:
     def __init__(self, suite: Suite, data: Dataset, device: str) -> None:
-        self.suite = suite
+        self.suite, self.data = suite, data
         _enough(suite, data)
         held = min(len(data.calibration), len(data.fpr)) // suite.targets.count
         self.benign = min(suite.targets.benign, held)
@@ -113,12 +117,13 @@ class _Planner:
         return self.sources[which]
 
     def victim(self) -> Cell:
-        made = self.suite.victim
-        spec = self.shared | {
-            "architecture": made.architecture,
-            "recipe": asdict(checked(Recipe, made.recipe, "[victim.recipe]")),
-            "seed": made.seed,
-        }
+        made, path = self.suite.victim, self.suite.weights
+        if path is None:
+            recipe = asdict(checked(Recipe, made.recipe, "[victim.recipe]"))
+            how: dict[str, Any] = {"recipe": recipe, "seed": made.seed}
+        else:
+            how = {"weights": weights.digest(path, made.architecture, self.data)}
+        spec = self.shared | {"architecture": made.architecture} | how
         title = f"{made.architecture} seed {made.seed}"
         return Cell("victim", title, made.architecture, None, spec, self.source("victim"))
 
@@ -163,7 +168,7 @@ class _Planner:
         last = min(first + targets.shard, row.count)
         spec = self.shared | {
             "attack": {"class": attack.name, "parameters": dict(attack.parameters)},
-            "targets": targets.model_dump(include={"list", "count", "goals"})
+            "targets": targets.model_dump(include={"list", "count", "goals", "difficulty"})
             | {"first": first, "last": last},
         }
         if row.count > targets.shard:
