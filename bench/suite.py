@@ -14,7 +14,7 @@ from bench.errors import UserError, unknown
 from bench.matrix import Column, Row, column_of, rows_of
 
 BUILT_IN = Path(__file__).parent / "suites"
-DATASETS = ("digits", "fashion-mnist", "cifar10", "gtsrb", "folder")
+DATASETS = ("digits", "fashion-mnist", "cifar10", "gtsrb", "isic2018", "folder")
 ARCHITECTURES = ("resnet18", "resnet101", "resnet18-narrow", "resnet-tiny")
 
 
