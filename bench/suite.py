@@ -96,7 +96,7 @@ class Suite:
         name: Of its folder of results.
         description: In one line.
         dataset: One of `DATASETS`.
-        size: Height and width to which images of a folder are resized, or None.
+        size: Height and width to which images are resized, or None: as the data set has it.
         threads_per_cell: On which each cell computes; sums depend on it, the number of cells at
             the same time does not count.
         victim: The benign model.
