@@ -65,12 +65,12 @@ def choose(work: Work) -> Chosen:
         Fault: There are too few of them.
     """
     wanted = work.spec["targets"]
-    filter_ = Difficulty(**wanted["difficulty"]) if wanted["difficulty"] else None
+    hardness = Difficulty(**wanted["difficulty"]) if wanted["difficulty"] else None
     path = work.parents["victim"] / "victim.safetensors"
-    how = (wanted["list"], wanted["goals"], filter_)
+    how = (wanted["list"], wanted["goals"], hardness)
     places, goals = eligible(path, work.device, work.source, *how)
     if len(places) < wanted["count"]:
-        fit = "correctly" + (" and finds as hard as was asked" if filter_ else "")
+        fit = "correctly" + (" and finds as hard as was asked" if hardness else "")
         raise Fault(
             f"the victim classifies {len(places)} of the {wanted['list']} targets {fit}; "
             f"{wanted['count']} were asked for"
