@@ -19,8 +19,9 @@ from torch import Tensor
 
 from bench.errors import UserError, unknown
 from bench.halves import DAMAGE, Files, Half, digits, folder, published, sha
+from bench.isic import isic
 
-NAMES = ("digits", "fashion-mnist", "cifar10", "gtsrb", "folder")
+NAMES = ("digits", "fashion-mnist", "cifar10", "gtsrb", "isic2018", "folder")
 
 # Shares of the test half, cut in the order of the hash. A change moves every target list.
 SHARES = {
@@ -32,6 +33,9 @@ SHARES = {
     "confirmatory": 0.11,
 }
 
+
+# Side in pixels to which images of many sizes come, unless another is asked for.
+SIZES = {"gtsrb": 32, "isic2018": 224}
 
 # Images that one thread reads at a time: enough to outweigh the handing over.
 BLOCK = 64
@@ -111,11 +115,12 @@ def load(
 
     Args:
         name: One of `NAMES`.
-        root: The directory torchvision keeps its data in (default: the user's cache), or the
-            folder with `train/<class>/*` and `test/<class>/*`.
+        root: The directory torchvision keeps its data in (default: the user's cache), or in which
+            the archives of ISIC 2018 were unpacked, or the folder with `train/<class>/*` and
+            `test/<class>/*`.
         download: Fetch what is missing.
         size: Side in pixels to which the centre square of every image is resized. By default
-            images keep their own size, which they must then share; 32 for gtsrb.
+            images keep their own size, which they must then share; 32 for gtsrb, 224 for isic2018.
 
     Raises:
         UserError: Unknown name, files missing or damaged as a whole, classes without images, or
@@ -131,9 +136,9 @@ def load(
     elif name == "digits":
         classes, train, test = digits()
     else:
-        home = root or platformdirs.user_cache_path("evil-twins") / "data"
-        classes, train, test = published(name, home.expanduser(), download)
-        size = size or (32 if name == "gtsrb" else None)
+        home = (root or platformdirs.user_cache_path("evil-twins") / "data").expanduser()
+        halves = isic(home) if name == "isic2018" else published(name, home, download)
+        (classes, train, test), size = halves, size or SIZES.get(name)
     return _cut(name, classes, train, test, size)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import struct
 import zipfile
@@ -11,6 +12,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from sys import stderr
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import numpy as np
@@ -22,7 +24,7 @@ from bench.errors import UserError
 # Where torchvision looks for what it does not fetch.
 PLACES = {
     "cifar10": "the files of cifar-10-python.tar.gz in {root}/cifar-10-batches-py",
-    "fashion-mnist": "the four unpacked *-ubyte files in {root}/FashionMNIST/raw",
+    "fashion-mnist": "the four *-ubyte files in {root}/FashionMNIST/raw, or *-ubyte.gz in {root}",
     "gtsrb": "GTSRB/Training, GTSRB/Final_Test and GT-final_test.csv in {root}/gtsrb",
 }
 
@@ -136,7 +138,7 @@ def published(name: str, root: Path, download: bool) -> Halves:
 
     make: dict[str, Callable[[bool], Files]] = {
         "cifar10": lambda train: datasets.CIFAR10(root, train=train, download=download),
-        "fashion-mnist": lambda train: datasets.FashionMNIST(root, train=train, download=download),
+        "fashion-mnist": lambda train: _fashion(root, train, download),
         "gtsrb": lambda train: datasets.GTSRB(
             root, split="train" if train else "test", download=download
         ),
@@ -155,6 +157,23 @@ def published(name: str, root: Path, download: bool) -> Halves:
         for half, files in (("train", train), ("test", test))
     ]
     return classes, halves[0], halves[1]
+
+
+def _fashion(root: Path, train: bool, download: bool) -> Files:
+    """Torchvision's own, or the compressed files that Debian puts into one folder."""
+    from torchvision.datasets import FashionMNIST
+
+    packed = sorted(root.glob("*-idx?-ubyte.gz"))
+    if not packed:
+        found: Files = FashionMNIST(root, train=train, download=download)
+        return found
+    with TemporaryDirectory() as place:  # read whole at once, so that nothing need stay
+        raw = Path(place) / "FashionMNIST" / "raw"
+        raw.mkdir(parents=True)
+        for path in packed:
+            (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+        found = FashionMNIST(place, train=train)
+    return found
 
 
 def _reason(error: BaseException) -> str:

@@ -1,19 +1,18 @@
 """From a suite to its cells: who depends on whom, before anything is run."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import ceil
 from typing import Any
 
+from bench import weights
 from bench.cells.store import SCHEMA, fingerprint
 from bench.components import Component, checked, code_of, described, parameters
 from bench.data import Dataset, Images
 from bench.errors import UserError
-from bench.suite import Column, Row, Suite
+from bench.matrix import Column, Row
+from bench.suite import Suite
 from bench.victims import Recipe
-
-LARGEST = 20
-"""Benign images for the threshold, and as many for its check, under one faced model at most."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +79,18 @@ def plan(suite: Suite, data: Dataset, device: str) -> Plan:
         device: "cpu" or "cuda".
 
     Raises:
-        UserError: The data set holds too few images, or the recipe is not one.
+        UserError: The data set holds too few images, the recipe is not one, or the weights do not
+            fit.
     """
     return _Planner(suite, data, device).plan()
 
 
 class _Planner:
     def __init__(self, suite: Suite, data: Dataset, device: str) -> None:
-        self.suite = suite
+        self.suite, self.data = suite, data
         _enough(suite, data)
-        self.benign = min(LARGEST, min(len(data.calibration), len(data.fpr)) // suite.targets.count)
+        held = min(len(data.calibration), len(data.fpr)) // suite.targets.count
+        self.benign = min(suite.targets.benign, held)
         name = {"name": data.name, "size": suite.size, "digest": data.digest}
         self.shared = {"dataset": name, "device": device, "threads": suite.threads_per_cell}
         self.cells: dict[str, Cell] = {}
@@ -102,7 +103,7 @@ class _Planner:
         shards = [
             self.shard(row, victim, first)
             for row in sorted(self.suite.rows, key=_has_parent)
-            for first in range(0, self.suite.targets.count, self.suite.targets.shard)
+            for first in range(0, row.count, self.suite.targets.shard)
         ]
         return Plan(self.cells, victim, tuple(shards))
 
@@ -116,12 +117,13 @@ class _Planner:
         return self.sources[which]
 
     def victim(self) -> Cell:
-        made = self.suite.victim
-        spec = self.shared | {
-            "architecture": made.architecture,
-            "recipe": asdict(checked(Recipe, made.recipe, "[victim.recipe]")),
-            "seed": made.seed,
-        }
+        made, path = self.suite.victim, self.suite.weights
+        if path is None:
+            recipe = asdict(checked(Recipe, made.recipe, "[victim.recipe]"))
+            how: dict[str, Any] = {"recipe": recipe, "seed": made.seed}
+        else:
+            how = {"weights": weights.digest(path, made.architecture, self.data)}
+        spec = self.shared | {"architecture": made.architecture} | how
         title = f"{made.architecture} seed {made.seed}"
         return Cell("victim", title, made.architecture, None, spec, self.source("victim"))
 
@@ -156,23 +158,23 @@ class _Planner:
             place = described(unit)["class"]
             pgd = Component(place, parameters(unit))
             label = f"radii of {row.label}"
-            parents["radii"] = self.add_attack(pgd, label, label, {"victim": victim}, first)
-        return self.add_attack(row.attack, row.label, row.title, parents, first)
+            # Of all targets, though the row may have fewer: so rows share them.
+            own = replace(row, label=label, attack=pgd, count=self.suite.targets.count)
+            parents["radii"] = self.add_attack(own, label, {"victim": victim}, first)
+        return self.add_attack(row, row.title, parents, first)
 
-    def add_attack(
-        self, attack: Component, label: str, title: str, parents: dict[str, str], first: int
-    ) -> str:
-        targets = self.suite.targets
-        last = min(first + targets.shard, targets.count)
+    def add_attack(self, row: Row, title: str, parents: dict[str, str], first: int) -> str:
+        targets, attack = self.suite.targets, row.attack
+        last = min(first + targets.shard, row.count)
         spec = self.shared | {
             "attack": {"class": attack.name, "parameters": dict(attack.parameters)},
-            "targets": targets.model_dump(include={"list", "count", "goals"})
+            "targets": targets.model_dump(include={"list", "count", "goals", "difficulty"})
             | {"first": first, "last": last},
         }
-        if targets.count > targets.shard:
-            title += f" [{first // targets.shard + 1}/{ceil(targets.count / targets.shard)}]"
+        if row.count > targets.shard:
+            title += f" [{first // targets.shard + 1}/{ceil(row.count / targets.shard)}]"
         source = self.source("attack", attack)
-        return self.add(Cell("attack", title, label, attack, spec, source, parents))
+        return self.add(Cell("attack", title, row.label, attack, spec, source, parents))
 
 
 def _has_parent(row: Row) -> bool:

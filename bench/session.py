@@ -79,7 +79,7 @@ def run(
     suite, loaded, cells, directory = planned(name, root, results, device, download, console)
     store = Store(directory / "cells")
     store.root.mkdir(parents=True, exist_ok=True)
-    place = Place(store, root, provenance.code())
+    place = Place(store, root, provenance.code(), suite.weights)
     chosen = choice(cells)
     alone = jobs == 1 and limit is None
     count = jobs or fitting(suite.threads_per_cell, device)

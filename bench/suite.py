@@ -4,22 +4,18 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
-from math import isnan, nan
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from bench import components
-from bench.components import Component
 from bench.errors import UserError, unknown
+from bench.matrix import Column, Row, column_of, rows_of
 
 BUILT_IN = Path(__file__).parent / "suites"
-DATASETS = ("digits", "fashion-mnist", "cifar10", "gtsrb", "folder")
+DATASETS = ("digits", "fashion-mnist", "cifar10", "gtsrb", "isic2018", "folder")
 ARCHITECTURES = ("resnet18", "resnet101", "resnet18-narrow", "resnet-tiny")
-SWEPT = ("kappa", "phi", "lam")
-"""Parameters of an attack for which a list stands for one row each."""
 
 
 class _Table(BaseModel):
@@ -27,11 +23,35 @@ class _Table(BaseModel):
 
 
 class Victim(_Table):
-    """The benign model: what it is, and how its training departs from the recipe."""
+    """The benign model.
+
+    Attributes:
+        architecture: What it is.
+        seed: Of its training.
+        recipe: How its training departs from the usual one.
+        weights: A file of this architecture to take instead of training, beside the suite.
+    """
 
     architecture: str
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     recipe: dict[str, Any] = {}
+    weights: str | None = None
+
+
+class Difficulty(_Table):
+    """How hard a target must be and may be, as the code of the paper's authors has it.
+
+    Signed-gradient PGD towards the goal class, looked at before each of its eight steps, must
+    reach a confidence of 0.95, and not before it has taken three.
+
+    Attributes:
+        eps: The largest change of a pixel in [0, 1]; the authors took 8/255, and 2/255 for
+            ImageNet.
+        step: The change in one step; 1/255, and 0.25/255 for ImageNet.
+    """
+
+    eps: Annotated[float, Field(gt=0, le=1)] = 8 / 255
+    step: Annotated[float, Field(gt=0, le=1)] = 1 / 255
 
 
 class Targets(_Table):
@@ -40,14 +60,20 @@ class Targets(_Table):
     Attributes:
         list: One of the two frozen lists; settings are chosen on "development" alone.
         count: How many, the first of the list that the victim classifies correctly.
-        goals: How the goal classes are drawn.
+        goals: "random", any other class, as the paper's text has it; or "second", the most likely
+            other class under the victim, as the code of its authors had it.
+        difficulty: Which of them are left out for being too easy or too hard; None for no one.
         shard: Targets in one cell: at most so many poisoned models are held at once.
+        benign: Benign images for the threshold, and as many for its check, under one faced model;
+            fewer where the data set does not hold so many for each.
     """
 
     list: Literal["confirmatory", "development"] = "confirmatory"
     count: PositiveInt
-    goals: Literal["random"] = "random"
+    goals: Literal["random", "second"] = "random"
+    difficulty: Difficulty | None = None
     shard: PositiveInt = 32
+    benign: PositiveInt = 20
 
 
 class _File(_Table):
@@ -63,41 +89,6 @@ class _File(_Table):
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of the matrix: an attack with all its parameters.
-
-    Attributes:
-        label: What the suite calls the attack.
-        method: Its name.
-        attack: The attack itself.
-        kappa: Required efficacy; NaN if it has none.
-        phi: Fidelity budget as a share of the smallest PGD radius; NaN if it has none.
-        lam: Weight of the fidelity loss; NaN if it has none.
-    """
-
-    label: str
-    method: str
-    attack: Component
-    kappa: float
-    phi: float
-    lam: float
-
-    @property
-    def title(self) -> str:
-        """The row in words."""
-        pairs = (("κ", self.kappa), ("φ", self.phi), ("λ", self.lam))
-        return " ".join([self.label, *(f"{k}={v:g}" for k, v in pairs if not isnan(v))])
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of the matrix: a detector with all its parameters."""
-
-    label: str
-    detector: Component
-
-
-@dataclass(frozen=True)
 class Suite:
     """A suite that is known to be sound.
 
@@ -105,10 +96,11 @@ class Suite:
         name: Of its folder of results.
         description: In one line.
         dataset: One of `DATASETS`.
-        size: Height and width to which images of a folder are resized, or None.
+        size: Height and width to which images are resized, or None: as the data set has it.
         threads_per_cell: On which each cell computes; sums depend on it, the number of cells at
             the same time does not count.
         victim: The benign model.
+        weights: The file of its weights, if it is not trained.
         targets: Which inputs are attacked.
         rows: The attacks.
         columns: The detectors.
@@ -120,6 +112,7 @@ class Suite:
     size: int | None
     threads_per_cell: int
     victim: Victim
+    weights: Path | None
     targets: Targets
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
@@ -184,14 +177,33 @@ def load(name: str) -> Suite:
         )
     _member("data set", file.dataset, DATASETS)
     _member("architecture", file.victim.architecture, ARCHITECTURES)
-    rows = [row for table in file.attacks for row in _rows(table, path)]
-    columns = [_column(table, path) for table in file.detectors]
+    rows = [row for table in file.attacks for row in rows_of(table, file.targets.count, path)]
+    columns = [column_of(table, path) for table in file.detectors]
     _distinct([row.title for row in rows], path)
     _distinct([column.label for column in columns], path)
-    shared = file.model_dump(include={"name", "description", "dataset", "size", "threads_per_cell"})
     return Suite(
-        **shared, victim=file.victim, targets=file.targets, rows=tuple(rows), columns=tuple(columns)
+        file.name,
+        file.description,
+        file.dataset,
+        file.size,
+        file.threads_per_cell,
+        file.victim,
+        _weights(file.victim, path),
+        file.targets,
+        tuple(rows),
+        tuple(columns),
     )
+
+
+def _weights(victim: Victim, path: Path) -> Path | None:
+    if victim.weights is None:
+        return None
+    if victim.recipe:
+        raise UserError(
+            f"{path.name}: a victim with `weights` is not trained and needs no recipe\n"
+            "remedy: remove one of the two from [victim]"
+        )
+    return (path.parent / Path(victim.weights).expanduser()).absolute()
 
 
 def _known(raw: Mapping[str, Any], table: type[BaseModel], where: str) -> None:
@@ -214,49 +226,3 @@ def _distinct(names: Sequence[str], path: Path) -> None:
             f"{path.name} needs at least one attack and one detector\n"
             "remedy: add [[attacks]] and [[detectors]], each with a `method`"
         )
-
-
-def _head(table: Mapping[str, Any], kind: str, path: Path) -> tuple[str, str, dict[str, Any]]:
-    """Label, method and the parameters that are left."""
-    method, label = table.get("method"), table.get("name", table.get("method"))
-    if not isinstance(method, str) or not isinstance(label, str):
-        raise UserError(
-            f"{path.name}: one of [[{kind}s]] has no `method`, or one that is no text\n"
-            f"remedy: give it one of the {kind}s of `evil-twins list`, and `name` as a text"
-        )
-    return label, method, {k: v for k, v in table.items() if k not in ("name", "method")}
-
-
-def _rows(table: Mapping[str, Any], path: Path) -> list[Row]:
-    """One row for each combination of the listed kappa, phi and lam."""
-    label, method, given = _head(table, "attack", path)
-    found = components.find("attack", method, path.parent)
-    axes = {key: given[key] for key in SWEPT if isinstance(given.get(key), list)}
-    if empty := [key for key, values in axes.items() if not values]:
-        raise UserError(
-            f"{path.name}: {empty[0]} of attack {label!r} is an empty list\n"
-            "remedy: give it one value or more"
-        )
-    rows = []
-    for values in product(*axes.values()):
-        point = given | dict(zip(axes, values, strict=True))
-        component = components.configure(found, point, "attack", label)
-        rows.append(_row(label, method, component))
-    return rows
-
-
-def _row(label: str, method: str, component: Component) -> Row:
-    attack = component.build()
-    unit = attack.radii_from
-    kappa = attack.kappa if unit is None or attack.kappa is not None else unit.kappa
-    fixed = {"pgd": 1.0, "poisoning": 0.0, "rank-one-head": 0.0, "convex-head": 0.0}
-    phi = component.parameters.get("phi", fixed.get(method))
-    lam = component.parameters.get("lam")
-    numbers = [nan if value is None else float(value) for value in (kappa, phi, lam)]
-    return Row(label, method, component, *numbers)
-
-
-def _column(table: Mapping[str, Any], path: Path) -> Column:
-    label, method, given = _head(table, "detector", path)
-    found = components.find("detector", method, path.parent)
-    return Column(label, components.configure(found, given, "detector", label))

@@ -29,11 +29,13 @@ class Curvature:
         adjust: Whether confidence is taken out, with the help of clean data.
         tolerance: Share of the profile that may be lost where there are many classes, as in
             `top_eigenvalues`; 0 for all of it.
+        benign: Images of the clean data that serve for it, the first ones; all, if there are fewer.
     """
 
     k: int = 5
     adjust: bool = False
     tolerance: float = 1e-3
+    benign: int = 1000
 
     @property
     def knowledge(self) -> str:
@@ -48,7 +50,7 @@ class Curvature:
     def fit(self, view: DefenderView) -> Scorer:
         """A scorer; with `adjust` it profiles the benign images under the faced model."""
         profile = Profile(view.model, self.k, self.tolerance)
-        return Adjusted.to(profile, view.benign) if self.adjust else profile
+        return Adjusted.to(profile, view.benign[: self.benign]) if self.adjust else profile
 
 
 @dataclass(frozen=True)

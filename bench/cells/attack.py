@@ -1,66 +1,28 @@
 """The attack cell: choose targets, attack them, measure what it cost, store x* and θ*."""
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from attacks.base import AttackerView, Reference, Targets
+from attacks.norms import size
 from attacks.paired import PairedModels
 from bench import records, seeds
 from bench.cells import check, measure
-from bench.cells.check import Fault
 from bench.cells.hold import Work
 from bench.cells.store import MODELS
-from bench.data import Dataset, Images
-from bench.victims import Classifier
+from bench.cells.targets import choose
 
-
-@dataclass(frozen=True)
-class Chosen:
-    """The targets of a cell.
-
-    Attributes:
-        first: Position of the first among all targets of the suite.
-        images: Their images, labels and ids.
-        goal: Goal classes (N,).
-    """
-
-    first: int
-    images: Images
-    goal: Tensor
-
-
-def choose(work: Work, data: Dataset, victim: Classifier) -> Chosen:
-    """The cell's share of the first images of the list that the victim classifies correctly.
-
-    Raises:
-        Fault: There are too few of them.
-    """
-    wanted = work.spec["targets"]
-    listed: Images = getattr(data, wanted["list"])
-    with torch.no_grad():
-        guess = victim.head(work.features(wanted["list"])).argmax(1)
-    correct = torch.nonzero(guess.cpu() == listed.label).flatten()
-    if len(correct) < wanted["count"]:
-        raise Fault(
-            f"the victim classifies {len(correct)} of the {wanted['list']} targets correctly; "
-            f"{wanted['count']} were asked for"
-        )
-    images = listed.take(correct[wanted["first"] : wanted["last"]])
-    pairs = zip(images.ids, images.label.tolist(), strict=True)
-    goals = [goal(data.name, name, label, len(data.classes)) for name, label in pairs]
-    return Chosen(wanted["first"], images, torch.tensor(goals))
-
-
-def goal(dataset: str, name: str, label: int, classes: int) -> int:
-    """A class other than the label, drawn from the names of data set and target."""
-    drawn = torch.randint(classes - 1, (1,), generator=seeds.generator(dataset, name, "goal"))
-    return int(drawn) + (int(drawn) >= label)
+if TYPE_CHECKING:
+    from attacks.pgd import PGD
 
 
 def numbers(dataset: str, ids: tuple[str, ...]) -> Callable[[int, str, int], torch.Generator]:
@@ -68,19 +30,18 @@ def numbers(dataset: str, ids: tuple[str, ...]) -> Callable[[int, str, int], tor
     return lambda i, purpose, turn: seeds.generator(dataset, ids[i], purpose, turn)
 
 
-def radii(folder: Path, norm: str, device: torch.device) -> Tensor:
-    """The distances ‖x* - x°‖ of a finished attack cell, (N,)."""
-    stored = load_file(folder / "attacked.safetensors", device=str(device))
-    far = (stored["x"] - stored["origin"]).flatten(1)
-    size: Tensor = torch.linalg.vector_norm(far, ord=torch.inf if norm == "linf" else 2, dim=1)
-    return size
+def radii(work: Work, unit: PGD | None, count: int) -> Tensor | None:
+    """How far the attack that sets the unit moved the first N = count of its targets, (N,)."""
+    if unit is None:
+        return None
+    stored = load_file(work.parents["radii"] / "attacked.safetensors", device=str(work.device))
+    return size((stored["x"] - stored["origin"])[:count], unit.input.norm)
 
 
 def run(work: Work) -> None:
     """Attack; leaves x* and, if any, θ*, and the parts of targets, flips and gallery."""
     data, victim, attack, device = work.dataset, work.victim, work.built(), work.device
-    chosen = choose(work, data, victim)
-    unit = attack.radii_from
+    chosen = choose(work)
     view = AttackerView(
         victim=victim,
         targets=Targets(
@@ -90,7 +51,7 @@ def run(work: Work) -> None:
             data.train.x.to(device), data.train.label.to(device), work.features("train")
         ),
         generator=numbers(data.name, chosen.images.ids),
-        radii=None if unit is None else radii(work.parents["radii"], unit.input.norm, device),
+        radii=radii(work, attack.radii_from, len(chosen.images)),
     )
     result = check.attacked(attack(copy.deepcopy(view)), view, f"attack {work.label!r}")
     models = PairedModels(view.victim, len(result.models), result.models.parameters)

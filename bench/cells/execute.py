@@ -79,11 +79,13 @@ class Place:
         store: Finished cells.
         data: Where data sets lie, or None for the default place.
         code: Version of the code, for the sidecars.
+        weights: The file of a victim that is not trained, if there is one.
     """
 
     store: Store
     data: Path | None
     code: Mapping[str, Any]
+    weights: Path | None = None
 
     def lost(self, job: Job, why: str) -> Outcome:
         """The outcome of a cell that could not tell its own: its record is left here.
@@ -130,7 +132,8 @@ def compute(place: Place, job: Job, folder: Path) -> None:
     for role, (_, _, content) in job.parents.items():
         if store.verify(parents[role]) != content:
             raise Fault(f"{parents[role]} has changed during the run; run again")
-    work = Work(job.spec, job.label, job.component, parents, folder, place.data)
+    own = (job.spec, job.label, job.component, parents, folder)
+    work = Work(*own, place.data, place.weights)
     _unchanged(job)
     with alone(job):
         KINDS[job.kind](work)

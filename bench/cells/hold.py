@@ -41,6 +41,7 @@ class Work:
         parents: Role -> folder of the finished cell.
         out: The folder to write to.
         data: Where data sets lie, or None for the default place.
+        weights: The file of a victim that is not trained, if there is one.
     """
 
     spec: Mapping[str, Any]
@@ -49,6 +50,7 @@ class Work:
     parents: Mapping[str, Path]
     out: Path
     data: Path | None
+    weights: Path | None = None
 
     @property
     def device(self) -> torch.device:

@@ -86,6 +86,8 @@ class _Normaliser:
         unknown = stats.Interval(float("nan"), float("nan"), float("nan"))
         if end is None or row not in self._samples or end not in self._samples:
             return unknown
+        if set(self._targets[row]["target_id"]) != set(self._targets[end]["target_id"]):
+            return unknown  # samples of other targets are not paired
         share = [
             self._targets[r]["flipped"].sum() / self._targets[r]["heldout"].sum()
             for r in (row, end)
@@ -107,7 +109,8 @@ def tradeoff(records: Records, samples: dict[int, Floats] | None = None) -> pd.D
 
     `fidelity` is the mean distance in the family's norm over PGD's, `specificity` the pooled
     disagreement over Poisoning's, `kl` the mean KL over Poisoning's, each with its paired 95 %
-    interval; unknown (NaN) where the endpoint was not run or is zero. `end` names a pure attack.
+    interval; unknown (NaN) where the endpoint was not run or is zero, and `specificity` also where
+    it attacked other targets. `end` names a pure attack.
 
     Args:
         records: The records.

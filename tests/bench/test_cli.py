@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Group
 
-from bench import cli, records
+from bench import cli, records, suite
 from bench.cells import hold
 from tests.bench import suites, synthetic
 from tests.bench.suites import doubt, shift, table
@@ -40,7 +40,9 @@ def _python(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list"]) == 0
     shown = capsys.readouterr().out
-    for name in ("quick", "digits", "folder", "resnet-tiny", "imc", "curvature"):
+    for name in ("quick", "digits", "folder", "resnet-tiny", "imc", "curvature", "isic2018"):
+        assert name in shown
+    for name in suite.built_in():
         assert name in shown
 
 

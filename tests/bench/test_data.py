@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import re
 from collections.abc import Callable
@@ -268,6 +269,30 @@ def test_fashion_mnist_through_torchvision(tmp_path: Path) -> None:
     (raw / "t10k-images-idx3-ubyte").write_bytes(b"\0\0\10\3 cut short")
     with pytest.raises(UserError, match="FashionMNIST/raw"):
         load("fashion-mnist", tmp_path)
+
+
+def test_fashion_mnist_from_compressed_files_is_the_same(tmp_path: Path) -> None:
+    raw, packed = tmp_path / "FashionMNIST/raw", tmp_path / "packed"
+    raw.mkdir(parents=True)
+    packed.mkdir()
+    generator = np.random.default_rng(0)
+    for half, count in (("train", 20), ("t10k", 30)):
+        idx(raw / f"{half}-images-idx3-ubyte", generator.integers(0, 256, (count, 28, 28)))
+        idx(raw / f"{half}-labels-idx1-ubyte", np.arange(count) % 10)
+    for path in raw.iterdir():
+        (packed / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    found = load("fashion-mnist", packed)
+    assert found.digest == load("fashion-mnist", tmp_path).digest
+    assert sorted(packed.iterdir()) == sorted(packed.glob("*.gz"))
+    path = packed / "t10k-labels-idx1-ubyte.gz"
+    for content in (path.read_bytes()[:-8], b"no gzip", None):
+        path.unlink()
+        if content:
+            path.write_bytes(content)
+        with pytest.raises(UserError, match=r"\*-ubyte\.gz in") as error:
+            load("fashion-mnist", packed)
+        assert len(str(error.value).splitlines()) <= 3
+        path.touch()
 
 
 # Torchvision leaves the file of a damaged frame open.

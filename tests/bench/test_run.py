@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import session
+from bench import session, tables
 from bench.assemble import Finished
 from bench.run import State
 from tests.bench import suites
@@ -168,6 +168,38 @@ def test_shards_leave_the_same_records(folder: Path, tmp_path: Path) -> None:
     assert len(done.plan.shards) == 2
     assert len(whole.plan.shards) == 1
     pd.testing.assert_frame_equal(before, after, check_exact=False, atol=1e-6)
+
+
+def test_a_row_of_fewer_targets_has_the_first_ones_and_shares_their_radii(folder: Path) -> None:
+    imc = {"method": "imc", "kappa": 0.75, "phi": 0.5, "rounds": 3}
+    steps = "input = {}\nmodel = {}\n"
+    done = carry_out(
+        folder,
+        table("attacks", name="whole", **imc) + steps,
+        table("attacks", name="part", count=2, **imc) + steps,
+        doubt(),
+        head=suites.HEAD + "shard = 3\nbenign = 5\n",
+    )
+    assert not done.state.failed
+    targets = pd.read_parquet(folder / "small" / "targets.parquet").set_index("attack")
+    order = [one for one in done.data.confirmatory.ids if one in set(targets["target_id"])]
+    assert set(targets.loc["part", "target_id"]) == set(order[:2])
+    assert (
+        targets.loc["part"]
+        .set_index("target_id")["linf"]
+        .equals(targets.loc["whole"].set_index("target_id")["linf"].loc[sorted(order[:2])])
+    )
+    detection = tables.compute(tables.read(folder / "small")).detection
+    assert dict(detection.groupby("attack")["n"].max()) == {"part": 2, "whole": 4}
+    assert dict(detection.groupby("attack")["calibration_n"].max()) == {"part": 10, "whole": 20}
+    made = titles(done.plan, [key for key, one in done.plan.cells.items() if one.kind == "attack"])
+    assert made == [
+        "attack part κ=0.75 φ=0.5",
+        "attack radii of whole [1/2]",
+        "attack radii of whole [2/2]",
+        "attack whole κ=0.75 φ=0.5 [1/2]",
+        "attack whole κ=0.75 φ=0.5 [2/2]",
+    ]
 
 
 def test_too_few_images_are_known_before_anything_runs(tmp_path: Path) -> None:

@@ -38,6 +38,12 @@ def test_lists_stand_for_one_row_each(tmp_path: Path) -> None:
     assert made.rows[2].attack.build().model.lr == 0.25
 
 
+def test_a_row_may_have_fewer_targets(tmp_path: Path) -> None:
+    made = _load(tmp_path, shift(), shift("few", count=2), doubt())
+    assert [row.count for row in made.rows] == [4, 2]
+    assert "count" not in made.rows[1].attack.parameters
+
+
 def test_a_control_has_the_kappa_of_the_attack_it_copies(tmp_path: Path) -> None:
     noise = table("attacks", method="noise", kappa=0.9) + "input = {}\n"
     made = _load(tmp_path, noise, table("attacks", method="untouched"), doubt())
@@ -76,6 +82,8 @@ MISTAKES = {
         [table("attacks", method="imc", kappa=0.75) + "input = {}\nmodel = {}"],
         "either phi or lam",
     ),
+    "more than all": ([shift(count=5)], "count of attack 'shift' is 5"),
+    "no count": ([shift(count="few")], "count of attack 'shift' is 'few'"),
     "nothing to sweep": ([PGD.replace("[0.75, 0.9]", "[]")], "kappa of attack 'pgd' is an empty"),
     "twice": ([shift(), shift(), doubt()], "'shift' stands twice"),
     "no such file": ([table("attacks", method="nowhere.py:Thing")], "cannot load"),
@@ -108,6 +116,10 @@ def test_a_mistake_is_said_in_three_lines(tmp_path: Path, name: str) -> None:
         ('"small"', '"../small"', "cannot be the name of a folder"),
         ('"small"', '"bell\\u0007"', "cannot be the name of a folder"),
         ("count = 4", "count = 0", "targets.count"),
+        ("count = 4", "count = 4\nbenign = 0", "targets.benign"),
+        ("count = 4", 'count = 4\ngoals = "third"', "targets.goals"),
+        ("count = 4", "count = 4\ndifficulty = { eps = 0.0 }", "targets.difficulty.eps"),
+        ("epochs = 2 }", 'epochs = 2 }\nweights = "v.safetensors"', "needs no recipe"),
         ("count = 4", 'count = "4"', "targets.count"),
     ],
 )

@@ -192,6 +192,22 @@ def test_a_family_ends_at_the_pgd_of_its_own_norm() -> None:
     np.testing.assert_allclose(twins, plain)
 
 
+def test_rows_of_fewer_targets_are_compared_on_those_they_share() -> None:
+    made = synthetic.frames(n=20, kappas=(0.75,))
+    known = sorted(set(made["targets"]["target_id"]))
+    for name in ("targets", "flips", "scores", "details", "gallery"):
+        frame = made[name]
+        dropped = frame["method"].eq("imc") & frame["target_id"].isin(known[10:])
+        made[name] = frame[~dropped]
+    computed = tables.compute(tables.number(made))
+    curve = computed.tradeoff.set_index("level")
+    assert curve.loc[[0.25, 0.5, 0.75], "kl"].between(0, 1).all()
+    assert curve.loc[[0.25, 0.5, 0.75], "specificity"].isna().all()
+    assert curve.loc[0, "specificity"] == 1
+    assert set(computed.paired["n"]) == set(computed.trends["n"]) == {10}
+    assert set(computed.detection.groupby("method")["n"].max().loc[["imc", "pgd"]]) == {10, 20}
+
+
 def test_trends_have_the_expected_direction(computed: Tables) -> None:
     found = computed.trends.set_index(["quantity", "kappa"])
     assert (found["p_holm"] < 0.001).all()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from scipy.stats import spearmanr
@@ -49,6 +51,14 @@ def test_the_raw_profile_reads_confidence_and_the_adjusted_one_hardly(real: Real
     adjusted = spearmanr(Curvature(adjust=True).fit(view(real))(x), sure).statistic
     assert raw < -0.9
     assert abs(adjusted) < 0.35
+
+
+def test_so_many_benign_images_serve_for_the_adjustment(real: Real) -> None:
+    whole, x = view(real), real[2][100:110]
+    few = replace(whole, benign=whole.benign[:20])
+    found = Curvature(adjust=True, benign=20).fit(whole)(x)
+    assert torch.equal(found, Curvature(adjust=True).fit(few)(x))
+    assert not torch.equal(found, Curvature(adjust=True).fit(whole)(x))
 
 
 def test_the_adjusted_score_is_centred_on_benign_inputs_and_has_no_ceiling(real: Real) -> None:

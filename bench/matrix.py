@@ -1,0 +1,118 @@
+"""The rows and columns of a suite, from its tables of attacks and detectors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from math import isnan, nan
+from pathlib import Path
+from typing import Any
+
+from bench import components
+from bench.components import Component
+from bench.errors import UserError
+
+SWEPT = ("kappa", "phi", "lam")
+"""Parameters of an attack for which a list stands for one row each."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the matrix: an attack with all its parameters.
+
+    Attributes:
+        label: What the suite calls the attack.
+        method: Its name.
+        attack: The attack itself.
+        count: How many targets it attacks, the first ones of the suite's.
+        kappa: Required efficacy; NaN if it has none.
+        phi: Fidelity budget as a share of the smallest PGD radius; NaN if it has none.
+        lam: Weight of the fidelity loss; NaN if it has none.
+    """
+
+    label: str
+    method: str
+    attack: Component
+    count: int
+    kappa: float
+    phi: float
+    lam: float
+
+    @property
+    def title(self) -> str:
+        """The row in words."""
+        pairs = (("κ", self.kappa), ("φ", self.phi), ("λ", self.lam))
+        return " ".join([self.label, *(f"{k}={v:g}" for k, v in pairs if not isnan(v))])
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the matrix: a detector with all its parameters."""
+
+    label: str
+    detector: Component
+
+
+def _head(table: Mapping[str, Any], kind: str, path: Path) -> tuple[str, str, dict[str, Any]]:
+    """Label, method and the parameters that are left."""
+    method, label = table.get("method"), table.get("name", table.get("method"))
+    if not isinstance(method, str) or not isinstance(label, str):
+        raise UserError(
+            f"{path.name}: one of [[{kind}s]] has no `method`, or one that is no text\n"
+            f"remedy: give it one of the {kind}s of `evil-twins list`, and `name` as a text"
+        )
+    return label, method, {k: v for k, v in table.items() if k not in ("name", "method")}
+
+
+def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
+    """One row for each combination of the listed kappa, phi and lam.
+
+    Args:
+        table: One of [[attacks]].
+        most: Targets of the suite.
+        path: Of the suite.
+
+    Raises:
+        UserError: It names no attack, or gives it what it cannot take.
+    """
+    label, method, given = _head(table, "attack", path)
+    count = given.pop("count", most)
+    if type(count) is not int or not 1 <= count <= most:
+        raise UserError(
+            f"{path.name}: count of attack {label!r} is {count!r}\n"
+            f"expected: a whole number from 1 to targets.count, which is {most}"
+        )
+    found = components.find("attack", method, path.parent)
+    axes = {key: given[key] for key in SWEPT if isinstance(given.get(key), list)}
+    if empty := [key for key, values in axes.items() if not values]:
+        raise UserError(
+            f"{path.name}: {empty[0]} of attack {label!r} is an empty list\n"
+            "remedy: give it one value or more"
+        )
+    rows = []
+    for values in product(*axes.values()):
+        point = given | dict(zip(axes, values, strict=True))
+        component = components.configure(found, point, "attack", label)
+        rows.append(_row(label, method, component, count))
+    return rows
+
+
+def _row(label: str, method: str, component: Component, count: int) -> Row:
+    attack = component.build()
+    unit = attack.radii_from
+    kappa = attack.kappa if unit is None or attack.kappa is not None else unit.kappa
+    fixed = {"pgd": 1.0, "poisoning": 0.0, "rank-one-head": 0.0, "convex-head": 0.0}
+    phi = component.parameters.get("phi", fixed.get(method))
+    lam = component.parameters.get("lam")
+    numbers = [nan if value is None else float(value) for value in (kappa, phi, lam)]
+    return Row(label, method, component, count, *numbers)
+
+
+def column_of(table: Mapping[str, Any], path: Path) -> Column:
+    """One of [[detectors]] in the suite of that path.
+
+    Raises:
+        UserError: It names no detector, or gives it what it cannot take.
+    """
+    label, method, given = _head(table, "detector", path)
+    found = components.find("detector", method, path.parent)
+    return Column(label, components.configure(found, given, "detector", label))

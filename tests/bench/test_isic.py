@@ -1,0 +1,150 @@
+"""ISIC 2018 in its official layout, on made images."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench.data import SHARES, load
+from bench.errors import UserError
+from bench.isic import CLASSES, LESIONS
+
+INPUT = "ISIC2018_Task3_{}_Input"
+TRUTH = "ISIC2018_Task3_{0}_GroundTruth/ISIC2018_Task3_{0}_GroundTruth.csv"
+TRAINING = TRUTH.format("Training")
+
+
+def made(root: Path, part: str, count: int, first: int = 0) -> None:
+    """So many images of 30 by 20, as bright as their label says, and their ground truth."""
+    (root / INPUT.format(part)).mkdir(parents=True)
+    lines = [",".join(["image", *CLASSES])]
+    for i in range(first, first + count):
+        name, label = f"ISIC_{i:07d}", i % 7
+        pixels = np.full((20, 30, 3), 30 * label + 10, np.uint8)
+        Image.fromarray(pixels).save(root / INPUT.format(part) / f"{name}.jpg")
+        lines.append(",".join([name, *("1.0" if k == label else "0.0" for k in range(7))]))
+    (root / TRUTH.format(part)).parent.mkdir()
+    (root / TRUTH.format(part)).write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    made(tmp_path, "Training", 140)
+    (tmp_path / "ISIC2018_Task3_Training_Input" / "ATTRIBUTION.txt").write_text("no image")
+    return tmp_path
+
+
+def test_the_official_halves(root: Path) -> None:
+    made(root, "Test", 70, first=1000)
+    found = load("isic2018", root, size=8)
+    assert (found.name, found.classes, found.damaged) == ("isic2018", CLASSES, ())
+    assert (len(found.train), sum(len(getattr(found, split)) for split in SHARES)) == (140, 70)
+    assert found.train.ids[:2] == ("isic2018/ISIC_0000000", "isic2018/ISIC_0000001")
+    assert all(int(one[-4:]) >= 1000 for one in found.heldout.ids)
+    for images in (found.train, found.heldout):
+        assert images.label.tolist() == [int(one[-7:]) % 7 for one in images.ids]
+        bright = images.pixels.double().mean((1, 2, 3))
+        assert torch.allclose(bright, 30.0 * images.label.double() + 10, atol=2)
+
+
+def test_images_come_at_224_unless_another_size_is_asked_for(root: Path) -> None:
+    assert load("isic2018", root).train.pixels.shape[1:] == (3, 224, 224)
+    assert load("isic2018", root, size=8).train.pixels.shape[1:] == (3, 8, 8)
+
+
+def test_without_the_test_folders_a_fifth_is_held_out(root: Path) -> None:
+    found = load("isic2018", root, size=8)
+    held = {one for split in SHARES for one in getattr(found, split).ids}
+    assert (len(found.train), len(held)) == (112, 28)
+    assert not held & set(found.train.ids)
+    made(root, "Test", 70, first=1000)
+    assert len(load("isic2018", root, size=8).train) == 140
+
+
+def test_no_lesion_is_in_both_halves(root: Path) -> None:
+    lines = [f"ISIC_{i:07d},HAM_{i // 14},histopathology" for i in range(140)]
+    text = "\n".join(["image,lesion_id,diagnosis_confirm_type", *lines])
+    (root / LESIONS).write_text(text)
+    found = load("isic2018", root, size=8)
+    lesions = {int(one[-7:]) // 14 for one in found.train.ids}
+    held = {int(one[-7:]) // 14 for split in SHARES for one in getattr(found, split).ids}
+    assert (len(lesions), len(held)) == (8, 2)
+    assert not lesions & held
+
+
+def test_one_unreadable_image_is_named_and_left_out(root: Path) -> None:
+    made(root, "Test", 70, first=1000)
+    whole = load("isic2018", root, size=8)
+    (root / INPUT.format("Test") / "ISIC_0001003.jpg").write_bytes(b"no image")
+    (root / INPUT.format("Training") / "ISIC_0000004.jpg").unlink()
+    found = load("isic2018", root, size=8)
+    assert found.damaged == ("isic2018/ISIC_0000004", "isic2018/ISIC_0001003")
+    kept = [one for one in whole.confirmatory.ids if one not in found.damaged]
+    assert list(found.confirmatory.ids) == kept
+
+
+def no_images(root: Path) -> None:
+    shutil.rmtree(root / INPUT.format("Training"))
+
+
+def no_truth(root: Path) -> None:
+    (root / TRAINING).unlink()
+
+
+def half_a_test(root: Path) -> None:
+    (root / INPUT.format("Test")).mkdir()
+
+
+def edited(old: str, new: str) -> Callable[[Path], None]:
+    def spoil(root: Path) -> None:
+        text = (root / TRAINING).read_text()
+        assert old in text
+        (root / TRAINING).write_text(text.replace(old, new, 1))
+
+    return spoil
+
+
+def bytes_of_an_archive(root: Path) -> None:
+    (root / TRAINING).write_bytes(b"PK\x03\x04\xff\xfe\x00")
+
+
+def lesions_without_lines(root: Path) -> None:
+    (root / LESIONS).write_text("image,lesion_id\nISIC_0000000,HAM_1\n")
+
+
+FIRST = "ISIC_0000000,1.0,0.0,0.0,0.0,0.0,0.0,0.0"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (no_images, "no images in"),
+        (no_truth, "Training_GroundTruth.csv: No such file"),
+        (half_a_test, "no images in"),
+        (edited("AKIEC", "AK"), "line 2 lacks some of the columns"),
+        (edited(FIRST, "ISIC_0000000,1.0,0.0"), "line 2 lacks some of the columns"),
+        (edited(FIRST, FIRST.replace("1.0", "0.0")), "the line of 'ISIC_0000000' is 0.0,"),
+        (edited(FIRST, FIRST.replace("0.0", "1.0")), "the line of 'ISIC_0000000' is 1.0,"),
+        (edited(FIRST, FIRST.replace("1.0", "0.7")), "the line of 'ISIC_0000000' is 0.7,"),
+        (edited(FIRST, FIRST.replace("0.0", "nan")), "the line of 'ISIC_0000000' is 1.0,nan"),
+        (edited(FIRST, f"{FIRST}\n{FIRST}"), "'ISIC_0000000' stands twice"),
+        (edited(f"{FIRST}\n", ""), "no line for the image 'ISIC_0000000'"),
+        (bytes_of_an_archive, "Training_GroundTruth.csv: "),
+        (lesions_without_lines, f"{LESIONS}: no line for the image 'ISIC_0000001'"),
+    ],
+)
+def test_what_is_missing_or_malformed_is_said(
+    root: Path, spoil: Callable[[Path], None], said: str
+) -> None:
+    spoil(root)
+    with pytest.raises(UserError) as error:
+        load("isic2018", root, size=8)
+    lines = str(error.value).splitlines()
+    assert said in lines[0]
+    assert lines[0].startswith("isic2018: ")
+    assert len(lines) <= 3
+    assert lines[-1].startswith("remedy: ")

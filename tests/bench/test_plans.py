@@ -1,0 +1,90 @@
+"""The suites that come with the package, planned on data sets of the size that they are for."""
+
+import numpy as np
+import pytest
+import torch
+
+from bench import suite
+from bench.data import SHARES, Dataset, Images
+from bench.plan import Plan, plan
+
+# Images of the test half, classes and shape of an image.
+SIZES = {
+    "quick": (898, 10, (1, 8, 8)),
+    "quick-full": (898, 10, (1, 8, 8)),
+    "gtsrb-small": (7_949, 43, (3, 32, 32)),
+    "cifar10-small": (10_000, 10, (3, 32, 32)),
+    "fashion-small": (10_000, 10, (1, 28, 28)),
+    "cifar10": (10_000, 10, (3, 32, 32)),
+    "gtsrb": (12_630, 43, (3, 32, 32)),
+    "imagenet20": (1_000, 20, (3, 224, 224)),
+    "isic": (1_512, 7, (3, 224, 224)),
+}
+PAPER = ("gtsrb-small", "cifar10-small", "fashion-small", "cifar10", "gtsrb", "imagenet20", "isic")
+
+
+def blank(count: int) -> Images:
+    """So many images of no size: a plan looks at numbers alone."""
+    ids = tuple(f"{count}/{i}" for i in range(count))
+    return Images(ids, torch.empty(count, 3, 0, 0, dtype=torch.uint8), torch.zeros(count).long())
+
+
+def planned(name: str) -> tuple[suite.Suite, Plan]:
+    made = suite.load(name)
+    test, classes, _ = SIZES[name]
+    edges = np.rint(np.cumsum([0.0, *SHARES.values()]) * test).astype(int)
+    sizes = dict(zip(SHARES, np.diff(edges).tolist(), strict=True))
+    splits = {split: blank(size) for split, size in {"train": 10, **sizes}.items()}
+    names = tuple(str(i) for i in range(classes))
+    data = Dataset(made.dataset, names, **splits, digest="", damaged=())
+    return made, plan(made, data, "cuda")
+
+
+def test_every_suite_is_planned_here() -> None:
+    assert set(SIZES) == set(suite.built_in())
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_suite_fits_the_data_that_it_is_for(name: str) -> None:
+    made, cells = planned(name)
+    test, _, shape = SIZES[name]
+    assert made.size in (None, shape[1])
+    assert {shard.row.title for shard in cells.shards} == {row.title for row in made.rows}
+    # Some of the confirmatory list may be misclassified.
+    assert made.targets.count <= 0.92 * SHARES["confirmatory"] * test
+    scores = [cell for cell in cells.cells.values() if cell.kind == "score"]
+    assert all(cell.spec["benign"]["size"] >= 1 for cell in scores)
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_rows_of_the_paper(name: str) -> None:
+    made, _ = planned(name)
+    rows = dict[str, list[tuple[float, float]]]()
+    for row in made.rows:
+        rows.setdefault(row.label, []).append((row.kappa, row.phi))
+    both, phis = (0.75, 0.9), (0.1, 0.25, 0.5, 0.75, 0.9)
+    assert rows["imc-head"] == [(kappa, phi) for kappa in both for phi in phis]
+    assert rows["poisoning-all"] + rows["imc-all"] == [
+        (0.75, phi) for phi in (0.0, 0.25, 0.5, 0.75)
+    ]
+    for label in ("pgd-linf", "pgd-linf-first", "bisection", "apgd", "fab", "noise-linf"):
+        assert [kappa for kappa, _ in rows[label]] == list(both)
+    for label, phi in (("poisoning-head", 0.0), ("convex-head", 0.0), ("imc-head-first", 0.5)):
+        assert rows[label] == [(kappa, phi) for kappa in both]
+    assert {"untouched", "fine-tuning-head"} <= rows.keys()
+    least = {"gtsrb-small": 100, "cifar10-small": 60, "fashion-small": 60}
+    assert made.targets.count >= least.get(name, 90)
+    assert min(row.count for row in made.rows) >= 40
+    assert [column.label for column in made.columns] == [
+        column.label for column in suite.load("quick").columns
+    ]
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_rows_of_one_kappa_share_their_radii(name: str) -> None:
+    made, cells = planned(name)
+    unit = [cell for cell in cells.cells.values() if cell.label.startswith("radii of")]
+    assert not unit  # the row pgd-linf gives them all
+    lots = -(-made.targets.count // made.targets.shard)
+    pgd = [cell for cell in cells.cells.values() if cell.label == "pgd-linf"]
+    assert len(pgd) == 2 * lots

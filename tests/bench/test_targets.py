@@ -1,0 +1,98 @@
+"""Which inputs are attacked: goals and difficulty on known answers."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench import victims
+from bench.cells.targets import CHECKS, Difficulty, drawn_goal, second, steps_needed
+from tests.bench import suites
+from tests.bench.runs import carry_out
+from tests.bench.suites import doubt, shift
+
+CPU = torch.device("cpu")
+
+
+class Bright(nn.Module):
+    """Two classes; the margin of the second is 2 (sum of the pixels) - offset."""
+
+    def __init__(self, offset: float) -> None:
+        super().__init__()
+        self.offset = offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = x.flatten(1).sum(1) - self.offset / 2
+        return torch.stack([-z, z], 1)
+
+
+def steps(offset: float, eps: float = 1.0, step: float = 0.1) -> int:
+    x, goal = torch.full((1, 1, 1, 1), 0.0), torch.tensor([1])
+    model: victims.Classifier = Bright(offset)  # type: ignore[assignment]
+    return int(steps_needed(model, x, goal, Difficulty(eps, step), CPU))
+
+
+def test_steps_are_counted_until_the_goal_is_sure() -> None:
+    # logit 0.95 is 2.944; a step adds 0.2 to the margin.
+    assert steps(-3.0) == 0
+    assert steps(-2.9) == 1
+    assert steps(-2.5) == 3
+    assert steps(-1.6) == 7
+
+
+def test_the_eighth_step_is_not_looked_at_and_the_ball_is_kept() -> None:
+    assert steps(-1.4) == CHECKS
+    assert steps(-2.5, eps=0.25) == 3
+    assert steps(-2.5, eps=0.15) == CHECKS
+
+
+def test_the_second_class_is_the_most_likely_other_one() -> None:
+    logits = torch.tensor([[5.0, 1.0, 3.0], [0.0, 2.0, 1.0], [0.0, 2.0, -1.0]])
+    assert second(logits, torch.tensor([0, 1, 1])).tolist() == [2, 2, 0]
+
+
+def test_a_drawn_goal_is_another_class_and_depends_on_names_alone() -> None:
+    drawn = [drawn_goal("d", f"i{i}", i % 3, 3) for i in range(300)]
+    assert all(goal != i % 3 for i, goal in enumerate(drawn))
+    assert drawn == [drawn_goal("d", f"i{i}", i % 3, 3) for i in range(300)]
+    assert min(drawn.count(goal) for goal in range(3)) > 70
+
+
+def test_a_run_takes_the_second_class_and_leaves_out_what_is_too_easy_or_too_hard(
+    tmp_path: Path,
+) -> None:
+    asked = 'goals = "second"\ndifficulty = { eps = 0.4, step = 0.05 }\n'
+    done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + asked)
+    assert not done.state.failed
+    targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
+    victim = victims.load(next(tmp_path.glob("small/cells/victim/*/victim.safetensors")))
+    listed = done.data.confirmatory
+    expected = {}
+    for i, name in enumerate(listed.ids):
+        image = listed.take([i])
+        goal = second(victim(image.x), image.label)
+        count = int(steps_needed(victim, image.x, goal, Difficulty(0.4, 0.05), CPU))
+        if int(victim(image.x).argmax()) == int(image.label) and 3 <= count < CHECKS:
+            expected[name] = int(goal)
+    first = dict(list(expected.items())[:4])
+    assert dict(zip(targets["target_id"], targets["goal"], strict=True)) == first
+    assert list(expected)[:4] != list(listed.ids[:4])
+
+
+def test_too_few_targets_of_the_difficulty_are_said(tmp_path: Path) -> None:
+    asked = "difficulty = { eps = 0.0001, step = 0.0001 }\n"
+    done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + asked)
+    reasons = set(done.state.failed.values())
+    assert any("finds as hard as was asked; 4 were asked for" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("asked", ["", 'goals = "second"\n'])
+def test_the_images_do_not_depend_on_the_goals(tmp_path: Path, asked: str) -> None:
+    done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + asked)
+    targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
+    victim = victims.load(next(tmp_path.glob("small/cells/victim/*/victim.safetensors")))
+    listed = done.data.confirmatory
+    right = (victim(listed.x).argmax(1) == listed.label).nonzero().flatten()[:4]
+    assert set(targets["target_id"]) == set(listed.take(right).ids)

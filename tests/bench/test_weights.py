@@ -1,0 +1,135 @@
+"""A victim from a file: taken as it is, and refused before anything runs if it does not fit."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from bench import suite, victims
+from bench.architectures import build, fold
+from bench.cells import hold
+from bench.cells.execute import Place
+from bench.cells.store import Store, checksum
+from bench.engine import here
+from bench.errors import UserError
+from bench.merge import merge
+from bench.plan import plan
+from bench.run import State, run
+from tests.bench import suites
+from tests.bench.runs import carry_out
+from tests.bench.suites import doubt, shift
+
+FETCHED = suites.HEAD.replace("recipe = { epochs = 2 }", 'weights = "victim.safetensors"')
+
+
+def other(name: str = "resnet-tiny", classes: int = 10, side: int = 8) -> victims.Classifier:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        shape = (1, side, side)
+        return fold(build(name, classes, shape, torch.zeros(1), torch.ones(1)))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a suite has run with a victim of its own, two models poisoned."""
+    folder = tmp_path_factory.mktemp("trained")
+    assert not carry_out(folder, shift(poison=True), doubt()).state.failed
+    return folder
+
+
+def stored(folder: Path) -> Path:
+    (path,) = folder.glob("small/cells/victim/*/victim.safetensors")
+    return path
+
+
+def fetched(folder: Path, head: str = FETCHED) -> State:
+    """Run the suite with the weights that lie beside it."""
+    made = suite.load(suites.write(folder, shift(poison=True), doubt(), head=head))
+    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    return run(cells, Place(Store(folder / "small" / "cells"), None, {}, made.weights), here())
+
+
+def test_two_machines_attack_the_same_victim(trained: Path, tmp_path: Path) -> None:
+    shutil.copy(stored(trained), tmp_path / "victim.safetensors")
+    state = fetched(tmp_path)
+    assert not state.failed
+    assert checksum(stored(tmp_path)) == checksum(stored(trained))
+    for kind in ("attack", "score"):
+        here_, there = (
+            {path.parent.name for path in folder.glob(f"small/cells/{kind}/*/cell.json")}
+            for folder in (trained, tmp_path)
+        )
+        assert here_ == there
+    assert merge([trained, tmp_path], tmp_path / "merged") == {"small": 4}
+
+
+def test_the_identity_is_the_content_and_not_the_place(trained: Path, tmp_path: Path) -> None:
+    shutil.copy(stored(trained), tmp_path / "victim.safetensors")
+    assert len(fetched(tmp_path).ran) == 3
+    (tmp_path / "victim.safetensors").rename(tmp_path / "renamed.safetensors")
+    assert not fetched(tmp_path, FETCHED.replace("victim.saf", "renamed.saf")).ran
+    model = victims.load(tmp_path / "renamed.safetensors")
+    model.head.bias.data += 1
+    victims.save(model, tmp_path / "victim.safetensors")
+    assert len(fetched(tmp_path).ran) == 3
+
+
+def test_the_accuracy_is_that_of_the_weights(trained: Path, tmp_path: Path) -> None:
+    shutil.copy(stored(trained), tmp_path / "victim.safetensors")
+    fetched(tmp_path)
+    found, expected = (
+        pd.read_parquet(next(folder.glob("small/cells/victim/*/victim.parquet")))
+        for folder in (tmp_path, trained)
+    )
+    pd.testing.assert_frame_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (other(classes=7), "resnet-tiny of 7 classes"),
+        (other(side=12), r"for images \(1, 12, 12\)"),
+        (other("resnet18-narrow", side=8), "resnet18-narrow of 10 classes"),
+    ],
+)
+def test_another_network_is_refused(tmp_path: Path, model: victims.Classifier, said: str) -> None:
+    victims.save(model, tmp_path / "victim.safetensors")
+    with pytest.raises(UserError, match=said) as error:
+        fetched(tmp_path)
+    assert "expected: resnet-tiny of 10 classes for images (1, 8, 8)" in str(error.value)
+    assert not (tmp_path / "small").exists()
+
+
+def test_weights_that_are_missing_damaged_or_no_numbers_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "victim.safetensors"
+    model = other()
+    victims.save(model, path)
+    whole = path.read_bytes()
+    model.head.bias.data[0] = torch.nan
+    victims.save(model, tmp_path / "nan.safetensors")
+    for content in (
+        None,
+        b"",
+        whole[:-10],
+        b"no tensors",
+        (tmp_path / "nan.safetensors").read_bytes(),
+    ):
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(UserError, match=r"victim\.safetensors") as error:
+            fetched(tmp_path)
+        assert len(str(error.value).splitlines()) <= 3
+    assert not (tmp_path / "small").exists()
+
+
+def test_weights_that_change_after_the_plan_fail_their_cell(tmp_path: Path) -> None:
+    path = tmp_path / "victim.safetensors"
+    victims.save(other(), path)
+    made = suite.load(suites.write(tmp_path, shift(), doubt(), head=FETCHED))
+    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    path.write_bytes(b"something else")
+    state = run(cells, Place(Store(tmp_path / "cells"), None, {}, made.weights), here())
+    assert "has changed during the run; run again" in state.failed[cells.victim]
