@@ -22,12 +22,15 @@ class IMC:
       φ = 0 is Poisoning and φ = 1 is PGD.
     * `lam`: the radius is a variable with the price λ a unit; a large λ is Poisoning.
 
+    With the exit `first` it may be left open, as in the paper's Algorithm 1: x moves within all of
+    F_ε, and both stop at κ.
+
     Without an input step, or with its ε = 0, IMC is Poisoning; without a model step, or with its
     δ = 0, it is PGD: the very same computation.
 
     Raises:
         ValueError: If both steps are missing, or not just one of `phi` and `lam` is given where
-            both steps are there.
+            both steps are there and all rounds are used.
     """
 
     input: InputStep | None
@@ -42,7 +45,8 @@ class IMC:
         refuse(self.kappa, self.rounds)
         if self.input is None and self.model is None:
             raise ValueError("IMC needs an input step, a model step or both")
-        if self._joint and (self.phi is None) == (self.lam is None):
+        open_ = self.exit == "first" and self.phi is None
+        if self._joint and not open_ and (self.phi is None) == (self.lam is None):
             raise ValueError("IMC needs either phi or lam, and not both")
         if self.phi is not None and not 0 <= self.phi <= 1:
             raise ValueError(f"phi is {self.phi}; a share between 0 and 1 was expected")
@@ -80,7 +84,10 @@ class IMC:
         assert self.model is not None
         if self.lam is not None:
             inputs = InputWalk(self.input, Priced(self.lam, self.model.nu), view)
-        elif view.radii is not None and self.phi is not None:
+        elif self.phi is None:
+            whole = view.targets.x.new_full((len(view.targets),), self.input.eps)
+            inputs = InputWalk(self.input, Fixed(), view, whole)
+        elif view.radii is not None:
             inputs = InputWalk(self.input, Fixed(), view, self.phi * view.radii)
         else:
             raise ValueError("IMC with phi needs the targets' smallest PGD radii in view.radii")

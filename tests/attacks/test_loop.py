@@ -49,6 +49,25 @@ def test_imc_without_its_input_step_is_poisoning(leave: Exit, model: ModelStep) 
     _same(IMC(InputStep(), model, 0.75, 25, leave, phi=0.0)(view), pure)
 
 
+def test_algorithm_1_moves_within_the_whole_ball_and_stops_at_kappa() -> None:
+    view, kappa, eps = worlds.view(), 0.75, 0.25
+    step = InputStep(eps=eps, step=0.125)
+    joint = IMC(step, replace(HEAD, steps=2), kappa, 60, "first")
+    assert joint.radii_from is None
+    found = joint(view)
+    assert (found.confidence >= kappa).all()
+    far = norms.size(found.x - view.targets.x, "linf")
+    # Steps of 1/32 from x°, one a round; the round that reached κ may have needed no step of its own.
+    assert (far <= found.rounds * eps * 0.125 + 1e-6).all()
+    assert (far <= eps + 1e-6).all()
+    for alone in (
+        PGD(step, kappa, 60, "first"),
+        Poisoning(replace(HEAD, steps=2), kappa, 60, "first"),
+    ):
+        own = alone(view).rounds
+        assert (found.rounds[own > 0] <= own[own > 0]).all()
+
+
 @pytest.mark.parametrize("kappa", [0.75, 0.9])
 @pytest.mark.parametrize("model", [HEAD, ALL], ids=["head", "all"])
 def test_every_target_ends_just_above_kappa_within_its_limits(
