@@ -57,7 +57,7 @@ def test_algorithm_1_moves_within_the_whole_ball_and_stops_at_kappa() -> None:
     found = joint(view)
     assert (found.confidence >= kappa).all()
     far = norms.size(found.x - view.targets.x, "linf")
-    # Steps of 1/32 from x°, one a round; the round that reached κ may have needed no step of its own.
+    # Steps of 1/32 from x°, one a round; the round that reached κ may have needed none.
     assert (far <= found.rounds * eps * 0.125 + 1e-6).all()
     assert (far <= eps + 1e-6).all()
     for alone in (
