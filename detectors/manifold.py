@@ -113,10 +113,13 @@ class Manifold:
             z-score of its logarithm among benign images. (A maximum of ranks among them would have
             a ceiling that many benign images share.)
         autoencoder: How it is made.
+        benign: Images of the clean data that give "max" its scales, the first ones; all, if there
+            are fewer.
     """
 
     criterion: Literal["max", "l1", "l2", "jsd10", "jsd40"] = "max"
     autoencoder: AutoEncoder = field(default_factory=AutoEncoder)
+    benign: int = 1000
     knowledge: ClassVar[str] = "K1"
 
     @property
@@ -134,7 +137,8 @@ class Manifold:
         if self.criterion != "max":
             return ManifoldScorer(view.model, net, {self.criterion: None})
         plain = ManifoldScorer(view.model, net, dict.fromkeys(CRITERIA))
-        scales = {name: RobustScale.of(_log(v)) for name, v in plain.criteria(view.benign).items()}
+        found = plain.criteria(view.benign[: self.benign])
+        scales = {name: RobustScale.of(_log(value)) for name, value in found.items()}
         return ManifoldScorer(view.model, net, dict(scales))
 
 

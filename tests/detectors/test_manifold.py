@@ -80,6 +80,15 @@ def test_the_maximum_is_the_largest_of_four_benign_scales(
     assert torch.allclose(fit(real, weights)(x), torch.stack(z).amax(0))
 
 
+def test_so_many_benign_images_give_the_scales(real: Real, weights: dict[str, Tensor]) -> None:
+    model, _, others, _ = real
+    few, whole = (DefenderView(model, others[:n], drawn(), weights) for n in (20, 80))
+    x = others[200:230]
+    found = Manifold(benign=20).fit(whole)(x)
+    assert torch.equal(found, Manifold().fit(few)(x))
+    assert not torch.equal(found, Manifold().fit(whole)(x))
+
+
 def test_inputs_off_the_manifold_stand_out(real: Real, weights: dict[str, Tensor]) -> None:
     clean = real[2][200:400]
     scorer = fit(real, weights)
