@@ -90,7 +90,7 @@ def test_ours_beside_the_recipe(benchmark, world: World) -> None:  # type: ignor
     # At the same κ and the same distance: their excess over κ is taken back along the line to θ°.
     x, models = equalise(KAPPA, view.targets, theirs.x, theirs.models)
     far = norms.size(x - view.targets.x, "linf")
-    attack = IMC(InputStep(), ModelStep("head"), KAPPA, phi=0.5)
+    attack = IMC(InputStep(), ModelStep("head"), KAPPA, rounds=60, phi=0.5)
     ours = benchmark.pedantic(lambda: attack(replace(view, radii=2 * far)), rounds=3)
     assert (ours.confidence >= KAPPA).all()
     assert (norms.size(ours.x - view.targets.x, "linf") <= far * (1 + 1e-5)).all()
