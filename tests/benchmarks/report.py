@@ -1,6 +1,6 @@
 """Tables and a figure of ratios from what pytest-benchmark measured.
 
-python -m tests.benchmarks.report benchmark.json ... --into results/reference/performance
+python -m tests.benchmarks.report benchmark.json ... --into results/local/performance
 """
 
 import argparse
@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Write a page for each data set, the ratios as CSV, and their figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+", type=Path)
-    parser.add_argument("--into", type=Path, default=Path("results/reference/performance"))
+    parser.add_argument("--into", type=Path, default=Path("results/local/performance"))
     given = parser.parse_args(arguments)
     given.into.mkdir(parents=True, exist_ok=True)
     every = []
