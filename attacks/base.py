@@ -109,7 +109,9 @@ class Attacked:
         confidence: f_t(x*; θ*), (N,).
         rounds: The round in which κ was first reached, (N,), counted from 1; -1 for never.
         passes: Passes of one image through the whole network, (N,): a forward is one pass and a
-            backward another. Work on the last layer alone, on cached features, is not counted.
+            backward another. Those of the steps: neither work on the last layer alone, on cached
+            features, nor the search for the end at κ, some forward passes, nor what is computed
+            once for all targets.
         bound: A proven lower bound on the mean KL on the reference of any model that differs from
             the victim in the same parameters and reaches κ at the same input, (N,), or None.
     """

@@ -103,8 +103,9 @@ class ModelWalk:
         self.inputs = features if step.layers == "head" else view.reference.x
         floor, body = FLOOR[step.layers], {}
         if step.layers == "all":
-            images = view.reference.x[:FISHER_IMAGES]
-            body = body_factors(view.victim, images, floor, view.generator(0, "fisher", 0))
+            # One metric for all targets, whichever of them stand beside each other.
+            images, draws = view.reference.x[:FISHER_IMAGES], torch.Generator().manual_seed(0)
+            body = body_factors(view.victim, images, floor, draws)
         self.fisher = Fisher(head_blocks(features, self.share, floor), body)
 
     @torch.no_grad()

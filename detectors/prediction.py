@@ -42,9 +42,9 @@ def evidence(first: ArrayLike, second: ArrayLike, than: float = 0.5) -> NDArray[
         than: In (0, 1).
     """
     first, second = np.asarray(first), np.asarray(second)
-    # P(θ > p) = I_{1-p}(b + 1, a + 1) under Beta(a + 1, b + 1); the floor is below any evidence
-    # that matters.
-    above = np.log(np.maximum(betainc(second + 1.0, first + 1.0, 1 - than), 1e-300))
+    # P(θ > p) = I_{1-p}(b + 1, a + 1) under Beta(a + 1, b + 1); 0 where it is below all floats.
+    with np.errstate(divide="ignore"):
+        above = np.log(betainc(second + 1.0, first + 1.0, 1 - than))
     against = first * log(than) + (second + 1.0) * log1p(-than)
     found: NDArray[np.float64] = betaln(first + 1.0, second + 1.0) + above - against
     return found

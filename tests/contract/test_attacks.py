@@ -114,7 +114,7 @@ def test_a_target_does_not_depend_on_the_others(attack: Attack) -> None:
         )
 
         def shifted(j: int, purpose: str, turn: int, i: int = i) -> torch.Generator:
-            return worlds.generator(j if purpose == "fisher" else i + j, purpose, turn)
+            return worlds.generator(i + j, purpose, turn)
 
         radii = None if view.radii is None else view.radii[one]
         alone = attack(replace(view, targets=targets, generator=shifted, radii=radii))

@@ -23,6 +23,11 @@ def test_evidence_is_the_mean_likelihood_ratio(first: int, second: int, than: fl
     assert evidence(first, second, than) == pytest.approx(np.log(mean), rel=1e-7, abs=1e-9)
 
 
+@pytest.mark.parametrize(("first", "second"), [(0, 2000), (5, 3000), (0, 10**6)])
+def test_far_behind_there_is_no_evidence(first: int, second: int) -> None:
+    assert evidence(first, second) < -600
+
+
 @pytest.mark.parametrize("than", [0.5, 0.7, 0.9])
 def test_a_radius_that_does_not_hold_is_certified_no_more_often_than_stated(than: float) -> None:
     alpha, runs, n = 0.1, 2000, 600
