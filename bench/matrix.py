@@ -24,6 +24,7 @@ class Row:
         method: Its name.
         attack: The attack itself.
         count: How many targets it attacks, the first ones of the suite's.
+        scored: Whether the detectors see it; a yardstick for other attacks need not be.
         kappa: Required efficacy; NaN if it has none.
         phi: Fidelity budget as a share of the smallest PGD radius; NaN if it has none.
         lam: Weight of the fidelity loss; NaN if it has none.
@@ -33,6 +34,7 @@ class Row:
     method: str
     attack: Component
     count: int
+    scored: bool
     kappa: float
     phi: float
     lam: float
@@ -81,6 +83,11 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
             f"{path.name}: count of attack {label!r} is {count!r}\n"
             f"expected: a whole number from 1 to targets.count, which is {most}"
         )
+    scored = given.pop("scored", True)
+    if type(scored) is not bool:
+        raise UserError(
+            f"{path.name}: scored of attack {label!r} is {scored!r}\nexpected: true or false"
+        )
     found = components.find("attack", method, path.parent)
     axes = {key: given[key] for key in SWEPT if isinstance(given.get(key), list)}
     if empty := [key for key, values in axes.items() if not values]:
@@ -92,11 +99,11 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
     for values in product(*axes.values()):
         point = given | dict(zip(axes, values, strict=True))
         component = components.configure(found, point, "attack", label)
-        rows.append(_row(label, method, component, count))
+        rows.append(_row(label, method, component, count, scored))
     return rows
 
 
-def _row(label: str, method: str, component: Component, count: int) -> Row:
+def _row(label: str, method: str, component: Component, count: int, scored: bool) -> Row:
     attack = component.build()
     unit = attack.radii_from
     kappa = attack.kappa if unit is None or attack.kappa is not None else unit.kappa
@@ -104,7 +111,7 @@ def _row(label: str, method: str, component: Component, count: int) -> Row:
     phi = component.parameters.get("phi", fixed.get(method))
     lam = component.parameters.get("lam")
     numbers = [nan if value is None else float(value) for value in (kappa, phi, lam)]
-    return Row(label, method, component, count, *numbers)
+    return Row(label, method, component, count, scored, *numbers)
 
 
 def column_of(table: Mapping[str, Any], path: Path) -> Column:

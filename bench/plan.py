@@ -137,9 +137,8 @@ class _Planner:
 
     def shard(self, row: Row, victim: str, first: int) -> Shard:
         attack = self.attack(row, victim, first)
-        return Shard(
-            row, attack, {c.label: self.score(c, victim, attack) for c in self.suite.columns}
-        )
+        columns = self.suite.columns if row.scored else ()
+        return Shard(row, attack, {c.label: self.score(c, victim, attack) for c in columns})
 
     def score(self, column: Column, victim: str, attack: str) -> str:
         fit, detector = self.fits[column.label], column.detector
