@@ -217,3 +217,16 @@ def test_a_cell_says_what_it_is(folder: Path) -> None:
     assert facts["spec"]["attack"]["class"] == "plugins.py:Shift"
     assert set(facts["parents"]) == {"victim"}
     assert isinstance(done.state, State)
+
+
+def test_a_row_that_no_detector_need_see_is_measured_all_the_same(folder: Path) -> None:
+    done = carry_out(folder, shift(), shift("aside", amount=0.2, scored=False), doubt())
+    scored = {cell.title for cell in done.plan.cells.values() if cell.kind == "score"}
+    assert scored == {"doubt × shift"}
+    where = folder / "small"
+    tables.write(where)
+    attacks, detection = (
+        pd.read_csv(where / "tables" / f"{t}.csv") for t in ("attacks", "detection")
+    )
+    assert set(attacks["attack"]) == {"shift", "aside"}
+    assert set(detection["attack"]) == {"shift"}

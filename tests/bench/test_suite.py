@@ -84,6 +84,7 @@ MISTAKES = {
     ),
     "more than all": ([shift(count=5)], "count of attack 'shift' is 5"),
     "no count": ([shift(count="few")], "count of attack 'shift' is 'few'"),
+    "neither true nor false": ([shift(scored="no")], "scored of attack 'shift' is 'no'"),
     "nothing to sweep": ([PGD.replace("[0.75, 0.9]", "[]")], "kappa of attack 'pgd' is an empty"),
     "twice": ([shift(), shift(), doubt()], "'shift' stands twice"),
     "no such file": ([table("attacks", method="nowhere.py:Thing")], "cannot load"),
