@@ -18,7 +18,7 @@ from attacks.paired import PairedModels
 from attacks.pgd import PGD, InputStep, InputWalk
 from attacks.poisoning import ModelStep, ModelWalk
 from attacks.radius import Fixed
-from attacks.within import Best, length_of
+from attacks.within import Best, margins, size_of
 
 Move = Literal["none", "gradient", "random"]
 
@@ -115,8 +115,8 @@ class Proposition:
         slope = torch.autograd.grad(loss, list(leaves.values()))
         change = {name: -self.eta * part for name, part in zip(leaves, slope, strict=True)}
         if self.move == "random":
-            far, change = length_of(change), self._directions(view, leaves)
-            far = far / length_of(change)
+            far, change = size_of(change), self._directions(view, leaves)
+            far = far / size_of(change)
             change = {name: per_item(far, part).to(part) * part for name, part in change.items()}
         moved = {name: value.detach() + change[name] for name, value in leaves.items()}
         return PairedModels(models.victim, len(models), moved)
@@ -144,8 +144,7 @@ class Proposition:
                 g = walk.advance(models, every, math.inf, math.inf, pace, free)
                 best.offer(g, before, models)
             with torch.no_grad():
-                z = models.logits(models.features(walk.x.unsqueeze(1))).squeeze(1)
-            best.offer(margin(z, view.targets.goal), walk.x, models)
+                best.offer(margins(models, walk.x, view.targets.goal), walk.x, models)
             passes = passes + walk.passes + 1
         return best.x, passes
 

@@ -9,11 +9,12 @@ from torch import Tensor
 from attacks import norms
 from attacks.base import AttackerView, Reference, Targets
 from attacks.efficacy import logit, margin
+from attacks.head import RankOneHead
 from attacks.norms import Norm
 from attacks.paired import size
 from attacks.pgd import InputStep
 from attacks.poisoning import ModelStep, Poisoning
-from attacks.within import Within
+from attacks.within import Within, shortest
 from tests.attacks import worlds
 
 KAPPA = 0.75
@@ -130,6 +131,7 @@ def test_rounds_tell_when_kappa_was_reached() -> None:
     [
         (lambda: Within(InputStep(), HEAD, KAPPA, -0.5, 0.0), "phi >= 0"),
         (lambda: Within(InputStep(), HEAD, KAPPA, 0.0, -0.5), "distance >= 0"),
+        (lambda: Within(InputStep(), ALL, KAPPA, 0.0, 0.5, "shortest"), "last layer alone"),
         (lambda: Within(InputStep(), HEAD, 1.5, 0.0, 0.0), "between 0 and 1"),
         (lambda: Within(InputStep(), HEAD, KAPPA, 0.5, 0.5)(worlds.view(1)), "view.radii"),
     ],
@@ -137,6 +139,22 @@ def test_rounds_tell_when_kappa_was_reached() -> None:
 def test_senseless_parameters_are_refused(make: object, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         make()  # type: ignore[operator]
+
+
+def test_the_shortest_change_is_known_for_two_classes() -> None:
+    view = linear()
+    slope = (2 * (view.targets.x.flatten(1).square().sum(1) + 1)).sqrt()
+    least = (logit(KAPPA) - before(view)) / slope
+    torch.testing.assert_close(shortest(view, KAPPA).float(), least, rtol=1e-4, atol=0.0)
+
+
+def test_no_head_at_kappa_is_nearer_than_the_shortest_change() -> None:
+    view = seen()
+    least = shortest(view, KAPPA)
+    for rival in (Poisoning(HEAD, KAPPA), RankOneHead(KAPPA)):
+        assert (rival(view).models.moved() >= 0.999 * least).all()
+    whole = Within(InputStep(), HEAD, KAPPA, 0.0, 1.0, "shortest")(view)
+    assert ((whole.confidence >= KAPPA - 1e-3) & (whole.confidence <= KAPPA + 1e-2)).all()
 
 
 def test_the_unit_of_the_model_is_relative_to_the_victim() -> None:
