@@ -126,6 +126,22 @@ class Evidence:
         pooled = np.stack([samples[row] for row in rows], axis=1)
         return Losses(flipped.sum(axis=0) / heldout.sum(axis=0), pooled)
 
+    def labelled(self, label: str, layers: Sequence[str]) -> pd.DataFrame:
+        """The rows of this study under a label, at the κ that is judged and on these layers.
+
+        Raises:
+            Unmeasured: There are none.
+        """
+        rows, kappa = self.records.rows, self.rules.primary.kappa
+        for name in STUDY:
+            rows = rows[rows[name].eq(self.scope.key[name])]
+        rows = rows[
+            rows["attack"].eq(label) & rows["kappa"].eq(kappa) & rows["layers"].isin(layers)
+        ]
+        if rows.empty:
+            raise Unmeasured(f"no attack {label!r} at κ {short(kappa)}")
+        return rows
+
     def only(self, rows: Sequence[int]) -> Records:
         """The records of these rows alone, under their numbers."""
         given = self.records

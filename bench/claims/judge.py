@@ -9,11 +9,13 @@ from typing import Literal
 import numpy as np
 
 from bench import stats
+from bench.claims.amplification import interaction
 from bench.claims.convergence import rounds
 from bench.claims.detection import inputs, models
 from bench.claims.evasion import evasion
 from bench.claims.evidence import Evidence
 from bench.claims.part import Part
+from bench.claims.proposition import descent
 from bench.claims.tradeoff import ends, higher, leverage
 
 Outcome = Literal["holds", "does not hold", "undecided"]
@@ -29,6 +31,8 @@ CLAIMS: Mapping[str, Claim] = MappingProxyType(
         "e": models,
         "f": evasion,
         "g": rounds,
+        "h": interaction,
+        "i": descent,
     }
 )
 """A claim of the rules that is not here needs records that no suite leaves: it is undecided."""

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from bench import stats
 
@@ -69,6 +70,23 @@ class Part:
         if np.isnan(self.value):
             return ""
         return {1.0: "+", -1.0: "−"}.get(float(np.sign(self.value - self.margin)), "0")
+
+
+def counted(name: str, margin: float, k: int, n: int, note: str, role: Role = "test") -> Part:
+    """A part from a share k / n, exactly: Clopper–Pearson's interval and the binomial test.
+
+    Args:
+        name: The share in words.
+        margin: What it is held against.
+        k: How many.
+        n: Of how many targets.
+        note: What a reader must know about it.
+        role: What the part counts for.
+    """
+    interval = stats.clopper_pearson(k, n)
+    above = float(binomtest(k, n, margin, alternative="greater").pvalue)
+    below = float(binomtest(k, n, margin, alternative="less").pvalue)
+    return Part(name, margin, role, *interval, above, below, n, note)
 
 
 def bootstrapped(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from bench.plots import distributions, roc, sheet, style, sweeps, tradeoff
+from bench.plots import budgets, distributions, roc, sheet, style, sweeps, tradeoff
 from bench.plots.study import studies
 from bench.tables import read, with_any
 
@@ -14,6 +14,7 @@ _FIGURES = {
     "detection-phi": sweeps.along_phi,
     "detection-fidelity": sweeps.along_fidelity,
     "tradeoff": tradeoff.draw,
+    "budgets": budgets.draw,
     "roc": roc.draw,
     "distributions": distributions.draw,
     "images": sheet.draw,

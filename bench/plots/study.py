@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.plots import style
 from bench.tables import text
+from bench.tables.budgets import budgets
 from bench.tables.decisions import ALPHA, Cell, cells
 from bench.tables.detection import detection, numbered
 from bench.tables.families import IMC, PGD, POISONING, Family, families
@@ -26,6 +27,7 @@ class Study:
         rows: Its rows, numbered as in the records.
         detection: Lines of the detection table at the headline rate, with `row`.
         tradeoff: Lines of the trade-off table.
+        budgets: Lines of the table of budgets.
         families: Its sweeps.
         cells: Its scores by (row, detector).
         gallery: Its stored images.
@@ -37,6 +39,7 @@ class Study:
     rows: pd.DataFrame
     detection: pd.DataFrame
     tradeoff: pd.DataFrame
+    budgets: pd.DataFrame
     families: list[Family]
     cells: dict[tuple[int, str], Cell]
     gallery: pd.DataFrame
@@ -88,7 +91,7 @@ def studies(records: Records) -> Iterator[Study]:
         records: The records, with the detector "any" where it is wanted.
     """
     found = numbered(records, detection(records, (ALPHA,)))
-    curves = tradeoff(records)
+    curves, grids = tradeoff(records), budgets(records)
     sweeps = list(families(records))
     scored = {(cell.row, cell.detector): cell for cell in cells(records)}
     several = records.rows[STUDY].drop_duplicates()
@@ -101,6 +104,7 @@ def studies(records: Records) -> Iterator[Study]:
             rows=rows,
             detection=found[found["row"].isin(rows.index)],
             tradeoff=curves.merge(where, on=STUDY),
+            budgets=grids.merge(where, on=STUDY),
             families=[one for one in sweeps if all(one.key[k] == key[k] for k in STUDY)],
             cells={at: cell for at, cell in scored.items() if at[0] in rows.index},
             gallery=records.gallery[records.gallery["row"].isin(rows.index)],

@@ -9,6 +9,7 @@ from bench.tables.any_of import with_any
 from bench.tables.attacks import attacks, specificity_samples
 from bench.tables.audit import audit
 from bench.tables.baseline import calibration, victims
+from bench.tables.budgets import budgets
 from bench.tables.decisions import decisions
 from bench.tables.detection import detection
 from bench.tables.load import Records
@@ -31,6 +32,7 @@ class Tables:
     outcomes: pd.DataFrame
     victims: pd.DataFrame
     audit: pd.DataFrame
+    budgets: pd.DataFrame
 
 
 def compute(records: Records) -> Tables:
@@ -59,4 +61,5 @@ def _compute(records: Records) -> Tables:
         outcomes=outcomes(records, decided),
         victims=victims(records),
         audit=audit(records),
+        budgets=budgets(records),
     )

@@ -12,7 +12,11 @@ from bench.tables.load import STUDY, Records
 PGD = "pgd"
 POISONING = "poisoning"
 IMC = "imc"
-CONTROLS = ("untouched", "noise", "fine-tuning")
+WITHIN = "attacks.within:Within"
+PROPOSITION = "attacks.proposition:Proposition"
+CONTROLS = ("untouched", "noise", "fine-tuning", WITHIN, PROPOSITION)
+"""Methods of which κ asks nothing: neither rivals of an endpoint nor among the worst cases."""
+
 FAMILY = [*STUDY, "attack", "method", "layers", "kappa"]
 
 

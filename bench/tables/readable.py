@@ -166,6 +166,31 @@ def victims(table: pd.DataFrame) -> str:
     return "# Victims\n\n" + text.markdown(header, lines)
 
 
+def budgets(table: pd.DataFrame) -> str:
+    """Confidence within fixed budgets."""
+    header = ["grid", "φ", "model budget", "targets", "confidence", "95 %", "at κ"]
+    lines = [
+        [
+            f"{text.study(line)}, κ {text.short(float(line['kappa']))}",
+            text.short(float(line["phi"])),
+            text.short(float(line["distance"])),
+            str(line["n"]),
+            text.number(line["confidence"]),
+            f"{text.number(line['low'])} to {text.number(line['high'])}",
+            str(line["at_kappa"]),
+            text.number(255 * line["linf"]),
+            text.number(line["delta"]),
+            text.number(1000 * line["flipped"] / line["heldout"]) if line["heldout"] else "",
+        ]
+        for line in frames.lines(table)
+    ]
+    return (
+        "# Confidence within fixed budgets\n\n"
+        "Means over the targets that all points of a grid share. Budgets are shares of what "
+        "reaches κ alone: the smallest PGD radius, and the shortest change of the head.\n\n"
+    ) + text.markdown([*header, "‖x* − x°‖∞ · 255", "δ", "disagreement ‰"], lines)
+
+
 def audit(table: pd.DataFrame) -> str:
     """The endpoints against their rivals."""
     header = ["endpoint", "loss", "against", "targets", "median", "p90", "best for", "bound", ""]

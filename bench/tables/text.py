@@ -5,6 +5,8 @@ from math import isfinite, isnan
 
 import pandas as pd
 
+from bench.tables.families import PROPOSITION, WITHIN
+
 
 def number(value: float, digits: int = 3) -> str:
     """A number with so many significant digits; empty when unknown."""
@@ -57,11 +59,12 @@ def study(row: Mapping[str, object]) -> str:
 
 
 def ordered(rows: pd.DataFrame) -> list[int]:
-    """Row numbers in reading order: controls, then by kappa, layers and phi or lam.
+    """Row numbers in reading order: controls, attacks by kappa, layers and phi or lam, the rest.
 
     Poisoning stands above the sweep and PGD below it.
     """
     place = {"untouched": -2, "noise": -1, "fine-tuning": -1}
+    place |= {WITHIN: 1, PROPOSITION: 1}
     keys = rows.assign(
         _control=[place.get(str(method), 0) for method in rows["method"]],
         _phi=rows["phi"].fillna(0.5),

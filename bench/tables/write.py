@@ -10,6 +10,9 @@ from bench.tables.compute import Tables, compute
 from bench.tables.detection import numbered
 from bench.tables.load import Records, read
 
+OPTIONAL = ("audit", "budgets")
+"""Tables that are written only if they have lines."""
+
 
 def _csv(frame: pd.DataFrame) -> bytes:
     text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
@@ -26,13 +29,18 @@ def texts(records: Records, tables: Tables) -> dict[str, str]:
         "trends": readable.trends(tables.trends),
         "victims": readable.victims(tables.victims),
     }
-    return made if tables.audit.empty else made | {"audit": readable.audit(tables.audit)}
+    if not tables.audit.empty:
+        made["audit"] = readable.audit(tables.audit)
+    if not tables.budgets.empty:
+        made["budgets"] = readable.budgets(tables.budgets)
+    return made
 
 
 def write(results_dir: Path) -> None:
     """Computes every table of a suite and writes it under `tables/`.
 
-    The audit of the endpoints is there only if the suite has rivals to hold against them.
+    The audit of the endpoints is there only if the suite has rivals to hold against them, the
+    budgets only if it has a grid of them.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.
@@ -44,10 +52,11 @@ def write(results_dir: Path) -> None:
     tables = compute(records)
     directory = results_dir / "tables"
     directory.mkdir(exist_ok=True)
-    for old in directory.glob("audit.*"):
-        old.unlink()
+    for name in OPTIONAL:
+        for old in directory.glob(f"{name}.*"):
+            old.unlink()
     for field in fields(tables):
-        if field.name == "audit" and tables.audit.empty:
+        if field.name in OPTIONAL and getattr(tables, field.name).empty:
             continue
         (directory / f"{field.name}.csv").write_bytes(_csv(getattr(tables, field.name)))
     for name, text in texts(records, tables).items():

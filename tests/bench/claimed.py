@@ -27,6 +27,8 @@ class World:
         kl: The same of the mean KL; None: as `rho`.
         shift: (detector, φ) -> mean of attacked scores; benign ones are standard normal.
         rounds: Label -> rounds of each target, -1 for a target that never reaches κ.
+        odds: (φ, distance) -> mean log-odds within these shares of the limits; None: not run.
+        lowered: Share of targets of which a model step lowers V; None: not run.
         kappas: Required efficacies.
         grid: Values of φ that were run.
         labels: Attacks along φ, with the layers that they change.
@@ -38,6 +40,8 @@ class World:
     kl: Callable[[float, float], float] | None = None
     shift: Callable[[str, float], float] = lambda detector, phi: 0.0
     rounds: dict[str, Sequence[int]] = field(default_factory=dict)
+    odds: Callable[[float, float], float] | None = None
+    lowered: float | None = None
     kappas: tuple[float, ...] = (0.75, 0.9)
     grid: tuple[float, ...] = GRID
     labels: tuple[tuple[str, str], ...] = (("imc-head", "head"),)
@@ -135,6 +139,36 @@ def _scores(
     return pd.concat(parts, ignore_index=True)
 
 
+def _within(world: World, head: dict[str, object]) -> list[pd.DataFrame]:
+    """Rows of fixed limits; the log-odds of a target spread by up to 1 round their mean."""
+    found = []
+    labels = {"within-0": 0.0, "within-50": 0.5, "within-100": 1.0, "within-poisoning-50": 0.5}
+    for label, distance in labels.items() if world.odds is not None else ():
+        for phi in (0.0, 0.5, 1.0):
+            key = {"attack": label, "method": "attacks.within:Within", "phi": phi, "lam": NAN}
+            layers = {"layers": "head" if distance else "none"}
+            odds = world.odds(phi, distance) + np.sin(np.arange(world.n) * (1 + phi + distance))
+            targets = _targets(world, head | key | layers, world.names)
+            shown = {"confidence": 1 / (1 + np.exp(-odds)), "flipped": 0, "delta": distance / 50}
+            found.append(targets.assign(**shown, at_kappa=odds > np.log(3)))
+    return found
+
+
+def _proposition(world: World, head: dict[str, object]) -> list[pd.DataFrame]:
+    """V of .2 before the step; after it less for the first of the targets, else more."""
+    if world.lowered is None:
+        return []
+    first, found = np.arange(world.n) < world.lowered * world.n, []
+    changes = {"none": 0.0 * first, "gradient": np.where(first, -0.01, 0.01)}
+    changes["random"] = np.where(np.arange(world.n) % 2, -1e-4, 1e-4)
+    for move, change in changes.items():
+        label = {"attack": f"proposition-1-{move}", "method": "attacks.proposition:Proposition"}
+        key = head | label | {"layers": "head", "phi": 0.5, "lam": NAN}
+        targets = _targets(world, key, world.names)
+        found.append(targets.assign(confidence=np.exp(-0.2 - change), flipped=0))
+    return found
+
+
 def frames(world: World) -> dict[str, pd.DataFrame]:
     """Targets, flips and scores; the same world gives the same records."""
     rng, names = np.random.default_rng(11), world.names
@@ -149,6 +183,7 @@ def frames(world: World) -> dict[str, pd.DataFrame]:
         key = head | {"attack": label, "method": "imc", "layers": "head", "phi": 0.5, "lam": NAN}
         targets = _targets(world, key, names).assign(rounds=list(rounds))
         made["targets"].append(targets.assign(at_kappa=targets["rounds"] >= 0))
+    made["targets"] += [*_within(world, head), *_proposition(world, head)]
     return {
         name: pd.concat([part for part in parts if len(part)], ignore_index=True)
         for name, parts in made.items()
@@ -181,15 +216,21 @@ TRUE = World(
     rho=lambda kappa, phi: (1 - phi) ** (8 if kappa > 0.8 else 3),
     shift=_grows,
     rounds={"algorithm-1": [5] * 100, "algorithm-1-half": [9] * 99 + [-1]},
+    odds=lambda phi, distance: -8 + 6 * (phi + distance) + 12 * phi * distance,
+    lowered=1.0,
 )
 FALSE = World(
     rho=_bulge,
     shift=_falls,
     rounds={"algorithm-1": [5] * 70 + [20] * 30, "algorithm-1-half": [9] * 70 + [-1] * 30},
+    odds=lambda phi, distance: -8 + 9 * (phi + distance) - 6 * phi * distance,
+    lowered=0.7,
 )
 OPEN = World(
     n=30,
     rho=lambda kappa, phi: max(0.0, 0.9 - phi) if phi else 1.0,
     shift=_still,
     rounds={"algorithm-1": [5] * 27 + [-1] * 3, "algorithm-1-half": [5] * 28 + [25] * 2},
+    odds=lambda phi, distance: -8 + 7 * (phi + distance),
+    lowered=0.9,
 )

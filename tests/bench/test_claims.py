@@ -14,7 +14,7 @@ from bench.claims.rules import rules
 from tests.bench import claimed
 from tests.bench.claimed import FALSE, OPEN, TRUE, World
 
-MEASURED = "abcdefg"
+MEASURED = "abcdefghi"
 
 
 @lru_cache(maxsize=8)
@@ -51,10 +51,9 @@ def test_claims_without_records_are_not_measured(world: World) -> None:
 
 
 def test_holm_counts_the_claims_without_data() -> None:
-    """Of seven p-values the least is multiplied by ten, not by seven."""
-    floor = 1 / (rules().test.resamples + 1)
-    assert _verdicts(TRUE)["a"].p_above == pytest.approx(10 * floor)
-    assert np.isnan(_verdicts(TRUE)["h"].p_above)
+    """Of nine p-values the least is multiplied by ten, not by nine."""
+    assert _verdicts(TRUE)["i"].p_above == pytest.approx(10 * 0.9**100)
+    assert np.isnan(_verdicts(TRUE)["j"].p_above)
 
 
 def test_values_are_those_of_the_truth() -> None:
@@ -86,3 +85,19 @@ def test_kl_must_agree_for_leverage_to_hold_but_does_not_refute_it() -> None:
     assert verdict.signs == "++"
     world = replace(FALSE, kl=lambda kappa, phi: (1 - phi) ** 3)
     assert {one.letter: one for one in judge(_evidence(world))}["a"].outcome == "does not hold"
+
+
+def test_the_interaction_is_that_of_the_truth_and_its_log_odds_are_told() -> None:
+    test, beside = CLAIMS["h"](_evidence(TRUE))
+    assert (test.role, beside.role) == ("test", "beside")
+    assert test.value == pytest.approx(12 * 0.5 * 0.5, abs=0.1)
+    assert beside.value == pytest.approx(test.value)
+    assert test.n == 100
+    assert test.note == "mean log-odds: neither -8.0, ε -5.0, δ -5.0, both 1.0"
+
+
+def test_a_random_step_stands_beside_the_gradient() -> None:
+    test, beside = CLAIMS["i"](_evidence(FALSE))
+    assert (test.role, beside.role) == ("test", "beside")
+    assert (test.value, beside.value) == (0.7, 0.5)
+    assert test.note == "70 of 100; mean V 0.2 → 0.196"

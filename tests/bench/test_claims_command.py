@@ -35,7 +35,7 @@ def test_every_claim_of_every_sweep_is_in_the_csv(folder: Path) -> None:
     for _, part in table.groupby("attack"):
         assert list(dict.fromkeys(part["claim"])) == list("abcdefghij")
     assert (table.groupby(["attack", "claim"])["verdict"].nunique() == 1).all()
-    absent = table[table["claim"].isin(list("hij"))]
+    absent = table[table["claim"].eq("j")]
     assert set(absent["verdict"]) == {"undecided"}
     assert set(absent["reason"]) == {"not measured in this suite"}
     said = table[table["claim"].eq("e")]["paper"]

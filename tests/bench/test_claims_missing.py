@@ -150,3 +150,56 @@ def test_evidence_of_every_sweep() -> None:
     (only,) = gather(tables.number(bare), rules())
     assert only.scope.levels == {}
     assert all(one.outcome == "undecided" for one in judge(only))
+
+
+def test_confidence_that_is_one_has_no_log_odds() -> None:
+    def sure(made: dict[str, pd.DataFrame]) -> None:
+        targets = made["targets"]
+        at = targets["attack"].eq("within-poisoning-50") & targets["label"].lt(3)
+        made["targets"] = targets.assign(confidence=targets["confidence"].where(~at, 1.0))
+
+    test, beside = CLAIMS["h"](_changed(sure))
+    assert np.isnan(test.value)
+    assert "1 in float64 for 3 of 12 targets under 'within-poisoning-50'" in test.note
+    assert beside.value > 0
+
+
+def test_rows_of_fixed_limits_that_were_not_run_are_named() -> None:
+    of = _changed(lambda made: _lose(made, attack="within-poisoning-50"))
+    assert CLAIMS["h"](of)[0].note == "no attack 'within-poisoning-50' at κ .75"
+    of = _changed(lambda made: _lose(made, attack="within-0", phi=0.5))
+    assert CLAIMS["h"](of)[0].note == "'within-0' was not run at φ .5"
+    of = _changed(lambda made: _lose(made, method="pgd"))
+    assert CLAIMS["h"](of)[0].note == "PGD was not run at κ .75"
+
+
+def test_the_interaction_rests_on_targets_that_have_their_units() -> None:
+    def miss(made: dict[str, pd.DataFrame]) -> None:
+        targets = made["targets"]
+        lost = targets["method"].eq("poisoning") & targets["label"].lt(2)
+        made["targets"] = targets.assign(at_kappa=targets["at_kappa"] & ~lost)
+
+    assert CLAIMS["h"](_changed(miss))[0].n == 10
+
+
+def test_proposition_1_without_its_rows_and_with_few_targets() -> None:
+    of = _changed(lambda made: _lose(made, attack="proposition-1-gradient"))
+    test, beside = CLAIMS["i"](of)
+    assert test.note == "no attack 'proposition-1-gradient' at κ .75"
+    assert beside.n == 12
+
+    def fewer(made: dict[str, pd.DataFrame]) -> None:
+        targets = made["targets"]
+        lost = targets["attack"].eq("proposition-1-none") & targets["label"].lt(4)
+        made["targets"] = targets[~lost]
+
+    assert [part.n for part in CLAIMS["i"](_changed(fewer))] == [8, 8]
+
+
+def test_equal_values_do_not_count_as_lower() -> None:
+    def still(made: dict[str, pd.DataFrame]) -> None:
+        targets = made["targets"]
+        at = targets["method"].eq("attacks.proposition:Proposition")
+        made["targets"] = targets.assign(confidence=targets["confidence"].where(~at, 0.8))
+
+    assert CLAIMS["i"](_changed(still))[0].value == 0

@@ -15,6 +15,8 @@ from attacks.imc import IMC
 from attacks.norms import size
 from attacks.pgd import PGD, InputStep
 from attacks.poisoning import ModelStep, Poisoning
+from attacks.proposition import Proposition
+from attacks.within import Within
 from tests.attacks import worlds
 
 LINF, L2 = InputStep(), InputStep("l2", eps=8.0)
@@ -43,8 +45,25 @@ VARIANTS: dict[str, list[Attack]] = {
     "noise": [Noise(LINF, 0.75), Noise(L2, 0.75)],
     "fine-tuning": [FineTuning("head", steps=5), FineTuning("all", steps=5)],
 }
+BY_MODULE: dict[str, list[Attack]] = {
+    "within": [
+        Within(LINF, HEAD, 0.75, 0.5, 0.5, rounds=20),
+        Within(L2, HEAD, 0.75, 0.5, 0.5, "shortest", rounds=20),
+        Within(LINF, ALL, 0.75, 0.5, 0.1, rounds=5),
+        Within(LINF, HEAD, 0.75, 0.0, 0.0),
+    ],
+    "proposition": [
+        Proposition(LINF, HEAD, 0.75, "none", steps=10, restarts=2),
+        Proposition(L2, HEAD, 0.75, "gradient", steps=10, restarts=2),
+        Proposition(LINF, HEAD, 0.75, "random", steps=10, restarts=2),
+    ],
+}
+"""What suites name by module, as "attacks.within:Within"."""
+
 EVERY = [
-    pytest.param(one, id=f"{name}-{i}") for name in VARIANTS for i, one in enumerate(VARIANTS[name])
+    pytest.param(one, id=f"{name}-{i}")
+    for name, variants in (VARIANTS | BY_MODULE).items()
+    for i, one in enumerate(variants)
 ]
 
 

@@ -1,0 +1,164 @@
+"""The surest pair within fixed limits, held against closed forms on linear victims."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from attacks import norms
+from attacks.base import AttackerView, Reference, Targets
+from attacks.efficacy import logit, margin
+from attacks.head import RankOneHead
+from attacks.norms import Norm
+from attacks.paired import size
+from attacks.pgd import InputStep
+from attacks.poisoning import ModelStep, Poisoning
+from attacks.within import Within, shortest
+from tests.attacks import worlds
+
+KAPPA = 0.75
+HEAD, ALL = ModelStep("head", delta=20.0, batch=64), ModelStep("all", delta=20.0, batch=64)
+
+
+def linear(n: int = 8) -> AttackerView:
+    """Two classes, logits linear in pixels that lie far from the ends of [0, 1]."""
+    draw = torch.Generator().manual_seed(3)
+    weight = 4 * torch.randn(2, 16, generator=draw)
+    x = 0.5 + 0.02 * torch.randn(n + 40, 1, 4, 4, generator=draw)
+    victim = worlds.Linear(weight, torch.zeros(2))
+    label = victim(x).argmax(1)
+    targets = Targets(x[:n], label[:n], 1 - label[:n])
+    reference = Reference.of(victim, x[n:], label[n:])
+    return AttackerView(victim, targets, reference, worlds.generator, torch.full((n,), 0.1))
+
+
+def reached(attack: Within, view: AttackerView) -> Tensor:
+    found = attack(view)
+    features = found.models.features(found.x.unsqueeze(1))
+    return margin(found.models.logits(features).squeeze(1), view.targets.goal)
+
+
+def before(view: AttackerView) -> Tensor:
+    return margin(view.victim(view.targets.x), view.targets.goal)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_input_alone_gains_its_radius_times_the_slope(norm: Norm) -> None:
+    view = linear()
+    weight = view.victim.head.weight
+    slope = norms.dual_size((weight[:1] - weight[1:]), norm)
+    g = reached(Within(InputStep(norm, eps=2.0), HEAD, KAPPA, 0.5, 0.0), view)
+    torch.testing.assert_close(g, before(view) + 0.05 * slope, atol=1e-4, rtol=1e-4)
+
+
+def test_the_model_alone_gains_its_distance_times_the_slope() -> None:
+    """With two classes g is linear in θ and its gradient is ([x; 1], -[x; 1])."""
+    view = linear()
+    far = 0.5 * Poisoning(HEAD, KAPPA)(view).models.moved()
+    slope = (2 * (view.targets.x.flatten(1).square().sum(1) + 1)).sqrt()
+    g = reached(Within(InputStep(), HEAD, KAPPA, 0.0, 0.5), view)
+    torch.testing.assert_close(g, (before(view) + far * slope).float(), atol=1e-3, rtol=1e-4)
+
+
+def test_both_gain_more_than_the_sum_where_the_margin_is_bilinear() -> None:
+    """g = (w_t - w_o)·x: the input moves along a slope that the model has made steeper."""
+    view = linear()
+
+    def gain(phi: float, distance: float) -> Tensor:
+        return reached(Within(InputStep(), HEAD, KAPPA, phi, distance), view) - before(view)
+
+    alone = gain(0.5, 0.0) + gain(0.0, 0.5)
+    assert (gain(0.5, 0.5) > alone).all()
+
+
+def seen(layers: ModelStep = HEAD) -> AttackerView:
+    attack, view = Within(InputStep(), layers, KAPPA, 0.5, 0.5), worlds.view(4)
+    far = norms.size(attack.radii_from(view).x - view.targets.x, "linf")
+    return replace(view, radii=far)
+
+
+def test_more_of_either_makes_surer() -> None:
+    view, shares = seen(), (0.0, 0.5, 1.0)
+    grid = [
+        [reached(Within(InputStep(), HEAD, KAPPA, phi, far), view) for far in shares]
+        for phi in shares
+    ]
+    found = torch.stack([torch.stack(line) for line in grid])
+    assert (found.diff(dim=0) > 0).all()
+    assert (found.diff(dim=1) > 0).all()
+    enough = logit(KAPPA - 0.01)
+    assert (found[2, 0] >= enough).all()  # PGD's own radius
+    assert (found[0, 2] >= enough).all()  # Poisoning's own distance
+
+
+@pytest.mark.parametrize("model", [HEAD, ALL], ids=["head", "all"])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_limits_are_kept(model: ModelStep, norm: Norm) -> None:
+    view = seen()
+    poisoned = Poisoning(model, KAPPA)(view)
+    found = Within(InputStep(norm, eps=8.0), model, KAPPA, 0.5, 0.25, rounds=20)(view)
+    assert view.radii is not None
+    far = norms.size(found.x - view.targets.x, norm)
+    assert (far <= 0.5 * view.radii * (1 + 1e-5)).all()
+    limit = 0.25 * poisoned.models.distance()
+    assert (found.models.distance() <= limit * (1 + 1e-5)).all()
+    assert found.models.layers == model.layers
+    assert (found.passes > poisoned.passes).all()
+
+
+def test_without_room_nothing_moves() -> None:
+    view = seen()
+    found = Within(InputStep(), HEAD, KAPPA, 0.0, 0.0)(view)
+    assert torch.equal(found.x, view.targets.x)
+    assert found.models.layers == "none"
+    assert (found.rounds == -1).all()
+    assert found.passes.tolist() == [1] * 4
+    alone = Within(InputStep(), HEAD, KAPPA, 0.5, 0.0)(view)
+    assert alone.models.layers == "none"
+    model = Within(InputStep(), HEAD, KAPPA, 0.0, 0.5)(view)
+    assert torch.equal(model.x, view.targets.x)
+
+
+def test_rounds_tell_when_kappa_was_reached() -> None:
+    found = Within(InputStep(), HEAD, KAPPA, 1.0, 1.0)(seen())
+    assert (found.confidence >= KAPPA).all()
+    assert ((found.rounds >= 1) & (found.rounds <= 100)).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Within(InputStep(), HEAD, KAPPA, -0.5, 0.0), "phi >= 0"),
+        (lambda: Within(InputStep(), HEAD, KAPPA, 0.0, -0.5), "distance >= 0"),
+        (lambda: Within(InputStep(), ALL, KAPPA, 0.0, 0.5, "shortest"), "last layer alone"),
+        (lambda: Within(InputStep(), HEAD, 1.5, 0.0, 0.0), "between 0 and 1"),
+        (lambda: Within(InputStep(), HEAD, KAPPA, 0.5, 0.5)(worlds.view(1)), "view.radii"),
+    ],
+)
+def test_senseless_parameters_are_refused(make: object, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        make()  # type: ignore[operator]
+
+
+def test_the_shortest_change_is_known_for_two_classes() -> None:
+    view = linear()
+    slope = (2 * (view.targets.x.flatten(1).square().sum(1) + 1)).sqrt()
+    least = (logit(KAPPA) - before(view)) / slope
+    torch.testing.assert_close(shortest(view, KAPPA).float(), least, rtol=1e-4, atol=0.0)
+
+
+def test_no_head_at_kappa_is_nearer_than_the_shortest_change() -> None:
+    view = seen()
+    least = shortest(view, KAPPA)
+    for rival in (Poisoning(HEAD, KAPPA), RankOneHead(KAPPA)):
+        assert (rival(view).models.moved() >= 0.999 * least).all()
+    whole = Within(InputStep(), HEAD, KAPPA, 0.0, 1.0, "shortest")(view)
+    assert ((whole.confidence >= KAPPA - 1e-3) & (whole.confidence <= KAPPA + 1e-2)).all()
+
+
+def test_the_unit_of_the_model_is_relative_to_the_victim() -> None:
+    view = seen()
+    found = Within(InputStep(), HEAD, KAPPA, 0.0, 0.5)(view)
+    own = Poisoning(HEAD, KAPPA)(view).models.moved() / size(view.victim)
+    torch.testing.assert_close(found.models.distance(), 0.5 * own, rtol=1e-3, atol=0.0)
