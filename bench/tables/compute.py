@@ -9,11 +9,13 @@ from bench.tables.any_of import with_any
 from bench.tables.attacks import attacks, specificity_samples
 from bench.tables.audit import audit
 from bench.tables.baseline import calibration, victims
+from bench.tables.controls import controls
 from bench.tables.decisions import decisions
 from bench.tables.detection import detection
 from bench.tables.load import Records
 from bench.tables.outcomes import outcomes
 from bench.tables.paired import paired, worst
+from bench.tables.specificity import specificity
 from bench.tables.sweeps import tradeoff, trends
 
 
@@ -31,6 +33,8 @@ class Tables:
     outcomes: pd.DataFrame
     victims: pd.DataFrame
     audit: pd.DataFrame
+    specificity: pd.DataFrame
+    controls: pd.DataFrame
 
 
 def compute(records: Records) -> Tables:
@@ -47,10 +51,10 @@ def compute(records: Records) -> Tables:
 def _compute(records: Records) -> Tables:
     samples = specificity_samples(records)
     decided = decisions(records)
-    found = detection(records)
+    found, costs = detection(records), attacks(records, samples)
     return Tables(
         detection=found,
-        attacks=attacks(records, samples),
+        attacks=costs,
         calibration=calibration(found),
         trends=trends(records),
         paired=paired(records, decided),
@@ -59,4 +63,6 @@ def _compute(records: Records) -> Tables:
         outcomes=outcomes(records, decided),
         victims=victims(records),
         audit=audit(records),
+        specificity=specificity(records, costs),
+        controls=controls(records, decided, found),
     )

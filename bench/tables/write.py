@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.tables import readable
+from bench.tables import printed, readable
 from bench.tables.compute import Tables, compute
+from bench.tables.controls import words
 from bench.tables.detection import numbered
 from bench.tables.load import Records, read
+
+OPTIONAL = ("audit", "specificity", "controls")
+"""Tables that are there only if the suite runs what they compare."""
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
@@ -24,15 +28,20 @@ def texts(records: Records, tables: Tables) -> dict[str, str]:
         "attacks": readable.attacks(records, tables.attacks),
         "calibration": readable.calibration(tables.calibration),
         "trends": readable.trends(tables.trends),
-        "victims": readable.victims(tables.victims),
+        "victims": printed.victims(tables.victims),
+        "audit": readable.audit(tables.audit),
+        "specificity": printed.specificity(tables.specificity),
+        "controls": words.controls(tables.controls),
     }
-    return made if tables.audit.empty else made | {"audit": readable.audit(tables.audit)}
+    return {name: text for name, text in made.items() if not _absent(tables, name)}
+
+
+def _absent(tables: Tables, name: str) -> bool:
+    return name in OPTIONAL and bool(getattr(tables, name).empty)
 
 
 def write(results_dir: Path) -> None:
     """Computes every table of a suite and writes it under `tables/`.
-
-    The audit of the endpoints is there only if the suite has rivals to hold against them.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.
@@ -44,10 +53,10 @@ def write(results_dir: Path) -> None:
     tables = compute(records)
     directory = results_dir / "tables"
     directory.mkdir(exist_ok=True)
-    for old in directory.glob("audit.*"):
+    for old in (path for name in OPTIONAL for path in directory.glob(f"{name}.*")):
         old.unlink()
     for field in fields(tables):
-        if field.name == "audit" and tables.audit.empty:
+        if _absent(tables, field.name):
             continue
         (directory / f"{field.name}.csv").write_bytes(_csv(getattr(tables, field.name)))
     for name, text in texts(records, tables).items():
