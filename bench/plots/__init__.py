@@ -4,7 +4,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from bench.plots import distributions, roc, sheet, style, sweeps, tradeoff
+from bench.plots import distributions, figure4, figure5, roc, sheet, style, sweeps, tradeoff
 from bench.plots.study import studies
 from bench.tables import read, with_any
 
@@ -14,6 +14,8 @@ _FIGURES = {
     "detection-phi": sweeps.along_phi,
     "detection-fidelity": sweeps.along_fidelity,
     "tradeoff": tradeoff.draw,
+    "figure-4": figure4.draw,
+    "figure-5": figure5.draw,
     "roc": roc.draw,
     "distributions": distributions.draw,
     "images": sheet.draw,

@@ -69,7 +69,7 @@ class World:
         return out
 
 
-def _targets(world: World, key: dict[str, object], names: list[str]) -> pd.DataFrame:
+def targets(world: World, key: dict[str, object], names: list[str]) -> pd.DataFrame:
     n, label = len(names), np.arange(len(names)) % 43
     attacked = key["method"] != "untouched"
     kappa, phi = (float(str(key[one])) if attacked else 0.0 for one in ("kappa", "phi"))
@@ -102,7 +102,7 @@ def _targets(world: World, key: dict[str, object], names: list[str]) -> pd.DataF
     return pd.DataFrame(key | facts)
 
 
-def _flips(targets: pd.DataFrame, keys: list[str], rng: np.random.Generator) -> pd.DataFrame:
+def flips(targets: pd.DataFrame, keys: list[str], rng: np.random.Generator) -> pd.DataFrame:
     lines = [
         {key: line[key] for key in [*keys, "target_id"]} | {"image_id": f"r/{image:04d}"}
         for line in targets.to_dict("records")
@@ -111,7 +111,7 @@ def _flips(targets: pd.DataFrame, keys: list[str], rng: np.random.Generator) -> 
     return pd.DataFrame(lines)
 
 
-def _scores(
+def scores(
     world: World, key: dict[str, object], names: list[str], rng: np.random.Generator
 ) -> pd.DataFrame:
     n, parts = len(names), []
@@ -140,15 +140,15 @@ def frames(world: World) -> dict[str, pd.DataFrame]:
     rng, names = np.random.default_rng(11), world.names
     made: dict[str, list[pd.DataFrame]] = {"targets": [], "flips": [], "scores": []}
     for key in world.rows():
-        targets = _targets(world, key, names)
-        made["targets"].append(targets)
-        made["flips"].append(_flips(targets, list(key), rng))
-        made["scores"].append(_scores(world, key, names, rng))
+        some = targets(world, key, names)
+        made["targets"].append(some)
+        made["flips"].append(flips(some, list(key), rng))
+        made["scores"].append(scores(world, key, names, rng))
     head = {"dataset": world.dataset, "victim": "resnet18-narrow", "seed": 0, "kappa": 0.75}
     for label, rounds in world.rounds.items():
         key = head | {"attack": label, "method": "imc", "layers": "head", "phi": 0.5, "lam": NAN}
-        targets = _targets(world, key, names).assign(rounds=list(rounds))
-        made["targets"].append(targets.assign(at_kappa=targets["rounds"] >= 0))
+        some = targets(world, key, names).assign(rounds=list(rounds))
+        made["targets"].append(some.assign(at_kappa=some["rounds"] >= 0))
     return {
         name: pd.concat([part for part in parts if len(part)], ignore_index=True)
         for name, parts in made.items()

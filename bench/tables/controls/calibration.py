@@ -27,7 +27,7 @@ def calibration(
     inputs that are flagged. `value` holds under a threshold from benign scores of the victim (the
     calibration images of the untouched row), `control_value` under the row's own. `p` tests
     the false alarms of the victim's threshold against the nominal rate (beta-binomial), Holm over
-    the detectors of the row: they "miss the nominal rate" or "agree with the nominal rate".
+    the detectors of the row, and `reading` says whether it misses that rate or agrees with it.
 
     Args:
         records: The records.
