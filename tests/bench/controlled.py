@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from tests.bench import claimed
 from tests.bench.claimed import NAN, World
@@ -38,10 +39,11 @@ def extra(world: World) -> list[dict[str, object]]:
 def frames(world: World = WORLD) -> dict[str, pd.DataFrame]:
     """The frames of a claimed world with these rows beside its own.
 
-    The curvature is a function of the confidence, up to noise, and nothing else.
+    The curvature is a function of the confidence, up to noise, and nothing else; one benign input
+    in four is about as uncertain as the attacked ones.
     """
     made, rng = claimed.frames(world), np.random.default_rng(5)
-    parts = {name: [frame] for name, frame in made.items()}
+    parts = {name: [made[name]] if name in made else [] for name in ("targets", "flips", "scores")}
     for key in extra(world):
         targets = claimed.targets(world, key, world.names)
         if key["method"] == "noise":
@@ -54,11 +56,19 @@ def frames(world: World = WORLD) -> dict[str, pd.DataFrame]:
         parts["flips"].append(claimed.flips(targets, list(key), rng))
         parts["scores"].append(claimed.scores(world, key, world.names, rng))
     out = {
-        name: pd.concat([p for p in some if len(p)], ignore_index=True)
+        name: pd.concat([part for part in some if len(part)], ignore_index=True)
         for name, some in parts.items()
+        if any(map(len, some))
     }
     scores = out["scores"]
-    at = scores["detector"] == "curvature"
-    noise = rng.normal(0, 1, int(at.sum()))
-    scores.loc[at, "score"] = noise - 10 * scores.loc[at, "confidence"]
+    sure = rng.random(len(scores)) < 0.75
+    near, far = rng.uniform(0.705, 0.805, len(scores)), rng.uniform(0.95, 1.0, len(scores))
+    benign = scores["role"] != "attacked"
+    scores.loc[benign, "confidence"] = np.where(sure, far, near)[benign]
+    mine = scores["detector"] == "curvature"
+    noise = pd.Series(rng.normal(0, 1, len(scores)))
+    # Evenly spread, so that no row lies outside the null by chance.
+    at = mine & scores["role"].eq("attacked")
+    noise[at] = np.resize(norm.ppf((np.arange(world.n) + 0.5) / world.n), int(at.sum()))
+    scores.loc[mine, "score"] = noise[mine] - 10 * scores.loc[mine, "confidence"]
     return out
