@@ -4,7 +4,17 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from bench.plots import budgets, distributions, roc, sheet, style, sweeps, tradeoff
+from bench.plots import (
+    budgets,
+    distributions,
+    figure4,
+    figure5,
+    roc,
+    sheet,
+    style,
+    sweeps,
+    tradeoff,
+)
 from bench.plots.study import studies
 from bench.tables import read, with_any
 
@@ -15,6 +25,8 @@ _FIGURES = {
     "detection-fidelity": sweeps.along_fidelity,
     "tradeoff": tradeoff.draw,
     "budgets": budgets.draw,
+    "figure-4": figure4.draw,
+    "figure-5": figure5.draw,
     "roc": roc.draw,
     "distributions": distributions.draw,
     "images": sheet.draw,

@@ -11,10 +11,13 @@ from bench.tables import text
 from bench.tables.budgets import budgets
 from bench.tables.decisions import ALPHA, Cell, cells
 from bench.tables.detection import detection, numbered
-from bench.tables.families import IMC, PGD, POISONING, Family, families
+from bench.tables.families import FAMILY, IMC, PGD, POISONING, Family, sweeps
 from bench.tables.frames import line, lines
 from bench.tables.load import STUDY, Records
 from bench.tables.sweeps import tradeoff
+
+STRICT = 0.01
+"""A lower false-positive rate beside the headline one."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,12 @@ class Study:
 
     Attributes:
         title: Data set, victim and seed in words.
+        dataset: The data set.
         suffix: Ending of file names, empty when there is only one study.
         rows: Its rows, numbered as in the records.
         detection: Lines of the detection table at the headline rate, with `row`.
-        tradeoff: Lines of the trade-off table.
+        strict: The same at a false-positive rate of `STRICT`.
+        tradeoff: Lines of the trade-off table that belong to its sweeps.
         budgets: Lines of the table of budgets.
         families: Its sweeps.
         cells: Its scores by (row, detector).
@@ -35,9 +40,11 @@ class Study:
     """
 
     title: str
+    dataset: str
     suffix: str
     rows: pd.DataFrame
     detection: pd.DataFrame
+    strict: pd.DataFrame
     tradeoff: pd.DataFrame
     budgets: pd.DataFrame
     families: list[Family]
@@ -90,22 +97,26 @@ def studies(records: Records) -> Iterator[Study]:
     Args:
         records: The records, with the detector "any" where it is wanted.
     """
-    found = numbered(records, detection(records, (ALPHA,)))
-    curves, grids = tradeoff(records), budgets(records)
-    sweeps = list(families(records))
+    found = numbered(records, detection(records, (STRICT, ALPHA)))
+    curves, grids, swept = tradeoff(records), budgets(records), sweeps(records)
     scored = {(cell.row, cell.detector): cell for cell in cells(records)}
     several = records.rows[STUDY].drop_duplicates()
     for _, rows in records.rows.groupby(STUDY, sort=True):
         key = {name: lines(rows)[0][name] for name in STUDY}
-        where = pd.DataFrame([key])
+        mine = [one for one in swept if all(one.key[k] == key[k] for k in STUDY)]
+        own = [*FAMILY, "along"]
+        where = pd.DataFrame([one.key | {"along": one.along} for one in mine], columns=own)
+        given = found[found["row"].isin(rows.index)]
         yield Study(
             title=text.study(key),
+            dataset=str(key["dataset"]),
             suffix="" if len(several) == 1 else "-" + "-".join(map(str, key.values())),
             rows=rows,
-            detection=found[found["row"].isin(rows.index)],
-            tradeoff=curves.merge(where, on=STUDY),
-            budgets=grids.merge(where, on=STUDY),
-            families=[one for one in sweeps if all(one.key[k] == key[k] for k in STUDY)],
+            detection=given[given["fpr_nominal"] == ALPHA],
+            strict=given[given["fpr_nominal"] == STRICT],
+            tradeoff=curves.merge(where, on=own) if mine else curves[:0],
+            budgets=grids.merge(pd.DataFrame([key]), on=STUDY),
+            families=mine,
             cells={at: cell for at, cell in scored.items() if at[0] in rows.index},
             gallery=records.gallery[records.gallery["row"].isin(rows.index)],
             failed=len(records.failures),

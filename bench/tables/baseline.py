@@ -1,23 +1,39 @@
-"""Accuracy of the victims beside the paper's Table 1."""
+"""Accuracy of the victims beside the paper's Table 1, and realised false-positive rates."""
 
+import numpy as np
 import pandas as pd
 
-from bench.paper import PUBLISHED
+from bench import stats
+from bench.paper import beside
+from bench.tables.frames import column
 from bench.tables.load import STUDY, Records
 
 
 def victims(records: Records) -> pd.DataFrame:
-    """One line per victim: STUDY, accuracy, paper_victim, paper_accuracy, and what else is stored.
+    """One line per victim: STUDY, accuracy with its interval, the paper's, and what else is stored.
+
+    `paper_data` says how far the data are the paper's: "same data", "other split", "other copy",
+    empty for a data set that it does not study. The interval (Clopper–Pearson) is unknown where
+    the records do not say on how many images the accuracy was measured.
 
     Args:
         records: The records; without victims.parquet the table is empty.
     """
     table = records.victims.copy()
-    paper = [PUBLISHED.get(str(name)) for name in table["dataset"]]
-    table["paper_victim"] = [one.architecture if one else "" for one in paper]
-    table["paper_accuracy"] = [one.accuracy / 100 if one else float("nan") for one in paper]
-    first = [*STUDY, "accuracy", "paper_victim", "paper_accuracy"]
-    rest = [column for column in table.columns if column not in first]
+    images = column(table, "images") if "images" in table else np.zeros(len(table))
+    found = [
+        stats.clopper_pearson(round(share * n), int(n))
+        for share, n in zip(column(table, "accuracy"), images, strict=True)
+    ]
+    table["accuracy_low"] = [one.low for one in found]
+    table["accuracy_high"] = [one.high for one in found]
+    paper = [beside(str(name)) for name in table["dataset"]]
+    table["paper_data"] = [one.data if one else "" for one in paper]
+    table["paper_victim"] = [one.paper.architecture if one else "" for one in paper]
+    table["paper_accuracy"] = [one.paper.accuracy / 100 if one else np.nan for one in paper]
+    first = [*STUDY, "accuracy", "accuracy_low", "accuracy_high"]
+    first += ["paper_data", "paper_victim", "paper_accuracy"]
+    rest = [name for name in table.columns if name not in first]
     return table[[*first, *rest]].sort_values(STUDY, ignore_index=True)
 
 

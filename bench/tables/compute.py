@@ -10,11 +10,13 @@ from bench.tables.attacks import attacks, specificity_samples
 from bench.tables.audit import audit
 from bench.tables.baseline import calibration, victims
 from bench.tables.budgets import budgets
+from bench.tables.controls import controls
 from bench.tables.decisions import decisions
 from bench.tables.detection import detection
 from bench.tables.load import Records
 from bench.tables.outcomes import outcomes
 from bench.tables.paired import paired, worst
+from bench.tables.specificity import specificity
 from bench.tables.sweeps import tradeoff, trends
 
 
@@ -33,6 +35,8 @@ class Tables:
     victims: pd.DataFrame
     audit: pd.DataFrame
     budgets: pd.DataFrame
+    specificity: pd.DataFrame
+    controls: pd.DataFrame
 
 
 def compute(records: Records) -> Tables:
@@ -49,10 +53,10 @@ def compute(records: Records) -> Tables:
 def _compute(records: Records) -> Tables:
     samples = specificity_samples(records)
     decided = decisions(records)
-    found = detection(records)
+    found, costs = detection(records), attacks(records, samples)
     return Tables(
         detection=found,
-        attacks=attacks(records, samples),
+        attacks=costs,
         calibration=calibration(found),
         trends=trends(records),
         paired=paired(records, decided),
@@ -62,4 +66,6 @@ def _compute(records: Records) -> Tables:
         victims=victims(records),
         audit=audit(records),
         budgets=budgets(records),
+        specificity=specificity(records, costs),
+        controls=controls(records, decided, found),
     )

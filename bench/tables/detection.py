@@ -13,10 +13,11 @@ _FIRST = ["dataset", "victim", "attack", "kappa", "phi", "detector", "knowledge"
 _COUNTS = ["n", "at_kappa", "detected", "rate", "low", "high", "fpr_nominal", "fpr_realised"]
 _FURTHER = ["layers", "method", "lam", "seed", "detected_at_kappa"]
 _FALSE_ALARMS = ["fpr_k", "fpr_n", "fpr_p", "fpr_p_holm", "calibration_n", "threshold", "ties"]
-_SEPARATION = ["auroc_low", "auroc_high", "ks_n", "ks_null", "ks_null95", "ks_matched", "match_gap"]
+_SEPARATION = ["auroc_low", "auroc_high", "ks_n", "ks_null", "ks_null95"]
+_MATCHED = ["ks_matched", "ks_matched_null95", "match_gap"]
 COLUMNS = [
     *[*_FIRST, *_COUNTS, "auroc", "ks", "success"],
-    *[*_FURTHER, *_FALSE_ALARMS, *_SEPARATION, "note"],
+    *[*_FURTHER, *_FALSE_ALARMS, *_SEPARATION, *_MATCHED, "note"],
 ]
 
 
@@ -47,6 +48,7 @@ def _separation(cell: Cell, match: _Matching) -> dict[str, float]:
     pool = cell.pool
     first, second = match(cell.confidence, pool.confidence)
     gaps = np.abs(cell.confidence[first] - pool.confidence[second])
+    mine, theirs = attacked[first], pool.score[second]
     return {
         "auroc": area.value,
         "auroc_low": area.low,
@@ -55,7 +57,8 @@ def _separation(cell: Cell, match: _Matching) -> dict[str, float]:
         "ks": stats.ks(attacked[some], even),
         "ks_null": null,
         "ks_null95": null95,
-        "ks_matched": stats.ks(attacked[first], pool.score[second]),
+        "ks_matched": stats.ks(mine, theirs),
+        "ks_matched_null95": stats.ks_null(mine, theirs)[1],
         "match_gap": float(np.median(gaps)) if len(gaps) else np.nan,
     }
 

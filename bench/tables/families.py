@@ -92,3 +92,17 @@ def families(records: Records) -> Iterator[Family]:
                 pgd=_endpoint(every, same | {"method": PGD, "norm": norm}),
                 poisoning=_endpoint(every, same | {"method": POISONING, "layers": key["layers"]}),
             )
+
+
+def sweeps(records: Records) -> list[Family]:
+    """The families, but for one level alone beside several on the same layers, κ and norm.
+
+    Such a row varies the sweep at one place (by another exit, say): it is no curve of its own.
+    """
+    every = list(families(records))
+
+    def place(one: Family) -> tuple[object, ...]:
+        return (*(one.key[k] for k in (*STUDY, "layers", "kappa")), one.along, one.norm)
+
+    whole = {place(one) for one in every if len(one.rows) > 1}
+    return [one for one in every if len(one.rows) > 1 or place(one) not in whole]

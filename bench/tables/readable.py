@@ -151,21 +151,6 @@ def calibration(table: pd.DataFrame) -> str:
     ) + text.markdown(header, lines)
 
 
-def victims(table: pd.DataFrame) -> str:
-    """Measured accuracy beside the paper's."""
-    lines = [
-        [
-            text.study(line),
-            f"{line['accuracy']:.2%}",
-            str(line["paper_victim"]),
-            "" if pd.isna(line["paper_accuracy"]) else f"{line['paper_accuracy']:.2%}",
-        ]
-        for line in frames.lines(table)
-    ]
-    header = ["victim", "test accuracy", "paper's victim", "paper's Table 1"]
-    return "# Victims\n\n" + text.markdown(header, lines)
-
-
 def budgets(table: pd.DataFrame) -> str:
     """Confidence within fixed budgets."""
     header = ["grid", "φ", "model budget", "targets", "confidence", "95 %", "at κ"]

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.tables import readable
+from bench.tables import printed, readable
 from bench.tables.compute import Tables, compute
+from bench.tables.controls import words
 from bench.tables.detection import numbered
 from bench.tables.load import Records, read
 
-OPTIONAL = ("audit", "budgets")
-"""Tables that are written only if they have lines."""
+OPTIONAL = ("audit", "budgets", "specificity", "controls")
+"""Tables that are there only if the suite runs what they compare."""
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
@@ -27,20 +28,21 @@ def texts(records: Records, tables: Tables) -> dict[str, str]:
         "attacks": readable.attacks(records, tables.attacks),
         "calibration": readable.calibration(tables.calibration),
         "trends": readable.trends(tables.trends),
-        "victims": readable.victims(tables.victims),
+        "victims": printed.victims(tables.victims),
+        "audit": readable.audit(tables.audit),
+        "budgets": readable.budgets(tables.budgets),
+        "specificity": printed.specificity(tables.specificity),
+        "controls": words.controls(tables.controls),
     }
-    if not tables.audit.empty:
-        made["audit"] = readable.audit(tables.audit)
-    if not tables.budgets.empty:
-        made["budgets"] = readable.budgets(tables.budgets)
-    return made
+    return {name: text for name, text in made.items() if not _absent(tables, name)}
+
+
+def _absent(tables: Tables, name: str) -> bool:
+    return name in OPTIONAL and bool(getattr(tables, name).empty)
 
 
 def write(results_dir: Path) -> None:
     """Computes every table of a suite and writes it under `tables/`.
-
-    The audit of the endpoints is there only if the suite has rivals to hold against them, the
-    budgets only if it has a grid of them.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.
@@ -52,11 +54,10 @@ def write(results_dir: Path) -> None:
     tables = compute(records)
     directory = results_dir / "tables"
     directory.mkdir(exist_ok=True)
-    for name in OPTIONAL:
-        for old in directory.glob(f"{name}.*"):
-            old.unlink()
+    for old in (path for name in OPTIONAL for path in directory.glob(f"{name}.*")):
+        old.unlink()
     for field in fields(tables):
-        if field.name in OPTIONAL and getattr(tables, field.name).empty:
+        if _absent(tables, field.name):
             continue
         (directory / f"{field.name}.csv").write_bytes(_csv(getattr(tables, field.name)))
     for name, text in texts(records, tables).items():

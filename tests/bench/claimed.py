@@ -73,7 +73,7 @@ class World:
         return out
 
 
-def _targets(world: World, key: dict[str, object], names: list[str]) -> pd.DataFrame:
+def targets(world: World, key: dict[str, object], names: list[str]) -> pd.DataFrame:
     n, label = len(names), np.arange(len(names)) % 43
     attacked = key["method"] != "untouched"
     kappa, phi = (float(str(key[one])) if attacked else 0.0 for one in ("kappa", "phi"))
@@ -106,7 +106,7 @@ def _targets(world: World, key: dict[str, object], names: list[str]) -> pd.DataF
     return pd.DataFrame(key | facts)
 
 
-def _flips(targets: pd.DataFrame, keys: list[str], rng: np.random.Generator) -> pd.DataFrame:
+def flips(targets: pd.DataFrame, keys: list[str], rng: np.random.Generator) -> pd.DataFrame:
     lines = [
         {key: line[key] for key in [*keys, "target_id"]} | {"image_id": f"r/{image:04d}"}
         for line in targets.to_dict("records")
@@ -115,7 +115,7 @@ def _flips(targets: pd.DataFrame, keys: list[str], rng: np.random.Generator) -> 
     return pd.DataFrame(lines)
 
 
-def _scores(
+def scores(
     world: World, key: dict[str, object], names: list[str], rng: np.random.Generator
 ) -> pd.DataFrame:
     n, parts = len(names), []
@@ -148,9 +148,9 @@ def _within(world: World, head: dict[str, object]) -> list[pd.DataFrame]:
             key = {"attack": label, "method": "attacks.within:Within", "phi": phi, "lam": NAN}
             layers = {"layers": "head" if distance else "none"}
             odds = world.odds(phi, distance) + np.sin(np.arange(world.n) * (1 + phi + distance))
-            targets = _targets(world, head | key | layers, world.names)
+            some = targets(world, head | key | layers, world.names)
             shown = {"confidence": 1 / (1 + np.exp(-odds)), "flipped": 0, "delta": distance / 50}
-            found.append(targets.assign(**shown, at_kappa=odds > np.log(3)))
+            found.append(some.assign(**shown, at_kappa=odds > np.log(3)))
     return found
 
 
@@ -164,8 +164,8 @@ def _proposition(world: World, head: dict[str, object]) -> list[pd.DataFrame]:
     for move, change in changes.items():
         label = {"attack": f"proposition-1-{move}", "method": "attacks.proposition:Proposition"}
         key = head | label | {"layers": "head", "phi": 0.5, "lam": NAN}
-        targets = _targets(world, key, world.names)
-        found.append(targets.assign(confidence=np.exp(-0.2 - change), flipped=0))
+        some = targets(world, key, world.names)
+        found.append(some.assign(confidence=np.exp(-0.2 - change), flipped=0))
     return found
 
 
@@ -174,15 +174,15 @@ def frames(world: World) -> dict[str, pd.DataFrame]:
     rng, names = np.random.default_rng(11), world.names
     made: dict[str, list[pd.DataFrame]] = {"targets": [], "flips": [], "scores": []}
     for key in world.rows():
-        targets = _targets(world, key, names)
-        made["targets"].append(targets)
-        made["flips"].append(_flips(targets, list(key), rng))
-        made["scores"].append(_scores(world, key, names, rng))
+        some = targets(world, key, names)
+        made["targets"].append(some)
+        made["flips"].append(flips(some, list(key), rng))
+        made["scores"].append(scores(world, key, names, rng))
     head = {"dataset": world.dataset, "victim": "resnet18-narrow", "seed": 0, "kappa": 0.75}
     for label, rounds in world.rounds.items():
         key = head | {"attack": label, "method": "imc", "layers": "head", "phi": 0.5, "lam": NAN}
-        targets = _targets(world, key, names).assign(rounds=list(rounds))
-        made["targets"].append(targets.assign(at_kappa=targets["rounds"] >= 0))
+        some = targets(world, key, names).assign(rounds=list(rounds))
+        made["targets"].append(some.assign(at_kappa=some["rounds"] >= 0))
     made["targets"] += [*_within(world, head), *_proposition(world, head)]
     return {
         name: pd.concat([part for part in parts if len(part)], ignore_index=True)

@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from bench import plots, tables
-from bench.plots import distributions, roc, sheet, style, sweeps, tradeoff
+from bench.plots import distributions, figure4, figure5, roc, sheet, style, sweeps, tradeoff
 from bench.plots.study import Study, studies
-from tests.bench import synthetic
+from tests.bench import claimed, controlled, synthetic
 
-NAMES = ["detection-phi", "detection-fidelity", "tradeoff", "roc", "distributions", "images"]
+NAMES = ["detection-phi", "detection-fidelity", "tradeoff", "figure-4", "figure-5", "roc"]
+NAMES += ["distributions", "images"]
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,8 @@ def test_captions_state_what_a_reader_needs(study: Study) -> None:
         sweeps.along_phi,
         sweeps.along_fidelity,
         tradeoff.draw,
+        figure4.draw,
+        figure5.draw,
         roc.draw,
         distributions.draw,
         sheet.draw,
@@ -106,4 +110,58 @@ def test_a_suite_without_scores_leaves_what_needs_none(tmp_path: Path) -> None:
     made["scores"] = made["scores"][:0]
     made["gallery"] = made["gallery"][made["gallery"]["target_id"] < "digits/0002"]
     names = {path.stem for path in plots.draw(synthetic.write(tmp_path, made))}
-    assert names == {"tradeoff", "images"}
+    assert names == {"tradeoff", "figure-4", "images"}
+
+
+@pytest.fixture(scope="module")
+def copied() -> Study:
+    """A study of a copy of a data set of the paper, with rows at one κ that are no sweep."""
+    return next(studies(tables.number(controlled.frames())))
+
+
+def _words(made: Figure) -> str:
+    return " ".join(made._supxlabel.get_text().split())  # type: ignore[attr-defined]
+
+
+def test_the_papers_points_stand_unjoined_beside_the_trade_off(copied: Study) -> None:
+    with style.look():
+        made = figure4.draw(copied)
+    assert made is not None
+    (axes,) = made.axes
+    points = [one for one in axes.lines if one.get_linestyle() == "None"]
+    assert [len(one.get_xdata()) for one in points] == [8]  # type: ignore[arg-type]
+    words = _words(made)
+    assert "GTSRB (other copy, resnet18)" in words
+    assert "between 0 and 0.63 (κ .75), 0.64 (κ .9) they hold no point" in words
+    assert "0.19 (κ .9) is out of sequence" in words
+
+
+def test_without_points_of_the_paper_the_figures_say_so(study: Study) -> None:
+    with style.look():
+        four, five = figure4.draw(study), figure5.draw(study)
+    assert four is not None
+    assert five is not None
+    assert "does not study this data set" in _words(four)
+    assert "no points for this data set" in _words(five)
+
+
+def test_detection_in_three_readings(copied: Study) -> None:
+    with style.look():
+        made = figure5.draw(copied)
+    assert made is not None
+    titles = [axes.get_title(loc="left") for axes in made.axes if axes.get_title(loc="left")]
+    assert titles == [*figure5.DETECTORS, "KS, curvature"]
+    measure = made.axes[titles.index("KS, curvature")]
+    theirs = [one for one in measure.lines if one.get_marker() == "x"]
+    assert list(theirs[0].get_ydata())[-1] == 0.899  # type: ignore[arg-type]
+    assert "a mean change of confidence, is not stored" in _words(made)
+
+
+def test_a_rate_without_a_threshold_is_not_drawn() -> None:
+    made = claimed.frames(claimed.World(n=20, kappas=(0.75,)))
+    one = next(studies(tables.number(made)))
+    with style.look():
+        drawn = figure5.draw(one)
+    assert drawn is not None
+    hollow = [line for line in drawn.axes[0].lines if line.get_markerfacecolor() == "white"]
+    assert all(np.isnan(line.get_ydata()).all() for line in hollow)  # type: ignore[arg-type]

@@ -1,0 +1,115 @@
+"""The paper's own numbers, and what of them stands beside which data set."""
+
+import pandas as pd
+import pytest
+
+from bench import tables
+from bench.paper import PUBLISHED, beside
+from bench.tables import printed
+from bench.tables.attacks import attacks
+from bench.tables.baseline import victims
+from bench.tables.specificity import specificity
+from tests.bench import claimed
+
+
+def test_stored_points_run_from_pgd_to_poisoning() -> None:
+    for one in PUBLISHED.values():
+        for kappa, curve in one.curves.items():
+            assert len(curve.linf) == len(curve.drop) == 8, (one.name, kappa)
+            assert curve.points[0] == (1, 0)
+            assert curve.points[-1] == (0, 1)
+
+
+def test_the_gap_on_the_left_of_the_stored_points() -> None:
+    first = {name: [c.first for c in one.curves.values()] for name, one in PUBLISHED.items()}
+    assert first["cifar10"] == pytest.approx([0.365, 0.276], abs=1e-3)
+    assert first["gtsrb"] == pytest.approx([0.634, 0.642], abs=1e-3)
+    assert first["imagenet"] == pytest.approx([0.692, 0.702], abs=1e-3)
+    assert first["isic"] == pytest.approx([0.387, 0.603], abs=1e-3)
+    odd = [(name, k) for name, one in PUBLISHED.items() for k, c in one.curves.items() if c.odd]
+    assert odd == [("gtsrb", 0.9)]
+
+
+def test_how_the_printed_drops_compare_with_the_stored_ones() -> None:
+    said = {name: one.table2 for name, one in PUBLISHED.items()}
+    assert said["cifar10"].endswith("after swapping the two κ")
+    assert said["gtsrb"] == said["cifar10"]
+    assert said["imagenet"] == "printed drops are the stored ones"
+    assert said["isic"] == "printed drops are not the stored ones"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "data"),
+    [
+        ("cifar10", "CIFAR10", "same data"),
+        ("gtsrb", "GTSRB", "other split"),
+        ("isic2018", "ISIC", "other split"),
+        ("folder:gtsrb", "GTSRB", "other copy"),
+        ("folder:cifar10", "CIFAR10", "other copy"),
+        ("folder:imagenet20", "ImageNet", "other copy"),
+    ],
+)
+def test_what_stands_beside_a_data_set(dataset: str, name: str, data: str) -> None:
+    found = beside(dataset)
+    assert found is not None
+    assert (found.paper.name, found.data) == (name, data)
+
+
+@pytest.mark.parametrize("dataset", ["digits", "fashion-mnist", "folder:mine"])
+def test_nothing_stands_beside_what_the_paper_does_not_study(dataset: str) -> None:
+    assert beside(dataset) is None
+
+
+def _world(dataset: str) -> dict[str, pd.DataFrame]:
+    made = claimed.frames(claimed.World(n=20, dataset=dataset))
+    poisoned = made["targets"]["method"] == "poisoning"
+    drops = [0.02, -0.01] * int(poisoned.sum() // 2)
+    made["targets"].loc[poisoned, "accuracy_drop"] = drops
+    return made
+
+
+def test_poisoning_stands_beside_table_2() -> None:
+    records = tables.number(_world("folder:gtsrb"))
+    table = specificity(records, attacks(records)).set_index("kappa")
+    assert list(table.index) == [0.75, 0.9]
+    one = table.loc[0.75]
+    assert (one["paper_data"], one["paper_victim"]) == ("other copy", "resnet18")
+    assert one["paper_drop"] == pytest.approx(0.0025)
+    assert one["paper_stored"] == pytest.approx(0.00271)
+    assert one["specificity"] == pytest.approx(claimed.FLIPS / claimed.HELDOUT)
+    assert one["specificity_low"] < one["specificity"] < one["specificity_high"]
+    assert (one["drop"], one["drop_cut"]) == (pytest.approx(0.005), pytest.approx(0.01))
+    assert one["drop_cut_low"] < 0.01 < one["drop_cut_high"]
+    assert one["kl_low"] < one["kl"] < one["kl_high"]
+    page = printed.specificity(table.reset_index())
+    assert "folder:gtsrb: printed drops are the stored ones after swapping the two κ" in page
+    assert "| other copy | 0.25 | 0.271 |" in page
+
+
+def test_without_a_counterpart_the_columns_of_the_paper_are_empty() -> None:
+    records = tables.number(_world("fashion-mnist"))
+    table = specificity(records, attacks(records))
+    assert table["paper_drop"].isna().all()
+    page = printed.specificity(table)
+    assert "stored in its authors'" not in page
+
+
+def test_accuracy_has_an_interval_where_its_images_are_known() -> None:
+    made = claimed.frames(claimed.World(n=2, dataset="folder:gtsrb"))
+    key = {"dataset": "folder:gtsrb", "victim": "resnet18-narrow", "seed": 0, "accuracy": 0.98}
+    made["victims"] = pd.DataFrame([key | {"images": 1000}])
+    table = victims(tables.number(made))
+    one = table.iloc[0]
+    assert one["accuracy_low"] == pytest.approx(0.9693, abs=1e-3)
+    assert one["accuracy_high"] == pytest.approx(0.9877, abs=1e-3)
+    assert "| 98 [96.93, 98.77] | other copy | resnet18 | 99.12% |" in printed.victims(table)
+    made["victims"] = pd.DataFrame([key])
+    assert "| 98 | other copy |" in printed.victims(victims(tables.number(made)))
+
+
+def test_no_poisoning_no_table() -> None:
+    made = claimed.frames(claimed.World(n=4))
+    for name in ("targets", "scores"):
+        made[name] = made[name][made[name]["method"] == "pgd"]
+    records = tables.number(made)
+    assert specificity(records, attacks(records)).empty
