@@ -62,19 +62,24 @@ def test_the_rows_of_the_paper(name: str) -> None:
     rows = dict[str, list[tuple[float, float]]]()
     for row in made.rows:
         rows.setdefault(row.label, []).append((row.kappa, row.phi))
-    both, phis = (0.75, 0.9), (0.1, 0.25, 0.5, 0.75, 0.9)
-    assert rows["imc-head"] == [(kappa, phi) for kappa in both for phi in phis]
+    both, phis = (0.75, 0.9), (0.1, 0.25, 0.5, 0.75)
+    # What the claims of the paper are judged on: the whole sweep at one efficacy, most at the other.
+    claimed = {(kappa, phi) for kappa in both for phi in phis} | {(0.75, 0.9)}
+    assert claimed <= set(rows["imc-head"]) <= claimed | {(0.9, 0.9)}
     assert rows["poisoning-all"] + rows["imc-all"] == [
         (0.75, phi) for phi in (0.0, 0.25, 0.5, 0.75)
     ]
-    for label in ("pgd-linf", "pgd-linf-first", "bisection", "apgd", "fab", "noise-linf"):
+    for label in ("pgd-linf", "bisection", "apgd", "fab", "noise-linf"):
         assert [kappa for kappa, _ in rows[label]] == list(both)
-    for label, phi in (("poisoning-head", 0.0), ("convex-head", 0.0), ("imc-head-first", 0.5)):
+    for label, phi in (("poisoning-head", 0.0), ("convex-head", 0.0)):
         assert rows[label] == [(kappa, phi) for kappa in both]
-    assert {"untouched", "fine-tuning-head"} <= rows.keys()
+    once = {"untouched", "fine-tuning-head", "pgd-linf-first", "imc-head-first"}
+    assert once | {"algorithm-1", "algorithm-1-half"} <= rows.keys()
     least = {"gtsrb-small": 100, "cifar10-small": 60, "fashion-small": 60}
     assert made.targets.count >= least.get(name, 90)
-    assert min(row.count for row in made.rows) >= 40
+    scored = [row for row in made.rows if row.scored]
+    assert min(row.count for row in scored) >= 40
+    assert min(row.count for row in made.rows) >= 20
     assert [column.label for column in made.columns] == [
         column.label for column in suite.load("quick").columns
     ]
