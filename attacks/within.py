@@ -162,27 +162,27 @@ def shortest(view: AttackerView, kappa: float) -> Tensor:
 
 
 def _least(z: Array, goal: int, aim: float) -> float:
-    """The smallest ‖u‖ with the margin `aim` at the logits z + u (K,)."""
-    others = np.where(np.arange(len(z)) == goal, -np.inf, 0.0)
+    """The smallest ‖u‖ with the margin `aim` at the logits z + u (K,).
 
-    def above(u: Array) -> float:
-        moved = z + u
-        return float(moved[goal] - logsumexp(moved + others) - aim)
+    The goal's logit makes up for what the others, which move freely, leave missing.
+    """
+    others = np.delete(z, goal)
 
-    def slope(u: Array) -> Array:
-        pull: Array = -softmax(z + u + others)
-        pull[goal] = 1.0
-        return pull
+    def half_square(u: Array) -> tuple[float, Array]:
+        missing = aim + logsumexp(others + u) - z[goal]
+        return float(u @ u + missing**2) / 2, u + missing * softmax(others + u)
 
+    still = np.zeros_like(others)
+    if aim + logsumexp(others) <= z[goal]:
+        return 0.0
     found = minimize(
-        lambda u: (u @ u / 2, u),
-        np.where(np.arange(len(z)) == goal, -above(np.zeros_like(z)), 0.0),
+        half_square,
+        still,
         jac=True,
-        method="SLSQP",
-        constraints={"type": "ineq", "fun": above, "jac": slope},
-        options={"maxiter": 500, "ftol": 1e-10},
+        method="L-BFGS-B",
+        options={"maxiter": 1000, "maxfun": 2000, "gtol": 1e-9, "ftol": 1e-14},
     )
-    return float(np.linalg.norm(found.x))
+    return float(np.sqrt(2 * found.fun))
 
 
 def _copies(view: AttackerView, layers: str) -> PairedModels:

@@ -1,5 +1,6 @@
 """Mean confidence over fidelity and specificity budgets (Figure 6 of the paper)."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -7,36 +8,45 @@ from matplotlib.figure import Figure
 from bench.plots import style
 from bench.plots.study import Study
 from bench.tables import text
-from bench.tables.frames import lines
+from bench.tables.frames import column, lines
 
 DARK = 0.55
 """Confidence from which on a cell is so dark that its numbers are white."""
 
 
 def _panel(axes: Axes, grid: pd.DataFrame, kappa: float) -> None:
-    wide = grid.pivot(index="distance", columns="phi", values="confidence")
-    axes.imshow(wide.to_numpy(), origin="lower", vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    phis, shares = (np.unique(column(grid, name)) for name in ("phi", "distance"))
+    image = np.full((len(shares), len(phis)), np.nan)
     for one in lines(grid):
-        place = (wide.columns.get_loc(one["phi"]), wide.index.get_loc(one["distance"]))
+        across, up = (
+            int(np.searchsorted(levels, one[name]))
+            for levels, name in ((phis, "phi"), (shares, "distance"))
+        )
+        image[up, across] = one["confidence"]
         axes.text(
-            *place,
+            *(float(across), float(up)),
             f"{one['confidence']:.2f}\n{one['low']:.2f}–{one['high']:.2f}",
             ha="center",
             va="center",
             fontsize=7,
             color="white" if one["confidence"] > DARK else style.INK,
         )
-    far = 255 * grid.groupby("phi")["linf"].mean()
-    changed = grid.groupby("distance")["delta"].mean()
-    across = [f"{text.short(phi)}\n{far[phi]:.1f}/255" for phi in wide.columns]
-    upwards = [f"{text.short(share)}\n{text.number(changed[share], 2)}" for share in wide.index]
-    axes.set_xticks(range(len(across)), across)
-    axes.set_yticks(range(len(upwards)), upwards)
+    axes.imshow(image, origin="lower", vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    far = [255 * _mean(grid, "phi", phi, "linf") for phi in phis]
+    changed = [_mean(grid, "distance", share, "delta") for share in shares]
+    below = [f"{text.short(a)}\n{b:.1f}/255" for a, b in zip(phis, far, strict=True)]
+    beside = [f"{text.short(a)}\n{b:.2g}" for a, b in zip(shares, changed, strict=True)]
+    axes.set_xticks(range(len(phis)), below)
+    axes.set_yticks(range(len(shares)), beside)
     axes.set_title(f"κ {text.short(kappa)}")
     axes.set_xlabel("fidelity budget φ, mean ‖x* − x°‖∞")
     axes.set_ylabel("model budget, mean δ")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
+
+
+def _mean(grid: pd.DataFrame, axis: str, level: float, name: str) -> float:
+    return float(column(grid[grid[axis].eq(level)], name).mean())
 
 
 def draw(study: Study) -> Figure | None:

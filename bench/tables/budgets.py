@@ -10,11 +10,12 @@ import pandas as pd
 
 from bench import stats
 from bench.tables.families import WITHIN
-from bench.tables.frames import column
+from bench.tables.frames import column, lines
 from bench.tables.load import STUDY, Records
 
 LABEL = re.compile(r"within-(\d+)")
-COLUMNS = [*STUDY, "kappa", "phi", "distance", "n", "confidence", "low", "high", "at_kappa"]
+POINT = [*STUDY, "kappa", "phi", "distance"]
+COLUMNS = [*POINT, "n", "confidence", "low", "high", "at_kappa"]
 COLUMNS += ["linf", "delta", "flipped", "heldout"]
 
 
@@ -36,13 +37,9 @@ def budgets(records: Records) -> pd.DataFrame:
         some = records.targets[records.targets["row"].isin(grid.index)]
         counts = some["target_id"].value_counts()
         some = some[some["target_id"].isin(counts.index[counts == len(grid)])]
-        for row, key in (
-            grid[[*STUDY, "kappa", "phi", "distance"]]
-            .sort_values(["distance", "phi"])
-            .to_dict("index")
-            .items()
-        ):
-            found.append(key | _point(some[some["row"] == row]))
+        ordered = grid.sort_values(["distance", "phi"])
+        for key in lines(ordered[POINT].reset_index(names="row")):
+            found.append(key | _point(some[some["row"] == key["row"]]))
     return pd.DataFrame(found, columns=pd.Index(COLUMNS))
 
 
