@@ -21,7 +21,7 @@ HEAD_DAMPING = 1e-3
 BODY_DAMPING = 0.1
 """The same for the other layers, where KL is far from quadratic."""
 
-FLOOR = {"head": 1e-4, "all": 0.1}
+FLOOR = {"head": 1e-4, "all": 0.01}
 """Added to the covariance of the label, diag p - ppᵀ, by which layers may move: where a victim is
 certain, KL looks flat but rises soon, and in a whole network sooner than in its last layer."""
 

@@ -12,13 +12,17 @@ from attacks.alternate import Exit, alternate
 from attacks.base import Attacked, AttackerView
 from attacks.efficacy import margin, refuse
 from attacks.fisher import FLOOR, Fisher, body_factors, head_blocks
+from attacks.minibatch import Minibatches
 from attacks.norms import per_item
-from attacks.paired import PairedModels, size
+from attacks.paired import HEAD, PairedModels, size
 
 Parameters = dict[str, Tensor]
 
 FISHER_IMAGES = 1024
 """Reference images over which the Fisher information of the body is taken."""
+
+WEIGH = 20
+"""Model steps after which the chances of the reference images are taken anew."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class ModelStep:
     Attributes:
         layers: Which parameters may move.
         lr: η; 1 is a Newton step where KL is quadratic and F exact.
-        batch: Reference images in one step; all of them, if there are no more than that.
+        batch: Reference images in one step; all of them, if there are no more than that. They
+            are drawn where a change of the last layer that reaches κ tells on the answers.
         nu: ν, the weight of the specificity loss.
         delta: δ, the largest ‖θ - θ°‖₂ / ‖θ°‖₂.
         steps: Model steps in one round.
@@ -40,6 +45,9 @@ class ModelStep:
         reach: The most that one Newton step may ask of the margin, in logits.
         trust: The longest step along the tangent, as a multiple of the shortest step that gains
             `reach`, both in the norm of F: beyond it a minibatch tells little.
+        body: What the layers before the last move of a Newton step. In a deep network KL is
+            quadratic in them over a short way only, and what they gain at one input they lose at
+            many: there a small share leaves the model closer to the victim.
     """
 
     layers: Literal["all", "head"] = "head"
@@ -51,10 +59,13 @@ class ModelStep:
     momentum: float = 0.9
     reach: float = 1.0
     trust: float = 2.0
+    body: float = 0.1
 
     def __post_init__(self) -> None:
-        if not (min(self.lr, self.reach, self.trust) > 0 and self.batch >= 1 and self.steps >= 1):
-            raise ValueError("a model step needs lr, reach, trust > 0, batch >= 1 and steps >= 1")
+        if not (self.batch >= 1 and self.steps >= 1):
+            raise ValueError("a model step needs batch >= 1 and steps >= 1")
+        if not min(self.lr, self.reach, self.trust, self.body) > 0:
+            raise ValueError("a model step needs lr, reach, trust, body > 0")
         if not self.delta >= 0:
             raise ValueError(f"delta is {self.delta}; at least 0 was expected")
 
@@ -101,11 +112,13 @@ class ModelWalk:
         with torch.no_grad():
             self.share = view.victim.head(features).softmax(1)
         self.inputs = features if step.layers == "head" else view.reference.x
+        self.batches = Minibatches(n, len(features), features.device)
         floor, body = FLOOR[step.layers], {}
         if step.layers == "all":
             # One metric for all targets, whichever of them stand beside each other.
             images, draws = view.reference.x[:FISHER_IMAGES], torch.Generator().manual_seed(0)
-            body = body_factors(view.victim, images, floor, draws)
+            factors = body_factors(view.victim, images, floor, draws)
+            body = {name: (step.body * a, g) for name, (a, g) in factors.items()}
         self.fisher = Fisher(head_blocks(features, self.share, floor), body)
 
     @torch.no_grad()
@@ -132,6 +145,8 @@ class ModelWalk:
         models = PairedModels(self.view.victim, len(active), leaves)
         g = margin(models.logits(seen).squeeze(1), self.view.targets.goal[active])
         up = _gradient(g, torch.ones_like(g), leaves)
+        if step.batch < len(self.share) and self.count % WEIGH == 0:
+            self._weigh(leaves, up, aim - g.detach(), active)
         down = self._rise(models, leaves, active)
         with torch.no_grad():
             eta = step.lr * pace * (g < done)
@@ -145,19 +160,30 @@ class ModelWalk:
 
         With respect to the logits of one image it is f(·; θ) - f(·; θ°).
         """
-        m, batch = len(self.share), self.step.batch
-        inputs, share = self.inputs.unsqueeze(0), self.share.unsqueeze(0)
-        if batch < m:
+        step, inputs, share = self.step, self.inputs.unsqueeze(0), self.share.unsqueeze(0)
+        weight = None
+        if step.batch < len(self.share):
             draws = [self.view.generator(i, "minibatch", self.count) for i in active.tolist()]
-            index = torch.stack([torch.randint(m, (batch,), generator=draw) for draw in draws])
-            index = index.flatten().to(active.device)
+            index, weight = self.batches.draw(active, step.batch, draws)
             inputs, share = (
-                whole.index_select(0, index).view(len(active), batch, *whole.shape[1:])
+                whole.index_select(0, index.flatten()).view(*index.shape, *whole.shape[1:])
                 for whole in (self.inputs, self.share)
             )
         z = models.logits(inputs)
         faced = z.detach().mT.softmax(1).mT  # as `z` lies in memory, many times faster
-        return _gradient(z, (faced - share) / z.shape[1], leaves)
+        rise = (faced - share) / z.shape[1]
+        if weight is not None:
+            rise *= weight.unsqueeze(2).to(rise)
+        return _gradient(z, rise, leaves)
+
+    def _weigh(self, leaves: Parameters, up: Parameters, missing: Tensor, active: Tensor) -> None:
+        """Weigh the reference under the last layers that would reach the margin in one step."""
+        up = {name: value for name, value in up.items() if name in HEAD}
+        climb = Fisher(self.fisher.head, {})(up)
+        along = missing / _inner(up, climb)
+        heads = {name: leaves[name].detach() + per_item(along, v) * v for name, v in climb.items()}
+        ahead = PairedModels(self.view.victim, len(active), heads)
+        self.batches.weigh(ahead, active, self.view.reference.features, self.share)
 
     def _move(
         self,

@@ -16,7 +16,7 @@ from bench.tables.any_of import with_any
 from bench.tables.attacks import specificity_samples
 from bench.tables.audit import audit
 from bench.tables.decisions import Cell, cells, decisions
-from bench.tables.families import families
+from bench.tables.families import sweeps
 from bench.tables.load import STUDY, Records
 from bench.tables.text import short
 
@@ -218,7 +218,7 @@ def gather(records: Records, rules: Rules) -> Iterator[Evidence]:
     """
     told = {label for rule in rules.claims.values() for label in rule.labels.values()}
     found: dict[tuple[Any, ...], dict[float, dict[float, int]]] = {}
-    for family in families(records):
+    for family in sweeps(records):
         key = family.key
         if family.along != "phi" or family.norm != rules.sweep.norm or key["attack"] in told:
             continue
