@@ -27,6 +27,7 @@ COLUMNS = [*STUDY, "attack", "layers", "kappa", "of", "retraining", "n"]
 COLUMNS += ["linf", "low", "high", "largest", "paper"]
 WHEN = ("before", "after")
 ATTACKS = ("PGD", "IMC")
+BEFORE = "not measured: no row attacks a model that was re-trained after it was poisoned"
 
 
 def with_retrained(found: Iterable[Evidence], results: Path, suite: str) -> Iterator[Evidence]:
@@ -56,7 +57,11 @@ def _sweep(of: Evidence) -> tuple[Any, ...]:
 def room(of: Evidence) -> list[Part]:
     """Claim j, turned over: r before / r after lies above 1 where r after / r before lies below."""
     margin = 1 / of.rules.claims["j"].margins["ratio"]
-    return [bootstrapped("r before / r after re-training", margin, lambda: _gain(of))]
+    name = "r before / r after re-training, poisoned {}".format
+    return [
+        bootstrapped(name("after it"), margin, lambda: _gain(of)),
+        Part(name("before it"), margin, "beside", note=BEFORE),
+    ]
 
 
 def _gain(of: Evidence) -> Estimate:
@@ -67,7 +72,7 @@ def _gain(of: Evidence) -> Estimate:
     low, high = (text.number(1 / end) for end in stats.percentile(value, samples)[:0:-1])
     first, second = (text.number(float(np.exp(one.mean()))) for one in (before, after))
     told = f"after / before {text.number(1 / value)} [{low}, {high}]"
-    return Estimate(value, samples, n, f"r {first} → {second}, {told}; poisoned after re-training")
+    return Estimate(value, samples, n, f"r {first} → {second}, {told}")
 
 
 def paired(of: Evidence) -> pd.DataFrame:

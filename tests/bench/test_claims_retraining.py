@@ -37,7 +37,10 @@ def _beside(change: Callable[[Frames], None], world: World = FEW) -> Evidence:
 
 
 def _part(of: Evidence) -> Part:
-    (part,) = CLAIMS["j"](of)
+    part, other = CLAIMS["j"](of)
+    assert (part.role, other.role) == ("test", "beside")
+    assert np.isnan(other.value)
+    assert "re-trained after it was poisoned" in other.note
     return part
 
 
@@ -142,8 +145,8 @@ def test_the_suite_is_found_in_the_same_folder_and_nothing_stale_stays(tmp_path:
     synthetic.write(tmp_path / "gtsrb-retrained", after)
     for place in (mine, other):
         claims.write(place, place.name)
-    csv = pd.read_csv(mine / "claims.csv").set_index("claim")
-    assert csv.loc["j", "n"] == 12
+    csv = pd.read_csv(mine / "claims.csv").set_index(["claim", "counts"])
+    assert csv.loc[("j", "test"), "n"] == 12
     assert list(pd.read_csv(mine / "retraining.csv").columns) == COLUMNS
     page = (mine / "claims.md").read_text()
     assert "## Largest perturbation, before and after re-training" in page
