@@ -72,7 +72,16 @@ def _gain(of: Evidence) -> Estimate:
     low, high = (text.number(1 / end) for end in stats.percentile(value, samples)[:0:-1])
     first, second = (text.number(float(np.exp(one.mean()))) for one in (before, after))
     told = f"after / before {text.number(1 / value)} [{low}, {high}]"
-    return Estimate(value, samples, n, f"r {first} → {second}, {told}")
+    return Estimate(value, samples, n, f"r {first} → {second}, {told}{_unseen(of, both)}")
+
+
+def _unseen(of: Evidence, both: pd.DataFrame) -> str:
+    """How often the level of KL is met before the first φ above 0: that r is a guess, a line's."""
+    least = min(phi for phi in of.rules.sweep.grid if phi > 0)
+    below = [int((both[f"r_{one}"] < least).sum()) for one in WHEN]
+    if not any(below):
+        return ""
+    return f"; below the least φ that was run, {text.short(least)}: {below[0]} → {below[1]} targets"
 
 
 def paired(of: Evidence) -> pd.DataFrame:

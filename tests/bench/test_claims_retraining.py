@@ -59,7 +59,12 @@ def test_r_is_that_of_the_truth() -> None:
     part = _part(of)
     assert part.value == pytest.approx(before / after)
     assert (part.n, part.margin) == (12, 1.0)
-    assert part.note.startswith("r 0.212 → 0.113, after / before 0.535 [0.535, 0.535]")
+    assert part.note == "r 0.212 → 0.113, after / before 0.535 [0.535, 0.535]"
+
+
+def test_an_r_below_the_least_level_that_was_run_is_said() -> None:
+    of = _beside(lambda made: None, replace(FEW, after=lambda kappa, phi: (1 - phi) ** 9))
+    assert _part(of).note.endswith("; below the least φ that was run, .1: 0 → 12 targets")
 
 
 def test_the_mean_is_geometric_and_its_interval_that_of_the_targets() -> None:
