@@ -49,7 +49,7 @@ class Finished:
     def study(self) -> dict[str, Any]:
         """The keys that all rows share."""
         victim = self.suite.victim
-        return {"dataset": self.data.name, "victim": victim.architecture, "seed": victim.seed}
+        return {"dataset": self.data.name, "victim": victim.name, "seed": victim.seed}
 
     def part(self, key: str, file: str) -> pa.Table:
         """What a finished cell left.

@@ -131,7 +131,8 @@ def _sort(
         attack: The spec of the attack cell that a score cell stands on.
     """
     own: Mapping[str, Any] = spec.get("attack") or spec.get("detector") or {}
-    settings = json.dumps(own or spec.get("preparation") or spec.get("recipe"), sort_keys=True)
+    training = [spec.get("recipe"), spec.get("retraining")]
+    settings = json.dumps(own or spec.get("preparation") or training, sort_keys=True)
     amount = 1
     if targets := (attack or spec).get("targets"):
         amount = targets["last"] - targets["first"]

@@ -11,6 +11,7 @@ from bench.components import Component, checked, code_of, described, parameters
 from bench.data import Dataset, Images
 from bench.errors import UserError
 from bench.matrix import Column, Row
+from bench.retraining import Retraining
 from bench.suite import Suite
 from bench.victims import Recipe
 
@@ -121,10 +122,13 @@ class _Planner:
         if path is None:
             recipe = asdict(checked(Recipe, made.recipe, "[victim.recipe]"))
             how: dict[str, Any] = {"recipe": recipe, "seed": made.seed}
+            if made.retraining is not None:
+                bent = checked(Retraining, made.retraining, "[victim.retraining]")
+                how["retraining"] = asdict(bent)
         else:
             how = {"weights": weights.digest(path, made.architecture, self.data)}
         spec = self.shared | {"architecture": made.architecture} | how
-        title = f"{made.architecture} seed {made.seed}"
+        title = f"{made.name} seed {made.seed}"
         return Cell("victim", title, made.architecture, None, spec, self.source("victim"))
 
     def fit(self, column: Column) -> str | None:

@@ -188,8 +188,8 @@ def _derive(
     sizes = assemble(finished, directory)
     for stale in ("tables", "figures"):  # what an earlier run could show may no longer hold
         shutil.rmtree(directory / stale, ignore_errors=True)
-    for verdicts in directory.glob("claims.*"):
-        verdicts.unlink()
+    for verdicts in (*directory.glob("claims.*"), directory / "retraining.csv"):
+        verdicts.unlink(missing_ok=True)
     if not sizes["targets"] or not sizes["scores"]:
         return False
     start = time.perf_counter()

@@ -29,13 +29,20 @@ class Victim(_Table):
         architecture: What it is.
         seed: Of its training.
         recipe: How its training departs from the usual one.
+        retraining: How its training images are bent; None: not at all.
         weights: A file of this architecture to take instead of training, beside the suite.
     """
 
     architecture: str
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     recipe: dict[str, Any] = {}
+    retraining: dict[str, Any] | None = None
     weights: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the records call it."""
+        return self.architecture + ("" if self.retraining is None else "-retrained")
 
 
 class Difficulty(_Table):
@@ -198,10 +205,10 @@ def load(name: str) -> Suite:
 def _weights(victim: Victim, path: Path) -> Path | None:
     if victim.weights is None:
         return None
-    if victim.recipe:
+    if victim.recipe or victim.retraining is not None:
         raise UserError(
             f"{path.name}: a victim with `weights` is not trained and needs no recipe\n"
-            "remedy: remove one of the two from [victim]"
+            "remedy: remove `weights`, or `recipe` and `retraining`, from [victim]"
         )
     return (path.parent / Path(victim.weights).expanduser()).absolute()
 

@@ -94,7 +94,7 @@ def _verdicts(suite: str, directory: Path, place: Path) -> Iterator[str]:
     if not stored:
         return
     try:
-        claims.write(place, suite)
+        claims.write(place, suite, directory.parent)
     except UserError:  # what is wrong with the records has been said
         return
     for name in stored:

@@ -9,6 +9,7 @@ from bench import records, victims
 from bench.cells.check import Fault
 from bench.cells.hold import Work
 from bench.cells.store import checksum
+from bench.retraining import Retraining, retrain
 from bench.victims import Classifier, Recipe
 
 
@@ -26,15 +27,12 @@ def run(work: Work) -> None:
 
 def _trained(work: Work, path: Path) -> Classifier:
     data, spec = work.dataset, work.spec
-    model = victims.train(
-        data.train,
-        spec["architecture"],
-        len(data.classes),
-        Recipe(**spec["recipe"]),
-        spec["seed"],
-        work.device,
-        lambda share: None,
-    )
+    task = (data.train, spec["architecture"], len(data.classes), Recipe(**spec["recipe"]))
+    where = (spec["seed"], work.device)
+    if "retraining" in spec:
+        model = retrain(*task, Retraining(**spec["retraining"]), *where)
+    else:
+        model = victims.train(*task, *where)
     victims.save(model, path)
     return model
 

@@ -69,11 +69,13 @@ class Evidence:
         records: The records, with the OR of all detectors.
         scope: The sweep.
         rules: The rules.
+        after: The same sweep against the victim re-trained, if it was run.
     """
 
     records: Records
     scope: Scope
     rules: Rules
+    after: "Evidence | None" = None
 
     def reached(self, rows: Sequence[int]) -> "pd.Index[str]":
         """The targets at κ under every one of the rows, sorted.

@@ -16,6 +16,7 @@ from bench.claims.evasion import evasion
 from bench.claims.evidence import Evidence
 from bench.claims.part import Part
 from bench.claims.proposition import descent
+from bench.claims.retraining import room
 from bench.claims.tradeoff import ends, higher, leverage
 
 Outcome = Literal["holds", "does not hold", "undecided"]
@@ -33,6 +34,7 @@ CLAIMS: Mapping[str, Claim] = MappingProxyType(
         "g": rounds,
         "h": interaction,
         "i": descent,
+        "j": room,
     }
 )
 """A claim of the rules that is not here needs records that no suite leaves: it is undecided."""
@@ -79,8 +81,7 @@ def judge(of: Evidence) -> list[Verdict]:
     Args:
         of: The evidence.
     """
-    failed = ", ".join(failures(of))
-    barred = {name: bool(failed) and rule.endpoints for name, rule in of.rules.claims.items()}
+    barred = _barred(of)
     parts = {name: CLAIMS[name](of) if name in CLAIMS else [] for name in of.rules.claims}
     sides = [(nan, nan) if barred[name] else _largest(parts[name]) for name in parts]
     above, below = (_holm(side) for side in zip(*sides, strict=True))
@@ -88,10 +89,20 @@ def judge(of: Evidence) -> list[Verdict]:
     for name, one, other in zip(parts, above, below, strict=True):
         outcome, reason = _outcome(one, other, level), ""
         if outcome == "undecided":
-            reason = f"the audit failed for {failed}" if barred[name] else ""
+            reason = f"the audit failed for {barred[name]}" if barred[name] else ""
             reason = reason or _reason(parts[name], level)
         verdicts.append(Verdict(name, tuple(parts[name]), one, other, outcome, reason))
     return verdicts
+
+
+def _barred(of: Evidence) -> dict[str, str]:
+    """Claim -> the endpoints that it divides by and that did not pass their audit, in words."""
+    own, after = failures(of), failures(of.after) if of.after else []
+    found = {}
+    for name, rule in of.rules.claims.items():
+        also = [f"{one} after re-training" for one in after] if rule.retrained else []
+        found[name] = ", ".join([*own, *also]) if rule.endpoints else ""
+    return found
 
 
 def _largest(parts: Sequence[Part]) -> tuple[float, float]:

@@ -15,12 +15,15 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from bench.claims.evidence import Evidence, gather
 from bench.claims.judge import Verdict, failures, judge, role
 from bench.claims.part import Part
+from bench.claims.retraining import largest, with_retrained, words
 from bench.claims.rules import ALIASES, Rules, rules
 from bench.tables import readable, text
 from bench.tables.audit import audit
 from bench.tables.load import STUDY, Records, read
 
-FILES = ("claims.csv", "claims.md")
+FILES = ("claims.csv", "claims.md", "retraining.csv")
+"""What `write` leaves; the last one only beside records of the victim re-trained."""
+
 COLUMNS = [*STUDY, "attack", "layers", "role", "rules", "claim", "verdict", "claim_p_above"]
 COLUMNS += ["claim_p_below", "reason", "part", "counts", "value", "low", "high", "margin", "sign"]
 COLUMNS += ["p_above", "p_below", "n", "paper", "note"]
@@ -46,23 +49,26 @@ class Judged:
         return self.of.rules.claims[letter].said(ALIASES.get(dataset, dataset))
 
 
-def judged(records: Records, suite: str) -> list[Judged]:
+def judged(records: Records, suite: str, results: Path) -> list[Judged]:
     """The claims on every sweep of a suite, the primary form first.
 
     Args:
         records: The records.
         suite: Its name, which decides what is primary.
+        results: Where the suite of its re-trained victim lies, if it was run.
     """
     with threadpool_limits(1):  # sums change with the number of threads
-        return [Judged(of, role(of, suite), tuple(judge(of))) for of in gather(records, rules())]
+        found = with_retrained(gather(records, rules()), results, suite)
+        return [Judged(of, role(of, suite), tuple(judge(of))) for of in found]
 
 
-def write(results_dir: Path, suite: str) -> list[Judged]:
-    """Judge the claims of a suite and write `claims.csv` and `claims.md` beside its tables.
+def write(results_dir: Path, suite: str, results: Path | None = None) -> list[Judged]:
+    """Judge the claims of a suite and write `FILES` beside its tables.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.
         suite: Its name.
+        results: Where the suite of its re-trained victim lies; None: beside this one.
 
     Returns:
         What was written, for `show`.
@@ -71,12 +77,19 @@ def write(results_dir: Path, suite: str) -> list[Judged]:
         UserError: Records are missing, damaged or of another version.
     """
     records = read(results_dir)
-    found = judged(records, suite)
-    csv = frame(found).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    made = {"claims.csv": csv, "claims.md": markdown(records, found, suite)}
+    found = judged(records, suite, results or results_dir.parent)
+    table = largest([one.of for one in found])
+    made = {"claims.csv": _csv(frame(found)), "claims.md": markdown(records, found, suite)}
+    made |= {} if table.empty else {"retraining.csv": _csv(table)}
     for name in FILES:
-        (results_dir / name).write_bytes(made[name].encode())
+        (results_dir / name).unlink(missing_ok=True)
+    for name, content in made.items():
+        (results_dir / name).write_bytes(content.encode())
     return found
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def frame(found: Sequence[Judged]) -> pd.DataFrame:
@@ -126,6 +139,7 @@ def markdown(records: Records, found: Sequence[Judged], suite: str) -> str:
     for one in found:
         parts.append(f"\n## {_title(one)}\n\n{_targets(one.of)}\n\n")
         parts += [_summary(one), "\n", _details(one)]
+    parts.append(words(largest([one.of for one in found])))
     return "".join([*parts, "\n", _paper(given)])
 
 

@@ -61,6 +61,8 @@ class Rule(_Table):
         detectors: What is judged -> label of the detector in the records.
         beside: The same for what is only told.
         labels: What is judged -> label of the attack in the records.
+        share: Of the mean KL of a target's Poisoning.
+        retrained: Suite -> the suite that attacks its victim re-trained, and is read beside it.
         paper: Data set -> what the paper, or its authors' code, says; "every" stands for all.
     """
 
@@ -73,6 +75,8 @@ class Rule(_Table):
     detectors: dict[str, str] = {}
     beside: dict[str, str] = {}
     labels: dict[str, str] = {}
+    share: float = 0.0
+    retrained: dict[str, str] = {}
     paper: dict[str, str] = {}
 
     def said(self, dataset: str) -> str:

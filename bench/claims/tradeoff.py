@@ -65,7 +65,7 @@ def leverage(of: Evidence) -> list[Part]:
     ]
 
 
-def _crossing(rho: Floats, grid: Floats, level: float) -> float:
+def crossing(rho: Floats, grid: Floats, level: float) -> float:
     """The φ at which a falling isotonic fit of ρ over the grid, joined by lines, meets a level."""
     if not np.isfinite(rho).all():
         return float("nan")
@@ -90,7 +90,7 @@ def ends(of: Evidence) -> list[Part]:
 
     def pgd() -> Estimate:
         [(value, samples)], n = _curves(of, [kappa], grid[1:].tolist(), DISAGREEMENT)
-        at = [_crossing(np.append(1.0, one), grid, step) for one in (value, *samples)]
+        at = [crossing(np.append(1.0, one), grid, step) for one in (value, *samples)]
         if np.isnan(at[0]):
             raise Unmeasured(f"ρ does not fall to {short(step)} within the sweep")
         return Estimate((1 - at[0]) / step, (1 - np.array(at[1:])) / step, n)

@@ -1,7 +1,7 @@
 """Records of a made-up suite in which the truth of every claim is known."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ class World:
         grid: Values of φ that were run.
         labels: Attacks along φ, with the layers that they change.
         dataset: Its name.
+        after: KL as `kl` gives it, against the victim re-trained; None: not run.
     """
 
     n: int = 100
@@ -46,6 +47,12 @@ class World:
     grid: tuple[float, ...] = GRID
     labels: tuple[tuple[str, str], ...] = (("imc-head", "head"),)
     dataset: str = "gtsrb"
+    after: Callable[[float, float], float] | None = None
+
+    @property
+    def retrained(self) -> "World":
+        """The same targets against the victim re-trained."""
+        return replace(self, kl=self.after, rho=self.after or self.rho, kappas=(0.75,))
 
     @property
     def names(self) -> list[str]:
@@ -218,6 +225,7 @@ TRUE = World(
     rounds={"algorithm-1": [5] * 100, "algorithm-1-half": [9] * 99 + [-1]},
     odds=lambda phi, distance: -8 + 6 * (phi + distance) + 12 * phi * distance,
     lowered=1.0,
+    after=lambda kappa, phi: (1 - phi) ** 6,
 )
 FALSE = World(
     rho=_bulge,
@@ -225,6 +233,7 @@ FALSE = World(
     rounds={"algorithm-1": [5] * 70 + [20] * 30, "algorithm-1-half": [9] * 70 + [-1] * 30},
     odds=lambda phi, distance: -8 + 9 * (phi + distance) - 6 * phi * distance,
     lowered=0.7,
+    after=lambda kappa, phi: 4.0 if phi == 0.9 else 1.0,
 )
 OPEN = World(
     n=30,
@@ -233,4 +242,5 @@ OPEN = World(
     rounds={"algorithm-1": [5] * 27 + [-1] * 3, "algorithm-1-half": [5] * 28 + [25] * 2},
     odds=lambda phi, distance: -8 + 7 * (phi + distance),
     lowered=0.9,
+    after=lambda kappa, phi: max(0.0, 0.9 - phi) if phi else 1.0,
 )

@@ -37,7 +37,9 @@ def test_every_claim_of_every_sweep_is_in_the_csv(folder: Path) -> None:
     assert (table.groupby(["attack", "claim"])["verdict"].nunique() == 1).all()
     absent = table[table["claim"].eq("j")]
     assert set(absent["verdict"]) == {"undecided"}
-    assert set(absent["reason"]) == {"not measured in this suite"}
+    assert set(absent["reason"]) == {
+        "not measured: no records of the victim re-trained stand beside this suite"
+    }
     said = table[table["claim"].eq("e")]["paper"]
     assert said.str.contains(".899 → .620", regex=False).all()
 
@@ -64,7 +66,7 @@ def test_the_same_records_give_the_same_bytes(folder: Path, tmp_path: Path) -> N
     made = claimed.frames(SMALL)
     mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in made.items()}
     claims.write(synthetic.write(tmp_path, mixed), "other")
-    for name in claims.FILES:
+    for name in ("claims.csv", "claims.md"):
         assert (tmp_path / name).read_bytes() == (folder / "other" / name).read_bytes()
 
 

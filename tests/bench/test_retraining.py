@@ -1,0 +1,129 @@
+"""Adversarial training: what it is without a ball, how a suite asks for it, and what it gains."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from bench import data, suite, victims
+from bench.cells import hold
+from bench.errors import UserError
+from bench.plan import plan
+from bench.retraining import Retraining, retrain
+from bench.victims import Classifier, Recipe
+from tests.bench import suites
+from tests.bench.runs import carry_out
+from tests.bench.suites import HEAD, doubt, shift
+
+SHORT = Recipe(epochs=2, flip=True)
+BENT = HEAD.replace("recipe = { epochs = 2 }\n", "") + (
+    "[victim.recipe]\nepochs = 1\n[victim.retraining]\nreplays = 2\neps = 0.1\n"
+)
+
+
+@pytest.fixture(scope="module")
+def digits() -> data.Dataset:
+    return data.load("digits")
+
+
+def same(one: Classifier, other: Classifier) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def planned(folder: Path, head: str) -> str:
+    """The identity of the victim's cell."""
+    made = suite.load(suites.write(folder, shift(), doubt(), head=head))
+    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    return cells.cells[cells.victim].identity({})
+
+
+@pytest.mark.parametrize("count", [200, 5])
+def test_without_a_ball_and_replays_it_is_plain_training(digits: data.Dataset, count: int) -> None:
+    task = (digits.train.take(range(count)), "resnet-tiny", 10, SHORT)
+    plain = victims.train(*task, seed=3)
+    assert same(retrain(*task, Retraining(replays=1, eps=0), seed=3), plain)
+    assert not same(retrain(*task, Retraining(replays=1, eps=0.1), seed=3), plain)
+
+
+def test_it_depends_on_the_seed_alone_and_reports(digits: data.Dataset) -> None:
+    task, heard = (digits.train.take(range(100)), "resnet-tiny", 10, SHORT), list[float]()
+    before = torch.get_rng_state()
+    first = retrain(*task, Retraining(replays=2), 0, report=heard.append)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert heard == [0.5, 1.0]
+    assert same(retrain(*task, Retraining(replays=2), 0), first)
+    assert not same(retrain(*task, Retraining(replays=2), 1), first)
+    assert not any(parameter.requires_grad for parameter in first.parameters())
+
+
+def test_a_suite_asks_for_it(tmp_path: Path) -> None:
+    done = carry_out(tmp_path, shift(), doubt(), head=BENT)
+    assert not done.state.failed
+    (path,) = tmp_path.glob("small/cells/victim/*/victim.safetensors")
+    expected = retrain(
+        hold.dataset("digits", None, None).train,
+        *("resnet-tiny", 10, Recipe(epochs=1), Retraining(replays=2, eps=0.1), 0),
+    )
+    assert same(victims.load(path), expected)
+    assert done.study["victim"] == "resnet-tiny-retrained"
+    targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
+    assert set(targets["victim"]) == {"resnet-tiny-retrained"}
+
+
+def test_every_key_counts_and_plain_training_is_what_it_was(tmp_path: Path) -> None:
+    plain = planned(tmp_path, HEAD)
+    made = suite.load(suites.write(tmp_path, shift(), doubt()))
+    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    assert "retraining" not in cells.cells[cells.victim].spec
+    heads = [HEAD + "[victim.retraining]\n", BENT, BENT.replace("replays = 2", "replays = 3")]
+    found = {planned(tmp_path, head) for head in heads}
+    assert len(found | {plain}) == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("replays", "replay", "did you mean 'replays'"),
+        ("replays = 2", "replays = 0", "replays >= 1"),
+        ("eps = 0.1", "eps = 8", "shares of a pixel"),
+        ("retraining", "retrainin", "did you mean 'retraining'"),
+        ("[victim.recipe]\nepochs = 1", 'weights = "v.safetensors"', "needs no recipe"),
+    ],
+)
+def test_mistakes(tmp_path: Path, old: str, new: str, said: str) -> None:
+    head = BENT.replace(old, new)
+    if "weights" in new:  # a key of [victim], which must stand before [targets]
+        head = BENT.replace("[targets]", f"{new}\n[targets]").replace(
+            "[victim.recipe]\nepochs = 1\n", ""
+        )
+    with pytest.raises(UserError, match=said) as error:
+        planned(tmp_path, head)
+    assert len(str(error.value).splitlines()) <= 3
+
+
+@pytest.mark.slow
+def test_it_is_harder_to_deceive(digits: data.Dataset) -> None:
+    """More of R stays right within a ball in which plain training loses most of it."""
+    eps = 32 / 255
+    recipe, bent = Recipe(epochs=20), Retraining(replays=4, eps=eps, step=eps / 4)
+    plain = victims.train(digits.train, "resnet-tiny", 10, recipe, seed=0)
+    tough = retrain(digits.train, "resnet-tiny", 10, replace(recipe, epochs=5), bent, seed=0)
+    clean = [victims.accuracy(model, digits.heldout) for model in (plain, tough)]
+    rates = [_standing(model, digits.heldout, eps) for model in (plain, tough)]
+    assert min(clean) > 0.9
+    assert rates[1] > rates[0] + 0.1, (clean, rates)
+
+
+def _standing(model: Classifier, images: data.Images, eps: float) -> float:
+    """Share that stays right under ten signed-gradient steps away from the label."""
+    x, label = images.x, images.label
+    at = x
+    for _ in range(10):
+        leaf = at.detach().requires_grad_()
+        loss = torch.nn.functional.cross_entropy(model(leaf), label)
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        at = (at + eps / 4 * gradient.sign()).clamp(x - eps, x + eps).clamp(0, 1)
+    return float((model(at).argmax(1) == label).float().mean())
