@@ -14,7 +14,7 @@ from attacks.efficacy import equalise, margin
 from attacks.imc import IMC
 from attacks.paired import PairedModels
 from attacks.pgd import InputStep
-from attacks.poisoning import ModelStep
+from attacks.poisoning import WEIGH, ModelStep
 from bench.cells.measure import harm
 from tests.benchmarks.conftest import World
 
@@ -115,7 +115,11 @@ IMC_ROUNDS = 100
 
 
 def _passes(view: AttackerView, step: ModelStep) -> Callable[[], None]:
-    """The passes alone that 100 rounds of IMC on the last layer need: no step is taken."""
+    """The passes alone that 100 rounds of IMC on the last layer need: no step is taken.
+
+    Where minibatches are drawn, the answers on the whole reference, which their chances are taken
+    from, are among them.
+    """
     victim, targets, reference = view.victim, view.targets, view.reference
     n, m = len(targets), len(reference)
     start = {k: v for k, v in victim.named_parameters() if k.startswith("head.")}
@@ -124,12 +128,17 @@ def _passes(view: AttackerView, step: ModelStep) -> Callable[[], None]:
     batch = min(step.batch, m)
 
     def run() -> None:
-        for _ in range(IMC_ROUNDS):
+        for k in range(IMC_ROUNDS):
             heads = {k: v.expand(n, *v.shape).clone().requires_grad_() for k, v in start.items()}
             models = PairedModels(victim, n, heads)
             leaf = targets.x.clone().requires_grad_()
             g = margin(models.logits(models.features(leaf.unsqueeze(1))).squeeze(1), targets.goal)
             torch.autograd.grad(g.sum(), [leaf, *heads.values()])
+            if batch < m and k % WEIGH == 0:
+                for i in range(n):
+                    one = models.rows(torch.tensor([i]))
+                    with torch.no_grad():
+                        one.logits(reference.features.unsqueeze(0)).softmax(2)
             index = torch.randint(m, (n * batch,))
             inputs, known = (
                 whole.index_select(0, index).view(n, batch, -1)
