@@ -106,7 +106,7 @@ class ModelWalk:
         self.models = PairedModels(view.victim, n, start)
         self.slopes = {name: torch.zeros_like(value) for name, value in start.items()}
         self.count, self.whole = 0, size(view.victim)
-        self.price = torch.zeros(n, device=view.targets.x.device)
+        self.price = view.targets.x.new_zeros(n)
         self.passes = torch.zeros(n, dtype=torch.int64, device=view.targets.x.device)
         features = view.reference.features
         with torch.no_grad():

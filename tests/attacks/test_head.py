@@ -12,7 +12,7 @@ from attacks.efficacy import AIM, logit, margin
 from attacks.fisher import BODY_DAMPING, HEAD_DAMPING, body_factors, head_blocks
 from attacks.head import ConvexHead, RankOneHead, convex_optima
 from attacks.pgd import PGD, InputStep
-from attacks.poisoning import ModelStep, Poisoning
+from attacks.poisoning import ModelStep, ModelWalk, Poisoning
 from tests.attacks import worlds
 
 
@@ -124,6 +124,27 @@ def test_a_learning_rate_too_large_makes_no_model_step_leap() -> None:
     wild = Poisoning(ModelStep("head", lr=10.0, delta=20.0), 0.75)(view)
     assert (wild.confidence >= 0.75).all()
     assert float((worlds.kl(view, wild.models) / best).median()) <= 1.1
+
+
+def test_the_body_moves_by_its_share_of_a_newton_step() -> None:
+    """In the first step KL's gradient is 0, and all that moves does so for the margin."""
+
+    def shares(body: float) -> Tensor:
+        view = worlds.view(dtype=torch.float64)
+        walk = ModelWalk(ModelStep("all", body=body), view)
+        walk.advance(view.targets.x.unsqueeze(1), torch.arange(6), 1.0, torch.inf, 1.0)
+        named = dict(view.victim.named_parameters())  # type: ignore[attr-defined]
+        far = {
+            name: (value - named[name]).flatten(1) for name, value in walk.models.parameters.items()
+        }
+        head, rest = (
+            torch.cat([v for k, v in far.items() if k.startswith("head.") == last], 1).norm(dim=1)
+            for last in (True, False)
+        )
+        return rest / head
+
+    torch.testing.assert_close(shares(0.5), 5 * shares(0.1))
+    assert (shares(0.1) > 0).all()
 
 
 def test_body_metric_refuses_what_it_does_not_know_and_leaves_no_hooks() -> None:
