@@ -70,44 +70,21 @@ def retrain(
     Raises:
         UserError: Unknown architecture.
     """
-    model = victims._initial(images, architecture, classes, seed).to(device).train()
-    steps = max(1, len(images) // recipe.batch)
-    update = _updater(model, recipe, recipe.epochs * steps * retraining.replays)
+    model = victims.initial(images, architecture, classes, seed).to(device).train()
+    steps = recipe.epochs * recipe.steps(len(images)) * retraining.replays
+    update = victims.updater(model, recipe, steps)
     generator = torch.Generator().manual_seed(seed)
     shape = (min(recipe.batch, len(images)), *images.pixels.shape[1:])
     bend = torch.zeros(shape, device=device)
     for epoch in range(recipe.epochs):
-        order = torch.randperm(len(images), generator=generator)
-        for index in torch.split(order, recipe.batch)[:steps]:
-            x = victims._augment(images.pixels[index], recipe, generator).to(device) / 255
-            label = images.label[index].to(device)
+        for plain, label in victims.minibatches(images, recipe, generator):
+            x, right = plain.to(device), label.to(device)
             for _ in range(retraining.replays):
-                leaf = bend.requires_grad_()
-                update(cross_entropy(model((x + leaf).clamp(0, 1)), label))
-                assert leaf.grad is not None
-                bend = leaf.detach() + retraining.step * leaf.grad.sign()
+                # The gradient is that at the bent image: the clamp gives black pixels none.
+                bent = (x + bend).clamp(0, 1).requires_grad_()
+                update(cross_entropy(model(bent), right))
+                assert bent.grad is not None
+                bend = bend + retraining.step * bent.grad.sign()
                 bend = bend.clamp(-retraining.eps, retraining.eps)
         report((epoch + 1) / recipe.epochs)
     return fold(model)
-
-
-def _updater(model: Classifier, recipe: Recipe, steps: int) -> Callable[[torch.Tensor], None]:
-    """One step of the recipe down a loss, of so many in all."""
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        recipe.lr,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.momentum > 0,
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.lr, total_steps=steps, cycle_momentum=False
-    )
-
-    def update(loss: torch.Tensor) -> None:
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-        schedule.step()
-
-    return update

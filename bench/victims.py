@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +24,12 @@ __all__ = [
     "accuracy",
     "build",
     "fold",
+    "initial",
     "load",
+    "minibatches",
     "save",
     "train",
+    "updater",
 ]
 
 
@@ -58,6 +61,14 @@ class Recipe:
         if min(self.momentum, self.weight_decay, self.shift) < 0:
             raise ValueError("momentum, weight_decay and shift of a recipe are at least 0")
 
+    def steps(self, count: int) -> int:
+        """Minibatches of an epoch over so many images.
+
+        A last one of a few images would spoil the batch-norm statistics: it is left out, unless it
+        is the only one.
+        """
+        return max(1, count // self.batch)
+
 
 def train(
     images: Images,
@@ -85,7 +96,18 @@ def train(
     Raises:
         UserError: Unknown architecture.
     """
-    model = _initial(images, architecture, classes, seed).to(device).train()
+    model = initial(images, architecture, classes, seed).to(device).train()
+    update = updater(model, recipe, recipe.epochs * recipe.steps(len(images)))
+    generator = torch.Generator().manual_seed(seed)
+    for epoch in range(recipe.epochs):
+        for x, label in minibatches(images, recipe, generator):
+            update(cross_entropy(model(x.to(device)), label.to(device)))
+        report((epoch + 1) / recipe.epochs)
+    return fold(model)
+
+
+def updater(model: Classifier, recipe: Recipe, steps: int) -> Callable[[Tensor], None]:
+    """Steps of the recipe down a loss, so many in all."""
     optimizer = torch.optim.SGD(
         model.parameters(),
         recipe.lr,
@@ -93,26 +115,30 @@ def train(
         weight_decay=recipe.weight_decay,
         nesterov=recipe.momentum > 0,
     )
-    # A last batch of a few images would spoil the batch-norm statistics: it is left out.
-    steps = max(1, len(images) // recipe.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.lr, total_steps=recipe.epochs * steps, cycle_momentum=False
+        optimizer, recipe.lr, total_steps=steps, cycle_momentum=False
     )
-    generator = torch.Generator().manual_seed(seed)
-    for epoch in range(recipe.epochs):
-        order = torch.randperm(len(images), generator=generator)
-        for index in torch.split(order, recipe.batch)[:steps]:
-            x = _augment(images.pixels[index], recipe, generator).to(device) / 255
-            loss = cross_entropy(model(x), images.label[index].to(device))
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            optimizer.step()
-            schedule.step()
-        report((epoch + 1) / recipe.epochs)
-    return fold(model)
+
+    def update(loss: Tensor) -> None:
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+        schedule.step()
+
+    return update
 
 
-def _initial(images: Images, architecture: str, classes: int, seed: int) -> Classifier:
+def minibatches(
+    images: Images, recipe: Recipe, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch: augmented images (B, C, H, W) in [0, 1] and their labels (B,), in a new order."""
+    order = torch.randperm(len(images), generator=generator)
+    for index in torch.split(order, recipe.batch)[: recipe.steps(len(images))]:
+        yield _augment(images.pixels[index], recipe, generator) / 255, images.label[index]
+
+
+def initial(images: Images, architecture: str, classes: int, seed: int) -> Classifier:
+    """The untrained network, normalised by the images' means and deviations."""
     values = images.pixels.transpose(0, 1).flatten(1)
     # Whole numbers below 2^53 add exactly in float64, without a float copy of the images.
     counts = torch.stack([torch.bincount(channel.int(), minlength=256) for channel in values])

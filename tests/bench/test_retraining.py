@@ -48,6 +48,22 @@ def test_without_a_ball_and_replays_it_is_plain_training(digits: data.Dataset, c
     assert not same(retrain(*task, Retraining(replays=1, eps=0.1), seed=3), plain)
 
 
+def test_the_second_step_sees_what_climbs_the_loss_of_the_first(digits: data.Dataset) -> None:
+    images, recipe = digits.train.take(range(20)), Recipe(epochs=1, shift=0)
+    found = retrain(images, "resnet-tiny", 10, recipe, Retraining(2, eps=0.05, step=0.2), seed=0)
+    model = victims.initial(images, "resnet-tiny", 10, 0).train()
+    update = victims.updater(model, recipe, 2)
+    ((x, label),) = victims.minibatches(images, recipe, torch.Generator().manual_seed(0))
+    leaf = x.clone().requires_grad_()
+    loss = torch.nn.functional.cross_entropy(model(leaf), label)
+    (uphill,) = torch.autograd.grad(loss, leaf, retain_graph=True)
+    update(loss)
+    bent = (x + 0.05 * uphill.sign()).clamp(0, 1)  # the step leaves the ball
+    update(torch.nn.functional.cross_entropy(model(bent), label))
+    for name, value in victims.fold(model).state_dict().items():
+        torch.testing.assert_close(found.state_dict()[name], value, msg=name)
+
+
 def test_it_depends_on_the_seed_alone_and_reports(digits: data.Dataset) -> None:
     task, heard = (digits.train.take(range(100)), "resnet-tiny", 10, SHORT), list[float]()
     before = torch.get_rng_state()
