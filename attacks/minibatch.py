@@ -15,7 +15,7 @@ from attacks.paired import PairedModels
 
 EVEN = 0.5
 """The share of each minibatch that is drawn with equal chances: so no image weighs more than 1 /
-EVEN times its due, and none that matters later is never seen."""
+EVEN times its due, and one that begins to matter is seen."""
 
 
 class Minibatches:
@@ -57,9 +57,8 @@ class Minibatches:
         """
         size = (features.square().sum(1) + 1).sqrt()
         for row, i in enumerate(active.tolist()):
-            faced = (
-                models.rows(active.new_tensor([row])).logits(features.unsqueeze(0))[0].softmax(1)
-            )
+            one = models.rows(active.new_tensor([row]))
+            faced = one.logits(features.unsqueeze(0)).squeeze(0).softmax(1)
             part = ((faced - share).norm(dim=1) * size).double()
             whole = part.sum()
             if whole > 0:

@@ -1,6 +1,6 @@
 """Random numbers from names: hash(data set, target id, purpose, round), without attack or suite.
 
-Two attacks on one target thereby see the same minibatches, and comparisons stay paired.
+Two attacks on one target thereby draw with the same numbers, and comparisons stay paired.
 """
 
 import hashlib

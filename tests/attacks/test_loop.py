@@ -133,7 +133,7 @@ def test_along_lam_fidelity_loss_falls_and_kl_rises() -> None:
     assert float(far[:, -1].max()) < 0.02  # a large price is Poisoning
 
 
-def test_attacks_on_one_target_see_the_same_minibatches() -> None:
+def test_attacks_on_one_target_draw_with_the_same_numbers() -> None:
     view, asked = worlds.view(3), []
 
     def listen(i: int, purpose: str, turn: int) -> torch.Generator:

@@ -6,13 +6,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from attacks.base import AttackerView, Reference, Targets
 from attacks.head import ConvexHead
 from attacks.minibatch import EVEN, Minibatches
 from attacks.paired import PairedModels
-from attacks.poisoning import ModelStep, Poisoning
+from attacks.poisoning import ModelStep, ModelWalk, Poisoning
 from tests.attacks import worlds
 
 M = 3000
@@ -112,6 +113,16 @@ def test_small_minibatches_end_close_to_the_convex_optimum(monkeypatch: pytest.M
     monkeypatch.setattr(Minibatches, "weigh", lambda *_: None)
     assert ours <= 0.1
     assert ours < 0.5 * excess()
+
+
+def test_the_first_minibatch_is_already_drawn_where_the_poison_will_tell() -> None:
+    view = _view(sure=20)
+    walk = ModelWalk(ModelStep("head", batch=64, delta=20.0), view)
+    walk.advance(walk.look(view.targets.x), torch.arange(4), 1.0, torch.inf, 1.0)
+    first = walk.batches.sums.diff(dim=1)
+    _, final, _ = _weighed(view, _poisoned(view))
+    for one, other in zip(first, final[:, 1:], strict=True):
+        assert spearmanr(one.numpy(), other.numpy()).statistic > 0.8
 
 
 def test_targets_draw_alone_what_they_draw_beside_each_other() -> None:

@@ -127,6 +127,15 @@ def test_scores_that_are_missing_are_named() -> None:
         assert all("no scores of" in part.note for part in _tests(none, letter))
 
 
+def test_one_level_beside_a_sweep_is_no_sweep_of_its_own() -> None:
+    labels = (("imc-head", "head"), ("imc-head-first", "head"))
+    made = claimed.frames(World(n=2, kappas=(0.75,), labels=labels))
+    for phi in (0.1, 0.25, 0.75, 0.9):
+        _lose(made, attack="imc-head-first", phi=phi)
+    found = list(gather(tables.number(made), rules()))
+    assert [of.scope.key["attack"] for of in found] == ["imc-head"]
+
+
 def test_a_failed_audit_bars_what_is_divided_by_an_endpoint() -> None:
     def slack(made: dict[str, pd.DataFrame]) -> None:
         targets = made["targets"]
