@@ -1,21 +1,13 @@
 """Tables from synthetic records."""
 
-import io
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
 from bench import tables
-from bench.errors import UserError
-from bench.tables import Records, Tables, text
+from bench.tables import Records, Tables
 from bench.tables.baseline import victims
-from bench.tables.load import KEYS
 from bench.tables.sweeps import tradeoff, trends
 from tests.bench import synthetic
 
@@ -279,86 +271,3 @@ def test_victims_stand_beside_the_paper() -> None:
     table = victims(tables.number(made))
     assert table.loc[0, "paper_accuracy"] == pytest.approx(0.9912)
     assert list(table.columns)[-1] == "epochs"
-
-
-def test_written_tables_are_the_same_bytes_whatever_the_order_of_records(tmp_path: Path) -> None:
-    made = synthetic.frames(n=20, kappas=(0.75,))
-    first = synthetic.write(tmp_path / "a", made)
-    mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in made.items()}
-    second = synthetic.write(tmp_path / "b", mixed)
-    tables.write(first)
-    tables.write(second)
-    names = sorted(path.name for path in (first / "tables").iterdir())
-    assert {"detection.csv", "detection.md", "attacks.md", "trends.md", "worst.csv"} <= set(names)
-    for name in names:
-        assert (first / "tables" / name).read_bytes() == (second / "tables" / name).read_bytes()
-    page = (first / "tables" / "detection.md").read_text()
-    assert "score beyond x imc: out of time" in page
-    assert "pgd κ .75 φ 1" in page
-
-
-def test_shown_matrix_fits_eighty_columns_and_names_failures(tmp_path: Path) -> None:
-    directory = synthetic.write(tmp_path, synthetic.frames(n=20, kappas=(0.75,)))
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(tables.show(directory))
-    shown = console.export_text()
-    assert "score beyond x imc: out of time" in shown
-    assert "curvature-adjusted" in shown
-    line = next(line for line in shown.splitlines() if "pgd κ .75 φ 1" in line)
-    assert len(line.split()) == 5 + 1 + 7
-
-
-def test_names_with_brackets_are_shown_as_they_are(tmp_path: Path) -> None:
-    made = synthetic.frames(n=20, kappas=(0.75,))
-    made = {name: frame.replace("pgd", "[/b] pgd") for name, frame in made.items()}
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(tables.show(synthetic.write(tmp_path, made)))
-    assert "[/b] pgd" in console.export_text()
-
-
-def test_missing_and_foreign_records_are_explained(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="run SUITE"):
-        tables.write(tmp_path)
-    directory = synthetic.write(tmp_path, synthetic.frames(n=20, kappas=(0.75,)))
-    (directory / "scores.parquet").write_bytes(b"half a file")
-    with pytest.raises(UserError, match="cannot read"):
-        tables.read(directory)
-    pd.DataFrame({key: [] for key in KEYS}).to_parquet(directory / "scores.parquet")
-    with pytest.raises(UserError, match="lacks the columns"):
-        tables.show(directory)
-
-
-def test_optional_records_may_be_missing(tmp_path: Path) -> None:
-    made = synthetic.frames(n=20, kappas=(0.75,))
-    tables.write(synthetic.write(tmp_path, {name: made[name] for name in ("targets", "scores")}))
-    assert "no cell failed" in (tmp_path / "tables" / "detection.md").read_text().lower()
-
-
-def test_numbers_in_words() -> None:
-    assert text.rate(3, 40, 0.0157, 0.2039) == "3/40 0.07 [0.02, 0.20]"
-    assert (text.p_value(0.0004), text.p_value(0.0421), text.p_value(np.nan)) == (
-        "< 0.001",
-        "0.042",
-        "",
-    )
-    row = {"attack": "imc", "layers": "head", "kappa": 0.75, "phi": np.nan, "lam": 30.0}
-    assert text.name(row) == "imc head κ .75 λ 30"
-
-
-def test_reading_half_loads_without_torch() -> None:
-    code = "import sys, bench.stats, bench.tables, bench.plots; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.parametrize("lost", [("scores",), ("scores", "targets", "flips", "details")])
-def test_a_suite_whose_cells_all_failed_still_has_tables(
-    lost: tuple[str, ...], tmp_path: Path
-) -> None:
-    made = synthetic.frames(n=4, kappas=(0.75,))
-    made = {name: frame[:0] if name in lost else frame for name, frame in made.items()}
-    directory = synthetic.write(tmp_path, made)
-    tables.write(directory)
-    assert "out of time" in (directory / "tables" / "detection.md").read_text()
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(tables.show(directory))
-    assert "out of time" in console.export_text()

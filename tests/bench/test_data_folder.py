@@ -1,0 +1,149 @@
+"""A folder of images, one folder a class."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench.data import SHARES, Dataset, load
+from bench.errors import UserError
+from tests.bench.pictures import picture
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for half, count in (("train", 6), ("test", 20)):
+        for name in ("cat", "dog"):
+            for i in range(count):
+                picture(tmp_path / half / name / f"{name}{i:02d}.png")
+    return tmp_path
+
+
+def everything(found: Dataset) -> dict[str, tuple[int, str]]:
+    """Id -> (label, hash of the pixels), over all splits."""
+    return {
+        one: (int(label), hashlib.sha256(pixels.numpy().tobytes()).hexdigest())
+        for split in ("train", *SHARES)
+        for images in [getattr(found, split)]
+        for one, pixels, label in zip(images.ids, images.pixels, images.label, strict=True)
+    }
+
+
+def test_folder_reads_every_image(tree: Path) -> None:
+    found = load("folder", tree)
+    assert (found.name, found.classes) == (f"folder:{tree.name}", ("cat", "dog"))
+    assert found.damaged == ()
+    assert len(everything(found)) == 52
+    for images in (found.train, found.heldout):
+        for one, pixels, label in zip(images.ids, images.pixels, images.label, strict=True):
+            with Image.open(tree / one) as image:
+                assert torch.equal(pixels, torch.tensor(np.array(image)).permute(2, 0, 1))
+            assert one.split("/")[1] == found.classes[int(label)]
+    assert sorted({one.split("/")[0] for one in found.train.ids}) == ["train"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "dangling"])
+def test_damaged_image_is_named_and_nothing_else_is_lost(tree: Path, damage: str) -> None:
+    before = load("folder", tree)
+    bad = before.heldout.ids[3]
+    path, content = tree / bad, (tree / bad).read_bytes()
+    if damage == "dangling":
+        path.unlink()
+        path.symlink_to(tree / "nowhere.png")
+    else:
+        path.write_bytes(
+            {"truncated": content[: len(content) // 2], "empty": b"", "text": b"no image"}[damage]
+        )
+    after = load("folder", tree)
+    assert after.damaged == (bad,)
+    rest = everything(before)
+    del rest[bad]
+    assert everything(after) == rest
+    assert after.digest != before.digest
+    for split in ("train", *SHARES):
+        expected = tuple(one for one in getattr(before, split).ids if one != bad)
+        assert getattr(after, split).ids == expected
+
+
+def test_digest_sees_one_pixel_one_label_one_name(tree: Path) -> None:
+    before = load("folder", tree)
+    path = tree / before.fpr.ids[0]
+    with Image.open(path) as image:
+        pixels = np.array(image)
+    pixels[0, 0, 0] ^= 1
+    Image.fromarray(pixels).save(path)
+    changed = load("folder", tree)
+    assert changed.digest != before.digest
+    (tree / "train/cat/cat00.png").rename(tree / "train/cat/other.png")
+    renamed = load("folder", tree)
+    assert renamed.digest not in (before.digest, changed.digest)
+    assert load("folder", tree).digest == renamed.digest
+
+
+def test_sizes_must_agree_unless_one_is_given(tree: Path) -> None:
+    picture(tree / "test/dog/long.png", (40, 20))
+    with pytest.raises(UserError, match=re.escape("(3, 20, 40)")):
+        load("folder", tree)
+    found = load("folder", tree, size=16)
+    assert {getattr(found, split).pixels.shape[1:] for split in ("train", *SHARES)} == {(3, 16, 16)}
+    assert "test/dog/long.png" in everything(found)
+
+
+def test_halves_of_two_sizes_are_refused(tree: Path) -> None:
+    for path in tree.glob("test/*/*.png"):
+        picture(path, (14, 14))
+    with pytest.raises(UserError, match="size"):
+        load("folder", tree)
+
+
+def test_resizing_keeps_the_centre(tree: Path) -> None:
+    """A wide picture, white but for a black middle: but for the rim the crop sees black alone."""
+    pixels = np.full((20, 60, 3), 255, np.uint8)
+    pixels[:, 20:40] = 0
+    Image.fromarray(pixels).save(tree / "train/cat/wide.png")
+    found = load("folder", tree, size=10).train
+    assert found.pixels[found.ids.index("train/cat/wide.png"), :, :, 1:-1].max() == 0
+
+
+def test_size_that_fits_changes_nothing(tree: Path) -> None:
+    assert load("folder", tree, size=12).digest == load("folder", tree).digest
+
+
+def empty_class(tree: Path) -> None:
+    (tree / "train/eel").mkdir()
+
+
+def no_test(tree: Path) -> None:
+    (tree / "test").rename(tree / "validation")
+
+
+def class_in_one_half(tree: Path) -> None:
+    picture(tree / "test/eel/one.png")
+
+
+def class_all_damaged(tree: Path) -> None:
+    for path in tree.glob("train/dog/*"):
+        path.write_bytes(b"no image")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (empty_class, "eel"),
+        (no_test, "test"),
+        (class_in_one_half, "eel"),
+        (class_all_damaged, "dog"),
+    ],
+)
+def test_unusable_folders_are_explained(
+    tree: Path, spoil: Callable[[Path], None], said: str
+) -> None:
+    spoil(tree)
+    with pytest.raises(UserError, match=said) as error:
+        load("folder", tree)
+    assert len(str(error.value).splitlines()) <= 3
