@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from bench import victims
 from bench.architectures import Classifier, fold
@@ -82,7 +81,7 @@ def retrain(
             for _ in range(retraining.replays):
                 # The gradient is that at the bent image: the clamp gives black pixels none.
                 bent = (x + bend).clamp(0, 1).requires_grad_()
-                update(cross_entropy(model(bent), right))
+                update(victims.loss(model, bent, right, recipe))
                 assert bent.grad is not None
                 bend = bend + retraining.step * bent.grad.sign()
                 bend = bend.clamp(-retraining.eps, retraining.eps)
