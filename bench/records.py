@@ -40,6 +40,7 @@ TARGETS: Columns = {
     "goal": _WHOLE,
     "list": _TEXT,
     "confidence": _REAL,
+    "log_odds": _REAL,
     "at_kappa": _FLAG,
     "within_eps": _FLAG,
     "predicted": _WHOLE,
@@ -58,8 +59,9 @@ TARGETS: Columns = {
     "kl_reference": _REAL,
     "kl_bound": _REAL,
 }
-"""`norm` is that of an attack on inputs, else "". `kl_reference` is the mean KL on the attacker's
-images, NaN if more than the last layer moved; no model at κ can go below `kl_bound` (NaN: unknown).
+"""`log_odds` are those of `confidence`, finite where it rounds to 1. `norm` is that of an attack on
+inputs, else "". `kl_reference` is the mean KL on the attacker's images, NaN if more than the last
+layer moved; no model at κ can go below `kl_bound` (NaN: unknown).
 """
 FLIPS: Columns = {"target_id": _TEXT, "image_id": _TEXT}
 GALLERY: Columns = {

@@ -69,8 +69,15 @@ def harm_known(models: PairedModels, view: AttackerView) -> Tensor:
 
 @torch.no_grad()
 def outputs(models: PairedModels, x: Tensor) -> Tensor:
-    """Softmax of each model at its own input, (N, K) float64."""
-    return models.logits(models.features(x.unsqueeze(1))).squeeze(1).double().softmax(1).cpu()
+    """Logits of each model at its own input, (N, K) float64."""
+    return models.logits(models.features(x.unsqueeze(1))).squeeze(1).double().cpu()
+
+
+def log_odds(logits: Tensor, goal: Tensor) -> Tensor:
+    """log p / (1 - p) of the goals (N,) under the logits (N, K), finite where p rounds to 1."""
+    at = goal.unsqueeze(1)
+    others = logits.scatter(1, at, -inf).logsumexp(1)
+    return logits.gather(1, at).squeeze(1) - others
 
 
 def aim(attack: Any) -> float:
@@ -147,8 +154,8 @@ def _targets(attack: Any, result: Attacked, view: AttackerView) -> pd.DataFrame:
     kappa, goal = aim(attack), view.targets.goal.cpu()
     x, at = result.x.detach(), goal.unsqueeze(1)
     faced = outputs(result.models, x)
-    confidence = faced.gather(1, at).squeeze(1)
-    coarse = outputs(result.models, (x * 255).round() / 255).gather(1, at).squeeze(1)
+    confidence = faced.softmax(1).gather(1, at).squeeze(1)
+    coarse = outputs(result.models, (x * 255).round() / 255).softmax(1).gather(1, at).squeeze(1)
     far = (x.double() - view.targets.x.double()).flatten(1).cpu()
     linf, l2, delta = far.abs().amax(1), far.norm(dim=1), result.models.distance().cpu()
     return pd.DataFrame(
@@ -156,6 +163,7 @@ def _targets(attack: Any, result: Attacked, view: AttackerView) -> pd.DataFrame:
             "label": view.targets.label.cpu(),
             "goal": goal,
             "confidence": confidence,
+            "log_odds": log_odds(faced, goal),
             "at_kappa": (confidence >= kappa) & (not isnan(kappa)),
             "within_eps": within(attack, linf, l2, delta),
             "predicted": faced.argmax(1),

@@ -32,20 +32,15 @@ def _interaction(of: Evidence, alone: str, joint: str) -> Estimate:
     """L(ε, δ) - L(ε, 0) - L(0, δ) + L(0, 0), target by target.
 
     Raises:
-        Unmeasured: A row or an endpoint was not run, or a confidence is 1 in float64: then its
-            log-odds are not in the records.
+        Unmeasured: A row or an endpoint was not run, or the records are too old for log-odds.
     """
     layers, levels = str(of.scope.key["layers"]), of.rules.claims["h"].levels
     rows = [_row(of, label, layers, phi) for label in (alone, joint) for phi in levels]
     ends = of.reached([of.scope.row(of.rules.primary.kappa, phi) for phi in PURE])
     names = _shared(of, rows, ends)
-    confidence = of.column(rows, names, "confidence")
-    if (sure := (confidence == 1).any(axis=1)).any():
-        raise Unmeasured(
-            f"a confidence is 1 in float64 for {int(sure.sum())} of {len(names)} targets under "
-            f"{joint!r}: no log-odds"
-        )
-    odds = np.log(confidence) - np.log1p(-confidence)
+    odds = of.column(rows, names, "log_odds")
+    if np.isnan(odds).any():
+        raise Unmeasured("older records, without log_odds: run the suite again")
     found: Floats = odds[:, 3] - odds[:, 1] - odds[:, 2] + odds[:, 0]
     n, mean = len(names), odds.mean(axis=0)
     note = "mean log-odds: neither {:.1f}, ε {:.1f}, δ {:.1f}, both {:.1f}".format(*mean)

@@ -1,6 +1,7 @@
 """The records of one suite as frames that share one numbering of their rows."""
 
 from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,8 @@ _NEEDED = {
     "targets": [*KEYS, *records.TARGETS],
     "scores": [*KEYS, "detector", "knowledge", *records.SCORES],
 }
+_NEWER = {"targets": ["log_odds"]}
+"""Columns that older records lack; NaN there."""
 _OPTIONAL = {
     "flips": [*KEYS, *records.FLIPS],
     "details": [*KEYS, "detector", *records.DETAILS],
@@ -60,6 +63,7 @@ def _frame(directory: Path, name: str, columns: list[str], *, needed: bool) -> p
             )
         return pd.DataFrame(columns=pd.Index(columns))
     frame = records.read(path)
+    frame = frame.assign(**{new: nan for new in _NEWER.get(name, []) if new not in frame.columns})
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise UserError(

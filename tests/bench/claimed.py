@@ -92,6 +92,7 @@ def targets(world: World, key: dict[str, object], names: list[str]) -> pd.DataFr
         "goal": (label + 1) % 43,
         "list": "confirmatory",
         "confidence": kappa + 0.005,
+        "log_odds": np.log((kappa + 0.005) / (0.995 - kappa)),
         "at_kappa": attacked,
         "within_eps": True,
         "predicted": (label + attacked) % 43,
@@ -156,8 +157,9 @@ def _within(world: World, head: dict[str, object]) -> list[pd.DataFrame]:
             layers = {"layers": "head" if distance else "none"}
             odds = world.odds(phi, distance) + np.sin(np.arange(world.n) * (1 + phi + distance))
             some = targets(world, head | key | layers, world.names)
-            shown = {"confidence": 1 / (1 + np.exp(-odds)), "flipped": 0, "delta": distance / 50}
-            found.append(some.assign(**shown, at_kappa=odds > np.log(3)))
+            shown = {"confidence": 1 / (1 + np.exp(-odds)), "log_odds": odds, "flipped": 0}
+            reached = odds > np.log(3)
+            found.append(some.assign(**shown, delta=distance / 50, at_kappa=reached))
     return found
 
 

@@ -162,16 +162,25 @@ def test_evidence_of_every_sweep() -> None:
     assert all(one.outcome == "undecided" for one in judge(only))
 
 
-def test_confidence_that_is_one_has_no_log_odds() -> None:
+def test_confidence_that_is_one_still_has_log_odds() -> None:
     def sure(made: dict[str, pd.DataFrame]) -> None:
         targets = made["targets"]
-        at = targets["attack"].eq("within-poisoning-50") & targets["label"].lt(3)
-        made["targets"] = targets.assign(confidence=targets["confidence"].where(~at, 1.0))
+        at = targets["attack"].eq("within-poisoning-50")
+        more = {"confidence": targets["confidence"].where(~at, 1.0)}
+        made["targets"] = targets.assign(**more, log_odds=targets["log_odds"] + 40.0 * at)
 
     test, beside = CLAIMS["h"](_changed(sure))
+    assert test.value == pytest.approx(beside.value)
+    assert test.note.endswith("δ 35.0, both 41.1")
+
+
+def test_older_records_have_no_log_odds() -> None:
+    def old(made: dict[str, pd.DataFrame]) -> None:
+        made["targets"] = made["targets"].assign(log_odds=np.nan)
+
+    test, _ = CLAIMS["h"](_changed(old))
     assert np.isnan(test.value)
-    assert "1 in float64 for 3 of 12 targets under 'within-poisoning-50'" in test.note
-    assert beside.value > 0
+    assert test.note == "older records, without log_odds: run the suite again"
 
 
 def test_rows_of_fixed_limits_that_were_not_run_are_named() -> None:
