@@ -74,7 +74,7 @@ def outputs(models: PairedModels, x: Tensor) -> Tensor:
 
 
 def log_odds(logits: Tensor, goal: Tensor) -> Tensor:
-    """log p / (1 - p) of the goals (N,) under the logits (N, K), finite where p rounds to 1."""
+    """Logarithm of p / (1 - p) of the goals (N,) under logits (N, K), finite where p is 1."""
     at = goal.unsqueeze(1)
     others = logits.scatter(1, at, -inf).logsumexp(1)
     return logits.gather(1, at).squeeze(1) - others

@@ -44,6 +44,7 @@ def _targets(key: dict[str, object], names: list[str], rng: np.random.Generator)
     reached = rng.random(n) < 0.95 if attacked else np.zeros(n, dtype=bool)
     load = (1 - share) ** 2 if attacked else 0.0
     label = np.arange(n) % 10
+    confidence = kappa + 0.01 * rng.random(n)
     return pd.DataFrame(
         key
         | {
@@ -51,7 +52,8 @@ def _targets(key: dict[str, object], names: list[str], rng: np.random.Generator)
             "label": label,
             "goal": (label + 3) % 10,
             "list": "confirmatory",
-            "confidence": kappa + 0.01 * rng.random(n),
+            "confidence": confidence,
+            "log_odds": np.log(confidence / (1 - confidence)),
             "at_kappa": reached,
             "within_eps": True,
             "predicted": np.where(reached, (label + 3) % 10, label),

@@ -1,5 +1,6 @@
 """Adversarial training: what it is without a ball, how a suite asks for it, and what it gains."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +76,16 @@ def test_it_depends_on_the_seed_alone_and_reports(digits: data.Dataset) -> None:
     assert not any(parameter.requires_grad for parameter in first.parameters())
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Cells compute on one thread: with more, sums round otherwise."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_suite_asks_for_it(tmp_path: Path) -> None:
     done = carry_out(tmp_path, shift(), doubt(), head=BENT)
     assert not done.state.failed

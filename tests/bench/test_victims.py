@@ -64,6 +64,23 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_bfloat16_is_another_way_to_as_good_a_victim(
+    digits: data.Dataset, victim: Classifier
+) -> None:
+    mixed = Recipe(epochs=6, precision="bfloat16")
+    found = train(digits.train, "resnet-tiny", 10, mixed, seed=0)
+    assert {value.dtype for value in found.state_dict().values()} == {torch.float32}
+    assert not same(state(found), state(victim))
+    one, other = (accuracy(model, digits.heldout) for model in (found, victim))
+    assert abs(one - other) < 0.03
+    assert one > 0.9
+
+
+def test_a_precision_that_is_not_known_is_refused() -> None:
+    with pytest.raises(ValueError, match="float32 or bfloat16"):
+        Recipe(precision="float16")
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_folding_changes_no_logit(architecture: str) -> None:
     shape = SHAPES.get(architecture, (3, 16, 16))
