@@ -1,44 +1,21 @@
 """How long the rest of a plan will take and how much it will store, from cells measured before."""
 
 import json
-import platform
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from rich.table import Table
 
-from bench.cells.store import MODELS
-from bench.plan import Plan
+from bench import pace
+from bench.data import Dataset
+from bench.measured import Cost, measures, sort
+from bench.pace import Network
+from bench.plan import Cell, Plan
 from bench.run import State
-
-Key = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a cell takes.
-
-    Attributes:
-        seconds: Of computing.
-        size: Bytes on disk,
-        models: and how many of them are poisoned models, which can be dropped.
-    """
-
-    seconds: float = 0.0
-    size: float = 0.0
-    models: float = 0.0
-
-    def __add__(self, other: "Cost") -> "Cost":
-        return Cost(
-            self.seconds + other.seconds, self.size + other.size, self.models + other.models
-        )
-
-    def __mul__(self, amount: float) -> "Cost":
-        return Cost(amount * self.seconds, amount * self.size, amount * self.models)
+from bench.victims import Recipe
 
 
 @dataclass(frozen=True)
@@ -78,27 +55,33 @@ class Forecast:
         return shown
 
 
-def forecast(plan: Plan, state: State, results: Path, jobs: int) -> Forecast:
+def forecast(plan: Plan, state: State, results: Path, jobs: int, data: Dataset) -> Forecast:
     """What the cells take that are not stored.
 
     A cell takes what the median cell of the most similar sort took, per target and image, on this
-    machine if one ran here.
+    machine if one ran here; what ran on another network is scaled by the time of a pass.
 
     Args:
         plan: The plan.
         state: What of it is stored.
         results: Folder of results; cells of every suite in it are measures.
         jobs: Cells at the same time.
+        data: What the plan was made for.
     """
-    measures, todo, stored = _measures(results), defaultdict[str, int](int), dict[str, int]()
+    known, todo, stored = measures(results), defaultdict[str, int](int), dict[str, int]()
     costs, seconds, unknown = dict[str, Cost](), dict[str, float](), 0
+    architecture = plan.cells[plan.victim].spec["architecture"]
+    channels, height, width = data.train.pixels.shape[1:]
+    network = Network(architecture, len(data.classes), (channels, height, width))
     for key, cell in plan.cells.items():
         if key in state.content and key not in state.lacking:
             stored[cell.kind] = stored.get(cell.kind, 0) + 1
             continue
         todo[cell.kind] += 1
         attack = plan.cells[cell.parents["attack"]].spec if cell.kind == "score" else None
-        cost = _cost(*_sort(cell.kind, cell.spec, attack), measures)
+        cost = known.cost(sort(cell.kind, cell.spec, attack), network)
+        if cost is None and cell.kind == "victim":
+            cost = _trained(cell, network, data)
         unknown += cost is None
         if cost:
             seconds[key] = cost.seconds
@@ -120,53 +103,14 @@ def room(size: float) -> str:
     return f"{size / 2**20:.1f} MiB" if size < 2**30 else f"{size / 2**30:.1f} GiB"
 
 
-def _sort(
-    kind: str, spec: Mapping[str, Any], attack: Mapping[str, Any] | None
-) -> tuple[int, list[Key]]:
-    """How much a cell has to do, and its sort from the most special to the most general.
-
-    Args:
-        kind: Of the cell.
-        spec: Of the cell.
-        attack: The spec of the attack cell that a score cell stands on.
-    """
-    own: Mapping[str, Any] = spec.get("attack") or spec.get("detector") or {}
-    training = [spec.get("recipe"), spec.get("retraining")]
-    settings = json.dumps(own or spec.get("preparation") or training, sort_keys=True)
-    amount = 1
-    if targets := (attack or spec).get("targets"):
-        amount = targets["last"] - targets["first"]
-    if kind == "score":
-        amount *= 2 * spec["benign"]["size"] + 1
-        settings += json.dumps(attack and attack["attack"], sort_keys=True)
-    where = (kind, str(spec["dataset"]["name"]), str(spec["device"]))
-    return amount, [(*where, settings), (*where, str(own.get("class"))), where]
-
-
-def _measures(results: Path) -> dict[Key, list[Cost]]:
-    """The cost of each stored cell for one unit of what it had to do.
-
-    Under each of its sorts, and under each of them on the machine that it ran on.
-    """
-    found: dict[Key, list[Cost]] = defaultdict(list)
-    for path in results.glob("*/cells/*/[!.]*/provenance.json"):
-        try:
-            cell = json.loads((path.parent / "cell.json").read_text())
-            attack = None
-            if cell["kind"] == "score":
-                folder = path.parents[2].joinpath(*cell["parents"]["attack"][:2])
-                attack = json.loads((folder / "cell.json").read_text())["spec"]
-            sidecar = json.loads(path.read_text())
-            seconds, host = float(sidecar["seconds"]), str(sidecar["machine"]["host"])
-            models = cell["files"].get(MODELS, [0])[0]
-            size = sum(file[0] for file in cell["files"].values())
-            amount, sorts = _sort(cell["kind"], cell["spec"], attack)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue  # what cannot be read measures nothing
-        for sort in sorts:
-            for known in (sort, (*sort, host)):
-                found[known].append(Cost(seconds, size, models) * (1 / amount))
-    return found
+def _trained(cell: Cell, network: Network, data: Dataset) -> Cost | None:
+    """What a victim takes that was never trained here: its steps, each as long as one takes now."""
+    if "recipe" not in cell.spec:
+        return None
+    recipe, bent = Recipe(**cell.spec["recipe"]), cell.spec.get("retraining")
+    images = recipe.epochs * len(data.train) * (bent["replays"] if bent else 1)
+    each = pace.training(network, recipe, cell.spec["device"], cell.spec["threads"])
+    return Cost(images * each, 4 * pace.parameters(network))
 
 
 def _afterwards(results: Path) -> float:
@@ -178,15 +122,6 @@ def _afterwards(results: Path) -> float:
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return median(found) if found else 0.0
-
-
-def _cost(amount: int, sorts: list[Key], measures: Mapping[Key, list[Cost]]) -> Cost | None:
-    for sort in sorts:
-        # What this machine measured counts before what others did.
-        if known := measures.get((*sort, platform.node()), measures.get(sort)):
-            facts = [(cost.seconds, cost.size, cost.models) for cost in known]
-            return Cost(*(median(column) for column in zip(*facts, strict=True))) * amount
-    return None
 
 
 def _longest(plan: Plan, seconds: Mapping[str, float]) -> float:

@@ -85,7 +85,7 @@ def run(
     count = jobs or fitting(suite.threads_per_cell, device)
     engine = engine or (here() if alone else local(count, limit))
     anew = choice.meant(chosen) if again else ()
-    ahead = forecast(chosen, survey(chosen, store, anew), results, engine.width)
+    ahead = forecast(chosen, survey(chosen, store, anew), results, engine.width, loaded)
     if ahead.wall > LONG:
         console.print(ahead.table(engine.width))
     with watcher(console, chosen, ahead.seconds) as told:
@@ -119,10 +119,10 @@ def show_plan(
         0.
     """
     console, root = Console(stderr=True), None if data is None else data.absolute()
-    suite, _, cells, directory = planned(name, root, results, device, False, console)
+    suite, loaded, cells, directory = planned(name, root, results, device, False, console)
     jobs, chosen = jobs or fitting(suite.threads_per_cell, device), choice(cells)
     state = survey(chosen, Store(directory / "cells"))
-    screen().print(forecast(chosen, state, results, jobs).table(jobs))
+    screen().print(forecast(chosen, state, results, jobs, loaded).table(jobs))
     from bench.stats.rates import clopper_pearson  # takes a second to load
 
     n = suite.targets.count

@@ -7,12 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import cli, suite
-from bench.cells import hold
-from bench.cells.store import Store, checksum, fingerprint
-from bench.forecast import forecast
-from bench.plan import plan
-from bench.run import survey
+from bench import cli
+from bench.cells.store import checksum, fingerprint
 from tests.bench import suites
 from tests.bench.eleven import CELLS, KINDS, PARTS, line, same
 from tests.bench.suites import doubt
@@ -211,31 +207,7 @@ def test_a_plan_counts_and_forecasts_and_runs_nothing(
     assert [shown(whole)[kind][:2] for kind in KINDS] == [["0", str(n)] for n in KINDS.values()]
     new = shown(tmp_path)
     assert [new[kind][:2] for kind in KINDS] == [[str(n), "0"] for n in KINDS.values()]
-    assert "never" in new
+    assert " ".join(new["about"]).endswith("in all, and 10 cells of sorts never measured")
     assert " ".join(new["2"]).endswith("would mean 7% to 93% (95 %)")
     assert [shown(tmp_path, "--only", "a")[kind][0] for kind in KINDS] == ["1", "1", "1", "2"]
     assert not _cells(tmp_path)
-
-
-def test_a_forecast_is_the_sum_of_what_was_measured_shared_among_the_jobs(
-    whole: Path, tmp_path: Path
-) -> None:
-    measured = tmp_path / "measured"
-    shutil.copytree(whole / "small", measured / "small")
-    for path in measured.glob("small/cells/*/*/provenance.json"):
-        facts = json.loads(path.read_text())
-        path.write_text(json.dumps(facts | {"seconds": 8.0}))
-    mark = measured / "small" / "run.json"
-    mark.write_text(json.dumps(json.loads(mark.read_text()) | {"seconds": 30.0}))
-    doubled = suites.HEAD.replace("count = 4", "count = 8")
-    made = suite.load(suites.write(tmp_path, *PARTS, head=doubled))
-    cells = plan(made, hold.dataset("digits", None, None), "cpu")
-    ahead = forecast(cells, survey(cells, Store(tmp_path)), measured, jobs=2)
-    # Twice the targets, and as many benign images for each: attacks and scores take twice as long.
-    assert {kind: cost.seconds for kind, cost in ahead.costs.items()} == pytest.approx(
-        {"victim": 8.0, "fit": 8.0, "attack": 3 * 16.0, "score": 6 * 16.0}
-    )
-    assert ahead.wall == pytest.approx((8.0 + 8.0 + 9 * 16.0) / 2 + 30)
-    alone = forecast(cells, survey(cells, Store(tmp_path)), measured, jobs=1000)
-    assert alone.wall == pytest.approx(8.0 + 16.0 + 16.0 + 30)
-    assert ahead.unknown == 0

@@ -52,7 +52,8 @@ def test_planning_takes_ten_times_as_long_for_ten_times_as_many_cells(tmp_path: 
     def seconds(rows: int) -> float:
         start = time.perf_counter()
         cells = _plan(tmp_path, rows, 10)
-        forecast(cells, survey(cells, Store(tmp_path / "cells")), tmp_path, 2)
+        state = survey(cells, Store(tmp_path / "cells"))
+        forecast(cells, state, tmp_path, 2, hold.dataset("digits", None, None))
         assert len(cells.cells) == 1 + 11 * rows
         return time.perf_counter() - start
 

@@ -1,0 +1,84 @@
+"""How long a plan will take: from cells of its own sort, or from those of another network."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import pace, suite
+from bench.cells import hold
+from bench.cells.store import Store
+from bench.forecast import forecast
+from bench.pace import Network
+from bench.plan import plan
+from bench.run import survey
+from bench.victims import Recipe, train
+from tests.bench import suites
+from tests.bench.eleven import PARTS
+
+
+def _measured(whole: Path, tmp_path: Path) -> Path:
+    """Cells of which each took eight seconds, and tables that took thirty."""
+    measured = tmp_path / "measured"
+    shutil.copytree(whole / "small", measured / "small")
+    for path in measured.glob("small/cells/*/*/provenance.json"):
+        facts = json.loads(path.read_text())
+        path.write_text(json.dumps(facts | {"seconds": 8.0}))
+    mark = measured / "small" / "run.json"
+    mark.write_text(json.dumps(json.loads(mark.read_text()) | {"seconds": 30.0}))
+    return measured
+
+
+def test_a_forecast_is_the_sum_of_what_was_measured_shared_among_the_jobs(
+    whole: Path, tmp_path: Path
+) -> None:
+    measured = _measured(whole, tmp_path)
+    doubled = suites.HEAD.replace("count = 4", "count = 8")
+    made = suite.load(suites.write(tmp_path, *PARTS, head=doubled))
+    digits = hold.dataset("digits", None, None)
+    cells = plan(made, digits, "cpu")
+    ahead = forecast(cells, survey(cells, Store(tmp_path)), measured, 2, digits)
+    # Twice the targets, and as many benign images for each: attacks and scores take twice as long.
+    assert {kind: cost.seconds for kind, cost in ahead.costs.items()} == pytest.approx(
+        {"victim": 8.0, "fit": 8.0, "attack": 3 * 16.0, "score": 6 * 16.0}
+    )
+    assert ahead.wall == pytest.approx((8.0 + 8.0 + 9 * 16.0) / 2 + 30)
+    alone = forecast(cells, survey(cells, Store(tmp_path)), measured, 1000, digits)
+    assert alone.wall == pytest.approx(8.0 + 16.0 + 16.0 + 30)
+    assert ahead.unknown == 0
+
+
+def test_a_forecast_for_other_images_takes_the_pace_of_their_network(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = _measured(whole, tmp_path)
+    large = hold.dataset("digits", None, 16)
+    made = suite.load(suites.write(tmp_path, *PARTS))
+    cells = plan(made, replace(large, name="others"), "cpu")
+
+    def passing(network: Network, device: str, threads: int) -> float:
+        assert (device, threads) == ("cpu", 1)
+        return 1e-3 * network.values
+
+    monkeypatch.setattr(pace, "passing", passing)
+    monkeypatch.setattr(pace, "training", lambda *_: 0.5)
+    ahead = forecast(cells, survey(cells, Store(tmp_path)), measured, 2, large)
+    # Four times the pixels, for the fit as for the passes; two epochs of half a second an image.
+    assert {kind: cost.seconds for kind, cost in ahead.costs.items()} == pytest.approx(
+        {"victim": len(large.train), "fit": 32.0, "attack": 3 * 32.0, "score": 6 * 32.0}
+    )
+    assert ahead.unknown == 0
+
+
+def test_the_pace_of_a_network_is_measured_and_leaves_no_trace() -> None:
+    small, large = (Network("resnet-tiny", 10, (1, side, side)) for side in (8, 64))
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    assert 0 < pace.passing(small, "cpu", 1) < pace.passing(large, "cpu", 1)
+    assert pace.training(small, Recipe(batch=16), "cpu", 1) > 0
+    victim = train(hold.dataset("digits", None, None).train, "resnet-tiny", 10, Recipe(1), 0)
+    assert pace.parameters(small) == sum(value.numel() for value in victim.parameters())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
