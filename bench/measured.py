@@ -16,6 +16,7 @@ from bench.cells.store import MODELS
 from bench.pace import Network
 
 Key = tuple[str, ...]
+Found = tuple["Sort", Network, "Cost"]
 
 
 @dataclass(frozen=True)
@@ -46,20 +47,18 @@ class Sort:
     """A cell as a forecast sees it.
 
     Attributes:
-        kind: Of the cell.
         amount: How much it has to do: targets, or images of a score cell.
-        near: Its sorts within its data set, from the most special to the most general.
-        far: The same in any data set.
-        threads: On which it runs,
-        device: and where.
+        near: Its sorts on its data set and device, from the most special to the most general.
+        far: The same on any.
+        device: Where it runs,
+        threads: and on how many.
     """
 
-    kind: str
     amount: int
     near: tuple[Key, ...]
     far: tuple[Key, ...]
-    threads: int
     device: str
+    threads: int
 
 
 def sort(kind: str, spec: Mapping[str, Any], attack: Mapping[str, Any] | None) -> Sort:
@@ -83,13 +82,13 @@ def sort(kind: str, spec: Mapping[str, Any], attack: Mapping[str, Any] | None) -
     if kind == "score":
         amount *= 2 * spec["benign"]["size"] + 1
         settings += json.dumps(attack and attack["attack"], sort_keys=True)
-    any_data = (kind, str(spec["device"]))
-    here = (*any_data, str(spec["dataset"]["name"]))
+    device = str(spec["device"])
+    here = (kind, device, str(spec["dataset"]["name"]))
     near: tuple[Key, ...] = ((*here, settings), (*here, general), here)
-    far: tuple[Key, ...] = ((*any_data, settings), (*any_data, general))
+    far: tuple[Key, ...] = ((kind, settings), (kind, general))
     if kind == "victim":  # another recipe tells nothing: its steps can be timed
         near, far = near[:1], ()
-    return Sort(kind, amount, near, far, int(spec["threads"]), any_data[1])
+    return Sort(amount, near, far, device, int(spec["threads"]))
 
 
 @dataclass(frozen=True)
@@ -98,11 +97,11 @@ class Measures:
 
     Attributes:
         near: By sort within a data set, under each of them on the machine that it ran on as well.
-        far: By sort in any data set, with the network.
+        far: By sort on any, with the sort and its network.
     """
 
     near: dict[Key, list[Cost]] = field(default_factory=lambda: defaultdict(list))
-    far: dict[Key, list[tuple[Network, Cost]]] = field(default_factory=lambda: defaultdict(list))
+    far: dict[Key, list[Found]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, made: Sort, cost: Cost, host: str, network: Network | None) -> None:
         """Take in a cell."""
@@ -112,13 +111,14 @@ class Measures:
             self.near[(*key, host)].append(each)
         if network is not None:
             for key in made.far:
-                self.far[key].append((network, each))
+                self.far[key].append((made, network, each))
 
     def cost(self, asked: Sort, network: Network) -> Cost | None:
         """What a cell will take, as the median of the most similar ones took; None if none is.
 
-        Those of this machine count before others. What ran on other images is scaled by the time
-        that a pass takes (for what is fitted to data alone: by pixels), its models by their size.
+        Those of this machine count before others. What ran on other images or another device is
+        scaled by the time that a pass takes there (what is fitted to data alone: by pixels, if the
+        device is the same), its models by their size.
         """
         special = [self._near(key) for key in asked.near[:-1]]
         far = [self._far(key, asked, network) for key in asked.far]
@@ -133,16 +133,16 @@ class Measures:
 
     def _far(self, key: Key, asked: Sort, network: Network) -> Cost | None:
         known = self.far.get(key, ())
-        return _median([_scaled(cost, asked, of, network) for of, cost in known]) if known else None
+        return _median([_scaled(*one, asked, network) for one in known]) if known else None
 
 
-def _scaled(cost: Cost, asked: Sort, measured: Network, wanted: Network) -> Cost:
-    if asked.kind == "fit":
-        ratio = wanted.values / measured.values
+def _scaled(made: Sort, of: Network, cost: Cost, asked: Sort, network: Network) -> Cost:
+    if asked.far[0][0] == "fit" and made.device == asked.device:
+        ratio = network.values / of.values
     else:
-        here = (asked.device, asked.threads)
-        ratio = pace.passing(wanted, *here) / pace.passing(measured, *here)
-    models = cost.models * pace.parameters(wanted) / pace.parameters(measured)
+        ratio = pace.passing(network, asked.device, asked.threads)
+        ratio /= pace.passing(of, made.device, made.threads)
+    models = cost.models * pace.parameters(network) / pace.parameters(of)
     return Cost(cost.seconds * ratio, cost.size - cost.models + models, models)
 
 
