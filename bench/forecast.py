@@ -79,7 +79,7 @@ def forecast(plan: Plan, state: State, results: Path, jobs: int, data: Dataset) 
             continue
         todo[cell.kind] += 1
         attack = plan.cells[cell.parents["attack"]].spec if cell.kind == "score" else None
-        cost = known.cost(sort(cell.kind, cell.spec, attack), network)
+        cost = known.cost(sort(cell.kind, cell.spec, network, attack), network)
         if cost is None and cell.kind == "victim":
             cost = _trained(cell, network, data)
         unknown += cost is None

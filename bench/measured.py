@@ -48,7 +48,7 @@ class Sort:
 
     Attributes:
         amount: How much it has to do: targets, or images of a score cell.
-        near: Its sorts on its data set and device, from the most special to the most general.
+        near: Its sorts on its images, network and device, the most special first.
         far: The same on any.
         device: Where it runs,
         threads: and on how many.
@@ -61,12 +61,15 @@ class Sort:
     threads: int
 
 
-def sort(kind: str, spec: Mapping[str, Any], attack: Mapping[str, Any] | None) -> Sort:
+def sort(
+    kind: str, spec: Mapping[str, Any], network: Network | None, attack: Mapping[str, Any] | None
+) -> Sort:
     """The sort of a cell.
 
     Args:
         kind: Of the cell.
         spec: Of the cell.
+        network: What is attacked, if that is known.
         attack: The spec of the attack cell that a score cell stands on.
     """
     own: Mapping[str, Any] = spec.get("attack") or spec.get("detector") or {}
@@ -76,14 +79,15 @@ def sort(kind: str, spec: Mapping[str, Any], attack: Mapping[str, Any] | None) -
     amount = 1
     if targets := (attack or spec).get("targets"):
         amount = targets["last"] - targets["first"]
-    if attacked := (attack or spec).get("attack"):
+    if row := (attack or spec).get("attack"):
         # Whole networks take many times as long as last layers.
-        general += f" {(attacked['parameters'].get('model') or {}).get('layers')}"
+        general += f" {(row['parameters'].get('model') or {}).get('layers')}"
     if kind == "score":
         amount *= 2 * spec["benign"]["size"] + 1
         settings += json.dumps(attack and attack["attack"], sort_keys=True)
     device = str(spec["device"])
-    here = (kind, device, str(spec["dataset"]["name"]))
+    attacked = "" if kind == "fit" else str(network)
+    here = (kind, device, str(spec["dataset"]["name"]), attacked)
     near: tuple[Key, ...] = ((*here, settings), (*here, general), here)
     far: tuple[Key, ...] = ((kind, settings), (kind, general))
     if kind == "victim":  # another recipe tells nothing: its steps can be timed
@@ -167,7 +171,7 @@ def measures(results: Path) -> Measures:
                 seconds, host = float(sidecar["seconds"]), str(sidecar["machine"]["host"])
                 models = cell["files"].get(MODELS, [0])[0]
                 size = sum(file[0] for file in cell["files"].values())
-                made = sort(cell["kind"], cell["spec"], attack)
+                made = sort(cell["kind"], cell["spec"], network, attack)
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue
             found.add(made, Cost(seconds, size, models), host, network)

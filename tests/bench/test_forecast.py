@@ -51,7 +51,7 @@ def test_a_forecast_is_the_sum_of_what_was_measured_shared_among_the_jobs(
     assert ahead.unknown == 0
 
 
-def test_a_forecast_for_other_images_takes_the_pace_of_their_network(
+def test_a_forecast_for_another_network_takes_its_pace(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured = _measured(whole, tmp_path)
@@ -61,7 +61,7 @@ def test_a_forecast_for_other_images_takes_the_pace_of_their_network(
 
     def passing(network: Network, device: str, threads: int) -> float:
         assert (device, threads) == ("cpu", 1)
-        return 1e-3 * network.values
+        return 1e-3 * network.values * (3 if network.architecture == "resnet18-narrow" else 1)
 
     monkeypatch.setattr(pace, "passing", passing)
     monkeypatch.setattr(pace, "training", lambda *_: 0.5)
@@ -71,6 +71,14 @@ def test_a_forecast_for_other_images_takes_the_pace_of_their_network(
         {"victim": len(large.train), "fit": 32.0, "attack": 3 * 32.0, "score": 6 * 32.0}
     )
     assert ahead.unknown == 0
+    wider = suites.HEAD.replace("resnet-tiny", "resnet18-narrow")
+    made = suite.load(suites.write(tmp_path, *PARTS, head=wider))
+    digits = hold.dataset("digits", None, None)
+    cells = plan(made, digits, "cpu")
+    ahead = forecast(cells, survey(cells, Store(tmp_path)), measured, 2, digits)
+    assert {kind: ahead.costs[kind].seconds for kind in ("fit", "attack")} == pytest.approx(
+        {"fit": 8.0, "attack": 3 * 24.0}
+    )
 
 
 def test_the_pace_of_a_network_is_measured_and_leaves_no_trace() -> None:
