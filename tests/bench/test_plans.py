@@ -13,6 +13,8 @@ SIZES = {
     "quick": (898, 10, (1, 8, 8)),
     "quick-full": (898, 10, (1, 8, 8)),
     "gtsrb-small": (7_949, 43, (3, 32, 32)),
+    "gtsrb-small-1": (7_949, 43, (3, 32, 32)),
+    "gtsrb-small-2": (7_949, 43, (3, 32, 32)),
     "gtsrb-retrained": (7_949, 43, (3, 32, 32)),
     "cifar10-small": (10_000, 10, (3, 32, 32)),
     "fashion-small": (10_000, 10, (1, 28, 28)),
@@ -94,3 +96,15 @@ def test_rows_of_one_kappa_share_their_radii(name: str) -> None:
     lots = -(-made.targets.count // made.targets.shard)
     pgd = [cell for cell in cells.cells.values() if cell.label == "pgd-linf"]
     assert len(pgd) == 2 * lots
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_another_victim_meets_rows_of_the_first(seed: int) -> None:
+    first, other = (suite.load(name) for name in ("gtsrb-small", f"gtsrb-small-{seed}"))
+    assert (first.victim.seed, other.victim.seed) == (0, seed)
+    assert first.columns == other.columns
+    known = {row.title: row for row in first.rows}
+    for row in other.rows:
+        mine = known[row.title]
+        assert (row.attack, row.scored) == (mine.attack, mine.scored)
+        assert row.count == min(40, mine.count)
