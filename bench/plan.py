@@ -96,11 +96,13 @@ class _Planner:
         self.shared = {"dataset": name, "device": device, "threads": suite.threads_per_cell}
         self.cells: dict[str, Cell] = {}
         self.fits: dict[str, str | None] = {}
+        self.trusted: dict[str, str | None] = {}
         self.sources: dict[tuple[str, str | None], str] = {}
 
     def plan(self) -> Plan:
-        victim = self.add(self.victim())
+        victim = self.add(self.victim(self.suite.victim.seed))
         self.fits = {column.label: self.fit(column) for column in self.suite.columns}
+        self.trusted = {column.label: self.second(column) for column in self.suite.columns}
         shards = [
             self.shard(row, victim, first)
             for row in sorted(self.suite.rows, key=_has_parent)
@@ -117,18 +119,18 @@ class _Planner:
             self.sources[which] = code_of(kind, component)
         return self.sources[which]
 
-    def victim(self) -> Cell:
+    def victim(self, seed: int) -> Cell:
         made, path = self.suite.victim, self.suite.weights
         if path is None:
             recipe = asdict(checked(Recipe, made.recipe, "[victim.recipe]"))
-            how: dict[str, Any] = {"recipe": recipe, "seed": made.seed}
+            how: dict[str, Any] = {"recipe": recipe, "seed": seed}
             if made.retraining is not None:
                 bent = checked(Retraining, made.retraining, "[victim.retraining]")
                 how["retraining"] = asdict(bent)
         else:
             how = {"weights": weights.digest(path, made.architecture, self.data)}
         spec = self.shared | {"architecture": made.architecture} | how
-        title = f"{made.name} seed {made.seed}"
+        title = f"{made.name} seed {seed}"
         return Cell("victim", title, made.architecture, None, spec, self.source("victim"))
 
     def fit(self, column: Column) -> str | None:
@@ -139,14 +141,31 @@ class _Planner:
         source = self.source("fit", column.detector)
         return self.add(Cell("fit", column.label, column.label, column.detector, spec, source))
 
+    def second(self, column: Column) -> str | None:
+        """The independently trained model that a detector of K2 trusts: a victim of the next seed.
+
+        Raises:
+            UserError: The suite's victim is a file, of which no second one can be trained.
+        """
+        if column.detector.build().knowledge != "K2":
+            return None
+        if self.suite.weights is not None:
+            raise UserError(
+                f"detector {column.label!r} needs a second victim; this one is a file of weights\n"
+                "remedy: leave the detector out, or let the suite train its victim"
+            )
+        return self.add(self.victim((self.suite.victim.seed + 1) % 2**63))
+
     def shard(self, row: Row, victim: str, first: int) -> Shard:
         attack = self.attack(row, victim, first)
         columns = self.suite.columns if row.scored else ()
         return Shard(row, attack, {c.label: self.score(c, victim, attack) for c in columns})
 
     def score(self, column: Column, victim: str, attack: str) -> str:
-        fit, detector = self.fits[column.label], column.detector
-        parents = {"victim": victim, "attack": attack} | ({"fit": fit} if fit else {})
+        detector = column.detector
+        own = {"fit": self.fits[column.label], "trusted": self.trusted[column.label]}
+        parents = {"victim": victim, "attack": attack}
+        parents |= {role: key for role, key in own.items() if key}
         spec = self.shared | {
             "detector": {"class": detector.name, "parameters": dict(detector.parameters)},
             "benign": {"size": self.benign, "first": self.cells[attack].spec["targets"]["first"]},

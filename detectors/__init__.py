@@ -5,4 +5,7 @@ DETECTORS = {
     "smoothing": "detectors.smoothing:Smoothing",
     "curvature": "detectors.curvature:Curvature",
     "confidence": "detectors.confidence:Confidence",
+    "squeezing": "detectors.squeezing:Squeezing",
+    "neighbours": "detectors.neighbours:Neighbours",
+    "disagreement": "detectors.disagreement:Disagreement",
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -26,12 +26,26 @@ class DefenderView:
         benign: Clean images (M, C, H, W) in [0, 1], disjoint from calibration and targets.
         generator: The only source of randomness.
         prepared: What the detector's preparation returned; empty without one.
+        trusted: For a detector of K2 a model of the same architecture and training from another
+            seed, for one of K3 the victim; else None.
     """
 
     model: nn.Module
     benign: Tensor
     generator: torch.Generator
     prepared: Mapping[str, Tensor] = field(default_factory=dict)
+    trusted: nn.Module | None = None
+
+
+class Featured(Protocol):
+    """A faced model that shows what its last layer gets: logits = head(features(x))."""
+
+    @property
+    def head(self) -> nn.Module:
+        """The last layer: features (N, D) -> logits (N, K)."""
+
+    def features(self, x: Tensor, /) -> Tensor:
+        """Images (N, C, H, W) -> features (N, D)."""
 
 
 class Scorer(Protocol):
@@ -57,7 +71,11 @@ class Detector(Protocol):
 
     @property
     def knowledge(self) -> str:
-        """What it needs with these parameters: K0 the faced model, K1 clean data as well."""
+        """What it needs with these parameters.
+
+        K0 the faced model, K1 clean data as well; K2 also an independently trained model, K3 also
+        the victim.
+        """
 
     @property
     def preparation(self) -> Preparation | None:
@@ -82,6 +100,28 @@ def logits(model: nn.Module, x: Tensor) -> Tensor:
     if not len(x):
         raise ValueError("expected at least one image")
     return torch.cat([model(lot).double() for lot in batches(x)])
+
+
+@torch.no_grad()
+def features_and_logits(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Features (N, D) and logits (N, K) of images (N, C, H, W), in float64, by one pass.
+
+    Raises:
+        TypeError: The model is not `Featured`.
+        ValueError: There are no images.
+    """
+    shown = callable(getattr(model, "features", None)) and callable(getattr(model, "head", None))
+    if not shown:
+        raise TypeError(
+            "this detector reads features: expected a model with features(x) and head, so that its "
+            f"logits are head(features(x)); {type(model).__name__} lacks them"
+        )
+    if not len(x):
+        raise ValueError("expected at least one image")
+    featured = cast(Featured, model)
+    inputs = [featured.features(lot) for lot in batches(x)]
+    outputs = [featured.head(some) for some in inputs]
+    return torch.cat(inputs).double(), torch.cat(outputs).double()
 
 
 def margin(z: Tensor) -> Tensor:

@@ -141,11 +141,13 @@ def run(work: Work) -> None:
         path = work.parents["fit"] / "prepared.safetensors"
         prepared = load_file(path, device=str(work.device))
     benign, whose = data.fit.x.to(work.device), f"detector {work.label!r}"
+    trusted = work.trusted(detector.knowledge)
     scores: list[Tensor] = []
     facts: dict[str, list[Tensor]] = {}
     for name, model, part in groups(lines):
         draws = seeds.generator(data.name, name, "detector", 0)
-        scorer = detector.fit(DefenderView(model, benign.clone(), draws, prepared))
+        held = (benign.clone(), draws, prepared, copy.deepcopy(trusted))
+        scorer = detector.fit(DefenderView(model, *held))
         x = lines.x[part]
         scores.append(check.numbers(scorer(x.flatten(0, 1).clone()), lines.ids[part].size, whose))
         if isinstance(scorer, Detailed):

@@ -7,6 +7,7 @@ import torch
 from bench import suite
 from bench.data import SHARES, Dataset, Images
 from bench.plan import Plan, plan
+from detectors import DETECTORS
 
 # Images of the test half, classes and shape of an image.
 SIZES = {
@@ -15,6 +16,7 @@ SIZES = {
     "gtsrb-small": (7_949, 43, (3, 32, 32)),
     "gtsrb-small-1": (7_949, 43, (3, 32, 32)),
     "gtsrb-small-2": (7_949, 43, (3, 32, 32)),
+    "detectors": (7_949, 43, (3, 32, 32)),
     "gtsrb-retrained": (7_949, 43, (3, 32, 32)),
     "cifar10-small": (10_000, 10, (3, 32, 32)),
     "fashion-small": (10_000, 10, (1, 28, 28)),
@@ -108,3 +110,16 @@ def test_another_victim_meets_rows_of_the_first(seed: int) -> None:
         mine = known[row.title]
         assert (row.attack, row.scored) == (mine.attack, mine.scored)
         assert row.count == min(40, mine.count)
+
+
+def test_the_suite_of_detectors_has_them_all_on_the_victim_of_gtsrb_small() -> None:
+    made, cells = planned("detectors")
+    _, small = planned("gtsrb-small")
+    assert cells.cells[cells.victim] == small.cells[small.victim]
+    named = {column.detector.place for column in made.columns}
+    assert named == set(DETECTORS.values())
+    assert all(row.scored and row.count == 40 for row in made.rows)
+    second = [cell for cell in cells.cells.values() if "trusted" in cell.parents]
+    assert {cell.label for cell in second} == {"disagreement-independent"}
+    assert len({cell.parents["trusted"] for cell in second}) == 1
+    assert not [cell for cell in cells.cells.values() if cell.label.startswith("radii of")]

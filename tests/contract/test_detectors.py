@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from detectors import DETECTORS
 from detectors.base import DefenderView, Detailed
 from detectors.manifold import AutoEncoder
-from tests.detectors.networks import drawn, plain
+from tests.detectors.networks import Headed, drawn, plain
 
 QUICK = AutoEncoder(width=4, steps=20, batch=16)
 VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -20,6 +20,9 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "smoothing": [{"statistic": name, "counting": 50} for name in ("gap", "instability")],
     "curvature": [{"adjust": False}, {"adjust": True}],
     "confidence": [{"statistic": name} for name in ("softmax", "energy")],
+    "squeezing": [{"bits": 5}],
+    "neighbours": [{"statistic": name} for name in ("share", "distance")],
+    "disagreement": [{"trusted": name} for name in ("independent", "victim")],
 }
 CASES = [
     pytest.param(name, kept, id=f"{name}-{next(iter(kept.values()))}")
@@ -42,7 +45,13 @@ def images(count: int, seed: int, dtype: torch.dtype) -> Tensor:
 def view(found: Any, model: nn.Module, dtype: torch.dtype = torch.float32) -> DefenderView:
     benign = images(15, 1, dtype)
     prepared = found.preparation(benign, drawn(9)) if found.preparation else {}
-    return DefenderView(model, benign, drawn(5), prepared)
+    trusted = other().to(dtype) if found.knowledge in {"K2", "K3"} else None
+    return DefenderView(model, benign, drawn(5), prepared, trusted)
+
+
+def other() -> nn.Module:
+    """A model that the defender trusts, unlike every faced one."""
+    return Headed(plain(nn.Tanh, side=6))
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
@@ -51,7 +60,7 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
 
 @pytest.fixture(params=[nn.ReLU, nn.GELU], ids=["relu", "gelu"])
 def model(request: pytest.FixtureRequest) -> nn.Module:
-    return plain(request.param, side=6)
+    return Headed(plain(request.param, side=6))
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
@@ -110,6 +119,7 @@ class TestEveryDetector:
         own, twin, x = view(found, model), copy.copy(found), images(3, 2, torch.float32)
         weights, benign, given = snapshot(model), own.benign.clone(), x.clone()
         prepared = {key: value.clone() for key, value in own.prepared.items()}
+        trusted = snapshot(own.trusted) if own.trusted else {}
         noise, threads = torch.random.get_rng_state(), torch.get_num_threads()
         scorer = found.fit(own)
         scorer(x)
@@ -124,6 +134,9 @@ class TestEveryDetector:
         assert torch.equal(own.benign, benign)
         assert all(torch.equal(own.prepared[key], prepared[key]) for key in prepared)
         assert all(torch.equal(value, weights[key]) for key, value in snapshot(model).items())
+        if own.trusted:
+            after = snapshot(own.trusted)
+            assert all(torch.equal(value, trusted[key]) for key, value in after.items())
         assert not any(weight.requires_grad for weight in model.parameters())
         assert all(weight.grad is None for weight in model.parameters())
         assert not model.training
@@ -133,7 +146,7 @@ class TestEveryDetector:
         self, name: str, parameters: dict[str, Any]
     ) -> None:
         found = detector(name, parameters)
-        assert found.knowledge in {"K0", "K1"}
+        assert found.knowledge in {"K0", "K1", "K2", "K3"}
         assert found == detector(name, parameters)
         with pytest.raises(FrozenInstanceError):
             setattr(found, fields(found)[0].name, None)

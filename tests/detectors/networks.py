@@ -1,6 +1,7 @@
 """Small networks of random weights, and real digits, for the tests of detectors."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from sklearn.datasets import load_digits
@@ -8,13 +9,14 @@ from torch import Tensor, nn
 from torch.nn.functional import hardswish
 
 CLASSES = 6
+Net = TypeVar("Net", bound=nn.Module)
 
 
 def drawn(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def randomize(net: nn.Module, gain: float = 1.5) -> nn.Module:
+def randomize(net: Net, gain: float = 1.5) -> Net:
     """The network in eval mode, frozen, its weights drawn without the global generator."""
     source = drawn()
     for weight in net.parameters():
@@ -23,7 +25,9 @@ def randomize(net: nn.Module, gain: float = 1.5) -> nn.Module:
     return net.eval().requires_grad_(False)
 
 
-def plain(activation: Callable[[], nn.Module], side: int = 8, classes: int = CLASSES) -> nn.Module:
+def plain(
+    activation: Callable[[], nn.Module], side: int = 8, classes: int = CLASSES
+) -> nn.Sequential:
     return randomize(
         nn.Sequential(
             nn.Conv2d(3, 6, 3, padding=1),
@@ -34,6 +38,21 @@ def plain(activation: Callable[[], nn.Module], side: int = 8, classes: int = CLA
             nn.Linear(6 * (side // 2) ** 2, classes),
         )
     )
+
+
+class Headed(nn.Module):
+    """A sequence of layers that shows what the last one gets."""
+
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__()
+        self.trunk, self.head = layers[:-1], layers[-1]
+        self.train(layers.training)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.trunk(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.trunk(x))
 
 
 class Residual(nn.Module):

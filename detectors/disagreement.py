@@ -1,0 +1,52 @@
+"""Disagreement of independently trained models (Monteiro et al., Bi-model mismatch, SMC 2019)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from detectors.base import DefenderView, Preparation, Scorer, logits
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """KL(trusted ‖ faced) of the softmax outputs at x, in nats, at least 0.
+
+    The paper trains a classifier of both outputs on attacked inputs, which no detector sees here.
+    This is the measure by which an attacker keeps the model intact, taken at the one input that
+    matters: with the victim it is what x adds to the specificity loss. Unlike the Jensen-Shannon
+    divergence it has no ceiling, and it is exactly 0 where the outputs are the same.
+
+    Attributes:
+        trusted: "independent" for a model of the victim's architecture and training from another
+            seed; "victim" for the victim itself, from which no attack on the input alone departs:
+            there every score is 0.
+    """
+
+    trusted: Literal["independent", "victim"] = "independent"
+
+    @property
+    def knowledge(self) -> str:
+        """K2, or K3 with the victim."""
+        return "K3" if self.trusted == "victim" else "K2"
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """None: nothing is trained."""
+        return None
+
+    def fit(self, view: DefenderView) -> Scorer:
+        """A scorer that asks both models.
+
+        Raises:
+            ValueError: The view holds no trusted model.
+        """
+        faced, trusted = view.model, view.trusted
+        if trusted is None:
+            raise ValueError("disagreement needs a trusted model: DefenderView.trusted is None")
+
+        def score(x: Tensor) -> Tensor:
+            p, q = (logits(model, x).log_softmax(1) for model in (trusted, faced))
+            return (p.exp() * (p - q)).sum(1).clamp_min(0)
+
+        return score

@@ -1,0 +1,64 @@
+"""Feature squeezing (Xu, Evans & Qi, NDSS 2018): does the answer outlive a coarser input?"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from scipy.ndimage import median_filter
+from torch import Tensor
+
+from detectors.base import DefenderView, Preparation, Scorer, logits
+
+
+@dataclass(frozen=True)
+class Squeezing:
+    """The largest L1 distance, in [0, 2], between the softmax at x and at a squeezed x.
+
+    Two squeezers: fewer bits of colour, and the median of a square of neighbouring pixels. The
+    paper's third, non-local means, is in none of the libraries that this package stands on.
+
+    Attributes:
+        bits: Of a pixel that are left, at least 1; the paper takes 5 for colour images.
+        window: Side of the square in pixels, at least 2, as the paper has it.
+    """
+
+    bits: int = 5
+    window: int = 2
+    knowledge: ClassVar[str] = "K0"
+
+    def __post_init__(self) -> None:
+        if self.bits < 1 or self.window < 2:
+            raise ValueError("squeezing needs bits >= 1 and window >= 2")
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """None: nothing is trained."""
+        return None
+
+    def fit(self, view: DefenderView) -> Scorer:
+        """A scorer that asks the faced model three times."""
+
+        def score(x: Tensor) -> Tensor:
+            plain = logits(view.model, x).softmax(1)
+            squeezed = (coarser(x, self.bits), smoother(x, self.window))
+            away = [(plain - logits(view.model, y).softmax(1)).abs().sum(1) for y in squeezed]
+            return torch.stack(away).amax(0)
+
+        return score
+
+
+def coarser(x: Tensor, bits: int) -> Tensor:
+    """Images (N, C, H, W) in [0, 1] -> the nearest of 2^bits levels, evenly from 0 to 1."""
+    steps = float(2**bits - 1)
+    return (x * steps).round() / steps
+
+
+def smoother(x: Tensor, window: int) -> Tensor:
+    """Images (N, C, H, W) -> in each channel the median of a square, mirrored at the edges.
+
+    Where the side is even, the pixel is the lower right of the middle ones, and of the two middle
+    values the larger is taken.
+    """
+    pixels = x.detach().cpu().numpy()
+    medians = median_filter(pixels, size=(1, 1, window, window), mode="reflect")
+    return torch.from_numpy(medians).to(x)

@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linprog
+from torch import Tensor, nn
+
+from detectors.inspection import Inspection, anomaly, leads, share_above
+from tests.detectors.networks import digits, digits_model, drawn, linear, plain
+
+LIKE = torch.zeros(1, 3, 3, dtype=torch.float64)
+
+
+def weights(classes: int) -> tuple[Tensor, Tensor]:
+    source = drawn()
+    return (
+        torch.randn(classes, 9, generator=source, dtype=torch.float64),
+        torch.randn(classes, generator=source, dtype=torch.float64),
+    )
+
+
+def test_two_linear_classes_have_their_largest_margins_in_corners() -> None:
+    weight, bias = weights(2)
+    apart, ahead = weight[0] - weight[1], bias[0] - bias[1]
+    expected = [apart.clamp_min(0).sum() + ahead, -apart.clamp_max(0).sum() - ahead]
+    found = Inspection(starts=2, steps=200, rate=0.1).margins(linear(weight, bias), LIKE, drawn())
+    assert torch.allclose(found, torch.stack(expected))
+
+
+def test_of_several_linear_classes_it_is_the_linear_programme() -> None:
+    weight, bias = weights(5)
+    found = Inspection(starts=8, steps=4000, rate=2e-3).margins(linear(weight, bias), LIKE, drawn())
+    for c in range(5):
+        # max t subject to t <= (w_c - w_j) x + b_c - b_j for every other j, x in the box.
+        others = [j for j in range(5) if j != c]
+        rows = np.concatenate([(weight[others] - weight[c]).numpy(), np.ones((4, 1))], 1)
+        limits = (bias[c] - bias[others]).numpy()
+        box = [(0, 1)] * 9 + [(None, None)]
+        best = -linprog([0] * 9 + [-1], A_ub=rows, b_ub=limits, bounds=box).fun
+        assert best - 0.05 < found[c] < best + 1e-9
+
+
+def test_more_steps_and_more_starts_never_hurt() -> None:
+    model, like = plain(nn.ReLU), torch.zeros(3, 8, 8)
+    few, many = (Inspection(4, steps).margins(model, like, drawn()) for steps in (5, 25))
+    assert (many >= few).all()
+    assert many.sum() > few.sum()
+    alone, beside = (Inspection(n, 5).margins(model, like, drawn()) for n in (2, 6))
+    assert (beside >= alone - 1e-6).all()
+
+
+def test_the_model_and_the_global_generator_stay_as_they_were() -> None:
+    model, like = plain(nn.ReLU), torch.zeros(3, 8, 8)
+    before, state = [w.clone() for w in model.parameters()], torch.random.get_rng_state()
+    look = Inspection(3, 5)
+    assert look(model, like, drawn()) == look(model, like, drawn())
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for weight, old in zip(model.parameters(), before, strict=True):
+        assert torch.equal(weight, old)
+        assert weight.grad is None
+
+
+def test_a_lead_is_over_the_largest_other() -> None:
+    z = torch.tensor([[3.0, 1, 2], [3, 1, 2]])
+    assert leads(z, torch.tensor([0, 2])).tolist() == [1, -1]
+
+
+def test_the_chance_is_that_of_the_gamma_distribution() -> None:
+    # Quantiles of a gamma distribution far from 0, so that the fit finds it again.
+    others = 20 + np.random.default_rng(0).gamma(4, 1, 400)
+    largest = others.max() + 1
+    found = np.exp(-anomaly([*others, largest]))
+    # By counting: the largest of 401 draws of that distribution.
+    draws = 20 + np.random.default_rng(1).gamma(4, 1, (4000, 401)).max(1)
+    assert found == pytest.approx((draws >= largest).mean(), abs=0.15)
+
+
+def test_what_stands_out_more_scores_more_without_end() -> None:
+    others = [5.0, 5.5, 6, 6.2, 6.9, 7.1, 7.7]
+    scores = [anomaly([*others, largest]) for largest in (8, 10, 15, 40)]
+    assert scores == sorted(set(scores))
+    assert anomaly([*others, 1e9]) <= 709  # a chance of 0 is none
+    assert anomaly([*others, 8]) == anomaly([8, *others[::-1]])
+
+
+def test_a_planted_shortcut_stands_out() -> None:
+    images, labels = digits()
+    clean, planted = (digits_model(images[:900], labels[:900]) for _ in range(2))
+    assert isinstance(planted, nn.Sequential)
+    last = planted[-1]
+    assert isinstance(last, nn.Linear)
+    last.weight.data[3] += 0.15  # class 3 wins wherever features are large
+    look = Inspection(starts=2, steps=30, rate=0.02)
+    honest, poisoned = (look(model, images[0], drawn()) for model in (clean, planted))
+    assert poisoned > honest + 1
+    assert int(look.margins(planted, images[0], drawn()).argmax()) == 3
+
+
+def test_a_rank_among_clean_models() -> None:
+    clean = [float(i) for i in range(40)]
+    assert share_above(100, clean) == pytest.approx(1 / 41)
+    assert share_above(39, clean) == pytest.approx(2 / 41)
+    assert share_above(-1, clean) == 1
+    with pytest.raises(ValueError, match="there are none"):
+        share_above(1, [])
+
+
+def test_models_that_cannot_be_inspected_are_refused() -> None:
+    with pytest.raises(ValueError, match="4 classes at least; the model has 3"):
+        anomaly([1, 2, 3])
+    with pytest.raises(ValueError, match="nothing can stand out"):
+        anomaly([5, 2, 2, 2, 2])
+    for wrong in ({"starts": 0}, {"steps": 0}, {"rate": 0.0}):
+        with pytest.raises(ValueError, match="inspection needs"):
+            Inspection(**wrong)  # type: ignore[arg-type]
