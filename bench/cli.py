@@ -94,9 +94,8 @@ def run(
 @app.command(name="list")
 def list_() -> int:
     """Suites, data sets, victims, attacks and detectors."""
-    from attacks import ATTACKS
     from bench import suite
-    from detectors import DETECTORS
+    from bench.names import GROUPS, registry
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, path in suite.built_in().items():
@@ -104,8 +103,8 @@ def list_() -> int:
     for kind, names in (("data set", suite.DATASETS), ("victim", suite.ARCHITECTURES)):
         for name in names:
             table.add_row(kind, name, "")
-    for kind, registry in (("attack", ATTACKS), ("detector", DETECTORS)):
-        for name, place in registry.items():
+    for kind in GROUPS:
+        for name, place in registry(kind).items():
             table.add_row(kind, name, place)
     screen().print(table)
     return DONE
