@@ -24,11 +24,12 @@ def adopted(found: Any) -> Any:
     """
     if is_dataclass(found):
         return found
+    make: Callable[[Any], type] | None = None
     if inspect.isfunction(found) and len(inspect.signature(found).parameters) >= 2:
-        return _function(found)
-    if inspect.isclass(found) and hasattr(found, "fit"):
-        return _class(found)
-    return found
+        make = _function
+    elif inspect.isclass(found) and hasattr(found, "fit"):
+        make = _class
+    return make(found) if make else found
 
 
 @lru_cache(maxsize=64)
