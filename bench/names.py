@@ -14,7 +14,8 @@ OWN: Mapping[str, Mapping[str, str]] = {"attack": ATTACKS, "detector": DETECTORS
 GROUPS = {"attack": "evil_twins.attacks", "detector": "evil_twins.detectors"}
 """Entry points by which an installed package offers its own."""
 
-CALL = re.compile(r"((?:.*?:)?[\w.-]+)(\(.*\))", re.DOTALL)
+CALL = re.compile(r"([\w.-]+|.*?:\w+)(\(.*\))", re.DOTALL)
+"""A name of the list, or a place and a name in it; and brackets."""
 
 
 def registry(kind: str) -> dict[str, str]:
