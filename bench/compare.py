@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from bench import provenance, records
+from bench import suite as suites
 from bench.assemble import Finished, keys_of
 from bench.cells.execute import Outcome, Place
 from bench.cells.store import Store
@@ -56,9 +57,10 @@ class Newcomer:
         return re.sub(r"[^\w.=,()-]+", "_", self.label).lstrip(".")[:100]
 
     def owns(self, plan: Plan, key: str) -> bool:
-        """Whether a cell runs it."""
+        """Whether a cell runs it on targets: its preparation is no such cell."""
         cell = plan.cells[key]
-        return cell.label == self.label and cell.kind in ("attack", "score")
+        kind = "attack" if self.kind == "attack" else "score"
+        return (cell.kind, cell.label) == (kind, self.label)
 
 
 def newcomer(text: str, suite: Suite) -> Newcomer:
@@ -129,9 +131,9 @@ def compare(
         UserError: Something is wrong that can be known before a cell runs, or its first cell hangs.
     """
     console, root = Console(stderr=True), None if data is None else data.absolute()
+    new = newcomer(text, suites.load(name))
     suite, loaded, _, directory = planned(name, root, results, device, False, console)
-    new, store = newcomer(text, suite), Store(directory / "cells")
-    cells = plan(new.suite, loaded, device)
+    cells, store = plan(new.suite, loaded, device), Store(directory / "cells")
     chosen = _chosen(new, cells, survey(cells, store), name, directory)
     place = Place(store, root, provenance.code(), suite.weights)
     engine = engine_of(jobs, limit, suite, device)

@@ -43,8 +43,8 @@ def parted(method: str) -> tuple[str, dict[str, Any]]:
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError("not by name")
         given = {str(one.arg or ""): ast.literal_eval(one.value) for one in call.keywords}
-        if "" in given:
-            raise ValueError("not by name")
+        if "" in given or len(given) < len(call.keywords):
+            raise ValueError("not by name, or twice")
     except (SyntaxError, ValueError, TypeError) as error:
         raise UserError(
             f"cannot read the parameters of {method!r}\n"

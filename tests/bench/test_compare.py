@@ -141,7 +141,7 @@ def test_a_function_in_a_fresh_folder(place: Path, capsys: pytest.CaptureFixture
     both = mine.merge(suites_own[suites_own["detector"] == "doubt"], on=keys, suffixes=("", "_own"))
     assert len(both) == len(mine) == 8
     for name in ("detected", "low", "high", "auroc", "ks", "ks_null95", "success", "threshold"):
-        assert both[name].equals(both[f"{name}_own"]), name
+        assert list(both[name]) == list(both[f"{name}_own"]), name
     assert (mine["seconds_per_input"] > 0).all()
     assert (mine["inputs"] == 4 * 41).all()
     pairs = _table(place, "unsure", "paired")
@@ -172,25 +172,26 @@ def test_a_class_with_parameters_and_a_second_call(
 
 def test_an_attack(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = _own(place)
-    assert _compare("pgd(kappa=[0.6, 0.75], input={'eps': 0.9})") == 0
+    assert _compare("poisoning(kappa=[0.6, 0.75], model={'layers': 'head'})") == 0
     streams = capsys.readouterr()
     assert _own(place) == before
-    assert streams.err.count(" attack pgd(input") == 2
-    assert streams.err.count(" score ") == 4
-    (folder,) = (place / "small" / "compare").glob("pgd*")
-    found = _table(place, folder.name, "compare").set_index(["attack", "kappa"])
-    label = "pgd(input={'eps': 0.9})"
+    # At κ = 0.75 it is the suite's own, under another name.
+    assert streams.err.count(" attack poisoning(model") == 1
+    assert streams.err.count(" score ") == 2
+    (folder,) = (place / "small" / "compare").glob("poisoning*")
+    found = _table(place, folder.name, "compare").set_index(["attack", "kappa"])["kl"]
+    label = "poisoning(model={'layers': 'head'})"
     assert len(found) == 6
-    assert found.loc[(label, 0.75), "linf"] == found.loc[("pgd", 0.75), "linf"]
-    assert found.loc[(label, 0.6), "linf"] < found.loc[("pgd", 0.75), "linf"]
+    assert found[(label, 0.75)] == found[("poisoning", 0.75)]
+    assert found[(label, 0.6)] < found[("poisoning", 0.75)]
     detection = _table(place, folder.name, "detection")
     assert set(detection[detection["attack"] == label]["detector"]) == {"doubt", "far"}
     said = (folder / "tables" / "compare.md").read_text()
-    assert f"Under each detector: {label} κ .6 φ 1" in said
+    assert f"Under each detector: {label} head κ .6" in said
     lines = said.split("## Beside the other attacks")[1].strip().splitlines()
     assert [line.split(" | ")[0] for line in lines[2:4]] == [
-        f"| {label} κ .6 φ 1",
-        f"| {label} κ .75 φ 1",
+        f"| {label} head κ .6 φ 0",
+        f"| {label} head κ .75 φ 0",
     ]
 
 
