@@ -135,6 +135,8 @@ def compare(
     suite, loaded, _, directory = planned(name, root, results, device, False, console)
     cells, store = plan(new.suite, loaded, device), Store(directory / "cells")
     chosen = _chosen(new, cells, survey(cells, store), name, directory)
+    if absent := _absent(new, cells, chosen):
+        console.print(f"not stored, so left out: {absent}", highlight=False, soft_wrap=True)
     place = Place(store, root, provenance.code(), suite.weights)
     engine = engine_of(jobs, limit, suite, device)
     ahead = forecast(chosen, survey(chosen, store), results, engine.width)
@@ -177,8 +179,20 @@ def _chosen(new: Newcomer, cells: Plan, state: State, name: str, directory: Path
     return Plan(with_parents(cells.cells, wanted), cells.victim, tuple(stored))
 
 
+def _absent(new: Newcomer, cells: Plan, chosen: Plan) -> str:
+    """The attacks of the suite that are not stored, or not on all targets."""
+    stored = {shard.attack for shard in chosen.shards}
+    return ", ".join(
+        dict.fromkeys(
+            shard.row.title
+            for shard in cells.shards
+            if shard.row.scored and shard.row.label != new.label and shard.attack not in stored
+        )
+    )
+
+
 class _Trial:
-    """A watcher that ends a run whose newcomer hangs or dies at once: each other cell would too."""
+    """A watcher that ends a run if the newcomer hangs or dies at once: so would each other cell."""
 
     def __init__(self, told: Watcher, cells: Plan, new: Newcomer) -> None:
         self.passed, self.started, self.told = told.passed, told.started, told

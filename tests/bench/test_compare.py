@@ -10,11 +10,13 @@ import pytest
 from rich.console import Console
 
 from bench import cli
+from bench.cells import hold
 from bench.cells.execute import Outcome
-from bench.compare import HERE, Newcomer, _Trial, compare, newcomer
+from bench.compare import HERE, Newcomer, _absent, _chosen, _Trial, compare, newcomer
 from bench.errors import UserError
-from bench.plan import Cell, Plan
+from bench.plan import Cell, Plan, plan
 from bench.progress import Lines
+from bench.run import State
 from bench.suite import load
 from tests.bench import suites
 from tests.bench.suites import doubt, far, table
@@ -264,12 +266,22 @@ def test_without_stored_attacks_there_is_a_remedy(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_what_is_not_stored_is_said_and_not_run() -> None:
+    new = newcomer("mine.py:unsure", load("small.toml"))
+    cells = plan(new.suite, hold.dataset("digits", None, None), "cpu")
+    state = State(content={cells.shards[0].attack: "its content"})
+    chosen = _chosen(new, cells, state, "small.toml", Path())
+    kinds = [cell.kind for cell in chosen.cells.values()]
+    assert kinds == ["victim", "attack", "score"]
+    assert _absent(new, cells, chosen) == "pgd κ=0.75 φ=1, poisoning κ=0.75 φ=0, imc κ=0.75 φ=0.5"
+
+
 def _trial(suite: Any) -> tuple[_Trial, list[str]]:
     kinds = ("fit", "score", "score")
     cells = [Cell(kind, f"own × {i}", "own", None, {"i": i}, "") for i, kind in enumerate(kinds)]
-    plan = Plan({cell.key: cell for cell in cells}, "", ())
-    told = Lines(Console(quiet=True), plan)
-    return _Trial(told, plan, Newcomer("detector", "own", suite)), list(plan.cells)
+    made = Plan({cell.key: cell for cell in cells}, "", ())
+    told = Lines(Console(quiet=True), made)
+    return _Trial(told, made, Newcomer("detector", "own", suite)), list(made.cells)
 
 
 def test_what_hangs_at_once_is_not_tried_again() -> None:
