@@ -31,7 +31,7 @@ FILES: Mapping[str, Columns] = {
     "victims": {**STUDY, **records.VICTIMS},
     "failures": records.FAILURES,
 }
-DERIVED = (*(f"{name}.parquet" for name in FILES), "tables/*", "figures/*")
+DERIVED = (*(f"{name}.parquet" for name in (*FILES, "costs")), "tables/*", "figures/*")
 ORDER = ("role", "target_id", "image_id", "name")
 
 
@@ -117,7 +117,7 @@ def _tables(done: Finished) -> Iterator[tuple[str, pa.Table]]:
     rows: dict[tuple[Any, ...], list[Shard]] = defaultdict(list)
     for shard in done.plan.shards:
         if shard.attack in done.state.content:
-            rows[tuple(_keys(done, shard).values())].append(shard)
+            rows[tuple(keys_of(done, shard).values())].append(shard)
     knowledge = {column.label: column.detector.build().knowledge for column in done.suite.columns}
     for values in sorted(rows, key=lambda row: [(value is None, value) for value in row]):
         keys = dict(zip(records.KEYS, values, strict=True))
@@ -132,7 +132,7 @@ def _tables(done: Finished) -> Iterator[tuple[str, pa.Table]]:
                 yield name, _ordered(parts, named, FILES[name])
 
 
-def _keys(done: Finished, shard: Shard) -> dict[str, Any]:
+def keys_of(done: Finished, shard: Shard) -> dict[str, Any]:
     """What names the row that a shard belongs to."""
     row = shard.row
     sweep = {"kappa": row.kappa, "phi": row.phi, "lam": row.lam}

@@ -34,7 +34,7 @@ class Choice:
         number, count = self.part
         shards = self._named(plan.shards)[number - 1 :: count]
         wanted = [key for shard in shards for key in (shard.attack, *shard.scores.values())]
-        return Plan(_with_parents(plan.cells, [plan.victim, *wanted]), plan.victim, shards)
+        return Plan(with_parents(plan.cells, [plan.victim, *wanted]), plan.victim, shards)
 
     def meant(self, chosen: Plan) -> set[str]:
         """The keys of the chosen cells, without what they only stand on."""
@@ -72,7 +72,8 @@ def part(text: str) -> tuple[int, int]:
     raise UserError(f"--shard {text} is no part\nexpected: i/n with 1 <= i <= n, such as 2/4")
 
 
-def _with_parents(cells: Mapping[str, Cell], wanted: Iterable[str]) -> dict[str, Cell]:
+def with_parents(cells: Mapping[str, Cell], wanted: Iterable[str]) -> dict[str, Cell]:
+    """The cells of these keys and all that they stand on, in the order of `cells`."""
     found, todo = set[str](), list(wanted)
     while todo:
         key = todo.pop()

@@ -3,7 +3,6 @@
 import errno
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,18 @@ import typer
 from rich.table import Table
 
 from bench.errors import UserError
+from bench.options import (
+    LOCAL,
+    Data,
+    Device,
+    Jobs,
+    Name,
+    Names,
+    Only,
+    Part,
+    Results,
+    Where,
+)
 from bench.screen import screen
 from bench.stored import directory
 
@@ -23,29 +34,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-class Device(StrEnum):
-    """Where cells compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-Name = Annotated[str, typer.Argument(help="A built-in suite, or the path of a TOML file.")]
-Names = Annotated[list[str] | None, typer.Argument(help="Built-in suites, or paths of TOML files.")]
-Results = Annotated[Path, typer.Option(help="Where results lie: <results>/<suite>/.")]
-Data = Annotated[
-    Path | None, typer.Option(help="Where data sets lie; the folder itself for `folder`.")
-]
-Jobs = Annotated[int, typer.Option(min=0, help="Cells at the same time; 0: one a core.")]
-Where = Annotated[Device, typer.Option(help="Where cells compute.")]
-Only = Annotated[
-    str | None, typer.Option(help="Attacks or detectors of this name; * and ? as in file names.")
-]
-Part = Annotated[str, typer.Option(help="The i-th of n parts, such as 2/4.")]
-LOCAL = Path("results/local")
 
 
 @app.command()
@@ -94,9 +82,8 @@ def run(
 @app.command(name="list")
 def list_() -> int:
     """Suites, data sets, victims, attacks and detectors."""
-    from attacks import ATTACKS
     from bench import suite
-    from detectors import DETECTORS
+    from bench.names import GROUPS, registry
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, path in suite.built_in().items():
@@ -104,8 +91,8 @@ def list_() -> int:
     for kind, names in (("data set", suite.DATASETS), ("victim", suite.ARCHITECTURES)):
         for name in names:
             table.add_row(kind, name, "")
-    for kind, registry in (("attack", ATTACKS), ("detector", DETECTORS)):
-        for name, place in registry.items():
+    for kind in GROUPS:
+        for name, place in registry(kind).items():
             table.add_row(kind, name, place)
     screen().print(table)
     return DONE
@@ -161,6 +148,30 @@ def plan(
     choice, chosen = Choice(only, part(shard)), session.choose(device.value)
     return session.show_plan(
         suite, data=data, results=results, device=chosen, jobs=jobs, choice=choice
+    )
+
+
+@app.command()
+def compare(
+    new: Annotated[
+        str, typer.Argument(help="Detector or attack: name, module:Name or file.py:Name(k=5).")
+    ],
+    suite: Name = "quick",
+    data: Data = None,
+    results: Results = LOCAL,
+    jobs: Jobs = 0,
+    device: Where = Device.auto,
+    time_limit: Annotated[
+        float, typer.Option(min=0.001, help="Seconds that a cell may take.")
+    ] = 600.0,
+) -> int:
+    """Put a new detector or attack beside a suite's, on its stored attacks."""
+    from bench import session
+    from bench.compare import compare
+
+    chosen = session.choose(device.value)
+    return compare(
+        new, suite, data=data, results=results, device=chosen, jobs=jobs, limit=time_limit
     )
 
 

@@ -1,7 +1,8 @@
 """Attacks and detectors by name: found, given their parameters, checked, described.
 
 `method` in a suite is a name that `evil-twins list` shows, "package.module:Name", or "file.py:Name"
-with the file beside the suite.
+with the file beside the suite. A name stands for a frozen dataclass; a detector may also be a plain
+function or class.
 """
 
 import dataclasses
@@ -10,22 +11,18 @@ import importlib.util
 import json
 import sys
 import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from attacks import ATTACKS
 from bench import sources
 from bench.errors import UserError, unknown
-from detectors import DETECTORS
+from bench.fields import adapter, checked, parameters
+from bench.names import registry
+from bench.plain import adopted
 
 CELLS = Path(__file__).parent / "cells"
-REGISTRIES = {"attack": ATTACKS, "detector": DETECTORS}
 KNOWLEDGE = ("K0", "K1", "K2", "K3")
 MEMBERS = {
     "attack": ("kappa", "radii_from", "__call__"),
@@ -58,16 +55,18 @@ class Component:
         return Path(str(module.__file__))
 
     def load(self) -> Any:
-        """The class."""
+        """The class; for a plain function or class one that stands for it."""
         where, _, name = self.place.rpartition(":")
         module = (
             _from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
         )
-        return getattr(module, name)
+        if not hasattr(module, name):
+            raise AttributeError(f"there is no {name} in it")
+        return adopted(getattr(module, name))
 
     def build(self) -> Any:
         """The attack or the detector itself."""
-        return _adapter(self.load()).validate_json(json.dumps(dict(self.parameters)))
+        return adapter(self.load()).validate_json(json.dumps(dict(self.parameters)))
 
 
 def code_of(kind: str, component: Component | None) -> str:
@@ -79,11 +78,6 @@ def code_of(kind: str, component: Component | None) -> str:
     """
     own = () if component is None else (component.source,)
     return sources.digest(CELLS / f"{kind}.py", *own)
-
-
-@lru_cache(maxsize=256)
-def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(cls)
 
 
 def _from_file(path: Path) -> types.ModuleType:
@@ -108,11 +102,11 @@ def _from_file(path: Path) -> types.ModuleType:
 
 
 def _place(kind: str, method: str, folder: Path) -> str:
-    registry = REGISTRIES[kind]
     if ":" not in method:
-        if method not in registry:
-            raise unknown(kind, method, registry)
-        return registry[method]
+        known = registry(kind)
+        if method not in known:
+            raise unknown(kind, method, known)
+        return known[method]
     where, _, name = method.rpartition(":")
     return f"{(folder / where).resolve()}:{name}" if where.endswith(".py") else method
 
@@ -139,16 +133,29 @@ def find(kind: str, method: str, folder: Path) -> Component:
     except UserError:
         raise
     except Exception as error:  # a user's file may raise anything
+        where, _, name = method.rpartition(":")
+        file = f"{where}.py:{name}" if (folder / f"{where}.py").is_file() else "file.py:Name"
         raise UserError(
             f"cannot load the {kind} {method!r}: {_said(error)}\n"
-            "remedy: a name of `evil-twins list`, module:Name, or file.py:Name beside the suite"
+            f"remedy: a name of `evil-twins list`, module:Name, or {file} in {folder.resolve()}"
         ) from error
     if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        more = ", a class with fit(self, view), or a function score(model, x)"
         raise UserError(
-            f"{kind} {method!r} is not a dataclass\n"
+            f"{kind} {method!r} is {_sort(found)}\n"
             "expected: a frozen dataclass whose fields are the parameters"
+            f"{more if kind == 'detector' else ''}"
         )
     return component
+
+
+def _sort(found: Any) -> str:
+    """What something is that is no attack and no detector."""
+    if isinstance(found, type):
+        return "not a dataclass and has no `fit`"
+    return "not a dataclass but " + (
+        "a function of too few arguments" if callable(found) else f"of type {type(found).__name__}"
+    )
 
 
 def configure(component: Component, given: Mapping[str, Any], kind: str, label: str) -> Component:
@@ -204,64 +211,3 @@ def _unsound(made: Any, kind: str) -> str:
     if unit is not None and not (data(unit) and hasattr(unit, "input")):
         return f"radii_from is {unit!r}; None or a PGD was expected"
     return ""
-
-
-def checked(cls: Any, given: Mapping[str, Any], where: str) -> Any:
-    """A dataclass from what a user wrote.
-
-    Raises:
-        UserError: A field is unknown, missing or of the wrong type; `where` says in what.
-    """
-    _known(cls, given, where)
-    try:
-        return _adapter(cls).validate_json(json.dumps(given, default=str), strict=True)
-    except ValidationError as error:
-        raise mistake(error, where) from error
-
-
-def parameters(made: Any) -> dict[str, Any]:
-    """The fields of a dataclass as JSON values."""
-    found: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(made)))
-    return found
-
-
-def described(made: Any) -> dict[str, Any]:
-    """Class and fields of a dataclass, for an identity."""
-    cls = type(made)
-    return {"class": f"{cls.__module__}:{cls.__qualname__}", "parameters": parameters(made)}
-
-
-def _nested(hint: Any) -> type | None:
-    """The dataclass in a type such as `InputStep | None`."""
-    for candidate in (hint, *typing.get_args(hint)):
-        if isinstance(candidate, type) and dataclasses.is_dataclass(candidate):
-            return candidate
-    return None
-
-
-def _known(cls: Any, given: Mapping[str, Any], where: str) -> None:
-    hints = typing.get_type_hints(cls)
-    names = [field.name for field in dataclasses.fields(cls) if field.init]
-    for name, value in given.items():
-        if name not in names:
-            raise unknown(f"parameter of {where}", name, names)
-        inner = _nested(hints[name])
-        if inner is not None and isinstance(value, Mapping):
-            _known(inner, value, f"{where}, {name}")
-
-
-def mistake(error: ValidationError, where: str) -> UserError:
-    """The first complaint of pydantic in one line, and its remedy."""
-    first = error.errors(include_url=False)[0]
-    name = dotted(first["loc"])
-    said = first["msg"].removeprefix("Value error, ")
-    missing = first["type"] == "missing"
-    got = f"; {first['input']!r} was given" if name and not missing else ""
-    remedy = f"add {name}" if missing else f"give {name or 'its parameters'} such a value"
-    line = f"{where}: {name + ': ' if name else ''}{said}{got}"[:300]
-    return UserError(f"{line}\nremedy: {remedy}")
-
-
-def dotted(location: Sequence[int | str]) -> str:
-    """A place in a table as one reads it, without pydantic's names of types."""
-    return ".".join(str(part) for part in location if not str(part)[:1].isupper())

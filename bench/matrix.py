@@ -10,6 +10,7 @@ from typing import Any
 from bench import components
 from bench.components import Component
 from bench.errors import UserError
+from bench.names import parted
 
 SWEPT = ("kappa", "phi", "lam")
 """Parameters of an attack for which a list stands for one row each."""
@@ -62,7 +63,14 @@ def _head(table: Mapping[str, Any], kind: str, path: Path) -> tuple[str, str, di
             f"{path.name}: one of [[{kind}s]] has no `method`, or one that is no text\n"
             f"remedy: give it one of the {kind}s of `evil-twins list`, and `name` as a text"
         )
-    return label, method, {k: v for k, v in table.items() if k not in ("name", "method")}
+    method, own = parted(method)
+    given = {k: v for k, v in table.items() if k not in ("name", "method")}
+    if twice := sorted(own.keys() & given.keys()):
+        raise UserError(
+            f"{path.name}: {kind} {label!r} has {twice[0]} in its `method` and beside it\n"
+            "remedy: remove one of them"
+        )
+    return label, method, own | given
 
 
 def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:

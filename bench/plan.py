@@ -7,9 +7,10 @@ from typing import Any
 
 from bench import weights
 from bench.cells.store import SCHEMA, fingerprint
-from bench.components import Component, checked, code_of, described, parameters
+from bench.components import Component, code_of
 from bench.data import Dataset, Images
 from bench.errors import UserError
+from bench.fields import checked, described, parameters
 from bench.matrix import Column, Row
 from bench.retraining import Retraining
 from bench.suite import Suite

@@ -83,6 +83,8 @@ SCORES: Columns = {
 }
 DETAILS: Columns = {"target_id": _TEXT, "name": _TEXT, "value": _REAL}
 VICTIMS: Columns = {"accuracy": _REAL, "images": _WHOLE}
+COSTS: Columns = {"detector": _TEXT, "seconds": _REAL, "inputs": _WHOLE}
+"""Of the score cells of a row: how long they took, fits included, and how many inputs they hold."""
 FAILURES: Columns = {"kind": _TEXT, "cell": _TEXT, "reason": _TEXT, "log": _TEXT}
 
 GROUP = 2**18

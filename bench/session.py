@@ -1,33 +1,25 @@
 """One `evil-twins run`, from the name of a suite to its tables and figures."""
 
-import fcntl
-import json
-import os
-import shutil
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 
 from bench import provenance
 from bench import suite as suites
-from bench.assemble import Finished, assemble, current, derived
+from bench.assemble import Finished
 from bench.cells import hold
 from bench.cells.execute import Place
-from bench.cells.store import Store, fingerprint
+from bench.cells.store import Store
 from bench.choice import Choice
 from bench.data import Dataset, load
 from bench.engine import Engine, fitting, here, local
 from bench.errors import UserError
+from bench.finish import alone, conclude, derive, joined
 from bench.forecast import forecast
 from bench.plan import Plan, plan
 from bench.progress import watcher
-from bench.run import State, recorded, survey
+from bench.run import recorded, survey
 from bench.run import run as run_plan
 from bench.screen import screen
 from bench.suite import Suite
@@ -81,25 +73,44 @@ def run(
     store.root.mkdir(parents=True, exist_ok=True)
     place = Place(store, root, provenance.code(), suite.weights)
     chosen = choice(cells)
-    alone = jobs == 1 and limit is None
-    count = jobs or fitting(suite.threads_per_cell, device)
-    engine = engine or (here() if alone else local(count, limit))
+    engine = engine or engine_of(jobs, limit, suite, device)
     anew = choice.meant(chosen) if again else ()
     ahead = forecast(chosen, survey(chosen, store, anew), results, engine.width, loaded)
     if ahead.wall > LONG:
         console.print(ahead.table(engine.width))
     with watcher(console, chosen, ahead.seconds) as told:
         ran = run_plan(chosen, place, engine, told, again=anew, most=most, drop=drop)
-    with _alone(store):
-        state = ran if chosen is cells and most is None else _with(recorded(cells, store), ran)
+    with alone(store):
+        state = ran if chosen is cells and most is None else joined(recorded(cells, store), ran)
         finished = Finished(suite, loaded, cells, state, store)
-        shown = _derive(finished, directory, place.code, device, console)
+        shown = derive(finished, directory, place.code, device, console, _tables_and_figures)
     if shown:
         from bench import tables
 
         screen().print(tables.show(directory))
-    _conclude(cells, state, ran.failed, directory, console)
+    conclude(cells, state, ran.failed, directory, console)
     return SOME_FAILED if ran.failed else DONE
+
+
+def _tables_and_figures(directory: Path) -> None:
+    from bench import plots, tables  # the plotting libraries take seconds to load
+
+    tables.write(directory)
+    plots.draw(directory)
+
+
+def engine_of(jobs: int, limit: float | None, suite: Suite, device: str) -> Engine:
+    """What runs the cells of a suite on this machine.
+
+    Args:
+        jobs: Cells at the same time; 0 for as many as fit, 1 without a limit for this very process.
+        limit: Seconds that a cell may take, or None.
+        suite: The suite.
+        device: "cpu" or "cuda".
+    """
+    if jobs == 1 and limit is None:
+        return here()
+    return local(jobs or fitting(suite.threads_per_cell, device), limit)
 
 
 def show_plan(
@@ -140,12 +151,6 @@ def planned(
     return suite, loaded, plan(suite, loaded, device), (results / suite.name).absolute()
 
 
-def _with(before: State, ran: State) -> State:
-    """What has become of a plan of which only some cells were run now, others before."""
-    identity, failed = before.identity | ran.identity, before.failed | ran.failed
-    return replace(before, identity=identity, failed=failed, ran=ran.ran)
-
-
 def choose(asked: str) -> str:
     """Where cells compute, "cpu" or "cuda", for "auto" or one of them.
 
@@ -167,70 +172,3 @@ def _load(suite: Suite, root: Path | None, download: bool, console: Console) -> 
         names = ", ".join(found.damaged[:3])
         console.print(f"left out, damaged: {names}{more}", highlight=False, soft_wrap=True)
     return found
-
-
-@contextmanager
-def _alone(store: Store) -> Iterator[None]:
-    """One run at a time: of several in one folder the last to come here has seen all cells."""
-    with (store.root / ".lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _derive(
-    finished: Finished, directory: Path, code: Mapping[str, Any], device: str, console: Console
-) -> bool:
-    """Records, tables and figures, unless they are there; False if there is nothing to show."""
-    mark = finished.mark
-    if current(directory, mark):
-        return True
-    (directory / "run.json").unlink(missing_ok=True)
-    sizes = assemble(finished, directory)
-    for stale in ("tables", "figures"):  # what an earlier run could show may no longer hold
-        shutil.rmtree(directory / stale, ignore_errors=True)
-    for verdicts in (*directory.glob("claims.*"), directory / "retraining.csv"):
-        verdicts.unlink(missing_ok=True)
-    if not sizes["targets"] or not sizes["scores"]:
-        return False
-    start = time.perf_counter()
-    from bench import plots, tables  # the plotting libraries take seconds to load
-
-    with console.status("tables and figures"):
-        tables.write(directory)
-        plots.draw(directory)
-    facts = {
-        "command": provenance.command(),
-        "suite": finished.suite.name,
-        "mark": mark,
-        "code": dict(code),
-        "machine": provenance.machine(device),
-        "files": derived(directory),
-        "seconds": round(time.perf_counter() - start, 3),
-    }
-    beside = directory / f".run.json.{os.getpid()}"
-    beside.write_text(json.dumps(facts | {"seal": fingerprint(facts)}, indent=1) + "\n")
-    beside.replace(directory / "run.json")
-    return True
-
-
-def _conclude(
-    cells: Plan, state: State, failed: Mapping[str, str], directory: Path, console: Console
-) -> None:
-    """What happened, in at most three lines; `failed` of it is what failed now."""
-
-    def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    if not failed:
-        missing = len(cells.cells) - len(state.content)
-        rest = f", {missing} not run yet" if missing else ""
-        stored = len(state.content.keys() - set(state.ran))
-        say(f"{len(state.ran)} cells run, {stored} stored{rest}: {directory}")
-        return
-    causes = [key for key in failed if key in state.identity]
-    cell = cells.cells[causes[0]]
-    log = Store(directory / "cells").log(cell.kind, state.identity[causes[0]])
-    more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
-    say(f"{cell.kind} {cell.title}: {failed[causes[0]]}{more}")
-    say(f"{len(failed)} of {len(cells.cells)} cells failed or wait for one; see {log}")
-    say("remedy: mend it and run again; every other cell is stored and is not run again")

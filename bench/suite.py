@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from bench import components
 from bench.errors import UserError, unknown
+from bench.fields import mistake
 from bench.matrix import Column, Row, column_of, rows_of
 
 BUILT_IN = Path(__file__).parent / "suites"
@@ -176,7 +176,7 @@ def load(name: str) -> Suite:
     try:
         file = _File.model_validate(raw)
     except ValidationError as error:
-        raise components.mistake(error, path.name) from error
+        raise mistake(error, path.name) from error
     if not (file.name and file.name.isprintable()) or re.match(r"\.|.*[/\\]", file.name):
         raise UserError(
             f"{path.name}: name {file.name!r} cannot be the name of a folder\n"

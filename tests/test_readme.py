@@ -4,11 +4,13 @@ import io
 import re
 from contextlib import redirect_stdout
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
-import torch
+import pytest
+
+from bench import cli
+from tests.bench import suites
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -71,9 +73,19 @@ def test_the_library_example_runs() -> None:
     assert ((confidence >= 0.75) & (confidence <= 0.76)).all()
 
 
-def test_the_detector_example_scores() -> None:
-    space: dict[str, Any] = {}
-    exec(_blocks()[1], space)
-    x = torch.rand(3, 1, 8, 8)
-    scores = space["Brightness"]().fit(SimpleNamespace(model=None, benign=x))(x)
-    assert torch.equal(scores, x.mean((1, 2, 3)))
+def test_a_detector_is_added_as_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    section = README.split("## Add a detector")[1].split("\n## ")[0]
+    (tmp_path / "mine.py").write_text(_blocks()[1])
+    commands = re.findall(r"(?m)^evil-twins ([^#\n]+?) *#", section)
+    assert [line.split()[0] for line in commands] == ["run", "compare"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bench.plots.draw", lambda directory: [])
+    small = suites.write(tmp_path, suites.shift(), suites.doubt())
+    for line in commands:
+        given = [*line.split(), small, "--results", "results/local", "--jobs", "1"]
+        assert cli.main(given) == 0
+    assert "torn (K0) beside the other detectors" in capsys.readouterr().out
+    (folder,) = re.findall(r"`(results/local/)quick(/compare/torn/)`", section)
+    assert (tmp_path / "small".join(folder) / "tables" / "compare.md").exists()

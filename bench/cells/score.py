@@ -148,6 +148,9 @@ def run(work: Work) -> None:
         draws = seeds.generator(data.name, name, "detector", 0)
         held = (benign.clone(), draws, prepared, copy.deepcopy(trusted))
         scorer = detector.fit(DefenderView(model, *held))
+        if not callable(scorer):
+            kind = type(scorer).__name__
+            raise check.Fault(f"fit of {whose} returned {kind}; expected a function of images")
         x = lines.x[part]
         scores.append(check.numbers(scorer(x.flatten(0, 1).clone()), lines.ids[part].size, whose))
         if isinstance(scorer, Detailed):

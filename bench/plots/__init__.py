@@ -18,7 +18,7 @@ from bench.plots import (
 from bench.plots.study import studies
 from bench.tables import read, with_any
 
-__all__ = ["draw"]
+__all__ = ["compare", "draw"]
 
 _FIGURES = {
     "detection-phi": sweeps.along_phi,
@@ -59,3 +59,22 @@ def draw(results_dir: Path) -> list[Path]:
                 if made is not None:
                     paths += style.save(made, directory, name + study.suffix)
     return paths
+
+
+def compare(directory: Path, label: str) -> None:
+    """Draws a new detector's rate along phi beside those of the others, under `figures/`.
+
+    Args:
+        directory: Of the comparison, with its records.
+        label: The detector.
+
+    Raises:
+        UserError: Records are missing, damaged or of another version.
+    """
+    records = read(directory)
+    (directory / "figures").mkdir(exist_ok=True)
+    with style.look(), threadpool_limits(1):
+        for study in studies(records):
+            made = sweeps.along_phi(study, label)
+            if made is not None:
+                style.save(made, directory / "figures", "compare" + study.suffix)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-INK, MUTED, FAINT = "#222222", "#6f6f6f", "#d9d9d9"
+INK, MUTED, GREY, FAINT = "#222222", "#6f6f6f", "#b3b3b3", "#d9d9d9"
 GROUPS = ("manifold", "smoothing", "curvature", "confidence")
 
 

@@ -27,16 +27,35 @@ def _curve(axes: Axes, xs: list[float], found: list[dict[str, Any]], look: style
     axes.plot(x, rate, color=look.color, linestyle=look.linestyle, marker=look.marker, mec="white")
 
 
-def _panel(axes: Axes, study: Study, detector: str, families: list[Family], place: Place) -> None:
+def _points(
+    study: Study, detector: str, family: Family, place: Place
+) -> tuple[list[float], list[dict[str, Any]]]:
+    """Where a sweep has been scored, and the lines of the detection table there."""
     found = study.detection[study.detection["detector"] == detector]
     by_row = {int(one["row"]): one for one in lines(found)}
+    points = [
+        (place(family, row, level), by_row[row])
+        for row, level in family.line()
+        if row in by_row and np.isfinite(place(family, row, level))
+    ]
+    return [x for x, _ in points], [one for _, one in points]
+
+
+def _shadow(axes: Axes, xs: list[float], found: list[dict[str, Any]], look: style.Look) -> None:
+    """The curve of another panel, for comparison."""
+    order = np.argsort(xs, kind="stable")
+    rate = np.array([one["rate"] for one in found])[order]
+    axes.plot(np.array(xs)[order], rate, color=style.GREY, linestyle=look.linestyle, zorder=1)
+
+
+def _panel(
+    axes: Axes, study: Study, detector: str, families: list[Family], place: Place, own: str
+) -> None:
+    found = study.detection[study.detection["detector"] == detector]
     for family, look in zip(families, style.looks(len(families)), strict=True):
-        points = [
-            (place(family, row, level), by_row[row])
-            for row, level in family.line()
-            if row in by_row and np.isfinite(place(family, row, level))
-        ]
-        _curve(axes, [x for x, _ in points], [one for _, one in points], look)
+        if own not in ("", detector):
+            _shadow(axes, *_points(study, own, family, place), look)
+        _curve(axes, *_points(study, detector, family, place), look)
     axes.axhline(ALPHA, color=style.MUTED, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
     axes.set_title(f"{detector}  ({found['knowledge'].max()})")
     axes.set_ylim(-0.02, 1.02)
@@ -46,15 +65,17 @@ def _panel(axes: Axes, study: Study, detector: str, families: list[Family], plac
     axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
 
 
-def _draw(study: Study, families: list[Family], place: Place, xlabel: str, title: str) -> Figure:
-    names = study.detectors()
+def _draw(
+    study: Study, families: list[Family], place: Place, xlabel: str, title: str, own: str = ""
+) -> Figure:
+    names = sorted(study.detectors(), key=lambda name: name != own)
     rows = -(-len(names) // COLUMNS)
     made = style.figure(9.2, 1.55 * rows + 1.4)
     drawn = families[:MOST]
     for place_of, (axes, name) in enumerate(
         zip(style.panels(made, len(names), COLUMNS), names, strict=True)
     ):
-        _panel(axes, study, name, drawn, place)
+        _panel(axes, study, name, drawn, place, own)
         if place_of + COLUMNS >= len(names):
             axes.set_xlabel(xlabel)
     made.supylabel("flagged targets", fontsize=8.5, color=style.INK)
@@ -62,7 +83,7 @@ def _draw(study: Study, families: list[Family], place: Place, xlabel: str, title
     text = (
         f"Share of targets flagged at a false-positive rate of {100 * ALPHA:g} % (dotted), with "
         "Clopper–Pearson 95 % bands; left end Poisoning, right end PGD. In brackets what the "
-        'detector knows; "any" is the OR of all at the same total rate. ' + study.footer() + left
+        f"detector knows; {_third(own)}. " + study.footer() + left
     )
     several = len({str(one.key["layers"]) for one in drawn}) > 1
     entries = [
@@ -73,13 +94,22 @@ def _draw(study: Study, families: list[Family], place: Place, xlabel: str, title
     return made
 
 
-def along_phi(study: Study) -> Figure | None:
-    """Detection rate against phi; None without a sweep along phi."""
+def _third(own: str) -> str:
+    return f"grey is {own}" if own else '"any" is the OR of all at the same total rate'
+
+
+def along_phi(study: Study, own: str = "") -> Figure | None:
+    """Detection rate against phi; None without a sweep along phi.
+
+    Args:
+        study: The study.
+        own: A detector that stands first, and in grey behind every other.
+    """
     families = [family for family in study.families if family.along == "phi"]
     if not families or not study.detectors():
         return None
     title = f"Detection along the fidelity budget: {study.title}"
-    return _draw(study, families, lambda _family, _row, level: level, "fidelity budget φ", title)
+    return _draw(study, families, lambda _f, _r, level: level, "fidelity budget φ", title, own)
 
 
 def along_fidelity(study: Study) -> Figure | None:

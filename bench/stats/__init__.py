@@ -1,7 +1,14 @@
 """Statistics of the tables: arrays in, numbers out; no torch, no files, no frames."""
 
 from bench.stats.calibration import Threshold, fpr_test, threshold
-from bench.stats.comparing import Comparison, conformal_ranks, mcnemar, signed_rank, trend
+from bench.stats.comparing import (
+    Comparison,
+    conformal_ranks,
+    mcnemar,
+    paired_difference,
+    signed_rank,
+    trend,
+)
 from bench.stats.crossed import crossed, image_draws
 from bench.stats.rates import Interval, clopper_pearson, holm
 from bench.stats.resampling import (
@@ -35,6 +42,7 @@ __all__ = [
     "mcnemar",
     "mean_interval",
     "one_sided",
+    "paired_difference",
     "percentile",
     "ratio_interval",
     "signed_rank",

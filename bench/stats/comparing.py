@@ -5,7 +5,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.optimize import brentq
 from statsmodels.stats.contingency_tables import mcnemar as mcnemar_table
+
+from bench.stats.rates import UNKNOWN, Interval
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -41,6 +44,37 @@ def mcnemar(first: Bools, second: Bools) -> Comparison:
     both, none = int((first & second).sum()), int((~first & ~second).sum())
     result = mcnemar_table([[both, one], [two, none]], exact=True)
     return Comparison(one, two, float(result.pvalue))
+
+
+def paired_difference(first: Bools, second: Bools, level: float = 0.95) -> Interval:
+    """Difference of two rates on the same targets, with the score interval of Tango (1998).
+
+    Where the two sides agree on every target the interval has a width all the same: z² / (n + z²)
+    to both sides.
+
+    Args:
+        first: (N,) decisions.
+        second: (N,) decisions on the same targets, in the same order.
+        level: Coverage, approximately.
+    """
+    n = len(first)
+    if not n:
+        return UNKNOWN
+    one, two = int((first & ~second).sum()), int((~first & second).sum())
+    z = float(stats.norm.ppf((1 + level) / 2))
+
+    def excess(delta: float, bound: float) -> float:
+        """The score statistic at a difference, less the bound, times its standard error."""
+        b = (2 * n - one + two) * delta - one - two
+        c = -two * delta * (1 - delta)
+        share = (np.sqrt(max(0.0, b * b - 8 * n * c)) - b) / (4 * n)  # most likely share of `two`
+        spread = np.sqrt(n * max(0.0, 2 * share + delta * (1 - delta)))
+        return float(one - two - n * delta - bound * spread)
+
+    value, step = (one - two) / n, 1e-9  # off the estimate, where the error itself may be zero
+    low = -1.0 if value == -1 else brentq(excess, -1.0, value - step, (z,))
+    high = 1.0 if value == 1 else brentq(excess, value + step, 1.0, (-z,))
+    return Interval(value, float(low), float(high))
 
 
 def conformal_ranks(scores: Floats, calibration: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from bench.tables.any_of import with_any
 from bench.tables.attacks import attacks
+from bench.tables.compare import compare
 from bench.tables.compute import Tables, compute
 from bench.tables.decisions import decisions
 from bench.tables.detection import detection
@@ -15,6 +16,7 @@ __all__ = [
     "Records",
     "Tables",
     "attacks",
+    "compare",
     "compute",
     "decisions",
     "detection",

@@ -1,5 +1,8 @@
 """IMC against the pure attacks on the same targets, and the worst case over all attacks."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pandas as pd
 
 from bench import stats
@@ -60,11 +63,31 @@ def paired(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def worst(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
-    """Targets that a detector catches under *every* attack of a study at one kappa.
+def under_every(
+    records: Records, decided: pd.DataFrame
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Who is flagged under each attack of the list of a study at one kappa, for every detector.
 
     The list is every row with that kappa, controls left out: it is fixed by the suite. Targets
     that some row of the list lacks are left out.
+
+    Args:
+        records: The records.
+        decided: `decisions` of them.
+
+    Yields:
+        Study, kappa and detector by name; decisions by target (lines) and row (columns).
+    """
+    rows = records.rows[records.rows["kappa"].notna()]
+    rows = rows[~rows["method"].isin(CONTROLS)]
+    joined = decided.merge(rows, left_on="row", right_index=True)
+    for key, part in joined.groupby([*STUDY, "kappa", "detector"], sort=True):
+        wide = part.pivot(index="target_id", columns="row", values="flagged").dropna()
+        yield dict(zip([*STUDY, "kappa", "detector"], key, strict=True)), wide.astype(bool)
+
+
+def worst(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
+    """Targets that a detector catches under *every* attack of a study at one kappa.
 
     Args:
         records: The records.
@@ -74,16 +97,11 @@ def worst(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
         One line per study, kappa and detector: attacks (how many), n, caught, rate, low, high,
         imc_caught (the same over the IMC rows alone).
     """
-    rows = records.rows[records.rows["kappa"].notna()]
-    rows = rows[~rows["method"].isin(CONTROLS)]
-    joined = decided.merge(rows, left_on="row", right_index=True)
     lines = []
-    for key, part in joined.groupby([*STUDY, "kappa", "detector"], sort=True):
-        wide = part.pivot(index="target_id", columns="row", values="flagged").dropna()
-        joint = [row for row in wide.columns if rows.at[row, "method"] == IMC]
+    for found, wide in under_every(records, decided):
+        joint = [row for row in wide.columns if records.rows.at[row, "method"] == IMC]
         caught = int(wide.all(axis=1).sum())
         rate = stats.clopper_pearson(caught, len(wide))
-        found = dict(zip([*STUDY, "kappa", "detector"], key, strict=True))
         found |= {"attacks": wide.shape[1], "n": len(wide), "caught": caught, "rate": rate.value}
         found |= {"low": rate.low, "high": rate.high}
         found |= {"imc_caught": int(wide[joint].all(axis=1).sum()) if joint else 0}

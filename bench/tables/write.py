@@ -15,7 +15,8 @@ OPTIONAL = ("audit", "budgets", "specificity", "controls")
 """Tables that are there only if the suite runs what they compare."""
 
 
-def _csv(frame: pd.DataFrame) -> bytes:
+def csv(frame: pd.DataFrame) -> bytes:
+    """A frame as every table is written."""
     text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     return text.encode()
 
@@ -59,6 +60,6 @@ def write(results_dir: Path) -> None:
     for field in fields(tables):
         if _absent(tables, field.name):
             continue
-        (directory / f"{field.name}.csv").write_bytes(_csv(getattr(tables, field.name)))
+        (directory / f"{field.name}.csv").write_bytes(csv(getattr(tables, field.name)))
     for name, text in texts(records, tables).items():
         (directory / f"{name}.md").write_bytes(text.encode())

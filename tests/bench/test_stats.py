@@ -156,6 +156,43 @@ def test_mcnemar_counts_discordant_targets() -> None:
         stats.mcnemar(one, two[1:])
 
 
+def _pairs(both: int, one: int, two: int, none: int) -> tuple[np.ndarray, np.ndarray]:
+    first = np.repeat([True, True, False, False], [both, one, two, none])
+    return first, np.repeat([True, False, True, False], [both, one, two, none])
+
+
+def test_a_paired_difference_is_that_of_the_literature() -> None:
+    # Airway hyper-responsiveness of 21 children, Bentur et al. (2009), as Fagerland et al. give it.
+    found = stats.paired_difference(*_pairs(1, 1, 7, 12))
+    assert [round(value, 3) for value in found] == [-0.286, -0.517, -0.026]
+
+
+@pytest.mark.parametrize("both", [0, 20, 40])
+def test_a_paired_difference_is_uncertain_where_all_agree(both: int) -> None:
+    z = scipy_stats.norm.ppf(0.975) ** 2
+    found = stats.paired_difference(*_pairs(both, 0, 0, 40 - both))
+    assert found == pytest.approx((0, -z / (40 + z), z / (40 + z)))
+
+
+def test_a_paired_difference_holds_its_estimate_and_has_a_mirror_image() -> None:
+    sizes = [(n, one, two) for n in (1, 2, 7, 30) for one in range(n + 1) for two in range(n + 1)]
+    for n, one, two in sizes:
+        if one + two <= n:
+            value, low, high = stats.paired_difference(*_pairs(0, one, two, n - one - two))
+            assert -1 <= low <= value <= high <= 1
+            mirror = stats.paired_difference(*_pairs(n - one - two, two, one, 0))
+            assert mirror == pytest.approx((-value, -high, -low), abs=1e-6)
+    assert np.isnan(stats.paired_difference(*_pairs(0, 0, 0, 0))).all()
+
+
+def test_a_paired_difference_covers_the_truth() -> None:
+    generator, hits = np.random.default_rng(3), 0
+    for counts in generator.multinomial(40, [0.3, 0.25, 0.1, 0.35], size=2000):
+        found = stats.paired_difference(*_pairs(*counts))
+        hits += found.low <= 0.15 <= found.high
+    assert 0.93 < hits / 2000 < 0.975
+
+
 def test_signed_rank_and_conformal_ranks() -> None:
     ranks = stats.conformal_ranks(np.array([-1.0, 1.0, 9.0]), np.array([0.0, 1.0, 2.0]))
     assert ranks == pytest.approx([0, 0.5, 1])

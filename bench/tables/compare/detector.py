@@ -1,0 +1,130 @@
+"""A new detector beside the others of a suite, paired on the same targets."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench import stats
+from bench.tables.decisions import decisions
+from bench.tables.detection import detection
+from bench.tables.families import CONTROLS
+from bench.tables.frames import line
+from bench.tables.load import KEYS, STUDY, Records
+from bench.tables.paired import under_every, worst
+
+ALPHAS = (0.01, 0.05)
+_DIFFERENCE = ["n", "both", "only", "only_other", "difference", "low", "high", "p", "p_holm"]
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is to be said of a new detector.
+
+    Attributes:
+        compare: Its lines of the detection table, with what it costs.
+        paired: It and each other detector, attack by attack.
+        worst: Every detector under all attacks of the list, with the newcomer's difference.
+    """
+
+    compare: pd.DataFrame
+    paired: pd.DataFrame
+    worst: pd.DataFrame
+
+
+def beside(records: Records, costs: pd.DataFrame, label: str) -> Beside:
+    """A new detector beside the others.
+
+    Args:
+        records: The records, those of the newcomer among them.
+        costs: `records.COSTS` by row.
+        label: The newcomer.
+    """
+    own = replace(records, scores=records.scores[records.scores["detector"] == label])
+    # Nothing is corrected over detectors where there is one.
+    rates = detection(own, ALPHAS).drop(columns="fpr_p_holm")
+    decided = decisions(records)
+    return Beside(
+        compare=rates.merge(_per_input(costs, label), on=KEYS, how="left"),
+        paired=_paired(records, decided, label),
+        worst=_worst(records, decided, label),
+    )
+
+
+def _per_input(costs: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Seconds that a row's score cells took, for each of the inputs in them."""
+    own = costs[costs["detector"] == label].drop(columns="detector")
+    return own.assign(seconds_per_input=own["seconds"] / own["inputs"])
+
+
+def _compare(mine: Bools, other: Bools) -> dict[str, float]:
+    """The newcomer's decisions and another's on the same targets."""
+    test, gap = stats.mcnemar(mine, other), stats.paired_difference(mine, other)
+    return {
+        "n": len(mine),
+        "both": int((mine & other).sum()),
+        "only": test.first,
+        "only_other": test.second,
+        "difference": gap.value,
+        "low": gap.low,
+        "high": gap.high,
+        "p": test.p,
+    }
+
+
+def _corrected(lines: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    """A frame of comparisons, p-values corrected over all of them."""
+    table = pd.DataFrame(lines, columns=pd.Index(columns))
+    table["p_holm"] = stats.holm(table["p"].to_numpy(dtype=np.float64))
+    return table
+
+
+def _paired(records: Records, decided: pd.DataFrame, label: str) -> pd.DataFrame:
+    """One line per attack and other detector; controls, where a flag is a false alarm, left out.
+
+    `difference` is the newcomer's detection rate minus the other's (Tango's interval), `p` that of
+    McNemar's exact test, `p_holm` corrected over all lines.
+    """
+    rows = records.rows[~records.rows["method"].isin(CONTROLS)]
+    lines = []
+    for row, part in decided[decided["row"].isin(rows.index)].groupby("row", sort=True):
+        wide = part.pivot(index="target_id", columns="detector", values="flagged")
+        if label not in wide:
+            continue
+        key = line(rows[KEYS], int(str(row)))
+        for other in (name for name in wide.columns if name != label):
+            both = wide[[label, other]].dropna().to_numpy(dtype=bool)
+            lines.append(key | {"other": other} | _compare(both[:, 0], both[:, 1]))
+    return _corrected(lines, [*KEYS, "other", *_DIFFERENCE])
+
+
+def _worst(records: Records, decided: pd.DataFrame, label: str) -> pd.DataFrame:
+    """`worst` of every detector, and how the newcomer's differs on the attacks that both scored."""
+    keys = [*STUDY, "kappa", "detector"]
+    found = _corrected(list(_gaps(records, decided, label)), [*keys, *_DIFFERENCE])
+    names = {name: f"difference_{name}" for name in ("n", "low", "high")}
+    knowledge = records.scores.groupby("detector")["knowledge"].first()
+    table = worst(records, decided).merge(found.rename(columns=names), on=keys, how="left")
+    return table.assign(knowledge=table["detector"].map(knowledge))
+
+
+def _gaps(records: Records, decided: pd.DataFrame, label: str) -> Iterator[dict[str, Any]]:
+    every = list(under_every(records, decided))
+    own = {(*(key[one] for one in STUDY), key["kappa"]): w for key, w in every if _is(key, label)}
+    for key, wide in every:
+        mine = own.get((*(key[one] for one in STUDY), key["kappa"]))
+        if mine is None or _is(key, label):
+            continue
+        rows = mine.columns.intersection(wide.columns)
+        targets = mine.index.intersection(wide.index)
+        caught = [one.loc[targets, rows].all(axis=1).to_numpy(dtype=bool) for one in (mine, wide)]
+        yield key | _compare(caught[0], caught[1])
+
+
+def _is(key: dict[str, Any], label: str) -> bool:
+    return bool(key["detector"] == label)

@@ -1,0 +1,304 @@
+"""A newcomer beside a suite: what is run, what is said, what stays as it was."""
+
+import hashlib
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from bench import cli
+from bench.cells import hold
+from bench.cells.execute import Outcome
+from bench.compare import HERE, Newcomer, _absent, _chosen, _Trial, compare, newcomer
+from bench.errors import UserError
+from bench.plan import Cell, Plan, plan
+from bench.progress import Lines
+from bench.run import State
+from bench.suite import load
+from tests.bench import suites
+from tests.bench.suites import doubt, far, table
+
+PGD = table("attacks", method="pgd", kappa=0.75) + "input = {}\n"
+HEAD = 'model = { layers = "head" }\n'
+ROWS = (
+    table("attacks", method="untouched"),
+    PGD,
+    table("attacks", method="poisoning", kappa=0.75) + HEAD,
+    table("attacks", method="imc", kappa=0.75, phi=0.5) + "input = {}\n" + HEAD,
+)
+MINE = '''
+import torch
+
+
+@torch.no_grad()
+def unsure(model, x):
+    return 1 - model(x).softmax(1).amax(1)
+
+
+class Near:
+    """Mean distance from the k nearest clean images."""
+
+    def __init__(self, k: int = 3):
+        self.k = k
+
+    def fit(self, view):
+        clean = view.benign.flatten(1)
+
+        def score(x):
+            distance = torch.cdist(x.flatten(1), clean)
+            return distance.topk(self.k, largest=False).values.mean(1)
+
+        return score
+
+
+def shape(model, x):
+    return model(x)
+
+
+def nothing(model, x):
+    return x.mean((1, 2, 3)) * torch.nan
+
+
+def falls(model, x):
+    raise ValueError("over")
+
+
+class Unfitted:
+    def fit(self, view):
+        self.view = view
+
+
+class Benign:
+    """Fails under the victim itself."""
+
+    seen = set()
+
+    def fit(self, view):
+        key = float(view.model.head.bias.sum() + view.model.head.weight.sum())
+        if not self.seen:
+            self.seen.add(key)
+        if key in self.seen:
+            raise ValueError("the victim")
+        return lambda x: x.mean((1, 2, 3))
+'''
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A suite that has been run, and a file of plug-ins beside it."""
+    folder = tmp_path_factory.mktemp("place")
+    path = suites.write(folder, *ROWS, doubt(), far())
+    (folder / "mine.py").write_text(MINE)
+    assert cli.main(["run", path, "--results", str(folder), "--jobs", "1"]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _here(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+
+
+def _compare(text: str, results: str = ".") -> int:
+    return compare(
+        text, "small.toml", data=None, results=Path(results), device="cpu", jobs=1, limit=None
+    )
+
+
+def _files(place: Path, pattern: str) -> dict[Path, tuple[str, int]]:
+    """Files -> content and time of change."""
+    return {
+        path: (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+        for path in (place / "small").glob(pattern)
+        if path.is_file()
+    }
+
+
+def _own(place: Path) -> dict[Path, tuple[str, int]]:
+    """The suite's own files."""
+    return {k: v for p in ("*", "tables/*", "figures/*") for k, v in _files(place, p).items()}
+
+
+def _table(place: Path, folder: str, name: str) -> pd.DataFrame:
+    return pd.read_csv(place / "small" / "compare" / folder / "tables" / f"{name}.csv")
+
+
+def test_a_function_in_a_fresh_folder(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, cells = _own(place), _files(place, "cells/[!s]*/**/*")
+    assert _compare("mine.py:unsure") == 0
+    streams = capsys.readouterr()
+    assert _own(place) == before
+    assert _files(place, "cells/[!s]*/**/*") == cells
+    assert streams.err.count(" score unsure × ") == 4
+    assert "4 cells run, 5 stored" in streams.err
+    assert "unsure (K0) beside the other detectors" in streams.out
+    folder = place / "small" / "compare" / "unsure"
+    assert (folder / "figures" / "compare.svg").exists()
+    # It is what the suite's detector of another name is, in every number.
+    mine = _table(place, "unsure", "compare")
+    suites_own = pd.read_csv(place / "small" / "tables" / "detection.csv")
+    keys = ["attack", "kappa", "phi", "fpr_nominal"]
+    both = mine.merge(suites_own[suites_own["detector"] == "doubt"], on=keys, suffixes=("", "_own"))
+    assert len(both) == len(mine) == 8
+    for name in ("detected", "low", "high", "auroc", "ks", "ks_null95", "success", "threshold"):
+        assert list(both[name]) == list(both[f"{name}_own"]), name
+    assert (mine["seconds_per_input"] > 0).all()
+    assert (mine["inputs"] == 4 * 41).all()
+    pairs = _table(place, "unsure", "paired")
+    assert len(pairs) == 3 * 2
+    assert "untouched" not in set(pairs["attack"])
+    same = pairs[pairs["other"] == "doubt"]
+    assert (same[["difference", "only", "only_other"]] == 0).all(axis=None)
+    assert (same["p_holm"] == 1).all()
+    worst = _table(place, "unsure", "worst").set_index("detector")
+    assert worst.loc["unsure", "caught"] == worst.loc["doubt", "caught"]
+    assert worst.loc["doubt", "difference"] == 0
+    assert (worst["attacks"] == 3).all()
+
+
+def test_a_class_with_parameters_and_a_second_call(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _compare("mine.py:Near(k=5)") == 0
+    first = capsys.readouterr()
+    assert "Near(k=5) (K1)" in first.out
+    stored = _files(place, "**/*")
+    assert _compare("mine.py:Near(k=5)") == 0
+    again = capsys.readouterr()
+    assert "0 cells run, 9 stored" in again.err
+    assert again.out == first.out
+    assert _files(place, "**/*") == stored
+
+
+def test_an_attack(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = _own(place)
+    assert _compare("poisoning(kappa=[0.6, 0.75], model={'layers': 'head'})") == 0
+    streams = capsys.readouterr()
+    assert _own(place) == before
+    # At κ = 0.75 it is the suite's own, under another name.
+    assert streams.err.count(" attack poisoning(model") == 1
+    assert streams.err.count(" score ") == 2
+    (folder,) = (place / "small" / "compare").glob("poisoning*")
+    found = _table(place, folder.name, "compare").set_index(["attack", "kappa"])["kl"]
+    label = "poisoning(model={'layers': 'head'})"
+    assert len(found) == 6
+    assert found[(label, 0.75)] == found[("poisoning", 0.75)]
+    assert found[(label, 0.6)] < found[("poisoning", 0.75)]
+    detection = _table(place, folder.name, "detection")
+    assert set(detection[detection["attack"] == label]["detector"]) == {"doubt", "far"}
+    said = (folder / "tables" / "compare.md").read_text()
+    assert f"Under each detector: {label} head κ .6" in said
+    lines = said.split("## Beside the other attacks")[1].strip().splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:4]] == [
+        f"| {label} head κ .6 φ 0",
+        f"| {label} head κ .75 φ 0",
+    ]
+
+
+WRONG = {
+    "shape": "function 'shape' returned 164×10 numbers for 164 images",
+    "nothing": "function 'nothing' returned NaN or infinity for 164 of 164 images",
+    "falls": "ValueError: over",
+    "Unfitted": "fit of detector 'Unfitted' returned NoneType; expected a function of images",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_plug_in_is_told_so_and_harms_nothing(
+    place: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    before = _own(place)
+    assert _compare(f"mine.py:{name}") == 1
+    streams = capsys.readouterr()
+    assert WRONG[name] in streams.err
+    assert "Traceback" not in streams.err
+    assert streams.out == ""
+    assert _own(place) == before
+    assert not (place / "small" / "compare" / name).exists()
+
+
+def test_what_fails_in_one_row_is_whole_in_the_others(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _compare("mine.py:Benign") == 1
+    streams = capsys.readouterr()
+    assert "2 cells failed" in streams.out
+    mine = _table(place, "Benign", "compare")
+    assert set(mine["attack"]) == {"poisoning", "imc"}
+    worst = _table(place, "Benign", "worst").set_index("detector")
+    assert worst.loc["Benign", "attacks"] == 2
+    assert worst.loc["far", "attacks"] == 3
+
+
+MISTAKES = {
+    "nowhere:X": "No module named 'nowhere'",
+    "mine.py:Nowhere": "there is no Nowhere in it",
+    "mine.py:torch": "of type module",
+    "nix": "unknown attack or detector 'nix'",
+    "pgd": "small has the attack 'pgd' already",
+}
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_a_mistake_is_known_before_a_cell_runs(text: str) -> None:
+    with pytest.raises(UserError) as error:
+        newcomer(text, load("small.toml"))
+    assert MISTAKES[text] in str(error.value)
+    assert len(str(error.value).splitlines()) <= 3
+
+
+def test_a_name_that_is_taken_is_told_apart_by_its_file() -> None:
+    suite = load("small.toml")
+    (HERE.parent / "twin.py").write_text("def doubt(model, x): ...\n")
+    new = newcomer("twin.py:doubt", suite)
+    assert (new.kind, new.label, new.folder) == ("detector", "twin.py:doubt", "twin.py_doubt")
+    assert newcomer(f"{suites.PLUGINS}:Shift(amount=0.2)", suite).kind == "attack"
+    assert newcomer("confidence(statistic='energy')", suite).folder == (
+        "confidence(statistic=_energy_)"
+    )
+
+
+def test_without_stored_attacks_there_is_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"remedy: `evil-twins run small.toml` first"):
+        _compare("mine.py:unsure", str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_not_stored_is_said_and_not_run() -> None:
+    new = newcomer("mine.py:unsure", load("small.toml"))
+    cells = plan(new.suite, hold.dataset("digits", None, None), "cpu")
+    state = State(content={cells.shards[0].attack: "its content"})
+    chosen = _chosen(new, cells, state, "small.toml", Path())
+    kinds = [cell.kind for cell in chosen.cells.values()]
+    assert kinds == ["victim", "attack", "score"]
+    assert _absent(new, cells, chosen) == "pgd κ=0.75 φ=1, poisoning κ=0.75 φ=0, imc κ=0.75 φ=0.5"
+
+
+def _trial(suite: Any) -> tuple[_Trial, list[str]]:
+    kinds = ("fit", "score", "score")
+    cells = [Cell(kind, f"own × {i}", "own", None, {"i": i}, "") for i, kind in enumerate(kinds)]
+    made = Plan({cell.key: cell for cell in cells}, "", ())
+    told = Lines(Console(quiet=True), made)
+    return _Trial(told, made, Newcomer("detector", "own", suite)), list(made.cells)
+
+
+def test_what_hangs_at_once_is_not_tried_again() -> None:
+    trial, (fit, first, _) = _trial(None)
+    trial.finished(0, {fit: Outcome("a", "content", seconds=1.0)})
+    with pytest.raises(UserError, match="own × 1: it took too long\nno other cell of 'own'"):
+        trial.finished(0, {first: Outcome("b", None, "it took too long", nan)})
+    trial, (_, first, second) = _trial(None)
+    trial.finished(0, {first: Outcome("b", "content", seconds=1.0)})
+    trial.finished(0, {second: Outcome("c", None, "it took too long", nan)})
+
+
+@pytest.mark.slow
+def test_what_never_ends_is_stopped(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "endless.py").write_text("def endless(model, x):\n    while True: ...\n")
+    line = ["compare", "endless.py:endless", "small.toml", "--results", "."]
+    assert cli.main([*line, "--jobs", "1", "--time-limit", "20"]) == 2
+    said = capsys.readouterr().err
+    assert "took longer than 20 s; remedy: a larger --time-limit" in said
+    assert "no other cell of 'endless' was run" in said
