@@ -3,14 +3,15 @@
 import errno
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from bench import own
 from bench.errors import UserError
+from bench.options import Data, Device, Where
 from bench.screen import screen
 from bench.stored import directory
 
@@ -25,22 +26,10 @@ app = typer.Typer(
 )
 
 
-class Device(StrEnum):
-    """Where cells compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
 Name = Annotated[str, typer.Argument(help="A built-in suite, or the path of a TOML file.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Built-in suites, or paths of TOML files.")]
 Results = Annotated[Path, typer.Option(help="Where results lie: <results>/<suite>/.")]
-Data = Annotated[
-    Path | None, typer.Option(help="Where data sets lie; the folder itself for `folder`.")
-]
 Jobs = Annotated[int, typer.Option(min=0, help="Cells at the same time; 0: one a core.")]
-Where = Annotated[Device, typer.Option(help="Where cells compute.")]
 Only = Annotated[
     str | None, typer.Option(help="Attacks or detectors of this name; * and ? as in file names.")
 ]
@@ -205,6 +194,10 @@ def merge(
     for name, count in merge(folders, results).items():
         print(f"{count} cells copied to {results / name}; `evil-twins run` makes the tables")
     return DONE
+
+
+app.command()(own.check)
+app.command()(own.score)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

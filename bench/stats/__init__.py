@@ -1,6 +1,6 @@
 """Statistics of the tables: arrays in, numbers out; no torch, no files, no frames."""
 
-from bench.stats.calibration import Threshold, fpr_test, threshold
+from bench.stats.calibration import Threshold, conformal_p, fpr_test, threshold
 from bench.stats.comparing import Comparison, conformal_ranks, mcnemar, signed_rank, trend
 from bench.stats.crossed import crossed, image_draws
 from bench.stats.rates import Interval, clopper_pearson, holm
@@ -21,6 +21,7 @@ __all__ = [
     "Threshold",
     "auroc",
     "clopper_pearson",
+    "conformal_p",
     "conformal_ranks",
     "crossed",
     "draws",
