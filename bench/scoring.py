@@ -37,6 +37,7 @@ def score(asked: Asked, out: Path, device: str) -> int:
         UserError: A file is missing or damaged, models or images do not fit, or there are too few
             benign images.
     """
+    out.touch()  # a place that cannot be written to is known before anything is computed
     columns = suite.load(asked.detectors).columns
     victim, faced = (model.to(device) for model in asked.models())
     names, x = inputs.read(asked.inputs, faced.shape)
@@ -145,7 +146,8 @@ def _said(
     x = benign.calibration.to(faced.head.weight.device)
     apart = int((logits(victim, x).argmax(1) != logits(faced, x).argmax(1)).sum())
     yield f"victim and faced model disagree on {apart} of {len(x)} benign images"
-    yield f"each detector alone flags {asked.fpr:.3g} of benign images; thresholds from {len(x)}"
+    share = f"{100 * asked.fpr:g} % of benign images"
+    yield f"each detector alone may flag {share}; thresholds from {len(x)}"
     if "note" in lines:
         for label, note in lines.groupby("detector", sort=False)["note"].first().items():
             if note:

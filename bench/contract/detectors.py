@@ -51,11 +51,16 @@ class DetectorCase:
         return made
 
     def view(self, model: nn.Module, benign: Tensor, prepared: dict[str, Tensor]) -> DefenderView:
-        """A view on one faced model; its generator is seeded alike every time."""
-        return DefenderView(model, benign.clone(), _drawn(5), prepared)
+        """A view on this very model, else of copies; its generator is seeded alike every time."""
+        held = {name: value.clone() for name, value in prepared.items()}
+        return DefenderView(model, benign.clone(), _drawn(5), held)
 
     def fit(self, model: nn.Module) -> Any:
-        """A scorer for a faced model."""
+        """A scorer for a copy of a faced model."""
+        return self.fit_to(copy.deepcopy(model))
+
+    def fit_to(self, model: nn.Module) -> Any:
+        """A scorer for this very model."""
         return self.detector.fit(self.view(model, self.world.benign, self.prepared))
 
     @property
@@ -85,8 +90,10 @@ def frozen(case: DetectorCase) -> None:
 
 def prepares(case: DetectorCase) -> None:
     """The preparation is a function of the clean data and the seed."""
-    before, benign = Globals.now(), case.world.benign.clone()
-    first, second = case.prepared, case.prepare(case.world.benign)
+    first, benign = case.prepared, case.world.benign.clone()
+    stir(1)
+    before = Globals.now()
+    second = case.prepare(case.world.benign)
     for name, value in first.items():
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise Broken(f"it returned NaN or infinite values in {name!r}")
@@ -160,10 +167,10 @@ def anew(case: DetectorCase) -> None:
     """Every fit looks at the weights that the module holds then."""
     first, second = case.world.models[:2]
     module = copy.deepcopy(first)
-    scored(case.fit(module), case.some)
+    scored(case.fit_to(module), case.some)
     with torch.no_grad():
         module.load_state_dict(second.state_dict())
-    again, direct = scored(case.fit(module), case.some), scored(case.fit(second), case.some)
+    again, direct = scored(case.fit_to(module), case.some), scored(case.fit(second), case.some)
     if not _near(again, direct, NEAR):
         raise Broken(f"after a fit to other weights it gave {_unlike(again, direct)}")
 
@@ -173,7 +180,7 @@ def untouched(case: DetectorCase) -> None:
     model, x = copy.deepcopy(case.world.models[1]), case.some.clone()
     view = case.view(model, case.world.benign, case.prepared)
     given = {"the images": x, "the clean data": view.benign}
-    given |= {f"the prepared {name}": value for name, value in case.prepared.items()}
+    given |= {f"the prepared {name}": value for name, value in view.prepared.items()}
     shown, before, twin = picture(model, given), Globals.now(), copy.deepcopy(case.detector)
     scorer = case.detector.fit(view)
     scorer(x)
