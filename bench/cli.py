@@ -11,7 +11,18 @@ from rich.table import Table
 
 from bench import own
 from bench.errors import UserError
-from bench.options import Data, Device, Where
+from bench.options import (
+    LOCAL,
+    Data,
+    Device,
+    Jobs,
+    Name,
+    Names,
+    Only,
+    Part,
+    Results,
+    Where,
+)
 from bench.screen import screen
 from bench.stored import directory
 
@@ -24,17 +35,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-Name = Annotated[str, typer.Argument(help="A built-in suite, or the path of a TOML file.")]
-Names = Annotated[list[str] | None, typer.Argument(help="Built-in suites, or paths of TOML files.")]
-Results = Annotated[Path, typer.Option(help="Where results lie: <results>/<suite>/.")]
-Jobs = Annotated[int, typer.Option(min=0, help="Cells at the same time; 0: one a core.")]
-Only = Annotated[
-    str | None, typer.Option(help="Attacks or detectors of this name; * and ? as in file names.")
-]
-Part = Annotated[str, typer.Option(help="The i-th of n parts, such as 2/4.")]
-LOCAL = Path("results/local")
 
 
 @app.command()

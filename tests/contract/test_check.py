@@ -39,11 +39,14 @@ def test_a_line_for_each_clause_and_what_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for score, status in (("x.mean((1, 2, 3))", 0), ("x.mean((1, 2, 3)) - x.mean()", 1)):
-        Path("mine.py").write_text(BRIGHTNESS.format(score=score))
-        assert cli.main(["check", "mine.py:Brightness"]) == status
-    good, bad = capsys.readouterr().out.split("detector mine.py:Brightness: ", 1)
-    assert len([line for line in good.splitlines() if line[:7] in ("passed ", "warning")]) == 11
+    Path("good.py").write_text(BRIGHTNESS.format(score="x.mean((1, 2, 3))"))
+    Path("bad.py").write_text(BRIGHTNESS.format(score="x.mean((1, 2, 3)) - x.mean()"))
+    assert cli.main(["check", "good.py:Brightness"]) == 0
+    good = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in good[:-1]] == ["passed"] * 11
+    assert good[-1] == "detector good.py:Brightness: 11 passed"
+    assert cli.main(["check", "bad.py:Brightness"]) == 1
+    bad = capsys.readouterr().out
     assert "failed   a score depends on its own image alone" in bad
     assert "seen: alone and among 16 images it gave" in bad
     assert "remedy: take means, ranks and scales from view.benign" in bad
