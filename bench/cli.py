@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from bench import own
 from bench.errors import UserError
 from bench.options import (
     LOCAL,
@@ -216,6 +217,10 @@ def merge(
     for name, count in merge(folders, results).items():
         print(f"{count} cells copied to {results / name}; `evil-twins run` makes the tables")
     return DONE
+
+
+app.command()(own.check)
+app.command()(own.score)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

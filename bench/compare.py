@@ -18,12 +18,12 @@ from bench.assemble import Finished, keys_of
 from bench.cells.execute import Outcome, Place
 from bench.cells.store import Store
 from bench.choice import with_parents
-from bench.components import find
-from bench.errors import UserError, unknown
+from bench.components import kind_of
+from bench.errors import UserError
 from bench.finish import alone, conclude, derive, joined
 from bench.forecast import forecast
 from bench.matrix import SWEPT, column_of, rows_of
-from bench.names import GROUPS, parted, registry
+from bench.names import parted
 from bench.plan import Plan, plan
 from bench.progress import watcher
 from bench.run import State, recorded, survey
@@ -74,7 +74,7 @@ def newcomer(text: str, suite: Suite) -> Newcomer:
         UserError: There is no such thing, or the suite has it already.
     """
     method, given = parted(text)
-    kind = _kind(method)
+    kind = kind_of(method, HERE.parent)
     fixed = [f"{name}={value!r}" for name, value in given.items() if name not in SWEPT]
     short = method.rpartition(":")[2] + (f"({', '.join(fixed)})" if fixed else "")
     have = suite.rows if kind == "attack" else suite.columns
@@ -90,17 +90,6 @@ def newcomer(text: str, suite: Suite) -> Newcomer:
         rows = tuple(rows_of(table, suite.targets.count, HERE))
         return Newcomer(kind, label, replace(suite, rows=(*suite.rows, *rows)))
     return Newcomer(kind, label, replace(suite, columns=(*suite.columns, column_of(table, HERE))))
-
-
-def _kind(method: str) -> str:
-    """Whether a name stands for an attack or a detector."""
-    if ":" in method:
-        found = find("detector", method, HERE.parent).load()
-        return "attack" if "__call__" in dir(found) and not hasattr(found, "fit") else "detector"
-    kinds = {name: kind for kind in GROUPS for name in registry(kind)}
-    if method not in kinds:
-        raise unknown("attack or detector", method, kinds)
-    return kinds[method]
 
 
 def compare(

@@ -19,7 +19,7 @@ from typing import Any
 from bench import sources
 from bench.errors import UserError, unknown
 from bench.fields import adapter, checked, parameters
-from bench.names import registry
+from bench.names import GROUPS, registry
 from bench.plain import adopted
 
 CELLS = Path(__file__).parent / "cells"
@@ -147,6 +147,25 @@ def find(kind: str, method: str, folder: Path) -> Component:
             f"{more if kind == 'detector' else ''}"
         )
     return component
+
+
+def kind_of(method: str, folder: Path) -> str:
+    """Whether a name stands for an "attack" or a "detector".
+
+    Args:
+        method: As a suite gives it, without parameters.
+        folder: Where files are looked for.
+
+    Raises:
+        UserError: No such name, file, module or class.
+    """
+    if ":" in method:
+        found = find("detector", method, folder).load()
+        return "attack" if "__call__" in dir(found) and not hasattr(found, "fit") else "detector"
+    kinds = {name: kind for kind in GROUPS for name in registry(kind)}
+    if method not in kinds:
+        raise unknown("attack or detector", method, kinds)
+    return kinds[method]
 
 
 def _sort(found: Any) -> str:

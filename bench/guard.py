@@ -7,8 +7,10 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from multiprocessing.util import Finalize
+from typing import Any, TypeVar
 
 import torch
 from pebble import ProcessExpired, ProcessPool
@@ -18,12 +20,18 @@ from bench.cells.execute import Job, Outcome, Place, execute
 Bundle = tuple[Job, ...]
 """Cells that share parents, run one after another by one worker."""
 
+Result = TypeVar("Result")
+
 FREE = "remedy: start it with DASK_DISTRIBUTED__WORKER__DAEMON=False in its environment"
 
 _mine = threading.local()
 _guards: list[ProcessPool] = []
-_running: set[Future[Outcome]] = set()
+_running: set[Future[Any]] = set()
 _numbers = itertools.count()
+
+
+class Lost(Exception):
+    """What ran beside a thread has not come to its end; says why."""
 
 
 def guarded(place: Place, bundle: Bundle, limit: float | None) -> list[Outcome]:
@@ -38,6 +46,23 @@ def guarded(place: Place, bundle: Bundle, limit: float | None) -> list[Outcome]:
 
 
 def _run(place: Place, job: Job, limit: float | None) -> Outcome:
+    try:
+        return beside(execute, (place, job), limit)
+    except Lost as lost:
+        return place.lost(job, str(lost))
+
+
+def beside(function: Callable[..., Result], given: tuple[Any, ...], limit: float | None) -> Result:
+    """What a function returns in this thread's own process.
+
+    Args:
+        function: A function of a module.
+        given: Its arguments.
+        limit: Seconds that it may take, or None.
+
+    Raises:
+        Lost: It takes longer, or kills the process; the next call gets a new one.
+    """
     if not hasattr(_mine, "guard"):
         if multiprocessing.current_process().daemon:
             raise RuntimeError(
@@ -51,14 +76,14 @@ def _run(place: Place, job: Job, limit: float | None) -> Outcome:
             # A worker of another pool ends only when those that it has started have ended.
             Finalize(None, end, kwargs={"kill": True}, exitpriority=100)
         _guards.append(_mine.guard)
-    future: Future[Outcome] = _mine.guard.schedule(execute, (place, job), timeout=limit)
+    future: Future[Result] = _mine.guard.schedule(function, given, timeout=limit)
     _running.add(future)
     try:
         return future.result()
-    except TimeoutError:
-        return place.lost(job, f"it took longer than {limit:g} s; remedy: a larger --time-limit")
+    except TimeoutError as late:
+        raise Lost(f"it took longer than {limit:g} s; remedy: a larger --time-limit") from late
     except ProcessExpired as death:
-        return place.lost(job, f"its process died ({_cause(death.exitcode)})")
+        raise Lost(f"its process died ({_cause(death.exitcode)})") from death
     finally:
         _running.discard(future)
 

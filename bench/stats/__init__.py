@@ -1,6 +1,6 @@
 """Statistics of the tables: arrays in, numbers out; no torch, no files, no frames."""
 
-from bench.stats.calibration import Threshold, fpr_test, threshold
+from bench.stats.calibration import Threshold, conformal_p, fpr_test, threshold
 from bench.stats.comparing import (
     Comparison,
     conformal_ranks,
@@ -28,6 +28,7 @@ __all__ = [
     "Threshold",
     "auroc",
     "clopper_pearson",
+    "conformal_p",
     "conformal_ranks",
     "crossed",
     "draws",

@@ -60,6 +60,21 @@ def threshold(scores: Floats, alpha: float) -> Threshold:
     return Threshold(value, rank, n, ties, "; ".join(notes))
 
 
+def conformal_p(scores: Floats, calibration: Floats) -> Floats:
+    """Conformal p-values (1 + number of calibration scores at least as high) / (n + 1), (N,).
+
+    For exchangeable scores the chance that it is alpha or less is at most alpha; a score lies above
+    `threshold` at alpha exactly where it is.
+
+    Args:
+        scores: (N,) scores.
+        calibration: (n,) benign scores.
+    """
+    n = len(calibration)
+    values: Floats = (1 + n - np.searchsorted(np.sort(calibration), scores, side="left")) / (n + 1)
+    return values
+
+
 def fpr_test(flagged: int, fresh: int, rule: Threshold) -> float:
     """The p-value of the realised false-positive rate, the calibration set being random.
 

@@ -1,0 +1,1 @@
+"""What every attack and every detector must keep: each clause once, for tests and for `check`."""

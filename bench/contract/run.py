@@ -1,0 +1,132 @@
+"""`evil-twins check`: one component, held to every clause of its kind."""
+
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import MISSING, fields, is_dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bench import components, guard
+from bench.components import Component
+from bench.contract.attacks import ATTACK, AttackCase
+from bench.contract.clause import Clause, Verdict
+from bench.contract.detectors import DetectorCase
+from bench.contract.telling import DETECTOR
+from bench.contract.worlds import KAPPA, attacker, defender
+from bench.names import parted
+
+DONE, SOME_FAILED = 0, 1
+CLAUSES: Mapping[str, tuple[Clause, ...]] = {"attack": ATTACK, "detector": DETECTOR}
+USUAL: Mapping[str, Any] = {
+    "kappa": KAPPA,
+    "phi": 0.5,
+    "norm": "linf",
+    "input": {},
+    "model": {"layers": "head"},
+}
+"""What parameters are set to that have no value of their own."""
+
+
+def check(method: str, device: str, limit: float) -> int:
+    """Hold an attack or a detector to its contract and print one line for each clause.
+
+    Args:
+        method: As a suite names it, such as "file.py:Name(k=5)"; a file is looked for in the working
+            directory.
+        device: "cpu" or "cuda".
+        limit: Seconds that each clause may take.
+
+    Returns:
+        0 if every clause is kept, with or without warnings; 1 if one is not.
+
+    Raises:
+        UserError: There is no such component, or it cannot be made.
+    """
+    kind, component = resolve(method)
+    counts: dict[str, int] = {}
+    for clause, verdict in verdicts(kind, component, device, limit):
+        counts[verdict.outcome] = counts.get(verdict.outcome, 0) + 1
+        print(f"{verdict.outcome:8} {clause.expected}", flush=True)
+        if verdict.seen:
+            print(f"{'':8}   seen: {verdict.seen}\n{'':8}   remedy: {clause.remedy}", flush=True)
+    left = len(CLAUSES[kind]) - sum(counts.values())
+    said = [f"{count} {outcome}" for outcome, count in counts.items()]
+    said += [f"{left} not looked at, as it does not run"] if left else []
+    print(f"{kind} {component.name}: {', '.join(said)}")
+    return SOME_FAILED if "failed" in counts else DONE
+
+
+def verdicts(
+    kind: str, component: Component, device: str, limit: float
+) -> Iterator[tuple[Clause, Verdict]]:
+    """The clauses with their verdicts; only the first, if the component does not even run.
+
+    Args:
+        kind: "attack" or "detector".
+        component: The component with its parameters.
+        device: "cpu" or "cuda".
+        limit: Seconds that each clause may take in a process of its own.
+    """
+    lane, console = ThreadPoolExecutor(1), Console(stderr=True)
+    try:
+        with console.status("digits, a victim and some attacks"):
+            lane.submit(guard.beside, world, (kind, device), None).result()
+        for number, clause in enumerate(CLAUSES[kind]):
+            given = (kind, component, number, device)
+            with console.status(clause.expected):
+                try:
+                    verdict = lane.submit(guard.beside, look, given, limit).result()
+                except guard.Lost as lost:
+                    verdict = Verdict("failed", str(lost))
+            yield clause, verdict
+            if number == 0 and verdict.outcome == "failed":
+                return
+    finally:
+        guard.end(kill=True)
+        lane.shutdown()
+
+
+def resolve(method: str) -> tuple[str, Component]:
+    """Kind and component of a name, its parameters set where they have no value of their own.
+
+    Raises:
+        UserError: There is no such component, or it cannot be made.
+    """
+    name, given = parted(method)
+    kind = components.kind_of(name, Path.cwd())
+    found = components.find(kind, name, Path.cwd())
+    return kind, components.configure(found, _filled(found.load(), given), kind, method)
+
+
+def _filled(cls: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters, those without a value of their own as `USUAL` has them."""
+    absent = (MISSING,) if given else (MISSING, None)
+    open_ = [
+        field.name
+        for field in (fields(cls) if is_dataclass(cls) else ())
+        if field.default in absent and field.default_factory is MISSING
+    ]
+    return {name: USUAL[name] for name in open_ if name in USUAL} | dict(given)
+
+
+def world(kind: str, device: str) -> None:
+    """Make the world in which the clauses of a kind are looked at; it is kept."""
+    (attacker if kind == "attack" else defender)(device)
+
+
+@lru_cache(maxsize=1)
+def _case(kind: str, place: str, parameters: str, device: str) -> AttackCase | DetectorCase:
+    made = Component(place, json.loads(parameters)).build()
+    if kind == "attack":
+        return AttackCase(made, attacker(device))
+    return DetectorCase(made, defender(device))
+
+
+def look(kind: str, component: Component, number: int, device: str) -> Verdict:
+    """The verdict on one clause; what a case has computed serves those that follow."""
+    parameters = json.dumps(dict(component.parameters), sort_keys=True)
+    return CLAUSES[kind][number].judge(_case(kind, component.place, parameters, device))

@@ -1,0 +1,106 @@
+"""A small world of real digits: a victim trained in seconds, targets, a few faced models."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from attacks.base import AttackerView, Reference, Targets
+from attacks.imc import IMC
+from attacks.norms import size
+from attacks.pgd import PGD, InputStep
+from attacks.poisoning import ModelStep, Poisoning
+from bench import data, victims
+from bench.cells.attack import numbers
+from bench.cells.targets import drawn_goal
+
+KAPPA = 0.75
+BENIGN = 80
+TARGETS = 4
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Attacked inputs under one faced model, for a detector to find.
+
+    Attributes:
+        name: What they were made by.
+        model: The faced model.
+        x: The inputs (N, C, H, W).
+    """
+
+    name: str
+    model: nn.Module
+    x: Tensor
+
+
+@dataclass(frozen=True)
+class World:
+    """What a detector is held to the contract with.
+
+    Attributes:
+        models: At least two faced models of one architecture, in eval mode, frozen.
+        benign: Clean data (M, C, H, W) in [0, 1], on which it is fitted.
+        other: As many other clean images.
+        fresh: Benign images (S, C, H, W), to be scored; 2 at least.
+        attacks: Attacked inputs.
+        trusted: Knowledge, "K2" or "K3" -> the model that such a defender trusts.
+    """
+
+    models: Sequence[nn.Module]
+    benign: Tensor
+    other: Tensor
+    fresh: Tensor
+    attacks: Sequence[Inputs]
+    trusted: Mapping[str, nn.Module]
+
+
+@lru_cache(maxsize=1)
+def attacker(device: str) -> AttackerView:
+    """A view on four targets that the victim classifies correctly.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+    digits = data.load("digits")
+    victim = _trained(digits, 0, device)
+    with torch.no_grad():
+        right = victim(digits.development.x.to(device)).argmax(1).cpu() == digits.development.label
+    chosen = digits.development.take(torch.nonzero(right).flatten()[:TARGETS])
+    named = zip(chosen.ids, chosen.label.tolist(), strict=True)
+    goal = torch.tensor([drawn_goal("digits", name, label, 10) for name, label in named])
+    targets = Targets(chosen.x.to(device), chosen.label.to(device), goal.to(device))
+    x, label = digits.train.x.to(device), digits.train.label.to(device)
+    reference = Reference.of(victim, x, label)
+    return AttackerView(victim, targets, reference, numbers("digits", chosen.ids))
+
+
+@lru_cache(maxsize=1)
+def defender(device: str) -> World:
+    """The victim and models poisoned for the attacker's targets, with inputs of PGD and IMC.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+    digits, view = data.load("digits"), attacker(device)
+    step, head = InputStep(), ModelStep("head")
+    victim = cast(nn.Module, view.victim)
+    pgd = PGD(step, KAPPA)(view)
+    poisoned = Poisoning(head, KAPPA)(view)
+    unit = replace(view, radii=size(pgd.x - view.targets.x, "linf"))
+    both = IMC(step, head, KAPPA, phi=0.5)(unit)
+    attacks = [Inputs("PGD", victim, pgd.x)]
+    for name, done in (("poisoning", poisoned), ("IMC", both)):
+        attacks += [Inputs(name, done.models[i], done.x[i : i + 1]) for i in range(TARGETS)]
+    benign, other = digits.train.x[:200].to(device), digits.train.x[200:400].to(device)
+    fresh = digits.calibration.x[:BENIGN].to(device)
+    trusted = {"K2": _trained(digits, 1, device), "K3": victim}
+    return World((victim, poisoned.models[0]), benign, other, fresh, attacks, trusted)
+
+
+def _trained(digits: data.Dataset, seed: int, device: str) -> victims.Classifier:
+    recipe = victims.Recipe(epochs=8)
+    return victims.train(digits.train, "resnet-tiny", 10, recipe, seed, device)

@@ -1,0 +1,187 @@
+"""One's own model and images through detectors: a world in which every p-value is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from bench import cli, inputs, victims
+from bench.errors import UserError
+from bench.halves import sha
+from tests.bench import suites
+from tests.bench.suites import doubt, shift, table
+
+MINE = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Brightness:
+    fault: str = ""
+    knowledge = "K0"
+    preparation = None
+
+    def fit(self, view):
+        if self.fault:
+            raise RuntimeError(self.fault)
+        return lambda x: x.double().mean((1, 2, 3))
+"""
+GREY = range(0, 240, 4)
+"""Of the benign images, by name: 60, of which 30 calibrate."""
+
+SHOWN = np.array([0, 101, 233, 255], np.uint8)
+
+
+def _model(path: Path, bias: float = 0.0, classes: int = 10, channels: int = 1) -> str:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        one = torch.ones(channels)
+        model = victims.fold(victims.build("resnet-tiny", classes, (channels, 8, 8), one / 2, one))
+    model.head.bias.data[3] += bias
+    victims.save(model, path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("score")
+    _model(folder / "victim.safetensors", -99.0)
+    _model(folder / "faced.safetensors", 99.0)
+    (folder / "benign").mkdir()
+    for grey in GREY:
+        Image.new("L", (8, 8), grey).save(folder / "benign" / f"{grey}.png")
+    np.save(folder / "x.npy", np.tile(SHOWN[:, None, None, None], (1, 1, 8, 8)))
+    (folder / "mine.py").write_text(MINE)
+    bright = [
+        table(
+            "detectors", name=f"bright{fault}", method=f"{folder}/mine.py:Brightness", fault=fault
+        )
+        for fault in ("", "falls")
+    ]
+    suites.write(folder, shift(), *bright, doubt())
+    return folder
+
+
+def _line(world: Path, **other: str) -> list[str]:
+    given = {
+        "victim": world / "victim.safetensors",
+        "faced": world / "faced.safetensors",
+        "inputs": world / "x.npy",
+        "benign": world / "benign",
+        "detectors": world / "small.toml",
+        "out": world / "scores.csv",
+        "fpr": "0.1",
+    } | other
+    return ["score", *(f"--{name}={value}" for name, value in given.items() if value)]
+
+
+def test_scores_p_values_and_decisions(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(_line(world)) == 1
+    streams = capsys.readouterr()
+    assert "detector brightfalls: RuntimeError: falls" in streams.err
+    assert "victim and faced model disagree on 30 of 30 benign images" in streams.out
+    found = pd.read_csv(world / "scores.csv")
+    assert list(found["detector"]) == ["bright", "doubt"] * len(SHOWN)
+    assert set(found["faced"]) == {3}
+    assert 3 not in set(found["victim"])
+    own = found[found["detector"] == "bright"]
+    names = sorted((f"{grey}.png" for grey in GREY), key=sha)
+    usual = np.array(sorted(int(name[:-4]) for name in names[30:])) / 255
+    expected = [(1 + (usual >= grey / 255).sum()) / 31 for grey in SHOWN]
+    assert np.allclose(own["score"], SHOWN / 255)
+    assert np.allclose(own["p"], expected)
+    assert (own["flagged"] == (np.array(expected) <= 0.1)).all()
+    assert np.allclose(own["threshold"], usual[-3])  # the 28th of 30: 31 × 0.1 = 3.1
+    assert list(own["flagged"]) == [False, False, SHOWN[2] / 255 > usual[-3], True]
+
+
+def test_a_data_set_gives_clean_images(world: Path, tmp_path: Path) -> None:
+    path = suites.write(tmp_path, shift(), doubt(), suites.far())
+    out = tmp_path / "s.csv"
+    assert cli.main(_line(world, benign="", dataset="digits", detectors=path, out=str(out))) == 0
+    found = pd.read_csv(out)
+    assert set(found["knowledge"]) == {"K0", "K1"}
+    assert (found["p"] * 324 % 1).round(6).isin([0, 1]).all()  # 161 + 162 images calibrate
+
+
+MISTAKES = {
+    "no victim": ({"victim": "none.safetensors"}, "expected: a classifier stored by this program"),
+    "other classes": ({"faced": "five.safetensors"}, "5 classes for images (1, 8, 8)"),
+    "no inputs": ({"inputs": "none"}, "expected: a folder of images, .npy or .safetensors"),
+    "no clean": ({"benign": ""}, "give a folder with --benign"),
+    "two clean": ({"dataset": "digits"}, "give a folder with --benign"),
+    "data set": ({"benign": "", "dataset": "digit"}, "did you mean 'digits'"),
+    "share": ({"fpr": "1.5"}, "expected: a share between 0 and 1"),
+    "too few": ({"fpr": "0.03"}, "30 benign images are left for thresholds; --fpr 0.03 needs 33"),
+    "suite": ({"detectors": "quik"}, "did you mean 'quick'"),
+    "colours": ({"victim": "rgb.safetensors", "faced": "rgb.safetensors"}, "(N, 3, 8, 8)"),
+    "no place": ({"out": "nowhere/scores.csv"}, "No such file"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake(
+    world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(world)
+    _model(world / "five.safetensors", classes=5)
+    _model(world / "rgb.safetensors", channels=3)
+    other, said = MISTAKES[name]
+    assert cli.main(_line(world, **other)) == 2
+    streams = capsys.readouterr()
+    assert said in streams.err
+    assert streams.out == ""
+    assert len(streams.err.strip().splitlines()) <= 3
+
+
+def test_images_in_folders_keep_their_names_and_values(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    Image.new("RGB", (4, 3), (0, 51, 255)).save(tmp_path / "b" / "1.png")
+    Image.new("L", (4, 3), 51).save(tmp_path / "a.bmp")
+    (tmp_path / "notes.txt").write_text("no image")
+    names, x = inputs.read(tmp_path, (3, 3, 4))
+    assert names == ("a.bmp", "b/1.png")
+    assert torch.allclose(x[1, :, 0, 0], torch.tensor([0.0, 0.2, 1.0]))
+    assert torch.allclose(x[0], torch.tensor(0.2))
+    assert inputs.read(tmp_path, (1, 3, 4))[1].shape == (2, 1, 3, 4)
+
+
+def test_arrays_are_read_as_they_are(tmp_path: Path) -> None:
+    x = torch.rand(2, 1, 3, 4)
+    save_file({"x": x, "goal": torch.zeros(2)}, tmp_path / "attacked.safetensors")
+    np.save(tmp_path / "x.npy", x.double().numpy())
+    for name in ("attacked.safetensors", "x.npy"):
+        assert torch.equal(inputs.read(tmp_path / name, (1, 3, 4))[1], x)
+
+
+@pytest.mark.parametrize("kind", ["size", "damaged", "deep", "none", "range", "nan", "object"])
+def test_images_that_cannot_be_scored(tmp_path: Path, kind: str) -> None:
+    said = {
+        "size": "has shape (1, 5, 4), the model expects (1, 3, 4)",
+        "damaged": "cannot be read",
+        "deep": "has pixels of mode I;16",
+        "none": "no image files",
+        "range": "float32 from 0 to 255",
+        "nan": "expected: floating-point numbers in [0, 1]",
+        "object": "Object arrays cannot be loaded",
+    }[kind]
+    path = tmp_path / "x.npy"
+    if kind == "size":
+        Image.new("L", (4, 5)).save(tmp_path / "a.png")
+    elif kind == "damaged":
+        (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n")
+    elif kind == "deep":
+        Image.new("I;16", (4, 3)).save(tmp_path / "a.png")
+    elif kind == "range":
+        np.save(path, np.linspace(0, 255, 12, dtype=np.float32).reshape(1, 1, 3, 4))
+    elif kind == "nan":
+        np.save(path, np.full((1, 1, 3, 4), np.nan))
+    elif kind == "object":
+        np.save(path, np.array([{}], dtype=object))
+    with pytest.raises(UserError) as error:
+        inputs.read(path if path.exists() else tmp_path, (1, 3, 4))
+    assert said in str(error.value)
+    assert len(str(error.value).splitlines()) <= 3

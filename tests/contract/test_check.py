@@ -1,0 +1,110 @@
+"""The command that holds a component to its contract."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attacks import ATTACKS
+from bench import cli, guard
+from bench.contract import run
+from detectors import DETECTORS
+
+BRIGHTNESS = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Brightness:
+    knowledge = "K0"
+    preparation = None
+
+    def fit(self, view):
+        return lambda x: {score}
+"""
+
+
+def _here(function: Callable[..., Any], given: tuple[Any, ...], limit: float | None) -> Any:
+    return function(*given)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of its own takes seconds to start."""
+    monkeypatch.setattr(guard, "beside", _here)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_line_for_each_clause_and_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("good.py").write_text(BRIGHTNESS.format(score="x.mean((1, 2, 3))"))
+    Path("bad.py").write_text(BRIGHTNESS.format(score="x.mean((1, 2, 3)) - x.mean()"))
+    assert cli.main(["check", "good.py:Brightness"]) == 0
+    good = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in good[:-1]] == ["passed"] * 11
+    assert good[-1] == "detector good.py:Brightness: 11 passed"
+    assert cli.main(["check", "bad.py:Brightness"]) == 1
+    bad = capsys.readouterr().out
+    assert "failed   a score depends on its own image alone" in bad
+    assert "seen: alone and among 16 images it gave" in bad
+    assert "remedy: take means, ranks and scales from view.benign" in bad
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_what_does_not_run_is_not_looked_at_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(BRIGHTNESS.format(score="x.maen()"))
+    assert cli.main(["check", "mine.py:Brightness"]) == 1
+    said = capsys.readouterr().out
+    assert "seen: AttributeError: 'Tensor' object has no attribute 'maen'" in said
+    assert "1 failed, 10 not looked at, as it does not run" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("smothing", "did you mean 'smoothing'"),
+        ("nothing.py:Name", "cannot load the detector 'nothing.py:Name'"),
+        ("no.module:Name", "ModuleNotFoundError"),
+        ("bench.stats:Nothing", "has no attribute 'Nothing'"),
+        ("bench.stats:Threshold", "value: Field required"),
+    ],
+)
+def test_a_mistake(name: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", name]) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert said in streams.err
+    assert len(streams.err.strip().splitlines()) <= 3
+
+
+@pytest.mark.parametrize("name", [*ATTACKS, *DETECTORS])
+def test_every_listed_name_is_found_with_usual_parameters(name: str) -> None:
+    kind, component = run.resolve(name)
+    assert kind == ("attack" if name in ATTACKS else "detector")
+    component.build()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*ATTACKS, *DETECTORS])
+@pytest.mark.usefixtures("in_this_process")
+def test_every_listed_name_passes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", name]) == 0
+    assert "failed" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_one_that_never_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("import time\n" + BRIGHTNESS.format(score="time.sleep(600)"))
+    assert cli.main(["check", "mine.py:Brightness", "--time-limit", "5"]) == 1
+    assert "seen: it took longer than 5 s" in capsys.readouterr().out
+    Path("mine.py").write_text("import os\n" + BRIGHTNESS.format(score="os._exit(7)"))
+    assert cli.main(["check", "mine.py:Brightness"]) == 1
+    assert "seen: its process died (exit status 7)" in capsys.readouterr().out

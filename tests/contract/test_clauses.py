@@ -1,0 +1,139 @@
+"""Every clause, with a component that breaks it and one that does not."""
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from attacks.pgd import InputStep
+from bench.contract.attacks import ATTACK, AttackCase
+from bench.contract.clause import Verdict
+from bench.contract.detectors import DetectorCase
+from bench.contract.telling import DETECTOR
+from tests.contract import worlds
+from tests.contract.wrong import Loose, Wrong, WrongAttack
+
+WORLD = worlds.defender()
+
+DETECTORS = {
+    "runs raise": "RuntimeError: the detector; fell over",
+    "runs exit": "SystemExit: 3",
+    "prepares list": "it returned list; a dict of tensors was expected",
+    "prepares nan": "NaN or infinite values in 'mean'",
+    "prepares chance": "the same seed gave another 'mean'",
+    "numbers list": "the scorer returned list; expected a tensor",
+    "numbers nan": "NaN or infinity for 1 of 16 images",
+    "numbers shape": "returned 16×1 numbers for 16 images",
+    "numbers integer": "the scores are torch.int64",
+    "numbers half": "the scores are torch.float16",
+    "numbers graph": "the graph of their gradients",
+    "seeded fit": r"fitted twice with one seed, it gave [\d.]+ and [\d.]+ for one image",
+    "seeded call": "asked twice, one scorer gave",
+    "alone mean": "alone and among 16 images it gave",
+    "alone place": "alone and among 16 images it gave",
+    "anew": "after a fit to other weights it gave",
+    "untouched weights": r"it changed the model's 0\.weight",
+    "untouched mode": "it changed the model's eval mode",
+    "untouched frozen": "it changed which weights of the model need gradients",
+    "untouched hook": "it changed the hooks of the model",
+    "untouched x": "it changed the images",
+    "untouched benign": "it changed the clean data",
+    "untouched dtype": "it changed torch's default dtype",
+    "untouched threads": "it changed torch's number of threads",
+    "untouched grad": "it changed whether torch records gradients",
+    "untouched torch": "it changed torch's global random numbers",
+    "untouched numpy": "it changed NumPy's global random numbers",
+    "untouched python": "it changed Python's global random numbers",
+    "knowledge benign": "it states K0, and scores otherwise with other clean data",
+    "knowledge prepared": "it states K0, and has a preparation",
+    "knowledge K1": "it states K1, and scores the same with other clean data",
+    "flags nothing": r"it gave 0\.5 to each of 48 inputs: it can flag nothing",
+    "flags drift": "with a threshold for 5 % it flags 20 of 20 other benign images",
+    "flags decisions": "it gave 2 values to 48 inputs",
+    "direction": r"score lower than benign ones: AUROC doubtful 0\.0",
+}
+WARNINGS = ("numbers graph", "knowledge K1", "flags decisions", "direction")
+
+ATTACKS = {
+    "runs raise": "RuntimeError: the attack; fell over",
+    "sound range": r"it returned pixels in \[1, [\d.]+\]; expected \[0, 1\]",
+    "sound shape": "it returned x. of 4×1×5×6; expected 4×1×6×6",
+    "sound models": "it returned 5 models for 4 targets",
+    "sound double": "is torch.float64 on cpu; torch.float32 on cpu expected",
+    "sound graph": "carries a graph of gradients",
+    "confidence": r"it states 0\.65\d+ for target 0, whose model gives 0\.75",
+    "efficacy over": r"κ is 0\.5; it went on to 0\.75\d+, where 0\.51 is the most",
+    "efficacy never": r"κ is 0\.99; of 4 targets none came beyond 0\.75",
+    "limits": r"target 0 lies at linf 0\.1",
+    "layers": r"it states layers = .head., and returns trunk\.0\.bias",
+    "repeated": "a second run gave other inputs",
+    "untouched victim": r"it changed the victim's head\.weight",
+    "untouched targets": "it changed the targets",
+    "untouched torch": "it changed torch's global random numbers",
+    "untouched threads": "it changed torch's number of threads",
+    "alone": "alone, target 0 reached",
+    "labels": "with other true classes it gave other inputs",
+}
+WARNED = ("efficacy never", "labels")
+
+
+def _judged(case: DetectorCase | AttackCase) -> dict[str, Verdict]:
+    """Verdicts by the name of the clause, of those that are not kept."""
+    clauses = DETECTOR if isinstance(case, DetectorCase) else ATTACK
+    found = {clause.name: clause.judge(case) for clause in clauses}
+    return {name: verdict for name, verdict in found.items() if verdict.outcome != "passed"}
+
+
+def _attack(fault: str) -> AttackCase:
+    eps = 0.05 if fault == "limits" else 1.0
+    return AttackCase(WrongAttack(fault, InputStep(eps=eps)), worlds.attacker())
+
+
+@pytest.mark.parametrize("fault", DETECTORS)
+def test_a_wrong_detector(fault: str) -> None:
+    found = _judged(DetectorCase(Wrong(fault), WORLD))
+    verdict = found[fault.split()[0]]
+    assert verdict.outcome == ("warning" if fault in WARNINGS else "failed")
+    assert re.search(DETECTORS[fault], verdict.seen)
+    assert "\n" not in verdict.seen
+    if fault.split()[0] in ("untouched", "knowledge", "direction"):
+        assert len(found) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad=True")
+@pytest.mark.parametrize("fault", ATTACKS)
+def test_a_wrong_attack(fault: str) -> None:
+    found = _judged(_attack(fault))
+    verdict = found[fault.split()[0]]
+    assert verdict.outcome == ("warning" if fault in WARNED else "failed")
+    assert re.search(ATTACKS[fault], verdict.seen)
+
+
+@pytest.mark.parametrize("fault", ["", "prepares"])
+def test_a_sound_detector_keeps_every_clause(fault: str) -> None:
+    assert not _judged(DetectorCase(Wrong(fault), WORLD))
+
+
+def test_a_sound_attack_keeps_every_clause() -> None:
+    assert not _judged(_attack(""))
+
+
+def test_parameters_that_can_be_changed() -> None:
+    made: Any = Loose()
+    assert _judged(DetectorCase(made, WORLD))["frozen"].seen == "Loose is no frozen dataclass"
+
+
+def test_whatever_a_component_does_to_the_process_is_undone() -> None:
+    before: Tensor = torch.get_rng_state()
+    for fault in ("untouched dtype", "untouched threads", "untouched grad", "untouched torch"):
+        _judged(DetectorCase(Wrong(fault), WORLD))
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.is_grad_enabled()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_clause_has_been_broken() -> None:
+    assert {fault.split()[0] for fault in DETECTORS} | {"frozen"} == {c.name for c in DETECTOR}
+    assert {fault.split()[0] for fault in ATTACKS} | {"frozen"} == {c.name for c in ATTACK}
