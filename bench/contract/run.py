@@ -35,8 +35,7 @@ def check(method: str, device: str, limit: float) -> int:
     """Hold an attack or a detector to its contract and print one line for each clause.
 
     Args:
-        method: As a suite names it, such as "file.py:Name(k=5)"; a file is looked for in the working
-            directory.
+        method: As a suite names it, such as "file.py:Name(k=5)", the file in the working directory.
         device: "cpu" or "cuda".
         limit: Seconds that each clause may take.
 

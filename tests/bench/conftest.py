@@ -1,8 +1,10 @@
 """Folders that the tests of a module share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench import cli
 from tests.bench import eleven
@@ -20,3 +22,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     assert cli.main(eleven.line(folder, folder)) == 0
     return folder
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Cells compute on one thread: with more, sums round otherwise."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -1,6 +1,5 @@
 """Adversarial training: what it is without a ball, how a suite asks for it, and what it gains."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,15 +73,6 @@ def test_it_depends_on_the_seed_alone_and_reports(digits: data.Dataset) -> None:
     assert same(retrain(*task, Retraining(replays=2), 0), first)
     assert not same(retrain(*task, Retraining(replays=2), 1), first)
     assert not any(parameter.requires_grad for parameter in first.parameters())
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Cells compute on one thread: with more, sums round otherwise."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -62,6 +62,7 @@ def test_it_is_the_victim_that_a_suite_of_the_next_seed_has(tmp_path: Path) -> N
     assert "resnet-tiny seed 0" in titles
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_scores_are_those_of_the_two_models(done: Finished) -> None:
     assert not done.state.failed
     digits, recipe = data.load("digits"), Recipe(epochs=2)

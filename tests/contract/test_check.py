@@ -70,7 +70,7 @@ def test_what_does_not_run_is_not_looked_at_further(
         ("smothing", "did you mean 'smoothing'"),
         ("nothing.py:Name", "cannot load the detector 'nothing.py:Name'"),
         ("no.module:Name", "ModuleNotFoundError"),
-        ("bench.stats:Nothing", "has no attribute 'Nothing'"),
+        ("bench.stats:Nothing", "there is no Nothing in it"),
         ("bench.stats:Threshold", "value: Field required"),
     ],
 )

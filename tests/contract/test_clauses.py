@@ -34,7 +34,7 @@ DETECTORS = {
     "alone mean": "alone and among 16 images it gave",
     "alone place": "alone and among 16 images it gave",
     "anew": "after a fit to other weights it gave",
-    "untouched weights": r"it changed the model's 0\.weight",
+    "untouched weights": r"it changed the model's trunk\.0\.weight",
     "untouched mode": "it changed the model's eval mode",
     "untouched frozen": "it changed which weights of the model need gradients",
     "untouched hook": "it changed the hooks of the model",
