@@ -189,11 +189,11 @@ def test_an_attack(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     detection = _table(place, folder.name, "detection")
     assert set(detection[detection["attack"] == label]["detector"]) == {"doubt", "far"}
     said = (folder / "tables" / "compare.md").read_text()
-    assert f"Under each detector: {label} head κ .6" in said
+    assert f"Under each detector: {label} κ .6 φ 0" in said
     lines = said.split("## Beside the other attacks")[1].strip().splitlines()
     assert [line.split(" | ")[0] for line in lines[2:4]] == [
-        f"| {label} head κ .6 φ 0",
-        f"| {label} head κ .75 φ 0",
+        f"| {label} κ .6 φ 0",
+        f"| {label} κ .75 φ 0",
     ]
 
 
