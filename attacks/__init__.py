@@ -8,6 +8,7 @@ ATTACKS = {
     "imc": "attacks.imc:IMC",
     "rank-one-head": "attacks.head:RankOneHead",
     "convex-head": "attacks.head:ConvexHead",
+    "few-weights": "attacks.sparse:FewWeights",
     "untouched": "attacks.controls:Untouched",
     "noise": "attacks.controls:Noise",
     "fine-tuning": "attacks.controls:FineTuning",

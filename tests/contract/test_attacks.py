@@ -16,6 +16,7 @@ from attacks.norms import size
 from attacks.pgd import PGD, InputStep
 from attacks.poisoning import ModelStep, Poisoning
 from attacks.proposition import Proposition
+from attacks.sparse import FewWeights
 from attacks.within import Within
 from tests.attacks import worlds
 
@@ -41,6 +42,7 @@ VARIANTS: dict[str, list[Attack]] = {
     ],
     "rank-one-head": [RankOneHead(0.75)],
     "convex-head": [ConvexHead(0.75)],
+    "few-weights": [FewWeights(0.75, 2)],
     "untouched": [Untouched()],
     "noise": [Noise(LINF, 0.75), Noise(L2, 0.75)],
     "fine-tuning": [FineTuning("head", steps=5), FineTuning("all", steps=5)],
