@@ -232,6 +232,13 @@ class HeadProblem:
 
 
 def attacked(view: AttackerView, edited: dict[str, Tensor], kappa: float) -> Attacked:
+    """x° and the edited last layers, as an attack leaves them.
+
+    Args:
+        view: What the attacker holds.
+        edited: Parameters of the last layer -> (N, *shape).
+        kappa: The required efficacy.
+    """
     x, goal = view.targets.x, view.targets.goal
     models = PairedModels(view.victim, len(goal), edited)
     confidence = models.confidence(x, goal)

@@ -99,7 +99,7 @@ class _Planner:
         self.sources: dict[tuple[str, str | None], str] = {}
 
     def plan(self) -> Plan:
-        victim = self.add(self.victim())
+        victim = self.add(self.victim(self.suite.victim.seed))
         self.fits = {column.label: self.fit(column) for column in self.suite.columns}
         shards = [
             self.shard(row, victim, first)
@@ -117,18 +117,18 @@ class _Planner:
             self.sources[which] = code_of(kind, component)
         return self.sources[which]
 
-    def victim(self) -> Cell:
+    def victim(self, seed: int) -> Cell:
         made, path = self.suite.victim, self.suite.weights
         if path is None:
             recipe = asdict(checked(Recipe, made.recipe, "[victim.recipe]"))
-            how: dict[str, Any] = {"recipe": recipe, "seed": made.seed}
+            how: dict[str, Any] = {"recipe": recipe, "seed": seed}
             if made.retraining is not None:
                 bent = checked(Retraining, made.retraining, "[victim.retraining]")
                 how["retraining"] = asdict(bent)
         else:
             how = {"weights": weights.digest(path, made.architecture, self.data)}
         spec = self.shared | {"architecture": made.architecture} | how
-        title = f"{made.name} seed {made.seed}"
+        title = f"{made.name} seed {seed}"
         return Cell("victim", title, made.architecture, None, spec, self.source("victim"))
 
     def fit(self, column: Column) -> str | None:
@@ -156,7 +156,10 @@ class _Planner:
         return self.add(Cell("score", title, column.label, detector, spec, source, parents))
 
     def attack(self, row: Row, victim: str, first: int) -> str:
-        parents, unit = {"victim": victim}, row.attack.build().radii_from
+        made = row.attack.build()
+        parents, unit = {"victim": victim}, made.radii_from
+        if getattr(made, "needs_surrogate", False):
+            parents["surrogate"] = self.surrogate(row)
         if unit is not None:
             place = described(unit)["class"]
             pgd = Component(place, parameters(unit))
@@ -165,6 +168,19 @@ class _Planner:
             own = replace(row, label=label, attack=pgd, count=self.suite.targets.count)
             parents["radii"] = self.add_attack(own, label, {"victim": victim}, first)
         return self.add_attack(row, row.title, parents, first)
+
+    def surrogate(self, row: Row) -> str:
+        """The model that a transferred attack looks at: a victim of the next seed.
+
+        Raises:
+            UserError: The suite's victim is a file, of which no second one can be trained.
+        """
+        if self.suite.weights is not None:
+            raise UserError(
+                f"attack {row.label!r} needs a second victim; this one is a file of weights\n"
+                "remedy: leave the attack out, or let the suite train its victim"
+            )
+        return self.add(self.victim((self.suite.victim.seed + 1) % 2**63))
 
     def add_attack(self, row: Row, title: str, parents: dict[str, str], first: int) -> str:
         targets, attack = self.suite.targets, row.attack

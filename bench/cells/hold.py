@@ -1,4 +1,4 @@
-"""What a worker keeps between two cells: the last data set, victim and its features."""
+"""What a worker keeps between two cells: the last data set, victims and their features."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,6 +80,13 @@ class Work:
         """The victim, on the device."""
         return victim(self.parents["victim"] / "victim.safetensors", self.device)
 
+    @property
+    def surrogate(self) -> Classifier | None:
+        """The model that the attack looks at in the victim's place, if it asks for one."""
+        if "surrogate" not in self.parents:
+            return None
+        return victim(self.parents["surrogate"] / "victim.safetensors", self.device)
+
     def features(self, split: str) -> Tensor:
         """The victim's features (M, D) of a split of the data set, on the device."""
         path = self.parents["victim"] / "victim.safetensors"
@@ -97,7 +104,7 @@ def dataset(name: str, root: Path | None, size: int | None) -> Dataset:
     return data.load(name, root, size=size)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def victim(path: Path, device: torch.device) -> Classifier:
     """A stored victim."""
     return victims.load(path).to(device)

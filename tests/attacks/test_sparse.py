@@ -73,11 +73,11 @@ def test_the_weights_are_the_optimum_that_another_solver_finds(seed: int) -> Non
             return moved.reshape(start.shape)
 
         def kl(v: np.ndarray) -> float:
-            faced = log_softmax(rows @ head(v).T, axis=1)  # noqa: B023
+            faced = log_softmax(rows @ head(v).T, axis=1)
             return float((np.exp(benign) * (benign - faced)).sum(1).mean())
 
         def missing(v: np.ndarray, i: int = i, goal: int = goal) -> float:
-            z = head(v) @ own[i]  # noqa: B023
+            z = head(v) @ own[i]
             return float(z[goal] - logsumexp(np.delete(z, goal)) - logit(0.75 + AIM))
 
         constraint = {"type": "ineq", "fun": missing}

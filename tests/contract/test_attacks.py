@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from attacks import ATTACKS
+from attacks.anchoring import LogitAnchoring
 from attacks.base import Attack, Attacked, AttackerView
 from attacks.bisection import Bisection
 from attacks.controls import FineTuning, Noise, Untouched
@@ -17,6 +18,7 @@ from attacks.pgd import PGD, InputStep
 from attacks.poisoning import ModelStep, Poisoning
 from attacks.proposition import Proposition
 from attacks.sparse import FewWeights
+from attacks.transferred import TransferredPGD
 from attacks.within import Within
 from tests.attacks import worlds
 
@@ -28,6 +30,10 @@ VARIANTS: dict[str, list[Attack]] = {
     "pgd": [PGD(LINF, 0.75), PGD(L2, 0.9), PGD(LINF, 0.75, 50, "first")],
     "pgd-bisection": [Bisection(LINF, 0.75, rounds=15, restarts=1, halvings=6)],
     "fab": [FAB("linf", 0.75, rounds=40), FAB("l2", 0.75, rounds=40)],
+    "transferred-pgd": [
+        TransferredPGD(InputStep(eps=0.5), 0.75, 30),
+        TransferredPGD(InputStep("l2", eps=3.0), 0.75, 30),
+    ],
     "poisoning": [
         Poisoning(HEAD, 0.75),
         Poisoning(ALL, 0.75, 10),
@@ -43,6 +49,7 @@ VARIANTS: dict[str, list[Attack]] = {
     "rank-one-head": [RankOneHead(0.75)],
     "convex-head": [ConvexHead(0.75)],
     "few-weights": [FewWeights(0.75, 2)],
+    "logit-anchoring": [LogitAnchoring(HEAD, 0.75, 60), LogitAnchoring(ALL, 0.75, 10)],
     "untouched": [Untouched()],
     "noise": [Noise(LINF, 0.75), Noise(L2, 0.75)],
     "fine-tuning": [FineTuning("head", steps=5), FineTuning("all", steps=5)],
@@ -71,6 +78,8 @@ EVERY = [
 
 def _view(attack: Attack, n: int = 4) -> AttackerView:
     view = worlds.view(n)
+    if getattr(attack, "needs_surrogate", False):
+        view = replace(view, surrogate=worlds.trained(seed=1)[0])
     unit = attack.radii_from
     if unit is None:
         return view
