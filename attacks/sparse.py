@@ -79,7 +79,7 @@ def standing_out(own: Array, moments: Array, count: int) -> Places:
     """
     chosen: list[int] = []
     rest, cost = own.copy(), moments.diagonal().copy()
-    for _ in range(min(count, np.count_nonzero(own))):
+    for _ in range(min(count, int(np.count_nonzero(own)))):
         gain = np.where(own == 0, -np.inf, rest**2 / cost)
         gain[chosen] = -np.inf
         chosen.append(int(gain.argmax()))

@@ -96,6 +96,7 @@ def list_() -> int:
     """Suites, data sets, victims, attacks and detectors."""
     from attacks import ATTACKS
     from bench import suite
+    from bench.adapters import TOOLBOX
     from detectors import DETECTORS
 
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -107,6 +108,9 @@ def list_() -> int:
     for kind, registry in (("attack", ATTACKS), ("detector", DETECTORS)):
         for name, place in registry.items():
             table.add_row(kind, name, place)
+    for name, why in TOOLBOX.items():
+        said = f"cannot be used: {why}" if why else "of the adversarial-robustness-toolbox"
+        table.add_row("attack", f"art:{name}", said)
     screen().print(table)
     return DONE
 

@@ -113,6 +113,8 @@ def _place(kind: str, method: str, folder: Path) -> str:
         if method not in registry:
             raise unknown(kind, method, registry)
         return registry[method]
+    if kind == "attack" and method.startswith("art:"):
+        return f"bench.adapters.toolbox:{method[4:]}"
     where, _, name = method.rpartition(":")
     return f"{(folder / where).resolve()}:{name}" if where.endswith(".py") else method
 
