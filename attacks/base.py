@@ -90,6 +90,8 @@ class AttackerView:
         generator: (index of the target, purpose, round) -> a CPU generator. Two attacks that ask
             for the same three get the same numbers, so that comparisons stay paired.
         radii: What `attack.radii_from` needed on these targets, (N,) in pixels, or None.
+        surrogate: For an attack with `needs_surrogate` a model of the victim's architecture and
+            training from another seed, which it looks at in the victim's place; else None.
     """
 
     victim: Victim
@@ -97,6 +99,7 @@ class AttackerView:
     reference: Reference
     generator: Callable[[int, str, int], torch.Generator]
     radii: Tensor | None = None
+    surrogate: Victim | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,10 @@ class Attacked:
 
 
 class Attack(Protocol):
-    """A frozen dataclass whose fields are the parameters."""
+    """A frozen dataclass whose fields are the parameters.
+
+    One that has `needs_surrogate`, and has it true, gets `view.surrogate`.
+    """
 
     @property
     def kappa(self) -> float | None:

@@ -7,19 +7,18 @@ the margin g at a fixed input is concave: the closest poisoned head is a convex 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp, softmax
-from torch import Tensor, nn
+from torch import Tensor
 
 from attacks.base import Attacked, AttackerView
 from attacks.efficacy import AIM, logit, margin, refuse
 from attacks.fisher import FLOOR, head_blocks, with_one
-from attacks.paired import PairedModels
+from attacks.paired import PairedModels, size
 
 Array = NDArray[np.float64]
 
@@ -62,7 +61,7 @@ class RankOneHead:
         bias = alpha.unsqueeze(1) * towards
         weight = bias.unsqueeze(2) * features.unsqueeze(1)
         edited = {"head.weight": head.weight + weight, "head.bias": head.bias + bias}
-        return _attacked(view, edited, self.kappa)
+        return attacked(view, edited, self.kappa)
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class ConvexHead:
         rows = torch.stack([optimum.head for optimum in optima]).to(view.targets.x)
         edited = {"head.weight": rows[..., :-1], "head.bias": rows[..., -1]}
         bound = torch.tensor([optimum.bound for optimum in optima], dtype=torch.float64)
-        return replace(_attacked(view, edited, self.kappa), bound=bound)
+        return replace(attacked(view, edited, self.kappa), bound=bound)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,38 +116,23 @@ def convex_optima(view: AttackerView, kappa: float, delta: float) -> list[Optimu
         kappa: The required efficacy.
         delta: δ of the ball within which the lower bound holds.
     """
-    head = view.victim.head
-    with torch.no_grad():
-        features = view.reference.features
-        own = view.victim.features(view.targets.x)
-        rows = torch.cat([head.weight, head.bias.unsqueeze(1)], 1).double()
-        inputs, benign = with_one(features).double(), head(features).double().log_softmax(1)
-        blocks = head_blocks(features.double(), benign.exp(), FLOOR["head"])
-        whole = sum(
-            p.double().square().sum().item() for p in cast(nn.Module, view.victim).parameters()
-        )
-    problem = _Problem(
-        rows.numpy(force=True),
-        inputs.numpy(force=True),
-        benign.numpy(force=True),
-        benign.exp().numpy(force=True),
-        torch.linalg.cholesky(blocks).numpy(force=True),
-        logit(kappa + AIM),
-        delta * whole**0.5,
-    )
-    goals = view.targets.goal.tolist()
-    return [
-        problem.solve(h, t)
-        for h, t in zip(with_one(own).double().numpy(force=True), goals, strict=True)
-    ]
+    problem, targets = HeadProblem.of(view, kappa, delta), rows_of(view)
+    return [problem.solve(h, t) for h, t in zip(targets, view.targets.goal.tolist(), strict=True)]
+
+
+@torch.no_grad()
+def rows_of(view: AttackerView) -> Array:
+    """What the rows [weight | bias] of the last layer are multiplied by at x°, (N, D + 1)."""
+    rows: Array = with_one(view.victim.features(view.targets.x)).double().numpy(force=True)
+    return rows
 
 
 @dataclass(frozen=True, eq=False)
-class _Problem:
+class HeadProblem:
     """What all targets share: the method of multipliers, in the metric of the Fisher information.
 
     In the coordinates v, θ_c = θ°_c + L_c v_c with L Lᵀ the inverse Fisher block of class c, KL is
-    nearly ½‖v‖² and L-BFGS needs few steps.
+    nearly ½‖v‖² and L-BFGS needs few steps. A parameter whose row of L is 0 stays as it is.
     """
 
     start: Array
@@ -158,6 +142,24 @@ class _Problem:
     scale: Array
     aim: float
     radius: float
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, view: AttackerView, kappa: float, delta: float) -> HeadProblem:
+        """The problem of the view's victim and reference, at κ; the bounds hold within F_δ(θ°)."""
+        head, features = view.victim.head, view.reference.features
+        rows = torch.cat([head.weight, head.bias.unsqueeze(1)], 1).double()
+        inputs, benign = with_one(features).double(), head(features).double().log_softmax(1)
+        blocks = head_blocks(features.double(), benign.exp(), FLOOR["head"])
+        return cls(
+            rows.numpy(force=True),
+            inputs.numpy(force=True),
+            benign.numpy(force=True),
+            benign.exp().numpy(force=True),
+            torch.linalg.cholesky(blocks).numpy(force=True),
+            logit(kappa + AIM),
+            delta * float(size(view.victim)),
+        )
 
     def solve(self, target: Array, goal: int) -> Optimum:
         """The optimum for one target with [φ; 1] = `target` (D + 1,)."""
@@ -229,7 +231,14 @@ class _Problem:
         return Optimum(torch.from_numpy(rows), kl, bound)
 
 
-def _attacked(view: AttackerView, edited: dict[str, Tensor], kappa: float) -> Attacked:
+def attacked(view: AttackerView, edited: dict[str, Tensor], kappa: float) -> Attacked:
+    """x° and the edited last layers, as an attack leaves them.
+
+    Args:
+        view: What the attacker holds.
+        edited: Parameters of the last layer -> (N, *shape).
+        kappa: The required efficacy.
+    """
     x, goal = view.targets.x, view.targets.goal
     models = PairedModels(view.victim, len(goal), edited)
     confidence = models.confidence(x, goal)

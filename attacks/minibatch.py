@@ -6,7 +6,7 @@ with equal chances, a minibatch holds hardly one of them, and a walk ends in the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -46,20 +46,28 @@ class Minibatches:
         return index, 1 / (m * (sums.gather(1, index) - before))
 
     @torch.no_grad()
-    def weigh(self, models: PairedModels, active: Tensor, features: Tensor, share: Tensor) -> None:
-        """Take the chances anew: in proportion to each image's part in the gradient of KL.
+    def weigh(
+        self,
+        models: PairedModels,
+        active: Tensor,
+        features: Tensor,
+        kept: Tensor,
+        outputs: Callable[[Tensor, int], Tensor],
+    ) -> None:
+        """Take the chances anew: in proportion to each image's part in the gradient of the loss.
 
         Args:
             models: The active models, which differ from the victim in the last layer.
             active: Their positions (n,).
             features: φ of the reference, (M, D).
-            share: f(·; θ°) on it, (M, K).
+            kept: What the loss keeps of it, (M, K): f(·; θ°) for KL.
+            outputs: Logits and their dimension -> the same of other models.
         """
         size = (features.square().sum(1) + 1).sqrt()
         for row, i in enumerate(active.tolist()):
             one = models.rows(active.new_tensor([row]))
-            faced = one.logits(features.unsqueeze(0)).squeeze(0).softmax(1)
-            part = ((faced - share).norm(dim=1) * size).double()
+            faced = outputs(one.logits(features.unsqueeze(0)).squeeze(0), 1)
+            part = ((faced - kept).norm(dim=1) * size).double()
             whole = part.sum()
             if whole > 0:
                 chance = EVEN / len(part) + (1 - EVEN) * part / whole

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +98,9 @@ class Poisoning:
 class ModelWalk:
     """The N models on their way: what the model step keeps between two rounds."""
 
+    floor: ClassVar[Mapping[str, float]] = FLOOR
+    """Of the Fisher information, by layers."""
+
     def __init__(self, step: ModelStep, view: AttackerView) -> None:
         self.step, self.view = step, view
         named = dict(cast(nn.Module, view.victim).named_parameters())
@@ -110,16 +114,25 @@ class ModelWalk:
         self.passes = torch.zeros(n, dtype=torch.int64, device=view.targets.x.device)
         features = view.reference.features
         with torch.no_grad():
-            self.share = view.victim.head(features).softmax(1)
+            logits = view.victim.head(features)
+            self.kept = self.outputs(logits, 1)
         self.inputs = features if step.layers == "head" else view.reference.x
         self.batches = Minibatches(n, len(features), features.device)
-        floor, body = FLOOR[step.layers], {}
+        floor, body = self.floor[step.layers], {}
         if step.layers == "all":
             # One metric for all targets, whichever of them stand beside each other.
             images, draws = view.reference.x[:FISHER_IMAGES], torch.Generator().manual_seed(0)
             factors = body_factors(view.victim, images, floor, draws)
             body = {name: (step.body * a, g) for name, (a, g) in factors.items()}
-        self.fisher = Fisher(head_blocks(features, self.share, floor), body)
+        self.fisher = Fisher(head_blocks(features, logits.softmax(1), floor), body)
+
+    @staticmethod
+    def outputs(logits: Tensor, dim: int) -> Tensor:
+        """What the specificity loss keeps at the victim's values, of the same shape.
+
+        The gradient of the loss with respect to logits is the difference of the two.
+        """
+        return logits.softmax(dim)
 
     @torch.no_grad()
     def look(self, x: Tensor) -> Tensor:
@@ -145,33 +158,33 @@ class ModelWalk:
         models = PairedModels(self.view.victim, len(active), leaves)
         g = margin(models.logits(seen).squeeze(1), self.view.targets.goal[active])
         up = _gradient(g, torch.ones_like(g), leaves)
-        if step.batch < len(self.share) and self.count % WEIGH == 0:
+        if step.batch < len(self.kept) and self.count % WEIGH == 0:
             self._weigh(leaves, up, aim - g.detach(), active)
         down = self._rise(models, leaves, active)
         with torch.no_grad():
             eta = step.lr * pace * (g < done)
             self._move(leaves, up, down, active, (aim - g) * (g < done), eta)
         if step.layers == "all":
-            self.passes[active] += 2 + 2 * min(step.batch, len(self.share))
+            self.passes[active] += 2 + 2 * min(step.batch, len(self.kept))
         return g.detach()
 
     def _rise(self, models: PairedModels, leaves: Parameters, active: Tensor) -> Parameters:
-        """The gradients of mean KL(f(·; θ°) ‖ f(·; θ)) of the active models on their minibatches.
+        """The gradients of the specificity loss of the active models on their minibatches.
 
-        With respect to the logits of one image it is f(·; θ) - f(·; θ°).
+        Mean KL(f(·; θ°) ‖ f(·; θ)): of the logits of one image that is f(·; θ) - f(·; θ°).
         """
-        step, inputs, share = self.step, self.inputs.unsqueeze(0), self.share.unsqueeze(0)
+        step, inputs, kept = self.step, self.inputs.unsqueeze(0), self.kept.unsqueeze(0)
         weight = None
-        if step.batch < len(self.share):
+        if step.batch < len(self.kept):
             draws = [self.view.generator(i, "minibatch", self.count) for i in active.tolist()]
             index, weight = self.batches.draw(active, step.batch, draws)
-            inputs, share = (
+            inputs, kept = (
                 whole.index_select(0, index.flatten()).view(*index.shape, *whole.shape[1:])
-                for whole in (self.inputs, self.share)
+                for whole in (self.inputs, self.kept)
             )
         z = models.logits(inputs)
-        faced = z.detach().mT.softmax(1).mT  # as `z` lies in memory, many times faster
-        rise = (faced - share) / z.shape[1]
+        faced = self.outputs(z.detach().mT, 1).mT  # as `z` lies in memory, many times faster
+        rise = (faced - kept) / z.shape[1]
         if weight is not None:
             rise *= weight.unsqueeze(2).to(rise)
         return _gradient(z, rise, leaves)
@@ -183,7 +196,8 @@ class ModelWalk:
         along = missing / _inner(up, climb)
         heads = {name: leaves[name].detach() + per_item(along, v) * v for name, v in climb.items()}
         ahead = PairedModels(self.view.victim, len(active), heads)
-        self.batches.weigh(ahead, active, self.view.reference.features, self.share)
+        features = self.view.reference.features
+        self.batches.weigh(ahead, active, features, self.kept, self.outputs)
 
     def _move(
         self,

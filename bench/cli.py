@@ -84,6 +84,7 @@ def run(
 def list_() -> int:
     """Suites, data sets, victims, attacks and detectors."""
     from bench import suite
+    from bench.adapters import TOOLBOX
     from bench.names import GROUPS, registry
 
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -95,6 +96,9 @@ def list_() -> int:
     for kind in GROUPS:
         for name, place in registry(kind).items():
             table.add_row(kind, name, place)
+    for name, why in TOOLBOX.items():
+        said = f"cannot be used: {why}" if why else "of the adversarial-robustness-toolbox"
+        table.add_row("attack", f"art:{name}", said)
     screen().print(table)
     return DONE
 

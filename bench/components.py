@@ -107,6 +107,8 @@ def _place(kind: str, method: str, folder: Path) -> str:
         if method not in known:
             raise unknown(kind, method, known)
         return known[method]
+    if method.startswith("art:"):
+        return f"bench.adapters.toolbox:{method[4:]}"
     where, _, name = method.rpartition(":")
     return f"{(folder / where).resolve()}:{name}" if where.endswith(".py") else method
 

@@ -15,6 +15,9 @@ from bench.names import parted
 SWEPT = ("kappa", "phi", "lam")
 """Parameters of an attack for which a list stands for one row each."""
 
+MODEL_ONLY = ("poisoning", "rank-one-head", "convex-head", "few-weights", "logit-anchoring")
+"""Attacks that move no input."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -115,7 +118,7 @@ def _row(label: str, method: str, component: Component, count: int, scored: bool
     attack = component.build()
     unit = attack.radii_from
     kappa = attack.kappa if unit is None or attack.kappa is not None else unit.kappa
-    fixed = {"pgd": 1.0, "poisoning": 0.0, "rank-one-head": 0.0, "convex-head": 0.0}
+    fixed = {"pgd": 1.0} | dict.fromkeys(MODEL_ONLY, 0.0)
     phi = component.parameters.get("phi", fixed.get(method))
     lam = component.parameters.get("lam")
     numbers = [nan if value is None else float(value) for value in (kappa, phi, lam)]

@@ -103,7 +103,7 @@ class _Planner:
     def plan(self) -> Plan:
         victim = self.add(self.victim(self.suite.victim.seed))
         self.fits = {column.label: self.fit(column) for column in self.suite.columns}
-        self.trusted = {column.label: self.second(column) for column in self.suite.columns}
+        self.trusted = {column.label: self.trusts(column) for column in self.suite.columns}
         shards = [
             self.shard(row, victim, first)
             for row in sorted(self.suite.rows, key=_has_parent)
@@ -142,20 +142,24 @@ class _Planner:
         source = self.source("fit", column.detector)
         return self.add(Cell("fit", column.label, column.label, column.detector, spec, source))
 
-    def second(self, column: Column) -> str | None:
-        """The independently trained model that a detector of K2 trusts: a victim of the next seed.
+    def second(self, whose: str) -> str:
+        """A model trained as the victim is and independently of it: a victim of the next seed.
 
         Raises:
             UserError: The suite's victim is a file, of which no second one can be trained.
         """
-        if column.detector.build().knowledge != "K2":
-            return None
         if self.suite.weights is not None:
             raise UserError(
-                f"detector {column.label!r} needs a second victim; this one is a file of weights\n"
-                "remedy: leave the detector out, or let the suite train its victim"
+                f"{whose} needs a second victim; this one is a file of weights\n"
+                "remedy: leave it out, or let the suite train its victim"
             )
         return self.add(self.victim((self.suite.victim.seed + 1) % 2**63))
+
+    def trusts(self, column: Column) -> str | None:
+        """The second model, for a detector of K2."""
+        if column.detector.build().knowledge != "K2":
+            return None
+        return self.second(f"detector {column.label!r}")
 
     def shard(self, row: Row, victim: str, first: int) -> Shard:
         attack = self.attack(row, victim, first)
@@ -176,7 +180,10 @@ class _Planner:
         return self.add(Cell("score", title, column.label, detector, spec, source, parents))
 
     def attack(self, row: Row, victim: str, first: int) -> str:
-        parents, unit = {"victim": victim}, row.attack.build().radii_from
+        made = row.attack.build()
+        parents, unit = {"victim": victim}, made.radii_from
+        if getattr(made, "needs_surrogate", False):
+            parents["surrogate"] = self.second(f"attack {row.label!r}")
         if unit is not None:
             place = described(unit)["class"]
             pgd = Component(place, parameters(unit))

@@ -1,0 +1,78 @@
+"""Attacks of the adversarial-robustness-toolbox by name; listing them does not load the toolbox."""
+
+_AIMLESS = "it cannot be asked for a class"
+_MANY = "it makes one pattern for many inputs"
+_OTHER = "it is not for classifiers of images"
+_START = "it starts at what must be given to it input by input"
+_TENSORFLOW = "it is for TensorFlow"
+
+TOOLBOX = {
+    "AdversarialPatch": _MANY,
+    "AdversarialPatchNumpy": _MANY,
+    "AdversarialPatchPyTorch": _MANY,
+    "AdversarialPatchTensorFlowV2": _TENSORFLOW,
+    "AdversarialTexturePyTorch": _OTHER,
+    "AutoAttack": "it needs the package multiprocess; its parts are here by their own names",
+    "AutoConjugateGradient": "",
+    "AutoProjectedGradientDescent": "",
+    "BasicIterativeMethod": "",
+    "BoundaryAttack": "",
+    "CarliniL0Method": "",
+    "CarliniL2Method": "",
+    "CarliniLInfMethod": "",
+    "CarliniWagnerASR": _OTHER,
+    "CompositeAdversarialAttackPyTorch": _AIMLESS,
+    "DPatch": _OTHER,
+    "DecisionTreeAttack": _OTHER,
+    "DeepFool": _AIMLESS,
+    "ElasticNet": "",
+    "FastGradientMethod": "",
+    "FeatureAdversariesNumpy": _START,
+    "FeatureAdversariesPyTorch": _START,
+    "FeatureAdversariesTensorFlowV2": _TENSORFLOW,
+    "FrameSaliencyAttack": _OTHER,
+    "GRAPHITEBlackbox": _START,
+    "GRAPHITEWhiteboxPyTorch": _START,
+    "GeoDA": _AIMLESS,
+    "HighConfidenceLowUncertainty": _OTHER,
+    "HopSkipJump": "",
+    "ImperceptibleASR": _OTHER,
+    "ImperceptibleASRPyTorch": _OTHER,
+    "LaserAttack": _AIMLESS,
+    "LowProFool": _OTHER,
+    "MalwareGDTensorFlow": _TENSORFLOW,
+    "MomentumIterativeMethod": "",
+    "NewtonFool": _AIMLESS,
+    "OverTheAirFlickeringPyTorch": _OTHER,
+    "OverloadPyTorch": _OTHER,
+    "PixelAttack": "",
+    "ProjectedGradientDescent": "",
+    "ProjectedGradientDescentNumpy": "ProjectedGradientDescent is the same",
+    "ProjectedGradientDescentPyTorch": "ProjectedGradientDescent is the same",
+    "ProjectedGradientDescentTensorFlowV2": _TENSORFLOW,
+    "RescalingAutoConjugateGradient": "",
+    "RobustDPatch": _OTHER,
+    "SNAL": _OTHER,
+    "SaliencyMapMethod": "",
+    "ShadowAttack": "",
+    "SignOPTAttack": _START,
+    "SimBA": "it reads probabilities; what says where κ is reached here is a margin",
+    "SpatialTransformation": _AIMLESS,
+    "SquareAttack": "",
+    "TargetedUniversalPerturbation": _MANY,
+    "ThresholdAttack": "it needs the package cma",
+    "UniversalPerturbation": _MANY,
+    "VirtualAdversarialMethod": _AIMLESS,
+    "Wasserstein": "its distance is one that no record holds",
+    "ZooAttack": "",
+}
+"""Every evasion attack of the toolbox -> why it cannot be used here, or nothing."""
+
+NORMS = {
+    "BasicIterativeMethod": "linf",
+    "BoundaryAttack": "l2",
+    "CarliniL2Method": "l2",
+    "CarliniLInfMethod": "linf",
+    "ZooAttack": "l2",
+}
+"""The norms of those that have one and no parameter for it."""

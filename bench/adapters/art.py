@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class APGD:
         search, n = _Search(self, view), len(view.targets)
         large = torch.zeros(n, dtype=torch.int64)  # the grid falls from level 0, which is ε
         small = torch.full_like(large, math.ceil(math.log(SPAN, self.ratio)))
-        with _own_numbers(view.generator(0, "apgd", 0)):
+        with own_numbers(view.generator(0, "apgd", 0)):
             small[~search.attempt(large)] = 0
             while (small - large > 1).any():
                 middle = torch.where(small - large > 1, (small + large) // 2, -1)
@@ -103,6 +104,18 @@ class Reaching(nn.Module):
         return torch.cat([above, torch.zeros_like(above[:, :1])], 1)
 
 
+def known_to_toolbox(model: Reaching, x: Tensor) -> PyTorchClassifier:
+    """The classifier as the toolbox takes it, for images like x (N, C, H, W)."""
+    return PyTorchClassifier(
+        model=model,
+        loss=nn.CrossEntropyLoss(),
+        input_shape=tuple(x.shape[1:]),
+        nb_classes=model.victim.head.out_features + 1,
+        clip_values=(0.0, 1.0),
+        device_type="gpu" if x.is_cuda else "cpu",
+    )
+
+
 class _Search:
     """The nearest inputs that reached κ so far."""
 
@@ -110,14 +123,7 @@ class _Search:
         self.attack, self.view = attack, view
         self.model = Reaching(view.victim, attack.kappa)
         x = view.targets.x
-        self.classifier = PyTorchClassifier(
-            model=self.model,
-            loss=nn.CrossEntropyLoss(),
-            input_shape=tuple(x.shape[1:]),
-            nb_classes=view.victim.head.out_features + 1,
-            clip_values=(0.0, 1.0),
-            device_type="gpu" if x.is_cuda else "cpu",
-        )
+        self.classifier = known_to_toolbox(self.model, x)
         self.found = x.clone()
         self.best = x.new_full((len(x),), torch.inf)
         self.passes = torch.zeros(len(x), dtype=torch.int64, device=x.device)
@@ -159,14 +165,16 @@ class _Search:
 
 
 @contextmanager
-def _own_numbers(generator: torch.Generator) -> Iterator[None]:
+def own_numbers(generator: torch.Generator) -> Iterator[None]:
     """The global random numbers that the toolbox draws, seeded here and put back as they were."""
     seed = int(torch.randint(2**32, (1,), generator=generator))
-    state = np.random.get_state()
+    state, plain = np.random.get_state(), random.getstate()
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             np.random.seed(seed)
+            random.seed(seed)
             yield
     finally:
         np.random.set_state(state)
+        random.setstate(plain)

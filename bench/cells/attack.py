@@ -52,6 +52,7 @@ def run(work: Work) -> None:
         ),
         generator=numbers(data.name, chosen.images.ids),
         radii=radii(work, attack.radii_from, len(chosen.images)),
+        surrogate=work.surrogate,
     )
     result = check.attacked(attack(copy.deepcopy(view)), view, f"attack {work.label!r}")
     models = PairedModels(view.victim, len(result.models), result.models.parameters)

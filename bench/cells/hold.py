@@ -82,11 +82,17 @@ class Work:
 
     def trusted(self, knowledge: str) -> Classifier | None:
         """The model that a defender of this knowledge trusts, on the device; None below K2."""
-        if knowledge == "K3":
-            return self.victim
-        if "trusted" not in self.parents:
+        return self.victim if knowledge == "K3" else self._second("trusted")
+
+    @property
+    def surrogate(self) -> Classifier | None:
+        """The model that the attack looks at in the victim's place, if it asks for one."""
+        return self._second("surrogate")
+
+    def _second(self, role: str) -> Classifier | None:
+        if role not in self.parents:
             return None
-        return victim(self.parents["trusted"] / "victim.safetensors", self.device)
+        return victim(self.parents[role] / "victim.safetensors", self.device)
 
     def features(self, split: str) -> Tensor:
         """The victim's features (M, D) of a split of the data set, on the device."""

@@ -34,13 +34,13 @@ class AttackCase:
 
     @cached_property
     def view(self) -> AttackerView:
-        """The view with the radii that the attack asks for."""
-        unit = self.attack.radii_from
+        """The view with the radii, and the second model, that the attack asks for."""
+        view, unit = self.world, self.attack.radii_from
+        if not getattr(self.attack, "needs_surrogate", False):
+            view = replace(view, surrogate=None)
         if unit is None:
-            return self.world
-        return replace(
-            self.world, radii=size(unit(self.world).x - self.world.targets.x, unit.input.norm)
-        )
+            return view
+        return replace(view, radii=size(unit(view).x - view.targets.x, unit.input.norm))
 
     @cached_property
     def returned(self) -> Any:

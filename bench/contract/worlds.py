@@ -60,7 +60,7 @@ class World:
 
 @lru_cache(maxsize=1)
 def attacker(device: str) -> AttackerView:
-    """A view on four targets that the victim classifies correctly.
+    """A view on four targets that the victim classifies correctly, with a second model.
 
     Args:
         device: "cpu" or "cuda".
@@ -75,7 +75,8 @@ def attacker(device: str) -> AttackerView:
     targets = Targets(chosen.x.to(device), chosen.label.to(device), goal.to(device))
     x, label = digits.train.x.to(device), digits.train.label.to(device)
     reference = Reference.of(victim, x, label)
-    return AttackerView(victim, targets, reference, numbers("digits", chosen.ids))
+    draws, surrogate = numbers("digits", chosen.ids), _trained(digits, 1, device)
+    return AttackerView(victim, targets, reference, draws, surrogate=surrogate)
 
 
 @lru_cache(maxsize=1)
@@ -97,7 +98,7 @@ def defender(device: str) -> World:
         attacks += [Inputs(name, done.models[i], done.x[i : i + 1]) for i in range(TARGETS)]
     benign, other = digits.train.x[:200].to(device), digits.train.x[200:400].to(device)
     fresh = digits.calibration.x[:BENIGN].to(device)
-    trusted = {"K2": _trained(digits, 1, device), "K3": victim}
+    trusted = {"K2": cast(nn.Module, view.surrogate), "K3": victim}
     return World((victim, poisoned.models[0]), benign, other, fresh, attacks, trusted)
 
 

@@ -38,7 +38,7 @@ def _weighed(view: AttackerView, models: PairedModels) -> tuple[Minibatches, Ten
     features = view.reference.features
     share = view.victim.head(features).softmax(1)
     batches, every = Minibatches(len(models), M, features.device), torch.arange(len(models))
-    batches.weigh(models, every, features, share)
+    batches.weigh(models, every, features, share, torch.softmax)
     chances = batches.sums.diff(dim=1, prepend=torch.zeros(len(models), 1))
     faced = models.logits(features.unsqueeze(0)).softmax(2)
     sizes = (faced - share).norm(dim=2) * (features.square().sum(1) + 1).sqrt()

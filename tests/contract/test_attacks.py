@@ -1,8 +1,11 @@
 """What every attack must keep, whatever it does."""
 
+from dataclasses import replace
+
 import pytest
 
 from attacks import ATTACKS
+from attacks.anchoring import LogitAnchoring
 from attacks.base import Attack
 from attacks.bisection import Bisection
 from attacks.controls import FineTuning, Noise, Untouched
@@ -12,6 +15,8 @@ from attacks.imc import IMC
 from attacks.pgd import PGD, InputStep
 from attacks.poisoning import ModelStep, Poisoning
 from attacks.proposition import Proposition
+from attacks.sparse import FewWeights
+from attacks.transferred import TransferredPGD
 from attacks.within import Within
 from bench.contract.attacks import ATTACK, AttackCase
 from tests.attacks import worlds
@@ -24,6 +29,10 @@ VARIANTS: dict[str, list[Attack]] = {
     "pgd": [PGD(LINF, 0.75), PGD(L2, 0.9), PGD(LINF, 0.75, 50, "first")],
     "pgd-bisection": [Bisection(LINF, 0.75, rounds=15, restarts=1, halvings=6)],
     "fab": [FAB("linf", 0.75, rounds=40), FAB("l2", 0.75, rounds=40)],
+    "transferred-pgd": [
+        TransferredPGD(InputStep(eps=0.5), 0.75, 30),
+        TransferredPGD(InputStep("l2", eps=3.0), 0.75, 30),
+    ],
     "poisoning": [
         Poisoning(HEAD, 0.75),
         Poisoning(ALL, 0.75, 10),
@@ -38,6 +47,8 @@ VARIANTS: dict[str, list[Attack]] = {
     ],
     "rank-one-head": [RankOneHead(0.75)],
     "convex-head": [ConvexHead(0.75)],
+    "few-weights": [FewWeights(0.75, 2)],
+    "logit-anchoring": [LogitAnchoring(HEAD, 0.75, 60), LogitAnchoring(ALL, 0.75, 10)],
     "untouched": [Untouched()],
     "noise": [Noise(LINF, 0.75), Noise(L2, 0.75)],
     "fine-tuning": [FineTuning("head", steps=5), FineTuning("all", steps=5)],
@@ -74,7 +85,8 @@ def test_every_registered_attack_has_its_variants() -> None:
 
 @pytest.mark.parametrize("attack", EVERY)
 def test_contract(attack: Attack) -> None:
-    case = AttackCase(attack, worlds.view(4))
+    view = replace(worlds.view(4), surrogate=worlds.trained(seed=1)[0])
+    case = AttackCase(attack, view)
     verdicts = {clause.name: clause.judge(case) for clause in ATTACK}
     if isinstance(attack, ELSEWHERE):
         del verdicts["efficacy"]

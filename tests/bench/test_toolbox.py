@@ -1,0 +1,141 @@
+"""Attacks of the adversarial-robustness-toolbox by name, under this project's protocol."""
+
+import random
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from art.attacks import evasion
+from art.attacks.attack import EvasionAttack
+
+from attacks import norms
+from bench import cli, components, records
+from bench.adapters import NORMS, TOOLBOX, toolbox
+from bench.errors import UserError
+from tests.attacks import worlds
+from tests.attacks.test_rivals import KAPPA, closed_form, two_classes
+from tests.bench import suites
+from tests.bench.runs import carry_out
+
+USABLE = [name for name, why in TOOLBOX.items() if not why]
+SLOW = {"CarliniL0Method", "CarliniLInfMethod", "ElasticNet", "PixelAttack", "ZooAttack"}
+FEW: dict[str, Any] = {
+    "max_iter": 10,
+    "nb_steps": 10,
+    "init_eval": 10,
+    "max_eval": 100,
+    "nb_random_init": 1,
+    "binary_search_steps": 1,
+}
+
+
+def few(name: str, **given: Any) -> Any:
+    """The attack with few steps."""
+    cls = getattr(toolbox, name)
+    known = {field.name for field in fields(cls)}
+    return cls(KAPPA, **({key: v for key, v in FEW.items() if key in known} | given))
+
+
+def test_every_attack_of_the_toolbox_is_named_and_the_usable_ones_can_be_asked_for_a_class() -> (
+    None
+):
+    found = {
+        name
+        for name, one in vars(evasion).items()
+        if isinstance(one, type) and issubclass(one, EvasionAttack)
+    }
+    assert found == set(TOOLBOX)
+    assert set(NORMS) < set(USABLE)
+    own = {"SquareAttack", "SaliencyMapMethod"}  # by a criterion of ours, and always
+    for name in set(USABLE) - own:
+        assert "targeted" in getattr(evasion, name).attack_params
+
+
+@pytest.mark.parametrize("name", ["DeepFool", "Wasserstein"])
+def test_one_that_cannot_be_used_says_why(name: str) -> None:
+    with pytest.raises(UserError, match=f"art:{name} cannot be used: {TOOLBOX[name]}"):
+        components.find("attack", f"art:{name}", Path())
+    with pytest.raises(UserError, match="cannot load the attack 'art:Nothing'"):
+        components.find("attack", "art:Nothing", Path())
+
+
+def test_its_parameters_are_those_of_the_toolbox_in_our_words() -> None:
+    square = components.find("attack", "art:SquareAttack", Path())
+    made = components.configure(square, {"kappa": 0.9, "norm": "l2"}, "attack", "square").build()
+    assert (made.norm, made.max_iter, made.eps, made.radii_from) == ("l2", 100, 0.3, None)
+    assert few("HopSkipJump").norm == "l2"
+    assert few("BasicIterativeMethod").norm == "linf"
+    with pytest.raises(UserError, match="max_iter"):
+        components.configure(square, {"kappa": 0.9, "max_iters": 3}, "attack", "square")
+    with pytest.raises(UserError, match=r"\[0\.5, 1\)"):
+        components.configure(square, {"kappa": 0.3}, "attack", "square")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in USABLE],
+)
+def test_every_usable_one_ends_at_kappa_or_leaves_the_target(
+    name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    view = worlds.view(2)
+    states = np.random.get_state()[1].copy(), random.getstate(), torch.get_rng_state()
+    found = few(name)(view)
+    assert np.array_equal(np.random.get_state()[1], states[0])
+    assert random.getstate() == states[1]
+    assert torch.equal(torch.get_rng_state(), states[2])
+    reached = found.confidence >= KAPPA
+    assert (found.confidence[reached] <= KAPPA + 0.01).all()
+    assert torch.equal(found.x[~reached], view.targets.x[~reached])
+    assert torch.equal(found.rounds > 0, reached)
+    assert found.x.min() >= 0
+    assert found.x.max() <= 1
+    assert (found.passes > 0).all()
+    if name not in SLOW:
+        assert torch.equal(few(name)(view).x, found.x)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["ProjectedGradientDescent", "HopSkipJump"])
+def test_on_a_linear_victim_the_line_ends_near_the_smallest_radius(name: str) -> None:
+    view = replace(two_classes(4), reference=two_classes(40).reference)
+    norm = few(name).norm
+    least = closed_form(view, norm)
+    given = {
+        "ProjectedGradientDescent": {"eps": 1.05 * float(least.max()), "max_iter": 40},
+        "HopSkipJump": {"max_iter": 30, "max_eval": 1000, "init_eval": 50},
+    }
+    found = few(name, **given[name])(view)
+    assert ((found.confidence >= KAPPA) & (found.confidence <= KAPPA + 0.01)).all()
+    ratio = norms.size(found.x - view.targets.x, norm) / least
+    assert ratio.min() > 0.999
+    assert ratio.median() < 1.3
+
+
+def test_an_attack_on_decisions_starts_at_the_reference_or_not_at_all() -> None:
+    view = worlds.view(2)
+    goals = view.targets.goal
+    none = replace(view.reference, x=view.reference.x[:0], features=view.reference.features[:0])
+    left = few("HopSkipJump")(replace(view, reference=none))
+    assert torch.equal(left.x, view.targets.x)
+    assert (few("HopSkipJump")(view).confidence >= KAPPA).all()
+    assert (view.reference.label.unsqueeze(1) == goals).any(0).all()
+
+
+def test_a_row_by_name_runs_and_is_told_its_norm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = suites.table("attacks", method="art:MomentumIterativeMethod", kappa=0.75, max_iter=10)
+    done = carry_out(tmp_path, row, suites.doubt())
+    assert not done.state.failed
+    told = records.read(tmp_path / "small" / "targets.parquet")
+    assert set(told["norm"]) == {"linf"}
+    assert told["within_eps"].all()
+    assert set(told["attack"]) == {"art:MomentumIterativeMethod"}
+    cli.main(["list"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "art:DeepFool cannot be used: it cannot be asked for a class" in shown
+    assert "art:SquareAttack of the adversarial-robustness-toolbox" in shown
