@@ -145,6 +145,16 @@ def claims(suites: Names = None, results: Results = LOCAL) -> int:
 
 
 @app.command()
+def report(suites: Names = None, results: Results = LOCAL) -> int:
+    """Write index.html: all of a suite on one page, from its stored records."""
+    from bench import report
+
+    for place in [directory(suite, results) for suite in suites or ["quick"]]:
+        print(report.write(place, place.name))
+    return DONE
+
+
+@app.command()
 def plan(
     suite: Name = "quick",
     data: Data = None,

@@ -35,7 +35,7 @@ def _image(one: dict[str, Any], side: str, kind: str) -> Floats:
             raise ValueError("neither grey nor coloured, or not of numbers")
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"gallery.parquet: the {side} image of target {str(one['target_id'])[:60]!r} is damaged\n"
+            f"gallery.parquet: the {side} image of {str(one['target_id'])[:60]!r} is damaged\n"
             "remedy: run the suite again; stored cells are re-used"
         ) from error
     return image
@@ -64,9 +64,7 @@ def draw(study: Study) -> Figure | None:
     names = [name for name in names if all((row, name) in stored for row in rows)]
     if not rows or not names:
         return None
-    pairs = {
-        key: pair(one) for key, one in stored.items() if key[0] in rows and key[1] in names
-    }
+    pairs = {key: pair(one) for key, one in stored.items() if key[0] in rows and key[1] in names}
     times = gain(pairs.values())
     made = style.figure(0.95 * len(names) + 1.3, 1.06 * (1 + 2 * len(rows)) + 1.1)
     grid = made.subplots(1 + 2 * len(rows), len(names), squeeze=False)

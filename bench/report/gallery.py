@@ -86,9 +86,7 @@ def gallery(records: Records, known: Known, detectors: list[str]) -> list[Target
     return made
 
 
-def _shown(
-    name: str, one: dict[str, Any], times: int, scored: tuple[Scored | None, ...]
-) -> Shown:
+def _shown(name: str, one: dict[str, Any], times: int, scored: tuple[Scored | None, ...]) -> Shown:
     original, x = pair(one)
     return Shown(
         name=name,

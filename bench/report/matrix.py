@@ -63,9 +63,7 @@ def _level(kappa: float) -> str:
     return "" if pd.isna(kappa) else text.short(kappa)
 
 
-def matrices(
-    records: Records, tables: Tables, known: Known, detectors: list[str]
-) -> list[Matrix]:
+def matrices(records: Records, tables: Tables, known: Known, detectors: list[str]) -> list[Matrix]:
     """One matrix a study; a row under a detector that left no scores has an empty place.
 
     Args:
@@ -121,7 +119,7 @@ Share = tuple[str, str, int]
 
 
 def shares(sizes: Iterable[int]) -> dict[int, list[Share]]:
-    """n -> what is printed for each k of 0 ... n, so that the page has no arithmetic of its own."""
+    """What is printed for each k of 0 ... n, by n: so the page has no arithmetic of its own."""
     return {n: [_share(k, n) for k in range(n + 1)] for n in sorted(set(sizes))}
 
 

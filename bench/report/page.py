@@ -1,5 +1,6 @@
 """The page: what stands in it, and the policy that keeps it from asking for anything else."""
 
+import re
 from base64 import b64encode
 from dataclasses import dataclass
 from hashlib import sha256
@@ -60,11 +61,11 @@ def write(results_dir: Path, suite: str) -> Path:
     """
     records = read(results_dir)
     path = results_dir / NAME
-    path.write_bytes(render(_content(records, results_dir, suite)).encode())
+    path.write_bytes(render(content(records, results_dir, suite)).encode())
     return path
 
 
-def _content(records: Records, directory: Path, suite: str) -> dict[str, Any]:
+def content(records: Records, directory: Path, suite: str) -> dict[str, Any]:
     """Everything that the page says."""
     tables, scored = compute(records), with_any(records)
     known = {(cell.row, cell.detector): ranks(cell) for cell in cells(scored)}
@@ -131,6 +132,7 @@ def render(content: dict[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["bound"] = _bound
     own = {
         name: Markup((folder / file).read_text(encoding="utf-8"))
         for name, file in (("style", "page.css"), ("script", "page.js"))
@@ -140,6 +142,11 @@ def render(content: dict[str, Any]) -> str:
         f"script-src {_allowed(own['script'])}; base-uri 'none'; form-action 'none'"
     )
     return environment.get_template("page.html").render(**content, **own, policy=policy)
+
+
+def _bound(name: str) -> str:
+    """The name of a row, no symbol at the end of a line and its level at the start of the next."""
+    return re.sub("([κφλ]) ", "\\1\N{NO-BREAK SPACE}", name)
 
 
 def _allowed(source: str) -> str:

@@ -30,7 +30,7 @@ class Ranks:
 
     @property
     def rank(self) -> int:
-        """r at the headline rate; n + 1 where there are too few scores for a threshold."""
+        """The r of the headline rate; n + 1 where there are too few scores for a threshold."""
         return stats.threshold(np.arange(self.n, dtype=np.float64), ALPHA).rank
 
     @property
