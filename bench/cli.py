@@ -33,6 +33,14 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Form(StrEnum):
+    """How a table for a paper is written."""
+
+    md = "md"
+    csv = "csv"
+    latex = "latex"
+
+
 Name = Annotated[str, typer.Argument(help="A built-in suite, or the path of a TOML file.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Built-in suites, or paths of TOML files.")]
 Results = Annotated[Path, typer.Option(help="Where results lie: <results>/<suite>/.")]
@@ -112,11 +120,20 @@ def list_() -> int:
 
 
 @app.command()
-def table(suite: Name = "quick", results: Results = LOCAL) -> int:
+def table(
+    suite: Name = "quick",
+    results: Results = LOCAL,
+    form: Annotated[
+        Form | None, typer.Option("--format", help="Only print the rates, for a paper.")
+    ] = None,
+) -> int:
     """Make every table of a suite from its stored records."""
     from bench import tables
 
     place = directory(suite, results)
+    if form is not None:
+        print(tables.typeset(place, form.value), end="")
+        return DONE
     tables.write(place)
     screen().print(tables.show(place))
     return DONE

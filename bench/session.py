@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,7 @@ def _derive(
         shutil.rmtree(directory / stale, ignore_errors=True)
     for verdicts in (*directory.glob("claims.*"), directory / "retraining.csv"):
         verdicts.unlink(missing_ok=True)
+    (directory / "index.html").unlink(missing_ok=True)
     if not sizes["targets"] or not sizes["scores"]:
         return False
     start = time.perf_counter()
@@ -200,6 +202,7 @@ def _derive(
         plots.draw(directory)
     facts = {
         "command": provenance.command(),
+        "date": datetime.now(UTC).date().isoformat(),
         "suite": finished.suite.name,
         "mark": mark,
         "code": dict(code),

@@ -81,7 +81,7 @@ def _named(made: dict[str, pd.DataFrame], name: str) -> dict[str, pd.DataFrame]:
     """The records with this name wherever a record holds one."""
     changed = {}
     for part, frame in made.items():
-        texts = [c for c in ("dataset", "victim", "attack", "reason", "kind", "cell", "list")]
+        texts = ("dataset", "victim", "attack", "reason", "kind", "cell", "list")
         frame = frame.assign(**{c: f"{name}{c}" for c in texts if c in frame.columns})
         for column in ("detector", "target_id"):
             if column in frame.columns:
