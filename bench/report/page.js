@@ -86,7 +86,7 @@
     if (!(percent > 0 && percent < 100)) return;
     count(percent / 100);
     tables.forEach(sort);
-    one("shown").textContent = `${percent} %`;
+    one("shown").textContent = `${percent}\u00a0%`;
   }
 
   if (one("choose")) {

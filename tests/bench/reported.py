@@ -13,8 +13,8 @@ DETECTORS = ("curvature", "confidence")
 Attributes = dict[str, str]
 
 
-def frames(n: int = 12, kappas: tuple[float, ...] = (0.75,)) -> dict[str, pd.DataFrame]:
-    """Synthetic records under two detectors."""
+def frames(n: int = 14, kappas: tuple[float, ...] = (0.75,)) -> dict[str, pd.DataFrame]:
+    """Synthetic records under two detectors; with 12 targets or fewer Page's test takes seconds."""
     made = synthetic.frames(n=n, kappas=kappas)
     for name in ("scores", "details"):
         made[name] = made[name][made[name]["detector"].isin(DETECTORS)]
