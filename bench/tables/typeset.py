@@ -1,6 +1,7 @@
 """Detection rates for a paper: Markdown, CSV or LaTeX, the best detector of each attack marked."""
 
 from collections.abc import Iterator
+from math import isnan
 from pathlib import Path
 from typing import Literal
 
@@ -75,10 +76,11 @@ def _grids(records: Records, table: pd.DataFrame, form: Form) -> Iterator[tuple[
     """A title, a header and lines for each study and κ."""
     known = {(one["row"], one["detector"]): one for one in frames.lines(table)}
     detectors = sorted(set(table["detector"]), key=lambda name: (name == NAME, name))
-    for (*_, kappa), rows in records.rows.groupby([*STUDY, "kappa"], dropna=False, sort=True):
+    for _, rows in records.rows.groupby([*STUDY, "kappa"], dropna=False, sort=True):
         order = text.ordered(rows)
+        kappa = float(rows["kappa"].iloc[0])
         plain = [frames.line(rows, row) | {"kappa": float("nan")} for row in order]
-        level = "no κ" if pd.isna(kappa) else f"κ {text.short(float(str(kappa)))}"
+        level = "no κ" if isnan(kappa) else f"κ {text.short(kappa)}"
         cells = [[_cell(known.get((row, name)), form) for row in order] for name in detectors]
         lines = [[name, *own] for name, own in zip(detectors, cells, strict=True)]
         if lines:

@@ -58,7 +58,8 @@ def _own(url: str, path: Path) -> bool:
 
 
 def _detected(path: Path, rate: float) -> dict[tuple[str, float, float, str], int]:
-    given = pd.read_csv(path.parent / "tables" / "detection.csv").fillna(-1.0)
+    given = pd.read_csv(path.parent / "tables" / "detection.csv")
+    given = given.fillna({"kappa": -1.0, "phi": -1.0})
     given = given[given["fpr_nominal"].eq(rate)]
     keys = given[["attack", "kappa", "phi", "detector"]].itertuples(index=False, name=None)
     return dict(zip(keys, given["detected"], strict=True))
