@@ -15,6 +15,7 @@ from bench.options import (
     LOCAL,
     Data,
     Device,
+    Form,
     Jobs,
     Name,
     Names,
@@ -104,11 +105,20 @@ def list_() -> int:
 
 
 @app.command()
-def table(suite: Name = "quick", results: Results = LOCAL) -> int:
+def table(
+    suite: Name = "quick",
+    results: Results = LOCAL,
+    form: Annotated[
+        Form | None, typer.Option("--format", help="Only print the rates, for a paper.")
+    ] = None,
+) -> int:
     """Make every table of a suite from its stored records."""
     from bench import tables
 
     place = directory(suite, results)
+    if form is not None:
+        print(tables.typeset(place, form.value), end="")
+        return DONE
     tables.write(place)
     screen().print(tables.show(place))
     return DONE
@@ -133,6 +143,16 @@ def claims(suites: Names = None, results: Results = LOCAL) -> int:
         for table in claims.show(claims.write(place, place.name), place.name):
             screen().print(table)
         print(place / "claims.md")
+    return DONE
+
+
+@app.command()
+def report(suites: Names = None, results: Results = LOCAL) -> int:
+    """Write index.html: all of a suite on one page, from its stored records."""
+    from bench import report
+
+    for place in [directory(suite, results) for suite in suites or ["quick"]]:
+        print(report.write(place, place.name))
     return DONE
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def derive(
         shutil.rmtree(directory / stale, ignore_errors=True)
     for verdicts in (*directory.glob("claims.*"), directory / "retraining.csv"):
         verdicts.unlink(missing_ok=True)
+    (directory / "index.html").unlink(missing_ok=True)
     if not sizes["targets"] or not sizes["scores"]:
         return False
     start = time.perf_counter()
@@ -68,6 +70,7 @@ def derive(
         show(directory)
     facts = {
         "command": provenance.command(),
+        "date": datetime.now(UTC).date().isoformat(),
         "suite": finished.suite.name,
         "mark": mark,
         "code": dict(code),

@@ -15,6 +15,14 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Form(StrEnum):
+    """How a table for a paper is written."""
+
+    md = "md"
+    csv = "csv"
+    latex = "latex"
+
+
 Name = Annotated[str, typer.Argument(help="A built-in suite, or the path of a TOML file.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Built-in suites, or paths of TOML files.")]
 Results = Annotated[Path, typer.Option(help="Where results lie: <results>/<suite>/.")]

@@ -19,7 +19,9 @@ def test_the_contracts_hold() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("half", ["bench.stats", "bench.tables", "bench.plots", "bench.cli"])
+@pytest.mark.parametrize(
+    "half", ["bench.stats", "bench.tables", "bench.plots", "bench.report", "bench.cli"]
+)
 def test_the_reading_half_loads_without_torch(half: str) -> None:
     code = f"import sys, {half}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -78,14 +78,19 @@ def write(results_dir: Path, suite: str, results: Path | None = None) -> list[Ju
     """
     records = read(results_dir)
     found = judged(records, suite, results or results_dir.parent)
+    for name in FILES:
+        (results_dir / name).unlink(missing_ok=True)
+    for name, content in files(records, found, suite).items():
+        (results_dir / name).write_bytes(content)
+    return found
+
+
+def files(records: Records, found: Sequence[Judged], suite: str) -> dict[str, bytes]:
+    """The contents of `FILES`, by name."""
     table = largest([one.of for one in found])
     made = {"claims.csv": _csv(frame(found)), "claims.md": markdown(records, found, suite)}
     made |= {} if table.empty else {"retraining.csv": _csv(table)}
-    for name in FILES:
-        (results_dir / name).unlink(missing_ok=True)
-    for name, content in made.items():
-        (results_dir / name).write_bytes(content.encode())
-    return found
+    return {name: content.encode() for name, content in made.items()}
 
 
 def _csv(table: pd.DataFrame) -> str:
@@ -121,8 +126,8 @@ def show(found: Sequence[Judged], suite: str) -> list[Table]:
     """A table of verdicts for each sweep, for `rich` to print."""
     tables = []
     for one in found:
-        title = Text(f"{suite}: {_title(one)}")
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        caption = Text(f"{suite}: {title(one)}")
+        table = Table(title=caption, title_justify="left", box=None, pad_edge=False)
         for head in ("", "claim", "verdict"):
             table.add_column(head, overflow="fold")
         for verdict in one.verdicts:
@@ -137,13 +142,14 @@ def markdown(records: Records, found: Sequence[Judged], suite: str) -> str:
     given = rules()
     parts = [f"# The paper's claims on {suite}\n\n", _audit(records, found), _reading(given)]
     for one in found:
-        parts.append(f"\n## {_title(one)}\n\n{_targets(one.of)}\n\n")
+        parts.append(f"\n## {title(one)}\n\n{_targets(one.of)}\n\n")
         parts += [_summary(one), "\n", _details(one)]
     parts.append(words(largest([one.of for one in found])))
     return "".join([*parts, "\n", _paper(given)])
 
 
-def _title(one: Judged) -> str:
+def title(one: Judged) -> str:
+    """A sweep in words, with its role."""
     key = one.of.scope.key
     attack = f"{key['attack']}, {key['layers']}" if key["attack"] else "no sweep along φ"
     return f"{text.study(key)}: {attack} ({one.role})"
@@ -161,7 +167,7 @@ def _audit(records: Records, found: Sequence[Judged]) -> str:
             state = f"failed for {', '.join(failed)}: what is divided by an endpoint is undecided"
         elif not passed:
             state = "not done: the suite holds no rival of these endpoints"
-        lines.append(f"- {_title(one)}: {state}.\n")
+        lines.append(f"- {title(one)}: {state}.\n")
     shown = "" if table.empty else readable.audit(table).split("\n", 1)[1].lstrip() + "\n"
     return "## Audit of the endpoints\n\n" + shown + "".join(lines) + "\n"
 

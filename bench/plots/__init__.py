@@ -1,7 +1,9 @@
 """Figures from stored records: nothing here loads a model."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bench.plots import (
@@ -15,10 +17,10 @@ from bench.plots import (
     sweeps,
     tradeoff,
 )
-from bench.plots.study import studies
-from bench.tables import read, with_any
+from bench.plots.study import Study, studies
+from bench.tables import Records, read, with_any
 
-__all__ = ["compare", "draw"]
+__all__ = ["compare", "draw", "figures"]
 
 _FIGURES = {
     "detection-phi": sweeps.along_phi,
@@ -31,6 +33,20 @@ _FIGURES = {
     "distributions": distributions.draw,
     "images": sheet.draw,
 }
+
+
+def figures(records: Records) -> Iterator[tuple[Study, str, Figure]]:
+    """Every figure with its study and its name; one whose data the suite lacks is left out.
+
+    Args:
+        records: As `read` returns them; the detector "any" is added here.
+    """
+    with style.look(), threadpool_limits(1):
+        for study in studies(with_any(records)):
+            for name, make in _FIGURES.items():
+                made = make(study)
+                if made is not None:
+                    yield study, name, made
 
 
 def draw(results_dir: Path) -> list[Path]:
@@ -49,15 +65,11 @@ def draw(results_dir: Path) -> list[Path]:
         UserError: Records are missing, damaged or of another version.
     """
     directory = results_dir / "figures"
-    records = with_any(read(results_dir))
+    records = read(results_dir)
     directory.mkdir(exist_ok=True)
     paths = []
-    with style.look(), threadpool_limits(1):
-        for study in studies(records):
-            for name, make in _FIGURES.items():
-                made = make(study)
-                if made is not None:
-                    paths += style.save(made, directory, name + study.suffix)
+    for study, name, made in figures(records):
+        paths += style.save(made, directory, name + study.suffix)
     return paths
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from textwrap import fill
 from typing import Literal
@@ -127,15 +128,27 @@ def caption(made: Figure, title: str, text: str, entries: Sequence[Line2D] = ())
 
 def save(made: Figure, directory: Path, name: str) -> list[Path]:
     """The figure as SVG and PNG, without dates."""
-    # Laid out once: it costs more than drawing, and both files then agree.
+    paths = [directory / f"{name}.svg", directory / f"{name}.png"]
+    paths[0].write_bytes(svg(made))
+    _write(made, paths[1], {"Software": None})
+    return paths
+
+
+def svg(made: Figure) -> bytes:
+    """The figure as SVG, the bytes that `save` writes."""
+    # Laid out once: it costs more than drawing, and a PNG drawn later then agrees.
     made.draw_without_rendering()
     made.set_layout_engine("none")
-    paths = [directory / f"{name}.svg", directory / f"{name}.png"]
-    facts: list[dict[str, None]] = [{"Date": None}, {"Software": None}]
-    for path, fact in zip(paths, facts, strict=True):
-        # Long names may reach beyond the margin; nothing of them is cut.
-        made.savefig(path, dpi=160, bbox_inches="tight", pad_inches=0.1, metadata=fact)
-    return paths
+    stream = BytesIO()
+    _write(made, stream, {"Date": None}, "svg")
+    return stream.getvalue()
+
+
+def _write(
+    made: Figure, into: Path | BytesIO, facts: dict[str, None], kind: str | None = None
+) -> None:
+    # Long names may reach beyond the margin; nothing of them is cut.
+    made.savefig(into, format=kind, dpi=160, bbox_inches="tight", pad_inches=0.1, metadata=facts)
 
 
 def detector_order(names: Sequence[str]) -> list[str]:

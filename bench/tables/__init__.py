@@ -8,6 +8,7 @@ from bench.tables.decisions import decisions
 from bench.tables.detection import detection
 from bench.tables.load import KEYS, STUDY, Records, number, read
 from bench.tables.show import show
+from bench.tables.typeset import typeset
 from bench.tables.write import write
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "number",
     "read",
     "show",
+    "typeset",
     "with_any",
     "write",
 ]

@@ -20,7 +20,7 @@ def failures(records: Records) -> str:
     if records.failures.empty:
         return "No cell failed.\n"
     lines = [
-        f"- {line['kind']} {line['cell']}: {line['reason']}\n"
+        "- " + text.one_line(f"{line['kind']} {line['cell']}: {line['reason']}") + "\n"
         for line in frames.lines(records.failures.sort_values(["kind", "cell"]))
     ]
     return f"{text.failed(len(lines))}:\n\n" + "".join(lines)

@@ -39,7 +39,7 @@ def name(row: Mapping[str, object]) -> str:
         level = float(str(row[column]))
         if not isnan(level):
             parts.append(f"{symbol} {short(level)}")
-    return " ".join(parts)
+    return one_line(" ".join(parts))
 
 
 def short(value: float) -> str:
@@ -55,7 +55,7 @@ def failed(cells: int) -> str:
 
 def study(row: Mapping[str, object]) -> str:
     """A study in words: data set, victim, seed."""
-    return f"{row['dataset']}, {row['victim']}, seed {row['seed']}"
+    return one_line(f"{row['dataset']}, {row['victim']}, seed {row['seed']}")
 
 
 def ordered(rows: pd.DataFrame) -> list[int]:
@@ -78,4 +78,13 @@ def markdown(header: Sequence[str], lines: Sequence[Sequence[str]], left: int = 
     """A Markdown table; the first `left` columns are set left, the others right."""
     rule = [":--" if i < left else "--:" for i in range(len(header))]
     rows = [header, rule, *lines]
-    return "".join("| " + " | ".join(cell for cell in row) + " |\n" for row in rows)
+    return "".join("| " + " | ".join(map(_cell, row)) + " |\n" for row in rows)
+
+
+def one_line(words: str) -> str:
+    """The words without line breaks: a name from a record must not begin a paragraph."""
+    return " ".join(words.split())
+
+
+def _cell(cell: str) -> str:
+    return one_line(cell).replace("|", "\\|")

@@ -42,6 +42,13 @@ def _absent(tables: Tables, name: str) -> bool:
     return name in OPTIONAL and bool(getattr(tables, name).empty)
 
 
+def files(records: Records, tables: Tables) -> dict[str, bytes]:
+    """What stands under `tables/`, by file name."""
+    names = [field.name for field in fields(tables) if not _absent(tables, field.name)]
+    made = {f"{name}.csv": csv(getattr(tables, name)) for name in names}
+    return made | {f"{name}.md": text.encode() for name, text in texts(records, tables).items()}
+
+
 def write(results_dir: Path) -> None:
     """Computes every table of a suite and writes it under `tables/`.
 
@@ -52,14 +59,10 @@ def write(results_dir: Path) -> None:
         UserError: Records are missing, damaged or of another version.
     """
     records = read(results_dir)
-    tables = compute(records)
+    made = files(records, compute(records))
     directory = results_dir / "tables"
     directory.mkdir(exist_ok=True)
     for old in (path for name in OPTIONAL for path in directory.glob(f"{name}.*")):
         old.unlink()
-    for field in fields(tables):
-        if _absent(tables, field.name):
-            continue
-        (directory / f"{field.name}.csv").write_bytes(csv(getattr(tables, field.name)))
-    for name, text in texts(records, tables).items():
-        (directory / f"{name}.md").write_bytes(text.encode())
+    for name, content in made.items():
+        (directory / name).write_bytes(content)

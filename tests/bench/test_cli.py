@@ -71,6 +71,7 @@ def test_module_and_status() -> None:
         (["rnu"], "No such command"),
         (["table", "quick", "--results", "nowhere"], "no records in nowhere"),
         (["plot", "quick", "--results", "nowhere"], "no records in nowhere"),
+        (["report", "quick", "--results", "nowhere"], "no records in nowhere"),
     ],
 )
 def test_a_mistake_on_the_line(

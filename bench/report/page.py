@@ -1,0 +1,154 @@
+"""The page: what stands in it, and the policy that keeps it from asking for anything else."""
+
+import re
+from base64 import b64encode
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench import plots
+from bench.claims import report as claims
+from bench.plots import style
+from bench.report import facts, matrix, prose
+from bench.report.gallery import gallery, uri
+from bench.report.ranks import ranks
+from bench.tables import Records, Tables, compute, frames, read, text, with_any
+from bench.tables.decisions import ALPHA, cells
+from bench.tables.write import files
+
+NAME = "index.html"
+HEADINGS = {
+    "detection-phi": "Rate along the fidelity budget φ",
+    "detection-fidelity": "Rate against fidelity loss",
+    "tradeoff": "Trade-off of fidelity and specificity",
+    "budgets": "Confidence within fixed budgets",
+    "figure-4": "Figure 4 of the paper, redrawn",
+    "figure-5": "Figure 5 of the paper, redrawn",
+    "roc": "Receiver operating curves",
+    "distributions": "Score distributions and KS",
+}
+"""The figures that are shown; the image sheet gives way to the gallery."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as a data URI, its name, and what it is for those who cannot see it."""
+
+    name: str
+    heading: str
+    words: str
+    image: str
+
+
+def write(results_dir: Path, suite: str) -> Path:
+    """Writes `index.html`, one file that needs no other, beside the records of a suite.
+
+    The same records, versions and machine give the same bytes.
+
+    Args:
+        results_dir: `<results>/<suite>`, with the records of a run.
+        suite: Its name.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: Records are missing, damaged or of another version.
+    """
+    records = read(results_dir)
+    path = results_dir / NAME
+    path.write_bytes(render(content(records, results_dir, suite)).encode())
+    return path
+
+
+def content(records: Records, directory: Path, suite: str) -> dict[str, Any]:
+    """Everything that the page says."""
+    tables, scored = compute(records), with_any(records)
+    known = {(cell.row, cell.detector): ranks(cell) for cell in cells(scored)}
+    detectors = style.detector_order([name for _, name in known])
+    judged = claims.judged(records, suite, directory.parent)
+    tabled, verdicts = files(records, tables), claims.files(records, judged, suite)
+    squares = matrix.matrices(records, tables, known, detectors)
+    worst = matrix.worst(tables.worst, detectors)
+    lines = [line for one in squares for line in one.lines] + worst
+    sizes = {square.n for line in lines for square in line.squares if square}
+    downloads = {name: one for name, one in (tabled | verdicts).items() if name.endswith(".csv")}
+    return {
+        "suite": suite,
+        "rate": ALPHA,
+        "facts": facts.facts(scored, known, detectors, directory),
+        "failed": text.failed(len(records.failures)),
+        "failures": frames.lines(records.failures.sort_values(["kind", "cell"])),
+        "detectors": detectors,
+        "matrices": squares,
+        "worst": worst,
+        "shares": matrix.shares(sizes),
+        "drawings": _drawings(records),
+        "claims": [(claims.title(one), _verdicts(one)) for one in judged],
+        "reasons": prose.html(verdicts["claims.md"].decode(), 3)[1],
+        "texts": _texts(tables, tabled),
+        "targets": gallery(records, known, detectors),
+        "downloads": [
+            (name, len(one), uri("text/csv", one)) for name, one in sorted(downloads.items())
+        ],
+    }
+
+
+def _verdicts(one: claims.Judged) -> list[tuple[str, str, str, str]]:
+    """Letter, claim, verdict and reason."""
+    rules = one.of.rules.claims
+    return [(v.letter, rules[v.letter].title, v.outcome, v.reason) for v in one.verdicts]
+
+
+def _texts(tables: Tables, tabled: dict[str, bytes]) -> dict[str, tuple[str, Markup]]:
+    """The readable tables but for the matrix, which the page has in a form of its own."""
+    names = [name.removesuffix(".md") for name in tabled if name.endswith(".md")]
+    shown = [name for name in names if name != "detection" and len(getattr(tables, name))]
+    return {name: prose.html(tabled[f"{name}.md"].decode(), 3) for name in shown}
+
+
+def _drawings(records: Records) -> list[Drawing]:
+    made = []
+    for study, name, figure in plots.figures(records):
+        if name in HEADINGS:
+            words = f"{HEADINGS[name]}: {study.title}. The tables of this page hold the numbers."
+            image = uri("image/svg+xml", style.svg(figure))
+            made.append(Drawing(name + study.suffix, HEADINGS[name], words, image))
+    return made
+
+
+def render(content: dict[str, Any]) -> str:
+    """The page; every value of `content` is escaped but for what is marked as HTML."""
+    folder = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["bound"] = _bound
+    own = {
+        name: Markup((folder / file).read_text(encoding="utf-8"))
+        for name, file in (("style", "page.css"), ("script", "page.js"))
+    }
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_allowed(own['style'])}; "
+        f"script-src {_allowed(own['script'])}; base-uri 'none'; form-action 'none'"
+    )
+    return environment.get_template("page.html").render(**content, **own, policy=policy)
+
+
+def _bound(name: str) -> str:
+    """The name of a row, no symbol at the end of a line and its level at the start of the next."""
+    return re.sub("([κφλ]) ", "\\1\N{NO-BREAK SPACE}", name)
+
+
+def _allowed(source: str) -> str:
+    """The one source that the policy lets through."""
+    return f"'sha256-{b64encode(sha256(source.encode()).digest()).decode()}'"

@@ -1,0 +1,73 @@
+"""Pages of small records, and what stands in them."""
+
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+
+from bench.report import write
+from tests.bench import synthetic
+
+DETECTORS = ("curvature", "confidence")
+Attributes = dict[str, str]
+
+
+def frames(n: int = 14, kappas: tuple[float, ...] = (0.75,)) -> dict[str, pd.DataFrame]:
+    """Synthetic records under two detectors; with 12 targets or fewer Page's test takes seconds."""
+    made = synthetic.frames(n=n, kappas=kappas)
+    for name in ("scores", "details"):
+        made[name] = made[name][made[name]["detector"].isin(DETECTORS)]
+    return made
+
+
+def page(directory: Path, made: dict[str, pd.DataFrame]) -> str:
+    """The page of these records."""
+    return write(synthetic.write(directory, made), "small").read_text(encoding="utf-8")
+
+
+@dataclass
+class Outline(HTMLParser):
+    """The elements of a page in order, with the text that stands directly in each."""
+
+    tags: list[tuple[str, Attributes]] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self._open: list[int] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._open.append(len(self.tags))
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        self.texts.append("")
+        if tag in ("meta", "link", "img", "input"):
+            self._open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self.tags[self._open[-1]][0] != tag:
+            self._open.pop()
+        if self._open:
+            self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self.texts[self._open[-1]] += data
+
+    def find(self, tag: str) -> list[Attributes]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    def text(self, tag: str) -> list[str]:
+        found = zip(self.tags, self.texts, strict=True)
+        return [text.strip() for (name, _), text in found if name == tag]
+
+
+def outline(page: str) -> Outline:
+    found = Outline()
+    found.feed(page)
+    return found
+
+
+def squares(found: Outline) -> list[Attributes]:
+    """The rates of the matrix, which alone follow the slider."""
+    return [one for one in found.find("td") if "data-below" in one]

@@ -1,0 +1,170 @@
+"""The page of a suite, read without a browser."""
+
+import json
+from base64 import b64decode
+from math import floor
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench import cli, tables
+from bench.errors import UserError
+from bench.report import matrix
+from bench.report import page as report
+from tests.bench import reported, synthetic
+
+HOSTILE = "<script>alert(1)</script> \"'><img src=x onerror=alert(2)> | [a](javascript:b) ![c](//d)"
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures take seconds and have tests of their own."""
+    monkeypatch.setattr("bench.plots.figures", lambda records: iter(()))
+
+
+def test_the_same_records_give_the_same_bytes_in_whatever_order(tmp_path: Path) -> None:
+    made = reported.frames()
+    mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in made.items()}
+    assert reported.page(tmp_path / "a", made) == reported.page(tmp_path / "b", mixed)
+
+
+def test_rates_are_those_of_the_tables_at_every_false_positive_rate(tmp_path: Path) -> None:
+    found = reported.outline(reported.page(tmp_path, reported.frames(n=30)))
+    tables.write(tmp_path)
+    given = pd.read_csv(tmp_path / "tables" / "detection.csv")
+    squares = reported.squares(found)
+    shares = json.loads(next(text for text in found.text("script") if text.startswith("{")))
+    rows = len(squares) // 3
+    for rate, part in given.groupby("fpr_nominal"):
+        counted = []
+        for one in squares:
+            n = int(one["data-scores"])
+            rank = n + 1 - floor(round((n + 1) * float(str(rate)), 9))
+            counted.append(sum(int(below) >= rank for below in one["data-below"].split()))
+        assert sorted(counted) == sorted(part["detected"])
+        assert len(counted) == len(part) == 3 * rows
+        assert {int(one["data-n"]) for one in squares} == set(part["n"])
+    for line in given.itertuples():
+        label, interval, _ = shares[str(line.n)][line.detected]
+        assert float(label) == pytest.approx(100 * line.rate, rel=5e-3)
+        assert interval == f"{100 * line.low:.0f}–{100 * line.high:.0f}"
+
+
+def test_downloads_are_the_tables(tmp_path: Path) -> None:
+    found = reported.outline(reported.page(tmp_path, reported.frames()))
+    tables.write(tmp_path)
+    links = {one["download"]: one["href"] for one in found.find("a") if "download" in one}
+    written = {path.name: path.read_bytes() for path in (tmp_path / "tables").glob("*.csv")}
+    assert set(links) == {*written, "claims.csv"}
+    for name, content in written.items():
+        assert b64decode(links[name].split(",")[1]) == content
+
+
+def test_every_planned_cell_is_shown_and_failures_stand_first(tmp_path: Path) -> None:
+    made = reported.frames()
+    scores = made["scores"]
+    lost = scores["method"].eq("pgd") & scores["detector"].eq("curvature")
+    made["scores"] = scores[~lost]
+    page = reported.page(tmp_path, made)
+    body = page.split('id="matrix"')[1].split('id="worst"')[0].split("<tbody>")[1]
+    rows = body.split("<tr ")[1:]
+    assert len(rows) == len(synthetic.rows((0.75,)))
+    assert {row.count("<td ") for row in rows} == {1 + len(reported.DETECTORS) + 1}
+    assert body.count("no scores") == 2  # the detector and, with one left, "any"
+    first = page.split('id="matrix"')[0]
+    assert "1 cell failed" in first
+    assert "out of time" in first
+
+
+def _named(made: dict[str, pd.DataFrame], name: str) -> dict[str, pd.DataFrame]:
+    """The records with this name wherever a record holds one."""
+    changed = {}
+    for part, frame in made.items():
+        texts = ("dataset", "victim", "attack", "reason", "kind", "cell", "list")
+        frame = frame.assign(**{c: f"{name}{c}" for c in texts if c in frame.columns})
+        for column in ("detector", "target_id"):
+            if column in frame.columns:
+                frame[column] = [f"{name}{v}" if v else v for v in frame[column]]
+        changed[part] = frame
+    return changed
+
+
+def test_no_name_adds_to_the_structure(tmp_path: Path) -> None:
+    """The same elements in the same order, whatever things are called."""
+    outlines = []
+    for at, name in enumerate(("plain", HOSTILE, "# a\n\n## b\n\n| a | b |\n| - | - |\n- ")):
+        directory = tmp_path / str(at)
+        directory.mkdir()
+        (directory / "run.json").write_text(json.dumps({"command": [name], "date": name}))
+        outlines.append(reported.outline(reported.page(directory, _named(reported.frames(), name))))
+    shapes = [[(tag, *sorted(attributes)) for tag, attributes in one.tags] for one in outlines]
+    assert shapes[1] == shapes[0]
+    assert shapes[2] == shapes[0]
+
+
+def test_nothing_in_the_page_asks_for_anything(tmp_path: Path) -> None:
+    found = reported.outline(reported.page(tmp_path, _named(reported.frames(), HOSTILE)))
+    assert len(found.find("script")) == 2
+    for _, attributes in found.tags:
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        assert attributes.get("src", "data:").startswith("data:image/") or "src" not in attributes
+        assert attributes.get("href", "#").startswith(("#", "data:"))
+    policy = next(one["content"] for one in found.find("meta") if "http-equiv" in one)
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("kept", [("targets", "scores"), ("targets", "scores", "gallery")])
+def test_optional_records_may_be_missing(kept: tuple[str, ...], tmp_path: Path) -> None:
+    made = reported.frames()
+    page = reported.page(tmp_path, {name: made[name] for name in kept})
+    assert "No cell failed" in page
+    assert "run.json is missing or damaged" in page
+    assert ("No image is stored" in page) == ("gallery" not in kept)
+
+
+def test_what_cannot_be_read_is_explained(tmp_path: Path) -> None:
+    made = reported.frames()
+    made["gallery"]["original"] = b"few"
+    with pytest.raises(UserError, match="original image of 'digits/0000' is damaged"):
+        reported.page(tmp_path, made)
+    made["targets"] = made["targets"].drop(columns="goal")
+    with pytest.raises(UserError, match="lacks the columns goal"):
+        reported.page(tmp_path, made)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"code": 3}', '{"machine": {"cores": "many"}}'])
+def test_a_damaged_run_is_said_to_be_unknown(text: str, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(text)
+    assert "run.json is missing or damaged" in reported.page(tmp_path, reported.frames())
+
+
+def test_no_success_one_target_and_nothing_at_all(tmp_path: Path) -> None:
+    made = reported.frames(n=1)
+    made["targets"] = made["targets"].assign(at_kappa=False, within_eps=False)
+    page = reported.page(tmp_path / "one", made)
+    assert "no threshold" in page
+    assert "0/1" in page
+    made = {name: frame[:0] if name != "failures" else frame for name, frame in made.items()}
+    assert "There are no scored attacks" in reported.page(tmp_path / "none", made)
+
+
+def test_a_long_matrix_stays_small(tmp_path: Path) -> None:
+    records = tables.read(synthetic.write(tmp_path, reported.frames()))
+    content = report.content(records, tmp_path, "small")
+    one = content["matrices"][0]
+    content["matrices"] = [matrix.Matrix(one.title, one.lines * 400)]
+    page = report.render(content)
+    assert page.count('<th scope="row">') >= 400 * len(one.lines)
+    assert len(page) < 5_000_000
+
+
+def test_the_command_says_where_the_page_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    synthetic.write(tmp_path / "small", reported.frames())
+    assert cli.main(["report", "small", "--results", str(tmp_path)]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert path == tmp_path / "small" / "index.html"
+    assert path.read_text().startswith("<!doctype html>")

@@ -1,0 +1,160 @@
+"""The page in a real browser."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench import plots, tables
+from bench.plots import roc
+from tests.bench import reported
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a small suite, with one figure, a cell without scores, and its tables."""
+    directory = tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "_FIGURES", {"roc": roc.draw})
+        made = reported.frames(n=30)
+        scores = made["scores"]
+        lost = scores["method"].eq("pgd") & scores["detector"].eq("curvature")
+        reported.page(directory, made | {"scores": scores[~lost]})
+    tables.write(directory)
+    return directory / "index.html"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        made = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def page(browser: Any, path: Path) -> Iterator[Any]:
+    """The opened page; in the end it has said nothing on the console and asked for nothing."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    made, said = context.new_page(), []
+    made.on("console", lambda message: said.append(message.text))
+    made.on("pageerror", lambda error: said.append(str(error)))
+    made.on("request", lambda one: said.append(one.url) if not _own(one.url, path) else None)
+    made.goto(path.as_uri())
+    yield made
+    context.close()
+    assert said == []
+
+
+def _own(url: str, path: Path) -> bool:
+    return url.startswith("data:") or url.split("#")[0] == path.as_uri()
+
+
+def _detected(path: Path, rate: float) -> dict[tuple[str, float, float, str], int]:
+    given = pd.read_csv(path.parent / "tables" / "detection.csv")
+    given = given.fillna({"kappa": -1.0, "phi": -1.0})
+    given = given[given["fpr_nominal"].eq(rate)]
+    keys = given[["attack", "kappa", "phi", "detector"]].itertuples(index=False, name=None)
+    return dict(zip(keys, given["detected"], strict=True))
+
+
+def _shown(page: Any) -> list[list[str]]:
+    """Attack and counts of every visible row, in the order of the page."""
+    return page.evaluate(
+        "[...document.querySelectorAll('#matrix tbody tr')].filter((row) => !row.hidden)"
+        ".map((row) => [row.cells[0].textContent, ...[...row.cells].slice(2)"
+        ".filter((cell) => !cell.hidden).map((cell) => cell.dataset.k)])"
+    )
+
+
+def _count(row: list[str]) -> int:
+    """Of the first detector; a place without scores stands below every count."""
+    return -1 if row[1] is None else int(row[1])
+
+
+@pytest.mark.parametrize("percent", ["1", "5", "10"])
+def test_the_slider_gives_the_numbers_of_the_csv(page: Any, path: Path, percent: str) -> None:
+    page.fill("#rate", percent)
+    heads = page.locator("#matrix thead th").all_text_contents()[2:]
+    wanted = _detected(path, float(percent) / 100)
+    for place, name in enumerate(heads):
+        mine = [int(row[place + 1]) for row in _shown(page) if row[place + 1] is not None]
+        assert sorted(mine) == sorted(k for key, k in wanted.items() if key[3] == name)
+    assert page.text_content("#shown") == f"{percent}\N{NO-BREAK SPACE}%"
+
+
+def test_sorting_orders_the_rows_and_comes_back(page: Any) -> None:
+    before = _shown(page)
+    head = page.locator("#matrix thead th").nth(2)
+    head.locator("button").press("Enter")  # by keyboard alone
+    falling = [_count(row) for row in _shown(page)]
+    assert falling == sorted(falling, reverse=True)
+    assert head.get_attribute("aria-sort") == "descending"
+    head.locator("button").click()
+    assert [_count(row) for row in _shown(page)] == sorted(falling)
+    page.locator("#matrix thead th button").first.click()
+    assert _shown(page) == before
+
+
+def test_filters_leave_what_was_asked_for(page: Any) -> None:
+    rows = len(_shown(page))
+    page.select_option("#family", "imc")
+    assert {row[0].split()[0] for row in _shown(page)} == {"imc"}
+    page.select_option("#kappa", ".75")
+    assert 0 < len(_shown(page)) < rows
+    page.uncheck("#choose [data-column='0']")
+    assert {len(row) for row in _shown(page)} == {3}
+
+
+def test_the_gallery_opens_and_is_searched(page: Any) -> None:
+    target = page.locator("#gallery .target").first
+    target.locator("summary").click()
+    picture = target.locator("tbody img").first
+    assert picture.is_visible()
+    assert picture.evaluate("(image) => image.complete && image.naturalWidth > 0")
+    page.fill("#words", "digits/0001 pgd")
+    assert page.text_content("#found") == "1 found"
+    assert not target.is_visible()
+
+
+def test_figures_are_drawn(page: Any) -> None:
+    assert page.eval_on_selector("#figures img", "(image) => image.naturalWidth > 100")
+
+
+def test_without_script_everything_stands_there(browser: Any, path: Path) -> None:
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    page = context.new_page()
+    page.goto(path.as_uri())
+    assert page.locator("#matrix tbody tr").count() == 6
+    assert page.locator("#matrix td b").first.is_visible()
+    assert page.locator("#figures img").is_visible()
+    assert not page.locator("#choose").is_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_hinders_anyone(browser: Any, path: Path, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
+    context = browser.new_context(color_scheme=scheme, bypass_csp=True)  # axe is a script as well
+    page = context.new_page()
+    page.goto(path.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    found = axe.Axe().run(page).response["violations"]
+    context.close()
+    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+def test_a_phone_scrolls_in_one_direction(browser: Any, path: Path) -> None:
+    context = browser.new_context(viewport={"width": 380, "height": 800})
+    page = context.new_page()
+    page.goto(path.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 380
+    context.close()

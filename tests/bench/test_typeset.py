@@ -1,0 +1,58 @@
+"""Detection rates in the forms of a paper."""
+
+import io
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench import cli, tables
+from bench.tables.any_of import NAME
+from bench.tables.families import CONTROLS
+from tests.bench import reported, synthetic
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthetic.write(tmp_path_factory.mktemp("typeset") / "small", reported.frames(n=20))
+
+
+def test_the_best_detectors_of_each_attack_are_marked(directory: Path) -> None:
+    table = pd.read_csv(io.StringIO(tables.typeset(directory, "csv")))
+    assert len(table) == 3 * len(synthetic.rows((0.75,)))
+    assert (table["rate"] == table["detected"] / table["n"]).all()
+    barred = table["method"].isin(CONTROLS) | table["detector"].eq(NAME)
+    assert not table.loc[barred, "best"].any()
+    for _, part in table[~barred].groupby(["attack", "phi"]):
+        best = part["rate"].eq(part["rate"].max()) & part["rate"].gt(0)
+        assert (part["best"] == best).all()
+
+
+def test_markdown_and_latex_hold_the_same_cells(directory: Path) -> None:
+    markdown, latex = (tables.typeset(directory, form) for form in ("md", "latex"))
+    marked = pd.read_csv(io.StringIO(tables.typeset(directory, "csv")))["best"].sum()
+    assert markdown.count("**") == 2 * marked
+    assert latex.count(r"\textbf{") == marked
+    for text in (markdown, latex):
+        assert text.count("digits, resnet-tiny, seed 0, κ .75") == 1
+        assert text.count("digits, resnet-tiny, seed 0, no κ") == 1
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 2
+    assert r"imc head $\varphi$ .25 &" in latex
+
+
+def test_names_cannot_break_the_table(tmp_path: Path) -> None:
+    made = reported.frames(n=8)
+    made = {name: frame.replace("pgd", "a_b & 50 %\\ | c") for name, frame in made.items()}
+    directory = synthetic.write(tmp_path, made)
+    assert r"a\_b \& 50 \%\textbackslash{} | c" in tables.typeset(directory, "latex")
+    assert "a_b & 50 %\\ \\| c" in tables.typeset(directory, "md")
+
+
+def test_the_command_prints_the_table_alone(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["table", "small", "--results", str(directory.parent), "--format", "csv"]
+    assert cli.main(line) == 0
+    assert capsys.readouterr().out == tables.typeset(directory, "csv")
+    assert not (directory / "tables").exists()
+    assert cli.main([*line[:-1], "html"]) == 2
