@@ -6,6 +6,7 @@ ATTACKS = {
     "fab": "attacks.fab:FAB",
     "poisoning": "attacks.poisoning:Poisoning",
     "imc": "attacks.imc:IMC",
+    "aware": "attacks.aware:Aware",
     "rank-one-head": "attacks.head:RankOneHead",
     "convex-head": "attacks.head:ConvexHead",
     "untouched": "attacks.controls:Untouched",

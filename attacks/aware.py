@@ -25,7 +25,7 @@ from attacks.pgd import PGD, InputStep
 from attacks.poisoning import ModelStep, ModelWalk, Parameters, inner
 from attacks.within import Best
 
-INSIDE = 0.01
+INSIDE = 0.02
 """Steps aim so far within each limit, in its unit: rounding and curvature cannot end beyond it."""
 
 WORSE = 1e3
@@ -184,6 +184,8 @@ class _Course:
         fall = torch.stack([inner(slope, c) for c in climbs], 1)
         eta = step.lr * pace if step.delta else 0.0
         need = (INSIDE - room).clamp(max=step.reach)
+        lost = room[:, :1] < -step.reach  # elsewhere a penalty may pull towards another class
+        need[:, 1:] = torch.where(lost, -torch.inf, need[:, 1:])
         if self.attack.variant == "selective":
             worst = torch.zeros_like(room, dtype=torch.bool).scatter(1, room.argmin(1, True), True)
             need = torch.where(worst, need, -torch.inf)

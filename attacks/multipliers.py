@@ -8,7 +8,7 @@ from torch import Tensor
 SWEEPS = 30
 """Over the limits of a target, of which there are few."""
 
-DAMPING = 1e-3
+DAMPING = 0.01
 """Added to the diagonal, as a share: limits that pull in opposite directions stay finite."""
 
 
