@@ -192,7 +192,7 @@ class _Course:
         price, dx = self._joint(eta * gram, need + eta * fall, pixels, pace)
         own = (price * (gram @ price.unsqueeze(2)).squeeze(2)).sum(1) - 2 * (price * fall).sum(1)
         long = eta * (own + inner(slope, lean)).clamp_min(0).sqrt()
-        most = step.trust * step.reach / gram[:, 0, 0].sqrt()
+        most = step.trust * step.reach / gram.diagonal(dim1=1, dim2=2).amax(1).sqrt()
         share = eta * (most / long.clamp_min(1e-30)).clamp(max=1.0)
         change = {
             name: per_item(share, value)
@@ -216,6 +216,8 @@ class _Course:
         """
         flat = pixels.shape[2] ** 0.5 if self.attack.input.norm == "linf" else 1.0
         far = self.attack.input.step * pace * self.radius * flat
+        steepest = pixels.norm(dim=2).amax(1).clamp_min(1e-12)
+        far = torch.minimum(far, self.attack.model.trust * self.attack.model.reach / steepest)
         usual = far / pixels[:, 0].norm(dim=1).clamp_min(1e-12)
         beta = torch.minimum(torch.maximum(self.beta, 1e-3 * usual), 1e3 * usual)
         free = torch.ones_like(pixels[:, 0])
