@@ -18,7 +18,7 @@ from attacks.base import Attacked, AttackerView
 from attacks.efficacy import refuse
 from attacks.imc import IMC
 from attacks.limits import AMONG, Limits
-from attacks.multipliers import multipliers
+from attacks.multipliers import joint
 from attacks.norms import per_item
 from attacks.paired import PairedModels
 from attacks.pgd import PGD, InputStep
@@ -31,8 +31,9 @@ INSIDE = 0.02
 WORSE = 1e3
 """By so much a pair that breaks a limit is worse than the largest KL; one below κ twice so."""
 
-TURNS = 3
-"""How often a step finds its multipliers: they and the length of its part in x fit each other."""
+
+LATE = 0.5
+"""The pace from which on pairs are judged: before, they are still on their way."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class Aware:
         Raises:
             ValueError: If `phi` is given and the view holds no radii.
         """
+        if self.phi and view.radii is None:
+            raise ValueError("phi needs the targets' smallest PGD radii in view.radii")
         leave: Literal["first", "polish"] = "first" if self.phi is None else "polish"
         first = IMC(self.input, self.model, self.kappa, self.rounds, leave, self.phi)(view)
         course = _Course(self, view, first)
@@ -116,13 +119,13 @@ class _Course:
         self.limits = Limits(view, attack.kappa, attack.level)
         self.weights = ModelWalk(attack.model, view)
         self.every = torch.arange(len(view.targets), device=view.targets.x.device)
-        whole = view.targets.x.new_full((len(view.targets),), attack.input.eps)
+        self.radius = view.targets.x.new_full((len(view.targets),), attack.input.eps)
         if attack.phi is not None:
-            whole = 0 * whole if view.radii is None else attack.phi * view.radii.to(whole)
-        self.radius = whole.clamp(max=attack.input.eps)
+            unit = 0 * self.radius if view.radii is None else view.radii.to(self.radius)
+            self.radius = torch.minimum(self.radius, attack.phi * unit)
         models = self.weights.models if first.models.layers == "none" else first.models
         self.best = Best(first.x, models)
-        self.turn, self.beta = 0, torch.ones_like(whole)
+        self.turn, self.beta = 0, torch.ones_like(self.radius)
 
     def restart(self) -> None:
         """Go on from the best pairs, without momentum."""
@@ -132,14 +135,14 @@ class _Course:
             name: torch.zeros_like(value) for name, value in self.best.models.parameters.items()
         }
 
-    def offer(self, room: Tensor | None = None) -> None:
-        """Keep the pairs that are better than the best; `room` (A, N) is what limits leave them."""
+    @torch.no_grad()
+    def offer(self) -> None:
+        """Keep the pairs that are better than the best."""
         models = self.weights.models
-        with torch.no_grad():
-            left = self.limits.room(models, self.x, self.turn) if room is None else room
-            excess = (-left).clamp_min(0).sum(0).clamp(max=WORSE / 2)
-            broken = WORSE * ((excess > 0).to(excess) + (left[0] < 0).to(excess))
-            merit = -(broken + torch.where(excess > 0, excess, self.harm(models)))
+        left = self.limits.judged(models, self.x)
+        excess = (-left).clamp_min(0).sum(0).clamp(max=WORSE / 2)
+        broken = WORSE * ((excess > 0).to(excess) + (left[0] < 0).to(excess))
+        merit = -(broken + torch.where(excess > 0, excess, self.harm(models)))
         self.best.offer(merit, self.x, models)
 
     def harm(self, models: PairedModels) -> Tensor:
@@ -157,12 +160,13 @@ class _Course:
         walk, attack, every = self.weights, self.attack, self.every
         if attack.facing == "current" and self.turn % attack.every == 0:
             self.limits.take(walk.models, self.turn)
+        if pace == 1 or pace <= LATE:
+            self.offer()
         leaf = self.x.clone().requires_grad_()
         theta = {n: v.detach().clone().requires_grad_() for n, v in walk.models.parameters.items()}
         models = PairedModels(self.view.victim, len(every), theta)
         room = self.limits.room(models, leaf, self.turn)
         self.turn += 1
-        self.offer(room.detach())
         ups, pixels = _slopes(room, leaf, theta)
         walk.weigh(theta, ups[0], -room[0].detach(), every)
         slope = walk.mixed(walk.rise(models, theta, every), every)
@@ -189,7 +193,8 @@ class _Course:
         if self.attack.variant == "selective":
             worst = torch.zeros_like(room, dtype=torch.bool).scatter(1, room.argmin(1, True), True)
             need = torch.where(worst, need, -torch.inf)
-        price, dx = self._joint(eta * gram, need + eta * fall, pixels, pace)
+        gains, lacks, far = eta * gram, need + eta * fall, self._far(pixels, pace)
+        price, dx, self.beta = joint(gains, lacks, pixels, far, self.beta, self._free)
         own = (price * (gram @ price.unsqueeze(2)).squeeze(2)).sum(1) - 2 * (price * fall).sum(1)
         long = eta * (own + inner(slope, lean)).clamp_min(0).sqrt()
         most = step.trust * step.reach / gram.diagonal(dim1=1, dim2=2).amax(1).sqrt()
@@ -201,36 +206,14 @@ class _Course:
         }
         walk.shift({n: v.detach() for n, v in theta.items()}, change, self.every)
         origin, norm = self.view.targets.x, self.attack.input.norm
-        self.x = norms.project(self.x + dx, origin, self.radius, norm)
+        self.x = norms.project(self.x + dx.view_as(self.x), origin, self.radius, norm)
 
-    def _joint(
-        self, gram: Tensor, need: Tensor, pixels: Tensor, pace: float
-    ) -> tuple[Tensor, Tensor]:
-        """The multipliers (N, A) of a joint step, and its part in x (N, C, H, W).
-
-        Args:
-            gram: What the multipliers gain through θ, (N, A, A).
-            need: What the limits lack, (N, A).
-            pixels: Gradients of the limits at x, (N, A, D).
-            pace: The size of the step.
-        """
-        flat = pixels.shape[2] ** 0.5 if self.attack.input.norm == "linf" else 1.0
-        far = self.attack.input.step * pace * self.radius * flat
-        steepest = pixels.norm(dim=2).amax(1).clamp_min(1e-12)
-        far = torch.minimum(far, self.attack.model.trust * self.attack.model.reach / steepest)
-        usual = far / pixels[:, 0].norm(dim=1).clamp_min(1e-12)
-        beta = torch.minimum(torch.maximum(self.beta, 1e-3 * usual), 1e3 * usual)
-        free = torch.ones_like(pixels[:, 0])
-        for _ in range(TURNS):
-            self.beta = beta
-            inside = pixels * free.unsqueeze(1)
-            price = multipliers(gram + per_item(beta, gram) * (inside @ pixels.mT), need)
-            towards = (price.unsqueeze(1) @ inside).squeeze(1)
-            long = towards.norm(dim=1).clamp_min(1e-30)
-            beta = beta * (far / (beta * long)).clamp(0.01, 100)
-            free = self._free((price.unsqueeze(1) @ pixels).squeeze(1))
-        reach = torch.minimum(self.beta, far / long)
-        return price, (reach.unsqueeze(1) * towards).view_as(self.x)
+    def _far(self, pixels: Tensor, pace: float) -> Tensor:
+        """The longest part of a step in x, (N,): α r, if no limit (N, A, D) changes by too much."""
+        attack, steepest = self.attack, pixels.norm(dim=2).amax(1).clamp_min(1e-12)
+        flat = pixels.shape[2] ** 0.5 if attack.input.norm == "linf" else 1.0
+        most = attack.model.trust * attack.model.reach / steepest
+        return torch.minimum(attack.input.step * pace * self.radius * flat, most)
 
     def _free(self, towards: Tensor) -> Tensor:
         """1 for pixels that may move towards (N, D), 0 where the ball or the box is met, (N, D)."""

@@ -14,6 +14,9 @@ from attacks.paired import PairedModels
 AMONG = 256
 """Reference images, the first ones, whose penalties set the thresholds."""
 
+JUDGES = 4
+"""Draws of noise by which a pair is judged."""
+
 LOT = 32
 """Of them at once: each may stand for many noisy copies."""
 
@@ -43,21 +46,31 @@ class Limits:
         """Take the thresholds anew, under the N models; `turn` numbers the noise."""
         self.thresholds = quantile(self._benign(models, turn), self.level)
 
-    def room(self, models: PairedModels, x: Tensor, turn: int) -> Tensor:
+    @torch.no_grad()
+    def judged(self, models: PairedModels, x: Tensor) -> Tensor:
+        """The mean `room` over noise of its own, the same for all pairs.
+
+        Of many pairs that are judged by the noise of their own step the luckiest would win.
+        """
+        rooms = [self.room(models, x, turn, "judging") for turn in range(JUDGES)]
+        return torch.stack(rooms).mean(0)
+
+    def room(self, models: PairedModels, x: Tensor, turn: int, purpose: str = "penalty") -> Tensor:
         """What is left, at least 0 where a limit is kept, with its graph.
 
         Args:
             models: The N models.
             x: The N inputs (N, C, H, W).
-            turn: Numbers the noise.
+            turn: Numbers the noise,
+            purpose: and names it.
 
         Returns:
             (1 + J, N): the margin beyond κ in logits, then what each penalty may still gain, as a
             multiple of its unit.
         """
-        ask, images = self._ask(models, 2), x.unsqueeze(1)
+        ask, images = self._ask(models), x.unsqueeze(1)
         g = margin(ask(images).squeeze(1), self.view.targets.goal) - self.enough
-        draws = [self.view.generator(i, "penalty", turn) for i in range(len(x))]
+        draws = [self.view.generator(i, purpose, turn) for i in range(len(x))]
         values = self._values(ask, images, draws)
         left = (self.thresholds - values.squeeze(2)) / self.units.unsqueeze(1)
         return torch.cat([g.unsqueeze(0), left.to(g)])
@@ -66,7 +79,7 @@ class Limits:
     def _benign(self, models: PairedModels, turn: int) -> Tensor:
         """Penalties (J, N, M) of reference images under each model, all with the same noise."""
         # Not of a target's own: a target does not depend on those that stand beside it.
-        draws, ask = [torch.Generator().manual_seed(turn)], self._ask(models, 1)
+        draws, ask = [torch.Generator().manual_seed(turn)], self._ask(models)
         lots = self.view.reference.x[:AMONG].unsqueeze(0).split(LOT, 1)
         return torch.cat([self._values(ask, lot, draws) for lot in lots], 2)
 
@@ -76,12 +89,12 @@ class Limits:
             return images.new_zeros(0, *images.shape[:2], dtype=torch.float64)
         return torch.stack(torch.broadcast_tensors(*found))
 
-    def _ask(self, models: PairedModels, passes: int) -> Logits:
-        """The models as penalties see them; so many passes are counted for an image."""
+    def _ask(self, models: PairedModels) -> Logits:
+        """The models as penalties see them; the passes are counted."""
 
         def logits(images: Tensor) -> Tensor:
             if len(images) == len(self.passes) or models.layers == "all":
-                self.passes += passes * images.shape[1]
+                self.passes += (1 + torch.is_grad_enabled()) * images.shape[1]
             return models.logits(models.features(images))
 
         return logits

@@ -2,13 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import torch
 from torch import Tensor
 
+from attacks.norms import per_item
+
 DAMPING = 0.01
 """Added to each limit, as a share of itself: those that contradict each other stay finite."""
+
+TURNS = 3
+"""How often a step finds its multipliers, until they fit the length of its part in x."""
+
+
+def joint(
+    gram: Tensor,
+    need: Tensor,
+    pixels: Tensor,
+    far: Tensor,
+    beta: Tensor,
+    free: Callable[[Tensor], Tensor],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The multipliers of a step in model and input together, whose part in x costs nothing.
+
+    It is β Σ μ_a ∇ₓc_a, with β such that it is `far` long, or less if that is enough: so the model
+    does what is left.
+
+    Args:
+        gram: What the multipliers gain through the model, (N, A, A).
+        need: What the limits lack, (N, A).
+        pixels: Gradients ∇ₓc of the limits, (N, A, D).
+        far: The longest step in x, (N,).
+        beta: β of the last step, (N,).
+        free: A direction (N, D) -> 1 for the pixels that may go there, else 0.
+
+    Returns:
+        Multipliers (N, A), the step in x (N, D), and β.
+    """
+    usual = far / pixels[:, 0].norm(dim=1).clamp_min(1e-12)
+    beta = torch.minimum(torch.maximum(beta, 1e-3 * usual), 1e3 * usual)
+    inside = pixels
+    for turn in range(TURNS):
+        both = gram + per_item(beta, gram) * (inside @ pixels.mT)
+        price = multipliers(both, need)
+        towards = (price.unsqueeze(1) @ inside).squeeze(1)
+        long = towards.norm(dim=1).clamp_min(1e-30)
+        if turn < TURNS - 1:
+            beta = beta * (far / (beta * long)).clamp(0.01, 100)
+            inside = pixels * free((price.unsqueeze(1) @ pixels).squeeze(1)).unsqueeze(1)
+    return price, torch.minimum(beta, far / long).unsqueeze(1) * towards, beta
 
 
 def multipliers(gram: Tensor, need: Tensor) -> Tensor:
@@ -37,5 +81,5 @@ def multipliers(gram: Tensor, need: Tensor) -> Tensor:
     found = torch.linalg.solve(system, want * binds)
     lacking = (want - found @ unit).clamp_min(0) * (1 - binds)
     wrong = torch.maximum(lacking, -found).amax(2)
-    chosen = found[torch.arange(n, device=own.device), wrong.argmin(1)]
+    chosen: Tensor = found[torch.arange(n, device=own.device), wrong.argmin(1)]
     return (chosen.clamp_min(0) * scale).to(gram)
