@@ -68,7 +68,7 @@ class Limits:
             (1 + J, N): the margin beyond κ in logits, then what each penalty may still gain, as a
             multiple of its unit.
         """
-        ask, images = self._ask(models), x.unsqueeze(1)
+        ask, images = self._ask(models, True), x.unsqueeze(1)
         g = margin(ask(images).squeeze(1), self.view.targets.goal) - self.enough
         draws = [self.view.generator(i, purpose, turn) for i in range(len(x))]
         values = self._values(ask, images, draws)
@@ -79,7 +79,10 @@ class Limits:
     def _benign(self, models: PairedModels, turn: int) -> Tensor:
         """Penalties (J, N, M) of reference images under each model, all with the same noise."""
         # Not of a target's own: a target does not depend on those that stand beside it.
-        draws, ask = [torch.Generator().manual_seed(turn)], self._ask(models)
+        draws, ask = (
+            [torch.Generator().manual_seed(turn)],
+            self._ask(models, models.layers == "all"),
+        )
         lots = self.view.reference.x[:AMONG].unsqueeze(0).split(LOT, 1)
         return torch.cat([self._values(ask, lot, draws) for lot in lots], 2)
 
@@ -89,11 +92,11 @@ class Limits:
             return images.new_zeros(0, *images.shape[:2], dtype=torch.float64)
         return torch.stack(torch.broadcast_tensors(*found))
 
-    def _ask(self, models: PairedModels) -> Logits:
-        """The models as penalties see them; the passes are counted."""
+    def _ask(self, models: PairedModels, own: bool) -> Logits:
+        """The models as penalties see them; passes are counted that each needs of its own."""
 
         def logits(images: Tensor) -> Tensor:
-            if len(images) == len(self.passes) or models.layers == "all":
+            if own:
                 self.passes += (1 + torch.is_grad_enabled()) * images.shape[1]
             return models.logits(models.features(images))
 
