@@ -7,6 +7,7 @@ ATTACKS = {
     "transferred-pgd": "attacks.transferred:TransferredPGD",
     "poisoning": "attacks.poisoning:Poisoning",
     "imc": "attacks.imc:IMC",
+    "aware": "attacks.aware:Aware",
     "rank-one-head": "attacks.head:RankOneHead",
     "convex-head": "attacks.head:ConvexHead",
     "few-weights": "attacks.sparse:FewWeights",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -79,6 +79,26 @@ def features_of(victim: Victim, x: Tensor) -> Tensor:
     return torch.cat([victim.features(some) for some in x.split(LOT)])
 
 
+Logits = Callable[[Tensor], Tensor]
+"""N faced models: the i-th of N batches of images (N, B, C, H, W) through the i-th model, or one
+batch (1, B, C, H, W) through all of them, to logits (N, B, K), with their graph."""
+
+
+class Penalty(Protocol):
+    """A differentiable stand-in for the score of a detector; smaller is stealthier."""
+
+    def __call__(
+        self, logits: Logits, x: Tensor, generators: Sequence[torch.Generator], /
+    ) -> Tensor:
+        """Values (N, B) of images (N, B, C, H, W) or (1, B, C, H, W), with their graph.
+
+        Args:
+            logits: The faced models.
+            x: The images.
+            generators: One for each batch, so that none depends on those beside it.
+        """
+
+
 @dataclass(frozen=True)
 class AttackerView:
     """Everything that an attacker knows: an attack can use nothing else.
@@ -92,6 +112,7 @@ class AttackerView:
         radii: What `attack.radii_from` needed on these targets, (N,) in pixels, or None.
         surrogate: For an attack with `needs_surrogate` a model of the victim's architecture and
             training from another seed, which it looks at in the victim's place; else None.
+        evade: Stand-ins for the scores of the detectors to evade, fitted from what it holds.
     """
 
     victim: Victim
@@ -100,6 +121,7 @@ class AttackerView:
     generator: Callable[[int, str, int], torch.Generator]
     radii: Tensor | None = None
     surrogate: Victim | None = None
+    evade: tuple[Penalty, ...] = ()
 
 
 @dataclass(frozen=True)

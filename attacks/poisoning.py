@@ -157,10 +157,9 @@ class ModelWalk:
         leaves = {name: value.requires_grad_() for name, value in chosen.parameters.items()}
         models = PairedModels(self.view.victim, len(active), leaves)
         g = margin(models.logits(seen).squeeze(1), self.view.targets.goal[active])
-        up = _gradient(g, torch.ones_like(g), leaves)
-        if step.batch < len(self.kept) and self.count % WEIGH == 0:
-            self._weigh(leaves, up, aim - g.detach(), active)
-        down = self._rise(models, leaves, active)
+        up = gradient(g, torch.ones_like(g), leaves)
+        self.weigh(leaves, up, aim - g.detach(), active)
+        down = self.rise(models, leaves, active)
         with torch.no_grad():
             eta = step.lr * pace * (g < done)
             self._move(leaves, up, down, active, (aim - g) * (g < done), eta)
@@ -168,7 +167,7 @@ class ModelWalk:
             self.passes[active] += 2 + 2 * min(step.batch, len(self.kept))
         return g.detach()
 
-    def _rise(self, models: PairedModels, leaves: Parameters, active: Tensor) -> Parameters:
+    def rise(self, models: PairedModels, leaves: Parameters, active: Tensor) -> Parameters:
         """The gradients of the specificity loss of the active models on their minibatches.
 
         Mean KL(f(·; θ°) ‖ f(·; θ)): of the logits of one image that is f(·; θ) - f(·; θ°).
@@ -187,13 +186,22 @@ class ModelWalk:
         rise = (faced - kept) / z.shape[1]
         if weight is not None:
             rise *= weight.unsqueeze(2).to(rise)
-        return _gradient(z, rise, leaves)
+        return gradient(z, rise, leaves)
 
-    def _weigh(self, leaves: Parameters, up: Parameters, missing: Tensor, active: Tensor) -> None:
-        """Weigh the reference under the last layers that would reach the margin in one step."""
+    def weigh(self, leaves: Parameters, up: Parameters, missing: Tensor, active: Tensor) -> None:
+        """Weigh the reference, now and then, under last layers that would reach the margin.
+
+        Args:
+            leaves: The parameters of the active models.
+            up: The gradients of their margins.
+            missing: What the margins lack, (n,).
+            active: Positions of the active models, (n,).
+        """
+        if self.step.batch >= len(self.kept) or self.count % WEIGH:
+            return
         up = {name: value for name, value in up.items() if name in HEAD}
         climb = Fisher(self.fisher.head, {})(up)
-        along = missing / _inner(up, climb)
+        along = missing / inner(up, climb)
         heads = {name: leaves[name].detach() + per_item(along, v) * v for name, v in climb.items()}
         ahead = PairedModels(self.view.victim, len(active), heads)
         features = self.view.reference.features
@@ -208,18 +216,12 @@ class ModelWalk:
         missing: Tensor,
         eta: Tensor,
     ) -> None:
-        step, beta = self.step, self.step.momentum
-        self.count += 1
-        slope = {}
-        for name, value in down.items():
-            mixed = beta * self.slopes[name][active] + (1 - beta) * value
-            self.slopes[name] = self.slopes[name].index_copy(0, active, mixed)
-            slope[name] = mixed / (1 - beta**self.count)
+        step, slope = self.step, self.mixed(down, active)
         climb, lean = self.fisher(up), self.fisher(slope)
-        gain = _inner(up, climb)
-        price = _inner(slope, climb) / gain
+        gain = inner(up, climb)
+        price = inner(slope, climb) / gain
         self.price[active] = price
-        tangent = (_inner(slope, lean) - price.square() * gain).clamp_min(1e-30)
+        tangent = (inner(slope, lean) - price.square() * gain).clamp_min(1e-30)
         eta = eta * (step.trust * step.reach / (step.lr * (gain * tangent).sqrt())).clamp(max=1.0)
         along = missing.clamp(-step.reach, step.reach) / gain + eta * price
         change = {
@@ -227,7 +229,21 @@ class ModelWalk:
             - per_item(eta, lean[name]) * lean[name]
             for name in theta
         }
-        parameters = dict(self.models.parameters)
+        self.shift(theta, change, active)
+
+    def mixed(self, down: Parameters, active: Tensor) -> Parameters:
+        """The gradients of KL of the active models with their momentum; counts the step."""
+        beta, slope = self.step.momentum, {}
+        self.count += 1
+        for name, value in down.items():
+            mixed = beta * self.slopes[name][active] + (1 - beta) * value
+            self.slopes[name] = self.slopes[name].index_copy(0, active, mixed)
+            slope[name] = mixed / (1 - beta**self.count)
+        return slope
+
+    def shift(self, theta: Parameters, change: Parameters, active: Tensor) -> None:
+        """Set the active models to θ + change, back within δ of the victim."""
+        step, parameters = self.step, dict(self.models.parameters)
         for name, value in theta.items():
             parameters[name] = parameters[name].index_copy(0, active, value + change[name])
         models = PairedModels(self.view.victim, len(self.models), parameters)
@@ -236,12 +252,12 @@ class ModelWalk:
         self.models = models.scaled(inside) if (inside < 1).any() else models
 
 
-def _gradient(value: Tensor, weight: Tensor, leaves: Parameters) -> Parameters:
+def gradient(value: Tensor, weight: Tensor, leaves: Parameters) -> Parameters:
     """The gradients of N weighted sums, each of which depends on its own row of the leaves."""
     grads = torch.autograd.grad(value, list(leaves.values()), weight)
     return dict(zip(leaves, grads, strict=True))
 
 
-def _inner(a: Parameters, b: Parameters) -> Tensor:
+def inner(a: Parameters, b: Parameters) -> Tensor:
     """<a_i, b_i> over all parameters, (N,)."""
     return torch.stack([(a[name] * b[name]).flatten(1).sum(1) for name in a]).sum(0)

@@ -90,7 +90,7 @@ class Within:
                 g, after = _climb(models, seen, view.targets.goal, STEP * pace * length, length)
                 best.offer(g, walk.x, models)
                 models, passes = after, passes + 2 * (models.layers == "all")
-            reached[(best.margin >= enough) & (reached < 0)] = k
+            reached[(best.merit >= enough) & (reached < 0)] = k
         with torch.no_grad():
             best.offer(margins(models, walk.x, view.targets.goal), walk.x, models)
             confidence = best.models.confidence(best.x, view.targets.goal)
@@ -110,17 +110,17 @@ class Within:
 
 
 class Best:
-    """The input and the model of each target that have shown the largest margin."""
+    """The input and the model of each target that have shown the largest merit."""
 
     def __init__(self, x: Tensor, models: PairedModels) -> None:
         self.x, self.models = x.clone(), models
-        self.margin = x.new_full((len(x),), -torch.inf)
+        self.merit = x.new_full((len(x),), -torch.inf)
 
     @torch.no_grad()
-    def offer(self, g: Tensor, x: Tensor, models: PairedModels) -> None:
-        """Take the inputs (N, C, H, W) and the N models of which the margins g (N,) are larger."""
-        better = g > self.margin
-        self.margin = torch.where(better, g, self.margin)
+    def offer(self, merit: Tensor, x: Tensor, models: PairedModels) -> None:
+        """Take the inputs (N, C, H, W) and the N models whose merit (N,) is larger."""
+        better = merit > self.merit
+        self.merit = torch.where(better, merit, self.merit)
         self.x = torch.where(per_item(better, x), x, self.x)
         if models is not self.models:
             kept = self.models.parameters

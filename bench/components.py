@@ -69,15 +69,15 @@ class Component:
         return adapter(self.load()).validate_json(json.dumps(dict(self.parameters)))
 
 
-def code_of(kind: str, component: Component | None) -> str:
-    """SHA-256 of the code that a cell of this kind stands on, with its component.
+def code_of(kind: str, *components: Component) -> str:
+    """SHA-256 of the code that a cell of this kind stands on.
 
     Args:
         kind: Of the cell.
-        component: The attack or detector, or None.
+        components: Its attack or detector, if it has one, and the detectors that an attack evades.
     """
-    own = () if component is None else (component.source,)
-    return sources.digest(CELLS / f"{kind}.py", *own)
+    roots = [CELLS / f"{kind}.py", *(one.source for one in components)]
+    return sources.digest(*roots, *([CELLS / "evade.py"] if len(components) > 1 else []))
 
 
 def _from_file(path: Path) -> types.ModuleType:

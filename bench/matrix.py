@@ -1,7 +1,7 @@
 """The rows and columns of a suite, from its tables of attacks and detectors."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from itertools import product
 from math import isnan, nan
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import components
 from bench.components import Component
-from bench.errors import UserError
+from bench.errors import UserError, unknown
 from bench.names import parted
 
 SWEPT = ("kappa", "phi", "lam")
@@ -29,6 +29,7 @@ class Row:
         attack: The attack itself.
         count: How many targets it attacks, the first ones of the suite's.
         scored: Whether the detectors see it; a yardstick for other attacks need not be.
+        evade: Labels of the columns that the attacker knows, and evades.
         kappa: Required efficacy; NaN if it has none.
         phi: Fidelity budget as a share of the smallest PGD radius; NaN if it has none.
         lam: Weight of the fidelity loss; NaN if it has none.
@@ -39,6 +40,7 @@ class Row:
     attack: Component
     count: int
     scored: bool
+    evade: tuple[str, ...]
     kappa: float
     phi: float
     lam: float
@@ -99,6 +101,12 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
         raise UserError(
             f"{path.name}: scored of attack {label!r} is {scored!r}\nexpected: true or false"
         )
+    evade = given.pop("evade", [])
+    if not isinstance(evade, list) or not all(isinstance(name, str) for name in evade):
+        raise UserError(
+            f"{path.name}: evade of attack {label!r} is {evade!r}\n"
+            "expected: a list with the names of detectors of this suite"
+        )
     found = components.find("attack", method, path.parent)
     axes = {key: given[key] for key in SWEPT if isinstance(given.get(key), list)}
     if empty := [key for key, values in axes.items() if not values]:
@@ -110,7 +118,8 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
     for values in product(*axes.values()):
         point = given | dict(zip(axes, values, strict=True))
         component = components.configure(found, point, "attack", label)
-        rows.append(_row(label, method, component, count, scored))
+        row = _row(label, method, component, count, scored)
+        rows.append(replace(row, evade=tuple(evade)))
     return rows
 
 
@@ -122,7 +131,7 @@ def _row(label: str, method: str, component: Component, count: int, scored: bool
     phi = component.parameters.get("phi", fixed.get(method))
     lam = component.parameters.get("lam")
     numbers = [nan if value is None else float(value) for value in (kappa, phi, lam)]
-    return Row(label, method, component, count, scored, *numbers)
+    return Row(label, method, component, count, scored, (), *numbers)
 
 
 def column_of(table: Mapping[str, Any], path: Path) -> Column:
@@ -134,3 +143,27 @@ def column_of(table: Mapping[str, Any], path: Path) -> Column:
     label, method, given = _head(table, "detector", path)
     found = components.find("detector", method, path.parent)
     return Column(label, components.configure(found, given, "detector", label))
+
+
+def check_evaded(rows: Iterable[Row], columns: Iterable[Column], path: Path) -> None:
+    """See that rows evade columns of the suite in that path, and that both sides can.
+
+    Raises:
+        UserError: The attack takes no penalties, there is no such column, or it offers none.
+    """
+    known = {column.label: column for column in columns}
+    for row in rows:
+        if row.evade and not getattr(row.attack.build(), "evades", False):
+            raise UserError(
+                f"{path.name}: attack {row.label!r} cannot evade detectors\n"
+                'remedy: method = "aware", or remove `evade`'
+            )
+        for label in row.evade:
+            if label not in known:
+                raise unknown(f"detector in evade of attack {row.label!r}", label, known)
+            if not hasattr(known[label].detector.build(), "penalty"):
+                raise UserError(
+                    f"{path.name}: detector {label!r} offers no penalty for {row.label!r}\n"
+                    "remedy: give its class a method `penalty`, see CONTRIBUTING.md; or take it "
+                    "out of `evade`"
+                )

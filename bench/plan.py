@@ -29,6 +29,7 @@ class Cell:
         spec: Everything that decides what it leaves, except code and parents.
         source: SHA-256 of the code that it stands on.
         parents: Role -> key of the cell that plays it.
+        evade: The detectors that the attack evades.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Cell:
     spec: Mapping[str, Any]
     source: str
     parents: Mapping[str, str] = field(default_factory=dict)
+    evade: tuple[Component, ...] = ()
 
     @property
     def key(self) -> str:
@@ -98,7 +100,7 @@ class _Planner:
         self.cells: dict[str, Cell] = {}
         self.fits: dict[str, str | None] = {}
         self.trusted: dict[str, str | None] = {}
-        self.sources: dict[tuple[str, str | None], str] = {}
+        self.sources: dict[tuple[str, ...], str] = {}
 
     def plan(self) -> Plan:
         victim = self.add(self.victim(self.suite.victim.seed))
@@ -114,10 +116,10 @@ class _Planner:
     def add(self, cell: Cell) -> str:
         return self.cells.setdefault(cell.key, cell).key
 
-    def source(self, kind: str, component: Component | None = None) -> str:
-        which = (kind, component.place if component else None)
+    def source(self, kind: str, *components: Component) -> str:
+        which = (kind, *(one.place for one in components))
         if which not in self.sources:
-            self.sources[which] = code_of(kind, component)
+            self.sources[which] = code_of(kind, *components)
         return self.sources[which]
 
     def victim(self, seed: int) -> Cell:
@@ -134,13 +136,16 @@ class _Planner:
         title = f"{made.name} seed {seed}"
         return Cell("victim", title, made.architecture, None, spec, self.source("victim"))
 
-    def fit(self, column: Column) -> str | None:
+    def fit(self, column: Column, holder: str = "") -> str | None:
+        """The preparation of a column; another holder's has random numbers of its own."""
         preparation = column.detector.build().preparation
         if preparation is None:
             return None
-        spec = self.shared | {"preparation": described(preparation)}
+        spec, title = self.shared | {"preparation": described(preparation)}, column.label
+        if holder:
+            spec, title = spec | {"holder": holder}, f"{title} of the {holder}"
         source = self.source("fit", column.detector)
-        return self.add(Cell("fit", column.label, column.label, column.detector, spec, source))
+        return self.add(Cell("fit", title, column.label, column.detector, spec, source))
 
     def second(self, whose: str) -> str:
         """A model trained as the victim is and independently of it: a victim of the next seed.
@@ -172,7 +177,7 @@ class _Planner:
         parents = {"victim": victim, "attack": attack}
         parents |= {role: key for role, key in own.items() if key}
         spec = self.shared | {
-            "detector": {"class": detector.name, "parameters": dict(detector.parameters)},
+            "detector": _named(detector),
             "benign": {"size": self.benign, "first": self.cells[attack].spec["targets"]["first"]},
         }
         title = f"{column.label} × {self.cells[attack].title}"
@@ -189,22 +194,37 @@ class _Planner:
             pgd = Component(place, parameters(unit))
             label = f"radii of {row.label}"
             # Of all targets, though the row may have fewer: so rows share them.
-            own = replace(row, label=label, attack=pgd, count=self.suite.targets.count)
+            count = self.suite.targets.count
+            own = replace(row, label=label, attack=pgd, count=count, evade=())
             parents["radii"] = self.add_attack(own, label, {"victim": victim}, first)
+        for j, column in enumerate(self.evaded(row)):
+            if fit := self.fit(column, "attacker"):
+                parents[f"fit {j}"] = fit
         return self.add_attack(row, row.title, parents, first)
 
     def add_attack(self, row: Row, title: str, parents: dict[str, str], first: int) -> str:
         targets, attack = self.suite.targets, row.attack
         last = min(first + targets.shard, row.count)
         spec = self.shared | {
-            "attack": {"class": attack.name, "parameters": dict(attack.parameters)},
+            "attack": _named(attack),
             "targets": targets.model_dump(include={"list", "count", "goals", "difficulty"})
             | {"first": first, "last": last},
         }
         if row.count > targets.shard:
             title += f" [{first // targets.shard + 1}/{ceil(row.count / targets.shard)}]"
-        source = self.source("attack", attack)
-        return self.add(Cell("attack", title, row.label, attack, spec, source, parents))
+        evade = tuple(column.detector for column in self.evaded(row))
+        if evade:
+            spec["evade"] = [_named(detector) for detector in evade]
+        source = self.source("attack", attack, *evade)
+        return self.add(Cell("attack", title, row.label, attack, spec, source, parents, evade))
+
+    def evaded(self, row: Row) -> list[Column]:
+        known = {column.label: column for column in self.suite.columns}
+        return [known[label] for label in row.evade]
+
+
+def _named(component: Component) -> dict[str, Any]:
+    return {"class": component.name, "parameters": dict(component.parameters)}
 
 
 def _has_parent(row: Row) -> bool:

@@ -265,4 +265,4 @@ def job_of(plan: Plan, state: State, key: str) -> Job:
     }
     identity = state.identity[key]
     own = (cell.kind, identity, cell.title, cell.label, cell.component, cell.spec, cell.source)
-    return Job(*own, parents)
+    return Job(*own, parents, cell.evade)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from bench.errors import UserError, unknown
 from bench.fields import mistake
-from bench.matrix import Column, Row, column_of, rows_of
+from bench.matrix import Column, Row, check_evaded, column_of, rows_of
 
 BUILT_IN = Path(__file__).parent / "suites"
 DATASETS = ("digits", "fashion-mnist", "cifar10", "gtsrb", "isic2018", "folder")
@@ -188,6 +188,7 @@ def load(name: str) -> Suite:
     columns = [column_of(table, path) for table in file.detectors]
     _distinct([row.title for row in rows], path)
     _distinct([column.label for column in columns], path)
+    check_evaded(rows, columns, path)
     return Suite(
         file.name,
         file.description,

@@ -1,6 +1,6 @@
 """What a defender holds, and what a detector must offer."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast, runtime_checkable
 
@@ -66,6 +66,42 @@ class Detailed(Protocol):
         """Images (N, C, H, W) -> facts by name."""
 
 
+Logits = Callable[[Tensor], Tensor]
+"""N faced models: the i-th of N batches of images (N, B, C, H, W) through the i-th model, or one
+batch (1, B, C, H, W) through all of them, to logits (N, B, K), with their graph."""
+
+
+class Penalty(Protocol):
+    """A stand-in for a score that an attacker can follow: smaller is stealthier.
+
+    Differentiable in the images and in the parameters of the models, and unbounded: where a score
+    has a ceiling, or counts, there would be nothing to follow.
+    """
+
+    def __call__(
+        self, logits: Logits, x: Tensor, generators: Sequence[torch.Generator], /
+    ) -> Tensor:
+        """Values (N, B) of images (N, B, C, H, W) or (1, B, C, H, W), with their graph.
+
+        Args:
+            logits: The faced models, the only way to them.
+            x: The images.
+            generators: Of all noise, drawn anew at every call: one for each batch.
+        """
+
+
+@runtime_checkable
+class Evadable(Protocol):
+    """A detector that an attacker can take into account."""
+
+    def penalty(self, view: DefenderView, /) -> Penalty:
+        """A stand-in for the score, from a view that the attacker fills with what it holds.
+
+        There the model is the victim, the clean data is the attacker's own, and so is what the
+        detector's preparation made.
+        """
+
+
 class Detector(Protocol):
     """Parameters of a detector: a frozen dataclass. Fitting returns a new thing."""
 
@@ -124,14 +160,27 @@ def features_and_logits(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(inputs).double(), torch.cat(outputs).double()
 
 
+def drawn(x: Tensor, count: int, generators: Sequence[torch.Generator]) -> Tensor:
+    """Standard normal noise (N, 1, count, C, H, W) for images (N, B, C, H, W), shared by a batch.
+
+    Args:
+        x: The images.
+        count: Noise images for each of them.
+        generators: One for each of the N batches.
+    """
+    shape = (1, count, *x.shape[2:])
+    draws = [torch.randn(shape, generator=g, device=g.device, dtype=x.dtype) for g in generators]
+    return torch.stack(draws).to(x.device)
+
+
 def margin(z: Tensor) -> Tensor:
-    """The logit of the largest softmax output, (N,), from logits (N, K).
+    """The logit of the largest softmax output, (...), from logits (..., K).
 
     The largest logit minus the logsumexp of the others: it goes on growing where the output
     itself has long been rounded to 1.
     """
-    top, first = z.max(1)
-    others = z.scatter(1, first.unsqueeze(1), -torch.inf).logsumexp(1)
+    top, first = z.max(-1)
+    others = z.scatter(-1, first.unsqueeze(-1), -torch.inf).logsumexp(-1)
     return top - others
 
 

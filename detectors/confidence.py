@@ -1,12 +1,13 @@
 """Confidence: maximum softmax (Hendrycks & Gimpel, ICLR 2017) and energy (Liu et al., 2020)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from detectors.base import DefenderView, Preparation, Scorer, logits, margin
+from detectors.base import DefenderView, Logits, Preparation, Scorer, logits, margin
 
 
 @dataclass(frozen=True)
@@ -37,3 +38,19 @@ class Confidence:
             return torch.sigmoid(-margin(z))
 
         return score
+
+    def penalty(self, view: DefenderView) -> "ConfidencePenalty":
+        """The score itself, but for its ceiling."""
+        return ConfidencePenalty(self.statistic)
+
+
+@dataclass(frozen=True)
+class ConfidencePenalty:
+    """-margin of the largest softmax output, or -logsumexp of the logits."""
+
+    statistic: Literal["softmax", "energy"]
+
+    def __call__(self, logits: Logits, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Values (N, B) of images (N, B, C, H, W)."""
+        z = logits(x)
+        return -z.logsumexp(-1) if self.statistic == "energy" else -margin(z)

@@ -1,5 +1,6 @@
 """Curvature profile: eigenvalues of the input Hessian (Moosavi-Dezfooli et al., CVPR 2019)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,16 @@ from scipy.stats import theilslopes
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from detectors.base import DefenderView, Preparation, RobustScale, Scorer, logits, margin
+from detectors.base import (
+    DefenderView,
+    Logits,
+    Preparation,
+    RobustScale,
+    Scorer,
+    drawn,
+    logits,
+    margin,
+)
 from detectors.hessian import locally_linear, top_eigenvalues
 
 __all__ = ["Curvature", "top_eigenvalues"]
@@ -51,6 +61,11 @@ class Curvature:
         """A scorer; with `adjust` it profiles the benign images under the faced model."""
         profile = Profile(view.model, self.k, self.tolerance)
         return Adjusted.to(profile, view.benign[: self.benign]) if self.adjust else profile
+
+    def penalty(self, view: DefenderView) -> "CurvaturePenalty":
+        """The trace of H by finite differences; with `adjust` off the line under the victim."""
+        found = self.fit(view)
+        return CurvaturePenalty(found.slope if isinstance(found, Adjusted) else None)
 
 
 @dataclass(frozen=True)
@@ -112,3 +127,40 @@ class Adjusted:
     def details(self, x: Tensor) -> dict[str, Tensor]:
         """Whether the closed form was taken, as 0 or 1."""
         return self.profile.details(x)
+
+
+@dataclass(frozen=True)
+class CurvaturePenalty:
+    """log tr H, H = Jᵀ(diag p - ppᵀ)J, by central differences along random directions.
+
+    The trace is what the largest eigenvalues sum to, and a little. Between the kinks of a piecewise
+    linear network J does not depend on x: its exact derivatives would let an attacker move p alone.
+    Differences over a pixel's step or more see the kinks.
+
+    Attributes:
+        slope: Of the line on confidence that is taken out, or None: of the raw profile.
+        step: h, in pixels of [0, 1], at least 1/255.
+        draws: Directions at one call, ±1 in every pixel.
+    """
+
+    slope: float | None
+    step: float = 4 / 255
+    draws: int = 16
+
+    def __call__(self, logits: Logits, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Values (N, B) of images (N, B, C, H, W)."""
+        away = self.step * drawn(x, self.draws, generators).sign()
+        middle = x.unsqueeze(2)
+        both = logits(torch.cat([middle + away, middle - away], 2).flatten(1, 2))
+        ahead, behind = both.unflatten(1, (-1, 2, self.draws)).unbind(2)
+        change = (ahead - behind) / (2 * self.step)
+        z = logits(x)
+        p = z.softmax(-1).unsqueeze(2)
+        mean = (p * change).sum(-1, keepdim=True)
+        trace = (p * (change - mean).square()).sum(-1).mean(2)
+        value: Tensor = trace.clamp_min(torch.finfo(trace.dtype).tiny).log()
+        if self.slope is not None:
+            confidence = margin(z)
+            known = logsigmoid(confidence) + logsigmoid(-confidence)
+            value = value - known - self.slope * confidence
+        return value

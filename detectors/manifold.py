@@ -1,6 +1,6 @@
 """Manifold transformation: MagNet (Meng & Chen, CCS 2017)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from detectors.base import DefenderView, Preparation, RobustScale, batches, logits
+from detectors.base import DefenderView, Logits, Preparation, RobustScale, batches, logits
 
 CRITERIA = ("l1", "l2", "jsd10", "jsd40")
 
@@ -96,10 +96,10 @@ class AutoEncoder:
 
 
 def divergence(p: Tensor, q: Tensor) -> Tensor:
-    """Jensen-Shannon divergence, in nats, of distributions (N, K) given by their logarithms."""
+    """Jensen-Shannon divergence, in nats, of distributions (..., K) given by their logarithms."""
     middle = torch.logaddexp(p, q) - torch.log(torch.tensor(2.0, dtype=p.dtype))
     halves = p.exp() * (p - middle) + q.exp() * (q - middle)
-    return halves.sum(1).clamp_min(0) / 2
+    return halves.sum(-1).clamp_min(0) / 2
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,11 @@ class Manifold:
         found = plain.criteria(view.benign[: self.benign])
         scales = {name: RobustScale.of(_log(value)) for name, value in found.items()}
         return ManifoldScorer(view.model, net, dict(scales))
+
+    def penalty(self, view: DefenderView) -> "ManifoldPenalty":
+        """The same criteria, by the attacker's own auto-encoder and benign images."""
+        found = self.fit(view)
+        return ManifoldPenalty(found.autoencoder, found.scales)
 
 
 def _log(value: Tensor) -> Tensor:
@@ -189,3 +194,34 @@ class ManifoldScorer:
     def details(self, x: Tensor) -> dict[str, Tensor]:
         """The class that the faced model gives to AE(x): the reformer's verdict."""
         return {"reformed": logits(self.model, self.reform(x)).argmax(1).double()}
+
+
+@dataclass(frozen=True)
+class ManifoldPenalty:
+    """Logarithms of the criteria; of several a smooth maximum, so that all of them pull.
+
+    Attributes:
+        autoencoder: The attacker's own.
+        scales: The criteria, as of `ManifoldScorer`.
+        sharpness: Of the maximum.
+    """
+
+    autoencoder: nn.Module
+    scales: Mapping[str, RobustScale | None]
+    sharpness: float = 4.0
+
+    def __call__(self, logits: Logits, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Values (N, B) of images (N, B, C, H, W)."""
+        reformed = self.autoencoder(x.flatten(0, 1)).view_as(x)
+        away = (x - reformed).double().abs().flatten(2)
+        found = {"l1": away.mean(2), "l2": away.square().mean(2)}
+        if any(name.startswith("jsd") for name in self.scales):
+            at, there = logits(x).double(), logits(reformed).double()
+            for name, t in (("jsd10", 10), ("jsd40", 40)):
+                found[name] = divergence((at / t).log_softmax(-1), (there / t).log_softmax(-1))
+        values = [
+            _log(found[name]) if scale is None else scale.z(_log(found[name]))
+            for name, scale in self.scales.items()
+        ]
+        together = torch.stack(torch.broadcast_tensors(*values))
+        return (self.sharpness * together).logsumexp(0) / self.sharpness

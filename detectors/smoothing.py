@@ -9,7 +9,7 @@ import torch
 from scipy.stats import binomtest, norm
 from torch import Tensor, nn
 
-from detectors.base import PIXELS, DefenderView, Preparation, batches, logits
+from detectors.base import PIXELS, DefenderView, Logits, Preparation, batches, drawn, logits
 
 ABSTAIN = -1
 """Stands for a class where the votes decide none."""
@@ -158,6 +158,42 @@ class Smoothing:
         where = view.generator.device
         seed = int(torch.randint(2**62, (1,), generator=view.generator, device=where))
         return SmoothingScorer(self, view.model, noise, seed)
+
+    def penalty(self, view: DefenderView) -> "SmoothingPenalty":
+        """Softened votes of noise drawn anew at every call."""
+        return SmoothingPenalty(self.statistic, self.sigma)
+
+
+@dataclass(frozen=True)
+class SmoothingPenalty:
+    """Votes as softmax outputs, which have a gradient where counts have none.
+
+    Attributes:
+        statistic: "gap": log of the first share over the second; "instability": log of the largest
+            other share over that of the class without noise.
+        sigma: Of the detector.
+        draws: Noisy copies at one call.
+        sharpness: Factor of the logits: the larger, the closer to votes, and the more seldom felt.
+    """
+
+    statistic: Literal["gap", "instability"]
+    sigma: float
+    draws: int = 16
+    sharpness: float = 2.0
+
+    def __call__(self, logits: Logits, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Values (N, B) of images (N, B, C, H, W)."""
+        noisy = x.unsqueeze(2) + self.sigma * drawn(x, self.draws, generators)
+        each = logits(noisy.flatten(1, 2)).unflatten(1, (-1, self.draws))
+        shares = (self.sharpness * each).log_softmax(-1).logsumexp(2)
+        if self.statistic == "gap":
+            top = shares.topk(2, dim=-1).values
+            value: Tensor = top[..., 0] - top[..., 1]
+        else:
+            own = logits(x).argmax(-1, keepdim=True)
+            others = shares.scatter(-1, own, -torch.inf).amax(-1)
+            value = others - shares.gather(-1, own).squeeze(-1)
+        return value
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from bench.cells.store import MODELS
 from bench.cells.targets import choose
 
 if TYPE_CHECKING:
+    from attacks.base import Penalty
     from attacks.pgd import PGD
 
 
@@ -38,7 +39,7 @@ def radii(work: Work, unit: PGD | None, count: int) -> Tensor | None:
     return size((stored["x"] - stored["origin"])[:count], unit.input.norm)
 
 
-def run(work: Work) -> None:
+def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:
     """Attack; leaves x* and, if any, θ*, and the parts of targets, flips and gallery."""
     data, victim, attack, device = work.dataset, work.victim, work.built(), work.device
     chosen = choose(work)
@@ -53,6 +54,7 @@ def run(work: Work) -> None:
         generator=numbers(data.name, chosen.images.ids),
         radii=radii(work, attack.radii_from, len(chosen.images)),
         surrogate=work.surrogate,
+        evade=evade,
     )
     result = check.attacked(attack(copy.deepcopy(view)), view, f"attack {work.label!r}")
     models = PairedModels(view.victim, len(result.models), result.models.parameters)

@@ -14,7 +14,7 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bench import provenance, seeds
-from bench.cells import attack, fit, score, store, victim
+from bench.cells import attack, evade, fit, score, store, victim
 from bench.cells.check import Fault
 from bench.cells.hold import Work
 from bench.cells.store import Store
@@ -37,6 +37,7 @@ class Job:
         spec: What decides what it leaves.
         source: SHA-256 of the code that it stands on.
         parents: Role -> (kind, identity, content hash) of a finished cell.
+        evade: The detectors that the attack evades.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Job:
     spec: Mapping[str, Any]
     source: str
     parents: Mapping[str, tuple[str, str, str]]
+    evade: tuple[Component, ...] = ()
 
     @property
     def threads(self) -> int:
@@ -133,16 +135,17 @@ def compute(place: Place, job: Job, folder: Path) -> None:
         if store.verify(parents[role]) != content:
             raise Fault(f"{parents[role]} has changed during the run; run again")
     own = (job.spec, job.label, job.component, parents, folder)
-    work = Work(*own, place.data, place.weights)
+    work = Work(*own, place.data, place.weights, job.evade)
     _unchanged(job)
     with alone(job):
-        KINDS[job.kind](work)
+        (evade.run if job.evade else KINDS[job.kind])(work)
     _unchanged(job)
 
 
 def _unchanged(job: Job) -> None:
     """See that a cell computes what its identity says, though files may be edited meanwhile."""
-    if code_of(job.kind, job.component) != job.source:
+    own = () if job.component is None else (job.component, *job.evade)
+    if code_of(job.kind, *own) != job.source:
         raise Fault(
             f"the code of {job.label!r} is not that of the plan: it has changed during the run, or "
             "another version is installed here; run again"

@@ -12,9 +12,8 @@ def run(work: Work) -> None:
     """Run the preparation on the training images; leaves prepared.safetensors."""
     data = work.dataset
     preparation = work.built().preparation
-    made = preparation(
-        data.train.x.to(work.device), seeds.generator(data.name, "", "preparation", 0)
-    )
+    draws = seeds.generator(data.name, work.spec.get("holder", ""), "preparation", 0)
+    made = preparation(data.train.x.to(work.device), draws)
     whose = f"the preparation of detector {work.label!r}"
     if not isinstance(made, dict) or not all(isinstance(v, Tensor) for v in made.values()):
         raise Fault(f"{whose} returned {type(made).__name__}; expected a dict of tensors")

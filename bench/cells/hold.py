@@ -42,6 +42,7 @@ class Work:
         out: The folder to write to.
         data: Where data sets lie, or None for the default place.
         weights: The file of a victim that is not trained, if there is one.
+        evade: The detectors that the attack evades.
     """
 
     spec: Mapping[str, Any]
@@ -51,6 +52,7 @@ class Work:
     out: Path
     data: Path | None
     weights: Path | None = None
+    evade: tuple[Component, ...] = ()
 
     @property
     def device(self) -> torch.device:

@@ -6,6 +6,7 @@ import pytest
 
 from attacks import ATTACKS
 from attacks.anchoring import LogitAnchoring
+from attacks.aware import Aware
 from attacks.base import Attack
 from attacks.bisection import Bisection
 from attacks.controls import FineTuning, Noise, Untouched
@@ -44,6 +45,11 @@ VARIANTS: dict[str, list[Attack]] = {
         IMC(LINF, ALL, 0.75, 10, phi=0.5),
         IMC(LINF, HEAD, 0.75, lam=0.01),
         IMC(LINF, HEAD, 0.75, 60, "first", phi=0.5),
+    ],
+    "aware": [
+        Aware(LINF, HEAD, 0.75, 0.5, 30),
+        Aware(L2, HEAD, 0.75, rounds=30),
+        Aware(LINF, ALL, 0.75, 0.5, 8, courses=2, variant="selective"),
     ],
     "rank-one-head": [RankOneHead(0.75)],
     "convex-head": [ConvexHead(0.75)],
