@@ -5,7 +5,30 @@ from typing import Annotated
 
 import typer
 
-from bench.options import Data, Device, Where
+from bench.options import LOCAL, Data, Device, Jobs, Name, Results, Where
+
+
+def compare(
+    new: Annotated[
+        str, typer.Argument(help="Detector or attack: name, module:Name or file.py:Name(k=5).")
+    ],
+    suite: Name = "quick",
+    data: Data = None,
+    results: Results = LOCAL,
+    jobs: Jobs = 0,
+    device: Where = Device.auto,
+    time_limit: Annotated[
+        float, typer.Option(min=0.001, help="Seconds that a cell may take.")
+    ] = 600.0,
+) -> int:
+    """Put a new detector or attack beside a suite's, on its stored attacks."""
+    from bench import session
+    from bench.compare import compare
+
+    chosen = session.choose(device.value)
+    return compare(
+        new, suite, data=data, results=results, device=chosen, jobs=jobs, limit=time_limit
+    )
 
 
 def check(
