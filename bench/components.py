@@ -144,7 +144,7 @@ def find(kind: str, method: str, folder: Path) -> Component:
     if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
         more = ", a class with fit(self, view), or a function score(model, x)"
         raise UserError(
-            f"{kind} {method!r} is {_sort(found)}\n"
+            f"{kind} {method!r} is not a dataclass{_sort(found, kind)}\n"
             "expected: a frozen dataclass whose fields are the parameters"
             f"{more if kind == 'detector' else ''}"
         )
@@ -170,13 +170,13 @@ def kind_of(method: str, folder: Path) -> str:
     return kinds[method]
 
 
-def _sort(found: Any) -> str:
+def _sort(found: Any, kind: str) -> str:
     """What something is that is no attack and no detector."""
     if isinstance(found, type):
-        return "not a dataclass and has no `fit`"
-    return "not a dataclass but " + (
-        "a function of too few arguments" if callable(found) else f"of type {type(found).__name__}"
-    )
+        return " and has no `fit`" if kind == "detector" else ""
+    if callable(found):
+        return " but a function" + (" of too few arguments" if kind == "detector" else "")
+    return f" but of type {type(found).__name__}"
 
 
 def configure(component: Component, given: Mapping[str, Any], kind: str, label: str) -> Component:
