@@ -102,9 +102,7 @@ def efficacy(case: AttackCase) -> None:
         reached = case.models.confidence(case.found.x, case.view.targets.goal)
     over = float(reached.max())
     if over > kappa + SLACK + STATED:
-        raise Broken(
-            f"κ is {kappa:g}; it went on to {over:.4f}, where {kappa + SLACK:g} is the most"
-        )
+        raise Broken(f"κ is {kappa:g}; it went on to {over:.4f}, beyond {kappa + SLACK:g}")
     if not bool((reached >= kappa).any()):
         raise Doubtful(f"κ is {kappa:g}; of {len(reached)} targets none came beyond {over:.4f}")
 
@@ -132,12 +130,16 @@ def repeated(case: AttackCase) -> None:
     """Chance comes from the view's generator alone."""
     first = case.found
     stir(1)
-    again = case.run(case.view)
-    if not same(first.x, again.x):
-        raise Broken("a second run gave other inputs")
-    for name, value in first.models.parameters.items():
-        if not same(value, again.models.parameters.get(name)):
-            raise Broken(f"a second run gave models with another {name}")
+    if what := _unlike(first, case.run(case.view)):
+        raise Broken(f"a second run gave other {what}")
+
+
+def _unlike(first: Attacked, second: Attacked) -> str:
+    """What two results differ in, or nothing."""
+    if not same(first.x, second.x):
+        return "inputs"
+    own, others = first.models.parameters, second.models.parameters
+    return "" if all(same(own[name], others.get(name)) for name in own) else "models"
 
 
 def untouched(case: AttackCase) -> None:
@@ -190,8 +192,8 @@ def labels(case: AttackCase) -> None:
     other = (view.targets.label + 1) % classes
     other = torch.where(other == view.targets.goal, (other + 1) % classes, other)
     misled = case.run(replace(view, targets=replace(view.targets, label=other)))
-    if not same(case.found.x, misled.x):
-        raise Doubtful("with other true classes it gave other inputs for the same goals")
+    if what := _unlike(case.found, misled):
+        raise Doubtful(f"with other true classes it gave other {what} for the same goals")
 
 
 ATTACK = (

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from attacks import ATTACKS
 from bench import components, guard
@@ -78,7 +79,7 @@ def verdicts(
             lane.submit(guard.beside, world, (kind, device), None).result()
         for number, clause in enumerate(CLAUSES[kind]):
             given = (kind, component, number, device)
-            with console.status(clause.expected):
+            with console.status(escape(clause.expected)):
                 try:
                     verdict = lane.submit(guard.beside, look, given, limit).result()
                 except guard.Lost as lost:
