@@ -14,7 +14,8 @@ from rich.markup import escape
 from attacks import ATTACKS
 from bench import components, guard
 from bench.components import Component
-from bench.contract.attacks import ATTACK, AttackCase
+from bench.contract.attacked import AttackCase
+from bench.contract.attacks import ATTACK
 from bench.contract.clause import Clause, Verdict
 from bench.contract.detectors import DetectorCase
 from bench.contract.telling import DETECTOR

@@ -13,7 +13,8 @@ from attacks.pgd import PGD, InputStep
 from attacks.poisoning import ModelStep, Poisoning
 from attacks.proposition import Proposition
 from attacks.within import Within
-from bench.contract.attacks import ATTACK, AttackCase
+from bench.contract.attacked import AttackCase
+from bench.contract.attacks import ATTACK
 from tests.attacks import worlds
 
 LINF, L2 = InputStep(), InputStep("l2", eps=8.0)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from attacks.pgd import InputStep
-from bench.contract.attacks import ATTACK, AttackCase
+from bench.contract.attacked import AttackCase
+from bench.contract.attacks import ATTACK
 from bench.contract.clause import Verdict
 from bench.contract.detectors import DetectorCase
 from bench.contract.telling import DETECTOR
