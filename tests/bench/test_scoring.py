@@ -99,10 +99,10 @@ def test_scores_p_values_and_decisions(world: Path, capsys: pytest.CaptureFixtur
 
 
 def test_names_are_shown_as_they_are(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = world / "named"
-    folder.mkdir()
-    Image.new("L", (8, 8), 9).save(folder / "[red]a[/b].png")
-    assert cli.main(_line(world, inputs=str(folder))) == 1
+    folder = world / "named" / "[red]a["
+    folder.mkdir(parents=True)
+    Image.new("L", (8, 8), 9).save(folder / "b].png")
+    assert cli.main(_line(world, inputs=str(folder.parent))) == 1
     assert "[red]a[/b].png" in capsys.readouterr().out
 
 
