@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -37,16 +38,16 @@ def score(asked: Asked, out: Path, device: str) -> int:
         UserError: A file is missing or damaged, models or images do not fit, or there are too few
             benign images.
     """
-    out.touch()  # a place that cannot be written to is known before anything is computed
     columns = suite.load(asked.detectors).columns
     victim, faced = (model.to(device) for model in asked.models())
     names, x = inputs.read(asked.inputs, faced.shape)
     benign = asked.clean(faced)
+    out.touch()  # a place that cannot be written to is known before the long part
     console, failed, parts = Console(stderr=True), {}, []
     facts = _facts(names, victim, faced, x.to(device))
     prepared: dict[Any, dict[str, Tensor]] = {}
     for column in columns:
-        with console.status(column.label):
+        with console.status(escape(column.label)):
             try:
                 found = _column(column, victim, faced, benign, prepared, x, asked.fpr)
                 parts.append(pd.concat([facts, found], axis=1))
@@ -108,11 +109,9 @@ def _column(
     draws = seeds.generator(benign.name, "", "detector", 0)
     trusted = copy.deepcopy(victim) if detector.knowledge == "K3" else None
     view = DefenderView(copy.deepcopy(faced), benign.fit.to(device), draws, held, trusted)
-    scorer, whose = detector.fit(view), f"detector {column.label!r}"
-    own, usual = (
-        check.numbers(scorer(some.to(device)), len(some), whose).numpy()
-        for some in (x, benign.calibration)
-    )
+    scorer = detector.fit(view)
+    lots = (x.to(device), benign.calibration.to(device))
+    own, usual = (check.numbers(scorer(lot), len(lot), "it").numpy() for lot in lots)
     rule = stats.threshold(usual, fpr)
     return pd.DataFrame(
         {
@@ -137,7 +136,9 @@ def _shown(lines: pd.DataFrame) -> Table:
         own = line["image"], line["victim"], line["faced"], f"{line['confidence']:.3f}"
         own = ("", "", "", "") if line["image"] == above else own
         scores = line["detector"], f"{line['score']:.5g}", f"{line['p']:.3g}"
-        table.add_row(*map(str, own), *scores, "yes" if line["flagged"] else "")
+        table.add_row(
+            *(escape(str(one)) for one in (*own, *scores)), "yes" if line["flagged"] else ""
+        )
         above = line["image"]
     return table
 

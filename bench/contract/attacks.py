@@ -1,66 +1,22 @@
 """The clauses that an attack must keep."""
 
 import copy
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, cast
+from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import nn
 
-from attacks.base import Attacked, AttackerView
 from attacks.efficacy import SLACK
 from attacks.norms import size
 from attacks.paired import HEAD, PairedModels
-from bench.cells import check, measure
+from bench.cells import measure
+from bench.contract.attacked import AttackCase, one, unlike
 from bench.contract.clause import Broken, Clause, Doubtful, refuse_loose
-from bench.contract.state import Globals, differing, picture, same, stir
+from bench.contract.state import Globals, differing, picture, stir
 
 STATED = 1e-5
 """By so much a stated confidence may differ from the one that the models give."""
-
-
-@dataclass(frozen=True)
-class AttackCase:
-    """An attack and what it is let loose on.
-
-    Attributes:
-        attack: The attack.
-        world: A view on at least two targets, without radii.
-    """
-
-    attack: Any
-    world: AttackerView
-
-    @cached_property
-    def view(self) -> AttackerView:
-        """The view with the radii, and the second model, that the attack asks for."""
-        view, unit = self.world, self.attack.radii_from
-        if not getattr(self.attack, "needs_surrogate", False):
-            view = replace(view, surrogate=None)
-        if unit is None:
-            return view
-        return replace(view, radii=size(unit(view).x - view.targets.x, unit.input.norm))
-
-    @cached_property
-    def returned(self) -> Any:
-        """What the attack returns, whatever it is."""
-        return self.attack(copy.deepcopy(self.view))
-
-    @cached_property
-    def found(self) -> Attacked:
-        """What the attack returns, if it is sound."""
-        return check.attacked(self.returned, self.view, "it")
-
-    @property
-    def models(self) -> PairedModels:
-        """Its faced models over the victim that it was given, whatever it has done to its own."""
-        models = self.found.models
-        return PairedModels(self.view.victim, len(models), models.parameters)
-
-    def run(self, view: AttackerView) -> Attacked:
-        """The attack on another view, which it gets a copy of."""
-        return check.attacked(self.attack(copy.deepcopy(view)), view, "it")
 
 
 def runs(case: AttackCase) -> None:
@@ -102,9 +58,7 @@ def efficacy(case: AttackCase) -> None:
         reached = case.models.confidence(case.found.x, case.view.targets.goal)
     over = float(reached.max())
     if over > kappa + SLACK + STATED:
-        raise Broken(
-            f"κ is {kappa:g}; it went on to {over:.4f}, where {kappa + SLACK:g} is the most"
-        )
+        raise Broken(f"κ is {kappa:g}; it went on to {over:.4f}, beyond {kappa + SLACK:g}")
     if not bool((reached >= kappa).any()):
         raise Doubtful(f"κ is {kappa:g}; of {len(reached)} targets none came beyond {over:.4f}")
 
@@ -132,12 +86,8 @@ def repeated(case: AttackCase) -> None:
     """Chance comes from the view's generator alone."""
     first = case.found
     stir(1)
-    again = case.run(case.view)
-    if not same(first.x, again.x):
-        raise Broken("a second run gave other inputs")
-    for name, value in first.models.parameters.items():
-        if not same(value, again.models.parameters.get(name)):
-            raise Broken(f"a second run gave models with another {name}")
+    if what := unlike(first, case.run(case.view)):
+        raise Broken(f"a second run gave other {what}")
 
 
 def untouched(case: AttackCase) -> None:
@@ -159,28 +109,16 @@ def alone(case: AttackCase) -> None:
     view, found = case.view, case.found
     together = case.models.distance()
     for i in (0, len(view.targets) - 1):
-        single = case.run(_one(view, i))
+        single = case.run(one(view, i))
         ours = PairedModels(view.victim, 1, single.models.parameters)
         own, others = float(single.confidence), float(found.confidence[i])
         if abs(own - others) > SLACK / 2:
             raise Broken(f"alone, target {i} reached {own:.4f}; among others {others:.4f}")
         far = size(torch.stack([single.x[0], found.x[i]]) - view.targets.x[i], "linf").tolist()
         moved = [float(ours.distance()), float(together[i])]
-        for what, (one, other) in (("input", far), ("model", moved)):
-            if abs(one - other) > 0.1 * other + 2e-3:
-                raise Broken(f"alone, the {what} of target {i} moved {one:.4g}; else {other:.4g}")
-
-
-def _one(view: AttackerView, i: int) -> AttackerView:
-    """The view on one of its targets."""
-    own, at = view.targets, slice(i, i + 1)
-    targets = replace(own, x=own.x[at], label=own.label[at], goal=own.goal[at])
-    radii = None if view.radii is None else view.radii[at]
-
-    def shifted(j: int, purpose: str, turn: int) -> torch.Generator:
-        return view.generator(i + j, purpose, turn)
-
-    return replace(view, targets=targets, radii=radii, generator=shifted)
+        for what, (lone, other) in (("input", far), ("model", moved)):
+            if abs(lone - other) > 0.1 * other + 2e-3:
+                raise Broken(f"alone, the {what} of target {i} moved {lone:.4g}; else {other:.4g}")
 
 
 def labels(case: AttackCase) -> None:
@@ -190,8 +128,8 @@ def labels(case: AttackCase) -> None:
     other = (view.targets.label + 1) % classes
     other = torch.where(other == view.targets.goal, (other + 1) % classes, other)
     misled = case.run(replace(view, targets=replace(view.targets, label=other)))
-    if not same(case.found.x, misled.x):
-        raise Doubtful("with other true classes it gave other inputs for the same goals")
+    if what := unlike(case.found, misled):
+        raise Doubtful(f"with other true classes it gave other {what} for the same goals")
 
 
 ATTACK = (

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from bench import components, guard
 from bench.components import Component
-from bench.contract.attacks import ATTACK, AttackCase
+from bench.contract.attacked import AttackCase
+from bench.contract.attacks import ATTACK
 from bench.contract.clause import Clause, Verdict
 from bench.contract.detectors import DetectorCase
 from bench.contract.telling import DETECTOR
@@ -76,7 +78,7 @@ def verdicts(
             lane.submit(guard.beside, world, (kind, device), None).result()
         for number, clause in enumerate(CLAUSES[kind]):
             given = (kind, component, number, device)
-            with console.status(clause.expected):
+            with console.status(escape(clause.expected)):
                 try:
                     verdict = lane.submit(guard.beside, look, given, limit).result()
                 except guard.Lost as lost:

@@ -98,6 +98,14 @@ def test_scores_p_values_and_decisions(world: Path, capsys: pytest.CaptureFixtur
     assert list(own["flagged"]) == [False, False, SHOWN[2] / 255 > usual[-3], True]
 
 
+def test_names_are_shown_as_they_are(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = world / "named" / "[red]a["
+    folder.mkdir(parents=True)
+    Image.new("L", (8, 8), 9).save(folder / "b].png")
+    assert cli.main(_line(world, inputs=str(folder.parent))) == 1
+    assert "[red]a[/b].png" in capsys.readouterr().out
+
+
 def test_a_data_set_gives_clean_images(world: Path, tmp_path: Path) -> None:
     path = suites.write(tmp_path, shift(), doubt(), suites.far())
     out = tmp_path / "s.csv"

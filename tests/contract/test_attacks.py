@@ -19,7 +19,8 @@ from attacks.proposition import Proposition
 from attacks.sparse import FewWeights
 from attacks.transferred import TransferredPGD
 from attacks.within import Within
-from bench.contract.attacks import ATTACK, AttackCase
+from bench.contract.attacked import AttackCase
+from bench.contract.attacks import ATTACK
 from tests.attacks import worlds
 
 LINF, L2 = InputStep(), InputStep("l2", eps=8.0)

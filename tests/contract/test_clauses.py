@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from attacks.pgd import InputStep
-from bench.contract.attacks import ATTACK, AttackCase
+from bench.contract.attacked import AttackCase
+from bench.contract.attacks import ATTACK
 from bench.contract.clause import Verdict
 from bench.contract.detectors import DetectorCase
 from bench.contract.telling import DETECTOR
@@ -64,7 +65,7 @@ ATTACKS = {
     "sound double": "is torch.float64 on cpu; torch.float32 on cpu expected",
     "sound graph": "carries a graph of gradients",
     "confidence": r"it states 0\.65\d+ for target 0, whose model gives 0\.75",
-    "efficacy over": r"κ is 0\.5; it went on to 0\.75\d+, where 0\.51 is the most",
+    "efficacy over": r"κ is 0\.5; it went on to 0\.75\d+, beyond 0\.51",
     "efficacy never": r"κ is 0\.99; of 4 targets none came beyond 0\.75",
     "limits": r"target 0 lies at linf 0\.1",
     "layers": r"it states layers = .head., and returns trunk\.0\.bias",
