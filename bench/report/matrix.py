@@ -72,6 +72,8 @@ def matrices(records: Records, tables: Tables, known: Known, detectors: list[str
         known: Ranks by row and detector.
         detectors: The columns, in order.
     """
+    if records.rows.empty:
+        return []
     costs = tables.attacks.merge(records.rows.reset_index(names="row"), on=KEYS).set_index("row")
     made = []
     for _, rows in records.rows.groupby(STUDY, sort=True):

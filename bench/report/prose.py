@@ -39,8 +39,8 @@ def html(markdown: str, top: int) -> tuple[str, Markup]:
     rest = tokens[3:] if title else tokens
     for token in rest:
         if token.type in ("heading_open", "heading_close"):
-            # Within a list it is no heading but a name that looks like one.
-            token.tag = "p" if token.level else f"h{min(6, int(token.tag[1]) - 2 + top)}"
+            token.tag = f"h{min(6, int(token.tag[1]) - 2 + top)}"
+            token.hidden = token.level > 0  # within a list: no heading but a name that looks so
         elif token.type in ("th_open", "td_open"):
             # Inline styles are forbidden by the page's policy.
             right = "right" in str(token.attrs.pop("style", ""))

@@ -25,6 +25,7 @@ _OPTIONAL = {
     "failures": list(records.FAILURES),
     "victims": [*STUDY, "accuracy"],
 }
+_NAMES = ("dataset", "victim", "attack", "method", "layers", "detector", "list", "target_id")
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,20 @@ def _frame(directory: Path, name: str, columns: list[str], *, needed: bool) -> p
             "expected: records of this version\n"
             "remedy: run the suite again; stored cells are re-used"
         )
+    _refuse_breaks(frame, path)
     return frame
+
+
+def _refuse_breaks(frame: pd.DataFrame, path: Path) -> None:
+    """A name of several lines would add to every table and page in which it stands."""
+    for column in (name for name in _NAMES if name in frame.columns):
+        for name in frame[column].dropna().unique():
+            if len(str(name).splitlines()) > 1:
+                raise UserError(
+                    f"{path}: the {column} {str(name)[:60]!r} holds a line break\n"
+                    "expected: names of one line, as a run leaves them\n"
+                    "remedy: run the suite again"
+                )
 
 
 def _reported(targets: pd.DataFrame) -> pd.DataFrame:

@@ -93,7 +93,7 @@ def _named(made: dict[str, pd.DataFrame], name: str) -> dict[str, pd.DataFrame]:
 def test_no_name_adds_to_the_structure(tmp_path: Path) -> None:
     """The same elements in the same order, whatever things are called."""
     outlines = []
-    for at, name in enumerate(("plain", HOSTILE, "# a\n\n## b\n\n| a | b |\n| - | - |\n- ")):
+    for at, name in enumerate(("plain", HOSTILE, "# a ## b | c | - | ")):
         directory = tmp_path / str(at)
         directory.mkdir()
         (directory / "run.json").write_text(json.dumps({"command": [name], "date": name}))
@@ -101,6 +101,11 @@ def test_no_name_adds_to_the_structure(tmp_path: Path) -> None:
     shapes = [[(tag, *sorted(attributes)) for tag, attributes in one.tags] for one in outlines]
     assert shapes[1] == shapes[0]
     assert shapes[2] == shapes[0]
+
+
+def test_a_name_of_several_lines_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds a line break"):
+        reported.page(tmp_path, _named(reported.frames(), "a\n\n# b"))
 
 
 def test_nothing_in_the_page_asks_for_anything(tmp_path: Path) -> None:
