@@ -87,12 +87,14 @@ class Reaching(nn.Module):
     so any targeted attack that only knows classes can be held to a confidence.
 
     Attributes:
+        classes: K + 1.
         passes: Images that went through the victim, backwards counted too.
     """
 
     def __init__(self, victim: Victim, kappa: float) -> None:
         super().__init__()
         self.victim, self.aim, self.passes = victim, logit(kappa + AIM), 0
+        self.classes = victim.head.out_features + 1
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, C, H, W) -> (N, K + 1)."""
@@ -104,13 +106,13 @@ class Reaching(nn.Module):
         return torch.cat([above, torch.zeros_like(above[:, :1])], 1)
 
 
-def known_to_toolbox(model: Reaching, x: Tensor) -> PyTorchClassifier:
-    """The classifier as the toolbox takes it, for images like x (N, C, H, W)."""
+def known_to_toolbox(model: nn.Module, classes: int, x: Tensor) -> PyTorchClassifier:
+    """A classifier as the toolbox takes it, for images like x (N, C, H, W)."""
     return PyTorchClassifier(
         model=model,
         loss=nn.CrossEntropyLoss(),
         input_shape=tuple(x.shape[1:]),
-        nb_classes=model.victim.head.out_features + 1,
+        nb_classes=classes,
         clip_values=(0.0, 1.0),
         device_type="gpu" if x.is_cuda else "cpu",
     )
@@ -123,7 +125,7 @@ class _Search:
         self.attack, self.view = attack, view
         self.model = Reaching(view.victim, attack.kappa)
         x = view.targets.x
-        self.classifier = known_to_toolbox(self.model, x)
+        self.classifier = known_to_toolbox(self.model, self.model.classes, x)
         self.found = x.clone()
         self.best = x.new_full((len(x),), torch.inf)
         self.passes = torch.zeros(len(x), dtype=torch.int64, device=x.device)

@@ -17,7 +17,7 @@ import torch
 from art.attacks import evasion
 from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from attacks.base import Attacked, AttackerView
 from attacks.efficacy import equalise, margin
@@ -31,6 +31,23 @@ Array = NDArray[np.float32]
 
 SETTLED = ("targeted", "verbose", "batch_size", "summary_writer")
 """Parameters of the toolbox that are no one's choice here."""
+
+LEAVING = ("CarliniLInfMethod",)
+"""Asked for a class, these keep what is of any class but that one (1.20.1), as if asked to leave
+it: so they are asked to leave the class that says f_t < κ."""
+
+
+class Whether(nn.Module):
+    """A classifier of two classes: 0 where f_t < κ for one class t, 1 where f_t >= κ."""
+
+    def __init__(self, model: Reaching, goal: int) -> None:
+        super().__init__()
+        self.model, self.goal = model, goal
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (N, C, H, W) -> (N, 2)."""
+        logits: Tensor = self.model(x)
+        return logits[:, [-1, self.goal]]
 
 
 class Evasion:
@@ -59,12 +76,11 @@ class Evasion:
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; the faced models are the victim itself."""
         targets, model = view.targets, Reaching(view.victim, self.kappa)
-        classifier = known_to_toolbox(model, targets.x)
         x, passes = targets.x.clone(), torch.zeros_like(targets.goal)
         for i, given in enumerate(_given(view, model)):
-            before, goal = model.passes, targets.goal[i : i + 1].numpy(force=True)
+            before = model.passes
             with own_numbers(view.generator(i, "toolbox", 0)):
-                x[i] = self._moved(classifier, given, goal).to(x)[0]
+                x[i] = self._moved(model, given, int(targets.goal[i])).to(x)[0]
             passes[i] = model.passes - before
         with torch.no_grad():
             reached = margin(view.victim(x), targets.goal) >= model.aim
@@ -74,31 +90,35 @@ class Evasion:
             confidence = models.confidence(x, targets.goal)
         return Attacked(x, models, confidence, torch.where(confidence >= self.kappa, 1, -1), passes)
 
-    def _moved(self, classifier: PyTorchClassifier, given: list[Array], goal: Array) -> Tensor:
+    def _moved(self, model: Reaching, given: list[Tensor], goal: int) -> Tensor:
         """What the toolbox makes of one image, (1, C, H, W) within [0, 1].
 
         Args:
-            classifier: The victim as the toolbox takes it.
-            given: The image, and the one to start at if there is one.
-            goal: Its goal class (1,).
+            model: The victim, which says a class where it has κ.
+            given: The image, and the one to start at if there is one, (1, C, H, W).
+            goal: Its goal class.
         """
         cls = getattr(evasion, type(self).__name__)
         known = inspect.signature(cls.__init__).parameters
-        how = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "kappa"}  # type: ignore[arg-type]
-        how |= {name: value for name, value in _settled(classifier).items() if name in known}
+        if "init_size" in known and len(given) == 1:
+            return given[0]  # the toolbox would start at images that no seed repeats
+        leaving = type(self).__name__ in LEAVING
+        seen, classes = (Whether(model, goal), 2) if leaving else (model, model.classes)
+        classifier = known_to_toolbox(seen, classes, given[0])
+        how = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "kappa"}  # type: ignore[arg-type]
+        told = {"targeted": not leaving} | _settled(classifier)
+        how |= {name: value for name, value in told.items() if name in known}
         if "norm" in known:
             how["norm"] = np.inf if how["norm"] == "linf" else 2
-        image, *start = given
-        if "init_size" not in known:
-            return torch.from_numpy(cls(classifier, **how).generate(image, goal)).clamp(0, 1)
-        if not start:  # the toolbox would draw images that no seed repeats
-            return torch.from_numpy(image)
-        found = cls(classifier, **how).generate(image, goal, x_adv_init=start[0])
+        image, *start = (one.numpy(force=True).copy() for one in given)
+        more = {"x_adv_init": start[0]} if "init_size" in known else {}
+        label = np.array([0 if leaving else goal])
+        found = cls(classifier, **how).generate(image, label, **more)
         return torch.from_numpy(found).clamp(0, 1)
 
 
 def _settled(classifier: PyTorchClassifier) -> dict[str, Any]:
-    """What every attack that knows these parameters is told: to reach a class, and in silence."""
+    """What every attack that knows these parameters is told: silence, and when t is said."""
 
     def said(predicted: Array, wanted: Array) -> NDArray[np.bool_]:
         return np.asarray(predicted.argmax(1) == wanted.argmax(1))
@@ -109,11 +129,11 @@ def _settled(classifier: PyTorchClassifier) -> dict[str, Any]:
         others = np.where(wanted > 0, -np.inf, logits).max(1)
         return np.asarray(others - logits[wanted > 0])
 
-    return {"targeted": True, "verbose": False, "adv_criterion": said, "loss": short}
+    return {"verbose": False, "adv_criterion": said, "loss": short}
 
 
 @torch.no_grad()
-def _given(view: AttackerView, model: Reaching) -> Iterator[list[Array]]:
+def _given(view: AttackerView, model: Reaching) -> Iterator[list[Tensor]]:
     """Each target's image, and the nearest of the reference of which t is said, (1, C, H, W)."""
     logits, images = view.victim.head(view.reference.features), view.reference.x
     for x, goal in zip(view.targets.x, view.targets.goal, strict=True):
@@ -122,7 +142,7 @@ def _given(view: AttackerView, model: Reaching) -> Iterator[list[Array]]:
         if there.any():
             some = images[there]
             own.append(some[(some - x).flatten(1).norm(dim=1).argmin()])
-        yield [one.unsqueeze(0).float().numpy(force=True).copy() for one in own]
+        yield [one.unsqueeze(0).float() for one in own]
 
 
 def _fields(cls: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -12,6 +12,7 @@ from art.attacks import evasion
 from art.attacks.attack import EvasionAttack
 
 from attacks import norms
+from attacks.base import Reference
 from bench import cli, components, records
 from bench.adapters import NORMS, TOOLBOX, toolbox
 from bench.errors import UserError
@@ -99,20 +100,35 @@ def test_every_usable_one_ends_at_kappa_or_leaves_the_target(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", ["ProjectedGradientDescent", "HopSkipJump"])
+NEAR: dict[str, dict[str, Any]] = {
+    "ProjectedGradientDescent": {"max_iter": 40},
+    "HopSkipJump": {"max_iter": 30, "max_eval": 1000, "init_eval": 50},
+    "CarliniL2Method": {"learning_rate": 0.1, "max_iter": 20, "initial_const": 10.0},
+    "CarliniLInfMethod": {
+        "learning_rate": 0.1,
+        "max_iter": 30,
+        "initial_const": 5.0,
+        "largest_const": 8.0,
+        "decrease_factor": 0.8,
+    },
+}
+
+
+@pytest.mark.parametrize("name", NEAR)
 def test_on_a_linear_victim_the_line_ends_near_the_smallest_radius(name: str) -> None:
-    view = replace(two_classes(4), reference=two_classes(40).reference)
+    view = two_classes(2)
+    weight = view.victim.head.weight
+    corners = (weight[view.targets.goal] > weight[view.targets.label]).float()
+    corners = corners.view_as(view.targets.x)
+    view = replace(view, reference=Reference.of(view.victim, corners, view.targets.goal))
     norm = few(name).norm
     least = closed_form(view, norm)
-    given = {
-        "ProjectedGradientDescent": {"eps": 1.05 * float(least.max()), "max_iter": 40},
-        "HopSkipJump": {"max_iter": 30, "max_eval": 1000, "init_eval": 50},
-    }
-    found = few(name, **given[name])(view)
+    given = {"eps": 1.05 * float(least.max())} if name == "ProjectedGradientDescent" else {}
+    found = few(name, **NEAR[name], **given)(view)
     assert ((found.confidence >= KAPPA) & (found.confidence <= KAPPA + 0.01)).all()
     ratio = norms.size(found.x - view.targets.x, norm) / least
     assert ratio.min() > 0.999
-    assert ratio.median() < 1.3
+    assert ratio.max() < 2
 
 
 def test_an_attack_on_decisions_starts_at_the_reference_or_not_at_all() -> None:
