@@ -176,3 +176,16 @@ def test_parameters_that_make_no_sense_are_refused(changed: dict[str, float], sa
 def test_phi_needs_radii() -> None:
     with pytest.raises(ValueError, match=r"view\.radii"):
         Aware(InputStep(), HEAD, KAPPA, 0.5)(worlds.view(2))
+
+
+@pytest.mark.parametrize("phi", [0.25, 0.75])
+def test_who_does_not_know_the_detectors_is_never_stealthier(phi: float) -> None:
+    view = replace(_view(), evade=(Noisy(), Unsure()))
+    oblivious = IMC(InputStep(), HEAD, KAPPA, 30, phi=phi)(view)
+    found = Aware(InputStep(), HEAD, KAPPA, phi, 30, facing="victim")(view)
+    limits = Limits(view, KAPPA, 0.9)
+    before, after = (
+        (-limits.judged(one.models, one.x)).clamp_min(0).sum(0) for one in (oblivious, found)
+    )
+    assert (after <= before + 1e-5).all()
+    assert (after < before).any()

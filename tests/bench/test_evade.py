@@ -16,7 +16,7 @@ from tests.bench.suites import doubt, table, write
 
 STEPS = {"input": "{ norm = 'linf' }", "model": "{ layers = 'head', delta = 20.0 }"}
 COLUMNS = {
-    "manifold": {"method": "manifold", "autoencoder": "{ steps = 200 }"},
+    "manifold": {"method": "manifold", "autoencoder": "{ steps = 500 }"},
     "smoothing": {"method": "smoothing", "sigma": 0.15, "counting": 0},
     "curvature": {"method": "curvature"},
     "confidence": {"method": "confidence"},
@@ -100,7 +100,7 @@ def test_without_tight_limits_every_detector_is_evaded_by_those_who_know_it(
     tmp_path: Path,
 ) -> None:
     """By scores with noise, an auto-encoder and calibration images that the attacker never saw."""
-    whole = {"phi": 1.0, "rounds": 60}
+    whole = {"phi": 1.0, "rounds": 60, "level": 0.5}
     rows = [_attack(f"aware-{name}", evade=f"['{name}']", **whole) for name in COLUMNS]
     done = carry_out(tmp_path, *rows, *map(_column, COLUMNS))
     assert not done.state.failed
