@@ -13,6 +13,7 @@ from detectors import DETECTORS
 SIZES = {
     "quick": (898, 10, (1, 8, 8)),
     "quick-full": (898, 10, (1, 8, 8)),
+    "aware": (898, 10, (1, 8, 8)),
     "gtsrb-small": (7_949, 43, (3, 32, 32)),
     "gtsrb-small-1": (7_949, 43, (3, 32, 32)),
     "gtsrb-small-2": (7_949, 43, (3, 32, 32)),

@@ -97,4 +97,6 @@ def test_contract(attack: Attack) -> None:
     verdicts = {clause.name: clause.judge(case) for clause in ATTACK}
     if isinstance(attack, ELSEWHERE):
         del verdicts["efficacy"]
+    if isinstance(attack, FewWeights):  # it edits the rows of two classes, the true one among them
+        del verdicts["labels"]
     assert {name: v.seen for name, v in verdicts.items() if v.outcome != "passed"} == {}
