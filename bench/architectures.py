@@ -168,4 +168,4 @@ def fold(model: Classifier) -> Classifier:
                 setattr(parent, conv[0], fuse_conv_bn_eval(conv[1], child))
                 setattr(parent, name, nn.Identity())
             conv = (name, child) if isinstance(child, nn.Conv2d) else None
-    return folded.requires_grad_(False)
+    return folded.eval().requires_grad_(False)  # the new identities as well
