@@ -12,6 +12,7 @@ from bench.plan import Plan, plan
 SIZES = {
     "quick": (898, 10, (1, 8, 8)),
     "quick-full": (898, 10, (1, 8, 8)),
+    "aware": (898, 10, (1, 8, 8)),
     "gtsrb-small": (7_949, 43, (3, 32, 32)),
     "gtsrb-retrained": (7_949, 43, (3, 32, 32)),
     "cifar10-small": (10_000, 10, (3, 32, 32)),
