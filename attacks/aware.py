@@ -68,7 +68,7 @@ class Aware:
     phi: float | None = None
     rounds: int = 100
     courses: int = 1
-    level: float = 0.9
+    level: float = 0.75
     every: int = 10
     facing: Literal["current", "victim"] = "current"
     variant: Literal["lagrangian", "selective"] = "lagrangian"

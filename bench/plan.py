@@ -16,6 +16,9 @@ from bench.retraining import Retraining
 from bench.suite import Suite
 from bench.victims import Recipe
 
+COPIES = 3
+"""Preparations of its own that an attacker makes of each: what evades one need not another."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -198,8 +201,9 @@ class _Planner:
             own = replace(row, label=label, attack=pgd, count=count, evade=())
             parents["radii"] = self.add_attack(own, label, {"victim": victim}, first)
         for j, column in enumerate(self.evaded(row)):
-            if fit := self.fit(column, "attacker"):
-                parents[f"fit {j}"] = fit
+            for copy in range(COPIES):
+                if fit := self.fit(column, f"attacker, {copy + 1}"):
+                    parents[f"fit {j} {copy}"] = fit
         return self.add_attack(row, row.title, parents, first)
 
     def add_attack(self, row: Row, title: str, parents: dict[str, str], first: int) -> str:

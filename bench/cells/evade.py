@@ -3,6 +3,8 @@
 A module of its own, so that other attacks do not stand on the code of detectors.
 """
 
+from collections.abc import Iterator
+
 from safetensors.torch import load_file
 
 from bench import seeds
@@ -14,21 +16,26 @@ from detectors.base import DefenderView, Penalty
 
 def run(work: Work) -> None:
     """Attack with the penalties of the detectors to evade; leaves what every attack leaves."""
-    attack.run(work, tuple(_penalty(work, j) for j in range(len(work.evade))))
+    found = (one for j in range(len(work.evade)) for one in _penalties(work, j))
+    attack.run(work, tuple(found))
 
 
-def _penalty(work: Work, j: int) -> Penalty:
-    """The j-th penalty, from what the attacker holds: victim, reference, its own preparation."""
-    data, detector, prepared = work.dataset, work.evade[j], {}
-    if f"fit {j}" in work.parents:
-        path = work.parents[f"fit {j}"] / "prepared.safetensors"
-        prepared = load_file(path, device=str(work.device))
-    draws = seeds.generator(data.name, "attacker", "penalty", j)
-    view = DefenderView(work.victim, data.train.x.to(work.device), draws, prepared)
-    penalty: Penalty = detector.build().penalty(view)
-    if not callable(penalty):
-        raise Fault(
-            f"the penalty of detector {detector.name!r} is {type(penalty).__name__}; "
-            "expected a function of logits, images and generators"
-        )
-    return penalty
+def _penalties(work: Work, j: int) -> Iterator[Penalty]:
+    """Those of the j-th detector: one for each preparation that the attacker made, or just one.
+
+    They come from what the attacker holds: the victim, and the training images.
+    """
+    data, detector = work.dataset, work.evade[j]
+    made = [role for role in sorted(work.parents) if role.startswith(f"fit {j} ")]
+    for role in made or [""]:
+        path = work.parents[role] / "prepared.safetensors" if role else None
+        prepared = load_file(path, device=str(work.device)) if path else {}
+        draws = seeds.generator(data.name, "attacker", "penalty", j)
+        view = DefenderView(work.victim, data.train.x.to(work.device), draws, prepared)
+        penalty: Penalty = detector.build().penalty(view)
+        if not callable(penalty):
+            raise Fault(
+                f"the penalty of detector {detector.name!r} is {type(penalty).__name__}; "
+                "expected a function of logits, images and generators"
+            )
+        yield penalty
