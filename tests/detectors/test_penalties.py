@@ -113,7 +113,7 @@ def test_it_ranks_images_as_the_score_does() -> None:
         with torch.no_grad():
             found = penalty(asked([model]), x.unsqueeze(0), [drawn(4)])
         agreed = spearmanr(score.numpy(), found.flatten().numpy()).statistic
-        assert agreed > 0.75, (detector, agreed)
+        assert agreed > 0.6, (detector, agreed)
 
 
 @pytest.mark.parametrize("penalty", [SmoothingPenalty("instability", 0.2), CurvaturePenalty(None)])
