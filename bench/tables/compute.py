@@ -16,6 +16,7 @@ from bench.tables.detection import detection
 from bench.tables.load import Records
 from bench.tables.outcomes import outcomes
 from bench.tables.paired import paired, worst
+from bench.tables.price import price
 from bench.tables.specificity import specificity
 from bench.tables.sweeps import tradeoff, trends
 
@@ -37,6 +38,7 @@ class Tables:
     budgets: pd.DataFrame
     specificity: pd.DataFrame
     controls: pd.DataFrame
+    price: pd.DataFrame
 
 
 def compute(records: Records) -> Tables:
@@ -68,4 +70,5 @@ def _compute(records: Records) -> Tables:
         budgets=budgets(records),
         specificity=specificity(records, costs),
         controls=controls(records, decided, found),
+        price=price(records, samples),
     )

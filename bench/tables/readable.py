@@ -176,6 +176,30 @@ def budgets(table: pd.DataFrame) -> str:
     ) + text.markdown([*header, "‖x* − x°‖∞ · 255", "δ", "disagreement ‰"], lines)
 
 
+def price(table: pd.DataFrame) -> str:
+    """What attackers who know detectors pay beside those who do not."""
+    header = ["attack", "against", "targets", "‖x* − x°‖∞ · 255", "disagreement ‰", "KL · 1000"]
+    lines = [
+        [
+            text.name(line),
+            str(line["against"]),
+            str(line["n"]),
+            *(
+                f"{text.number(scale * line[loss])} [{text.number(scale * line[f'{loss}_low'])}, "
+                f"{text.number(scale * line[f'{loss}_high'])}]"
+                for loss, scale in (("linf", 255), ("specificity", 1000), ("kl", 1000))
+            ),
+        ]
+        for line in frames.lines(table)
+    ]
+    return (
+        "# The price of evasion\n\n"
+        "What an attack that knows detectors loses more than one that does not, at the same κ and "
+        "φ on the same targets, with 95 % intervals of the paired difference (disagreement: "
+        "crossed over targets and images). Which detectors it evades, its label says.\n\n"
+    ) + text.markdown(header, lines)
+
+
 def audit(table: pd.DataFrame) -> str:
     """The endpoints against their rivals."""
     header = ["endpoint", "loss", "against", "targets", "median", "p90", "best for", "bound", ""]

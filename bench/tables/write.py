@@ -11,7 +11,7 @@ from bench.tables.controls import words
 from bench.tables.detection import numbered
 from bench.tables.load import Records, read
 
-OPTIONAL = ("audit", "budgets", "specificity", "controls")
+OPTIONAL = ("audit", "budgets", "specificity", "controls", "price")
 """Tables that are there only if the suite runs what they compare."""
 
 
@@ -34,6 +34,7 @@ def texts(records: Records, tables: Tables) -> dict[str, str]:
         "budgets": readable.budgets(tables.budgets),
         "specificity": printed.specificity(tables.specificity),
         "controls": words.controls(tables.controls),
+        "price": readable.price(tables.price),
     }
     return {name: text for name, text in made.items() if not _absent(tables, name)}
 

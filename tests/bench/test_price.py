@@ -1,0 +1,56 @@
+"""The price of evasion, on records of which it is known."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench import tables
+from bench.tables.attacks import specificity_samples
+from bench.tables.price import price
+from tests.bench import claimed, synthetic
+from tests.bench.claimed import TRUE
+
+
+def _with_aware(**changes: float) -> dict[str, pd.DataFrame]:
+    """Records in which every IMC row at κ .75 has an aware twin that loses so much more."""
+    made = claimed.frames(TRUE)
+    for name in ("targets", "flips", "scores"):
+        frame = made[name]
+        twins = frame[frame["method"].eq("imc") & frame["kappa"].eq(0.75)]
+        twins = twins.assign(method="aware", attack="aware-" + twins["attack"])
+        if name == "targets":
+            twins = twins.assign(**{loss: twins[loss] + more for loss, more in changes.items()})
+        made[name] = pd.concat([frame, twins], ignore_index=True)
+    return made
+
+
+def test_it_is_the_difference_of_the_pairs() -> None:
+    records = tables.number(_with_aware(linf=0.01, kl=0.002))
+    table = price(records, specificity_samples(records, 200))
+    own = table[table["attack"].eq("aware-imc-head") & table["against"].eq("imc-head")]
+    assert sorted(own["phi"]) == [0.1, 0.25, 0.5, 0.75, 0.9]
+    table = table[table["attack"] == "aware-" + table["against"]]
+    assert (table["n"] == 100).all()
+    for loss, more in (("linf", 0.01), ("kl", 0.002), ("specificity", 0.0)):
+        for end in ("", "_low", "_high"):
+            assert table[loss + end].to_numpy() == pytest.approx(more)
+
+
+def test_other_targets_have_no_price() -> None:
+    made = _with_aware()
+    targets = made["targets"]
+    gone = targets["method"].eq("aware") & targets["label"].eq(0)
+    made["targets"] = targets[~gone]
+    records = tables.number(made)
+    assert price(records, {}).empty
+
+
+def test_it_is_written_where_there_are_such_rows_and_only_there(tmp_path: Path) -> None:
+    directory = synthetic.write(tmp_path, _with_aware(linf=0.01))
+    tables.write(directory)
+    page = (directory / "tables" / "price.md").read_text()
+    assert "| aware-imc-head κ .75 φ .5 | imc-head | 100 | 2.55 [2.55, 2.55] | 0 [0, 0] |" in page
+    synthetic.write(tmp_path, claimed.frames(TRUE))
+    tables.write(directory)
+    assert not list((directory / "tables").glob("price.*"))
