@@ -13,7 +13,7 @@ SHOWN = (
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Puts what is shown of the project, under its path from the top, in the place of `docs_dir`."""
+    """What is shown of the project, under its path from the top, in the place of `docs_dir`."""
     for page in files.documentation_pages():
         files.remove(page)
     for pattern in SHOWN:
