@@ -1,40 +1,221 @@
-"""What the documents tell people to type."""
+"""What the documents tell people to type, and what they say of names and columns."""
 
+import ast
+import configparser
+import importlib
 import re
+import tomllib
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from typer.main import get_command
 
-from bench import cli
+from attacks import ATTACKS
+from bench import cli, suite
+from bench.architectures import ARCHITECTURES
+from bench.data import load
+from bench.names import GROUPS
+from bench.plan import plan
+from detectors import DETECTORS
 from tests.bench import suites
+from tests.bench.pictures import picture
 from tests.bench.suites import doubt, shift
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "results/README.md")),
+    *sorted(DOCS.glob("*.md")),
+]
+COMMANDS = get_command(cli.app).commands  # type: ignore[attr-defined]
+SUITES = {path.stem for path in (ROOT / "bench" / "suites").glob("*.toml")}
+CSV = sorted((ROOT / "results" / "reference").glob("*/tables/*.csv"))
+CSV += sorted((ROOT / "results" / "reference").glob("*/claims.csv"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_every_command_and_option_exists(page: Path) -> None:
-    commands = get_command(cli.app).commands  # type: ignore[attr-defined]
-    typed = re.findall(r"(?m)(?:`|^|&& |srun )evil-twins ([a-z]+)([^`\n&|#]*)", page.read_text())
-    assert typed
-    for name, rest in typed:
-        assert name in commands, name
-        known = {option for parameter in commands[name].params for option in parameter.opts}
-        assert set(re.findall(r"--[a-z-]+", rest)) <= known, rest
+def _id(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def _blocks(page: Path, language: str) -> list[str]:
+    fenced = re.findall(r"(?ms)^ *```(\w*)\n(.*?)^ *```$", page.read_text())
+    return [code for name, code in fenced if name == language]
+
+
+def _typed(page: Path, program: str) -> list[str]:
+    """What follows the program's name, wherever a line or a piece of code begins with it."""
+    return re.findall(rf"(?m)(?:`|^ *|&& |srun ){program} ([^`\n&|#]*)", page.read_text())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_every_command_option_and_suite_exists(page: Path) -> None:
+    for line in _typed(page, "evil-twins"):
+        name, *rest = line.split()
+        assert name in COMMANDS, line
+        known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+        assert {word for word in rest if word.startswith("--")} <= known, line
+        if name in {"run", "plan", "claims", "verify"} and rest and rest[0][0] not in "-[":
+            assert rest[0] in SUITES | {"SUITE", "<suite>"} or rest[0].endswith(".toml"), line
+
+
+def test_pages_are_read() -> None:
+    assert sum(len(_typed(page, "evil-twins")) for page in PAGES) > 40
+
+
+def test_every_command_is_told_of() -> None:
+    told = {line.split()[0] for page in PAGES for line in _typed(page, "evil-twins")}
+    text = "".join(page.read_text() for page in PAGES)
+    assert {name for name in set(COMMANDS) - told if f"`{name}`" not in text} == set()
+
+
+def test_tools_know_what_they_are_asked_for() -> None:
+    tox = configparser.ConfigParser()
+    tox.read(ROOT / "tox.ini")
+    environments = {name.removeprefix("testenv:") for name in tox.sections()}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    for page in PAGES:
+        assert set(re.findall(r"\btox -e ([\w-]+)", page.read_text())) <= environments
+        asked = re.findall(r"pip install[^\n`]*\[([\w,]+)\]", page.read_text())
+        assert {one for some in asked for one in some.split(",")} <= set(extras)
+
+
+def test_dask_takes_its_options() -> None:
+    worker = pytest.importorskip("distributed.cli.dask_worker").main
+    known = {option for parameter in worker.params for option in parameter.opts}
+    (line,) = [line for line in _blocks(DOCS / "many-machines.md", "") if "dask worker" in line]
+    asked = re.findall(r"dask worker.*", line)[0]
+    assert set(re.findall(r"--[a-z-]+", asked)) <= known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
 def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+    for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
         assert link.startswith("https://") or (page.parent / link).exists(), link
+
+
+def test_python_snippets_are_those_that_tests_run() -> None:
+    """Beside the two that need a cluster; what is written anew must be run too."""
+    found = {_id(page): len(_blocks(page, "python")) for page in PAGES}
+    clusters = [
+        code
+        for code in _blocks(DOCS / "many-machines.md", "python")
+        if re.search(r"^from dask_", code, re.MULTILINE)
+    ]
+    assert {page: count for page, count in found.items() if count} == {
+        "README.md": 2,
+        "docs/many-machines.md": 1 + len(clusters),
+        "docs/own.md": 1,
+    }
+    assert len(clusters) == 2
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_python_snippets_import_what_there_is(page: Path) -> None:
+    for code in _blocks(page, "python"):
+        for node in ast.walk(ast.parse(code)):
+            own = isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0]
+            if isinstance(node, ast.ImportFrom) and own in {"attacks", "bench", "detectors"}:
+                module = importlib.import_module(str(node.module))
+                for name in node.names:
+                    if not hasattr(module, name.name):
+                        importlib.import_module(f"{node.module}.{name.name}")
+
+
+def test_weights_are_stored_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(_blocks(DOCS / "own.md", "python")[0], "docs/own.md", "exec"), {})
+    (key,) = re.findall(r'`(weights = "[^`]+)`', (DOCS / "own.md").read_text())
+    head = suites.HEAD.replace("recipe = { epochs = 2 }", key)
+    made = suite.load(suites.write(tmp_path, shift(), doubt(), head=head))
+    assert plan(made, load("digits"), "cpu").cells
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_suites_are_read(page: Path, tmp_path: Path) -> None:
+    for code in _blocks(page, "toml"):
+        whole = "attacks" in tomllib.loads(code)  # else the part that says which victim
+        head = code if whole else suites.HEAD.split("[victim]")[0] + code + "[targets]\ncount = 4\n"
+        made = suite.load(suites.write(tmp_path, *(() if whole else (shift(), doubt())), head=head))
+        assert made.victim.architecture in ARCHITECTURES
+
+
+def test_a_folder_of_images_is_a_suite_as_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = DOCS / "own.md"
+    Path("own.toml").write_text(_blocks(page, "toml")[0])
+    (needed,) = re.findall(r"40 targets take\s+(\d+) test images", page.read_text())
+    for half in re.findall(r"(?m)^images/(\w+)/<class>/\*$", page.read_text()):
+        for i in range(int(needed)):
+            picture(Path("images") / half / ("cat", "dog")[i % 2] / f"{i}.png")
+    made = suite.load("own.toml")
+    cells = plan(made, load("folder", Path("images"), size=made.size), "cpu").cells
+    assert {cell.kind for cell in cells.values()} == {"victim", "fit", "attack", "score"}
+
+
+def test_the_tutorial_goes_as_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a small suite; `check`, a minute of processes, has tests of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bench.plots.draw", lambda directory: [])
+    page = (DOCS / "tutorial.md").read_text()
+    Path("mine.py").write_text(_blocks(ROOT / "README.md", "python")[1])
+    small = suites.write(tmp_path, shift(), doubt())
+    lines = [line for code in _blocks(DOCS / "tutorial.md", "") for line in code.splitlines()]
+    typed = [re.sub(" *#.*", "", line).split()[1:] for line in lines if line[:4] == "evil"]
+    assert [line[0] for line in typed] == ["list", "run", "table", "report", "check", "compare"]
+    for name, *rest in typed:
+        if name == "check":
+            continue
+        here = [] if name == "list" else [small]
+        if name in {"run", "compare"}:
+            here += ["--jobs", "1"]
+        assert cli.main([name, *rest, *here]) == 0, name
+    assert "torn (K0) beside the other detectors" in capsys.readouterr().out
+    (path,) = re.findall(r"`(results/local/quick/[\w.]+)`", page)
+    assert Path(path.replace("quick", "small")).exists()
+
+
+@pytest.mark.parametrize("path", CSV, ids=_id)
+def test_every_column_is_defined(path: Path) -> None:
+    sections = re.split(r"(?m)^## ", (DOCS / "tables.md").read_text())
+    (own,) = [part for part in sections if part.startswith(f"`{path.name}`")]
+    (shared,) = [part for part in sections if part.startswith("In several tables")]
+    heads = re.findall(r"(?m)^\| ([^|]*) \|", own + shared)
+    defined = {name for head in heads for name in head.split(", ")}
+    missing = set(pd.read_csv(path, nrows=0).columns) - defined
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [("attacks", ATTACKS), ("detectors", DETECTORS)],
+    ids=["attacks", "detectors"],
+)
+def test_every_name_is_explained_and_in_the_api(page: str, names: dict[str, str]) -> None:
+    text, api = ((DOCS / f"{part}{page}.md").read_text() for part in ("", "api/"))
+    for name, place in names.items():
+        assert f"`{name}`" in text, name
+        assert f"::: {place.partition(':')[0]}\n" in api, place
+    for module in re.findall(r"(?m)^::: (\S+)$", api):
+        importlib.import_module(module)
+
+
+def test_the_entry_points_are_those_that_are_read() -> None:
+    said = re.findall(r'entry-points\."([\w.]+)"', (ROOT / "CONTRIBUTING.md").read_text())
+    assert set(said) == set(GROUPS.values())
 
 
 @pytest.mark.slow
 def test_an_executor_of_ones_own(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "many-machines.md").read_text()
-    code = re.findall(r"## Any other executor\s+```python\n(.*?)```", page, re.DOTALL)[0]
+    code: Any
+    (code,) = [c for c in _blocks(DOCS / "many-machines.md", "python") if "session.run" in c]
     path = suites.write(tmp_path, shift(), doubt())
     code = code.replace("results/local", str(tmp_path)).replace('"quick"', repr(path))
     exec(compile(code, "docs/many-machines.md", "exec"), {})
