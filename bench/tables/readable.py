@@ -185,8 +185,9 @@ def price(table: pd.DataFrame) -> str:
             str(line["against"]),
             str(line["n"]),
             *(
-                f"{text.number(scale * line[loss])} [{text.number(scale * line[f'{loss}_low'])}, "
-                f"{text.number(scale * line[f'{loss}_high'])}]"
+                "{} [{}, {}]".format(
+                    *(f"{scale * line[loss + end]:z.2f}" for end in ("", "_low", "_high"))
+                )
                 for loss, scale in (("linf", 255), ("specificity", 1000), ("kl", 1000))
             ),
         ]

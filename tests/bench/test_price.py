@@ -50,7 +50,10 @@ def test_it_is_written_where_there_are_such_rows_and_only_there(tmp_path: Path) 
     directory = synthetic.write(tmp_path, _with_aware(linf=0.01))
     tables.write(directory)
     page = (directory / "tables" / "price.md").read_text()
-    assert "| aware-imc-head κ .75 φ .5 | imc-head | 100 | 2.55 [2.55, 2.55] | 0 [0, 0] |" in page
+    assert (
+        "| aware-imc-head κ .75 φ .5 | imc-head | 100 | 2.55 [2.55, 2.55] | 0.00 [0.00, 0.00] |"
+        in page
+    )
     synthetic.write(tmp_path, claimed.frames(TRUE))
     tables.write(directory)
     assert not list((directory / "tables").glob("price.*"))
