@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench import stats
-from bench.tables.frames import column, line
+from bench.tables.frames import column, lines
 from bench.tables.load import KEYS, STUDY, Records
 
 Floats = NDArray[np.float64]
@@ -31,21 +31,20 @@ def price(records: Records, samples: dict[int, Floats]) -> pd.DataFrame:
         records: The records; without aware rows the table is empty.
         samples: `specificity_samples` of them.
     """
-    rows = records.rows
-    beside = rows[rows["method"].isin(OBLIVIOUS)]
+    rows = records.rows.rename_axis("own").reset_index()
+    aware, oblivious = rows[rows["method"].eq(AWARE)], rows[rows["method"].isin(OBLIVIOUS)]
+    pairs = aware.merge(oblivious, on=UNIT, suffixes=("", "_other"))
+    # PGD changes no layer; it is the end of every sweep.
+    alike = pairs["layers_other"].isin(["none"]) | pairs["layers_other"].eq(pairs["layers"])
+    of = dict(iter(records.targets.set_index("target_id").sort_index().groupby("row")))
     found = []
-    for number, row in rows[rows["method"].eq(AWARE)].iterrows():
-        for other in beside.index[(beside[UNIT] == row[UNIT]).all(axis=1)]:
-            layers = {str(row["layers"]), "none"} if row["phi"] == 1 else {str(row["layers"])}
-            mine, theirs = (
-                records.targets[records.targets["row"] == one].set_index("target_id").sort_index()
-                for one in (number, other)
-            )
-            if str(beside.loc[other, "layers"]) in layers and mine.index.equals(theirs.index):
-                own = line(rows[KEYS], int(str(number)))
-                key = own | {"against": beside.loc[other, "attack"], "n": len(mine)}
-                pair = samples.get(int(str(number))), samples.get(int(str(other)))
-                found.append(key | _more(mine, theirs, *pair))
+    for pair in lines(pairs[alike]):
+        own, other = int(pair["own"]), int(pair["own_other"])
+        mine, theirs = of[own], of[other]
+        if mine.index.equals(theirs.index):
+            key = {name: pair[name] for name in KEYS}
+            key |= {"against": pair["attack_other"], "n": len(mine)}
+            found.append(key | _more(mine, theirs, samples.get(own), samples.get(other)))
     return pd.DataFrame(found, columns=pd.Index(COLUMNS))
 
 

@@ -1,5 +1,6 @@
 """The price of evasion, on records of which it is known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,10 +12,12 @@ from bench.tables.price import price
 from tests.bench import claimed, synthetic
 from tests.bench.claimed import TRUE
 
+WORLD = replace(TRUE, labels=(("imc-head", "head"), ("imc-all", "all")))
+
 
 def _with_aware(**changes: float) -> dict[str, pd.DataFrame]:
     """Records in which every IMC row at κ .75 has an aware twin that loses so much more."""
-    made = claimed.frames(TRUE)
+    made = claimed.frames(WORLD)
     for name in ("targets", "flips", "scores"):
         frame = made[name]
         twins = frame[frame["method"].eq("imc") & frame["kappa"].eq(0.75)]
@@ -30,6 +33,9 @@ def test_it_is_the_difference_of_the_pairs() -> None:
     table = price(records, specificity_samples(records, 200))
     own = table[table["attack"].eq("aware-imc-head") & table["against"].eq("imc-head")]
     assert sorted(own["phi"]) == [0.1, 0.25, 0.5, 0.75, 0.9]
+    # Whole networks are set beside whole networks.
+    assert set(table.loc[table["attack"].eq("aware-imc-all"), "against"]) == {"imc-all"}
+    assert "imc-all" not in set(table.loc[table["attack"].eq("aware-imc-head"), "against"])
     table = table[table["attack"] == "aware-" + table["against"]]
     assert (table["n"] == 100).all()
     for loss, more in (("linf", 0.01), ("kl", 0.002), ("specificity", 0.0)):
