@@ -1,97 +1,21 @@
 """A newcomer beside a suite: what is run, what is said, what stays as it was."""
 
 import hashlib
-from math import nan
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-from rich.console import Console
 
 from bench import cli
-from bench.cells import hold
-from bench.cells.execute import Outcome
-from bench.compare import HERE, Newcomer, _absent, _chosen, _Trial, compare, newcomer
-from bench.errors import UserError
-from bench.plan import Cell, Plan, plan
-from bench.progress import Lines
-from bench.run import State
-from bench.suite import load
-from tests.bench import suites
-from tests.bench.suites import doubt, far, table
-
-PGD = table("attacks", method="pgd", kappa=0.75) + "input = {}\n"
-HEAD = 'model = { layers = "head" }\n'
-ROWS = (
-    table("attacks", method="untouched"),
-    PGD,
-    table("attacks", method="poisoning", kappa=0.75) + HEAD,
-    table("attacks", method="imc", kappa=0.75, phi=0.5) + "input = {}\n" + HEAD,
-)
-MINE = '''
-import torch
-
-
-@torch.no_grad()
-def unsure(model, x):
-    return 1 - model(x).softmax(1).amax(1)
-
-
-class Near:
-    """Mean distance from the k nearest clean images."""
-
-    def __init__(self, k: int = 3):
-        self.k = k
-
-    def fit(self, view):
-        clean = view.benign.flatten(1)
-
-        def score(x):
-            distance = torch.cdist(x.flatten(1), clean)
-            return distance.topk(self.k, largest=False).values.mean(1)
-
-        return score
-
-
-def shape(model, x):
-    return model(x)
-
-
-def nothing(model, x):
-    return x.mean((1, 2, 3)) * torch.nan
-
-
-def falls(model, x):
-    raise ValueError("over")
-
-
-class Unfitted:
-    def fit(self, view):
-        self.view = view
-
-
-class Benign:
-    """Fails under the victim itself."""
-
-    seen = set()
-
-    def fit(self, view):
-        key = float(view.model.head.bias.sum() + view.model.head.weight.sum())
-        if not self.seen:
-            self.seen.add(key)
-        if key in self.seen:
-            raise ValueError("the victim")
-        return lambda x: x.mean((1, 2, 3))
-'''
+from bench.compare import compare
+from tests.bench import newcomers
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A suite that has been run, and a file of plug-ins beside it."""
     folder = tmp_path_factory.mktemp("place")
-    path = suites.write(folder, *ROWS, doubt(), far())
-    (folder / "mine.py").write_text(MINE)
+    path = newcomers.prepare(folder)
     assert cli.main(["run", path, "--results", str(folder), "--jobs", "1"]) == 0
     return folder
 
@@ -230,68 +154,6 @@ def test_what_fails_in_one_row_is_whole_in_the_others(
     worst = _table(place, "Benign", "worst").set_index("detector")
     assert worst.loc["Benign", "attacks"] == 2
     assert worst.loc["far", "attacks"] == 3
-
-
-MISTAKES = {
-    "nowhere:X": "No module named 'nowhere'",
-    "mine.py:Nowhere": "there is no Nowhere in it",
-    "mine.py:torch": "of type module",
-    "nix": "unknown attack or detector 'nix'",
-    "pgd": "small has the attack 'pgd' already",
-}
-
-
-@pytest.mark.parametrize("text", MISTAKES)
-def test_a_mistake_is_known_before_a_cell_runs(text: str) -> None:
-    with pytest.raises(UserError) as error:
-        newcomer(text, load("small.toml"))
-    assert MISTAKES[text] in str(error.value)
-    assert len(str(error.value).splitlines()) <= 3
-
-
-def test_a_name_that_is_taken_is_told_apart_by_its_file() -> None:
-    suite = load("small.toml")
-    (HERE.parent / "twin.py").write_text("def doubt(model, x): ...\n")
-    new = newcomer("twin.py:doubt", suite)
-    assert (new.kind, new.label, new.folder) == ("detector", "twin.py:doubt", "twin.py_doubt")
-    assert newcomer(f"{suites.PLUGINS}:Shift(amount=0.2)", suite).kind == "attack"
-    assert newcomer("confidence(statistic='energy')", suite).folder == (
-        "confidence(statistic=_energy_)"
-    )
-
-
-def test_without_stored_attacks_there_is_a_remedy(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"remedy: `evil-twins run small.toml` first"):
-        _compare("mine.py:unsure", str(tmp_path))
-    assert not list(tmp_path.iterdir())
-
-
-def test_what_is_not_stored_is_said_and_not_run() -> None:
-    new = newcomer("mine.py:unsure", load("small.toml"))
-    cells = plan(new.suite, hold.dataset("digits", None, None), "cpu")
-    state = State(content={cells.shards[0].attack: "its content"})
-    chosen = _chosen(new, cells, state, "small.toml", Path())
-    kinds = [cell.kind for cell in chosen.cells.values()]
-    assert kinds == ["victim", "attack", "score"]
-    assert _absent(new, cells, chosen) == "pgd κ=0.75 φ=1, poisoning κ=0.75 φ=0, imc κ=0.75 φ=0.5"
-
-
-def _trial(suite: Any) -> tuple[_Trial, list[str]]:
-    kinds = ("fit", "score", "score")
-    cells = [Cell(kind, f"own × {i}", "own", None, {"i": i}, "") for i, kind in enumerate(kinds)]
-    made = Plan({cell.key: cell for cell in cells}, "", ())
-    told = Lines(Console(quiet=True), made)
-    return _Trial(told, made, Newcomer("detector", "own", suite)), list(made.cells)
-
-
-def test_what_hangs_at_once_is_not_tried_again() -> None:
-    trial, (fit, first, _) = _trial(None)
-    trial.finished(0, {fit: Outcome("a", "content", seconds=1.0)})
-    with pytest.raises(UserError, match="own × 1: it took too long\nno other cell of 'own'"):
-        trial.finished(0, {first: Outcome("b", None, "it took too long", nan)})
-    trial, (_, first, second) = _trial(None)
-    trial.finished(0, {first: Outcome("b", "content", seconds=1.0)})
-    trial.finished(0, {second: Outcome("c", None, "it took too long", nan)})
 
 
 @pytest.mark.slow

@@ -1,0 +1,76 @@
+"""A small suite, and a file of plug-ins that its users might bring."""
+
+from pathlib import Path
+
+from tests.bench import suites
+from tests.bench.suites import doubt, far, table
+
+PGD = table("attacks", method="pgd", kappa=0.75) + "input = {}\n"
+HEAD = 'model = { layers = "head" }\n'
+ROWS = (
+    table("attacks", method="untouched"),
+    PGD,
+    table("attacks", method="poisoning", kappa=0.75) + HEAD,
+    table("attacks", method="imc", kappa=0.75, phi=0.5) + "input = {}\n" + HEAD,
+)
+MINE = '''
+import torch
+
+
+@torch.no_grad()
+def unsure(model, x):
+    return 1 - model(x).softmax(1).amax(1)
+
+
+class Near:
+    """Mean distance from the k nearest clean images."""
+
+    def __init__(self, k: int = 3):
+        self.k = k
+
+    def fit(self, view):
+        clean = view.benign.flatten(1)
+
+        def score(x):
+            distance = torch.cdist(x.flatten(1), clean)
+            return distance.topk(self.k, largest=False).values.mean(1)
+
+        return score
+
+
+def shape(model, x):
+    return model(x)
+
+
+def nothing(model, x):
+    return x.mean((1, 2, 3)) * torch.nan
+
+
+def falls(model, x):
+    raise ValueError("over")
+
+
+class Unfitted:
+    def fit(self, view):
+        self.view = view
+
+
+class Benign:
+    """Fails under the victim itself."""
+
+    seen = set()
+
+    def fit(self, view):
+        key = float(view.model.head.bias.sum() + view.model.head.weight.sum())
+        if not self.seen:
+            self.seen.add(key)
+        if key in self.seen:
+            raise ValueError("the victim")
+        return lambda x: x.mean((1, 2, 3))
+'''
+
+
+def prepare(folder: Path) -> str:
+    """Writes both into a folder; the path of the suite."""
+    (folder / "mine.py").write_text(MINE)
+    return suites.write(folder, *ROWS, doubt(), far())
