@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
 
 from attacks.alternate import Exit, alternate
 from attacks.base import Attacked, AttackerView
 from attacks.efficacy import refuse
 from attacks.poisoning import ModelStep, ModelWalk
+from attacks.specificity import ANCHOR
 
 
 @dataclass(frozen=True)
@@ -38,20 +35,5 @@ class LogitAnchoring:
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; x* is x°."""
-        walk = AnchoredWalk(self.model, view)
+        walk = ModelWalk(self.model, view, ANCHOR)
         return alternate(view, self.kappa, self.rounds, self.exit, None, walk)
-
-
-class AnchoredWalk(ModelWalk):
-    """Models whose logits are kept.
-
-    Their loss has the curvature 1 in every logit. `floor` adds that to the covariance of the label,
-    which is at most ½: so the metric of the steps is nearly exact.
-    """
-
-    floor: ClassVar[Mapping[str, float]] = {"head": 1.0, "all": 1.0}
-
-    @staticmethod
-    def outputs(logits: Tensor, dim: int) -> Tensor:
-        """The logits themselves."""
-        return logits

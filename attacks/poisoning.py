@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +11,11 @@ from torch import Tensor, nn
 from attacks.alternate import Exit, alternate
 from attacks.base import Attacked, AttackerView
 from attacks.efficacy import margin, refuse
-from attacks.fisher import FLOOR, Fisher, body_factors, head_blocks
+from attacks.fisher import Fisher, body_factors, head_blocks
 from attacks.minibatch import Minibatches
 from attacks.norms import per_item
 from attacks.paired import HEAD, PairedModels, size
+from attacks.specificity import DIVERGENCE, Specificity
 
 Parameters = dict[str, Tensor]
 
@@ -98,11 +98,8 @@ class Poisoning:
 class ModelWalk:
     """The N models on their way: what the model step keeps between two rounds."""
 
-    floor: ClassVar[Mapping[str, float]] = FLOOR
-    """Of the Fisher information, by layers."""
-
-    def __init__(self, step: ModelStep, view: AttackerView) -> None:
-        self.step, self.view = step, view
+    def __init__(self, step: ModelStep, view: AttackerView, loss: Specificity = DIVERGENCE) -> None:
+        self.step, self.view, self.outputs = step, view, loss.outputs
         named = dict(cast(nn.Module, view.victim).named_parameters())
         names = [n for n in named if step.layers == "all" or n.startswith("head.")]
         n = len(view.targets)
@@ -118,21 +115,13 @@ class ModelWalk:
             self.kept = self.outputs(logits, 1)
         self.inputs = features if step.layers == "head" else view.reference.x
         self.batches = Minibatches(n, len(features), features.device)
-        floor, body = self.floor[step.layers], {}
+        floor, body = loss.floor[step.layers], {}
         if step.layers == "all":
             # One metric for all targets, whichever of them stand beside each other.
             images, draws = view.reference.x[:FISHER_IMAGES], torch.Generator().manual_seed(0)
             factors = body_factors(view.victim, images, floor, draws)
             body = {name: (step.body * a, g) for name, (a, g) in factors.items()}
         self.fisher = Fisher(head_blocks(features, logits.softmax(1), floor), body)
-
-    @staticmethod
-    def outputs(logits: Tensor, dim: int) -> Tensor:
-        """What the specificity loss keeps at the victim's values, of the same shape.
-
-        The gradient of the loss with respect to logits is the difference of the two.
-        """
-        return logits.softmax(dim)
 
     @torch.no_grad()
     def look(self, x: Tensor) -> Tensor:
@@ -168,10 +157,7 @@ class ModelWalk:
         return g.detach()
 
     def rise(self, models: PairedModels, leaves: Parameters, active: Tensor) -> Parameters:
-        """The gradients of the specificity loss of the active models on their minibatches.
-
-        Mean KL(f(·; θ°) ‖ f(·; θ)): of the logits of one image that is f(·; θ) - f(·; θ°).
-        """
+        """The gradients of the specificity loss of the active models on their minibatches."""
         step, inputs, kept = self.step, self.inputs.unsqueeze(0), self.kept.unsqueeze(0)
         weight = None
         if step.batch < len(self.kept):
