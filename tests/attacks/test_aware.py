@@ -13,6 +13,7 @@ from attacks.base import Attacked, AttackerView, Logits
 from attacks.head import RankOneHead
 from attacks.imc import IMC
 from attacks.limits import Limits
+from attacks.paired import PairedModels
 from attacks.pgd import PGD, InputStep
 from attacks.poisoning import ModelStep
 from tests.attacks import worlds
@@ -189,3 +190,20 @@ def test_who_does_not_know_the_detectors_is_never_stealthier(phi: float) -> None
     )
     assert (after <= before + 1e-5).all()
     assert (after < before).any()
+
+
+def test_pairs_are_judged_by_noise_that_no_step_follows() -> None:
+    asked: list[tuple[str, int]] = []
+
+    def noted(i: int, purpose: str, turn: int) -> torch.Generator:
+        asked.append((purpose, turn))
+        return worlds.generator(i, purpose, turn)
+
+    view = replace(_view(), evade=(Noisy(),), generator=noted)
+    limits, models = Limits(view, KAPPA, 0.9), PairedModels(view.victim, 4, {})
+    first = limits.judged(models, view.targets.x)
+    mine = set(asked)
+    asked.clear()
+    limits.room(models, view.targets.x, 0)
+    assert mine.isdisjoint(asked)
+    assert torch.equal(limits.judged(models, view.targets.x), first)

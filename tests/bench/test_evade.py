@@ -95,6 +95,13 @@ def _flagged(done: Finished, label: str) -> float:
     return float(sum(shares)) / len(shares)
 
 
+def test_each_penalty_gets_the_preparations_of_its_own_detector(tmp_path: Path) -> None:
+    """Of two detectors the second is the one that is trained."""
+    row = _attack("both", evade="['confidence', 'manifold']", rounds=2)
+    done = carry_out(tmp_path, row, _column("confidence"), _column("manifold"))
+    assert not done.state.failed
+
+
 def test_without_tight_limits_every_detector_is_evaded_by_those_who_know_it(
     tmp_path: Path,
 ) -> None:

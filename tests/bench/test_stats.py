@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
@@ -239,3 +241,20 @@ def test_crossed_bootstrap_sees_both_kinds_of_spread() -> None:
 def test_ratio_of_a_sample_to_itself_is_certain() -> None:
     samples = stats.draws(20) @ np.arange(20.0)
     assert stats.ratio_interval(samples, samples, 1.0) == (1, 1, 1)
+
+
+@given(
+    st.lists(st.integers(0, 5), min_size=1, max_size=40),
+    st.lists(st.integers(-1, 6), min_size=1, max_size=10),
+    st.sampled_from([0.05, 0.1, 0.25, 0.5]),
+)
+def test_a_conformal_p_is_small_exactly_where_the_threshold_flags(
+    calibration: list[int], scores: list[int], alpha: float
+) -> None:
+    """Ties among them, which count as at least as high."""
+    usual, own = np.array(calibration, dtype=float), np.array(scores, dtype=float)
+    p = stats.conformal_p(own, usual)
+    above = [1 + sum(one >= score for one in calibration) for score in scores]
+    assert p == pytest.approx(np.array(above) / (len(usual) + 1))
+    rule = stats.threshold(usual, alpha)
+    assert ((p <= alpha + 1e-12) == (own > rule.value)).all()
