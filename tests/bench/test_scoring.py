@@ -10,6 +10,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from bench import cli, inputs, victims
+from bench.asked import Asked
 from bench.errors import UserError
 from bench.halves import sha
 from tests.bench import suites
@@ -96,6 +97,16 @@ def test_scores_p_values_and_decisions(world: Path, capsys: pytest.CaptureFixtur
     assert (own["flagged"] == (np.array(expected) <= 0.1)).all()
     assert np.allclose(own["threshold"], usual[-3])  # the 28th of 30: 31 × 0.1 = 3.1
     assert list(own["flagged"]) == [False, False, SHOWN[2] / 255 > usual[-3], True]
+
+
+def test_what_calibrates_was_never_fitted_on(world: Path) -> None:
+    paths = (world / "victim.safetensors", world / "faced.safetensors", world / "x.npy")
+    asked = Asked(*paths, world / "benign", None, None, "quick", 0.1)
+    found = asked.clean(victims.load(paths[1]))
+    fitted, calibrating = (set(x[:, 0, 0, 0].tolist()) for x in (found.fit, found.calibration))
+    assert len(fitted) == len(calibrating) == 30
+    assert fitted.isdisjoint(calibrating)
+    assert torch.equal(found.train, found.fit)
 
 
 def test_names_are_shown_as_they_are(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
