@@ -1,6 +1,7 @@
 """The command line: each command reads what was typed and calls one function."""
 
 import errno
+import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,7 +86,7 @@ def run(
 def list_() -> int:
     """Suites, data sets, victims, attacks and detectors."""
     from bench import suite
-    from bench.adapters import TOOLBOX
+    from bench.adapters import OUTLIERS, OUTLIERS_FROM, TOOLBOX
     from bench.names import GROUPS, registry
 
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -100,6 +101,10 @@ def list_() -> int:
     for name, why in TOOLBOX.items():
         said = f"cannot be used: {why}" if why else "of the adversarial-robustness-toolbox"
         table.add_row("attack", f"art:{name}", said)
+    there = importlib.util.find_spec("pytorch_ood") is not None
+    for name, why in OUTLIERS.items():
+        said = "of pytorch-ood" if there else f"of pytorch-ood: {OUTLIERS_FROM}"
+        table.add_row("detector", f"ood:{name}", f"cannot be used: {why}" if why else said)
     screen().print(table)
     return DONE
 

@@ -109,6 +109,8 @@ def _place(kind: str, method: str, folder: Path) -> str:
         return known[method]
     if method.startswith("art:"):
         return f"bench.adapters.toolbox:{method[4:]}"
+    if method.startswith("ood:"):
+        return f"bench.adapters.ood:{method[4:]}"
     where, _, name = method.rpartition(":")
     return f"{(folder / where).resolve()}:{name}" if where.endswith(".py") else method
 

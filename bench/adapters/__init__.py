@@ -1,4 +1,4 @@
-"""Attacks of the adversarial-robustness-toolbox by name; listing them does not load the toolbox."""
+"""Attacks and detectors of other packages by name; listing them loads none of these packages."""
 
 _AIMLESS = "it cannot be asked for a class"
 _MANY = "it makes one pattern for many inputs"
@@ -76,3 +76,48 @@ NORMS = {
     "ZooAttack": "l2",
 }
 """The norms of those that have one and no parameter for it."""
+
+_LAYERS = "it reads several layers; a faced model shows the last one alone"
+_LEARNT = "it needs what is learnt in the training of the model"
+
+OUTLIERS = {
+    "ASH": "",
+    "DICE": "",
+    "EnergyBased": "",
+    "Entropy": "",
+    "GEN": "",
+    "GMM": "",
+    "GradNorm": "",
+    "GradUncertainty": "",
+    "Gram": _LAYERS,
+    "KLMatching": "",
+    "KNN": "",
+    "LTS": "",
+    "MCD": "it needs dropout, which no victim has",
+    "MCM": "it is for models of images and words",
+    "Mahalanobis": "",
+    "MahalanobisODIN": "",
+    "MaxLogit": "",
+    "MaxSoftmax": "",
+    "MultiMahalanobis": _LAYERS,
+    "NACUE": _LAYERS,
+    "NCI": "",
+    "NNGuide": "",
+    "ODIN": "",
+    "OpenMax": "its score depends on the other images of the call",
+    "PNML": "",
+    "RMD": "",
+    "RankFeat": "it needs maps of features, before they are pooled",
+    "ReAct": "",
+    "SCALE": "",
+    "SHE": "",
+    "TemperatureScaling": "it needs true labels; clean data has none here",
+    "VRA": "",
+    "ViM": "",
+    "WeightedEBO": _LEARNT,
+    "fDBD": "",
+}
+"""Every detector of pytorch-ood -> why it cannot be used here, or nothing."""
+
+OUTLIERS_FROM = "pip install 'evil-twins[ood]'"
+"""What installs them."""
