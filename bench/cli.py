@@ -1,7 +1,6 @@
 """The command line: each command reads what was typed and calls one function."""
 
 import errno
-import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,8 +84,7 @@ def run(
 @app.command(name="list")
 def list_() -> int:
     """Suites, data sets, victims, attacks and detectors."""
-    from bench import suite
-    from bench.adapters import OUTLIERS, OUTLIERS_FROM, TOOLBOX
+    from bench import adapters, suite
     from bench.names import GROUPS, registry
 
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -98,13 +96,8 @@ def list_() -> int:
     for kind in GROUPS:
         for name, place in registry(kind).items():
             table.add_row(kind, name, place)
-    for name, why in TOOLBOX.items():
-        said = f"cannot be used: {why}" if why else "of the adversarial-robustness-toolbox"
-        table.add_row("attack", f"art:{name}", said)
-    there = importlib.util.find_spec("pytorch_ood") is not None
-    for name, why in OUTLIERS.items():
-        said = "of pytorch-ood" if there else f"of pytorch-ood: {OUTLIERS_FROM}"
-        table.add_row("detector", f"ood:{name}", f"cannot be used: {why}" if why else said)
+    for kind, name, said in adapters.listed():
+        table.add_row(kind, name, said)
     screen().print(table)
     return DONE
 

@@ -1,5 +1,11 @@
 """Attacks and detectors of other packages by name; listing them loads none of these packages."""
 
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+_ART = "of the adversarial-robustness-toolbox"
+_OOD = "of pytorch-ood"
+
 _AIMLESS = "it cannot be asked for a class"
 _MANY = "it makes one pattern for many inputs"
 _OTHER = "it is not for classifiers of images"
@@ -77,6 +83,17 @@ NORMS = {
 }
 """The norms of those that have one and no parameter for it."""
 
+WATCHERS = {
+    "BeyondDetectorPyTorch": "it needs a second network, trained without labels",
+    "BinaryActivationDetector": "",
+    "BinaryInputDetector": "",
+    "SubsetScanningDetector": "",
+}
+"""Every detector of inputs of the toolbox -> why it cannot be used here, or nothing."""
+
+SUPERVISED = ("BinaryActivationDetector", "BinaryInputDetector")
+"""Those that are trained on attacked inputs, of an attack of their own."""
+
 _LAYERS = "it reads several layers; a faced model shows the last one alone"
 _LEARNT = "it needs what is learnt in the training of the model"
 
@@ -121,3 +138,19 @@ OUTLIERS = {
 
 OUTLIERS_FROM = "pip install 'evil-twins[ood]'"
 """What installs them."""
+
+
+def listed() -> Iterator[tuple[str, str, str]]:
+    """Kind, name in a suite, and what is said of it: whose it is, or why it cannot be used."""
+    for name, why in TOOLBOX.items():
+        yield "attack", f"art:{name}", _said(why, _ART)
+    for name, why in WATCHERS.items():
+        supervised = ", supervised" if name in SUPERVISED else ""
+        yield "detector", f"art:{name}", _said(why, _ART + supervised)
+    there = find_spec("pytorch_ood") is not None
+    for name, why in OUTLIERS.items():
+        yield "detector", f"ood:{name}", _said(why, _OOD if there else f"{_OOD}: {OUTLIERS_FROM}")
+
+
+def _said(why: str, whose: str) -> str:
+    return f"cannot be used: {why}" if why else whose

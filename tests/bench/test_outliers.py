@@ -16,8 +16,8 @@ from bench.contract.detectors import DetectorCase
 from bench.contract.telling import DETECTOR
 from bench.contract.worlds import World
 from bench.errors import UserError
-from detectors.confidence import Confidence
 from detectors.base import DefenderView
+from detectors.confidence import Confidence
 from detectors.neighbours import Neighbours
 from tests.bench import suites
 from tests.bench.runs import carry_out
@@ -103,7 +103,7 @@ def test_what_reads_features_needs_a_model_that_shows_them() -> None:
         outliers("Mahalanobis").fit(view(plain(nn.ReLU, side=6)))
     bare = Headed(plain(nn.ReLU, side=6))
     bare.head = nn.Sequential(bare.head)
-    with pytest.raises(TypeError, match="nn.Linear"):
+    with pytest.raises(TypeError, match=r"nn\.Linear"):
         outliers("DICE").fit(view(bare))
 
 
