@@ -96,8 +96,8 @@ def list_() -> int:
     for kind in GROUPS:
         for name, place in registry(kind).items():
             table.add_row(kind, name, place)
-    for kind, name, said in adapters.listed():
-        table.add_row(kind, name, said)
+    for row in adapters.listed():
+        table.add_row(*row)
     screen().print(table)
     return DONE
 

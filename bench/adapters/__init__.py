@@ -136,7 +136,7 @@ OUTLIERS = {
 }
 """Every detector of pytorch-ood -> why it cannot be used here, or nothing."""
 
-OUTLIERS_FROM = "pip install 'evil-twins[ood]'"
+OUTLIERS_FROM = "pip install 'pytorch-ood>=0.4'"
 """What installs them."""
 
 

@@ -124,7 +124,7 @@ def test_one_that_cannot_be_used_says_why(monkeypatch: pytest.MonkeyPatch) -> No
     ood.__getattr__.cache_clear()
     with pytest.raises(UserError, match=r"ood:RMD is of the package pytorch-ood") as found:
         components.find("detector", "ood:RMD", Path())
-    assert "remedy: pip install 'evil-twins[ood]'" in str(found.value)
+    assert "remedy: pip install 'pytorch-ood>=0.4'" in str(found.value)
 
 
 def test_a_column_by_name_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
