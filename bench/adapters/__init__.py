@@ -95,7 +95,6 @@ SUPERVISED = ("BinaryActivationDetector", "BinaryInputDetector")
 """Those that are trained on attacked inputs, of an attack of their own."""
 
 _LAYERS = "it reads several layers; a faced model shows the last one alone"
-_LEARNT = "it needs what is learnt in the training of the model"
 
 OUTLIERS = {
     "ASH": "",
@@ -131,7 +130,7 @@ OUTLIERS = {
     "TemperatureScaling": "it needs true labels; clean data has none here",
     "VRA": "",
     "ViM": "",
-    "WeightedEBO": _LEARNT,
+    "WeightedEBO": "it needs what is learnt in the training of the model",
     "fDBD": "",
 }
 """Every detector of pytorch-ood -> why it cannot be used here, or nothing."""

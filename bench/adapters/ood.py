@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import importlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, make_dataclass
 from functools import lru_cache
@@ -28,7 +28,7 @@ READS = ("logits", "features", "feature_maps")
 SETTLED = ("micro_batch_size",)
 """Parameters of the package that are no one's choice here."""
 
-ASKED = {"DICE": {"p": 0.9}, "ViM": {"d": 1000}}
+ASKED: Mapping[str, Mapping[str, float]] = {"DICE": {"p": 0.9}, "ViM": {"d": 1000}}
 """Defaults of parameters for which the package has none."""
 
 EXACT = ("Mahalanobis", "MahalanobisODIN", "RMD")
