@@ -84,8 +84,7 @@ def run(
 @app.command(name="list")
 def list_() -> int:
     """Suites, data sets, victims, attacks and detectors."""
-    from bench import suite
-    from bench.adapters import TOOLBOX
+    from bench import adapters, suite
     from bench.names import GROUPS, registry
 
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -97,9 +96,8 @@ def list_() -> int:
     for kind in GROUPS:
         for name, place in registry(kind).items():
             table.add_row(kind, name, place)
-    for name, why in TOOLBOX.items():
-        said = f"cannot be used: {why}" if why else "of the adversarial-robustness-toolbox"
-        table.add_row("attack", f"art:{name}", said)
+    for row in adapters.listed():
+        table.add_row(*row)
     screen().print(table)
     return DONE
 

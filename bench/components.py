@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import sources
+from bench.adapters import WATCHERS
 from bench.errors import UserError, unknown
 from bench.fields import adapter, checked, parameters
 from bench.names import GROUPS, registry
@@ -108,7 +109,10 @@ def _place(kind: str, method: str, folder: Path) -> str:
             raise unknown(kind, method, known)
         return known[method]
     if method.startswith("art:"):
-        return f"bench.adapters.toolbox:{method[4:]}"
+        file = "watching" if method[4:] in WATCHERS else "toolbox"
+        return f"bench.adapters.{file}:{method[4:]}"
+    if method.startswith("ood:"):
+        return f"bench.adapters.ood:{method[4:]}"
     where, _, name = method.rpartition(":")
     return f"{(folder / where).resolve()}:{name}" if where.endswith(".py") else method
 

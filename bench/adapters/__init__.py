@@ -1,4 +1,10 @@
-"""Attacks of the adversarial-robustness-toolbox by name; listing them does not load the toolbox."""
+"""Attacks and detectors of other packages by name; listing them loads none of these packages."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+_ART = "of the adversarial-robustness-toolbox"
+_OOD = "of pytorch-ood"
 
 _AIMLESS = "it cannot be asked for a class"
 _MANY = "it makes one pattern for many inputs"
@@ -76,3 +82,74 @@ NORMS = {
     "ZooAttack": "l2",
 }
 """The norms of those that have one and no parameter for it."""
+
+WATCHERS = {
+    "BeyondDetectorPyTorch": "it needs a second network, trained without labels",
+    "BinaryActivationDetector": "",
+    "BinaryInputDetector": "",
+    "SubsetScanningDetector": "",
+}
+"""Every detector of inputs of the toolbox -> why it cannot be used here, or nothing."""
+
+SUPERVISED = ("BinaryActivationDetector", "BinaryInputDetector")
+"""Those that are trained on attacked inputs, of an attack of their own."""
+
+_LAYERS = "it reads several layers; a faced model shows the last one alone"
+
+OUTLIERS = {
+    "ASH": "",
+    "DICE": "",
+    "EnergyBased": "",
+    "Entropy": "",
+    "GEN": "",
+    "GMM": "",
+    "GradNorm": "",
+    "GradUncertainty": "",
+    "Gram": _LAYERS,
+    "KLMatching": "",
+    "KNN": "",
+    "LTS": "",
+    "MCD": "it needs dropout, which no victim has",
+    "MCM": "it is for models of images and words",
+    "Mahalanobis": "",
+    "MahalanobisODIN": "",
+    "MaxLogit": "",
+    "MaxSoftmax": "",
+    "MultiMahalanobis": _LAYERS,
+    "NACUE": _LAYERS,
+    "NCI": "",
+    "NNGuide": "",
+    "ODIN": "",
+    "OpenMax": "its score depends on the other images of the call",
+    "PNML": "",
+    "RMD": "",
+    "RankFeat": "it needs maps of features, before they are pooled",
+    "ReAct": "",
+    "SCALE": "",
+    "SHE": "",
+    "TemperatureScaling": "it needs true labels; clean data has none here",
+    "VRA": "",
+    "ViM": "",
+    "WeightedEBO": "it needs what is learnt in the training of the model",
+    "fDBD": "",
+}
+"""Every detector of pytorch-ood -> why it cannot be used here, or nothing."""
+
+OUTLIERS_FROM = "pip install 'pytorch-ood>=0.4'"
+"""What installs them."""
+
+
+def listed() -> Iterator[tuple[str, str, str]]:
+    """Kind, name in a suite, and what is said of it: whose it is, or why it cannot be used."""
+    for name, why in TOOLBOX.items():
+        yield "attack", f"art:{name}", _said(why, _ART)
+    for name, why in WATCHERS.items():
+        supervised = ", supervised" if name in SUPERVISED else ""
+        yield "detector", f"art:{name}", _said(why, _ART + supervised)
+    there = find_spec("pytorch_ood") is not None
+    for name, why in OUTLIERS.items():
+        yield "detector", f"ood:{name}", _said(why, _OOD if there else f"{_OOD}: {OUTLIERS_FROM}")
+
+
+def _said(why: str, whose: str) -> str:
+    return f"cannot be used: {why}" if why else whose

@@ -106,11 +106,14 @@ class Reaching(nn.Module):
         return torch.cat([above, torch.zeros_like(above[:, :1])], 1)
 
 
-def known_to_toolbox(model: nn.Module, classes: int, x: Tensor) -> PyTorchClassifier:
-    """A classifier as the toolbox takes it, for images like x (N, C, H, W)."""
+def known_to_toolbox(
+    model: nn.Module, classes: int, x: Tensor, optimizer: torch.optim.Optimizer | None = None
+) -> PyTorchClassifier:
+    """A classifier as the toolbox takes it, for inputs like x (N, ...)."""
     return PyTorchClassifier(
         model=model,
         loss=nn.CrossEntropyLoss(),
+        optimizer=optimizer,
         input_shape=tuple(x.shape[1:]),
         nb_classes=classes,
         clip_values=(0.0, 1.0),

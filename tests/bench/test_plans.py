@@ -118,7 +118,9 @@ def test_the_suite_of_detectors_has_them_all_on_the_victim_of_gtsrb_small() -> N
     _, small = planned("gtsrb-small")
     assert cells.cells[cells.victim] == small.cells[small.victim]
     named = {column.detector.place for column in made.columns}
-    assert named == set(DETECTORS.values())
+    others = named - set(DETECTORS.values())
+    assert len(named - others) == len(DETECTORS)
+    assert {place.partition(":")[0] for place in others} == {"bench.adapters.ood"}
     assert all(row.scored and row.count == 40 for row in made.rows)
     second = [cell for cell in cells.cells.values() if "trusted" in cell.parents]
     assert {cell.label for cell in second} == {"disagreement-independent"}

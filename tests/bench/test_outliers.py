@@ -1,0 +1,142 @@
+"""Detectors of pytorch-ood by name, fitted on the faced model."""
+
+import importlib
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from bench import cli, components, records
+from bench.adapters import OUTLIERS, ood
+from bench.contract.detectors import DetectorCase
+from bench.contract.telling import DETECTOR
+from bench.contract.worlds import World
+from bench.errors import UserError
+from detectors.base import DefenderView
+from detectors.confidence import Confidence
+from detectors.neighbours import Neighbours
+from tests.bench import suites
+from tests.bench.runs import carry_out
+from tests.contract import worlds
+from tests.contract.test_detectors import TELLING
+from tests.detectors.networks import Headed, drawn, plain
+
+theirs = pytest.importorskip("pytorch_ood.detector")
+api = importlib.import_module("pytorch_ood.api")
+USABLE = [name for name, why in OUTLIERS.items() if not why]
+GIVEN: dict[str, dict[str, Any]] = {"KNN": {"k": 3}}
+
+
+def outliers(name: str, **given: Any) -> Any:
+    found = components.find("detector", f"ood:{name}", Path())
+    return components.configure(found, GIVEN.get(name, {}) | given, "detector", name).build()
+
+
+@lru_cache
+def world() -> World:
+    return worlds.defender()
+
+
+def view(model: nn.Module) -> DefenderView:
+    return DefenderView(model, world().benign, drawn(5))
+
+
+def test_every_detector_of_the_package_is_named() -> None:
+    found = {n for n in theirs.__all__ if isinstance(getattr(theirs, n), type)}
+    assert {n for n in found if issubclass(getattr(theirs, n), api.Detector)} == set(OUTLIERS)
+
+
+@pytest.mark.parametrize("name", USABLE)
+def test_every_usable_one_keeps_the_contract(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    case = DetectorCase(outliers(name), world())
+    verdicts = {clause.name: clause.judge(case) for clause in DETECTOR}
+    wrong = {k: v.seen for k, v in verdicts.items() if v.outcome != "passed" and k not in TELLING}
+    assert wrong == {}
+    score = case.fit(case.world.models[0])(case.some)
+    assert score.dtype == torch.float64
+    assert not score.requires_grad
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("MaxSoftmax", Confidence()),
+        ("EnergyBased", Confidence("energy")),
+        ("KNN", Neighbours("distance", k=3)),
+    ],
+)
+def test_one_that_is_here_as_well_ranks_the_same(name: str, own: Any) -> None:
+    model, x = world().models[0], world().fresh
+    theirs, ours = (one.fit(view(model))(x) for one in (outliers(name), own))
+    assert torch.equal(theirs.argsort(), ours.argsort())
+
+
+def test_distances_are_those_of_numpy_in_float64() -> None:
+    model, x = world().models[0], world().fresh
+    with torch.no_grad():
+        benign, label = model.features(world().benign).double(), model(world().benign).argmax(1)
+        z = model.features(x).double()
+    means = torch.stack([benign[label == k].mean(0) for k in label.unique()])
+    centred = benign - means[torch.unique(label, return_inverse=True)[1]]
+    inverse = (centred.T @ centred + 1e-6 * torch.eye(z.shape[1]).double()).inverse()
+    away = z.unsqueeze(1) - means
+    known = torch.einsum("nkd,de,nke->nk", away, inverse, away).amin(1) / 2
+    assert torch.allclose(outliers("Mahalanobis").fit(view(model))(x), known, rtol=1e-6)
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_class_that_no_benign_image_has_is_left_out() -> None:
+    model, benign = world().models[0], world().benign
+    there = model(benign).argmax(1).unique()
+    scorer: Any = outliers("SHE").fit(view(model))
+    assert len(there) < model.head.out_features
+    assert len(scorer.inner.patterns) == len(there) == len(scorer.inner.head.weight)
+
+
+def test_what_reads_features_needs_a_model_that_shows_them() -> None:
+    with pytest.raises(TypeError, match="features"):
+        outliers("Mahalanobis").fit(view(plain(nn.ReLU, side=6)))
+    bare = Headed(plain(nn.ReLU, side=6))
+    bare.head = nn.Sequential(bare.head)
+    with pytest.raises(TypeError, match=r"nn\.Linear"):
+        outliers("DICE").fit(view(bare))
+
+
+def test_its_parameters_are_those_of_the_package() -> None:
+    assert (outliers("KNN", k=7).k, outliers("KNN").benign) == (7, 1000)
+    assert (outliers("ODIN").temperature, outliers("ODIN").knowledge) == (1000.0, "K0")
+    assert (outliers("DICE").p, outliers("DICE").knowledge) == (0.9, "K1")
+    with pytest.raises(UserError, match="percentiles"):
+        outliers("ReAct", percentiles=0.8)
+
+
+def test_one_that_cannot_be_used_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="ood:Gram cannot be used: it reads several layers"):
+        components.find("detector", "ood:Gram", Path())
+    with pytest.raises(UserError, match="cannot load the detector 'ood:Nothing'"):
+        components.find("detector", "ood:Nothing", Path())
+    monkeypatch.setitem(sys.modules, "pytorch_ood.detector", None)
+    ood.__getattr__.cache_clear()
+    with pytest.raises(UserError, match=r"ood:RMD is of the package pytorch-ood") as found:
+        components.find("detector", "ood:RMD", Path())
+    assert "remedy: pip install 'pytorch-ood>=0.4'" in str(found.value)
+
+
+def test_a_column_by_name_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = (
+        suites.table("detectors", method="ood:RMD"),
+        suites.table("detectors", method="ood:ReAct"),
+    )
+    done = carry_out(tmp_path, suites.shift(), *columns)
+    assert not done.state.failed
+    told = records.read(tmp_path / "small" / "scores.parquet")
+    assert set(told["detector"]) == {"ood:RMD", "ood:ReAct"}
+    cli.main(["list"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "ood:MCD cannot be used: it needs dropout" in shown
+    assert "ood:SHE of pytorch-ood" in shown

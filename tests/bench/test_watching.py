@@ -1,0 +1,77 @@
+"""Detectors of the adversarial-robustness-toolbox by name, two of them supervised."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from art.defences.detector import evasion
+
+from bench import cli, components
+from bench.adapters import SUPERVISED, WATCHERS
+from bench.contract.detectors import DetectorCase
+from bench.contract.telling import DETECTOR
+from bench.contract.worlds import World
+from bench.errors import UserError
+from detectors.base import DefenderView
+from tests.contract import worlds
+from tests.contract.test_detectors import TELLING
+from tests.detectors.networks import Headed, digits, digits_model, drawn
+
+USABLE = [name for name, why in WATCHERS.items() if not why]
+QUICK: dict[str, Any] = {"benign": 8, "rounds": 5, "epochs": 2}
+
+
+def watcher(name: str, **given: Any) -> Any:
+    found = components.find("detector", f"art:{name}", Path())
+    return components.configure(found, given, "detector", name).build()
+
+
+@lru_cache
+def world() -> World:
+    return worlds.defender()
+
+
+def test_every_detector_of_the_toolbox_is_named() -> None:
+    known = {n for n, one in vars(evasion).items() if isinstance(one, type)}
+    assert known - {"EvasionDetector"} == set(WATCHERS)
+    assert set(SUPERVISED) < set(USABLE)
+
+
+@pytest.mark.parametrize("name", USABLE)
+def test_every_usable_one_keeps_the_contract(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    case = DetectorCase(watcher(name, **(QUICK if name in SUPERVISED else {})), world())
+    verdicts = {clause.name: clause.judge(case) for clause in DETECTOR}
+    wrong = {k: v.seen for k, v in verdicts.items() if v.outcome != "passed" and k not in TELLING}
+    assert wrong == {}
+    score = case.fit(case.world.models[0])(case.some)
+    assert score.dtype == torch.float64
+    assert not score.requires_grad
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_a_supervised_one_knows_again_what_it_was_shown(name: str) -> None:
+    x, label = digits()
+    layers: Any = digits_model(x[:500], label[:500])
+    view = DefenderView(Headed(layers), x[:64], drawn(5))
+    detector = watcher(name, epochs=100)
+    benign, attacked = detector._pairs(view)
+    assert len(attacked) > 32
+    said = view.model(attacked).softmax(1).amax(1)
+    assert ((said >= 0.75) & (said <= 0.76)).all()
+    scorer = detector.fit(view)
+    higher = scorer(attacked).unsqueeze(1) > scorer(benign)
+    assert higher.double().mean() > 0.75
+
+
+def test_one_that_cannot_be_used_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="art:BeyondDetectorPyTorch cannot be used: it needs a"):
+        components.find("detector", "art:BeyondDetectorPyTorch", Path())
+    with pytest.raises(UserError, match="benign"):
+        watcher("BinaryInputDetector", benign=1)
+    assert components.kind_of("art:BinaryInputDetector", Path()) == "detector"
+    cli.main(["list"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "art:BinaryInputDetector of the adversarial-robustness-toolbox, supervised" in shown
