@@ -1,5 +1,6 @@
-"""One page that shows all of a suite, from its stored records: nothing here loads a model."""
+"""Pages that show suites from their stored records: nothing here loads a model."""
 
-from bench.report.page import write
+from bench.report.beside import write as beside
+from bench.report.page import NAME, page, write
 
-__all__ = ["write"]
+__all__ = ["NAME", "beside", "page", "write"]

@@ -12,6 +12,7 @@ from bench import cli, tables
 from bench.errors import UserError
 from bench.report import matrix
 from bench.report import page as report
+from bench.report.render import render
 from tests.bench import reported, synthetic
 
 HOSTILE = "<script>alert(1)</script> \"'><img src=x onerror=alert(2)> | [a](javascript:b) ![c](//d)"
@@ -160,7 +161,7 @@ def test_a_long_matrix_stays_small(tmp_path: Path) -> None:
     content = report.content(records, tmp_path, "small")
     one = content["matrices"][0]
     content["matrices"] = [matrix.Matrix(one.title, one.lines * 400)]
-    page = report.render(content)
+    page = render("page.html", content)
     assert page.count('<th scope="row">') >= 400 * len(one.lines)
     assert len(page) < 5_000_000
 
