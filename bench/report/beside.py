@@ -1,4 +1,4 @@
-"""Several suites on one page: what was run, the rates of each, and differences on shared targets."""
+"""Several suites on one page: what was run, the rates of each, differences on shared targets."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -150,10 +150,7 @@ def _pair(found: Between) -> Pair:
         return Pair(title, f"Nothing can be paired: {found.why}.", (), ())
     table = found.table
     sure = int((table["p_holm"] < LEVEL).sum())
-    words = (
-        f"{found.targets} targets are in both; of {len(table)} differences {sure} "
-        f"{'is' if sure == 1 else 'are'} sure."
-    )
+    words = f"Targets in both: {found.targets}. Sure differences: {sure} of {len(table)}."
     detectors = style.detector_order([str(name) for name in table["detector"]])
     rows, lines = found.first.rows.set_index("row"), []
     for row in text.ordered(rows.loc[sorted(set(table["row"]))]):

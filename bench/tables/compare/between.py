@@ -56,8 +56,8 @@ class Between:
         first: The side whose rates stand first.
         second: The side that is taken from it.
         targets: How many targets (input and goal class) both attacked.
-        table: A line per attack and detector that both have: `row`, the attack's number in the first
-            side, and `COLUMNS`.
+        table: A line per attack and detector that both have: `row`, the number of the attack in the
+            first side, and `COLUMNS`.
         why: Why nothing can be paired; empty where something can.
     """
 
