@@ -117,7 +117,7 @@ def _made(directory: Path) -> Facts:
     machine.append(run.machine.system)
     python = f"Python {run.code.python}" if run.code.python else ""
     said = {
-        "Date": [run.date],
+        "Date": [run.date or "unknown: run.json does not say"],
         "Command": [" ".join(run.command)],
         "Versions": [", ".join(part for part in [python, *versions] if part), commit + changed],
         "Machine": [", ".join(part for part in machine if part)],
