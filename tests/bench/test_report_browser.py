@@ -183,8 +183,7 @@ def test_a_phone_scrolls_in_one_direction(browser: Any, either: Path) -> None:
 
 def test_paper_holds_everything_but_what_is_pressed(browser: Any, either: Path) -> None:
     context = browser.new_context(viewport={"width": 718, "height": 1000}, color_scheme="dark")
-    page = context.new_page()  # as wide as A4 within its margins
-    page.goto(either.as_uri())
+    page = _opened(context, either)  # as wide as A4 within its margins
     page.emulate_media(media="print")
     assert page.evaluate("document.documentElement.scrollWidth") <= 718
     assert not page.locator("form:visible, nav:visible").count()
