@@ -157,7 +157,7 @@ def report(suites: Names = None, results: Results = LOCAL) -> int:
 
     places = list(dict.fromkeys(directory(suite, results) for suite in suites or ["quick"]))
     one = len(places) == 1
-    print(report.write(places[0], places[0].name) if one else report.beside(places))
+    print(report.write(places[0], places[0].name) if one else report.several(places))
     return DONE
 
 

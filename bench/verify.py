@@ -109,7 +109,7 @@ def _page(suite: str, directory: Path, place: Path) -> Iterator[str]:
     if not stored.exists():
         return
     try:
-        made = report.page(tables.read(place), directory, suite)
+        made = report.index(tables.read(place), directory, suite)
     except UserError:  # what is wrong with the records has been said
         return
     if made != stored.read_bytes():

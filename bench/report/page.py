@@ -57,11 +57,11 @@ def write(results_dir: Path, suite: str) -> Path:
         UserError: Records are missing, damaged or of another version.
     """
     path = results_dir / NAME
-    path.write_bytes(page(read(results_dir), results_dir, suite))
+    path.write_bytes(index(read(results_dir), results_dir, suite))
     return path
 
 
-def page(records: Records, directory: Path, suite: str) -> bytes:
+def index(records: Records, directory: Path, suite: str) -> bytes:
     """The page of records.
 
     Args:

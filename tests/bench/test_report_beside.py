@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bench import cli, tables
-from bench.report import beside
+from bench.report import several
 from tests.bench import reported, synthetic
 
 Frames = dict[str, pd.DataFrame]
@@ -32,7 +32,7 @@ def _page(folder: Path, *suites: Frames) -> str:
     names = "abc"[: len(suites)]
     for name, made in zip(names, suites, strict=True):
         synthetic.write(folder / name, made)
-    path = beside([folder / name for name in names])
+    path = several([folder / name for name in names])
     assert path == folder / f"{'+'.join(names)}.html"
     return path.read_text(encoding="utf-8")
 

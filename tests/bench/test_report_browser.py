@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench import plots, tables
+from bench import plots, report, tables
 from bench.plots import roc
-from bench.report import beside
 from tests.bench import reported, synthetic
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -39,7 +38,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made, loud = reported.frames(n=30), reported.frames(n=20)
     attacked = loud["scores"]["role"].eq("attacked") & loud["scores"]["detector"].eq("confidence")
     loud["scores"].loc[attacked, "score"] = 99.0
-    return beside([synthetic.write(folder / "a", made), synthetic.write(folder / "b", loud)])
+    return report.several([synthetic.write(folder / "a", made), synthetic.write(folder / "b", loud)])
 
 
 @pytest.fixture(params=["one", "several"])

@@ -12,7 +12,7 @@ QUICK = Path(__file__).parents[2] / "results" / "reference" / "quick"
 
 @pytest.mark.slow
 def test_the_page_of_quick_is_small_and_whole() -> None:
-    page = report.page(tables.read(QUICK), QUICK, "quick")
+    page = report.index(tables.read(QUICK), QUICK, "quick")
     assert len(page) < 5_000_000
     found = reported.outline(page.decode())
     reported.asks_for_nothing(found)
