@@ -38,7 +38,8 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made, loud = reported.frames(n=30), reported.frames(n=20)
     attacked = loud["scores"]["role"].eq("attacked") & loud["scores"]["detector"].eq("confidence")
     loud["scores"].loc[attacked, "score"] = 99.0
-    return report.several([synthetic.write(folder / "a", made), synthetic.write(folder / "b", loud)])
+    suites = {"a": made, "b": loud}
+    return report.several([synthetic.write(folder / name, one) for name, one in suites.items()])
 
 
 @pytest.fixture(params=["one", "several"])
