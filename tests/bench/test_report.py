@@ -1,12 +1,16 @@
 """The page of a suite, read without a browser."""
 
 import json
+import re
 from base64 import b64decode
+from io import BytesIO
 from math import floor
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from bench import cli, tables
 from bench.errors import UserError
@@ -154,3 +158,14 @@ def test_the_command_says_where_the_page_is(
     path = Path(capsys.readouterr().out.strip())
     assert path == tmp_path / "small" / "index.html"
     assert path.read_text().startswith("<!doctype html>")
+
+
+def test_differences_of_images_are_amplified_as_is_said(tmp_path: Path) -> None:
+    page = reported.page(tmp_path, reported.frames())
+    lines = re.findall(r"(?s)<img[^>]*src=\"([^\"]*)\" alt=\"x\* − x°\"> <small>×&nbsp;(\d+)", page)
+    assert lines
+    for source, times in lines:
+        image = np.asarray(Image.open(BytesIO(b64decode(source.split(",")[1]))), dtype=float)
+        apart = np.abs(image / 255 - 0.5).max() / int(times)
+        assert apart * int(times) <= 0.5 + 1e-9
+        assert apart < 0.005 or (int(times) + 1) * apart > 0.5 - 2 / 255
