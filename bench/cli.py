@@ -146,11 +146,16 @@ def claims(suites: Names = None, results: Results = LOCAL) -> int:
 
 @app.command()
 def report(suites: Names = None, results: Results = LOCAL) -> int:
-    """Write index.html: all of a suite on one page, from its stored records."""
+    """Write index.html: all of a suite on one page, from its stored records.
+
+    Several suites A, B, ... stand side by side in <results>/A+B.html: what was run, the rates of
+    each, and paired differences on the targets that they share.
+    """
     from bench import report
 
-    for place in [directory(suite, results) for suite in suites or ["quick"]]:
-        print(report.write(place, place.name))
+    places = list(dict.fromkeys(directory(suite, results) for suite in suites or ["quick"]))
+    one = len(places) == 1
+    print(report.write(places[0], places[0].name) if one else report.several(places))
     return DONE
 
 

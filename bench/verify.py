@@ -1,4 +1,4 @@
-"""Whether stored results still are what they say: files, records, tables, verdicts, some scores."""
+"""Whether stored results still are what they say: files, records, tables, page, some scores."""
 
 import json
 import random
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import claims, plots, tables
+from bench import claims, plots, report, tables
 from bench.assemble import Finished, assemble, derived
 from bench.cells.execute import Place, compute, reason
 from bench.cells.store import checksum, damage, fingerprint
@@ -32,6 +32,7 @@ def verify(done: Finished, directory: Path, data: Path | None, sample: int) -> I
     with TemporaryDirectory() as place:
         yield from _derived(done, directory, Path(place))
         yield from _verdicts(done.suite.name, directory, Path(place))
+        yield from _page(done.suite.name, directory, Path(place))
     with TemporaryDirectory() as place:
         yield from _scores(done, data, sample, Path(place))
 
@@ -100,6 +101,19 @@ def _verdicts(suite: str, directory: Path, place: Path) -> Iterator[str]:
     for name in stored:
         if checksum(place / name) != checksum(directory / name):
             yield f"{directory / name} is not what the records give; remedy: `evil-twins claims`"
+
+
+def _page(suite: str, directory: Path, place: Path) -> Iterator[str]:
+    """The page, where one is stored, from the records that were just made."""
+    stored = directory / report.NAME
+    if not stored.exists():
+        return
+    try:
+        made = report.index(tables.read(place), directory, suite)
+    except UserError:  # what is wrong with the records has been said
+        return
+    if made != stored.read_bytes():
+        yield f"{stored} is not what the records give; remedy: `evil-twins report`"
 
 
 def _sealed(directory: Path) -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""The README says what is so: its table, its speeds, its examples."""
+"""The README says what is so: its table, its figure, its speeds, its examples."""
 
 import io
 import re
@@ -6,14 +6,18 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+import numpy as np
 import pandas as pd
 import pytest
 
-from bench import cli
+from bench import cli, plots, tables
+from bench.plots import style
 from tests.bench import suites
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+FIGURE = ROOT / re.findall(r"!\[.*\]\((.*)\)", README)[0]
 DETECTION = ROOT / "results" / "reference" / "quick" / "tables" / "detection.csv"
 
 
@@ -37,6 +41,35 @@ def test_table_is_that_of_the_reference() -> None:
         key = (attack, float(kappa or -1), float(phi or -1))
         for name, rate in zip(names, rates, strict=True):
             assert float(rate) == round(100 * float(known[(*key, name)]), 1), (key, name)
+
+
+def _curves(svg: str) -> list[list[float]]:
+    """What is drawn in the panels, in shares of their width and height, wherever these lie."""
+    found = []
+    for panel in svg.split('<g id="axes_')[1:]:
+        box = _points(re.findall(r'<path d="([^"]*)"', panel)[0])
+        size = np.ptp(box, axis=0)
+        for path in re.findall(r'<path d="([^"]*)" clip-path', panel):
+            found.append(((_points(path) - box.min(axis=0)) / size).ravel().tolist())
+    return found
+
+
+def _points(path: str) -> np.ndarray:
+    return np.array(re.findall(r"-?[\d.]+", path), dtype=float).reshape(-1, 2)
+
+
+def test_figure_is_drawn_from_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = plots._FIGURES[FIGURE.stem]
+    monkeypatch.setattr(plots, "_FIGURES", {FIGURE.stem: make})
+    records = tables.read(FIGURE.parents[1])
+    (made,) = [style.svg(figure) for _, _, figure in plots.figures(records)]
+    committed = FIGURE.read_bytes()
+    if f"Matplotlib v{matplotlib.__version__}," in committed.decode():
+        assert made == committed
+    curves, drawn = _curves(made.decode()), _curves(committed.decode())
+    assert len(curves) == len(drawn) > 2 * len(set(pd.read_csv(DETECTION)["detector"]))
+    for one, other in zip(curves, drawn, strict=True):
+        assert one == pytest.approx(other, abs=2e-3)
 
 
 def test_speeds_are_those_of_the_reference() -> None:

@@ -1,5 +1,6 @@
-"""One page that shows all of a suite, from its stored records: nothing here loads a model."""
+"""Pages that show suites from their stored records: nothing here loads a model."""
 
-from bench.report.page import write
+from bench.report.beside import write as several
+from bench.report.page import NAME, index, write
 
-__all__ = ["write"]
+__all__ = ["NAME", "index", "several", "write"]

@@ -1,12 +1,13 @@
 """What was run, in words."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from bench.report.matrix import Known
-from bench.tables import text
-from bench.tables.load import Records
+from bench.tables import baseline, frames, text
+from bench.tables.load import STUDY, Records
 
 PACKAGES = ("evil-twins", "torch", "numpy", "scipy")
 """Whose versions are shown; run.json holds more."""
@@ -62,17 +63,42 @@ def facts(records: Records, known: Known, detectors: list[str], directory: Path)
         (
             "Targets",
             [
-                f"n = {_span(sizes)} of the list {', '.join(sorted(set(targets['list'])))}",
-                f"specificity on {_span(held)} held-out images",
+                f"n = {span(sizes)} of the list {', '.join(sorted(set(targets['list'])))}",
+                f"specificity on {span(held)} held-out images",
             ],
         ),
         ("Detectors", [", ".join(f"{name} ({given[name]})" for name in detectors)]),
-        ("Thresholds", [f"from {_span(calibrated)} benign scores for each attack"]),
+        ("Thresholds", [f"from {span(calibrated)} benign scores for each attack"]),
     ]
     return [(head, said) for head, said in [*found, *_made(directory)] if said]
 
 
-def _span(numbers: list[int]) -> str:
+def victims(records: Records) -> list[str]:
+    """Every study, with the accuracy of its victim where that is stored."""
+    studies = records.rows[STUDY].drop_duplicates()
+    measured = baseline.victims(records).drop_duplicates(STUDY)
+    return [
+        text.study(one) + _accuracy(one)
+        for one in frames.lines(studies.merge(measured, on=STUDY, how="left"))
+    ]
+
+
+def _accuracy(one: dict[str, Any]) -> str:
+    value, low, high = (
+        text.number(100 * float(one[name]))
+        for name in ("accuracy", "accuracy_low", "accuracy_high")
+    )
+    interval = f" [{low}, {high}]" if low else ""
+    return f": test accuracy {value} %{interval}" if value else ""
+
+
+def failures(records: Records) -> list[dict[str, Any]]:
+    """The cells that failed, in order."""
+    return frames.lines(records.failures.sort_values(["kind", "cell"]))
+
+
+def span(numbers: list[int]) -> str:
+    """The first and the last of rising numbers."""
     return "–".join(str(n) for n in sorted({*numbers[:1], *numbers[-1:]})) or "none"
 
 
@@ -91,7 +117,7 @@ def _made(directory: Path) -> Facts:
     machine.append(run.machine.system)
     python = f"Python {run.code.python}" if run.code.python else ""
     said = {
-        "Date": [run.date],
+        "Date": [run.date or "unknown: run.json does not say"],
         "Command": [" ".join(run.command)],
         "Versions": [", ".join(part for part in [python, *versions] if part), commit + changed],
         "Machine": [", ".join(part for part in machine if part)],

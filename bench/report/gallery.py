@@ -32,11 +32,12 @@ class Scored:
 
 @dataclass(frozen=True)
 class Shown:
-    """One attack on one target; images are data URIs."""
+    """One attack on one target; images are data URIs, the difference amplified `times`."""
 
     name: str
     attacked: str
     difference: str
+    times: int
     seen: int
     distance: str
     scored: tuple[Scored | None, ...]
@@ -50,7 +51,6 @@ class Target:
     original: str
     label: int
     goal: int
-    times: int
     attacks: tuple[Shown, ...]
 
 
@@ -72,26 +72,27 @@ def gallery(records: Records, known: Known, detectors: list[str]) -> list[Target
         head = text.study(frames.lines(rows)[0])
         mine = frames.lines(records.gallery[records.gallery["row"].isin(order)])
         mine.sort(key=lambda one: (str(one["target_id"]), order[int(one["row"])]))
-        times = gain(pair(one) for one in mine)
         for target, group in groupby(mine, key=lambda one: str(one["target_id"])):
             lines = list(group)
             attacks = []
             for one in lines:
                 row = int(one["row"])
                 scored = tuple(_scored(known.get((row, d)), target) for d in detectors)
-                attacks.append(_shown(names[row], one, times, scored))
+                attacks.append(_shown(names[row], one, scored))
             title = text.one_line(f"{target} · {head}")
-            facts = (int(lines[0]["label"]), int(lines[0]["goal"]), times)
+            facts = (int(lines[0]["label"]), int(lines[0]["goal"]))
             made.append(Target(title, _uri(pair(lines[0])[0]), *facts, tuple(attacks)))
     return made
 
 
-def _shown(name: str, one: dict[str, Any], times: int, scored: tuple[Scored | None, ...]) -> Shown:
+def _shown(name: str, one: dict[str, Any], scored: tuple[Scored | None, ...]) -> Shown:
     original, x = pair(one)
+    times = gain([(original, x)])
     return Shown(
         name=name,
         attacked=_uri(x),
         difference=_uri(0.5 + times * (x - original)),
+        times=times,
         seen=int(one["predicted"]),
         distance=f"{255 * float(np.abs(x - original).max()):.1f}",
         scored=scored,

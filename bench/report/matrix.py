@@ -7,9 +7,9 @@ import pandas as pd
 
 from bench import stats
 from bench.report.ranks import Ranks
-from bench.tables import Tables, frames, text
+from bench.tables import frames, text
 from bench.tables.families import CONTROLS
-from bench.tables.load import KEYS, STUDY, Records
+from bench.tables.load import STUDY, Records
 
 Known = Mapping[tuple[int, str], Ranks]
 
@@ -63,30 +63,27 @@ def _level(kappa: float) -> str:
     return "" if pd.isna(kappa) else text.short(kappa)
 
 
-def matrices(records: Records, tables: Tables, known: Known, detectors: list[str]) -> list[Matrix]:
+def matrices(records: Records, known: Known, detectors: list[str]) -> list[Matrix]:
     """One matrix a study; a row under a detector that left no scores has an empty place.
 
     Args:
         records: The records.
-        tables: Their tables.
         known: Ranks by row and detector.
         detectors: The columns, in order.
     """
-    if records.rows.empty:
-        return []
-    costs = tables.attacks.merge(records.rows.reset_index(names="row"), on=KEYS).set_index("row")
-    made = []
+    made, reached = [], records.targets.groupby("row")["at_kappa"]
+    count, size = reached.sum(), reached.size()
     for _, rows in records.rows.groupby(STUDY, sort=True):
         lines = []
         for row in text.ordered(rows):
-            key, cost = frames.line(rows, row), frames.line(costs, row)
+            key = frames.line(rows, row)
             aimed = not pd.isna(key["kappa"])
             lines.append(
                 Line(
                     name=text.name(key),
                     kappa=_level(key["kappa"]),
                     family="control" if key["method"] in CONTROLS else str(key["method"]),
-                    reached=f"{cost['at_kappa']:.0f}/{cost['n']:.0f}" if aimed else "",
+                    reached=f"{int(count[row])}/{size[row]}" if aimed else "",
                     squares=tuple(_square(known.get((row, name))) for name in detectors),
                 )
             )

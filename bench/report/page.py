@@ -1,13 +1,9 @@
-"""The page: what stands in it, and the policy that keeps it from asking for anything else."""
+"""The page of one suite: what stands in it."""
 
-import re
-from base64 import b64encode
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench import plots
@@ -16,7 +12,8 @@ from bench.plots import style
 from bench.report import facts, matrix, prose
 from bench.report.gallery import gallery, uri
 from bench.report.ranks import ranks
-from bench.tables import Records, Tables, compute, frames, read, text, with_any
+from bench.report.render import render
+from bench.tables import Records, Tables, compute, read, text, with_any
 from bench.tables.decisions import ALPHA, cells
 from bench.tables.write import files
 
@@ -59,10 +56,20 @@ def write(results_dir: Path, suite: str) -> Path:
     Raises:
         UserError: Records are missing, damaged or of another version.
     """
-    records = read(results_dir)
     path = results_dir / NAME
-    path.write_bytes(render(content(records, results_dir, suite)).encode())
+    path.write_bytes(index(read(results_dir), results_dir, suite))
     return path
+
+
+def index(records: Records, directory: Path, suite: str) -> bytes:
+    """The page of records.
+
+    Args:
+        records: The records.
+        directory: `<results>/<suite>`, whose run.json says how they were made.
+        suite: Its name.
+    """
+    return render("page.html", content(records, directory, suite)).encode()
 
 
 def content(records: Records, directory: Path, suite: str) -> dict[str, Any]:
@@ -72,17 +79,17 @@ def content(records: Records, directory: Path, suite: str) -> dict[str, Any]:
     detectors = style.detector_order([name for _, name in known])
     judged = claims.judged(records, suite, directory.parent)
     tabled, verdicts = files(records, tables), claims.files(records, judged, suite)
-    squares = matrix.matrices(records, tables, known, detectors)
+    squares = matrix.matrices(records, known, detectors)
     worst = matrix.worst(tables.worst, detectors)
     lines = [line for one in squares for line in one.lines] + worst
     sizes = {square.n for line in lines for square in line.squares if square}
     downloads = {name: one for name, one in (tabled | verdicts).items() if name.endswith(".csv")}
     return {
-        "suite": suite,
+        "title": suite,
         "rate": ALPHA,
         "facts": facts.facts(scored, known, detectors, directory),
         "failed": text.failed(len(records.failures)),
-        "failures": frames.lines(records.failures.sort_values(["kind", "cell"])),
+        "failures": facts.failures(records),
         "detectors": detectors,
         "matrices": squares,
         "worst": worst,
@@ -119,36 +126,3 @@ def _drawings(records: Records) -> list[Drawing]:
             image = uri("image/svg+xml", style.svg(figure))
             made.append(Drawing(name + study.suffix, HEADINGS[name], words, image))
     return made
-
-
-def render(content: dict[str, Any]) -> str:
-    """The page; every value of `content` is escaped but for what is marked as HTML."""
-    folder = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["bound"] = _bound
-    own = {
-        name: Markup((folder / file).read_text(encoding="utf-8"))
-        for name, file in (("style", "page.css"), ("script", "page.js"))
-    }
-    policy = (
-        f"default-src 'none'; img-src data:; style-src {_allowed(own['style'])}; "
-        f"script-src {_allowed(own['script'])}; base-uri 'none'; form-action 'none'"
-    )
-    return environment.get_template("page.html").render(**content, **own, policy=policy)
-
-
-def _bound(name: str) -> str:
-    """The name of a row, no symbol at the end of a line and its level at the start of the next."""
-    return re.sub("([κφλ]) ", "\\1\N{NO-BREAK SPACE}", name)
-
-
-def _allowed(source: str) -> str:
-    """The one source that the policy lets through."""
-    return f"'sha256-{b64encode(sha256(source.encode()).digest()).decode()}'"

@@ -10,6 +10,7 @@ from bench.report import write
 from tests.bench import synthetic
 
 DETECTORS = ("curvature", "confidence")
+HOSTILE = "<script>alert(1)</script> \"'><img src=x onerror=alert(2)> | [a](javascript:b) ![c](//d)"
 Attributes = dict[str, str]
 
 
@@ -71,3 +72,28 @@ def outline(page: str) -> Outline:
 def squares(found: Outline) -> list[Attributes]:
     """The rates of the matrix, which alone follow the slider."""
     return [one for one in found.find("td") if "data-below" in one]
+
+
+def named(made: dict[str, pd.DataFrame], name: str) -> dict[str, pd.DataFrame]:
+    """The records with this name wherever a record holds one."""
+    changed = {}
+    for part, frame in made.items():
+        texts = ("dataset", "victim", "attack", "reason", "kind", "cell", "list")
+        frame = frame.assign(**{c: f"{name}{c}" for c in texts if c in frame.columns})
+        for column in ("detector", "target_id"):
+            if column in frame.columns:
+                frame[column] = [f"{name}{v}" if v else v for v in frame[column]]
+        changed[part] = frame
+    return changed
+
+
+def asks_for_nothing(found: Outline) -> None:
+    """Fails where a page could load, send or run anything but its own script."""
+    assert len(found.find("script")) == 2
+    for _, attributes in found.tags:
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        assert attributes.get("src", "data:").startswith("data:image/") or "src" not in attributes
+        assert attributes.get("href", "#").startswith(("#", "data:"))
+    policy = next(one["content"] for one in found.find("meta") if "http-equiv" in one)
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert "unsafe" not in policy

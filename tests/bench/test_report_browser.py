@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench import plots, tables
+from bench import plots, report, tables
 from bench.plots import roc
-from tests.bench import reported
+from tests.bench import reported, synthetic
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -29,6 +29,23 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         reported.page(directory, made | {"scores": scores[~lost]})
     tables.write(directory)
     return directory / "index.html"
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of two suites with a difference that is sure."""
+    folder = tmp_path_factory.mktemp("several")
+    made, loud = reported.frames(n=30), reported.frames(n=20)
+    attacked = loud["scores"]["role"].eq("attacked") & loud["scores"]["detector"].eq("confidence")
+    loud["scores"].loc[attacked, "score"] = 99.0
+    suites = {"a": made, "b": loud}
+    return report.several([synthetic.write(folder / name, one) for name, one in suites.items()])
+
+
+@pytest.fixture(params=["one", "several"])
+def either(request: pytest.FixtureRequest, path: Path, several: Path) -> Path:
+    """The page of one suite, and that of two."""
+    return path if request.param == "one" else several
 
 
 @pytest.fixture(scope="module")
@@ -128,33 +145,104 @@ def test_figures_are_drawn(page: Any) -> None:
     assert page.eval_on_selector("#figures img", "(image) => image.naturalWidth > 100")
 
 
-def test_without_script_everything_stands_there(browser: Any, path: Path) -> None:
+def test_without_script_everything_stands_there(browser: Any, either: Path) -> None:
     context = browser.new_context(java_script_enabled=False, offline=True)
     page = context.new_page()
-    page.goto(path.as_uri())
-    assert page.locator("#matrix tbody tr").count() == 6
+    page.goto(either.as_uri())
+    assert page.locator("#matrix table").first.locator("tbody tr").count() == 6
     assert page.locator("#matrix td b").first.is_visible()
-    assert page.locator("#figures img").is_visible()
+    assert page.locator("#figures img, #differences td b").first.is_visible()
     assert not page.locator("#choose").is_visible()
     context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_hinders_anyone(browser: Any, path: Path, scheme: str) -> None:
+def test_nothing_hinders_anyone(browser: Any, either: Path, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
     context = browser.new_context(color_scheme=scheme, bypass_csp=True)  # axe is a script as well
-    page = context.new_page()
-    page.goto(path.as_uri())
-    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    page = _opened(context, either)
     found = axe.Axe().run(page).response["violations"]
     context.close()
     assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
 
 
-def test_a_phone_scrolls_in_one_direction(browser: Any, path: Path) -> None:
-    context = browser.new_context(viewport={"width": 380, "height": 800})
+def _opened(context: Any, path: Path) -> Any:
+    """The page with all that is folded laid open."""
     page = context.new_page()
     page.goto(path.as_uri())
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    return page
+
+
+def test_a_phone_scrolls_in_one_direction(browser: Any, either: Path) -> None:
+    context = browser.new_context(viewport={"width": 380, "height": 800})
+    page = _opened(context, either)
     assert page.evaluate("document.documentElement.scrollWidth") <= 380
     context.close()
+
+
+def test_paper_holds_everything_but_what_is_pressed(browser: Any, either: Path) -> None:
+    context = browser.new_context(viewport={"width": 718, "height": 1000}, color_scheme="dark")
+    page = _opened(context, either)  # as wide as A4 within its margins
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 718
+    assert not page.locator("form:visible, nav:visible").count()
+    assert page.locator("#matrix td b").first.is_visible()
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == "rgb(255, 255, 255)"
+    for table in page.locator("#claims details table, #tables details table").all():
+        assert table.is_visible()
+    context.close()
+
+
+def test_several_suites_follow_one_slider(browser: Any, several: Path) -> None:
+    context = browser.new_context(offline=True)
+    page, said = context.new_page(), []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(several.as_uri())
+    rates = "[...document.querySelectorAll('#matrix table')].map((table) => [...table"
+    rates += ".querySelectorAll('[data-k]')].reduce((sum, one) => sum + Number(one.dataset.k), 0))"
+    before = page.evaluate(rates)
+    page.fill("#rate", "20")
+    after = page.evaluate(rates)
+    assert len(before) == len(after) == 2
+    assert all(more > fewer for more, fewer in zip(after, before, strict=True))
+    assert page.locator(".sure").count() == page.locator("text='sure'").count() > 0
+    context.close()
+    assert said == []
+
+
+def test_a_decision_in_the_gallery_follows_the_slider(page: Any) -> None:
+    flags = "[...document.querySelectorAll('#gallery .flag')].filter((one) => !one.hidden).length"
+    counts = []
+    for percent in ("1", "5", "40", "5"):
+        page.fill("#rate", percent)
+        counts.append(page.evaluate(flags))
+    assert counts[0] < counts[1] == counts[3] < counts[2]
+
+
+def test_the_first_key_leads_to_the_rates(page: Any) -> None:
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#matrix")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "slide"
+    page.keyboard.press("ArrowRight")
+    assert page.text_content("#shown") == "5.5\N{NO-BREAK SPACE}%"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_shades_rise_in_grey_as_well(browser: Any, path: Path, scheme: str) -> None:
+    context = browser.new_context(color_scheme=scheme)
+    page = _opened(context, path)
+    grounds = page.evaluate(
+        "[...Array(11).keys()].map((k) => { const one = document.createElement('i');"
+        "one.className = `h${k}`; document.body.append(one);"
+        "return getComputedStyle(one).backgroundColor.match(/\\d+/g).map(Number); })"
+    )
+    context.close()
+    grey = [0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in grounds]
+    assert grey == sorted(grey, reverse=scheme == "light")
+    assert len(set(grey)) == 11

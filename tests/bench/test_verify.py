@@ -218,3 +218,22 @@ def test_scores_are_computed_again(
     check = ["verify", suites.write(tmp_path, *PARTS), "--results", str(whole), "--sample", "6"]
     assert cli.main(check) == 0
     assert "0 disagree; 11 cells are stored, 0 are not" in capsys.readouterr().out
+
+
+def test_a_stored_page_is_verified_and_goes_with_its_records(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole / "small", tmp_path / "small")
+    run, at = line(tmp_path, tmp_path), ["--results", str(tmp_path)]
+    assert cli.main(["report", "small", *at]) == 0
+    check = ["verify", run[1], *at, "--sample", "0"]
+    assert cli.main(check) == 0
+    page = tmp_path / "small" / "index.html"
+    page.write_text(page.read_text().replace("No cell failed", "All is well"))
+    capsys.readouterr()
+    assert cli.main(check) == 1
+    said = capsys.readouterr().out
+    assert f"{page} is not what the records give; remedy: `evil-twins report`" in said
+    (tmp_path / "small" / "run.json").unlink()
+    assert cli.main(run) == 0
+    assert not page.exists()

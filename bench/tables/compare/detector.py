@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from bench import stats
+from bench.tables.compare.differences import DIFFERENCE, corrected, differ
 from bench.tables.decisions import decisions
 from bench.tables.detection import detection
 from bench.tables.families import CONTROLS
@@ -17,9 +15,6 @@ from bench.tables.load import KEYS, STUDY, Records
 from bench.tables.paired import under_every, worst
 
 ALPHAS = (0.01, 0.05)
-_DIFFERENCE = ["n", "both", "only", "only_other", "difference", "low", "high", "p", "p_holm"]
-
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -62,28 +57,6 @@ def _per_input(costs: pd.DataFrame, label: str) -> pd.DataFrame:
     return own.assign(seconds_per_input=own["seconds"] / own["inputs"])
 
 
-def _compare(mine: Bools, other: Bools) -> dict[str, float]:
-    """The newcomer's decisions and another's on the same targets."""
-    test, gap = stats.mcnemar(mine, other), stats.paired_difference(mine, other)
-    return {
-        "n": len(mine),
-        "both": int((mine & other).sum()),
-        "only": test.first,
-        "only_other": test.second,
-        "difference": gap.value,
-        "low": gap.low,
-        "high": gap.high,
-        "p": test.p,
-    }
-
-
-def _corrected(lines: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    """A frame of comparisons, p-values corrected over all of them."""
-    table = pd.DataFrame(lines, columns=pd.Index(columns))
-    table["p_holm"] = stats.holm(table["p"].to_numpy(dtype=np.float64))
-    return table
-
-
 def _paired(records: Records, decided: pd.DataFrame, label: str) -> pd.DataFrame:
     """One line per attack and other detector; controls, where a flag is a false alarm, left out.
 
@@ -99,14 +72,14 @@ def _paired(records: Records, decided: pd.DataFrame, label: str) -> pd.DataFrame
         key = line(rows[KEYS], int(str(row)))
         for other in (name for name in wide.columns if name != label):
             both = wide[[label, other]].dropna().to_numpy(dtype=bool)
-            lines.append(key | {"other": other} | _compare(both[:, 0], both[:, 1]))
-    return _corrected(lines, [*KEYS, "other", *_DIFFERENCE])
+            lines.append(key | {"other": other} | differ(both[:, 0], both[:, 1]))
+    return corrected(lines, [*KEYS, "other", *DIFFERENCE])
 
 
 def _worst(records: Records, decided: pd.DataFrame, label: str) -> pd.DataFrame:
     """`worst` of every detector, and how the newcomer's differs on the attacks that both scored."""
     keys = [*STUDY, "kappa", "detector"]
-    found = _corrected(list(_gaps(records, decided, label)), [*keys, *_DIFFERENCE])
+    found = corrected(list(_gaps(records, decided, label)), [*keys, *DIFFERENCE])
     names = {name: f"difference_{name}" for name in ("n", "low", "high")}
     knowledge = records.scores.groupby("detector")["knowledge"].first()
     table = worst(records, decided).merge(found.rename(columns=names), on=keys, how="left")
@@ -123,7 +96,7 @@ def _gaps(records: Records, decided: pd.DataFrame, label: str) -> Iterator[dict[
         rows = mine.columns.intersection(wide.columns)
         targets = mine.index.intersection(wide.index)
         caught = [one.loc[targets, rows].all(axis=1).to_numpy(dtype=bool) for one in (mine, wide)]
-        yield key | _compare(caught[0], caught[1])
+        yield key | differ(caught[0], caught[1])
 
 
 def _is(key: dict[str, Any], label: str) -> bool:

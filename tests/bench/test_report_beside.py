@@ -1,0 +1,194 @@
+"""Several suites on one page."""
+
+import io
+import json
+from base64 import b64decode
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench import cli, tables
+from bench.report import several
+from tests.bench import reported, synthetic
+
+Frames = dict[str, pd.DataFrame]
+
+
+def _other(n: int = 14) -> Frames:
+    """A second victim on the first n targets, at one κ more; scores are other draws."""
+    return _with(reported.frames(n=n, kappas=(0.75, 0.9)), seed=1)
+
+
+def _with(made: Frames, **values: object) -> Frames:
+    """The records with other values in these columns, wherever a record holds them."""
+    return {
+        part: frame.assign(**{name: v for name, v in values.items() if name in frame.columns})
+        for part, frame in made.items()
+    }
+
+
+def _page(folder: Path, *suites: Frames) -> str:
+    names = "abc"[: len(suites)]
+    for name, made in zip(names, suites, strict=True):
+        synthetic.write(folder / name, made)
+    path = several([folder / name for name in names])
+    assert path == folder / f"{'+'.join(names)}.html"
+    return path.read_text(encoding="utf-8")
+
+
+def _csv(page: str, name: str) -> pd.DataFrame:
+    links = {
+        one["download"]: one["href"]
+        for one in reported.outline(page).find("a")[1:]
+        if "download" in one
+    }
+    return pd.read_csv(io.BytesIO(b64decode(links[name].split(",")[1])))
+
+
+def test_differences_are_those_counted_on_the_shared_targets(tmp_path: Path) -> None:
+    page = _page(tmp_path, reported.frames(n=20), _other())
+    table = _csv(page, "differences.csv")
+    assert len(table) == 5 * 3  # attacks at κ .75, detectors and `any`
+    assert set(table["n"]) == {14}
+    assert "Targets in both: 14." in page
+    flagged = []
+    for name in "ab":
+        records = tables.with_any(tables.read(tmp_path / name))
+        decided = tables.decisions(records).join(records.rows, on="row")
+        flagged.append(decided[decided["kappa"].eq(0.75)])
+    both = flagged[0].merge(flagged[1], on=["attack", "phi", "detector", "target_id"])
+    for line in table.itertuples():
+        mine = both[both["attack"].eq(line.attack) & both["phi"].eq(line.phi)]
+        mine = mine[mine["detector"].eq(line.detector)]
+        first, second = mine["flagged_x"].astype(bool), mine["flagged_y"].astype(bool)
+        assert line.only == (first & ~second).sum()
+        assert line.only_other == (second & ~first).sum()
+        assert line.difference == pytest.approx(first.mean() - second.mean(), abs=1e-6)
+        assert line.low < line.difference < line.high
+        assert line.p <= line.p_holm <= 1
+
+
+def test_a_difference_that_is_sure_is_marked(tmp_path: Path) -> None:
+    loud = _other(n=20)
+    attacked = loud["scores"]["role"].eq("attacked") & loud["scores"]["detector"].eq("confidence")
+    loud["scores"].loc[attacked, "score"] = 99.0
+    page = _page(tmp_path, reported.frames(n=20), loud)
+    table = _csv(page, "differences.csv")
+    sure = int((table["p_holm"] < 0.05).sum())
+    assert 0 < sure < len(table)
+    assert page.count('class="square sure"') == page.count('<span class="unseen">sure</span>')
+    assert page.count('class="square sure"') == sure
+    assert f"Sure differences: {sure} of {len(table)}." in page
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"dataset": "gtsrb"}, "the data sets differ"),
+        ({"goal": 11}, "no target, an input with its goal class, is in both"),
+        ({"layers": "all"}, "no attack has the same name, layers, κ, φ and λ in both"),
+        ({"detector": "mine"}, "no detector scored the same attack on the same targets"),
+    ],
+)
+def test_why_nothing_can_be_paired_is_said(
+    values: dict[str, object], why: str, tmp_path: Path
+) -> None:
+    made = reported.frames()
+    made["scores"] = made["scores"][made["scores"]["detector"].eq("confidence")]
+    page = _page(tmp_path, made, _with(made, **values))
+    assert f"Nothing can be paired: {why}" in page
+    assert "differences.csv" not in page
+
+
+def test_any_is_paired_only_among_the_same_detectors(tmp_path: Path) -> None:
+    more = _with(synthetic.frames(n=14, kappas=(0.75,)), seed=1)
+    page = _page(tmp_path, reported.frames(), more)
+    assert set(_csv(page, "differences.csv")["detector"]) == set(reported.DETECTORS)
+    assert "manifold-l1" in page.split('id="matrix"')[1].split('id="differences"')[0]
+
+
+def test_the_matrices_hold_the_rates_of_each_suite(tmp_path: Path) -> None:
+    page = _page(tmp_path, reported.frames(n=20), _other())
+    squares = reported.squares(reported.outline(page))
+    rates = _csv(page, "rates.csv")
+    assert len(squares) == len(rates)
+    assert sorted(int(one["data-k"]) for one in squares) == sorted(rates["detected"])
+    for name in "ab":
+        tables.write(tmp_path / name)
+        known = pd.read_csv(tmp_path / name / "tables" / "detection.csv")
+        known = known[known["fpr_nominal"].eq(0.05)]
+        keys = ["attack", "kappa", "phi", "detector"]
+        both = rates[rates["suite"].eq(name)].merge(known, on=keys)
+        assert len(both) == len(known)
+        for one in ("n", "detected", "rate", "low", "high"):
+            assert both[f"{one}_x"].tolist() == both[f"{one}_y"].tolist()
+
+
+def test_what_was_run_and_what_failed_stand_side_by_side(tmp_path: Path) -> None:
+    for name, torch in (("a", "2.6"), ("b", "2.9")):
+        (tmp_path / name).mkdir()
+        run = {"date": "2026-01-01", "code": {"packages": {"torch": torch}}}
+        (tmp_path / name / "run.json").write_text(json.dumps(run))
+    other = _other()
+    other["failures"] = other["failures"][:0]
+    page = _page(tmp_path, reported.frames(n=20), other)
+    first = page.split('id="matrix"')[0]
+    for said in ("seed 0: test accuracy 97.5 %", "torch 2.6", "torch 2.9", "n = 20", "n = 14"):
+        assert said in first
+    assert "1 cell failed" in first
+    assert "out of time" in first
+    assert "No cell failed" in first
+
+
+def test_every_two_of_three_are_paired(tmp_path: Path) -> None:
+    made = reported.frames()
+    page = _page(tmp_path, made, _with(made, seed=1), _with(made, seed=2))
+    sides = _csv(page, "differences.csv")[["suite", "other_suite"]].drop_duplicates()
+    assert sides.to_numpy().tolist() == [["a", "b"], ["a", "c"], ["b", "c"]]
+
+
+def test_the_same_records_give_the_same_bytes_in_whatever_order(tmp_path: Path) -> None:
+    made, other = reported.frames(), _other()
+    mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in made.items()}
+    assert _page(tmp_path / "x", made, other) == _page(tmp_path / "y", mixed, other)
+
+
+def test_no_name_adds_to_the_structure_and_nothing_is_asked_for(tmp_path: Path) -> None:
+    shapes = []
+    for at, name in enumerate(("plain", reported.HOSTILE)):
+        made = reported.named(reported.frames(), name)
+        found = reported.outline(_page(tmp_path / str(at), made, _with(made, seed=1)))
+        reported.asks_for_nothing(found)
+        shapes.append([(tag, *sorted(attributes)) for tag, attributes in found.tags])
+    assert shapes[0] == shapes[1]
+
+
+def test_one_target_no_success_controls_alone_and_nothing_at_all(tmp_path: Path) -> None:
+    one = _with(reported.frames(n=1), at_kappa=False)
+    page = _page(tmp_path / "one", one, _with(one, seed=1))
+    assert "Targets in both: 1. Sure differences: 0 of 15." in page
+    made = reported.frames()
+    control = {
+        name: frame[frame["method"].eq("untouched")] if "method" in frame else frame
+        for name, frame in made.items()
+    }
+    page = _page(tmp_path / "controls", made, control)
+    assert "no two of these suites hold attacks" in page
+    none = {name: frame[:0] for name, frame in made.items()}
+    page = _page(tmp_path / "none", none, none)
+    assert "There are no scored attacks" in page
+
+
+def test_the_command_says_where_the_page_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.plots.figures", lambda records: iter(()))
+    for name in "ab":
+        synthetic.write(tmp_path / name, reported.frames())
+    assert cli.main(["report", "a", "b", "--results", str(tmp_path)]) == 0
+    assert Path(capsys.readouterr().out.strip()) == tmp_path / "a+b.html"
+    assert not list(tmp_path.glob("*/index.html"))
+    assert cli.main(["report", "a", "a", "--results", str(tmp_path)]) == 0
+    assert Path(capsys.readouterr().out.strip()) == tmp_path / "a" / "index.html"
+    assert cli.main(["report", "a", "nowhere", "--results", str(tmp_path)]) == 2
