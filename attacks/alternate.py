@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import Attacked, AttackerView
-from attacks.efficacy import AIM, equalise, logit
+from attacks.efficacy import AIM, equalise, logit, straight
 from attacks.paired import PairedModels
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def alternate(
     most = None
     if weights is not None:
         most = (weights.step.delta / models.distance()).clamp(max=2.0).to(x)
-    x, models = equalise(kappa, targets, x.detach(), models, most)
+    line = straight if inputs is None else inputs.step.line
+    x, models = equalise(kappa, targets, x.detach(), models, most, line)
     with torch.no_grad():
         confidence = models.confidence(x, targets.goal)
     reached = torch.where((reached < 0) & (confidence >= kappa), rounds, reached)

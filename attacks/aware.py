@@ -76,6 +76,7 @@ class Aware:
 
     def __post_init__(self) -> None:
         refuse(self.kappa, self.rounds)
+        self.input.refuse_lattice()
         if self.phi is not None and not 0 <= self.phi <= 1:
             raise ValueError(f"phi is {self.phi}; a share between 0 and 1 was expected")
         if not (self.courses >= 1 and self.every >= 1 and 0 < self.level < 1):

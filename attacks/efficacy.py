@@ -49,13 +49,27 @@ def margin(logits: Tensor, goal: Tensor) -> Tensor:
     return logits.gather(-1, at).squeeze(-1) - others
 
 
-def equalise(
-    kappa: float, targets: Targets, x: Tensor, models: PairedModels, most: Tensor | None = None
-) -> tuple[Tensor, PairedModels]:
-    """Move each target along a straight line to where its confidence is just above κ.
+Line = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Two ends (N, ...) and shares s (N,) of the way between them -> points (N, ...)."""
 
-    The line is s in θ° + s (θ - θ°) with x fixed where the models were changed, else s in
-    x° + s (x - x°). A target that does not reach κ anywhere on its line stays as it is; one whose
+
+def straight(start: Tensor, end: Tensor, s: Tensor) -> Tensor:
+    """The points on the straight line, all pixels together."""
+    return start + per_item(s, start) * (end - start)
+
+
+def equalise(
+    kappa: float,
+    targets: Targets,
+    x: Tensor,
+    models: PairedModels,
+    most: Tensor | None = None,
+    line: Line = straight,
+) -> tuple[Tensor, PairedModels]:
+    """Move each target along a line to where its confidence is just above κ.
+
+    The line is s in θ° + s (θ - θ°) with x fixed where the models were changed, else s on the way
+    from x° to x. A target that does not reach κ anywhere on its line stays as it is; one whose
     input suffices under θ° keeps θ° and moves its input.
 
     Args:
@@ -64,6 +78,7 @@ def equalise(
         x: Inputs (N, C, H, W).
         models: The N models.
         most: The largest s allowed for the models (N,), or None for 1.
+        line: The way from x° to x.
 
     Returns:
         Inputs and models, in the order of `targets`.
@@ -76,7 +91,7 @@ def equalise(
             some = models.rows(index).scaled(s)
             return margin(some.logits(features[index]).squeeze(1), goal[index])
 
-        high = torch.ones(len(x), device=x.device) if most is None else most
+        high = x.new_ones(len(x)) if most is None else most
         s = _search(by_model, high, kappa)
         models = models.scaled(s)
         alone = s == 0
@@ -86,11 +101,11 @@ def equalise(
         alone = torch.ones(len(x), dtype=torch.bool, device=x.device)
 
     def by_input(s: Tensor, index: Tensor) -> Tensor:
-        return margin(models.victim(_between(targets.x[index], x[index], s)), goal[index])
+        return margin(models.victim(line(targets.x[index], x[index], s)), goal[index])
 
-    s = _search(by_input, torch.ones(len(x), device=x.device), kappa)
+    s = _search(by_input, x.new_ones(len(x)), kappa)
     s = torch.where(alone, s, 1.0)
-    moved = _between(targets.x, x, s)
+    moved = line(targets.x, x, s)
     return torch.where(per_item(s < 1, x), moved, x), models
 
 
@@ -131,6 +146,3 @@ def _search(margin_at: Callable[[Tensor, Tensor], Tensor], high: Tensor, kappa: 
         open_ = open_[found.abs() > half]
     return torch.where(still, 0.0, torch.where(enough, end, 1.0))
 
-
-def _between(start: Tensor, end: Tensor, s: Tensor) -> Tensor:
-    return start + per_item(s, start) * (end - start)
