@@ -9,6 +9,9 @@ from bench.plots.study import Study
 from bench.tables import text
 from bench.tables.frames import column
 
+ANY = "any"
+"""The OR of all; it stands in the table."""
+
 ROW = ["method", "layers", "kappa", "phi", "lam"]
 """What rows share that differ in `serves` alone."""
 
@@ -35,7 +38,7 @@ def draw(study: Study) -> Figure | None:
     """A panel for each attack; None where each model serves one target."""
     if study.load.empty:
         return None
-    table = study.load
+    table = study.load[study.load["detector"] != ANY]
     attacks = list(table.groupby(ROW, sort=True, dropna=False))
     detectors = style.detector_order([str(name) for name in table["detector"]])
     serves = sorted({int(m) for m in table["serves"]})
@@ -46,6 +49,7 @@ def draw(study: Study) -> Figure | None:
         alone = part.drop_duplicates("serves")
         _curve(first, alone, "specificity", ("specificity_low", "specificity_high"), one)
     _frame(first, serves, "specificity loss", "disagreement on R")
+    first.set_yscale("log")
     told = [style.entry(one, _name(part)) for (_, part), one in zip(attacks, names, strict=True)]
     first.legend(handles=told)
     looks = dict(zip(detectors, style.looks(len(detectors)), strict=True))

@@ -31,7 +31,7 @@ def specificity_samples(records: Records, resamples: int = stats.RESAMPLES) -> d
         drawn = stats.image_draws(len(images), size, resamples) if size > 0 else None
         for row in rows.index:
             # One target for each model: the others of its group stand for the same predictions.
-            names = _alone(records.targets[records.targets["row"] == row])
+            names = pd.Index(_alone(records.targets[records.targets["row"] == row]))
             mine = flips[(flips["row"] == row) & flips["target_id"].isin(names)]
             table = np.zeros((len(names), len(images)))
             table[names.get_indexer(mine["target_id"]), images.get_indexer(mine["image_id"])] = 1
@@ -40,10 +40,10 @@ def specificity_samples(records: Records, resamples: int = stats.RESAMPLES) -> d
     return samples
 
 
-def _alone(targets: pd.DataFrame) -> pd.Index[str]:
+def _alone(targets: pd.DataFrame) -> list[str]:
     own = targets["target_id"]
     first = targets["group"].fillna(own) if "group" in targets.columns else own
-    return pd.Index(own[~first.duplicated()])
+    return list(own[~first.duplicated()])
 
 
 def _share(prefix: str, k: int, n: int) -> dict[str, float]:

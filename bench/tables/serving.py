@@ -109,7 +109,8 @@ def words(table: pd.DataFrame) -> str:
     header = ["attack", "serves", "models", "at κ", "highest confidence"]
     header += ["disagreement ‰", "a target", "KL · 1000", "‖x* − x°‖∞ · 255", *detectors]
     found = []
-    for _, part in table.groupby([*KEYS, "serves"], sort=True, dropna=False):
+    order = ["dataset", "victim", "seed", "method", "layers", "kappa", "phi", "lam", "serves"]
+    for _, part in table.groupby([*order, "attack"], sort=True, dropna=False):
         own = lines(part)
         one, by = own[0], {line["detector"]: line for line in own}
         cost = [("specificity", 1000), ("share", 1000), ("kl", 1000), ("linf", 255)]
