@@ -66,7 +66,7 @@ class ModelStep:
 
     def __post_init__(self) -> None:
         if not min(self.batch, self.steps, self.serves) >= 1:
-            raise ValueError("a model step needs batch, steps, serves >= 1")
+            raise ValueError("a model step needs batch >= 1, steps >= 1 and serves >= 1")
         if not min(self.lr, self.reach, self.trust, self.body) > 0:
             raise ValueError("a model step needs lr, reach, trust, body > 0")
         if not self.delta >= 0:
