@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from attacks import serving
 from attacks.base import Attacked, AttackerView
-from attacks.efficacy import AIM, equalise, logit
+from attacks.efficacy import AIM, equalise, logit, straight
 from attacks.paired import PairedModels
 
 if TYPE_CHECKING:
@@ -48,11 +49,12 @@ def alternate(
     done = enough if exit == "first" else math.inf
     still = weights.look(x) if weights is not None and inputs is None else x
     reached = torch.full_like(active, -1)
+    serves = 1 if weights is None else weights.step.serves
 
     def note(margins: Tensor, after: int) -> Tensor:
         there = active[(margins >= enough) & (reached[active] < 0)]
         reached[there] = after
-        return active[margins < done]
+        return active[serving.together(margins < done, serves)]
 
     for k in range(rounds):
         pace = (1 + math.cos(math.pi * k / rounds)) / 2 if exit == "polish" else 1.0
@@ -73,9 +75,10 @@ def alternate(
     most = None
     if weights is not None:
         most = (weights.step.delta / models.distance()).clamp(max=2.0).to(x)
-    x, models = equalise(kappa, targets, x.detach(), models, most)
+    line = straight if inputs is None else inputs.step.line
+    x, models = equalise(kappa, targets, x.detach(), models, most, line, serves)
     with torch.no_grad():
         confidence = models.confidence(x, targets.goal)
     reached = torch.where((reached < 0) & (confidence >= kappa), rounds, reached)
     passes = sum((walk.passes for walk in (inputs, weights) if walk is not None), 0 * reached)
-    return Attacked(x, models, confidence, reached, passes)
+    return Attacked(x, models, confidence, reached, passes, serves=serves)

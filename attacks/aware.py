@@ -22,7 +22,8 @@ from attacks.multipliers import joint
 from attacks.norms import per_item
 from attacks.paired import PairedModels
 from attacks.pgd import PGD, InputStep
-from attacks.poisoning import ModelStep, ModelWalk, Parameters, inner
+from attacks.poisoning import ModelStep, ModelWalk
+from attacks.serving import Parameters, inner
 from attacks.within import Best
 
 INSIDE = 0.02
@@ -76,6 +77,8 @@ class Aware:
 
     def __post_init__(self) -> None:
         refuse(self.kappa, self.rounds)
+        self.model.refuse_serving()
+        self.input.refuse_lattice()
         if self.phi is not None and not 0 <= self.phi <= 1:
             raise ValueError(f"phi is {self.phi}; a share between 0 and 1 was expected")
         if not (self.courses >= 1 and self.every >= 1 and 0 < self.level < 1):

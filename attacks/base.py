@@ -139,6 +139,7 @@ class Attacked:
             once for all targets.
         bound: A proven lower bound on the mean KL on the reference of any model that differs from
             the victim in the same parameters and reaches κ at the same input, (N,), or None.
+        serves: Targets to a model: so many, one after the other, have models that are alike.
     """
 
     x: Tensor
@@ -147,6 +148,7 @@ class Attacked:
     rounds: Tensor
     passes: Tensor
     bound: Tensor | None = None
+    serves: int = 1
 
 
 class Attack(Protocol):

@@ -38,6 +38,7 @@ class Bisection:
     halvings: int = 10
 
     def __post_init__(self) -> None:
+        self.input.refuse_lattice()
         if not (self.rounds >= 1 and self.restarts >= 1 and self.halvings >= 0):
             raise ValueError("bisection needs rounds >= 1, restarts >= 1 and halvings >= 0")
 

@@ -48,6 +48,7 @@ class Noise:
 
     def __post_init__(self) -> None:
         refuse(self.kappa)
+        self.input.refuse_lattice()
 
     @property
     def radii_from(self) -> PGD:

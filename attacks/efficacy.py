@@ -49,14 +49,33 @@ def margin(logits: Tensor, goal: Tensor) -> Tensor:
     return logits.gather(-1, at).squeeze(-1) - others
 
 
-def equalise(
-    kappa: float, targets: Targets, x: Tensor, models: PairedModels, most: Tensor | None = None
-) -> tuple[Tensor, PairedModels]:
-    """Move each target along a straight line to where its confidence is just above κ.
+NEARER = (1.1, 1.01, 1.0)
+"""Where a line that several targets share is tried: far out on it one may fall as others rise."""
 
-    The line is s in θ° + s (θ - θ°) with x fixed where the models were changed, else s in
-    x° + s (x - x°). A target that does not reach κ anywhere on its line stays as it is; one whose
-    input suffices under θ° keeps θ° and moves its input.
+Line = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Two ends (N, ...) and shares s (N,) of the way between them -> points (N, ...)."""
+
+
+def straight(start: Tensor, end: Tensor, s: Tensor) -> Tensor:
+    """The points on the straight line, all pixels together."""
+    return start + per_item(s, start) * (end - start)
+
+
+def equalise(
+    kappa: float,
+    targets: Targets,
+    x: Tensor,
+    models: PairedModels,
+    most: Tensor | None = None,
+    line: Line = straight,
+    serves: int = 1,
+) -> tuple[Tensor, PairedModels]:
+    """Move each target along a line to where its confidence is just above κ.
+
+    The line is s in θ° + s (θ - θ°) with x fixed where the models were changed, else s on the way
+    from x° to x. A target that does not reach κ anywhere on its line stays as it is; one whose
+    input suffices under θ° keeps θ° and moves its input. Of the targets that one model serves the
+    weakest says which s; then each other that is above κ moves its input, if that was changed.
 
     Args:
         kappa: The required efficacy.
@@ -64,33 +83,48 @@ def equalise(
         x: Inputs (N, C, H, W).
         models: The N models.
         most: The largest s allowed for the models (N,), or None for 1.
+        line: The way from x° to x.
+        serves: Targets to a model.
 
     Returns:
         Inputs and models, in the order of `targets`.
     """
-    goal = targets.goal
+    goal, enough = targets.goal, logit(kappa + AIM)
     if models.layers != "none":
         features = models.features(x.unsqueeze(1))
 
-        def by_model(s: Tensor, index: Tensor) -> Tensor:
-            some = models.rows(index).scaled(s)
-            return margin(some.logits(features[index]).squeeze(1), goal[index])
+        every = torch.arange(len(x), device=x.device).view(-1, serves)
 
-        high = torch.ones(len(x), device=x.device) if most is None else most
-        s = _search(by_model, high, kappa)
+        def by_model(s: Tensor, index: Tensor) -> Tensor:
+            own = every[index].flatten()
+            some = models.rows(own).scaled(s.repeat_interleave(serves))
+            g = margin(some.logits(features[own]).squeeze(1), goal[own])
+            return g.view(-1, serves).amin(1)
+
+        high = x.new_ones(len(x)) if most is None else most
+        high = high[::serves]
+        for nearer in NEARER if serves > 1 else ():
+            less = high.clamp(max=nearer)
+            with torch.no_grad():
+                high = torch.where(by_model(less, every[:, 0] // serves) >= enough, less, high)
+        s = _search(by_model, high, kappa).repeat_interleave(serves)
         models = models.scaled(s)
-        alone = s == 0
+        alone = (s == 0) | (serves > 1)
         if not alone.any():
             return x, models
     else:
         alone = torch.ones(len(x), dtype=torch.bool, device=x.device)
 
     def by_input(s: Tensor, index: Tensor) -> Tensor:
-        return margin(models.victim(_between(targets.x[index], x[index], s)), goal[index])
+        moved = line(targets.x[index], x[index], s)
+        if serves == 1:
+            return margin(models.victim(moved), goal[index])
+        some = models.rows(index)
+        return margin(some.logits(some.features(moved.unsqueeze(1))).squeeze(1), goal[index])
 
-    s = _search(by_input, torch.ones(len(x), device=x.device), kappa)
+    s = _search(by_input, x.new_ones(len(x)), kappa)
     s = torch.where(alone, s, 1.0)
-    moved = _between(targets.x, x, s)
+    moved = line(targets.x, x, s)
     return torch.where(per_item(s < 1, x), moved, x), models
 
 
@@ -130,7 +164,3 @@ def _search(margin_at: Callable[[Tensor, Tensor], Tensor], high: Tensor, kappa: 
         low[open_], end[open_] = torch.where(up, low[open_], s), torch.where(up, s, end[open_])
         open_ = open_[found.abs() > half]
     return torch.where(still, 0.0, torch.where(enough, end, 1.0))
-
-
-def _between(start: Tensor, end: Tensor, s: Tensor) -> Tensor:
-    return start + per_item(s, start) * (end - start)

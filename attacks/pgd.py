@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks import norms
+from attacks import lattice, norms
 from attacks.alternate import Exit, alternate
 from attacks.base import Attacked, AttackerView
-from attacks.efficacy import margin, refuse
-from attacks.norms import Norm
+from attacks.efficacy import Line, margin, refuse, straight
+from attacks.norms import Norm, per_item
 from attacks.paired import PairedModels
 from attacks.radius import Fixed, Rule, Seen, Smallest
 
@@ -28,16 +28,34 @@ class InputStep:
         eps: ε, the largest radius allowed, in pixels of [0, 1] for linf.
         step: α as a share of the current radius r, falling to 0 along a cosine with `polish`.
         steps: Input steps in one round.
+        quantize: Search among images whose pixels are whole numbers of 1/255, as x° must be; so is
+            a radius for linf, φ times one rounded down. What rounding takes from a step is added
+            to the next.
     """
 
     norm: Norm = "linf"
     eps: float = 1.0
     step: float = 0.5
     steps: int = 1
+    quantize: bool = False
 
     def __post_init__(self) -> None:
         if not (self.eps >= 0 and self.step > 0 and self.steps >= 1):
             raise ValueError("an input step needs eps >= 0, step > 0 and steps >= 1")
+
+    @property
+    def line(self) -> Line:
+        """From x° to x*, on the lattice if the search is."""
+        return lattice.between if self.quantize else straight
+
+    def refuse_lattice(self) -> None:
+        """For attacks whose search is not made for the lattice.
+
+        Raises:
+            ValueError: It is asked for.
+        """
+        if self.quantize:
+            raise ValueError("quantize is for pgd, transferred-pgd and imc alone")
 
 
 @dataclass(frozen=True)
@@ -80,6 +98,13 @@ class InputWalk:
         self.step, self.rule, self.targets = step, rule, view.targets
         self.x = view.targets.x.clone()
         self.radius = self.x.new_zeros(len(self.x)) if radius is None else radius.to(self.x)
+        if step.quantize:
+            if not lattice.on_it(self.x):
+                raise ValueError("quantize needs targets whose pixels are whole numbers of 1/255")
+            if step.norm == "linf":
+                self.radius = lattice.whole(self.radius)
+        self.limit = torch.full_like(self.radius, step.eps) if radius is None else self.radius
+        self.rest = torch.zeros_like(self.x)
         self.best = torch.full_like(self.radius, torch.inf)
         self.found = self.x.clone()
         self.passes = torch.zeros(len(self.x), dtype=torch.int64, device=self.x.device)
@@ -127,17 +152,28 @@ class InputWalk:
         self.best[active[nearer]] = distance[nearer]
         self.found[active[nearer]] = x[nearer]
         slope = norms.dual_size(gradient, step.norm)
+        if step.quantize:  # half a level more, or rounding could leave it missing for ever
+            missing = missing + (missing > 0) * slope / (2 * lattice.LEVELS)
         state = Seen(missing, slope, distance, self.best[active], price[active])
         radius = self.rule(self.radius[active], state, pace).clamp(0, step.eps)
-        far = (step.step * pace * radius).view(-1, *[1] * (x.dim() - 1))
-        moved = x + far * norms.direction(gradient, step.norm)
-        moved = norms.project(moved, origin, radius, step.norm)
+        moved = self._moved(active, gradient, radius, pace)
         moves = g.detach() < done
+        if step.quantize:
+            free, moved = moved, lattice.nearest(moved, origin, self.limit[active], step.norm)
+            self.rest[active[moves]] = (free - moved)[moves]
         self.x[active[moves]] = moved[moves]
         self.radius[active[moves]] = radius[moves]
         self._held = None
         self.passes[active] += 2 if models.layers == "all" else 1
         return g.detach()
+
+    def _moved(self, active: Tensor, gradient: Tensor, radius: Tensor, pace: float) -> Tensor:
+        """The active inputs after a step of that size along their gradients, (n, C, H, W)."""
+        step, x = self.step, self.x[active]
+        far = per_item(step.step * pace * radius, x)
+        start = x + self.rest[active] if step.quantize else x
+        moved = start + far * norms.direction(gradient, step.norm)
+        return norms.project(moved, self.targets.x[active], radius, step.norm)
 
     def nearest(self) -> Tensor:
         """The nearest inputs that reached κ, or the last ones where none did (N, C, H, W)."""

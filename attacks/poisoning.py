@@ -8,6 +8,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
+from attacks import serving
 from attacks.alternate import Exit, alternate
 from attacks.base import Attacked, AttackerView
 from attacks.efficacy import margin, refuse
@@ -15,9 +16,8 @@ from attacks.fisher import Fisher, body_factors, head_blocks
 from attacks.minibatch import Minibatches
 from attacks.norms import per_item
 from attacks.paired import HEAD, PairedModels, size
+from attacks.serving import Parameters, gradient
 from attacks.specificity import DIVERGENCE, Specificity
-
-Parameters = dict[str, Tensor]
 
 FISHER_IMAGES = 1024
 """Reference images over which the Fisher information of the body is taken."""
@@ -49,6 +49,7 @@ class ModelStep:
         body: What the layers before the last move of a Newton step. In a deep network KL is
             quadratic in them over a short way only, and what they gain at one input they lose at
             many: there a small share leaves the model closer to the victim.
+        serves: Targets that one model must bring to κ, in the order in which they come.
     """
 
     layers: Literal["all", "head"] = "head"
@@ -61,14 +62,24 @@ class ModelStep:
     reach: float = 1.0
     trust: float = 2.0
     body: float = 0.1
+    serves: int = 1
 
     def __post_init__(self) -> None:
-        if not (self.batch >= 1 and self.steps >= 1):
-            raise ValueError("a model step needs batch >= 1 and steps >= 1")
+        if not min(self.batch, self.steps, self.serves) >= 1:
+            raise ValueError("a model step needs batch >= 1, steps >= 1 and serves >= 1")
         if not min(self.lr, self.reach, self.trust, self.body) > 0:
             raise ValueError("a model step needs lr, reach, trust, body > 0")
         if not self.delta >= 0:
             raise ValueError(f"delta is {self.delta}; at least 0 was expected")
+
+    def refuse_serving(self) -> None:
+        """For attacks in which each target has a model of its own.
+
+        Raises:
+            ValueError: One is asked to serve several.
+        """
+        if self.serves != 1:
+            raise ValueError("serves is for poisoning, logit-anchoring and imc alone")
 
 
 @dataclass(frozen=True)
@@ -90,9 +101,8 @@ class Poisoning:
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; x* is x°."""
-        return alternate(
-            view, self.kappa, self.rounds, self.exit, None, ModelWalk(self.model, view)
-        )
+        walk = ModelWalk(self.model, view)
+        return alternate(view, self.kappa, self.rounds, self.exit, None, walk)
 
 
 class ModelWalk:
@@ -103,6 +113,7 @@ class ModelWalk:
         named = dict(cast(nn.Module, view.victim).named_parameters())
         names = [n for n in named if step.layers == "all" or n.startswith("head.")]
         n = len(view.targets)
+        serving.refuse(n, step.serves)
         start = {name: named[name].detach().expand(n, *named[name].shape).clone() for name in names}
         self.models = PairedModels(view.victim, n, start)
         self.slopes = {name: torch.zeros_like(value) for name, value in start.items()}
@@ -110,9 +121,8 @@ class ModelWalk:
         self.price = view.targets.x.new_zeros(n)
         self.passes = torch.zeros(n, dtype=torch.int64, device=view.targets.x.device)
         features = view.reference.features
-        with torch.no_grad():
-            logits = view.victim.head(features)
-            self.kept = self.outputs(logits, 1)
+        logits = view.victim.head(features).detach()
+        self.kept = self.outputs(logits, 1)
         self.inputs = features if step.layers == "head" else view.reference.x
         self.batches = Minibatches(n, len(features), features.device)
         floor, body = loss.floor[step.layers], {}
@@ -142,18 +152,21 @@ class ModelWalk:
         Returns:
             The margins (n,) before the step.
         """
-        step, chosen = self.step, self.models.rows(active)
-        leaves = {name: value.requires_grad_() for name, value in chosen.parameters.items()}
+        step, m, start = self.step, self.step.serves, self.models.rows(active).parameters
+        leaves = {name: value.detach().requires_grad_() for name, value in start.items()}
         models = PairedModels(self.view.victim, len(active), leaves)
         g = margin(models.logits(seen).squeeze(1), self.view.targets.goal[active])
         up = gradient(g, torch.ones_like(g), leaves)
-        self.weigh(leaves, up, aim - g.detach(), active)
-        down = self.rise(models, leaves, active)
+        lead, leaves = active[::m], serving.first(leaves, m)
+        models = PairedModels(self.view.victim, len(lead), leaves)
+        self.weigh(leaves, up, aim - g.detach(), lead)
+        down = self.rise(models, leaves, lead)
         with torch.no_grad():
-            eta = step.lr * pace * (g < done)
-            self._move(leaves, up, down, active, (aim - g) * (g < done), eta)
+            going = (g < done).view(-1, m).any(1, keepdim=True)
+            eta = step.lr * pace * going.squeeze(1)
+            self._move(leaves, up, down, active, (aim - g).view(-1, m) * going, eta)
         if step.layers == "all":
-            self.passes[active] += 2 + 2 * min(step.batch, len(self.kept))
+            self.passes[active] += 2 + -(-2 * min(step.batch, len(self.kept)) // m)
         return g.detach()
 
     def rise(self, models: PairedModels, leaves: Parameters, active: Tensor) -> Parameters:
@@ -179,16 +192,17 @@ class ModelWalk:
 
         Args:
             leaves: The parameters of the active models.
-            up: The gradients of their margins.
-            missing: What the margins lack, (n,).
+            up: The gradients of the margins of all that they serve.
+            missing: What the margins lack, (n serves,).
             active: Positions of the active models, (n,).
         """
         if self.step.batch >= len(self.kept) or self.count % WEIGH:
             return
         up = {name: value for name, value in up.items() if name in HEAD}
         climb = Fisher(self.fisher.head, {})(up)
-        along = missing / inner(up, climb)
-        heads = {name: leaves[name].detach() + per_item(along, v) * v for name, v in climb.items()}
+        m = self.step.serves
+        along = serving.solve(serving.gram(up, climb, m), missing.view(-1, m))
+        heads = {n: leaves[n].detach() + v for n, v in serving.along(along, climb).items()}
         ahead = PairedModels(self.view.victim, len(active), heads)
         features = self.view.reference.features
         self.batches.weigh(ahead, active, features, self.kept, self.outputs)
@@ -202,20 +216,18 @@ class ModelWalk:
         missing: Tensor,
         eta: Tensor,
     ) -> None:
-        step, slope = self.step, self.mixed(down, active)
+        step, m = self.step, self.step.serves
+        slope = self.mixed(down, active[::m])
         climb, lean = self.fisher(up), self.fisher(slope)
-        gain = inner(up, climb)
-        price = inner(slope, climb) / gain
-        self.price[active] = price
-        tangent = (inner(slope, lean) - price.square() * gain).clamp_min(1e-30)
-        eta = eta * (step.trust * step.reach / (step.lr * (gain * tangent).sqrt())).clamp(max=1.0)
-        along = missing.clamp(-step.reach, step.reach) / gain + eta * price
-        change = {
-            name: per_item(along, climb[name]) * climb[name]
-            - per_item(eta, lean[name]) * lean[name]
-            for name in theta
-        }
-        self.shift(theta, change, active)
+        gains = serving.gram(up, climb, m)
+        price, left = serving.tangent(slope, climb, lean, gains)
+        self.price[active] = price.flatten()
+        gain = gains.diagonal(dim1=1, dim2=2).amax(1)
+        eta = eta * (step.trust * step.reach / (step.lr * (gain * left).sqrt())).clamp(max=1.0)
+        along = serving.solve(gains, missing.clamp(-step.reach, step.reach))
+        climbed = serving.along(along + eta.unsqueeze(1) * price, climb)
+        change = {n: climbed[n] - per_item(eta, lean[n]) * lean[n] for n in theta}
+        self.shift(serving.spread(theta, m), serving.spread(change, m), active)
 
     def mixed(self, down: Parameters, active: Tensor) -> Parameters:
         """The gradients of KL of the active models with their momentum; counts the step."""
@@ -236,14 +248,3 @@ class ModelWalk:
         distance = models.moved() / self.whole
         inside = torch.where(distance > step.delta, step.delta / distance, 1.0)
         self.models = models.scaled(inside) if (inside < 1).any() else models
-
-
-def gradient(value: Tensor, weight: Tensor, leaves: Parameters) -> Parameters:
-    """The gradients of N weighted sums, each of which depends on its own row of the leaves."""
-    grads = torch.autograd.grad(value, list(leaves.values()), weight)
-    return dict(zip(leaves, grads, strict=True))
-
-
-def inner(a: Parameters, b: Parameters) -> Tensor:
-    """<a_i, b_i> over all parameters, (N,)."""
-    return torch.stack([(a[name] * b[name]).flatten(1).sum(1) for name in a]).sum(0)

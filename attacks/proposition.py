@@ -56,6 +56,8 @@ class Proposition:
 
     def __post_init__(self) -> None:
         refuse(self.kappa, self.rounds)
+        self.model.refuse_serving()
+        self.input.refuse_lattice()
         if not (self.phi > 0 and self.eta > 0 and self.steps >= 1 and self.restarts >= 1):
             raise ValueError("Proposition 1 needs phi, eta > 0, steps >= 1 and restarts >= 1")
 

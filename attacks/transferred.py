@@ -66,7 +66,8 @@ class TransferredPGD:
                 best.offer(g, before, own)
         with torch.no_grad():
             best.offer(margins(own, walk.x, targets.goal), walk.x, own)
-        x, models = equalise(self.kappa, targets, best.x, PairedModels(view.victim, n, {}))
+        faced, line = PairedModels(view.victim, n, {}), self.input.line
+        x, models = equalise(self.kappa, targets, best.x, faced, line=line)
         with torch.no_grad():
             confidence = models.confidence(x, targets.goal)
         rounds = torch.where(confidence >= self.kappa, self.rounds, -1)

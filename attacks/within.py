@@ -55,6 +55,8 @@ class Within:
 
     def __post_init__(self) -> None:
         refuse(self.kappa, self.rounds)
+        self.model.refuse_serving()
+        self.input.refuse_lattice()
         if not (self.phi >= 0 and self.distance >= 0):
             raise ValueError("limits need phi >= 0 and distance >= 0")
         if self.unit == "shortest" and self.model.layers != "head":

@@ -167,3 +167,17 @@ def check_evaded(rows: Iterable[Row], columns: Iterable[Column], path: Path) -> 
                     "remedy: give its class a method `penalty`, see CONTRIBUTING.md; or take it "
                     "out of `evade`"
                 )
+
+
+def check_filled(row: Row, together: int) -> None:
+    """See that the targets of a cell fill the groups of those that one poisoned model serves.
+
+    Raises:
+        UserError: One group would stay too small.
+    """
+    serves = getattr(getattr(row.attack.build(), "model", None), "serves", 1)
+    if together % serves:
+        raise UserError(
+            f"attack {row.label!r}: a model serves {serves} targets; a cell has {together}\n"
+            "remedy: let `serves` divide targets.shard, and it the number of targets"
+        )

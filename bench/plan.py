@@ -11,7 +11,7 @@ from bench.components import Component, code_of
 from bench.data import Dataset, Images
 from bench.errors import UserError
 from bench.fields import checked, described, parameters
-from bench.matrix import Column, Row
+from bench.matrix import Column, Row, check_filled
 from bench.retraining import Retraining
 from bench.suite import Suite
 from bench.victims import Recipe
@@ -170,8 +170,8 @@ class _Planner:
         return self.second(f"detector {column.label!r}")
 
     def shard(self, row: Row, victim: str, first: int) -> Shard:
-        attack = self.attack(row, victim, first)
-        columns = self.suite.columns if row.scored else ()
+        check_filled(row, min(self.suite.targets.shard, row.count - first))
+        attack, columns = self.attack(row, victim, first), self.suite.columns if row.scored else ()
         return Shard(row, attack, {c.label: self.score(c, victim, attack) for c in columns})
 
     def score(self, column: Column, victim: str, attack: str) -> str:

@@ -58,10 +58,12 @@ TARGETS: Columns = {
     "norm": _TEXT,
     "kl_reference": _REAL,
     "kl_bound": _REAL,
+    "group": _TEXT,
 }
 """`log_odds` are those of `confidence`, finite where it rounds to 1. `norm` is that of an attack on
 inputs, else "". `kl_reference` is the mean KL on the attacker's images, NaN if more than the last
-layer moved; no model at κ can go below `kl_bound` (NaN: unknown).
+layer moved; no model at κ can go below `kl_bound` (NaN: unknown). `group` is the target_id of the
+first target that is served by the same poisoned model: its own where each has its own model.
 """
 FLIPS: Columns = {"target_id": _TEXT, "image_id": _TEXT}
 GALLERY: Columns = {

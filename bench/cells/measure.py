@@ -121,8 +121,10 @@ def frames(
         features: The victim's of R, (M, D).
         wanted: The targets as the spec asks for them.
     """
-    n = len(images)
-    kl, flips, drop = harm(result.models, view.victim, heldout, features)
+    n, m = len(images), result.serves
+    faced = result.models.rows(torch.arange(0, n, m, device=result.x.device))
+    told = harm(faced, view.victim, heldout, features)
+    kl, flips, drop = (part.repeat_interleave(m, 0) for part in told)
     bound = torch.full((n,), nan) if result.bound is None else result.bound.cpu()
     targets = _targets(attack, result, view).assign(
         target_id=list(images.ids),
@@ -132,8 +134,9 @@ def frames(
         heldout=len(heldout),
         accuracy_drop=drop.numpy(),
         norm=norm(attack),
-        kl_reference=harm_known(result.models, view).numpy(),
+        kl_reference=harm_known(faced, view).repeat_interleave(m).numpy(),
         kl_bound=bound.numpy(),
+        group=[images.ids[i - i % m] for i in range(n)],
     )
     rows, columns = np.nonzero(flips.numpy())
     flipped = pd.DataFrame(

@@ -14,6 +14,7 @@ from bench.tables.detection import detection, numbered
 from bench.tables.families import FAMILY, IMC, PGD, POISONING, Family, sweeps
 from bench.tables.frames import line, lines
 from bench.tables.load import STUDY, Records
+from bench.tables.serving import load
 from bench.tables.sweeps import tradeoff
 
 STRICT = 0.01
@@ -33,6 +34,7 @@ class Study:
         strict: The same at a false-positive rate of `STRICT`.
         tradeoff: Lines of the trade-off table that belong to its sweeps.
         budgets: Lines of the table of budgets.
+        load: Lines of the table of models that serve several targets.
         families: Its sweeps.
         cells: Its scores by (row, detector).
         gallery: Its stored images.
@@ -47,6 +49,7 @@ class Study:
     strict: pd.DataFrame
     tradeoff: pd.DataFrame
     budgets: pd.DataFrame
+    load: pd.DataFrame
     families: list[Family]
     cells: dict[tuple[int, str], Cell]
     gallery: pd.DataFrame
@@ -99,6 +102,7 @@ def studies(records: Records) -> Iterator[Study]:
     """
     found = numbered(records, detection(records, (STRICT, ALPHA)))
     curves, grids, swept = tradeoff(records), budgets(records), sweeps(records)
+    loads = load(records)
     scored = {(cell.row, cell.detector): cell for cell in cells(records)}
     several = records.rows[STUDY].drop_duplicates()
     for _, rows in records.rows.groupby(STUDY, sort=True):
@@ -116,6 +120,7 @@ def studies(records: Records) -> Iterator[Study]:
             strict=given[given["fpr_nominal"] == STRICT],
             tradeoff=curves.merge(where, on=own) if mine else curves[:0],
             budgets=grids.merge(pd.DataFrame([key]), on=STUDY),
+            load=loads.merge(pd.DataFrame([key]), on=STUDY),
             families=mine,
             cells={at: cell for at, cell in scored.items() if at[0] in rows.index},
             gallery=records.gallery[records.gallery["row"].isin(rows.index)],

@@ -30,13 +30,20 @@ def specificity_samples(records: Records, resamples: int = stats.RESAMPLES) -> d
         images = pd.Index(sorted(set(flips["image_id"])))
         drawn = stats.image_draws(len(images), size, resamples) if size > 0 else None
         for row in rows.index:
-            names = pd.Index(records.targets.loc[records.targets["row"] == row, "target_id"])
-            mine = flips[flips["row"] == row]
+            # One target for each model: the others of its group stand for the same predictions.
+            names = pd.Index(_alone(records.targets[records.targets["row"] == row]))
+            mine = flips[(flips["row"] == row) & flips["target_id"].isin(names)]
             table = np.zeros((len(names), len(images)))
             table[names.get_indexer(mine["target_id"]), images.get_indexer(mine["image_id"])] = 1
             if drawn is not None:
                 samples[int(row)] = stats.crossed(table, size, drawn)
     return samples
+
+
+def _alone(targets: pd.DataFrame) -> list[str]:
+    own = targets["target_id"]
+    first = targets["group"].fillna(own) if "group" in targets.columns else own
+    return list(own[~first.duplicated()])
 
 
 def _share(prefix: str, k: int, n: int) -> dict[str, float]:

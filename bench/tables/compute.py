@@ -17,6 +17,7 @@ from bench.tables.load import Records
 from bench.tables.outcomes import outcomes
 from bench.tables.paired import paired, worst
 from bench.tables.price import price
+from bench.tables.serving import load
 from bench.tables.specificity import specificity
 from bench.tables.sweeps import tradeoff, trends
 
@@ -39,6 +40,7 @@ class Tables:
     specificity: pd.DataFrame
     controls: pd.DataFrame
     price: pd.DataFrame
+    load: pd.DataFrame
 
 
 def compute(records: Records) -> Tables:
@@ -71,4 +73,5 @@ def _compute(records: Records) -> Tables:
         specificity=specificity(records, costs),
         controls=controls(records, decided, found),
         price=price(records, samples),
+        load=load(records, samples),
     )

@@ -16,7 +16,7 @@ _NEEDED = {
     "targets": [*KEYS, *records.TARGETS],
     "scores": [*KEYS, "detector", "knowledge", *records.SCORES],
 }
-_NEWER = {"targets": ["log_odds"]}
+_NEWER = {"targets": ["log_odds", "group"]}
 """Columns that older records lack; NaN there."""
 _OPTIONAL = {
     "flips": [*KEYS, *records.FLIPS],

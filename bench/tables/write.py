@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.tables import printed, readable
+from bench.tables import printed, readable, serving
 from bench.tables.compute import Tables, compute
 from bench.tables.controls import words
 from bench.tables.detection import numbered
 from bench.tables.load import Records, read
 
-OPTIONAL = ("audit", "budgets", "specificity", "controls", "price")
+OPTIONAL = ("audit", "budgets", "specificity", "controls", "price", "load")
 """Tables that are there only if the suite runs what they compare."""
 
 
@@ -35,6 +35,7 @@ def texts(records: Records, tables: Tables) -> dict[str, str]:
         "specificity": printed.specificity(tables.specificity),
         "controls": words.controls(tables.controls),
         "price": readable.price(tables.price),
+        "load": serving.words(tables.load),
     }
     return {name: text for name, text in made.items() if not _absent(tables, name)}
 

@@ -110,6 +110,7 @@ def targets(world: World, key: dict[str, object], names: list[str]) -> pd.DataFr
         "norm": "linf" if key["method"] in ("pgd", "imc") else "",
         "kl_reference": kl,
         "kl_bound": NAN,
+        "group": names,
     }
     return pd.DataFrame(key | facts)
 

@@ -71,6 +71,7 @@ def _targets(key: dict[str, object], names: list[str], rng: np.random.Generator)
             "norm": "linf" if key["method"] in ("pgd", "imc") else "",
             "kl_reference": 0.01 * load,
             "kl_bound": NAN,
+            "group": names,
         }
     )
 

@@ -1,0 +1,71 @@
+"""One model for several targets, on records of which the groups are known."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import matrix, plots, suite, tables
+from bench.errors import UserError
+from bench.tables.attacks import specificity_samples
+from bench.tables.serving import load
+from tests.bench import claimed, synthetic
+from tests.bench.claimed import TRUE
+
+WORLD = replace(TRUE, labels=(("imc-head", "head"),))
+
+
+def _grouped(serves: int) -> dict[str, pd.DataFrame]:
+    """Records in which every model of a Poisoning or IMC row serves so many targets."""
+    made = claimed.frames(WORLD)
+    targets = made["targets"].sort_values("target_id", kind="stable")
+    place = targets.groupby(tables.KEYS, dropna=False).cumcount()
+    names = np.array(sorted(targets["target_id"].unique()))
+    first = names[(place - place % serves).to_numpy()]
+    own = targets["method"].isin(["poisoning", "imc"]).to_numpy()
+    made["targets"] = targets.assign(group=np.where(own, first, targets["target_id"]))
+    return made
+
+
+def test_intervals_are_over_models_and_a_single_model_has_none() -> None:
+    width = {}
+    for serves, models in ((4, 25), (100, 1)):
+        table = load(tables.number(_grouped(serves)))
+        assert set(table["serves"]) == {serves}
+        assert set(table["models"]) == {models}
+        assert (table["rate"] * 100).to_numpy() == pytest.approx(table["detected"].to_numpy())
+        assert table["share"].to_numpy() == pytest.approx(table["specificity"] / serves)
+        width[serves] = (table["high"] - table["low"]).to_numpy()
+        assert (table["low"].isna() == (models == 1)).all()
+        assert (table["kl_low"].isna() == (models == 1)).all()
+    assert (width[4] > 0).all()
+
+
+def test_specificity_is_resampled_a_model_at_a_time() -> None:
+    made = _grouped(1)
+    alone = specificity_samples(tables.number(made), 100)
+    made["targets"] = made["targets"].drop(columns="group")
+    for row, samples in specificity_samples(tables.number(made), 100).items():
+        assert np.array_equal(samples, alone[row])
+    four = specificity_samples(tables.number(_grouped(4)), 100)
+    assert any(four[row].std() > alone[row].std() for row in alone)
+
+
+def test_it_is_written_where_models_serve_several_and_only_there(tmp_path: Path) -> None:
+    directory = synthetic.write(tmp_path, _grouped(4))
+    tables.write(directory)
+    assert "| 4 | 25 | 100/100 |" in (directory / "tables" / "load.md").read_text()
+    assert any(path.name == "load.svg" for path in plots.draw(directory))
+    synthetic.write(tmp_path, _grouped(1))
+    tables.write(directory)
+    assert not list((directory / "tables").glob("load.*"))
+
+
+def test_a_cell_that_does_not_fill_its_groups_is_refused() -> None:
+    rows = {row.label: row for row in suite.load("load").rows}
+    matrix.check_filled(rows["poisoning-16"], 32)
+    matrix.check_filled(rows["pgd-linf"], 3)
+    with pytest.raises(UserError, match="serves 16 targets; a cell has 24"):
+        matrix.check_filled(rows["poisoning-16"], 24)
