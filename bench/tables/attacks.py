@@ -42,8 +42,9 @@ def specificity_samples(records: Records, resamples: int = stats.RESAMPLES) -> d
 
 def _alone(targets: pd.DataFrame) -> list[str]:
     own = targets["target_id"]
-    first = targets["group"].fillna(own) if "group" in targets.columns else own
-    return list(own[~first.duplicated()])
+    if "group" in targets.columns:
+        own = own.where(targets["group"].isna(), targets["group"])
+    return list(targets["target_id"][~own.duplicated()])
 
 
 def _share(prefix: str, k: int, n: int) -> dict[str, float]:
