@@ -23,7 +23,9 @@ def pair(one: dict[str, Any]) -> tuple[Floats, Floats]:
     Raises:
         UserError: The bytes are no image of the shape that is said.
     """
-    return _image(one, "original", "u1") / 255, _image(one, "attacked", "<f4")
+    # As the attack had it: in float64 what was never moved would differ by rounding.
+    original = (_image(one, "original", "u1") / 255).astype(np.float32).astype(np.float64)
+    return original, _image(one, "attacked", "<f4")
 
 
 def _image(one: dict[str, Any], side: str, kind: str) -> Floats:

@@ -150,7 +150,7 @@ def _pair(found: Between) -> Pair:
         return Pair(title, f"Nothing can be paired: {found.why}.", (), ())
     table = found.table
     sure = int((table["p_holm"] < LEVEL).sum())
-    words = f"Targets in both: {found.targets}. Sure differences: {sure} of {len(table)}."
+    words = f"Targets in both: {found.targets}. Significant differences: {sure} of {len(table)}."
     detectors = style.detector_order([str(name) for name in table["detector"]])
     rows, lines = found.first.rows.set_index("row"), []
     for row in text.ordered(rows.loc[sorted(set(table["row"]))]):

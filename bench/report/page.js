@@ -83,7 +83,6 @@
   }
 
   function move(percent) {
-    if (!(percent > 0 && percent < 100)) return;
     count(percent / 100);
     tables.forEach(sort);
     one("shown").textContent = `${percent}\u00a0%`;
@@ -98,6 +97,7 @@
       move(Number(one("rate").value));
     });
     one("rate").addEventListener("input", () => {
+      if (!one("rate").value || !one("rate").validity.valid) return;
       one("slide").value = one("rate").value;
       move(Number(one("rate").value));
     });

@@ -174,13 +174,16 @@ def test_confidence_that_is_one_still_has_log_odds() -> None:
     assert test.note.endswith("δ 35.0, both 41.1")
 
 
-def test_older_records_have_no_log_odds() -> None:
+def test_log_odds_of_older_records_are_those_of_the_confidence_where_it_has_any() -> None:
     def old(made: dict[str, pd.DataFrame]) -> None:
-        made["targets"] = made["targets"].assign(log_odds=np.nan)
+        targets = made["targets"].assign(log_odds=np.nan)
+        at = targets["attack"].eq("within-poisoning-50")
+        made["targets"] = targets.assign(confidence=targets["confidence"].where(~at, 1.0))
 
-    test, _ = CLAIMS["h"](_changed(old))
+    test, beside = CLAIMS["h"](_changed(old))
     assert np.isnan(test.value)
-    assert test.note == "older records, without log_odds: run the suite again"
+    assert test.note == "older records, whose confidence is rounded to 1: run the suite again"
+    assert beside.value == pytest.approx(CLAIMS["h"](_changed(lambda made: None))[1].value)
 
 
 def test_rows_of_fixed_limits_that_were_not_run_are_named() -> None:

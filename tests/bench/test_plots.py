@@ -165,3 +165,12 @@ def test_a_rate_without_a_threshold_is_not_drawn() -> None:
     assert drawn is not None
     hollow = [line for line in drawn.axes[0].lines if line.get_markerfacecolor() == "white"]
     assert all(np.isnan(line.get_ydata()).all() for line in hollow)  # type: ignore[arg-type]
+
+
+def test_what_was_never_moved_differs_by_nothing() -> None:
+    levels = np.arange(12, dtype=np.uint8).reshape(3, 2, 2) * 21
+    moved = (levels / np.float32(255)).astype("<f4")
+    line = {"target_id": "a", "shape": "3,2,2", "original": levels.tobytes()}
+    original, x = sheet.pair(line | {"attacked": moved.tobytes()})
+    assert (original == x).all()
+    assert sheet.gain([(original, x)]) == 1

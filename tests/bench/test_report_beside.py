@@ -77,9 +77,10 @@ def test_a_difference_that_is_sure_is_marked(tmp_path: Path) -> None:
     table = _csv(page, "differences.csv")
     sure = int((table["p_holm"] < 0.05).sum())
     assert 0 < sure < len(table)
-    assert page.count('class="square sure"') == page.count('<span class="unseen">sure</span>')
+    said = page.count('<span class="unseen">significant</span>')
+    assert page.count('class="square sure"') == said
     assert page.count('class="square sure"') == sure
-    assert f"Sure differences: {sure} of {len(table)}." in page
+    assert f"Significant differences: {sure} of {len(table)}." in page
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,6 @@ def between(first: Side, second: Side) -> Between:
     found = []
     for (row, detector), part in both.groupby(["row", "detector"], sort=True):
         key = lines(rows.loc[rows["row"] == row, ROW])[0]
-        part = part.sort_values("target_id")
         sets = (part[name].to_numpy(dtype=bool) for name in ("flagged", "flagged_other"))
         found.append(whose | key | {"row": row, "detector": detector} | differ(*sets))
     why = "" if found else _why(first, second, len(same), len(rows))
