@@ -168,7 +168,7 @@ def test_no_name_adds_to_the_structure_and_nothing_is_asked_for(tmp_path: Path) 
 def test_one_target_no_success_controls_alone_and_nothing_at_all(tmp_path: Path) -> None:
     one = _with(reported.frames(n=1), at_kappa=False)
     page = _page(tmp_path / "one", one, _with(one, seed=1))
-    assert "Targets in both: 1. Sure differences: 0 of 15." in page
+    assert "Targets in both: 1. Significant differences: 0 of 15." in page
     made = reported.frames()
     control = {
         name: frame[frame["method"].eq("untouched")] if "method" in frame else frame
