@@ -94,6 +94,7 @@ def equalise(
         features = models.features(x.unsqueeze(1))
 
         every = torch.arange(len(x), device=x.device).view(-1, serves)
+        groups = torch.arange(len(every), device=x.device)
 
         def by_model(s: Tensor, index: Tensor) -> Tensor:
             own = every[index].flatten()
@@ -106,7 +107,7 @@ def equalise(
         for nearer in NEARER if serves > 1 else ():
             less = high.clamp(max=nearer)
             with torch.no_grad():
-                high = torch.where(by_model(less, every[:, 0] // serves) >= enough, less, high)
+                high = torch.where(by_model(less, groups) >= enough, less, high)
         s = _search(by_model, high, kappa).repeat_interleave(serves)
         models = models.scaled(s)
         alone = (s == 0) | (serves > 1)

@@ -34,6 +34,8 @@ def first(values: Parameters, m: int) -> Parameters:
 
 def spread(values: Parameters, m: int) -> Parameters:
     """The same for each target of a group: names -> (N / m, ...) to names -> (N, ...)."""
+    if m == 1:
+        return values
     return {name: value.repeat_interleave(m, 0) for name, value in values.items()}
 
 

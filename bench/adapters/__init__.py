@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from importlib.util import find_spec
 
+from bench.errors import UserError
+
 _ART = "of the adversarial-robustness-toolbox"
 _OOD = "of pytorch-ood"
 
@@ -149,6 +151,19 @@ def listed() -> Iterator[tuple[str, str, str]]:
     there = find_spec("pytorch_ood") is not None
     for name, why in OUTLIERS.items():
         yield "detector", f"ood:{name}", _said(why, _OOD if there else f"{_OOD}: {OUTLIERS_FROM}")
+
+
+def refused(name: str, why: str, kind: str) -> UserError:
+    """What is said to who asks for one that cannot be used.
+
+    Args:
+        name: As in a suite.
+        why: The reason.
+        kind: "attack" or "detector".
+    """
+    return UserError(
+        f"{name} cannot be used: {why}\nremedy: one of the {kind}s of `evil-twins list`"
+    )
 
 
 def _said(why: str, whose: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.adapters import OUTLIERS, OUTLIERS_FROM
+from bench.adapters import OUTLIERS, OUTLIERS_FROM, refused
 from bench.errors import UserError
 from detectors.base import DefenderView, Preparation, features_and_logits, logits
 
@@ -200,10 +200,7 @@ def __getattr__(name: str) -> Any:
     if name not in OUTLIERS:
         raise AttributeError(f"pytorch-ood has no detector {name!r} that is known here")
     if OUTLIERS[name]:
-        raise UserError(
-            f"ood:{name} cannot be used: {OUTLIERS[name]}\n"
-            "remedy: one of the detectors of `evil-twins list`"
-        )
+        raise refused(f"ood:{name}", OUTLIERS[name], "detector")
     cls = _package(name)
     own = {"__module__": __name__, "__doc__": Outliers.__doc__}
     own["knowledge"] = "K1" if cls.requires_fit else "K0"

@@ -23,9 +23,8 @@ from attacks.base import Attacked, AttackerView
 from attacks.efficacy import equalise, margin
 from attacks.norms import Norm
 from attacks.paired import PairedModels
-from bench.adapters import NORMS, TOOLBOX
+from bench.adapters import NORMS, TOOLBOX, refused
 from bench.adapters.art import Reaching, known_to_toolbox, own_numbers
-from bench.errors import UserError
 
 Array = NDArray[np.float32]
 
@@ -159,10 +158,7 @@ def __getattr__(name: str) -> Any:
     if name not in TOOLBOX:
         raise AttributeError(f"the toolbox has no evasion attack {name!r} that is known here")
     if TOOLBOX[name]:
-        raise UserError(
-            f"art:{name} cannot be used: {TOOLBOX[name]}\n"
-            "remedy: one of the attacks of `evil-twins list`"
-        )
+        raise refused(f"art:{name}", TOOLBOX[name], "attack")
     cls = getattr(evasion, name)
     own = {"__module__": __name__, "__doc__": Evasion.__doc__}
     if name in NORMS:

@@ -20,9 +20,8 @@ from torch import Tensor, nn
 from attacks.base import AttackerView, Reference, Targets
 from attacks.efficacy import refuse
 from attacks.pgd import PGD, InputStep
-from bench.adapters import WATCHERS
+from bench.adapters import WATCHERS, refused
 from bench.adapters.art import known_to_toolbox, own_numbers
-from bench.errors import UserError
 from detectors.base import DefenderView, Preparation, features_and_logits
 
 HIDDEN = 32
@@ -212,7 +211,4 @@ def _trainable(net: nn.Module, x: Tensor) -> PyTorchClassifier:
 def __getattr__(name: str) -> Any:
     if not WATCHERS.get(name):
         raise AttributeError(f"the toolbox has no detector {name!r} that is known here")
-    raise UserError(
-        f"art:{name} cannot be used: {WATCHERS[name]}\n"
-        "remedy: one of the detectors of `evil-twins list`"
-    )
+    raise refused(f"art:{name}", WATCHERS[name], "detector")

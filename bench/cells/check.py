@@ -55,7 +55,7 @@ def attacked(result: Any, view: AttackerView, whose: str) -> Attacked:
     images(result.x, view.targets.x, whose)
     if len(result.models) != n:
         raise Fault(f"{whose} returned {len(result.models)} models for {n} targets")
-    if n % result.serves:
+    if result.serves < 1 or n % result.serves:
         raise Fault(f"{whose} returned serves = {result.serves} for {n} targets")
     _parameters(result.models, view, whose)
     facts = {name: getattr(result, name) for name in ("confidence", "rounds", "passes")}

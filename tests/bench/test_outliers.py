@@ -2,7 +2,6 @@
 
 import importlib
 import sys
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,13 @@ from torch import nn
 
 from bench import cli, components, records
 from bench.adapters import OUTLIERS, ood
-from bench.contract.detectors import DetectorCase
-from bench.contract.telling import DETECTOR
-from bench.contract.worlds import World
 from bench.errors import UserError
 from detectors.base import DefenderView
 from detectors.confidence import Confidence
 from detectors.neighbours import Neighbours
 from tests.bench import suites
 from tests.bench.runs import carry_out
-from tests.contract import worlds
-from tests.contract.test_detectors import TELLING
+from tests.contract.guests import keeps_the_contract, world
 from tests.detectors.networks import Headed, drawn, plain
 
 theirs = pytest.importorskip("pytorch_ood.detector")
@@ -36,11 +31,6 @@ def outliers(name: str, **given: Any) -> Any:
     return components.configure(found, GIVEN.get(name, {}) | given, "detector", name).build()
 
 
-@lru_cache
-def world() -> World:
-    return worlds.defender()
-
-
 def view(model: nn.Module) -> DefenderView:
     return DefenderView(model, world().benign, drawn(5))
 
@@ -52,13 +42,7 @@ def test_every_detector_of_the_package_is_named() -> None:
 
 @pytest.mark.parametrize("name", USABLE)
 def test_every_usable_one_keeps_the_contract(name: str, capfd: pytest.CaptureFixture[str]) -> None:
-    case = DetectorCase(outliers(name), world())
-    verdicts = {clause.name: clause.judge(case) for clause in DETECTOR}
-    wrong = {k: v.seen for k, v in verdicts.items() if v.outcome != "passed" and k not in TELLING}
-    assert wrong == {}
-    score = case.fit(case.world.models[0])(case.some)
-    assert score.dtype == torch.float64
-    assert not score.requires_grad
+    keeps_the_contract(outliers(name))
     assert capfd.readouterr() == ("", "")
 
 

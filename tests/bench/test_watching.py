@@ -1,22 +1,16 @@
 """Detectors of the adversarial-robustness-toolbox by name, two of them supervised."""
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from art.defences.detector import evasion
 
 from bench import cli, components
 from bench.adapters import SUPERVISED, WATCHERS
-from bench.contract.detectors import DetectorCase
-from bench.contract.telling import DETECTOR
-from bench.contract.worlds import World
 from bench.errors import UserError
 from detectors.base import DefenderView
-from tests.contract import worlds
-from tests.contract.test_detectors import TELLING
+from tests.contract.guests import keeps_the_contract
 from tests.detectors.networks import Headed, digits, digits_model, drawn
 
 USABLE = [name for name, why in WATCHERS.items() if not why]
@@ -28,11 +22,6 @@ def watcher(name: str, **given: Any) -> Any:
     return components.configure(found, given, "detector", name).build()
 
 
-@lru_cache
-def world() -> World:
-    return worlds.defender()
-
-
 def test_every_detector_of_the_toolbox_is_named() -> None:
     known = {n for n, one in vars(evasion).items() if isinstance(one, type)}
     assert known - {"EvasionDetector"} == set(WATCHERS)
@@ -41,13 +30,7 @@ def test_every_detector_of_the_toolbox_is_named() -> None:
 
 @pytest.mark.parametrize("name", USABLE)
 def test_every_usable_one_keeps_the_contract(name: str, capfd: pytest.CaptureFixture[str]) -> None:
-    case = DetectorCase(watcher(name, **(QUICK if name in SUPERVISED else {})), world())
-    verdicts = {clause.name: clause.judge(case) for clause in DETECTOR}
-    wrong = {k: v.seen for k, v in verdicts.items() if v.outcome != "passed" and k not in TELLING}
-    assert wrong == {}
-    score = case.fit(case.world.models[0])(case.some)
-    assert score.dtype == torch.float64
-    assert not score.requires_grad
+    keeps_the_contract(watcher(name, **(QUICK if name in SUPERVISED else {})))
     assert capfd.readouterr() == ("", "")
 
 

@@ -1,0 +1,29 @@
+"""Detectors of other packages, held to the contract."""
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from bench.contract.detectors import DetectorCase
+from bench.contract.telling import DETECTOR
+from bench.contract.worlds import World
+from tests.contract import worlds
+from tests.contract.test_detectors import TELLING
+
+
+@lru_cache
+def world() -> World:
+    """One for all of them."""
+    return worlds.defender()
+
+
+def keeps_the_contract(detector: Any) -> None:
+    """Asserts every clause but those that only tell, and what its scores are."""
+    case = DetectorCase(detector, world())
+    verdicts = {clause.name: clause.judge(case) for clause in DETECTOR}
+    wrong = {k: v.seen for k, v in verdicts.items() if v.outcome != "passed" and k not in TELLING}
+    assert wrong == {}
+    score = case.fit(case.world.models[0])(case.some)
+    assert score.dtype == torch.float64
+    assert not score.requires_grad
