@@ -93,6 +93,14 @@ def test_of_a_linear_margin_the_smallest_whole_radius_is_found(seed: int) -> Non
     assert (over <= one_pixel + 1e-2).all()
 
 
+def test_steps_of_less_than_half_a_level_add_up() -> None:
+    view, _ = _linear(0)
+    step = InputStep(eps=64 / 255, step=0.3 / 64, quantize=True)
+    found = PGD(step, KAPPA, 300, "first")(view)
+    assert (found.confidence >= KAPPA).all()
+    assert torch.equal(found.x, _rounded(found.x))
+
+
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_pgd_ends_on_the_lattice_at_kappa_hardly_farther_than_in_floats(norm: Norm) -> None:
     view, step = _world(), InputStep(norm, eps=8.0 if norm == "l2" else 1.0)

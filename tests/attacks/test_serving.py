@@ -40,6 +40,20 @@ def test_the_joint_step_gains_what_each_target_needs(seed: int, m: int) -> None:
     assert torch.allclose(gained, need, atol=0.05 * float(need.abs().max()))
 
 
+@given(st.integers(0, 10_000), st.integers(1, 4))
+def test_what_is_left_of_the_slope_is_along_none_of_the_margins(seed: int, m: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    up = torch.randn(2 * m, 12, generator=draw, dtype=torch.float64)
+    slope = torch.randn(2, 12, generator=draw, dtype=torch.float64)
+    gains = serving.gram({"a": up}, {"a": 2 * up}, m)
+    _, left = serving.tangent({"a": slope}, {"a": 2 * up}, {"a": 2 * slope}, gains)
+    for rows, one, found in zip(up.unflatten(0, (2, m)), slope, left, strict=True):
+        along = rows.T @ torch.linalg.lstsq(rows.T, one.unsqueeze(1)).solution.squeeze(1)
+        exact = 2 * (one - along).square().sum()
+        # The damping leaves a little of what is along a margin.
+        assert float(found - exact) == pytest.approx(0, abs=0.02 * 2 * float(one.square().sum()))
+
+
 @pytest.mark.parametrize("layers", ["head", "all"])
 def test_one_model_brings_each_of_its_targets_to_kappa(layers: str) -> None:
     view, harm = worlds.view(8), []

@@ -1,9 +1,15 @@
 """What a cell measures of a model that an attack has left."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from attacks.poisoning import ModelStep, Poisoning
+from bench.cells import check, measure
 from bench.cells.measure import log_odds
+from bench.data import Images
+from tests.attacks import worlds
 
 
 def test_log_odds_are_those_of_the_softmax() -> None:
@@ -18,3 +24,35 @@ def test_log_odds_tell_confidences_apart_that_round_to_one() -> None:
     goal = torch.zeros(2, dtype=torch.int64)
     assert logits.softmax(1)[:, 0].tolist() == [1.0, 1.0]
     assert log_odds(logits, goal).tolist() == pytest.approx([50.0, 90.0])
+
+
+def _images(count: int) -> Images:
+    pixels = torch.randint(256, (count, 1, 6, 6), generator=torch.Generator().manual_seed(count))
+    names = tuple(f"image-{i}" for i in range(count))
+    return Images(names, pixels.to(torch.uint8), torch.arange(count) % 4)
+
+
+def test_a_model_that_serves_two_is_measured_as_if_each_had_it_alone() -> None:
+    view, heldout = worlds.view(4), _images(50)
+    attack = Poisoning(ModelStep("head", delta=20.0, serves=2), 0.75, 30)
+    result = check.attacked(attack(view), view, "attack")
+    given = (view, _images(4), heldout, view.victim.features(heldout.x))
+    wanted = {"list": "development", "goals": "random", "difficulty": None, "first": 0}
+    made = [
+        {name: frame for name, (frame, _) in measure.frames(attack, one, *given, wanted).items()}
+        for one in (result, replace(result, serves=1))
+    ]
+    shared, alone = (one["targets"] for one in made)
+    assert shared["group"].tolist() == ["image-0", "image-0", "image-2", "image-2"]
+    assert shared["kl"].nunique() == 2
+    columns = ["kl", "flipped", "accuracy_drop", "kl_reference"]
+    assert shared[columns].to_numpy() == pytest.approx(alone[columns].to_numpy(), rel=1e-5)
+    assert made[0]["flips"].equals(made[1]["flips"])
+
+
+@pytest.mark.parametrize("serves", [0, -2, 3])
+def test_groups_that_cannot_be_are_refused(serves: int) -> None:
+    view = worlds.view(4)
+    found = replace(Poisoning(ModelStep("head"), 0.75, 2)(view), serves=serves)
+    with pytest.raises(check.Fault, match=f"returned serves = {serves} for 4 targets"):
+        check.attacked(found, view, "attack")
