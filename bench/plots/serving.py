@@ -21,6 +21,8 @@ def _curve(
 ) -> None:
     part = part.sort_values("serves")
     x, y, low, high = (column(part, each) for each in ("serves", name, *ends))
+    if len(x) == 1:  # a band would have no width
+        axes.vlines(x, low, high, color=one.color, alpha=0.4)
     axes.fill_between(x, low, high, color=one.color, alpha=0.13, linewidth=0)
     axes.plot(x, y, color=one.color, linestyle=one.linestyle, marker=one.marker, mec="white")
 

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 
 from bench import matrix, plots, suite, tables
 from bench.errors import UserError
+from bench.plots import serving, style
+from bench.plots.study import studies
 from bench.tables.attacks import specificity_samples
 from bench.tables.serving import load
 from tests.bench import claimed, synthetic
@@ -69,3 +72,14 @@ def test_a_cell_that_does_not_fill_its_groups_is_refused() -> None:
     matrix.check_filled(rows["pgd-linf"], 3)
     with pytest.raises(UserError, match="serves 16 targets; a cell has 24"):
         matrix.check_filled(rows["poisoning-16"], 24)
+
+
+def test_of_a_single_level_the_interval_is_drawn_as_a_line() -> None:
+    (study,) = studies(tables.number(_grouped(4)))
+    with style.look():
+        drawn = serving.draw(study)
+    assert drawn is not None
+    first = drawn.axes[0].collections[0]
+    assert isinstance(first, LineCollection)
+    low, high = (point[1] for point in first.get_segments()[0])
+    assert low < high
