@@ -1,6 +1,5 @@
 """`evil-twins compare`: a new detector or attack on what is stored of a suite."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -222,10 +221,9 @@ def _costs(done: Finished, label: str) -> pd.DataFrame:
     for shard in done.plan.shards:
         key = shard.scores.get(label, "")
         if key in done.state.content:
-            folder = done.store.path("score", done.state.identity[key])
-            seconds = json.loads((folder / "provenance.json").read_text())["seconds"]
+            seconds = done.store.seconds("score", done.state.identity[key])
             inputs = len(done.part(key, "scores"))
-            own = {"detector": label, "seconds": float(seconds), "inputs": inputs}
+            own = {"detector": label, "seconds": seconds, "inputs": inputs}
             lines.append(keys_of(done, shard) | own)
     keys = [*records.KEYS, "detector"]
     return pd.DataFrame(lines).groupby(keys, dropna=False, as_index=False).sum()

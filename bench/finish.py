@@ -75,6 +75,7 @@ def derive(
         "mark": mark,
         "code": dict(code),
         "machine": provenance.machine(device),
+        "computing": _computing(finished),
         "files": derived(directory),
         "seconds": round(time.perf_counter() - start, 3),
     }
@@ -82,6 +83,15 @@ def derive(
     beside.write_text(json.dumps(facts | {"seal": fingerprint(facts)}, indent=1) + "\n")
     beside.replace(directory / "run.json")
     return True
+
+
+def _computing(finished: Finished) -> dict[str, float]:
+    """What the cells took, whenever and wherever they ran; those that are one count once."""
+    cells, state = finished.plan.cells, finished.state
+    stored = {(cells[key].kind, state.identity[key]) for key in state.content}
+    seconds = sum(finished.store.seconds(*one) for one in stored)
+    threads = finished.suite.threads_per_cell
+    return {"cells": len(stored), "core_hours": round(seconds * threads / 3600, 4)}
 
 
 def conclude(

@@ -122,6 +122,15 @@ class Store:
         """What people call a finished cell."""
         return str(json.loads((self.path(kind, name) / "cell.json").read_text())["title"])
 
+    def seconds(self, kind: str, name: str) -> float:
+        """How long a finished cell took to compute; 0 if it no longer says."""
+        try:
+            return float(
+                json.loads((self.path(kind, name) / "provenance.json").read_text())["seconds"]
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0.0
+
     def begin(self, kind: str, name: str) -> Path:
         """An empty folder in which a cell is written."""
         self.discard(kind, name)

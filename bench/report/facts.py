@@ -31,11 +31,17 @@ class _Machine(BaseModel):
     gpu: str = ""
 
 
+class _Computing(BaseModel):
+    cells: int = 0
+    core_hours: float = 0.0
+
+
 class _Run(BaseModel):
     command: list[str] = []
     date: str = ""
     code: _Code = _Code()
     machine: _Machine = _Machine()
+    computing: _Computing | None = None
 
 
 def facts(records: Records, known: Known, detectors: list[str], directory: Path) -> Facts:
@@ -122,4 +128,6 @@ def _made(directory: Path) -> Facts:
         "Versions": [", ".join(part for part in [python, *versions] if part), commit + changed],
         "Machine": [", ".join(part for part in machine if part)],
     }
+    if (took := run.computing) is not None:
+        said["Computing"] = [f"{took.core_hours:.3g} core-hours in {took.cells} cells"]
     return [(head, [part for part in parts if part]) for head, parts in said.items()]

@@ -12,9 +12,10 @@ def victims(table: pd.DataFrame) -> str:
     lines = []
     for line in frames.lines(table):
         known = f"{line['paper_accuracy']:.2%}" if line["paper_data"] else ""
-        own = [text.study(line), _share(line, "accuracy", digits=4)]
+        own = [text.study(line), _images(line), _share(line, "accuracy", digits=4)]
         lines.append([*own, str(line["paper_data"]), str(line["paper_victim"]), known])
-    header = ["victim", "test accuracy, %", "paper's data", "paper's victim", "paper's Table 1"]
+    header = ["victim", "test images", "test accuracy, %"]
+    header += ["paper's data", "paper's victim", "paper's Table 1"]
     return (
         "# Victims\n\n"
         "Accuracy on the whole test half with its Clopper–Pearson 95 % interval, beside Table 1 of "
@@ -22,10 +23,17 @@ def victims(table: pd.DataFrame) -> str:
     ) + text.markdown(header, lines)
 
 
+def _images(line: dict[str, Any]) -> str:
+    """How many, and as what files they came: JPEG loses something, PNG nothing."""
+    count = "" if pd.isna(line.get("images")) else f"{line['images']:,.0f}"
+    return " ".join(part for part in (count, str(line["files"]).upper()) if part)
+
+
 _DATA = (
     "Same data: as the paper has them; other split: the same images, cut in another way; other "
     "copy: a folder of that name, its images fewer or encoded again; empty: the paper does not "
-    "study them. A victim of another architecture or width bears another name."
+    "study them. A victim of another architecture or width bears another name: `-narrow` is a "
+    "quarter as wide, of 16 channels where the network has 64."
 )
 
 

@@ -107,6 +107,22 @@ def test_accuracy_has_an_interval_where_its_images_are_known() -> None:
     assert "| 98 | other copy |" in printed.victims(victims(tables.number(made)))
 
 
+def test_the_tables_say_how_a_folder_of_images_is_encoded() -> None:
+    made = claimed.frames(claimed.World(n=2, dataset="folder:gtsrb"))
+    targets = made["targets"]
+    targets["target_id"] = "test/a/" + targets["target_id"].str.replace("/", "-") + ".JPG"
+    key = {"dataset": "folder:gtsrb", "victim": "resnet18-narrow", "seed": 0, "accuracy": 0.98}
+    made["victims"] = pd.DataFrame(
+        [key | {"images": 1000}, key | {"images": 9, "dataset": "digits"}]
+    )
+    table = victims(tables.number(made))
+    assert dict(zip(table["dataset"], table["files"], strict=True)) == {
+        "folder:gtsrb": "jpeg",
+        "digits": "",
+    }
+    assert "| 1,000 JPEG | 98 [" in printed.victims(table)
+
+
 def test_no_poisoning_no_table() -> None:
     made = claimed.frames(claimed.World(n=4))
     for name in ("targets", "scores"):

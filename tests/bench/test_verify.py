@@ -50,6 +50,14 @@ def test_a_cell_in_the_place_of_another_is_found(
     assert same(whole, tmp_path)
 
 
+def test_run_json_says_what_the_cells_took_in_all(whole: Path) -> None:
+    made = json.loads((whole / "small" / "run.json").read_text())["computing"]
+    taken = [
+        json.loads(path.read_text())["seconds"] for path in whole.glob("small/cells/*/*/prov*.json")
+    ]
+    assert made == {"cells": CELLS, "core_hours": pytest.approx(sum(taken) / 3600, abs=1e-4)}
+
+
 @pytest.mark.parametrize("how", ["forged", "cut"])
 def test_records_are_held_against_the_cells_though_some_failed(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
