@@ -184,6 +184,13 @@ def margin(z: Tensor) -> Tensor:
     return top - others
 
 
+def gained(before: Tensor, after: Tensor) -> Tensor:
+    """Change in the confidence of the class that came first before, (N,), from logits (N, K)."""
+    own = before.argmax(-1, keepdim=True)
+    change = after.softmax(-1) - before.softmax(-1)
+    return change.gather(-1, own).squeeze(-1)
+
+
 @dataclass(frozen=True)
 class RobustScale:
     """Median and spread of benign values: z-scores that outliers among them hardly move.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from detectors.base import DefenderView, Logits, Preparation, RobustScale, batches, logits
+from detectors.base import DefenderView, Logits, Preparation, RobustScale, batches, gained, logits
 
 CRITERIA = ("l1", "l2", "jsd10", "jsd40")
 
@@ -192,8 +192,9 @@ class ManifoldScorer:
         return torch.stack(scores).amax(0)
 
     def details(self, x: Tensor) -> dict[str, Tensor]:
-        """The class that the faced model gives to AE(x): the reformer's verdict."""
-        return {"reformed": logits(self.model, self.reform(x)).argmax(1).double()}
+        """The class that the faced model gives to AE(x), and what that of x loses in confidence."""
+        at, there = logits(self.model, x), logits(self.model, self.reform(x))
+        return {"reformed": there.argmax(1).double(), "confidence_change": gained(at, there)}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,16 @@ import torch
 from scipy.stats import binomtest, norm
 from torch import Tensor, nn
 
-from detectors.base import PIXELS, DefenderView, Logits, Preparation, batches, drawn, logits
+from detectors.base import (
+    PIXELS,
+    DefenderView,
+    Logits,
+    Preparation,
+    batches,
+    drawn,
+    gained,
+    logits,
+)
 
 ABSTAIN = -1
 """Stands for a class where the votes decide none."""
@@ -223,10 +232,16 @@ class SmoothingScorer:
         return 1 - (shares.gather(1, own).squeeze(1) - others)
 
     def details(self, x: Tensor) -> dict[str, Tensor]:
-        """The smoothed class (-1 where it abstains) and its certified l2 radius (0 there)."""
+        """What the class of x loses in confidence under noise, and what is certified, if asked for.
+
+        That is the smoothed class (-1 where it abstains) and its l2 radius (0 there).
+        """
         mine = self.parameters
+        # Mean logits, which the paper's authors took, are no vote.
+        blurred = torch.stack([logits(self.model, image + self.noise).mean(0) for image in x])
+        change = gained(logits(self.model, x), blurred)
         if not mine.counting:
-            return {}
+            return {"confidence_change": change}
         found = [
             certify(
                 self.model,
@@ -241,6 +256,7 @@ class SmoothingScorer:
         ]
         smoothed, radius = zip(*found, strict=True)
         return {
+            "confidence_change": change,
             "smoothed": torch.tensor(smoothed, dtype=torch.float64),
             "certified_radius": torch.tensor(radius, dtype=torch.float64),
         }

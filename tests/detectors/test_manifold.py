@@ -109,6 +109,17 @@ def test_the_reformer_states_the_class_of_the_reconstruction(
     assert (found == labels).double().mean() > 0.8
 
 
+def test_the_reformer_states_what_the_class_of_the_image_loses(
+    real: Real, weights: dict[str, Tensor]
+) -> None:
+    model, _, others, _ = real
+    scorer = fit(real, weights)
+    before, after = (model(x).double().softmax(1) for x in (others, scorer.reform(others)))
+    own = before.argmax(1)
+    wanted = [float(after[i, k] - before[i, k]) for i, k in enumerate(own.tolist())]
+    assert scorer.details(others)["confidence_change"].tolist() == pytest.approx(wanted, abs=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(1, 7, 7), (3, 32, 32), (3, 5, 6), (3, 224, 224)])
 def test_any_size_of_image_is_reconstructed(shape: tuple[int, ...]) -> None:
     like = torch.rand(2, *shape, generator=drawn())

@@ -126,6 +126,20 @@ def test_details_give_the_class_and_the_radius_of_each_image() -> None:
     assert alone["certified_radius"][0] == found["certified_radius"][1]
 
 
+@pytest.mark.parametrize("statistic", ["gap", "instability"])
+def test_details_give_what_the_class_of_the_image_loses_under_noise(statistic: str) -> None:
+    model, near = halves(0.05)
+    counting = 10 if statistic == "instability" else 0
+    scorer = fit(model, near[None], statistic=statistic, sigma=SIGMA, counting=counting)
+    before = model(near[None]).double()
+    after = model(near + scorer.noise).double().mean(0)  # linear: the mean of logits
+    k = int(before.argmax())
+    wanted = float(after.softmax(0)[k] - before.softmax(1)[0, k])
+    found = scorer.details(near[None])["confidence_change"]
+    assert found.tolist() == pytest.approx([wanted], abs=1e-6)
+    assert scorer.details(torch.stack([near, near]))["confidence_change"].shape == (2,)
+
+
 def test_sigma_is_the_largest_that_costs_little(
     real: tuple[nn.Module, Tensor, Tensor, Tensor],
 ) -> None:
