@@ -22,6 +22,8 @@ DETECTORS = ("manifold", "smoothing-gap", "smoothing-instability", "curvature")
 """Labels under which suites run the detectors of the paper; smoothing in both directions."""
 
 KS = "curvature"
+FALLING = {"manifold": "manifold", "smoothing-gap": "smoothing"}
+"""Detectors that the paper's authors read by a loss of confidence -> whose stored points."""
 MOST = 3
 READINGS = ("flagged targets", "success of the attack")
 Values = Callable[[dict[str, Any]], tuple[float, float, float]]
@@ -56,7 +58,7 @@ def draw(study: Study) -> Figure | None:
         success.set_xlabel("fidelity budget φ")
     if KS in names:
         _separation(grid[0, -1], study, families, paper)
-        grid[1, -1].axis("off")
+        _falls(grid[1, -1], study, families, paper)
     for axes, reading in zip(grid[:, 0], READINGS, strict=True):
         axes.set_ylabel(reading)
     title = f"Detection along the fidelity budget (Figure 5): {study.title}"
@@ -141,15 +143,46 @@ def _separation(axes: Axes, study: Study, families: list[Family], paper: Beside 
     _frame(axes)
 
 
+def _fallen(study: Study, families: list[Family]) -> bool:
+    """Whether the records hold what the authors measured of manifold and smoothing."""
+    rows = {row for one in families for row, _ in one.line()}
+    mine = study.outcomes[study.outcomes["row"].isin(rows)]
+    return bool(mine.loc[mine["detector"].isin(FALLING), "fall"].notna().any())
+
+
+def _falls(axes: Axes, study: Study, families: list[Family], paper: Beside | None) -> None:
+    """Mean loss of confidence, full by the manifold's reformer and hollow under noise."""
+    if not _fallen(study, families):
+        axes.axis("off")
+        return
+    for hollow, (name, theirs) in enumerate(FALLING.items()):
+        mine = study.outcomes[study.outcomes["detector"] == name]
+        found = {int(one["row"]): one["fall"] for one in lines(mine)}
+        for family, look in zip(families, style.looks(len(families)), strict=True):
+            points = [(level, found[row]) for row, level in family.line() if row in found]
+            axes.plot(*np.array(points).reshape(-1, 2).T, **_look(look, hollow=bool(hollow)))
+        axes.plot(*_stored(paper, theirs), **_THEIRS | {"marker": "+" if hollow else "x"})
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_title("loss of confidence")
+    axes.set_xlabel("fidelity budget φ")
+    _frame(axes)
+
+
 def _printed(paper: Beside | None, name: str) -> tuple[list[float], list[float]]:
     """The paper's own points: stored ones of the curvature, else those that the text prints."""
     if paper is None:
         return [], []
-    if name == KS and paper.paper.curvature:
-        fidelity = [x for x, _ in paper.paper.curves[KAPPA].points]
-        return fidelity, list(paper.paper.curvature)
+    if name == KS and KS in paper.paper.stored:
+        return _stored(paper, KS)
     points = paper.paper.rates.get(name, ())
     return [x for x, _ in points], [y for _, y in points]
+
+
+def _stored(paper: Beside | None, name: str) -> tuple[list[float], list[float]]:
+    """What the authors' scripts hold, at its own normalised fidelity loss."""
+    if paper is None or name not in paper.paper.stored:
+        return [], []
+    return [x for x, _ in paper.paper.curves[KAPPA].points], list(paper.paper.stored[name])
 
 
 def _entries(families: list[Family], paper: Beside | None, separated: bool) -> list[Line2D]:
@@ -175,6 +208,12 @@ def _note(study: Study, families: list[Family], kappa: float, paper: Beside | No
         if paper
         else "The paper has no points for this data set and κ. "
     )
+    measure = "is not stored and has no panel"
+    if _fallen(study, families):
+        measure = (
+            "lies below it: by how much the class of x falls on average, gains counted as 0, after "
+            "reforming (full; their points ×) and when logits are averaged under noise (hollow; +)"
+        )
     return (
         f"Left Poisoning, right PGD. Above: targets flagged at a false-positive rate of "
         f"{100 * ALPHA:g} % (full markers) and {100 * STRICT:g} % (hollow); below: targets that "
@@ -182,6 +221,6 @@ def _note(study: Study, families: list[Family], kappa: float, paper: Beside | No
         "Clopper–Pearson 95 % bands. Right: KS of the curvature, as the code of the paper's "
         "authors measured it: full against benign inputs, hollow against those of nearest "
         "confidence; dotted the 95th percentile of its null. Their measure for manifold and "
-        "smoothing, a mean change of confidence, is not stored and has no panel. "
+        f"smoothing, a mean change of confidence, {measure}. "
         f"{theirs}n = {n} targets, κ = {text.short(kappa)}; {text.failed(study.failed)}."
     )

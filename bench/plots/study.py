@@ -9,11 +9,12 @@ import pandas as pd
 from bench.plots import style
 from bench.tables import text
 from bench.tables.budgets import budgets
-from bench.tables.decisions import ALPHA, Cell, cells
+from bench.tables.decisions import ALPHA, Cell, cells, decisions
 from bench.tables.detection import detection, numbered
 from bench.tables.families import FAMILY, IMC, PGD, POISONING, Family, sweeps
 from bench.tables.frames import line, lines
 from bench.tables.load import STUDY, Records
+from bench.tables.outcomes import outcomes
 from bench.tables.serving import load
 from bench.tables.sweeps import tradeoff
 
@@ -35,6 +36,7 @@ class Study:
         tradeoff: Lines of the trade-off table that belong to its sweeps.
         budgets: Lines of the table of budgets.
         load: Lines of the table of models that serve several targets.
+        outcomes: Lines of the table of outcomes, with `row`.
         families: Its sweeps.
         cells: Its scores by (row, detector).
         gallery: Its stored images.
@@ -50,6 +52,7 @@ class Study:
     tradeoff: pd.DataFrame
     budgets: pd.DataFrame
     load: pd.DataFrame
+    outcomes: pd.DataFrame
     families: list[Family]
     cells: dict[tuple[int, str], Cell]
     gallery: pd.DataFrame
@@ -102,7 +105,7 @@ def studies(records: Records) -> Iterator[Study]:
     """
     found = numbered(records, detection(records, (STRICT, ALPHA)))
     curves, grids, swept = tradeoff(records), budgets(records), sweeps(records)
-    loads = load(records)
+    loads, beside = load(records), numbered(records, outcomes(records, decisions(records)))
     scored = {(cell.row, cell.detector): cell for cell in cells(records)}
     several = records.rows[STUDY].drop_duplicates()
     for _, rows in records.rows.groupby(STUDY, sort=True):
@@ -121,6 +124,7 @@ def studies(records: Records) -> Iterator[Study]:
             tradeoff=curves.merge(where, on=own) if mine else curves[:0],
             budgets=grids.merge(pd.DataFrame([key]), on=STUDY),
             load=loads.merge(pd.DataFrame([key]), on=STUDY),
+            outcomes=beside[beside["row"].isin(rows.index)],
             families=mine,
             cells={at: cell for at, cell in scored.items() if at[0] in rows.index},
             gallery=records.gallery[records.gallery["row"].isin(rows.index)],

@@ -14,6 +14,7 @@ Bools = NDArray[np.bool_]
 REFORMED = "reformed"  # class of the reformed input under the faced model
 SMOOTHED = "smoothed"  # class of the smoothed faced model, ABSTAIN when it does not decide
 RADIUS = "certified_radius"  # radius certified for that class
+CHANGE = "confidence_change"  # of the class of x, after reforming or under noise
 EXACT = "exact"  # 1 where the curvature spectrum is exact, 0 where it is iterated
 ABSTAIN = -1
 
@@ -55,6 +56,8 @@ def _line(facts: pd.DataFrame) -> dict[str, float]:
         found |= _reformer(facts, label, facts["flagged"].to_numpy(dtype=bool))
     if {SMOOTHED, RADIUS} <= known:
         found |= _certificate(facts, label)
+    if CHANGE in known:
+        found |= {"fall": float(np.maximum(-column(facts, CHANGE), 0.0).mean())}
     if EXACT in known:
         found |= {"exact": int(facts[EXACT].sum())}
     return found
@@ -66,7 +69,9 @@ def outcomes(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
     Counts are over targets. `flagged`, `reformed_true`, `still_wrong` split the inputs of a
     reformer; `certified_true` and `certified_wrong` count inputs whose true or another class is
     certified, `radius_*` are the median radii (l2, pixels of [0, 1]), `abstained` the rest;
-    `exact` counts inputs whose curvature spectrum is exact. Columns that do not apply are empty.
+    `exact` counts inputs whose curvature spectrum is exact; `fall` is the mean loss of confidence
+    in the class of x after reforming or under noise, gains counted as 0, as in the code of the
+    paper's authors. Columns that do not apply are empty.
 
     Args:
         records: The records.
@@ -74,7 +79,7 @@ def outcomes(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
     """
     keys = ["row", "detector", "target_id"]
     columns = [*KEYS, "detector", "n", "flagged", "reformed_true", "still_wrong", "abstained"]
-    columns += ["certified_true", "certified_wrong", "radius_true", "radius_wrong", "exact"]
+    columns += ["certified_true", "certified_wrong", "radius_true", "radius_wrong", "exact", "fall"]
     if records.details.empty:
         return pd.DataFrame(columns=pd.Index(columns))
     wide = records.details.pivot(index=keys, columns="name", values="value").reset_index()

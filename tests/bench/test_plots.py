@@ -1,8 +1,10 @@
 """Figures from synthetic records."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -155,6 +157,22 @@ def test_detection_in_three_readings(copied: Study) -> None:
     theirs = [one for one in measure.lines if one.get_marker() == "x"]
     assert list(theirs[0].get_ydata())[-1] == 0.899  # type: ignore[arg-type]
     assert "a mean change of confidence, is not stored" in _words(made)
+
+
+def test_the_loss_of_confidence_has_a_panel_where_it_is_stored(copied: Study) -> None:
+    rows = [row for one in copied.families for row, _ in one.line()]
+    falls = {"manifold": 0.5, "smoothing-gap": 0.1}
+    known = [{"row": row, "detector": name, "fall": y} for row in rows for name, y in falls.items()]
+    with style.look():
+        made = figure5.draw(replace(copied, outcomes=pd.DataFrame(known)))
+    assert made is not None
+    (panel,) = (axes for axes in made.axes if axes.get_title(loc="left") == "loss of confidence")
+    heights = {line.get_marker(): list(line.get_ydata()) for line in panel.lines}  # type: ignore[arg-type]
+    assert heights["x"][0] == 0.787
+    assert heights["+"][-1] == 0.122
+    own = [line for line in panel.lines if line.get_marker() not in ("x", "+")]
+    assert {y for line in own for y in line.get_ydata()} == {0.5, 0.1}  # type: ignore[union-attr]
+    assert "is not stored" not in _words(made)
 
 
 def test_a_rate_without_a_threshold_is_not_drawn() -> None:

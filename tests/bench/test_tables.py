@@ -263,6 +263,19 @@ def test_outcomes_split_every_target(computed: Tables) -> None:
     assert (table[table["detector"] == "curvature"]["exact"] == 40).all()
 
 
+def test_a_gain_of_confidence_is_no_fall() -> None:
+    made = synthetic.frames(n=4, kappas=(0.75,))
+    facts = made["details"][made["details"]["name"] == "reformed"]
+    changes = facts.assign(
+        name="confidence_change", value=[-0.6, 0.2, -0.2, 0.0] * (len(facts) // 4)
+    )
+    made["details"] = pd.concat([made["details"], changes])
+    table = tables.compute(tables.number(made)).outcomes
+    falls = table.set_index("detector")["fall"]
+    assert falls["manifold-max"].tolist() == pytest.approx([0.2] * (len(facts) // 4))
+    assert falls.drop("manifold-max").isna().all()
+
+
 def test_victims_stand_beside_the_paper() -> None:
     made = synthetic.frames(n=1, kappas=(0.75,))
     made["victims"] = pd.DataFrame(
