@@ -110,21 +110,22 @@ def equalise(
                 high = torch.where(by_model(less, groups) >= enough, less, high)
         s = _search(by_model, high, kappa).repeat_interleave(serves)
         models = models.scaled(s)
-        alone = (s == 0) | (serves > 1)
-        if not alone.any():
+        alone = ((s == 0) | (serves > 1)).nonzero().flatten()
+        if not len(alone):
             return x, models
     else:
-        alone = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        alone = torch.arange(len(x), device=x.device)
 
     def by_input(s: Tensor, index: Tensor) -> Tensor:
-        moved = line(targets.x[index], x[index], s)
+        own = alone[index]
+        moved = line(targets.x[own], x[own], s)
         if serves == 1:
-            return margin(models.victim(moved), goal[index])
-        some = models.rows(index)
-        return margin(some.logits(some.features(moved.unsqueeze(1))).squeeze(1), goal[index])
+            return margin(models.victim(moved), goal[own])
+        some = models.rows(own)
+        return margin(some.logits(some.features(moved.unsqueeze(1))).squeeze(1), goal[own])
 
-    s = _search(by_input, x.new_ones(len(x)), kappa)
-    s = torch.where(alone, s, 1.0)
+    s = x.new_ones(len(x))
+    s[alone] = _search(by_input, s[alone], kappa)
     moved = line(targets.x, x, s)
     return torch.where(per_item(s < 1, x), moved, x), models
 

@@ -45,7 +45,7 @@ def project(x: Tensor, center: Tensor, radius: Tensor, norm: Norm) -> Tensor:
     """
     if norm == "linf":
         r = per_item(radius, x)
-        return torch.minimum(torch.maximum(x, center - r), center + r).clamp(0, 1)
+        return x.clamp(center - r, center + r).clamp_(0, 1)
     return _project_l2(x, center, radius)
 
 

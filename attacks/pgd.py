@@ -48,6 +48,15 @@ class InputStep:
         """From x° to x*, on the lattice if the search is."""
         return lattice.between if self.quantize else straight
 
+    def moved(
+        self, x: Tensor, origin: Tensor, gradient: Tensor, radius: Tensor, pace: float
+    ) -> Tensor:
+        """Where inputs x (N, C, H, W) go, each within its radius (N,) of its origin."""
+        far = per_item(self.step * pace * radius, x)
+        return norms.project(
+            x + far * norms.direction(gradient, self.norm), origin, radius, self.norm
+        )
+
     def refuse_lattice(self) -> None:
         """For attacks whose search is not made for the lattice.
 
@@ -143,8 +152,9 @@ class InputWalk:
         Returns:
             The margins (n,) before the step.
         """
-        step, origin, x = self.step, self.targets.x[active], self.x[active]
+        step, origin = self.step, self.targets.x[active]
         leaf, seen = self.look(models, active)
+        x = leaf.detach()
         g = margin(models.rows(active).logits(seen).squeeze(1), self.targets.goal[active])
         (gradient,) = torch.autograd.grad(g.sum(), leaf)
         missing, distance = aim - g.detach(), norms.size(x - origin, step.norm)
@@ -156,7 +166,8 @@ class InputWalk:
             missing = missing + (missing > 0) * slope / (2 * lattice.LEVELS)
         state = Seen(missing, slope, distance, self.best[active], price[active])
         radius = self.rule(self.radius[active], state, pace).clamp(0, step.eps)
-        moved = self._moved(active, gradient, radius, pace)
+        rest = self.rest[active] if step.quantize else None
+        moved = step.moved(x if rest is None else x + rest, origin, gradient, radius, pace)
         moves = g.detach() < done
         if step.quantize:
             free, moved = moved, lattice.nearest(moved, origin, self.limit[active], step.norm)
@@ -166,14 +177,6 @@ class InputWalk:
         self._held = None
         self.passes[active] += 2 if models.layers == "all" else 1
         return g.detach()
-
-    def _moved(self, active: Tensor, gradient: Tensor, radius: Tensor, pace: float) -> Tensor:
-        """The active inputs after a step of that size along their gradients, (n, C, H, W)."""
-        step, x = self.step, self.x[active]
-        far = per_item(step.step * pace * radius, x)
-        start = x + self.rest[active] if step.quantize else x
-        moved = start + far * norms.direction(gradient, step.norm)
-        return norms.project(moved, self.targets.x[active], radius, step.norm)
 
     def nearest(self) -> Tensor:
         """The nearest inputs that reached κ, or the last ones where none did (N, C, H, W)."""

@@ -182,7 +182,8 @@ class ModelWalk:
             )
         z = models.logits(inputs)
         faced = self.outputs(z.detach().mT, 1).mT  # as `z` lies in memory, many times faster
-        rise = (faced - kept) / z.shape[1]
+        rise = faced - kept
+        rise /= z.shape[1]
         if weight is not None:
             rise *= weight.unsqueeze(2).to(rise)
         return gradient(z, rise, leaves)
