@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import Attacked, AttackerView
+from attacks.efficacy import equalise
 from attacks.imc import IMC
 from attacks.paired import PairedModels
 from attacks.pgd import PGD, InputStep, InputWalk
@@ -47,6 +48,28 @@ def test_no_more_images_go_through_the_trunk_than_are_needed(name: str, forward:
     finally:
         hook.remove()
     assert N * forward <= sum(seen) <= N * (forward + 1)
+
+
+def test_only_an_input_that_suffices_by_itself_is_looked_at_to_end_it() -> None:
+    view, seen = worlds.view(N), list[int]()
+    x = view.targets.x.clone()
+    x[1] = PGD(InputStep(), 0.99)(view).x[1]
+    models = Poisoning(ModelStep("head", delta=20.0), 0.99)(view).models
+    hook = view.victim.trunk.register_forward_hook(  # type: ignore[attr-defined]
+        lambda _, given, __: seen.append(len(given[0]))
+    )
+    try:
+        moved, ended = equalise(0.75, view.targets, x, models)
+    finally:
+        hook.remove()
+    assert seen[0] == N
+    assert set(seen[1:]) == {1}
+    others = [0, 2, 3]
+    assert torch.equal(moved[others], x[others])
+    assert not torch.equal(moved[1], x[1])
+    assert torch.equal(ended.parameters["head.weight"][1], view.victim.head.weight)
+    confidence = ended.confidence(moved, view.targets.goal)
+    assert ((confidence >= 0.75) & (confidence <= 0.76)).all()
 
 
 @pytest.mark.parametrize("exit", ["first", "polish"])
