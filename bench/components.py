@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import sources
-from bench.adapters import WATCHERS
+from bench.adapters import POISONS, WATCHERS
 from bench.errors import UserError, unknown
 from bench.fields import adapter, checked, parameters
 from bench.names import GROUPS, registry
@@ -109,8 +109,9 @@ def _place(kind: str, method: str, folder: Path) -> str:
             raise unknown(kind, method, known)
         return known[method]
     if method.startswith("art:"):
-        file = "watching" if method[4:] in WATCHERS else "toolbox"
-        return f"bench.adapters.{file}:{method[4:]}"
+        name = method[4:]
+        file = "watching" if name in WATCHERS else "poisons" if name in POISONS else "toolbox"
+        return f"bench.adapters.{file}:{name}"
     if method.startswith("ood:"):
         return f"bench.adapters.ood:{method[4:]}"
     where, _, name = method.rpartition(":")

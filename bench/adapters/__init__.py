@@ -76,6 +76,29 @@ TOOLBOX = {
 }
 """Every evasion attack of the toolbox -> why it cannot be used here, or nothing."""
 
+_TRIGGER = "it puts a trigger into inputs; x° has none"
+
+POISONS = {
+    "BackdoorAttackDGMReDTensorFlowV2": _TENSORFLOW,
+    "BackdoorAttackDGMTrailTensorFlowV2": _TENSORFLOW,
+    "BadDetGlobalMisclassificationAttack": _OTHER,
+    "BadDetObjectDisappearanceAttack": _OTHER,
+    "BadDetObjectGenerationAttack": _OTHER,
+    "BadDetRegionalMisclassificationAttack": _OTHER,
+    "BullseyePolytopeAttackPyTorch": "it never looks at the target (1.20.1)",
+    "FeatureCollisionAttack": "",
+    "GradientMatchingAttack": "it starts processes of its own, which a cell may not",
+    "HiddenTriggerBackdoor": _TRIGGER,
+    "HiddenTriggerBackdoorKeras": _TENSORFLOW,
+    "HiddenTriggerBackdoorPyTorch": _TRIGGER,
+    "PoisoningAttackAdversarialEmbedding": _TRIGGER,
+    "PoisoningAttackBackdoor": _TRIGGER,
+    "PoisoningAttackCleanLabelBackdoor": _TRIGGER,
+    "PoisoningAttackSVM": _OTHER,
+    "SleeperAgentAttack": _TRIGGER,
+}
+"""Every poisoning attack of the toolbox -> why it cannot be used here, or nothing."""
+
 NORMS = {
     "BasicIterativeMethod": "linf",
     "BoundaryAttack": "l2",
@@ -145,6 +168,8 @@ def listed() -> Iterator[tuple[str, str, str]]:
     """Kind, name in a suite, and what is said of it: whose it is, or why it cannot be used."""
     for name, why in TOOLBOX.items():
         yield "attack", f"art:{name}", _said(why, _ART)
+    for name, why in POISONS.items():
+        yield "attack", f"art:{name}", _said(why, f"{_ART}, on training images")
     for name, why in WATCHERS.items():
         supervised = ", supervised" if name in SUPERVISED else ""
         yield "detector", f"art:{name}", _said(why, _ART + supervised)

@@ -7,11 +7,13 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from art.attacks.evasion import AutoProjectedGradientDescent
 from art.estimators.classification import PyTorchClassifier
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attacks import norms
@@ -104,6 +106,29 @@ class Reaching(nn.Module):
         classes = torch.arange(k, device=logits.device).expand(n, k)
         above = margin(logits.unsqueeze(1).expand(n, k, k), classes) - self.aim
         return torch.cat([above, torch.zeros_like(above[:, :1])], 1)
+
+
+class Features(nn.Module):
+    """What the last layer of a model gets, as a layer of its own, which the toolbox can name.
+
+    Attributes:
+        passes: Images that went through it, backwards counted too.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model, self.passes = model, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (N, C, H, W) -> features (N, D)."""
+        self.passes += len(x) * (2 if x.requires_grad else 1)
+        features: Tensor = self.model.features(x)
+        return features
+
+
+def array(x: Tensor) -> NDArray[np.float32]:
+    """Images as the toolbox takes them."""
+    return np.asarray(x.float().numpy(force=True))
 
 
 def known_to_toolbox(

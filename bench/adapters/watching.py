@@ -14,14 +14,13 @@ import numpy as np
 import torch
 from art.defences.detector import evasion
 from art.estimators.classification import PyTorchClassifier
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attacks.base import AttackerView, Reference, Targets
 from attacks.efficacy import refuse
 from attacks.pgd import PGD, InputStep
 from bench.adapters import WATCHERS, refused
-from bench.adapters.art import known_to_toolbox, own_numbers
+from bench.adapters.art import Features, array, known_to_toolbox, own_numbers
 from detectors.base import DefenderView, Preparation, features_and_logits
 
 HIDDEN = 32
@@ -72,7 +71,7 @@ class Supervised(ABC):
         said = np.repeat([0, 1], [len(benign), len(attacked)])
         with own_numbers(view.generator):
             inner = self._made(view.model, both)
-            inner.fit(_array(both), said, batch_size=32, nb_epochs=self.epochs)
+            inner.fit(array(both), said, batch_size=32, nb_epochs=self.epochs)
         return ToolboxScorer(inner, "predictions")
 
     def _pairs(self, view: DefenderView) -> tuple[Tensor, Tensor]:
@@ -120,7 +119,7 @@ class BinaryActivationDetector(Supervised):
     def _made(self, model: nn.Module, x: Tensor) -> Any:
         features = features_and_logits(model, x[:1])[0].float()
         net = nn.Sequential(nn.Linear(features.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2))
-        return evasion.BinaryActivationDetector(_shown(model, x), _trainable(net, features), 0)
+        return evasion.BinaryActivationDetector(_in_layers(model, x), _trainable(net, features), 0)
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ class SubsetScanningDetector:
         """
         benign = view.benign[: self.benign]
         inner = evasion.SubsetScanningDetector(
-            _shown(view.model, benign), _array(benign), 0, self.scoring_function, verbose=False
+            _in_layers(view.model, benign), array(benign), 0, self.scoring_function, verbose=False
         )
         return ToolboxScorer(inner, "scores")
 
@@ -173,33 +172,15 @@ class ToolboxScorer:
     def __call__(self, x: Tensor) -> Tensor:
         """Images (N, C, H, W) -> scores (N,) float64."""
         with own_numbers(torch.Generator()):  # the toolbox draws some, for nothing
-            told, _ = self.inner.detect(_array(x), batch_size=1)
+            told, _ = self.inner.detect(array(x), batch_size=1)
         found = torch.from_numpy(np.asarray(told[self.reported])).double().to(x.device)
         return found if self.reported == "scores" else found[:, 1] - found[:, 0]
 
 
-class _Features(nn.Module):
-    """What the faced model's last layer gets, as a layer of its own."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> features (N, D)."""
-        features: Tensor = self.model.features(x)  # type: ignore[operator]
-        return features
-
-
-def _array(x: Tensor) -> NDArray[np.float32]:
-    """Images as the toolbox takes them."""
-    return np.asarray(x.float().numpy(force=True))
-
-
-def _shown(model: nn.Module, x: Tensor) -> PyTorchClassifier:
+def _in_layers(model: nn.Module, x: Tensor) -> PyTorchClassifier:
     """The faced model for the toolbox, its first layer what the last one gets."""
     classes = features_and_logits(model, x[:1])[1].shape[1]
-    return known_to_toolbox(nn.Sequential(_Features(model), model.head), classes, x)  # type: ignore[arg-type]
+    return known_to_toolbox(nn.Sequential(Features(model), model.head), classes, x)  # type: ignore[arg-type]
 
 
 def _trainable(net: nn.Module, x: Tensor) -> PyTorchClassifier:
