@@ -4,7 +4,8 @@ import torch
 from scipy.optimize import linprog
 from torch import Tensor, nn
 
-from detectors.inspection import Inspection, anomaly, leads, share_above
+from detectors.base import DefenderView
+from detectors.inspection import Inspection, anomaly, leads
 from tests.detectors.networks import digits, digits_model, drawn, linear, plain
 
 LIKE = torch.zeros(1, 3, 3, dtype=torch.float64)
@@ -52,7 +53,8 @@ def test_the_model_and_the_global_generator_stay_as_they_were() -> None:
     model, like = plain(nn.ReLU), torch.zeros(3, 8, 8)
     before, state = [w.clone() for w in model.parameters()], torch.random.get_rng_state()
     look = Inspection(3, 5)
-    assert look(model, like, drawn()) == look(model, like, drawn())
+    first, again = (look.inspect(DefenderView(model, like[None], drawn())) for _ in range(2))
+    assert first == again
     assert torch.equal(torch.random.get_rng_state(), state)
     for weight, old in zip(model.parameters(), before, strict=True):
         assert torch.equal(weight, old)
@@ -90,18 +92,11 @@ def test_a_planted_shortcut_stands_out() -> None:
     assert isinstance(last, nn.Linear)
     last.weight.data[3] += 0.15  # class 3 wins wherever features are large
     look = Inspection(starts=2, steps=30, rate=0.02)
-    honest, poisoned = (look(model, images[0], drawn()) for model in (clean, planted))
+    honest, poisoned = (
+        look.inspect(DefenderView(model, images[:1], drawn())) for model in (clean, planted)
+    )
     assert poisoned > honest + 1
     assert int(look.margins(planted, images[0], drawn()).argmax()) == 3
-
-
-def test_a_rank_among_clean_models() -> None:
-    clean = [float(i) for i in range(40)]
-    assert share_above(100, clean) == pytest.approx(1 / 41)
-    assert share_above(39, clean) == pytest.approx(2 / 41)
-    assert share_above(-1, clean) == 1
-    with pytest.raises(ValueError, match="there are none"):
-        share_above(1, [])
 
 
 def test_models_that_cannot_be_inspected_are_refused() -> None:
