@@ -137,7 +137,7 @@ def _notes(
 
 def words(table: pd.DataFrame) -> str:
     """The table for people, by study and detector."""
-    header = ["attack", "models", "median score", "of fine-tunes", f"flagged at {ALPHA:.0%}"]
+    header = ["attack", "models", "median score", "of fine-tunes", f"flagged at {100 * ALPHA:g} %"]
     header += ["AUROC", "p (Holm)", "note"]
     parts = [
         "# Models inspected\n\n"

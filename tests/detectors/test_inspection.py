@@ -1,9 +1,12 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
 from scipy.optimize import linprog
 from torch import Tensor, nn
 
+from bench import stats
 from detectors.base import DefenderView
 from detectors.inspection import Inspection, anomaly, leads
 from tests.detectors.networks import digits, digits_model, drawn, linear, plain
@@ -84,18 +87,36 @@ def test_what_stands_out_more_scores_more_without_end() -> None:
     assert anomaly([*others, 8]) == anomaly([8, *others[::-1]])
 
 
-def test_a_planted_shortcut_stands_out() -> None:
+def tuned(model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> nn.Module:
+    """A copy whose last layer has gone on learning, on minibatches of its own."""
+    own, source = copy.deepcopy(model), drawn(seed)
+    assert isinstance(own, nn.Sequential)
+    optimizer = torch.optim.SGD(own[-1].requires_grad_(True).parameters(), 0.1)
+    for _ in range(20):
+        index = torch.randint(len(images), (64,), generator=source)
+        optimizer.zero_grad()
+        torch.autograd.backward(nn.functional.cross_entropy(own(images[index]), labels[index]))
+        optimizer.step()
+    return own.requires_grad_(False)
+
+
+def test_a_planted_backdoor_is_found_among_honest_fine_tunes_and_a_clean_model_is_not() -> None:
     images, labels = digits()
-    clean, planted = (digits_model(images[:900], labels[:900]) for _ in range(2))
+    clean = digits_model(images[:900], labels[:900])
+    honest = [tuned(clean, images[:900], labels[:900], seed) for seed in range(21)]
+    planted = copy.deepcopy(honest[-1])
     assert isinstance(planted, nn.Sequential)
     last = planted[-1]
     assert isinstance(last, nn.Linear)
     last.weight.data[3] += 0.15  # class 3 wins wherever features are large
     look = Inspection(starts=2, steps=30, rate=0.02)
-    honest, poisoned = (
-        look.inspect(DefenderView(model, images[:1], drawn())) for model in (clean, planted)
+    scores = np.array(
+        [look.inspect(DefenderView(m, images[:1], drawn())) for m in (*honest, planted)]
     )
-    assert poisoned > honest + 1
+    p = stats.conformal_p(scores[20:], scores[:20])
+    assert p[0] > 0.05
+    assert p[1] == 1 / 21
+    assert scores[-1] > scores[:-1].max() + 1
     assert int(look.margins(planted, images[0], drawn()).argmax()) == 3
 
 
