@@ -88,7 +88,13 @@ def newcomer(text: str, suite: Suite) -> Newcomer:
     if kind == "attack":
         rows = tuple(rows_of(table, suite.targets.count, HERE))
         return Newcomer(kind, label, replace(suite, rows=(*suite.rows, *rows)))
-    return Newcomer(kind, label, replace(suite, columns=(*suite.columns, column_of(table, HERE))))
+    column = column_of(table, HERE)
+    if column.inspects:
+        raise UserError(
+            f"{label!r} judges models: no target has a score that could be compared\n"
+            "remedy: run a suite with rows of `fine-tuning` that names it under [[detectors]]"
+        )
+    return Newcomer(kind, label, replace(suite, columns=(*suite.columns, column)))
 
 
 def compare(

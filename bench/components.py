@@ -29,6 +29,8 @@ MEMBERS = {
     "attack": ("kappa", "radii_from", "__call__"),
     "detector": ("knowledge", "preparation", "fit"),
 }
+INSPECTOR = ("knowledge", "preparation", "inspect")
+"""Members of a detector of models, which has no `fit`."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ def code_of(kind: str, *components: Component) -> str:
     """
     roots = [CELLS / f"{kind}.py", *(one.source for one in components)]
     return sources.digest(*roots, *([CELLS / "evade.py"] if len(components) > 1 else []))
+
+
+def inspects(made: Any) -> bool:
+    """Whether a detector, or its class, judges models instead of inputs."""
+    return hasattr(made, "inspect") and not hasattr(made, "fit")
 
 
 def _from_file(path: Path) -> types.ModuleType:
@@ -200,7 +207,8 @@ def configure(component: Component, given: Mapping[str, Any], kind: str, label: 
     where = f"{kind} {label!r}"
     try:
         made = checked(component.load(), given, where)
-        missing = [name for name in MEMBERS[kind] if not hasattr(made, name)]
+        wanted = INSPECTOR if kind == "detector" and inspects(made) else MEMBERS[kind]
+        missing = [name for name in wanted if not hasattr(made, name)]
         wrong = "" if missing else _unsound(made, kind)
         configured = dataclasses.replace(component, parameters=parameters(made))
     except UserError:
@@ -212,7 +220,7 @@ def configure(component: Component, given: Mapping[str, Any], kind: str, label: 
     if missing:
         raise UserError(
             f"{where} lacks {', '.join(missing)}\n"
-            f"expected of every {kind}: {', '.join(MEMBERS[kind])}; see CONTRIBUTING.md"
+            f"expected of every {kind}: {', '.join(wanted)}; see CONTRIBUTING.md"
         )
     if wrong:
         raise UserError(f"{where}: {wrong}\nremedy: mend its class; see CONTRIBUTING.md")

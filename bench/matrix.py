@@ -59,6 +59,11 @@ class Column:
     label: str
     detector: Component
 
+    @property
+    def inspects(self) -> bool:
+        """Whether it judges models, so that no input has a score."""
+        return components.inspects(self.detector.load())
+
 
 def _head(table: Mapping[str, Any], kind: str, path: Path) -> tuple[str, str, dict[str, Any]]:
     """Label, method and the parameters that are left."""

@@ -38,7 +38,7 @@ def score(asked: Asked, out: Path, device: str) -> int:
         UserError: A file is missing or damaged, models or images do not fit, or there are too few
             benign images.
     """
-    columns = suite.load(asked.detectors).columns
+    columns = [one for one in suite.load(asked.detectors).columns if not one.inspects]
     victim, faced = (model.to(device) for model in asked.models())
     names, x = inputs.read(asked.inputs, faced.shape)
     benign = asked.clean(faced)

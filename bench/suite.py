@@ -189,6 +189,11 @@ def load(name: str) -> Suite:
     _distinct([row.title for row in rows], path)
     _distinct([column.label for column in columns], path)
     check_evaded(rows, columns, path)
+    if all(column.inspects for column in columns):
+        raise UserError(
+            f"{path.name}: {columns[0].label!r} judges models, and no detector judges inputs\n"
+            'remedy: add one that does, such as method = "confidence"'
+        )
     return Suite(
         file.name,
         file.description,

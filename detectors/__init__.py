@@ -8,4 +8,5 @@ DETECTORS = {
     "squeezing": "detectors.squeezing:Squeezing",
     "neighbours": "detectors.neighbours:Neighbours",
     "disagreement": "detectors.disagreement:Disagreement",
+    "inspection": "detectors.inspection:Inspection",
 }

@@ -121,6 +121,28 @@ class Detector(Protocol):
         """A scorer for this faced model."""
 
 
+@runtime_checkable
+class Inspector(Protocol):
+    """Parameters of a detector of models: a frozen dataclass, as a `Detector` without `fit`.
+
+    It sees no input, so that no benign input can set its threshold: models free of poison do.
+    """
+
+    @property
+    def knowledge(self) -> str:
+        """As of a `Detector`."""
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """As of a `Detector`."""
+
+    def inspect(self, view: DefenderView) -> float:
+        """One finite score of the faced model, higher = more suspicious.
+
+        `view.generator` is seeded alike for every model, so that scores differ by the models alone.
+        """
+
+
 def batches(x: Tensor, pixels: int = PIXELS) -> Iterator[Tensor]:
     """Splits images (N, C, H, W) into lots of at most `pixels` values, one image at least."""
     yield from x.split(max(1, pixels // x[0].numel())) if len(x) else ()

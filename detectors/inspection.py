@@ -1,15 +1,13 @@
 """MM-BD (Wang et al., S&P 2024, arXiv 2205.06900): does one class of a model stand out?
 
 A backdoor lets its goal class win by an unusually large margin somewhere. The score belongs to a
-model and not to an input, so that this is no column of a suite: there the threshold comes from the
-scores of benign inputs under the faced models, which here would be those of the poisoned models
-themselves. What a score is worth shows beside those of models known to be free of poison, at least
-40 honest fine-tunes of the same victim: `share_above`. They tell a model that was tampered with
-from one that was tuned, not from one that was trained elsewhere.
+model and not to an input. What it is worth shows beside those of models known to be free of poison,
+at least 40 honest fine-tunes of the same victim (in a suite the rows of `fine-tuning`). They tell a
+model that was tampered with from one that was tuned, not from one that was trained elsewhere.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import gamma
 from torch import Tensor, nn
 
-from detectors.base import batches
+from detectors.base import DefenderView, batches
 
 LEAST = 4
 """Classes of a model that can be inspected: the others must show how they are spread."""
@@ -37,18 +35,23 @@ class Inspection:
     starts: int = 30
     steps: int = 300
     rate: float = 0.01
+    knowledge: ClassVar[str] = "K0"
+    preparation: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         if not (self.starts >= 1 and self.steps >= 1 and self.rate > 0):
             raise ValueError("inspection needs starts >= 1, steps >= 1 and rate > 0")
 
-    def __call__(self, model: nn.Module, like: Tensor, generator: torch.Generator) -> float:
-        """The score of a model for images like (C, H, W), higher = more suspicious, at least 0.
+    def inspect(self, view: DefenderView) -> float:
+        """The score of the faced model, higher = more suspicious, at least 0.
+
+        Of the clean images only the size is looked at.
 
         Raises:
             ValueError: The model has too few classes, or equal margins for all but one.
         """
-        return anomaly(self.margins(model, like, generator).cpu().numpy())
+        found = self.margins(view.model, view.benign[0], view.generator)
+        return anomaly(found.cpu().numpy())
 
     def margins(self, model: nn.Module, like: Tensor, generator: torch.Generator) -> Tensor:
         """The largest margin of each class over the others that was found, (K,) float64."""
@@ -106,17 +109,3 @@ def anomaly(margins: ArrayLike) -> float:
         above = gamma.sf(values[-1], *gamma.fit(others))
     chance = -np.expm1(len(values) * np.log1p(-above))
     return float(-np.log(max(chance, np.finfo(np.float64).tiny)))
-
-
-def share_above(score: float, clean: Sequence[float]) -> float:
-    """(1 + how many scores of n clean models are at least this one) / (n + 1).
-
-    At most α with probability at most α for a model that is as clean as they are (conformal
-    p-value).
-
-    Raises:
-        ValueError: There are no clean models.
-    """
-    if not clean:
-        raise ValueError("a score is worth what clean models beside it say: there are none")
-    return (1 + sum(other >= score for other in clean)) / (len(clean) + 1)

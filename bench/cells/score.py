@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from attacks.paired import PairedModels
 from bench import records, seeds
-from bench.cells import check, hold
+from bench.cells import check, hold, inspection
 from bench.cells.hold import Work
 from bench.cells.store import MODELS, left_models
+from bench.components import inspects
 from bench.data import Dataset, Images
 from detectors.base import DefenderView, Detailed
 
@@ -132,6 +133,8 @@ def groups(lines: Lineup) -> Iterator[tuple[str, nn.Module, slice]]:
 def run(work: Work) -> None:
     """Score; leaves the parts of scores and details."""
     data, own, detector = work.dataset, work.spec["benign"], work.built()
+    if inspects(detector):
+        return inspection.run(work)
     victim = work.parents["victim"] / "victim.safetensors"
     lines = lineup(
         work.parents["attack"], victim, work.device, work.source, own["size"], own["first"]

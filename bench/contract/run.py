@@ -17,12 +17,17 @@ from bench.contract.attacked import AttackCase
 from bench.contract.attacks import ATTACK
 from bench.contract.clause import Clause, Verdict
 from bench.contract.detectors import DetectorCase
+from bench.contract.inspectors import INSPECTOR
 from bench.contract.telling import DETECTOR
 from bench.contract.worlds import KAPPA, attacker, defender
 from bench.names import parted
 
 DONE, SOME_FAILED = 0, 1
-CLAUSES: Mapping[str, tuple[Clause, ...]] = {"attack": ATTACK, "detector": DETECTOR}
+CLAUSES: Mapping[str, tuple[Clause, ...]] = {
+    "attack": ATTACK,
+    "detector": DETECTOR,
+    "inspector": INSPECTOR,
+}
 USUAL: Mapping[str, Any] = {
     "kappa": KAPPA,
     "phi": 0.5,
@@ -67,7 +72,7 @@ def verdicts(
     """The clauses with their verdicts; only the first, if the component does not even run.
 
     Args:
-        kind: "attack" or "detector".
+        kind: "attack", "detector" or "inspector".
         component: The component with its parameters.
         device: "cpu" or "cuda".
         limit: Seconds that each clause may take in a process of its own.
@@ -94,13 +99,16 @@ def verdicts(
 def resolve(method: str) -> tuple[str, Component]:
     """Kind and component of a name, its parameters set where they have no value of their own.
 
+    A detector of models is of the kind "inspector".
+
     Raises:
         UserError: There is no such component, or it cannot be made.
     """
     name, given = parted(method)
     kind = components.kind_of(name, Path.cwd())
     found = components.find(kind, name, Path.cwd())
-    return kind, components.configure(found, _filled(found.load(), given), kind, method)
+    made = components.configure(found, _filled(found.load(), given), kind, method)
+    return "inspector" if components.inspects(found.load()) else kind, made
 
 
 def _filled(cls: Any, given: Mapping[str, Any]) -> dict[str, Any]:

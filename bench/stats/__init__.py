@@ -19,7 +19,15 @@ from bench.stats.resampling import (
     percentile,
     ratio_interval,
 )
-from bench.stats.separation import auroc, equal_share, ks, ks_null, ks_resampled, matched
+from bench.stats.separation import (
+    auroc,
+    equal_share,
+    ks,
+    ks_null,
+    ks_resampled,
+    mann_whitney,
+    matched,
+)
 
 __all__ = [
     "RESAMPLES",
@@ -39,6 +47,7 @@ __all__ = [
     "ks",
     "ks_null",
     "ks_resampled",
+    "mann_whitney",
     "matched",
     "mcnemar",
     "mean_interval",

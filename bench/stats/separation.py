@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
 from bench.stats.rates import UNKNOWN, Interval
@@ -42,6 +43,18 @@ def auroc(attacked: Floats, benign: Floats, owner: Ints) -> Interval:
     with np.errstate(invalid="ignore"):
         samples = ((heads @ wins) * tails).sum(1) / (len(attacked) * (tails @ sizes))
     return percentile(value, samples)
+
+
+def mann_whitney(first: Floats, second: Floats) -> float:
+    """Two-sided p-value of the test of Mann and Whitney; NaN when a side is empty.
+
+    Args:
+        first: (n,) values.
+        second: (m,) values, independent of them.
+    """
+    if not len(first) or not len(second):
+        return float("nan")
+    return float(stats.mannwhitneyu(first, second).pvalue)
 
 
 def _ends(ordered: Floats) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ from bench.tables.budgets import budgets
 from bench.tables.controls import controls
 from bench.tables.decisions import decisions
 from bench.tables.detection import detection
+from bench.tables.inspection import inspection
 from bench.tables.load import Records
 from bench.tables.outcomes import outcomes
 from bench.tables.paired import paired, worst
@@ -41,6 +42,7 @@ class Tables:
     controls: pd.DataFrame
     price: pd.DataFrame
     load: pd.DataFrame
+    inspection: pd.DataFrame
 
 
 def compute(records: Records) -> Tables:
@@ -74,4 +76,5 @@ def _compute(records: Records) -> Tables:
         controls=controls(records, decided, found),
         price=price(records, samples),
         load=load(records, samples),
+        inspection=inspection(records),
     )

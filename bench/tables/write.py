@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.tables import printed, readable, serving
+from bench.tables import inspection, printed, readable, serving
 from bench.tables.compute import Tables, compute
 from bench.tables.controls import words
 from bench.tables.detection import numbered
 from bench.tables.load import Records, read
 
-OPTIONAL = ("audit", "budgets", "specificity", "controls", "price", "load")
+OPTIONAL = ("audit", "budgets", "specificity", "controls", "price", "load", "inspection")
 """Tables that are there only if the suite runs what they compare."""
 
 
@@ -36,6 +36,7 @@ def texts(records: Records, tables: Tables) -> dict[str, str]:
         "controls": words.controls(tables.controls),
         "price": readable.price(tables.price),
         "load": serving.words(tables.load),
+        "inspection": inspection.words(tables.inspection),
     }
     return {name: text for name, text in made.items() if not _absent(tables, name)}
 

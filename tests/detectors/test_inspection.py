@@ -1,10 +1,14 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
 from scipy.optimize import linprog
 from torch import Tensor, nn
 
-from detectors.inspection import Inspection, anomaly, leads, share_above
+from bench import stats
+from detectors.base import DefenderView
+from detectors.inspection import Inspection, anomaly, leads
 from tests.detectors.networks import digits, digits_model, drawn, linear, plain
 
 LIKE = torch.zeros(1, 3, 3, dtype=torch.float64)
@@ -52,7 +56,8 @@ def test_the_model_and_the_global_generator_stay_as_they_were() -> None:
     model, like = plain(nn.ReLU), torch.zeros(3, 8, 8)
     before, state = [w.clone() for w in model.parameters()], torch.random.get_rng_state()
     look = Inspection(3, 5)
-    assert look(model, like, drawn()) == look(model, like, drawn())
+    first, again = (look.inspect(DefenderView(model, like[None], drawn())) for _ in range(2))
+    assert first == again
     assert torch.equal(torch.random.get_rng_state(), state)
     for weight, old in zip(model.parameters(), before, strict=True):
         assert torch.equal(weight, old)
@@ -82,26 +87,37 @@ def test_what_stands_out_more_scores_more_without_end() -> None:
     assert anomaly([*others, 8]) == anomaly([8, *others[::-1]])
 
 
-def test_a_planted_shortcut_stands_out() -> None:
+def tuned(model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> nn.Module:
+    """A copy whose last layer has gone on learning, on minibatches of its own."""
+    own, source = copy.deepcopy(model), drawn(seed)
+    assert isinstance(own, nn.Sequential)
+    optimizer = torch.optim.SGD(own[-1].requires_grad_(True).parameters(), 0.1)
+    for _ in range(20):
+        index = torch.randint(len(images), (64,), generator=source)
+        optimizer.zero_grad()
+        torch.autograd.backward(nn.functional.cross_entropy(own(images[index]), labels[index]))
+        optimizer.step()
+    return own.requires_grad_(False)
+
+
+def test_a_planted_backdoor_is_found_among_honest_fine_tunes_and_a_clean_model_is_not() -> None:
     images, labels = digits()
-    clean, planted = (digits_model(images[:900], labels[:900]) for _ in range(2))
+    clean = digits_model(images[:900], labels[:900])
+    honest = [tuned(clean, images[:900], labels[:900], seed) for seed in range(21)]
+    planted = copy.deepcopy(honest[-1])
     assert isinstance(planted, nn.Sequential)
     last = planted[-1]
     assert isinstance(last, nn.Linear)
     last.weight.data[3] += 0.15  # class 3 wins wherever features are large
     look = Inspection(starts=2, steps=30, rate=0.02)
-    honest, poisoned = (look(model, images[0], drawn()) for model in (clean, planted))
-    assert poisoned > honest + 1
+    scores = np.array(
+        [look.inspect(DefenderView(m, images[:1], drawn())) for m in (*honest, planted)]
+    )
+    p = stats.conformal_p(scores[20:], scores[:20])
+    assert p[0] > 0.05
+    assert p[1] == 1 / 21
+    assert scores[-1] > scores[:-1].max() + 1
     assert int(look.margins(planted, images[0], drawn()).argmax()) == 3
-
-
-def test_a_rank_among_clean_models() -> None:
-    clean = [float(i) for i in range(40)]
-    assert share_above(100, clean) == pytest.approx(1 / 41)
-    assert share_above(39, clean) == pytest.approx(2 / 41)
-    assert share_above(-1, clean) == 1
-    with pytest.raises(ValueError, match="there are none"):
-        share_above(1, [])
 
 
 def test_models_that_cannot_be_inspected_are_refused() -> None:

@@ -1,0 +1,88 @@
+"""What every detector of models must keep, and what one that does not is told."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from bench.contract.detectors import DetectorCase
+from bench.contract.inspectors import INSPECTOR
+from bench.contract.worlds import World
+from detectors.base import DefenderView
+from detectors.inspection import Inspection
+from tests.contract import worlds
+
+
+@lru_cache
+def world() -> World:
+    return worlds.defender()
+
+
+def looked_at(detector: Any) -> dict[str, tuple[str, str]]:
+    """Clause -> outcome and what was seen, of those that are not simply kept."""
+    case = DetectorCase(detector, world())
+    found = {clause.name: clause.judge(case) for clause in INSPECTOR}
+    return {k: (v.outcome, v.seen) for k, v in found.items() if v.outcome != "passed"}
+
+
+def test_inspection_keeps_them() -> None:
+    assert looked_at(Inspection(starts=2, steps=3)) == {}
+
+
+@dataclass(frozen=True)
+class Weight:
+    """The first weight of a model, found in a way that may break a clause."""
+
+    look: Callable[[DefenderView, dict[int, float]], object]
+    known: dict[int, float] = field(default_factory=dict)
+    knowledge: ClassVar[str] = "K0"
+    preparation: ClassVar[None] = None
+
+    def inspect(self, view: DefenderView) -> Any:
+        return self.look(view, self.known)
+
+
+def first(view: DefenderView) -> float:
+    return float(next(view.model.parameters()).flatten()[0])
+
+
+def scrawls(view: DefenderView) -> float:
+    next(iter(view.model.parameters())).data += 1
+    return 1.0 + first(view)
+
+
+WRONG: dict[str, tuple[Callable[[DefenderView, dict[int, float]], object], str, str]] = {
+    "runs": (lambda view, _: view.nothing, "failed", "no attribute 'nothing'"),  # type: ignore[attr-defined]
+    "number": (lambda view, _: torch.ones(()), "failed", "it returned Tensor"),
+    "number, nan": (lambda view, _: float("nan"), "failed", "it returned nan"),
+    "number, alike": (lambda view, _: 3.0, "warning", "it gave 3 to each of 2 models"),
+    "seeded": (lambda view, _: first(view) + np.random.rand(), "failed", "with one seed it gave"),
+    "anew": (
+        lambda view, known: known.setdefault(id(view.model), first(view)),
+        "failed",
+        "after other weights it gave",
+    ),
+    "untouched": (lambda view, _: scrawls(view), "failed", "it changed the model's"),
+    "knowledge": (
+        lambda view, _: first(view) + float(view.benign.mean()),
+        "failed",
+        "scores otherwise with other clean data",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_one_that_breaks_a_clause_is_told_so(fault: str) -> None:
+    look, outcome, seen = WRONG[fault]
+    found = looked_at(Weight(look))[fault.split(",")[0]]
+    assert found[0] == outcome
+    assert seen in found[1]
+
+
+def test_every_clause_of_its_own_can_be_broken() -> None:
+    shared = {"frozen", "prepares"}
+    assert {name.split(",")[0] for name in WRONG} | shared == {one.name for one in INSPECTOR}
