@@ -83,7 +83,8 @@ def test_a_planted_pair_is_found() -> None:
     hard = replace(view, evade=(_planted(view),))
     oblivious = IMC(InputStep(), HEAD, KAPPA, phi=0.5)(view)
     assert (_excess(hard, oblivious, 0.5) > 1).all()
-    found = Aware(InputStep(), HEAD, KAPPA, 0.5, courses=2, level=0.5)(hard)
+    # Two or three courses find it, as the processor rounds.
+    found = Aware(InputStep(), HEAD, KAPPA, 0.5, courses=4, level=0.5)(hard)
     assert (_excess(hard, found, 0.5) == 0).all()
 
 
