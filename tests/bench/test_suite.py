@@ -139,7 +139,8 @@ def test_built_in_suites_are_sound(name: str) -> None:
     made = suite.load(name)
     assert made.name == name
     assert made.description
-    assert made.targets.count >= 40
+    # Clean-label poisoning re-trains a whole network for each target, and is no part of a headline.
+    assert made.targets.count >= (10 if name == "clean-label" else 40)
 
 
 ODD = """
