@@ -195,9 +195,10 @@ def price(table: pd.DataFrame) -> str:
     ]
     return (
         "# The price of evasion\n\n"
-        "What an attack that knows detectors loses more than one that does not, at the same κ and "
-        "φ on the same targets, with 95 % intervals of the paired difference (disagreement: "
-        "crossed over targets and images). Which detectors it evades, its label says.\n\n"
+        "What an attack that knows detectors loses more than one that does not, at the same φ on "
+        "the same targets, with 95 % intervals of the paired difference (disagreement: crossed "
+        "over targets and images). Both reach κ: the one may go beyond it, the other ends there. "
+        "Which detectors it evades, its label says.\n\n"
     ) + text.markdown(header, lines)
 
 
