@@ -87,6 +87,8 @@ DETAILS: Columns = {"target_id": _TEXT, "name": _TEXT, "value": _REAL}
 VICTIMS: Columns = {"accuracy": _REAL, "images": _WHOLE}
 COSTS: Columns = {"detector": _TEXT, "seconds": _REAL, "inputs": _WHOLE}
 """Of the score cells of a row: how long they took, fits included, and how many inputs they hold."""
+MODEL_SCORE = "score of the model"
+"""Name of the detail that a detector of models leaves, for the first target that faces a model."""
 FAILURES: Columns = {"kind": _TEXT, "cell": _TEXT, "reason": _TEXT, "log": _TEXT}
 
 GROUP = 2**18

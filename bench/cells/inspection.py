@@ -17,9 +17,6 @@ from bench.cells.hold import Work
 from bench.cells.store import MODELS, left_models
 from detectors.base import DefenderView
 
-NAME = "score of the model"
-"""Of the fact; the target is the first of those that face the model."""
-
 
 def run(work: Work) -> None:
     """Inspect every model once; leaves the parts of scores, which is empty, and details."""
@@ -40,7 +37,9 @@ def run(work: Work) -> None:
         draws = seeds.generator(data.name, "", "detector", 0)
         held = (benign.clone(), draws, prepared, copy.deepcopy(trusted))
         score = detector.inspect(DefenderView(copy.deepcopy(models[place]), *held))
-        found.append({"target_id": name, "name": NAME, "value": _sound(score, work.label)})
+        found.append(
+            {"target_id": name, "name": records.MODEL_SCORE, "value": _sound(score, work.label)}
+        )
     empty = records.empty(records.SCORES)
     records.write(empty, records.SCORES, work.out / "scores.parquet")
     records.write(pd.DataFrame(found), records.DETAILS, work.out / "details.parquet")

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench import stats
+from bench.records import MODEL_SCORE
 from bench.tables import text
 from bench.tables.decisions import ALPHA
 from bench.tables.frames import column, line, lines
@@ -15,8 +16,6 @@ from bench.tables.load import KEYS, STUDY, Records
 
 Floats = NDArray[np.float64]
 
-FACT = "score of the model"
-"""The detail that a detector of models leaves (`bench.cells.inspection`)."""
 TUNING = "fine-tuning"
 WANTED = 40
 """Fine-tunes that a threshold should rest on: from 39 on it is not the largest of them."""
@@ -45,7 +44,7 @@ def inspection(records: Records) -> pd.DataFrame:
     Args:
         records: The records; without a detector of models the table is empty.
     """
-    known = records.details[records.details["name"] == FACT]
+    known = records.details[records.details["name"] == MODEL_SCORE]
     found: list[dict[str, Any]] = []
     for detector, facts in known.groupby("detector", sort=True):
         scores = {int(str(row)): _models(records, part) for row, part in facts.groupby("row")}

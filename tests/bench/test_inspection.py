@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from bench import cli, records, seeds, stats, suite, tables
-from bench.cells import inspection as cell
 from bench.compare import newcomer
 from bench.errors import UserError
+from bench.records import MODEL_SCORE
 from bench.tables.compute import compute
-from bench.tables.inspection import FACT, inspection
+from bench.tables.inspection import inspection
 from bench.tables.write import files
 from bench.victims import load as load_victim
 from detectors.base import DefenderView
@@ -43,7 +43,7 @@ def _made(tuned: int = 40) -> dict[str, pd.DataFrame]:
         attack="fine-tuning-head", method="fine-tuning", kappa=np.nan, phi=np.nan
     )
     made["targets"] = pd.concat([of, honest], ignore_index=True)
-    facts = made["targets"][[*tables.KEYS, "target_id"]].assign(detector="mm-bd", name=FACT)
+    facts = made["targets"][[*tables.KEYS, "target_id"]].assign(detector="mm-bd", name=MODEL_SCORE)
     place = facts.groupby(tables.KEYS, dropna=False).cumcount().to_numpy()
     planted = facts["method"].eq("poisoning") & facts["kappa"].eq(0.75)
     value = TUNED[place] + np.where(planted, 100, 0)
@@ -89,7 +89,7 @@ def test_the_victim_is_one_model() -> None:
 def test_of_a_shared_model_there_is_one_score() -> None:
     made = _made()
     facts = made["details"]
-    shared = facts["name"].eq(FACT) & facts["method"].eq("imc") & facts["phi"].eq(0.5)
+    shared = facts["name"].eq(MODEL_SCORE) & facts["method"].eq("imc") & facts["phi"].eq(0.5)
     kept = facts["target_id"].isin([f"digits/{i:04d}" for i in range(0, 40, 8)])
     made["details"] = facts[~shared | kept]
     found = inspection(tables.number(made))
@@ -117,7 +117,7 @@ def test_no_other_table_sees_them(tmp_path: Path) -> None:
     made = _made(0)
     known = tables.number(made)
     seen = files(known, compute(known))
-    made["details"] = made["details"][made["details"]["name"] != FACT]
+    made["details"] = made["details"][made["details"]["name"] != MODEL_SCORE]
     plain = tables.number(made)
     unseen = files(plain, compute(plain))
     assert {name for name in seen if name not in unseen} == {"inspection.csv", "inspection.md"}
@@ -181,7 +181,3 @@ def test_it_cannot_be_compared_target_by_target(capsys: pytest.CaptureFixture[st
         newcomer("inspection(starts=2)", suite.load("quick"))
     assert cli.main(["compare", "inspection"]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) <= 3
-
-
-def test_both_halves_name_the_fact_alike() -> None:
-    assert cell.NAME == FACT
