@@ -11,13 +11,13 @@ import importlib.util
 import json
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench import sources
-from bench.adapters import POISONS, WATCHERS
+from bench.adapters import PACKAGES, POISONS, WATCHERS, named
 from bench.errors import UserError, unknown
 from bench.fields import adapter, checked, parameters
 from bench.names import GROUPS, registry
@@ -113,16 +113,32 @@ def _place(kind: str, method: str, folder: Path) -> str:
     if ":" not in method:
         known = registry(kind)
         if method not in known:
-            raise unknown(kind, method, known)
+            raise _nameless(kind, method, known)
         return known[method]
-    if method.startswith("art:"):
-        name = method[4:]
-        file = "watching" if name in WATCHERS else "poisons" if name in POISONS else "toolbox"
-        return f"bench.adapters.{file}:{name}"
-    if method.startswith("ood:"):
-        return f"bench.adapters.ood:{method[4:]}"
     where, _, name = method.rpartition(":")
+    if where in PACKAGES:
+        return _adapter(where, name)
     return f"{(folder / where).resolve()}:{name}" if where.endswith(".py") else method
+
+
+def _adapter(package: str, name: str) -> str:
+    known = named(package)
+    if name not in known:
+        raise unknown(f"{package}: name", name, [one for one, why in known.items() if not why])
+    if package == "ood":
+        return f"bench.adapters.ood:{name}"
+    file = "watching" if name in WATCHERS else "poisons" if name in POISONS else "toolbox"
+    return f"bench.adapters.{file}:{name}"
+
+
+def _nameless(kind: str, method: str, known: Iterable[str]) -> UserError:
+    """What is said of a word that no list has, perhaps a file without a name in it."""
+    if "." in method:
+        return UserError(
+            f"{method!r} is a file or a module, not the {kind} in it\n"
+            f"remedy: {method}:Name, or a name of `evil-twins list`"
+        )
+    return unknown(kind, method, known)
 
 
 def _said(error: Exception) -> str:
@@ -178,7 +194,7 @@ def kind_of(method: str, folder: Path) -> str:
         return "attack" if "__call__" in dir(found) and not hasattr(found, "fit") else "detector"
     kinds = {name: kind for kind in GROUPS for name in registry(kind)}
     if method not in kinds:
-        raise unknown("attack or detector", method, kinds)
+        raise _nameless("attack or detector", method, kinds)
     return kinds[method]
 
 

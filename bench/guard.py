@@ -31,7 +31,16 @@ _numbers = itertools.count()
 
 
 class Lost(Exception):
-    """What ran beside a thread has not come to its end; says why."""
+    """What ran beside a thread has not come to its end; says why.
+
+    Attributes:
+        why: What happened.
+        remedy: What may be done about it, where that is known.
+    """
+
+    def __init__(self, why: str, remedy: str = "") -> None:
+        super().__init__(f"{why}; remedy: {remedy}" if remedy else why)
+        self.why, self.remedy = why, remedy
 
 
 def guarded(place: Place, bundle: Bundle, limit: float | None) -> list[Outcome]:
@@ -81,7 +90,7 @@ def beside(function: Callable[..., Result], given: tuple[Any, ...], limit: float
     try:
         return future.result()
     except TimeoutError as late:
-        raise Lost(f"it took longer than {limit:g} s; remedy: a larger --time-limit") from late
+        raise Lost(f"it took longer than {limit:g} s", "a larger --time-limit") from late
     except ProcessExpired as death:
         raise Lost(f"its process died ({_cause(death.exitcode)})") from death
     finally:

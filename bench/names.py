@@ -16,6 +16,7 @@ GROUPS = {"attack": "evil_twins.attacks", "detector": "evil_twins.detectors"}
 
 CALL = re.compile(r"([\w.-]+|.*?:\w+)(\(.*\))", re.DOTALL)
 """A name of the list, or a place and a name in it; and brackets."""
+UNCLOSED = re.compile(r"([\w.-]+|.*?:\w+)\([^)]*", re.DOTALL)
 
 
 def registry(kind: str) -> dict[str, str]:
@@ -37,6 +38,8 @@ def parted(method: str) -> tuple[str, dict[str, Any]]:
     """
     found = CALL.fullmatch(method)
     if found is None:
+        if unclosed := UNCLOSED.fullmatch(method):
+            raise _unreadable(method, unclosed[1])
         return method, {}
     try:
         call = ast.parse(f"_{found[2]}", mode="eval").body
@@ -46,9 +49,13 @@ def parted(method: str) -> tuple[str, dict[str, Any]]:
         if "" in given or len(given) < len(call.keywords):
             raise ValueError("not by name, or twice")
     except (SyntaxError, ValueError, TypeError) as error:
-        raise UserError(
-            f"cannot read the parameters of {method!r}\n"
-            "expected: each by name, a number, a text or a list of them, such as "
-            f"{found[1]}(k=5, name='a')"
-        ) from error
+        raise _unreadable(method, found[1]) from error
     return found[1], given
+
+
+def _unreadable(method: str, name: str) -> UserError:
+    return UserError(
+        f"cannot read the parameters of {method!r}\n"
+        "expected: each by name, a number, a text or a list of them, such as "
+        f"{name}(k=5, name='a')"
+    )

@@ -48,8 +48,12 @@ def _scores(function: Callable[[Any], Any], name: str, x: Any) -> Any:
     from bench.cells.check import numbers
     from detectors.base import batches
 
-    whose = f"function {name!r}"
-    return torch.cat([numbers(function(lot), len(lot), whose) for lot in batches(x)])
+    found = []
+    for lot in batches(x):
+        scores = function(lot)
+        numbers(scores, len(lot), f"function {name!r}")
+        found.append(scores.detach())
+    return torch.cat(found)
 
 
 @lru_cache(maxsize=64)

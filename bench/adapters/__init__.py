@@ -164,6 +164,19 @@ OUTLIERS_FROM = "pip install 'pytorch-ood>=0.4'"
 """What installs them."""
 
 
+PACKAGES = ("art", "ood")
+"""What stands before the colon: the adversarial-robustness-toolbox, pytorch-ood."""
+
+
+def named(package: str) -> dict[str, str]:
+    """Every name of a package -> why it cannot be used here, or nothing.
+
+    Args:
+        package: One of `PACKAGES`.
+    """
+    return TOOLBOX | POISONS | WATCHERS if package == "art" else dict(OUTLIERS)
+
+
 def listed() -> Iterator[tuple[str, str, str]]:
     """Kind, name in a suite, and what is said of it: whose it is, or why it cannot be used."""
     for name, why in TOOLBOX.items():

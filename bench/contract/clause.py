@@ -26,10 +26,12 @@ class Verdict:
     Attributes:
         outcome: "passed", "warning" or "failed".
         seen: What was seen, in one line; nothing where the clause is kept.
+        remedy: How that is mended, where it is not as the clause says.
     """
 
     outcome: Outcome
     seen: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True)

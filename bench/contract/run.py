@@ -58,7 +58,8 @@ def check(method: str, device: str, limit: float) -> int:
         counts[verdict.outcome] = counts.get(verdict.outcome, 0) + 1
         print(f"{verdict.outcome:8} {clause.expected}", flush=True)
         if verdict.seen:
-            print(f"{'':8}   seen: {verdict.seen}\n{'':8}   remedy: {clause.remedy}", flush=True)
+            remedy = verdict.remedy or clause.remedy
+            print(f"{'':8}   seen: {verdict.seen}\n{'':8}   remedy: {remedy}", flush=True)
     left = len(CLAUSES[kind]) - sum(counts.values())
     said = [f"{count} {outcome}" for outcome, count in counts.items()]
     said += [f"{left} not looked at, as it does not run"] if left else []
@@ -87,7 +88,7 @@ def verdicts(
                 try:
                     verdict = lane.submit(guard.beside, look, given, limit).result()
                 except guard.Lost as lost:
-                    verdict = Verdict("failed", str(lost))
+                    verdict = Verdict("failed", lost.why, lost.remedy)
             yield clause, verdict
             if number == 0 and verdict.outcome == "failed":
                 return

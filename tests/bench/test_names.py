@@ -31,6 +31,7 @@ VIEW: Any = SimpleNamespace(model=lambda x: x.flatten(1), benign=torch.zeros(3, 
         ("my-own(k=-1, s='a:b(c)', t=[1, 2.5])", "my-own", {"k": -1, "s": "a:b(c)", "t": [1, 2.5]}),
         ("/a (b)/c(d)/e.py:C(k=None)", "/a (b)/c(d)/e.py:C", {"k": None}),
         ("imc(input={'norm': 'l2'})", "imc", {"input": {"norm": "l2"}}),
+        ("/a (b)/c(d)/e.py:C", "/a (b)/c(d)/e.py:C", {}),
     ],
 )
 def test_brackets_hold_parameters(method: str, name: str, given: dict[str, Any]) -> None:
@@ -42,6 +43,12 @@ def test_brackets_hold_nothing_else(inside: str) -> None:
     with pytest.raises(UserError, match="cannot read the parameters of") as error:
         parted(f"mine.py:C({inside})")
     assert len(str(error.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("text", ["mine.py:C(", "mine.py:C(k=5", "my-own(s='a'"])
+def test_brackets_must_close(text: str) -> None:
+    with pytest.raises(UserError, match=r"such as (mine\.py:C|my-own)\(k=5, name='a'\)$"):
+        parted(text)
 
 
 def bright(model: Any, x: Tensor, weight: float = 1.0) -> Tensor:

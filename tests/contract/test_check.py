@@ -64,10 +64,43 @@ def test_what_does_not_run_is_not_looked_at_further(
     assert "1 failed, 10 not looked at, as it does not run" in said
 
 
+NUMBERS = "failed   scores are finite numbers, one an image, in float32 or float64"
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize(
+    ("score", "seen"),
+    [
+        ("value.half()", "the scores are torch.float16; float32 or float64 was expected"),
+        ("value / 0 * 0", "function 'own' returned NaN or infinity for 16 of 16 images"),
+        ("value.unsqueeze(1)", "function 'own' returned 16×1 numbers for 16 images"),
+        ("value.tolist()", "function 'own' returned list; expected a tensor of real numbers"),
+    ],
+)
+def test_what_a_plain_function_returns_is_told_by_the_clause_on_scores(
+    score: str,
+    seen: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = "def own(model, x):\n    value = x.mean((1, 2, 3))\n    return "
+    Path("mine.py").write_text(source + score)
+    assert cli.main(["check", "mine.py:own"]) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("passed   it can be fitted, and scores images")
+    assert f"{NUMBERS}, where the images are\n           seen: {seen}\n" in said
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
         ("smothing", "did you mean 'smoothing'"),
+        ("art:SquareAtack", "unknown art: name 'SquareAtack': did you mean 'SquareAttack'?"),
+        ("ood:Xyz", "there is no similar name.\nknown: ASH, DICE, "),
+        ("nothing.py", "remedy: nothing.py:Name"),
+        ("bench.stats", "remedy: bench.stats:Name"),
         ("nothing.py:Name", "cannot load the detector 'nothing.py:Name'"),
         ("no.module:Name", "ModuleNotFoundError"),
         ("bench.stats:Nothing", "there is no Nothing in it"),
@@ -105,7 +138,9 @@ def test_one_that_never_ends(
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text("import time\n" + BRIGHTNESS.format(score="time.sleep(600)"))
     assert cli.main(["check", "mine.py:Brightness", "--time-limit", "5"]) == 1
-    assert "seen: it took longer than 5 s" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "seen: it took longer than 5 s\n           remedy: a larger --time-limit\n" in said
+    assert said.count("remedy") == 1
     Path("mine.py").write_text("import os\n" + BRIGHTNESS.format(score="os._exit(7)"))
     assert cli.main(["check", "mine.py:Brightness"]) == 1
     assert "seen: its process died (exit status 7)" in capsys.readouterr().out
