@@ -74,7 +74,7 @@ DETECTOR = (
     *SOUND,
     Clause(
         "it knows what it states: K0 the faced model, K1 clean data as well",
-        'set knowledge = "K1" if it reads view.benign or has a preparation, knowledge = "K0" if not',
+        'set knowledge = "K1" if it uses view.benign or a preparation, and knowledge = "K0" if not',
         knowledge,
     ),
     Clause(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.plots import style
 from bench.tables import text
+from bench.tables.attacks import specificity_samples
 from bench.tables.budgets import budgets
 from bench.tables.decisions import ALPHA, Cell, cells, decisions
 from bench.tables.detection import detection, numbered
@@ -15,6 +16,7 @@ from bench.tables.families import FAMILY, IMC, PGD, POISONING, Family, sweeps
 from bench.tables.frames import line, lines
 from bench.tables.load import STUDY, Records
 from bench.tables.outcomes import outcomes
+from bench.tables.price import price
 from bench.tables.serving import load
 from bench.tables.sweeps import tradeoff
 
@@ -36,6 +38,7 @@ class Study:
         tradeoff: Lines of the trade-off table that belong to its sweeps.
         budgets: Lines of the table of budgets.
         load: Lines of the table of models that serve several targets.
+        price: Lines of the table of what evasion costs.
         outcomes: Lines of the table of outcomes, with `row`.
         families: Its sweeps.
         cells: Its scores by (row, detector).
@@ -52,6 +55,7 @@ class Study:
     tradeoff: pd.DataFrame
     budgets: pd.DataFrame
     load: pd.DataFrame
+    price: pd.DataFrame
     outcomes: pd.DataFrame
     families: list[Family]
     cells: dict[tuple[int, str], Cell]
@@ -104,8 +108,10 @@ def studies(records: Records) -> Iterator[Study]:
         records: The records, with the detector "any" where it is wanted.
     """
     found = numbered(records, detection(records, (STRICT, ALPHA)))
-    curves, grids, swept = tradeoff(records), budgets(records), sweeps(records)
-    loads, beside = load(records), numbered(records, outcomes(records, decisions(records)))
+    samples = specificity_samples(records)
+    curves, grids, swept = tradeoff(records, samples), budgets(records), sweeps(records)
+    loads, prices = load(records, samples), price(records, samples)
+    beside = numbered(records, outcomes(records, decisions(records)))
     scored = {(cell.row, cell.detector): cell for cell in cells(records)}
     several = records.rows[STUDY].drop_duplicates()
     for _, rows in records.rows.groupby(STUDY, sort=True):
@@ -124,6 +130,7 @@ def studies(records: Records) -> Iterator[Study]:
             tradeoff=curves.merge(where, on=own) if mine else curves[:0],
             budgets=grids.merge(pd.DataFrame([key]), on=STUDY),
             load=loads.merge(pd.DataFrame([key]), on=STUDY),
+            price=prices.merge(pd.DataFrame([key]), on=STUDY),
             outcomes=beside[beside["row"].isin(rows.index)],
             families=mine,
             cells={at: cell for at, cell in scored.items() if at[0] in rows.index},

@@ -19,16 +19,19 @@ from bench.tables.write import files
 
 NAME = "index.html"
 HEADINGS = {
-    "detection-phi": "Rate along the fidelity budget φ",
-    "detection-fidelity": "Rate against fidelity loss",
-    "tradeoff": "Trade-off of fidelity and specificity",
-    "budgets": "Confidence within fixed budgets",
-    "figure-4": "Figure 4 of the paper, redrawn",
-    "figure-5": "Figure 5 of the paper, redrawn",
-    "roc": "Receiver operating curves",
-    "distributions": "Score distributions and KS",
+    "detection-phi": ("Rate along the fidelity budget φ", "detection.csv"),
+    "detection-fidelity": ("Rate against fidelity loss", "detection.csv"),
+    "tradeoff": ("Trade-off of fidelity and specificity", "tradeoff.csv"),
+    "budgets": ("Confidence within fixed budgets", "budgets.csv"),
+    "load": ("One model for several targets", "load.csv"),
+    "price": ("The price of evasion", "price.csv"),
+    "figure-4": ("Figure 4 of the paper, redrawn", "tradeoff.csv"),
+    "figure-5": ("Figure 5 of the paper, redrawn", "outcomes.csv"),
+    "roc": ("Receiver operating curves", "scores.parquet"),
+    "distributions": ("Score distributions and KS", "scores.parquet"),
 }
-"""The figures that are shown; the image sheet gives way to the gallery."""
+"""The figures that are shown, and where their numbers are; the image sheet gives way to the
+gallery."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,8 @@ def _drawings(records: Records) -> list[Drawing]:
     made = []
     for study, name, figure in plots.figures(records):
         if name in HEADINGS:
-            words = f"{HEADINGS[name]}: {study.title}. The tables of this page hold the numbers."
+            heading, numbers = HEADINGS[name]
+            words = f"{heading}: {study.title}. The numbers are in {numbers}."
             image = uri("image/svg+xml", style.svg(figure))
-            made.append(Drawing(name + study.suffix, HEADINGS[name], words, image))
+            made.append(Drawing(name + study.suffix, heading, words, image))
     return made

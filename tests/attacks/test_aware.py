@@ -128,7 +128,7 @@ def test_without_phi_the_input_has_all_of_its_ball(norm: norms.Norm) -> None:
     assert (_excess(view, found) <= 0.25).all()
 
 
-def test_more_courses_never_hurt() -> None:
+def test_neither_more_steps_nor_more_courses_ever_hurt() -> None:
     view = replace(_view(), evade=(Noisy(), Unsure()))
     attack = Aware(InputStep(), HEAD, KAPPA, 0.5, rounds=20, courses=3)
     first = IMC(attack.input, attack.model, KAPPA, 20, phi=0.5)(view)

@@ -11,7 +11,7 @@ from bench.cells import hold
 from bench.errors import UserError
 from bench.plan import COPIES, Plan, plan
 from tests.bench.runs import carry_out
-from tests.bench.suites import doubt, table, write
+from tests.bench.suites import HEAD, doubt, table, write
 
 STEPS = {"input": "{ norm = 'linf' }", "model": "{ layers = 'head', delta = 20.0 }"}
 COLUMNS = {
@@ -25,7 +25,7 @@ COLUMNS = {
 def _attack(name: str, method: str = "aware", evade: str = "[]", **more: object) -> str:
     given = {"kappa": 0.75, "phi": 0.5} | STEPS | more
     fields = [f'name = "{name}"', f'method = "{method}"']
-    fields += [f"{key} = {value}" for key, value in given.items()]
+    fields += [f"{key} = {value}" for key, value in given.items() if value is not None]
     return "\n".join(["[[attacks]]", *fields, f"evade = {evade}" if method == "aware" else "", ""])
 
 
@@ -83,16 +83,18 @@ def test_what_cannot_be_evaded_is_said(
     assert len(str(caught.value).splitlines()) <= 3
 
 
-def _flagged(done: Finished, label: str) -> float:
-    """The share of attacked inputs above the 95th percentile of their calibration scores."""
-    shares = []
+def _passed(done: Finished, label: str, detector: str) -> list[bool]:
+    """Whether each target reaches κ below the 95th percentile of the calibration scores."""
+    passed: list[bool] = []
     for shard in done.plan.shards:
         if shard.row.label == label:
-            scores = done.part(shard.scores[shard.row.evade[0]], "scores").to_pandas()
+            scores = done.part(shard.scores[detector], "scores").to_pandas()
             benign = scores[scores["role"].eq("calibration")]["score"]
-            attacked = scores[scores["role"].eq("attacked")]["score"]
-            shares.append((attacked > benign.quantile(0.95, "higher")).mean())
-    return float(sum(shares)) / len(shares)
+            attacked = scores[scores["role"].eq("attacked")].set_index("target_id")["score"]
+            targets = done.part(shard.attack, "targets").to_pandas().set_index("target_id")
+            below = attacked <= benign.quantile(0.95, "higher")
+            passed += (below & targets["at_kappa"].reindex(below.index)).tolist()
+    return passed
 
 
 def test_each_penalty_gets_the_preparations_of_its_own_detector(tmp_path: Path) -> None:
@@ -102,19 +104,43 @@ def test_each_penalty_gets_the_preparations_of_its_own_detector(tmp_path: Path) 
     assert not done.state.failed
 
 
-def test_without_tight_limits_every_detector_is_evaded_by_those_who_know_it(
-    tmp_path: Path,
-) -> None:
+def test_an_unbounded_attack_defeats_every_detector(tmp_path: Path) -> None:
     """By scores with noise, an auto-encoder and calibration images that the attacker never saw."""
-    whole = {"phi": 1.0, "rounds": 60, "level": 0.25}
+    whole = {"phi": None, "input": "{ norm = 'linf', eps = 1.0 }", "rounds": 60, "level": 0.25}
     rows = [_attack(f"aware-{name}", evade=f"['{name}']", **whole) for name in COLUMNS]
     done = carry_out(tmp_path, *rows, *map(_column, COLUMNS))
     assert not done.state.failed
     for name in COLUMNS:
-        assert _flagged(done, f"aware-{name}") == 0, name
+        assert all(_passed(done, f"aware-{name}", name)), name
     fits = [key for key, cell in done.plan.cells.items() if cell.kind == "fit"]
     made = [
         load_file(done.store.path("fit", done.state.identity[key]) / "prepared.safetensors")
         for key in fits
     ]
     assert len({float(one["0.weight"].sum()) for one in made}) == 1 + COPIES
+
+
+def test_no_rival_without_a_gradient_beats_it(tmp_path: Path) -> None:
+    """PGD on a second victim, and searches that ask the victim for confidences or classes."""
+    ball, free = "{ norm = 'linf', eps = 0.5 }", {"phi": None, "model": None}
+    names, rivals = ("smoothing", "curvature", "confidence"), ("transferred", "square", "hopskip")
+    rows = [
+        _attack(f"aware-{name}", evade=f"['{name}']", phi=None, input=ball, rounds=40)
+        for name in names
+    ]
+    rows += [
+        _attack("transferred", "transferred-pgd", **free, input=ball),
+        _attack("square", "art:SquareAttack", **free, input=None, norm="'linf'", eps=0.5),
+        _attack("hopskip", "art:HopSkipJump", **free, input=None, norm="'linf'", max_iter=10),
+    ]
+    head = HEAD.replace("epochs = 2", "epochs = 8")
+    done = carry_out(tmp_path, *rows, *map(_column, names), head=head)
+    assert not done.state.failed
+    passed = dict.fromkeys(rivals, 0)
+    for name in names:
+        own = sum(_passed(done, f"aware-{name}", name))
+        for rival in rivals:
+            theirs = sum(_passed(done, rival, name))
+            assert own >= theirs, (name, rival)
+            passed[rival] += theirs
+    assert all(passed.values()), "rivals that reach nothing show nothing"

@@ -7,6 +7,9 @@ import pandas as pd
 import pytest
 
 from bench import tables
+from bench.plots import price as figure
+from bench.plots import style
+from bench.plots.study import studies
 from bench.tables.attacks import specificity_samples
 from bench.tables.price import price
 from tests.bench import claimed, synthetic
@@ -63,3 +66,29 @@ def test_it_is_written_where_there_are_such_rows_and_only_there(tmp_path: Path) 
     synthetic.write(tmp_path, claimed.frames(TRUE))
     tables.write(directory)
     assert not list((directory / "tables").glob("price.*"))
+
+
+def test_its_figure_holds_what_the_table_says() -> None:
+    study = next(iter(studies(tables.number(_with_aware(linf=0.01, kl=0.002)))))
+    with style.look():
+        made = figure.draw(study)
+    assert made is not None
+    table = study.price
+    for axes, (loss, unit) in zip(
+        made.axes, (("linf", 255), ("specificity", 1000), ("kl", 1000)), strict=True
+    ):
+        curves = [line for line in axes.lines if line.get_marker() != "None"]
+        drawn = sorted(float(y) for line in curves for y in line.get_ydata())  # type: ignore[union-attr]
+        assert drawn == pytest.approx(sorted(unit * table[loss]))
+        drawn = sorted(
+            float(y)
+            for many in axes.collections
+            for end in many.get_segments()  # type: ignore[attr-defined]
+            for _, y in end
+        )
+        ends = unit * table[[f"{loss}_low", f"{loss}_high"]].to_numpy().ravel()
+        assert drawn == pytest.approx(sorted(ends))
+    names = [text.get_text() for text in made.legends[0].get_texts()]
+    assert {"aware-imc-all κ .75", "aware-imc-head κ .75"} <= set(names)
+    oblivious = next(iter(studies(tables.number(claimed.frames(TRUE)))))
+    assert figure.draw(oblivious) is None
