@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from bench.records import MODEL_SCORE
 from bench.report.matrix import Known
 from bench.tables import baseline, frames, text
 from bench.tables.load import STUDY, Records
@@ -58,6 +59,8 @@ def facts(records: Records, known: Known, detectors: list[str], directory: Path)
     held = sorted({int(n) for n in targets["heldout"]})
     given = records.scores.groupby("detector")["knowledge"].max()
     calibrated = sorted({one.n for one in known.values()})
+    details = records.details
+    judging = sorted(set(details.loc[details["name"].eq(MODEL_SCORE), "detector"]))
     levels = [
         f"{symbol} {', '.join(text.short(float(v)) for v in sorted(set(rows[name].dropna())))}"
         for name, symbol in (("kappa", "κ"), ("phi", "φ"), ("lam", "λ"))
@@ -74,6 +77,7 @@ def facts(records: Records, known: Known, detectors: list[str], directory: Path)
             ],
         ),
         ("Detectors", [", ".join(f"{name} ({given[name]})" for name in detectors)]),
+        ("Detectors of models", [", ".join(judging)] if judging else []),
         ("Thresholds", [f"from {span(calibrated)} benign scores for each attack"]),
     ]
     return [(head, said) for head, said in [*found, *_made(directory)] if said]

@@ -12,6 +12,7 @@ from bench import cli, records, seeds, stats, suite, tables
 from bench.compare import newcomer
 from bench.errors import UserError
 from bench.records import MODEL_SCORE
+from bench.report.facts import facts
 from bench.tables.compute import compute
 from bench.tables.inspection import inspection
 from bench.tables.write import files
@@ -126,6 +127,12 @@ def test_no_other_table_sees_them(tmp_path: Path) -> None:
     assert (tmp_path / "tables" / "inspection.csv").exists()
     tables.write(synthetic.write(tmp_path, made))
     assert not (tmp_path / "tables" / "inspection.csv").exists()
+
+
+def test_the_page_names_them_among_what_was_run(tmp_path: Path) -> None:
+    for made, named in ((_made(), [["mm-bd"]]), (synthetic.frames(4), [])):
+        found = facts(tables.number(made), {}, [], tmp_path)
+        assert [said for head, said in found if head == "Detectors of models"] == named
 
 
 LOOK = table("detectors", name="look", method="inspection", starts=1, steps=2)
