@@ -7,11 +7,16 @@ import pandas as pd
 
 from bench.tables.families import PROPOSITION, WITHIN
 
+ROUNDING = 1e-12
+"""What a difference of equal numbers may leave."""
+
 
 def number(value: float, digits: int = 3) -> str:
     """A number with so many significant digits; empty when unknown."""
     if isnan(value):
         return ""
+    if abs(value) < ROUNDING:
+        return "0"
     if not isfinite(value):
         return "inf" if value > 0 else "-inf"
     return f"{value:.{digits}g}"

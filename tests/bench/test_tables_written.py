@@ -105,3 +105,7 @@ def test_a_suite_whose_cells_all_failed_still_has_tables(
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(tables.show(directory))
     assert "out of time" in console.export_text()
+
+
+def test_what_rounding_leaves_of_a_difference_is_nothing() -> None:
+    assert [text.number(value) for value in (0.3 - 0.1 - 0.2, 2e-12, -4e-16)] == ["0", "2e-12", "0"]
