@@ -59,8 +59,9 @@ class Aware:
         every: Rounds after which τ_j is taken anew.
         facing: Under which model τ_j is taken: the "current" one, as the defender would, or the
             "victim", once.
-        variant: "lagrangian" keeps all limits at each step; "selective" looks at the one that is
-            broken most, as selective PGD does.
+        variant: "lagrangian" keeps all limits at each step. The others mend the one that is broken
+            most, as their namesakes in Bryniarski et al. (ICLR 2022) do: "selective" looks at no
+            other, "orthogonal" lowers none of the others, to first order.
     """
 
     input: InputStep
@@ -72,7 +73,7 @@ class Aware:
     level: float = 0.75
     every: int = 10
     facing: Literal["current", "victim"] = "current"
-    variant: Literal["lagrangian", "selective"] = "lagrangian"
+    variant: Literal["lagrangian", "selective", "orthogonal"] = "lagrangian"
     evades: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -193,9 +194,10 @@ class _Course:
         need = (INSIDE - room).clamp(max=step.reach)
         lost = room[:, :1] < -step.reach  # elsewhere a penalty may pull towards another class
         need[:, 1:] = torch.where(lost, -torch.inf, need[:, 1:])
-        if self.attack.variant == "selective":
+        if self.attack.variant != "lagrangian":
             worst = torch.zeros_like(room, dtype=torch.bool).scatter(1, room.argmin(1, True), True)
-            need = torch.where(worst, need, -torch.inf)
+            least = -torch.inf if self.attack.variant == "selective" else 0.0
+            need = torch.where(worst | need.isneginf(), need, least)
         gains, lacks, far = eta * gram, need + eta * fall, self._far(pixels, pace)
         price, dx, self.beta = joint(gains, lacks, pixels, far, self.beta, self._free)
         own = (price * (gram @ price.unsqueeze(2)).squeeze(2)).sum(1) - 2 * (price * fall).sum(1)

@@ -102,7 +102,7 @@ def test_without_penalties_it_is_imc(model: ModelStep) -> None:
     assert (kl <= 1.05 * before).all()
 
 
-@pytest.mark.parametrize("variant", ["lagrangian", "selective"])
+@pytest.mark.parametrize("variant", ["lagrangian", "selective", "orthogonal"])
 def test_a_detector_is_evaded_at_a_price_within_the_limits(variant: str) -> None:
     view = replace(_view(), evade=(Unsure(),))
     oblivious = IMC(InputStep(), HEAD, KAPPA, phi=0.5)(view)
