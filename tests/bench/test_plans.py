@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from attacks import ATTACKS
 from bench import suite
 from bench.data import SHARES, Dataset, Images
 from bench.plan import Plan, plan
@@ -127,6 +128,9 @@ def test_the_suite_of_detectors_has_them_all_on_the_victim_of_gtsrb_small() -> N
     assert named - others == of_inputs
     assert {place.partition(":")[0] for place in others} == {"bench.adapters.ood"}
     assert all(row.scored and row.count == 40 for row in made.rows)
+    attacking = {row.attack.place for row in made.rows}
+    assert set(ATTACKS.values()) <= attacking
+    assert len({place for place in attacking if place.startswith("bench.adapters.")}) == 4
     second = [cell for cell in cells.cells.values() if "trusted" in cell.parents]
     assert {cell.label for cell in second} == {"disagreement-independent"}
     assert len({cell.parents["trusted"] for cell in second}) == 1
