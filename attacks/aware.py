@@ -23,6 +23,7 @@ from attacks.norms import per_item
 from attacks.paired import PairedModels
 from attacks.pgd import PGD, InputStep
 from attacks.poisoning import ModelStep, ModelWalk
+from attacks.sample import evenly
 from attacks.serving import Parameters, inner
 from attacks.within import Best
 
@@ -123,6 +124,7 @@ class _Course:
         self.limits = Limits(view, attack.kappa, attack.level)
         self.weights = ModelWalk(attack.model, view)
         self.every = torch.arange(len(view.targets), device=view.targets.x.device)
+        self.some = evenly(len(view.reference), max(attack.model.batch, AMONG)).to(self.every)
         self.radius = view.targets.x.new_full((len(view.targets),), attack.input.eps)
         if attack.phi is not None:
             unit = 0 * self.radius if view.radii is None else view.radii.to(self.radius)
@@ -150,9 +152,9 @@ class _Course:
         self.best.offer(merit, self.x, models)
 
     def harm(self, models: PairedModels) -> Tensor:
-        """Mean KL(f(·; θ°) ‖ f(·; θ)) on the first reference images, (N,)."""
-        walk, most = self.weights, max(self.attack.model.batch, AMONG)
-        some, share = walk.inputs[:most], walk.kept[:most]
+        """Mean KL(f(·; θ°) ‖ f(·; θ)) on some reference images, the same for all, (N,)."""
+        walk = self.weights
+        some, share = walk.inputs[self.some], walk.kept[self.some]
         faced = models.logits(some.unsqueeze(0)).log_softmax(-1)
         if models.layers == "all":
             self.limits.passes += len(some)

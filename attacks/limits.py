@@ -10,9 +10,10 @@ from torch import Tensor
 from attacks.base import AttackerView, Logits
 from attacks.efficacy import logit, margin
 from attacks.paired import PairedModels
+from attacks.sample import evenly
 
 AMONG = 256
-"""Reference images, the first ones, whose penalties set the thresholds."""
+"""Reference images whose penalties set the thresholds."""
 
 JUDGES = 4
 """Draws of noise by which a pair is judged."""
@@ -30,6 +31,7 @@ class Limits:
 
     Attributes:
         thresholds: Quantiles (J, N).
+        among: The reference images that they are quantiles among, (M, C, H, W).
         units: Standard deviations of the benign penalties under the victim, (J,).
         passes: Passes of one image through the whole network so far, (N,).
     """
@@ -37,6 +39,7 @@ class Limits:
     def __init__(self, view: AttackerView, kappa: float, level: float) -> None:
         self.view, self.enough, self.level = view, logit(kappa), level
         self.passes = torch.zeros_like(view.targets.goal)
+        self.among = view.reference.x[evenly(len(view.reference), AMONG)]
         benign = self._benign(PairedModels(view.victim, 1, {}), 0)
         spread = (benign - benign.mean(2, keepdim=True)).square().mean((1, 2)).sqrt()
         self.units = spread.clamp_min(torch.finfo(benign.dtype).eps)
@@ -83,7 +86,7 @@ class Limits:
             [torch.Generator().manual_seed(turn)],
             self._ask(models, models.layers == "all"),
         )
-        lots = self.view.reference.x[:AMONG].unsqueeze(0).split(LOT, 1)
+        lots = self.among.unsqueeze(0).split(LOT, 1)
         return torch.cat([self._values(ask, lot, draws) for lot in lots], 2)
 
     def _values(self, ask: Logits, images: Tensor, draws: Sequence[torch.Generator]) -> Tensor:

@@ -5,6 +5,7 @@ A module of its own, so that other attacks do not stand on the code of detectors
 
 from collections.abc import Iterator
 
+import torch
 from safetensors.torch import load_file
 
 from bench import seeds
@@ -23,15 +24,18 @@ def run(work: Work) -> None:
 def _penalties(work: Work, j: int) -> Iterator[Penalty]:
     """Those of the j-th detector: one for each preparation that the attacker made, or just one.
 
-    They come from what the attacker holds: the victim, and the training images.
+    They come from what the attacker holds: the victim, and the training images, of which a detector
+    may take the first ones; in a folder those are all of one class.
     """
     data, detector = work.dataset, work.evade[j]
+    order = torch.randperm(len(data.train), generator=seeds.generator(data.name, "attacker", j))
+    benign = data.train.take(order).x.to(work.device)
     made = [role for role in sorted(work.parents) if role.startswith(f"fit {j} ")]
     for role in made or [""]:
         path = work.parents[role] / "prepared.safetensors" if role else None
         prepared = load_file(path, device=str(work.device)) if path else {}
         draws = seeds.generator(data.name, "attacker", "penalty", j)
-        view = DefenderView(work.victim, data.train.x.to(work.device), draws, prepared)
+        view = DefenderView(work.victim, benign, draws, prepared)
         penalty: Penalty = detector.build().penalty(view)
         if not callable(penalty):
             raise Fault(
