@@ -16,6 +16,7 @@ from attacks.fisher import Fisher, body_factors, head_blocks
 from attacks.minibatch import Minibatches
 from attacks.norms import per_item
 from attacks.paired import HEAD, PairedModels, size
+from attacks.sample import evenly
 from attacks.serving import Parameters, gradient
 from attacks.specificity import DIVERGENCE, Specificity
 
@@ -128,7 +129,8 @@ class ModelWalk:
         floor, body = loss.floor[step.layers], {}
         if step.layers == "all":
             # One metric for all targets, whichever of them stand beside each other.
-            images, draws = view.reference.x[:FISHER_IMAGES], torch.Generator().manual_seed(0)
+            some = evenly(len(features), FISHER_IMAGES)
+            images, draws = view.reference.x[some], torch.Generator().manual_seed(0)
             factors = body_factors(view.victim, images, floor, draws)
             body = {name: (step.body * a, g) for name, (a, g) in factors.items()}
         self.fisher = Fisher(head_blocks(features, logits.softmax(1), floor), body)

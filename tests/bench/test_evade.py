@@ -1,15 +1,19 @@
 """Attackers who know detectors: what a suite says, what their cells stand on, what they reach."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from safetensors.torch import load_file
+from torch import Tensor
 
 from bench import suite
 from bench.assemble import Finished
 from bench.cells import hold
+from bench.cells.evade import _penalties
 from bench.errors import UserError
 from bench.plan import COPIES, Plan, plan
+from detectors.base import DefenderView
 from tests.bench.runs import carry_out
 from tests.bench.suites import HEAD, doubt, table, write
 
@@ -102,6 +106,33 @@ def test_each_penalty_gets_the_preparations_of_its_own_detector(tmp_path: Path) 
     row = _attack("both", evade="['confidence', 'manifold']", rounds=2)
     done = carry_out(tmp_path, row, _column("confidence"), _column("manifold"))
     assert not done.state.failed
+
+
+def test_the_first_images_that_a_penalty_sees_are_not_of_one_class() -> None:
+    """Those of a folder lie sorted by class."""
+    train = hold.dataset("digits", None, None).train
+    train = train.take(train.label.argsort(stable=True))
+    seen: list[Tensor] = []
+
+    def penalty(view: DefenderView) -> object:
+        seen.append(view.benign)
+        return len
+
+    detector = SimpleNamespace(build=lambda: SimpleNamespace(penalty=penalty))
+    work = SimpleNamespace(
+        dataset=SimpleNamespace(name="digits", train=train),
+        evade=[detector],
+        parents={},
+        device="cpu",
+        victim=None,
+    )
+    list(_penalties(work, 0))  # type: ignore[arg-type]
+    (benign,) = seen
+    names = [image.numpy().tobytes() for image in train.x]
+    place = dict(zip(names, train.label.tolist(), strict=True))
+    found = [place[image.numpy().tobytes()] for image in benign]
+    assert sorted(found) == train.label.tolist()
+    assert min(found[:200].count(digit) for digit in range(10)) >= 8
 
 
 def test_an_unbounded_attack_defeats_every_detector(tmp_path: Path) -> None:
