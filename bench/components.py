@@ -33,6 +33,10 @@ INSPECTOR = ("knowledge", "preparation", "inspect")
 """Members of a detector of models, which has no `fit`."""
 
 
+class _NoSuchName(AttributeError):
+    """A file or a module is sound, and what is asked for is not in it."""
+
+
 @dataclass(frozen=True)
 class Component:
     """An attack or a detector as data: what a worker needs to make it again.
@@ -64,7 +68,7 @@ class Component:
             _from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
         )
         if not hasattr(module, name):
-            raise AttributeError(f"there is no {name} in it")
+            raise _NoSuchName(f"there is no {name!r} in it")
         return adopted(getattr(module, name))
 
     def build(self) -> Any:
@@ -163,11 +167,9 @@ def find(kind: str, method: str, folder: Path) -> Component:
     except UserError:
         raise
     except Exception as error:  # a user's file may raise anything
-        where, _, name = method.rpartition(":")
-        file = f"{where}.py:{name}" if (folder / f"{where}.py").is_file() else "file.py:Name"
         raise UserError(
             f"cannot load the {kind} {method!r}: {_said(error)}\n"
-            f"remedy: a name of `evil-twins list`, module:Name, or {file} in {folder.resolve()}"
+            f"remedy: {_remedy(error, method, folder)}"
         ) from error
     if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
         more = ", a class with fit(self, view), or a function score(model, x)"
@@ -177,6 +179,19 @@ def find(kind: str, method: str, folder: Path) -> Component:
             f"{more if kind == 'detector' else ''}"
         )
     return component
+
+
+def _remedy(error: Exception, method: str, folder: Path) -> str:
+    where, _, name = method.rpartition(":")
+    absent = (
+        not (folder / where).is_file()
+        if where.endswith(".py")
+        else isinstance(error, ModuleNotFoundError) and f"{where}.".startswith(f"{error.name}.")
+    )
+    if not absent and not isinstance(error, _NoSuchName):
+        return f"mend {where}, which raises that when it is loaded"
+    file = f"{where}.py:{name}" if (folder / f"{where}.py").is_file() else "file.py:Name"
+    return f"a name of `evil-twins list`, module:Name, or {file} in {folder.resolve()}"
 
 
 def kind_of(method: str, folder: Path) -> str:

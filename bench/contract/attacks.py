@@ -137,6 +137,7 @@ ATTACK = (
         "it attacks four targets",
         "mend what it raises; called with a view, it returns an `Attacked`",
         runs,
+        basis=True,
     ),
     Clause(
         "it is a frozen dataclass whose fields are its parameters",
@@ -147,6 +148,7 @@ ATTACK = (
         "x* are finite images in [0, 1] like the targets, with a model and three facts for each",
         "clamp to [0, 1], detach, and return PairedModels over view.victim",
         sound,
+        basis=True,
     ),
     Clause(
         "the confidence that it states is f_t(x*; θ*) under the victim that it was given",

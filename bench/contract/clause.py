@@ -42,11 +42,13 @@ class Clause:
         expected: What a component must do, in one line.
         remedy: How one that does not is mended, in one line.
         look: Looks at a case; raises `Broken` or `Doubtful`, or whatever the component raises.
+        basis: Whether the clauses that follow rest on this one: they would fail with it.
     """
 
     expected: str
     remedy: str
     look: Callable[[Any], None]
+    basis: bool = False
 
     @property
     def name(self) -> str:

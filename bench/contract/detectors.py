@@ -218,6 +218,7 @@ SOUND = (
         "it can be fitted, and scores images",
         "mend what it raises; score(model, x), or what fit(view) returns, gets images (N, C, H, W)",
         runs,
+        basis=True,
     ),
     Clause(
         "it is a frozen dataclass whose fields are its parameters",
@@ -228,11 +229,13 @@ SOUND = (
         "its preparation returns a dict of finite tensors, by the clean data and the seed alone",
         "return tensors by name; draw from the generator that it is given",
         prepares,
+        basis=True,
     ),
     Clause(
         "scores are finite numbers, one an image, in float32 or float64, where the images are",
-        "return a tensor (N,) such as `value.double()`, under torch.no_grad()",
+        "return a tensor (N,) such as `value.double()`, by torch.no_grad(), and no NaN or infinity",
         numbers,
+        basis=True,
     ),
     Clause(
         "the same seed gives the same scores, again and again",

@@ -89,12 +89,14 @@ INSPECTOR = (
         "it can be asked for the score of a model",
         "mend what it raises; `inspect(view)` returns a float",
         runs,
+        basis=True,
     ),
     *(clause for clause in SOUND if clause.name in ("frozen", "prepares")),
     Clause(
         "the score is a finite float, and models differ in it",
         "return a Python float, such as `float(value)`",
         number,
+        basis=True,
     ),
     Clause(
         "the same seed gives the same score",

@@ -62,7 +62,7 @@ def check(method: str, device: str, limit: float) -> int:
             print(f"{'':8}   seen: {verdict.seen}\n{'':8}   remedy: {remedy}", flush=True)
     left = len(CLAUSES[kind]) - sum(counts.values())
     said = [f"{count} {outcome}" for outcome, count in counts.items()]
-    said += [f"{left} not looked at, as it does not run"] if left else []
+    said += [f"{left} not looked at, as they rest on what failed"] if left else []
     print(f"{kind} {component.name}: {', '.join(said)}")
     return SOME_FAILED if "failed" in counts else DONE
 
@@ -70,7 +70,7 @@ def check(method: str, device: str, limit: float) -> int:
 def verdicts(
     kind: str, component: Component, device: str, limit: float
 ) -> Iterator[tuple[Clause, Verdict]]:
-    """The clauses with their verdicts; only the first, if the component does not even run.
+    """The clauses with their verdicts; none after one that failed and that they rest on.
 
     Args:
         kind: "attack", "detector" or "inspector".
@@ -90,7 +90,7 @@ def verdicts(
                 except guard.Lost as lost:
                     verdict = Verdict("failed", lost.why, lost.remedy)
             yield clause, verdict
-            if number == 0 and verdict.outcome == "failed":
+            if clause.basis and verdict.outcome == "failed":
                 return
     finally:
         guard.end(kill=True)

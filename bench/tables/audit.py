@@ -2,7 +2,8 @@
 
 The losses of a whole sweep are divided by those of its pure attacks, so a slack one bends every
 curve. Any other attack on inputs alone that a suite runs at the same norm and κ is a rival of PGD;
-the convex optimum is the yardstick of Poisoning the last layer.
+the convex optimum is the yardstick of Poisoning the last layer. How far from it other attacks on
+the last layer alone end stands beside that and is not judged.
 """
 
 from collections.abc import Iterator
@@ -70,15 +71,19 @@ def _radii(records: Records, rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 def _kls(records: Records, rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
     optima = rows.index[rows["method"].eq(CONVEX)]
-    for row in rows.index[rows["method"].eq(POISONING) & rows["layers"].eq("head")]:
+    norms = records.targets.groupby("row")["norm"].first().reindex(rows.index)
+    alone = rows[rows["layers"].eq("head") & norms.eq("") & ~rows["method"].isin(CONTROLS)]
+    for row in alone.index.difference(optima):
         key = line(records.rows[[*STUDY, "kappa", "attack"]], int(row)) | {"quantity": "kl"}
+        judged = bool(rows.at[row, "method"] == POISONING)
         for optimum in optima:
             losses = _losses(records, [int(row), int(optimum)], "kl_reference")
             part = records.targets[records.targets["row"].eq(optimum)]
             kl = column(part, "kl_reference")
             gap = float(np.median(1 - column(part, "kl_bound") / kl))
             against = {"against": rows.at[optimum, "attack"], "duality_gap": gap}
-            yield key | against | _judged(losses[:, 0], losses[:, 1], KL_BOUND)
+            own, best = losses.T
+            yield key | against | (_judged(own, best, KL_BOUND) if judged else _ratio(own, best))
 
 
 def _losses(records: Records, rows: list[int], name: str) -> Floats:

@@ -66,28 +66,31 @@ def paired(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
 def under_every(
     records: Records, decided: pd.DataFrame
 ) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Who is flagged under each attack of the list of a study at one kappa, for every detector.
+    """Who is caught under each attack of the list of a study at one kappa, for every detector.
 
     The list is every row with that kappa, controls left out: it is fixed by the suite. Targets
-    that some row of the list lacks are left out.
+    that some row of the list lacks are left out. Caught is a target that is flagged, or that the
+    attack does not bring to κ: an attack that fails has passed no detector.
 
     Args:
         records: The records.
         decided: `decisions` of them.
 
     Yields:
-        Study, kappa and detector by name; decisions by target (lines) and row (columns).
+        Study, kappa and detector by name; who is caught, by target (lines) and row (columns).
     """
     rows = records.rows[records.rows["kappa"].notna()]
     rows = rows[~rows["method"].isin(CONTROLS)]
-    joined = decided.merge(rows, left_on="row", right_index=True)
+    reached = records.targets[["row", "target_id", "at_kappa"]]
+    joined = decided.merge(rows, left_on="row", right_index=True).merge(reached)
+    joined["caught"] = joined["flagged"] | ~joined["at_kappa"].astype(bool)
     for key, part in joined.groupby([*STUDY, "kappa", "detector"], sort=True):
-        wide = part.pivot(index="target_id", columns="row", values="flagged").dropna()
+        wide = part.pivot(index="target_id", columns="row", values="caught").dropna()
         yield dict(zip([*STUDY, "kappa", "detector"], key, strict=True)), wide.astype(bool)
 
 
 def worst(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
-    """Targets that a detector catches under *every* attack of a study at one kappa.
+    """Targets that a detector catches under *every* attack of a study that brings them to κ.
 
     Args:
         records: The records.

@@ -56,7 +56,9 @@ def detection(records: Records, table: pd.DataFrame, worst: pd.DataFrame) -> str
     for title, rows in _studies(records.rows):
         parts.append(f"\n## {title}\n\n" + _matrix(records, rows, five))
     if len(worst):
-        parts.append("\n## Caught under every attack of the suite\n\n" + _worst(worst))
+        parts.append(
+            "\n## Caught under every attack of the suite that reaches κ\n\n" + _worst(worst)
+        )
     notes = five[five["note"] != ""]
     if len(notes):
         parts.append(f"\n{len(notes)} cells carry a note; see the column `note` of the CSV.\n")
@@ -224,6 +226,7 @@ def audit(table: pd.DataFrame) -> str:
     return (
         "# Audit of the endpoints\n\n"
         "Loss of a pure attack over that of a rival, target by target: PGD's radius against other "
-        "attacks on inputs and the best of them, head-only Poisoning's KL on the attacker's "
-        f"images against the convex optimum. The median is held against the bound.{note}\n\n"
+        "attacks on inputs and the best of them, the KL of each attack on the last layer "
+        "alone, on the attacker's images, against the convex optimum. The median is held against "
+        f"the bound, where there is one.{note}\n\n"
     ) + text.markdown(header, lines, left=3)

@@ -116,6 +116,17 @@ def test_a_detector_is_evaded_at_a_price_within_the_limits(variant: str) -> None
     assert (far <= 0.5 * view.radii * (1 + 1e-5)).all()
 
 
+def test_variants_take_other_ways() -> None:
+    view = replace(_view(), evade=(Noisy(), Unsure()))
+    variants = ("lagrangian", "selective", "orthogonal")
+    first, second, third = (
+        Aware(InputStep(), HEAD, KAPPA, 0.5, 30, variant=variant)(view).models.distance()
+        for variant in variants
+    )
+    for one, other in ((first, second), (first, third), (second, third)):
+        assert not torch.allclose(one, other, rtol=1e-3)
+
+
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_without_phi_the_input_has_all_of_its_ball(norm: norms.Norm) -> None:
     view = replace(worlds.view(4), evade=(Unsure(),))

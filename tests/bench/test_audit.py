@@ -110,6 +110,20 @@ def test_ratios_are_those_of_the_records(made: dict[str, pd.DataFrame]) -> None:
     assert kl["passed"]
 
 
+def test_how_far_others_on_the_last_layer_are_from_the_optimum_is_told_and_not_judged(
+    made: dict[str, pd.DataFrame],
+) -> None:
+    _with(made, "poisoning", attack="few", method="few-weights", kl_reference=0.021)
+    _with(made, "poisoning", attack="tuned", method="fine-tuning", kl_reference=0.021)
+    found = audit(tables.number(made)).set_index(["attack", "against"])
+    few = found.loc[("few", "floor")]
+    assert few["median"] == pytest.approx(2)
+    assert pd.isna(few["bound"])
+    assert pd.isna(few["passed"])
+    assert ("tuned", "floor") not in found.index
+    assert ("floor", "floor") not in found.index
+
+
 def test_kappa_missed_counts_as_infinitely_far(made: dict[str, pd.DataFrame]) -> None:
     targets = made["targets"]
     own = targets.index[targets["attack"] == "pgd"]

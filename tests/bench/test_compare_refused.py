@@ -26,7 +26,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 MISTAKES = {
     "nowhere:X": "No module named 'nowhere'",
-    "mine.py:Nowhere": "there is no Nowhere in it",
+    "mine.py:Nowhere": "there is no 'Nowhere' in it",
     "mine.py:torch": "of type module",
     "nix": "unknown attack or detector 'nix'",
     "pgd": "small has the attack 'pgd' already",

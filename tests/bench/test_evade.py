@@ -164,7 +164,7 @@ def test_no_rival_without_a_gradient_beats_it(tmp_path: Path) -> None:
         _attack("square", "art:SquareAttack", **free, input=None, norm="'linf'", eps=0.5),
         _attack("hopskip", "art:HopSkipJump", **free, input=None, norm="'linf'", max_iter=10),
     ]
-    head = HEAD.replace("epochs = 2", "epochs = 8")
+    head = HEAD.replace("epochs = 2", "epochs = 30")
     done = carry_out(tmp_path, *rows, *map(_column, names), head=head)
     assert not done.state.failed
     passed = dict.fromkeys(rivals, 0)
@@ -172,6 +172,6 @@ def test_no_rival_without_a_gradient_beats_it(tmp_path: Path) -> None:
         own = sum(_passed(done, f"aware-{name}", name))
         for rival in rivals:
             theirs = sum(_passed(done, rival, name))
-            assert own >= theirs, (name, rival)
+            assert own > theirs, (name, rival)
             passed[rival] += theirs
     assert all(passed.values()), "rivals that reach nothing show nothing"

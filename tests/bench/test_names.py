@@ -73,7 +73,7 @@ def test_a_function_is_a_detector_that_knows_the_faced_model() -> None:
     x = torch.rand(5, 1, 2, 2)
     score = made.fit(VIEW)(x)
     assert torch.allclose(score.float(), 2 * x.flatten(1).mean(1))
-    assert score.dtype == torch.float64
+    assert score.dtype == x.dtype
     with pytest.raises(FrozenInstanceError):
         made.weight = 1.0
 
@@ -126,7 +126,7 @@ WRONG = {
     "no fit": ("plain.py:Empty", "is not a dataclass and has no `fit`"),
     "one argument": ("plain.py:one", "a function of too few arguments"),
     "no function": ("plain.py:number", "not a dataclass but of type int"),
-    "no name": ("plain.py:Nea", "there is no Nea in it"),
+    "no name": ("plain.py:Nea", "there is no 'Nea' in it"),
     "a module": ("plain:Near", r"or plain\.py:Near in "),
 }
 PLAIN = """

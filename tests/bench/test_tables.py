@@ -8,6 +8,8 @@ from sklearn.metrics import roc_auc_score
 from bench import tables
 from bench.tables import Records, Tables
 from bench.tables.baseline import victims
+from bench.tables.decisions import decisions
+from bench.tables.paired import worst
 from bench.tables.sweeps import tradeoff, trends
 from tests.bench import synthetic
 
@@ -250,6 +252,24 @@ def test_worst_case_is_at_most_the_least_rate(computed: Tables) -> None:
     assert (worst["attacks"] == 5).all()
     assert (worst["caught"] <= least).all()
     assert (worst["caught"] <= worst["imc_caught"]).all()
+
+
+def test_an_attack_that_misses_kappa_has_passed_no_detector() -> None:
+    made = synthetic.frames(kappas=(0.75,))
+    made["targets"]["at_kappa"] = True
+    scores, targets = made["scores"], made["targets"]
+    attacked = scores["role"].eq("attacked")
+    pgd = scores["method"].eq("pgd")
+    scores.loc[attacked, "score"] = 1e9
+    scores.loc[attacked & pgd, "score"] = -1e9
+    for missed, caught in ((0, 0), (3, 3), (40, 40)):
+        names = sorted(set(targets["target_id"]))[:missed]
+        own = targets["method"].eq("pgd") & targets["target_id"].isin(names)
+        targets.loc[own, "at_kappa"] = False
+        records = tables.number(made)
+        found = worst(records, decisions(records))
+        assert (found["caught"] == caught).all()
+        assert (found["n"] == 40).all()
 
 
 def test_outcomes_split_every_target(computed: Tables) -> None:

@@ -61,7 +61,7 @@ def test_what_does_not_run_is_not_looked_at_further(
     assert cli.main(["check", "mine.py:Brightness"]) == 1
     said = capsys.readouterr().out
     assert "seen: AttributeError: 'Tensor' object has no attribute 'maen'" in said
-    assert "1 failed, 10 not looked at, as it does not run" in said
+    assert "1 failed, 10 not looked at, as they rest on what failed" in said
 
 
 NUMBERS = "failed   scores are finite numbers, one an image, in float32 or float64"
@@ -91,6 +91,7 @@ def test_what_a_plain_function_returns_is_told_by_the_clause_on_scores(
     said = capsys.readouterr().out
     assert said.startswith("passed   it can be fitted, and scores images")
     assert f"{NUMBERS}, where the images are\n           seen: {seen}\n" in said
+    assert said.endswith("3 passed, 1 failed, 7 not looked at, as they rest on what failed\n")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_what_a_plain_function_returns_is_told_by_the_clause_on_scores(
         ("bench.stats", "remedy: bench.stats:Name"),
         ("nothing.py:Name", "cannot load the detector 'nothing.py:Name'"),
         ("no.module:Name", "ModuleNotFoundError"),
-        ("bench.stats:Nothing", "there is no Nothing in it"),
+        ("bench.stats:Nothing", "there is no 'Nothing' in it\nremedy: a name of"),
         ("bench.stats:Threshold", "value: Field required"),
     ],
 )
@@ -113,6 +114,18 @@ def test_a_mistake(name: str, said: str, capsys: pytest.CaptureFixture[str]) -> 
     assert streams.out == ""
     assert said in streams.err
     assert len(streams.err.strip().splitlines()) <= 3
+
+
+@pytest.mark.parametrize("source", ["def own(:\n", "import nowhere\n", "[].own\n", "1 / 0\n"])
+def test_a_file_that_does_not_load_is_to_be_mended(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(source)
+    assert cli.main(["check", "mine.py:own"]) == 2
+    said = capsys.readouterr().err
+    assert "remedy: mend mine.py, which raises that when it is loaded" in said
+    assert len(said.strip().splitlines()) <= 3
 
 
 @pytest.mark.parametrize("name", [*ATTACKS, *DETECTORS])
