@@ -14,6 +14,8 @@ from bench.tables.frames import column, lines
 MOST = 6
 APART = 0.012
 """Between two attacks at one φ, so that none hides another."""
+LEAST = 0.1
+"""Each axis reaches so far from 0: what rounding leaves of nothing is not drawn as something."""
 
 PANELS = (
     ("linf", 255, "fidelity", "more ‖x* − x°‖∞ · 255"),
@@ -31,6 +33,8 @@ def _panel(axes: Axes, curves: list[pd.DataFrame], name: str, unit: int) -> None
         axes.plot(
             *(x, y), color=look.color, linestyle=look.linestyle, marker=look.marker, mec="white"
         )
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, -LEAST), max(high, LEAST))
     axes.set_xlabel("fidelity budget φ, share of PGD's radius")
     axes.grid(color=style.FAINT, linewidth=0.5)
 
