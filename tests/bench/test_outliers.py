@@ -102,7 +102,7 @@ def test_its_parameters_are_those_of_the_package() -> None:
 def test_one_that_cannot_be_used_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="ood:Gram cannot be used: it reads several layers"):
         components.find("detector", "ood:Gram", Path())
-    with pytest.raises(UserError, match="cannot load the detector 'ood:Nothing'"):
+    with pytest.raises(UserError, match="unknown ood: name 'Nothing'"):
         components.find("detector", "ood:Nothing", Path())
     monkeypatch.setitem(sys.modules, "pytorch_ood.detector", None)
     ood.__getattr__.cache_clear()

@@ -59,7 +59,7 @@ def test_every_attack_of_the_toolbox_is_named_and_the_usable_ones_can_be_asked_f
 def test_one_that_cannot_be_used_says_why(name: str) -> None:
     with pytest.raises(UserError, match=f"art:{name} cannot be used: {TOOLBOX[name]}"):
         components.find("attack", f"art:{name}", Path())
-    with pytest.raises(UserError, match="cannot load the attack 'art:Nothing'"):
+    with pytest.raises(UserError, match="unknown art: name 'Nothing'"):
         components.find("attack", "art:Nothing", Path())
 
 
