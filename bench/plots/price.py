@@ -33,8 +33,8 @@ def _panel(axes: Axes, curves: list[pd.DataFrame], name: str, unit: int) -> None
         axes.plot(
             *(x, y), color=look.color, linestyle=look.linestyle, marker=look.marker, mec="white"
         )
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, -LEAST), max(high, LEAST))
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(min(bottom, -LEAST), max(top, LEAST))
     axes.set_xlabel("fidelity budget φ, share of PGD's radius")
     axes.grid(color=style.FAINT, linewidth=0.5)
 
