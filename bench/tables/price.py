@@ -31,7 +31,7 @@ def price(records: Records, samples: dict[int, Floats]) -> pd.DataFrame:
         records: The records; without aware rows the table is empty.
         samples: `specificity_samples` of them.
     """
-    rows = records.rows.rename_axis("own").reset_index()
+    rows = records.rows[records.rows["phi"].notna()].rename_axis("own").reset_index()
     aware, oblivious = rows[rows["method"].eq(AWARE)], rows[rows["method"].isin(OBLIVIOUS)]
     pairs = aware.merge(oblivious, on=UNIT, suffixes=("", "_other"))
     # PGD changes no layer; it is the end of every sweep.

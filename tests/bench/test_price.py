@@ -55,6 +55,18 @@ def test_other_targets_have_no_price() -> None:
     assert price(records, {}).empty
 
 
+def test_rows_along_another_axis_are_not_at_the_same_phi() -> None:
+    made = _with_aware(linf=0.01)
+    for name in ("targets", "flips", "scores"):
+        frame = made[name]
+        both = frame["method"].isin(["aware", "imc"])
+        frame = frame[~both | frame["phi"].eq(0.5)]
+        made[name] = frame.assign(phi=frame["phi"].mask(both))
+    records = tables.number(made)
+    assert price(records, specificity_samples(records, 20)).empty
+    assert figure.draw(next(iter(studies(records)))) is None
+
+
 def test_it_is_written_where_there_are_such_rows_and_only_there(tmp_path: Path) -> None:
     directory = synthetic.write(tmp_path, _with_aware(linf=0.01))
     tables.write(directory)
