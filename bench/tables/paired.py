@@ -82,7 +82,8 @@ def under_every(
     rows = records.rows[records.rows["kappa"].notna()]
     rows = rows[~rows["method"].isin(CONTROLS)]
     reached = records.targets[["row", "target_id", "at_kappa"]]
-    joined = decided.merge(rows, left_on="row", right_index=True).merge(reached)
+    joined = decided.merge(rows, left_on="row", right_index=True)
+    joined = joined.merge(reached, on=["row", "target_id"])
     joined["caught"] = joined["flagged"] | ~joined["at_kappa"].astype(bool)
     for key, part in joined.groupby([*STUDY, "kappa", "detector"], sort=True):
         wide = part.pivot(index="target_id", columns="row", values="caught").dropna()

@@ -8,8 +8,6 @@ from sklearn.metrics import roc_auc_score
 from bench import tables
 from bench.tables import Records, Tables
 from bench.tables.baseline import victims
-from bench.tables.decisions import decisions
-from bench.tables.paired import worst
 from bench.tables.sweeps import tradeoff, trends
 from tests.bench import synthetic
 
@@ -230,46 +228,6 @@ def test_lam_is_swept_from_dear_to_cheap() -> None:
     assert set(found["along"]) == {"lam"}
     assert (found["p"] < 0.001).all()
     assert list(tradeoff(records)["level"]) == [np.inf, 30, 10, 1, 0]
-
-
-def test_paired_table_compares_imc_with_both_pure_attacks(computed: Tables) -> None:
-    table = computed.paired
-    assert set(table["attack"]) == {"imc"}
-    assert len(table) == 2 * 3 * 2 * 7
-    assert (
-        table["flagged"] - table["only"] == table["flagged_against"] - table["only_against"]
-    ).all()
-    late = table[(table["phi"] == 0.75) & (table["detector"] == "manifold-max")]
-    late = late[late["against"] == "poisoning"]
-    assert (late["p_mcnemar_holm"] < 0.05).all()
-    assert (late["rank_shift"] > 0.1).all()
-
-
-def test_worst_case_is_at_most_the_least_rate(computed: Tables) -> None:
-    five = computed.detection[computed.detection["fpr_nominal"] == 0.05]
-    least = five[five["kappa"] == 0.75].groupby("detector")["detected"].min()
-    worst = computed.worst[computed.worst["kappa"] == 0.75].set_index("detector")
-    assert (worst["attacks"] == 5).all()
-    assert (worst["caught"] <= least).all()
-    assert (worst["caught"] <= worst["imc_caught"]).all()
-
-
-def test_an_attack_that_misses_kappa_has_passed_no_detector() -> None:
-    made = synthetic.frames(kappas=(0.75,))
-    made["targets"]["at_kappa"] = True
-    scores, targets = made["scores"], made["targets"]
-    attacked = scores["role"].eq("attacked")
-    pgd = scores["method"].eq("pgd")
-    scores.loc[attacked, "score"] = 1e9
-    scores.loc[attacked & pgd, "score"] = -1e9
-    for missed, caught in ((0, 0), (3, 3), (40, 40)):
-        names = sorted(set(targets["target_id"]))[:missed]
-        own = targets["method"].eq("pgd") & targets["target_id"].isin(names)
-        targets.loc[own, "at_kappa"] = False
-        records = tables.number(made)
-        found = worst(records, decisions(records))
-        assert (found["caught"] == caught).all()
-        assert (found["n"] == 40).all()
 
 
 def test_outcomes_split_every_target(computed: Tables) -> None:
