@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from attacks.base import AttackerView, Logits, Reference
+from attacks import poisoning
+from attacks.base import AttackerView, Logits, Reference, Victim
 from attacks.limits import AMONG, Limits
 from attacks.paired import PairedModels
+from attacks.poisoning import FISHER_IMAGES, ModelStep, ModelWalk
 from attacks.sample import evenly
 from tests.attacks import worlds
 
@@ -46,3 +49,23 @@ def test_thresholds_are_taken_among_images_of_all_classes() -> None:
         torch.testing.assert_close(limits.thresholds, expected, atol=0.01, rtol=0)
         limits.take(PairedModels(view.victim, 2, {}), 1)
         torch.testing.assert_close(limits.thresholds, expected, atol=0.01, rtol=0)
+
+
+def test_the_metric_of_all_layers_is_taken_over_images_of_all_classes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    view = worlds.view(2)
+    bright = torch.linspace(0, 1, 4 * FISHER_IMAGES).view(-1, 1, 1, 1).expand(-1, 1, 6, 6)
+    label = torch.arange(len(bright)) * 4 // len(bright)
+    reference = Reference.of(view.victim, bright.contiguous(), label)
+    seen: list[Tensor] = []
+
+    def noted(victim: Victim, images: Tensor, *others: object) -> dict[str, object]:
+        seen.append(images)
+        return {}
+
+    monkeypatch.setattr(poisoning, "body_factors", noted)
+    ModelWalk(ModelStep("all"), replace(view, reference=reference))
+    (images,) = seen
+    assert len(images) == FISHER_IMAGES
+    assert float(images.mean()) == pytest.approx(0.5, abs=0.01)
