@@ -35,7 +35,7 @@ def detector(records: Records, found: Beside, label: str) -> str:
         parts.append(f"\n## Beside each detector, κ {text.short(float(str(kappa)))}\n\n")
         parts.append(_others(part, pairs, label))
     parts.append(
-        "\nCaught: flagged under *every* attack of the list, which is all attacks at that κ, "
+        "\nCaught: flagged under *every* attack that reaches κ, of all at that κ, "
         f"controls left out. Difference: {label} minus the other on the same targets, with Tango's "
         "95 % interval; p by McNemar's exact test, corrected by Holm over all detectors and κ. "
         f"More, fewer: attacks under which {label} flags more or fewer targets than the other, at "
