@@ -75,21 +75,25 @@ def sort(
     own: Mapping[str, Any] = spec.get("attack") or spec.get("detector") or {}
     training = [spec.get("recipe"), spec.get("retraining")]
     settings = json.dumps(own or spec.get("preparation") or training, sort_keys=True)
-    general = str(own.get("class"))
+    kept, layers = settings, ""
     amount = 1
     if targets := (attack or spec).get("targets"):
         amount = targets["last"] - targets["first"]
     if row := (attack or spec).get("attack"):
         # Whole networks take many times as long as last layers.
-        general += f" {(row['parameters'].get('model') or {}).get('layers')}"
+        layers = str((row["parameters"].get("model") or {}).get("layers"))
+    general = f"{own.get('class')} {layers}"
     if kind == "score":
         amount *= 2 * spec["benign"]["size"] + 1
         settings += json.dumps(attack and attack["attack"], sort_keys=True)
     device = str(spec["device"])
     attacked = "" if kind == "fit" else str(network)
     here = (kind, device, str(spec["dataset"]["name"]), attacked)
-    near: tuple[Key, ...] = ((*here, settings), (*here, general), here)
-    far: tuple[Key, ...] = ((kind, settings), (kind, general))
+    names = [settings, general]
+    if kind == "score":  # what a detector draws tells more than what it is drawn for
+        names[1:1] = [f"{kept} {layers}", kept]
+    near: tuple[Key, ...] = (*((*here, name) for name in names), here)
+    far: tuple[Key, ...] = tuple((kind, name) for name in names)
     if kind == "victim":  # another recipe tells nothing: its steps can be timed
         near, far = near[:1], ()
     return Sort(amount, near, far, device, int(spec["threads"]))

@@ -68,6 +68,7 @@ def score(
     """Put one's own model and images through every detector; no attack is run."""
     from bench import scoring, session
     from bench.asked import Asked
+    from bench.exact import exact
 
     asked = Asked(
         victim=victim,
@@ -79,4 +80,6 @@ def score(
         detectors=detectors,
         fpr=fpr,
     )
-    return scoring.score(asked, out, session.choose(device.value))
+    chosen = session.choose(device.value)
+    with exact(chosen):
+        return scoring.score(asked, out, chosen)

@@ -11,6 +11,7 @@ import torch
 
 from bench import victims
 from bench.architectures import Classifier, build, fold
+from bench.exact import exact
 from bench.victims import Recipe
 
 LOT, PIXELS = 20, 2**19
@@ -90,8 +91,9 @@ def _seconds(step: Callable[[], object], device: str, threads: int) -> float:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        whole()
-        return median(timeit.repeat(whole, number=1, repeat=REPEATS))
+        with exact(device):
+            whole()
+            return median(timeit.repeat(whole, number=1, repeat=REPEATS))
     finally:
         torch.set_num_threads(before)
 

@@ -20,6 +20,7 @@ from bench.cells.hold import Work
 from bench.cells.store import Store
 from bench.components import Component, code_of
 from bench.errors import UserError
+from bench.exact import exact
 
 KINDS = {"victim": victim.run, "fit": fit.run, "attack": attack.run, "score": score.run}
 
@@ -153,7 +154,7 @@ def _unchanged(job: Job) -> None:
 
 
 def alone(job: Job) -> ExitStack:
-    """The threads of the suite, and global random numbers that depend on the cell alone.
+    """The threads of the suite, exact arithmetic, and random numbers that depend on the cell alone.
 
     So a cell leaves the same bytes wherever and beside whatever it runs, even if a component draws
     from the global generator.
@@ -163,6 +164,7 @@ def alone(job: Job) -> ExitStack:
     threads = torch.get_num_threads()
     stack.callback(torch.set_num_threads, threads)
     torch.set_num_threads(job.threads)
+    stack.enter_context(exact(job.spec["device"]))
     stack.enter_context(torch.random.fork_rng(devices=[]))
     torch.default_generator.manual_seed(seeds.seed(job.identity))
     return stack

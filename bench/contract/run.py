@@ -20,6 +20,7 @@ from bench.contract.detectors import DetectorCase
 from bench.contract.inspectors import INSPECTOR
 from bench.contract.telling import DETECTOR
 from bench.contract.worlds import KAPPA, attacker, defender
+from bench.exact import exact
 from bench.names import parted
 
 DONE, SOME_FAILED = 0, 1
@@ -125,7 +126,8 @@ def _filled(cls: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def world(kind: str, device: str) -> None:
     """Make the world in which the clauses of a kind are looked at; it is kept."""
-    (attacker if kind == "attack" else defender)(device)
+    with exact(device):
+        (attacker if kind == "attack" else defender)(device)
 
 
 @lru_cache(maxsize=1)
@@ -139,4 +141,5 @@ def _case(kind: str, place: str, parameters: str, device: str) -> AttackCase | D
 def look(kind: str, component: Component, number: int, device: str) -> Verdict:
     """The verdict on one clause; what a case has computed serves those that follow."""
     parameters = json.dumps(dict(component.parameters), sort_keys=True)
-    return CLAUSES[kind][number].judge(_case(kind, component.place, parameters, device))
+    with exact(device):
+        return CLAUSES[kind][number].judge(_case(kind, component.place, parameters, device))

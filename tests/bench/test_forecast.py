@@ -90,3 +90,24 @@ def test_the_pace_of_a_network_is_measured_and_leaves_no_trace() -> None:
     assert pace.parameters(small) == sum(value.numel() for value in victim.parameters())
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
+
+
+def test_a_detector_on_a_row_that_never_ran_takes_what_it_took_on_others(
+    whole: Path, tmp_path: Path
+) -> None:
+    measured, seconds = _measured(whole, tmp_path), {}
+    for path in measured.glob("small/cells/score/*/provenance.json"):
+        spec = json.loads((path.parent / "cell.json").read_text())["spec"]
+        took = seconds.setdefault(spec["detector"]["class"], 8.0 + 100 * len(seconds))
+        facts = json.loads(path.read_text())
+        path.write_text(json.dumps(facts | {"seconds": took}))
+    row = '[[attacks]]\nmethod = "poisoning"\nkappa = 0.75\nmodel = { layers = "head" }\n\n'
+    made = suite.load(suites.write(tmp_path, *PARTS, row))
+    digits = hold.dataset("digits", None, None)
+    cells = plan(made, digits, "cpu")
+    state = survey(cells, Store(measured / "small" / "cells"))
+    ahead = forecast(cells, state, measured, 1, digits)
+    scores = [key for key in ahead.seconds if cells.cells[key].kind == "score"]
+    found = {cells.cells[k].spec["detector"]["class"]: ahead.seconds[k] for k in scores}
+    assert len(found) > 1
+    assert found == pytest.approx(seconds)

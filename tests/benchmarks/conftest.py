@@ -55,6 +55,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_benchmark_update_machine_info(machine_info: dict[str, object]) -> None:
+    if torch.cuda.is_available():
+        machine_info["gpu"] = torch.cuda.get_device_name()
+
+
 @pytest.fixture(autouse=True)
 def _named(request: pytest.FixtureRequest) -> None:
     """Every measurement says on which images it was made."""

@@ -36,7 +36,7 @@ def read(path: Path) -> pd.DataFrame:
                 "images": f"{images.removeprefix('folder:')}, {classes} classes, "
                 f"{training} training images",
                 "group": one["group"],
-                "name": _name(one),
+                "name": _name(one, images),
                 "ours": one["name"].startswith("test_ours"),
                 "times": np.array(one["stats"]["data"]),
                 "facts": facts,
@@ -45,10 +45,10 @@ def read(path: Path) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def _name(one: Mapping[str, Any]) -> str:
+def _name(one: Mapping[str, Any], images: str) -> str:
     stem = one["name"].partition("[")[0].removeprefix("test_").replace("_", " ")
-    inside = one["name"].partition("[")[2].removesuffix("]")
-    inside = inside.replace("-folded", ", folded").replace("-as trained", ", as trained")
+    inside = one["name"].partition("[")[2].removesuffix("]").removeprefix(images)
+    inside = inside.removeprefix("-").replace("-folded", ", folded").replace("-as trained", ", as trained")
     if stem in ("peer", "targets"):
         return inside
     return f"{stem}, {inside}" if inside else stem
@@ -157,8 +157,9 @@ def _pairs(part: pd.DataFrame) -> list[str]:
 def _machine(path: Path) -> str:
     facts = json.loads(path.read_text())
     cpu, when = facts["machine_info"]["cpu"], facts["datetime"][:10]
+    gpu = facts["machine_info"].get("gpu")
     return (
-        f"One thread of {cpu.get('brand_raw', 'an unnamed processor')}, {cpu.get('count', '?')} "
+        f"{f'{gpu}, and one' if gpu else 'One'} thread of {cpu.get('brand_raw', 'an unnamed processor')}, {cpu.get('count', '?')} "
         f"cores, Python {facts['machine_info']['python_version']}, {when}. Times depend on the "
         "machine and on what runs beside; ratios are of medians within one run."
     )

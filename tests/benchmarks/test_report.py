@@ -21,6 +21,7 @@ def measured(tmp_path: Path) -> Path:
         one("test_ours", [2.0, 2.0, 2.1, 1.9], votes=12.5),
         one("test_fixed[benign]", [8.0, 8.0, 8.0]),
         one("test_ours[attacked]", [1.0, 1.0, 1.0]),
+        one("test_alone[folder:signs-PGD]", [1.0]),
     ]
     machine = {"cpu": {"brand_raw": "A chip", "count": 2}, "python_version": "3.11"}
     path = tmp_path / "measured.json"
@@ -44,6 +45,7 @@ def test_a_page_for_each_data_set_and_one_figure(measured: Path, tmp_path: Path)
     assert "# Speed: signs, 43 classes, 900 training images" in page
     assert "One thread of A chip, 2 cores" in page
     assert "| ours | 2000 |" in page
+    assert "| alone, PGD | 1000 |" in page
     assert "votes 12.5" in page
     ratios = pd.read_csv(tmp_path / "out" / "ratios.csv").set_index(["ours", "beside"])["ratio"]
     assert ratios["ours", "foolbox, as trained"] == pytest.approx(2)

@@ -1,0 +1,98 @@
+"""On a GPU all keep their contract, and attacks find what they find on a processor."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import nn
+
+from attacks.base import Attack, Attacked, AttackerView, Reference, Targets
+from attacks.head import ConvexHead
+from attacks.imc import IMC
+from attacks.norms import size
+from attacks.pgd import PGD, InputStep
+from attacks.poisoning import ModelStep, Poisoning
+from bench.contract.attacked import AttackCase
+from bench.contract.attacks import ATTACK
+from bench.contract.detectors import DetectorCase
+from bench.contract.telling import DETECTOR
+from bench.contract.worlds import attacker, defender
+from bench.exact import exact
+from tests.contract.test_attacks import ELSEWHERE, EVERY
+from tests.contract.test_detectors import CASES, detector
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+STEP, HEAD, ALL = InputStep(), ModelStep("head"), ModelStep("all", batch=64)
+KAPPA = 0.75
+
+
+@pytest.fixture(autouse=True, scope="module")
+def exactly() -> Iterator[None]:
+    with exact("cuda"):
+        yield
+
+
+@lru_cache
+def beside(device: str) -> AttackerView:
+    """The view of the processor, moved as it is."""
+    view = attacker("cpu")
+    victim, targets, known = cast(nn.Module, view.victim), view.targets, view.reference
+    there: Any = copy.deepcopy(victim).to(device)
+    x, label = known.x.to(device), known.label.to(device)
+    moved = Targets(*(value.to(device) for value in (targets.x, targets.label, targets.goal)))
+    return replace(view, victim=there, targets=moved, reference=Reference.of(there, x, label))
+
+
+def attacked(attack: Attack, device: str) -> Attacked:
+    view = beside(device)
+    if attack.radii_from:
+        far = attack.radii_from(view).x - view.targets.x
+        view = replace(view, radii=size(far, attack.radii_from.input.norm))
+    return attack(view)
+
+
+@pytest.mark.parametrize("attack", EVERY)
+def test_attacks_keep_their_contract(attack: Attack) -> None:
+    case = AttackCase(attack, attacker("cuda"))
+    verdicts = {clause.name: clause.judge(case) for clause in ATTACK}
+    if isinstance(attack, ELSEWHERE):
+        del verdicts["efficacy"]
+    assert {k: v.seen for k, v in verdicts.items() if v.outcome == "failed"} == {}
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_detectors_keep_their_contract(name: str, parameters: dict[str, Any]) -> None:
+    case = DetectorCase(detector(name, parameters), defender("cuda"))
+    verdicts = {clause.name: clause.judge(case) for clause in DETECTOR}
+    assert {k: v.seen for k, v in verdicts.items() if v.outcome == "failed"} == {}
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        PGD(STEP, KAPPA),
+        Poisoning(HEAD, KAPPA),
+        ConvexHead(KAPPA),
+        IMC(STEP, HEAD, KAPPA, phi=0.5),
+        Poisoning(ALL, KAPPA, 30),
+        IMC(STEP, ALL, KAPPA, 30, phi=0.5),
+    ],
+    ids=["pgd", "poisoning", "convex", "imc", "poisoning-all", "imc-all"],
+)
+def test_attacks_find_what_they_find_on_a_processor(attack: Attack) -> None:
+    """Rounding tells, and what starts alike may part; what it costs does not."""
+    here, there = attacked(attack, "cpu"), attacked(attack, "cuda")
+    for found in (here, there):
+        assert (found.confidence >= KAPPA).all()
+        assert (found.confidence <= KAPPA + 0.011).all()
+    origin = beside("cpu").targets.x
+    far = [size(found.x.cpu() - origin, "linf") for found in (here, there)]
+    torch.testing.assert_close(far[1], far[0], rtol=0.05, atol=1e-4)
+    moved = [found.models.distance().cpu() for found in (here, there)]
+    torch.testing.assert_close(moved[1], moved[0], rtol=0.1, atol=1e-4)
+    torch.testing.assert_close(there.passes.cpu().double(), here.passes.double(), rtol=0.2, atol=2)
