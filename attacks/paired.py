@@ -61,7 +61,7 @@ class PairedModels:
 
     def rows(self, index: Tensor) -> PairedModels:
         """The models at the given positions (n,)."""
-        chosen = {name: value[index] for name, value in self.parameters.items()}
+        chosen = {name: _picked(value, index) for name, value in self.parameters.items()}
         return PairedModels(self.victim, len(index), chosen)
 
     def scaled(self, s: Tensor) -> PairedModels:
@@ -132,6 +132,16 @@ class PairedModels:
     def distance(self) -> Tensor:
         """δ: ‖θ_i - θ°‖₂ / ‖θ°‖₂ over all parameters of the victim, (N,)."""
         return self.moved() / size(self.victim)
+
+
+def _picked(value: Tensor, index: Tensor) -> Tensor:
+    """Rows of stacked weights; those of convolutions with their channels last, the faster layout.
+
+    What a step adds has its channels first, and so has their sum.
+    """
+    if value.dim() != 5:
+        return value[index]
+    return value.movedim(2, -1).index_select(0, index.to(value.device)).movedim(-1, 2)
 
 
 def size(victim: Victim) -> Tensor:

@@ -38,3 +38,20 @@ def test_stacked_models_are_the_models_one_by_one(
     again = (weight * models.logits(models.features(x))).sum()
     for one, other in zip(found, torch.autograd.grad(again, list(leaves.values())), strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_rows_lie_with_their_channels_last(layout: torch.memory_format) -> None:
+    models, _ = _models("resnet-tiny", 8)
+    laid = {
+        name: value.flatten(0, 1).contiguous(memory_format=layout).view_as(value)
+        if value.dim() == 5
+        else value
+        for name, value in models.parameters.items()
+    }
+    index = torch.tensor([4, 1, 1])
+    some = PairedModels(models.victim, 6, laid).rows(index)
+    for name, value in some.parameters.items():
+        assert torch.equal(value, models.parameters[name][index])
+        if value.dim() == 5:
+            assert all(one.is_contiguous(memory_format=torch.channels_last) for one in value)
