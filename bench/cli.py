@@ -84,8 +84,8 @@ def run(
 @app.command(name="list")
 def list_() -> int:
     """Suites, data sets, victims, attacks and detectors."""
-    from bench import adapters, suite
-    from bench.names import GROUPS, registry
+    from bench import adapters, components, suite
+    from bench.names import GROUPS, OWN, registry
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, path in suite.built_in().items():
@@ -95,7 +95,8 @@ def list_() -> int:
             table.add_row(kind, name, "")
     for kind in GROUPS:
         for name, place in registry(kind).items():
-            table.add_row(kind, name, place)
+            foreign = name not in OWN[kind] and components.trouble(kind, name)
+            table.add_row(kind, name, f"{place}: {foreign}" if foreign else place)
     for row in adapters.listed():
         table.add_row(*row)
     screen().print(table)

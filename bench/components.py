@@ -147,6 +147,8 @@ def _nameless(kind: str, method: str, known: Iterable[str]) -> UserError:
 
 def _said(error: Exception) -> str:
     """What a user's code raised, in one line."""
+    if isinstance(error, _NoSuchName):
+        return str(error)
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:150]}"
 
 
@@ -181,9 +183,23 @@ def find(kind: str, method: str, folder: Path) -> Component:
     return component
 
 
+def trouble(kind: str, name: str) -> str:
+    """Why what another package offers under a name cannot be used, in one line; or nothing.
+
+    Args:
+        kind: "attack" or "detector".
+        name: Of the list.
+    """
+    try:
+        find(kind, name, Path.cwd())
+    except UserError as error:
+        return str(error).splitlines()[0]
+    return ""
+
+
 def _remedy(error: Exception, method: str, folder: Path) -> str:
     where, _, name = method.rpartition(":")
-    absent = (
+    absent = not where or (
         not (folder / where).is_file()
         if where.endswith(".py")
         else isinstance(error, ModuleNotFoundError) and f"{where}.".startswith(f"{error.name}.")

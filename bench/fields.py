@@ -71,6 +71,8 @@ def mistake(error: ValidationError, where: str) -> UserError:
     got = f"; {first['input']!r} was given" if name and not missing else ""
     remedy = f"add {name}" if missing else f"give {name or 'its parameters'} such a value"
     line = f"{where}: {name + ': ' if name else ''}{said}{got}"[:300]
+    if missing:
+        line = f"{where}: {name} is missing"
     return UserError(f"{line}\nremedy: {remedy}")
 
 

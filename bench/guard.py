@@ -90,7 +90,9 @@ def beside(function: Callable[..., Result], given: tuple[Any, ...], limit: float
     try:
         return future.result()
     except TimeoutError as late:
-        raise Lost(f"it took longer than {limit:g} s", "a larger --time-limit") from late
+        raise Lost(
+            f"it took longer than {limit:g} s", "see that it ends, or allow more by --time-limit"
+        ) from late
     except ProcessExpired as death:
         raise Lost(f"its process died ({_cause(death.exitcode)})") from death
     finally:

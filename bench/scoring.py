@@ -101,6 +101,11 @@ def _column(
         fpr: Share of benign images that may be flagged.
     """
     detector, device = column.detector.build(), faced.head.weight.device
+    if detector.knowledge == "K2":
+        raise check.Fault(
+            "as K2 it trusts a model that was trained independently, and none is given; "
+            "remedy: --detectors with a suite that leaves it out"
+        )
     preparation = detector.preparation
     if preparation is not None and preparation not in prepared:
         draws = seeds.generator(benign.name, "", "preparation", 0)

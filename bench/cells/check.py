@@ -14,7 +14,7 @@ class Fault(Exception):
 
 
 def _shape(shape: torch.Size) -> str:
-    return "×".join(str(size) for size in shape) or "a single number"
+    return "×".join(str(size) for size in shape) or "no dimension"
 
 
 def images(x: object, like: Tensor, whose: str) -> None:
@@ -93,7 +93,8 @@ def numbers(values: object, n: int, whose: str, what: str = "images") -> Tensor:
         kind = f"{values.dtype}" if isinstance(values, Tensor) else type(values).__name__
         raise Fault(f"{whose} returned {kind}; expected a tensor of real numbers")
     if values.shape != (n,):
-        raise Fault(f"{whose} returned {_shape(values.shape)} numbers for {n} {what}")
+        count = f"{_shape(values.shape)} numbers" if values.dim() else "a single number"
+        raise Fault(f"{whose} returned {count} for {n} {what}")
     bad = int((~torch.isfinite(values.double())).sum())
     if bad:
         raise Fault(f"{whose} returned NaN or infinity for {bad} of {n} {what}")

@@ -12,7 +12,15 @@ Outcome = Literal["passed", "warning", "failed"]
 
 
 class Broken(Fault):
-    """A clause is not kept; says in one line what was seen."""
+    """A clause is not kept; says in one line what was seen.
+
+    Attributes:
+        remedy: How just that is mended, if not as the clause says.
+    """
+
+    def __init__(self, seen: str, remedy: str = "") -> None:
+        super().__init__(seen)
+        self.remedy = remedy
 
 
 class Doubtful(Exception):
@@ -69,7 +77,7 @@ class Clause:
         except BaseException as error:  # a user's code may raise anything, SystemExit included
             if isinstance(error, KeyboardInterrupt):
                 raise
-            return Verdict("failed", reason(error))
+            return Verdict("failed", reason(error), getattr(error, "remedy", ""))
         finally:
             before.restore()
         return Verdict("passed")

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.cells import check
 from bench.contract.clause import Broken, Clause, Doubtful, refuse_loose
-from bench.contract.state import Globals, differing, picture, same, stir
+from bench.contract.state import DRAWN, Globals, differing, picture, same, stir
 from bench.contract.worlds import World
 from detectors.base import DefenderView, Detailed
 
@@ -22,6 +22,10 @@ SOME = 16
 NEAR, NEARER = 1e-3, 1e-6
 """What passes for rounding, as a share of a score or of the spread of scores: in float32, and in
 float64."""
+
+OWN_DRAWS = (
+    "draw from view.generator, which a class with fit(view) is given, and nothing afterwards"
+)
 
 Score = Callable[[Tensor], Tensor]
 
@@ -84,8 +88,17 @@ def scored(scorer: Score, x: Tensor) -> Tensor:
 
 def runs(case: DetectorCase) -> None:
     """It gets through what a suite asks of it, whatever it returns."""
-    with suppress(check.Fault):  # what it returns is looked at by the clauses that follow
-        case.fit(case.world.models[0])(case.some.clone())
+    try:
+        with suppress(check.Fault):  # what it returns is looked at by the clauses that follow
+            case.fit(case.world.models[0])(case.some.clone())
+    except AttributeError as error:
+        if not isinstance(error.obj, DefenderView):
+            raise
+        held = ", ".join(field.name for field in fields(DefenderView))
+        raise Broken(
+            f"a view has no {error.name!r}: it holds {held}",
+            "clean images are view.benign, without labels; as K2 or K3 it gets view.trusted",
+        ) from error
 
 
 def frozen(case: DetectorCase) -> None:
@@ -199,7 +212,8 @@ def untouched(case: DetectorCase) -> None:
         changed.append("its own parameters")
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        raise Broken(f"it changed {', '.join(changed[:3])}{more}")
+        drawn = all(name in DRAWN for name in changed)
+        raise Broken(f"it changed {', '.join(changed[:3])}{more}", OWN_DRAWS if drawn else "")
 
 
 def _near(first: Tensor, second: Tensor, share: float) -> bool:
@@ -233,14 +247,21 @@ SOUND = (
     ),
     Clause(
         "scores are finite numbers, one an image, in float32 or float64, where the images are",
-        "return a tensor (N,) such as `value.double()`, by torch.no_grad(), and no NaN or infinity",
+        "return one tensor, as torch.as_tensor(values).double().flatten(), and no NaN or infinity",
         numbers,
         basis=True,
     ),
     Clause(
+        "model, images, clean data and the state of the process stay as they are",
+        "work on copies (`.clone()`, copy.deepcopy) and set back what you set; remove your hooks",
+        untouched,
+        basis=True,
+    ),
+    Clause(
         "the same seed gives the same scores, again and again",
-        "draw from view.generator in `fit`, and nothing afterwards: keep what was drawn",
+        f"{OWN_DRAWS}: keep what was drawn",
         seeded,
+        basis=True,
     ),
     Clause(
         "a score depends on its own image alone, by rounding on the others of the call",
@@ -251,10 +272,5 @@ SOUND = (
         "a fit depends on the weights that it is given, on no earlier fit",
         "keep nothing by the identity of a model: its weights change in place between two fits",
         anew,
-    ),
-    Clause(
-        "model, images, clean data and the state of the process stay as they are",
-        "work on copies (`.clone()`, copy.deepcopy) and set back what you set; remove your hooks",
-        untouched,
     ),
 )

@@ -23,6 +23,9 @@ GLOBAL: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
     ),
 }
 
+DRAWN = tuple(name for name in GLOBAL if "random" in name or "GPU" in name)
+"""Which of them drawing changes."""
+
 
 def same(first: Any, second: Any) -> bool:
     """Whether two values are equal, tensors and arrays within them bit for bit."""

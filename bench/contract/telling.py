@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import torch
 
 from bench import stats
 from bench.contract.clause import Broken, Clause, Doubtful
@@ -25,13 +26,15 @@ def knowledge(case: DetectorCase) -> None:
     if own.knowledge not in ("K0", "K1"):
         return
     model = world.models[0]
-    usual = scored(case.fit(model), case.some)
+    x = torch.cat([case.some, *(one.x for one in world.attacks if one.model is model)])
     other = case.view(copy.deepcopy(model), world.other, case.prepare(world.other))
-    equal = same(scored(own.fit(other), case.some), usual)
+    equal = same(scored(own.fit(other), x), scored(case.fit(model), x))
     if own.knowledge == "K0" and not equal:
-        raise Broken("it states K0, and scores otherwise with other clean data")
+        raise Broken(
+            "as K0 it looks at the faced model alone, and it scores otherwise with other clean data"
+        )
     if own.knowledge == "K1" and equal:
-        raise Doubtful("it states K1, and scores the same with other clean data")
+        raise Doubtful("as K1 it may use clean data, and it scores the same with other clean data")
 
 
 def flags(case: DetectorCase) -> None:

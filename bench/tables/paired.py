@@ -70,7 +70,7 @@ def under_every(
 
     The list is every row with that kappa, controls left out: it is fixed by the suite. Targets
     that some row of the list lacks are left out. Caught is a target that is flagged, or that the
-    attack does not bring to κ: an attack that fails has passed no detector.
+    attack does not bring to κ within its radius: an attack that fails has passed no detector.
 
     Args:
         records: The records.
@@ -81,17 +81,18 @@ def under_every(
     """
     rows = records.rows[records.rows["kappa"].notna()]
     rows = rows[~rows["method"].isin(CONTROLS)]
-    reached = records.targets[["row", "target_id", "at_kappa"]]
+    facts = records.targets
+    reached = facts[["row", "target_id"]].assign(done=facts["at_kappa"] & facts["within_eps"])
     joined = decided.merge(rows, left_on="row", right_index=True)
     joined = joined.merge(reached, on=["row", "target_id"])
-    joined["caught"] = joined["flagged"] | ~joined["at_kappa"].astype(bool)
+    joined["caught"] = joined["flagged"] | ~joined["done"].astype(bool)
     for key, part in joined.groupby([*STUDY, "kappa", "detector"], sort=True):
         wide = part.pivot(index="target_id", columns="row", values="caught").dropna()
         yield dict(zip([*STUDY, "kappa", "detector"], key, strict=True)), wide.astype(bool)
 
 
 def worst(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
-    """Targets that a detector catches under *every* attack of a study that brings them to κ.
+    """Targets that a detector catches under *every* attack that brings them to κ within its radius.
 
     Args:
         records: The records.

@@ -95,7 +95,7 @@ def test_a_function_that_gives_no_score_an_image_is_told_so() -> None:
     def mean(model: Any, x: Tensor) -> Tensor:
         return x.mean()
 
-    with pytest.raises(Fault, match="function 'mean' returned a single number numbers for 5"):
+    with pytest.raises(Fault, match="function 'mean' returned a single number for 5"):
         adopted(mean)().fit(VIEW)(torch.rand(5, 1, 2, 2))
 
 
@@ -122,7 +122,7 @@ def test_a_dataclass_stays_what_it_is() -> None:
 WRONG = {
     "k": ("plain.py:Near(k='x')", "k: Input should be a valid integer"),
     "unknown": ("plain.py:Near(k=1, kk=2)", "'kk': did you mean 'k'?"),
-    "missing": ("plain.py:Near", "k: Field required"),
+    "missing": ("plain.py:Near", "k is missing"),
     "no fit": ("plain.py:Empty", "is not a dataclass and has no `fit`"),
     "one argument": ("plain.py:one", "a function of too few arguments"),
     "no function": ("plain.py:number", "not a dataclass but of type int"),
@@ -189,6 +189,9 @@ def test_what_packages_offer_is_listed_and_known_by_name(
     assert "tests.bench.plugins:Doubt" in shown
     assert "detectors.curvature:Curvature" in shown
     assert "no.where:Curvature" not in shown
+    assert "no.where:Attack: cannot load the attack 'broken': ModuleNotFoundError" in " ".join(
+        shown.split()
+    )
     own = table("detectors", name="mine", method="far-away(scale=3.0)")
     made = suite.load(suites.write(tmp_path, shift(), own))
     assert made.columns[0].detector.place == "tests.bench.plugins:Doubt"

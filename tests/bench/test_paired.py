@@ -36,9 +36,12 @@ def test_worst_case_is_at_most_the_least_rate(computed: Tables) -> None:
     assert (worst["caught"] <= worst["imc_caught"]).all()
 
 
-def test_an_attack_that_misses_kappa_has_passed_no_detector() -> None:
+@pytest.mark.parametrize("fact", ["at_kappa", "within_eps"])
+def test_an_attack_that_misses_kappa_or_leaves_its_radius_has_passed_no_detector(
+    fact: str,
+) -> None:
     made = synthetic.frames(kappas=(0.75,))
-    made["targets"]["at_kappa"] = True
+    made["targets"][["at_kappa", "within_eps"]] = True
     scores, targets = made["scores"], made["targets"]
     attacked = scores["role"].eq("attacked")
     pgd = scores["method"].eq("pgd")
@@ -47,7 +50,7 @@ def test_an_attack_that_misses_kappa_has_passed_no_detector() -> None:
     for missed, caught in ((0, 0), (3, 3), (40, 40)):
         names = sorted(set(targets["target_id"]))[:missed]
         own = targets["method"].eq("pgd") & targets["target_id"].isin(names)
-        targets.loc[own, "at_kappa"] = False
+        targets.loc[own, fact] = False
         records = tables.number(made)
         found = worst(records, decisions(records))
         assert (found["caught"] == caught).all()

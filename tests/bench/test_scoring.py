@@ -204,3 +204,15 @@ def test_images_that_cannot_be_scored(tmp_path: Path, kind: str) -> None:
         inputs.read(path if path.exists() else tmp_path, (1, 3, 4))
     assert said in str(error.value)
     assert len(str(error.value).splitlines()) <= 3
+
+
+def test_a_second_model_is_not_at_hand(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apart = table("detectors", method="disagreement", trusted="independent")
+    suite = suites.write(tmp_path, shift(), apart, doubt())
+    assert cli.main(_line(world, detectors=suite, out=str(tmp_path / "s.csv"))) == 1
+    said = capsys.readouterr().err
+    assert "detector disagreement: as K2 it trusts a model that was trained independently" in said
+    assert "remedy: --detectors with a suite that leaves it out" in said
+    assert set(pd.read_csv(tmp_path / "s.csv")["detector"]) == {"doubt"}

@@ -77,7 +77,7 @@ MISTAKES = {
     ),
     "wrong type": ([shift(amount="much")], "amount: Input should be a valid number"),
     "wrong name of a choice": ([shift(fault="rage")], "'range'"),
-    "missing": ([table("attacks", method="pgd", kappa=0.75)], "input: Field required"),
+    "missing": ([table("attacks", method="pgd", kappa=0.75)], "input is missing"),
     "refused": (
         [table("attacks", method="imc", kappa=0.75) + "input = {}\nmodel = {}"],
         "either phi or lam",
@@ -130,7 +130,7 @@ def test_a_mistake_at_the_top(tmp_path: Path, old: str, new: str, said: str) -> 
 
 
 def test_a_suite_needs_detectors(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="detectors: Field required"):
+    with pytest.raises(UserError, match="detectors is missing"):
         _load(tmp_path, shift())
 
 

@@ -48,7 +48,11 @@ def read(path: Path) -> pd.DataFrame:
 def _name(one: Mapping[str, Any], images: str) -> str:
     stem = one["name"].partition("[")[0].removeprefix("test_").replace("_", " ")
     inside = one["name"].partition("[")[2].removesuffix("]").removeprefix(images)
-    inside = inside.removeprefix("-").replace("-folded", ", folded").replace("-as trained", ", as trained")
+    inside = (
+        inside.removeprefix("-")
+        .replace("-folded", ", folded")
+        .replace("-as trained", ", as trained")
+    )
     if stem in ("peer", "targets"):
         return inside
     return f"{stem}, {inside}" if inside else stem
@@ -158,8 +162,9 @@ def _machine(path: Path) -> str:
     facts = json.loads(path.read_text())
     cpu, when = facts["machine_info"]["cpu"], facts["datetime"][:10]
     gpu = facts["machine_info"].get("gpu")
+    thread = f"{gpu}, and one thread" if gpu else "One thread"
     return (
-        f"{f'{gpu}, and one' if gpu else 'One'} thread of {cpu.get('brand_raw', 'an unnamed processor')}, {cpu.get('count', '?')} "
+        f"{thread} of {cpu.get('brand_raw', 'an unnamed processor')}, {cpu.get('count', '?')} "
         f"cores, Python {facts['machine_info']['python_version']}, {when}. Times depend on the "
         "machine and on what runs beside; ratios are of medians within one run."
     )

@@ -94,9 +94,61 @@ def test_what_a_plain_function_returns_is_told_by_the_clause_on_scores(
     assert said.endswith("3 passed, 1 failed, 7 not looked at, as they rest on what failed\n")
 
 
+CAUSES = {
+    "drawn": (
+        "torch.rand(len(x))",
+        "it changed torch's global random numbers",
+        "draw from view.generator, which a class with fit(view) is given, and nothing afterwards",
+    ),
+    "weights": (
+        "value * model.head.weight.data.mul_(0.9).sum()",
+        "it changed the model's head.weight",
+        "work on copies (`.clone()`, copy.deepcopy) and set back what you set; remove your hooks",
+    ),
+    "counts": (
+        "value + next(turn)",
+        "asked twice, one scorer gave",
+        "draw from view.generator, which a class with fit(view) is given, and nothing afterwards: "
+        "keep what was drawn",
+    ),
+}
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize("cause", CAUSES)
+def test_one_cause_is_told_once_with_what_mends_it(
+    cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    score, seen, remedy = CAUSES[cause]
+    source = "import itertools\nimport torch\n\nturn = itertools.count()\n\n\n@torch.no_grad()\n"
+    source += "def own(model, x):\n    value = model(x).softmax(1).amax(1)\n    return "
+    Path("mine.py").write_text(source + score)
+    assert cli.main(["check", "mine.py:own"]) == 1
+    said = capsys.readouterr().out
+    assert said.count("failed  ") == said.count("remedy") == 1
+    assert f"seen: {seen}" in said
+    assert f"remedy: {remedy}\n" in said
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize("wanted", ["victim", "labels"])
+def test_what_a_view_does_not_hold(
+    wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    body = f"    def fit(self, view):\n        return view.{wanted}\n"
+    Path("mine.py").write_text(f"class Own:\n{body}")
+    assert cli.main(["check", "mine.py:Own"]) == 1
+    said = capsys.readouterr().out
+    assert f"seen: a view has no {wanted!r}: it holds model, benign, generator, prepared" in said
+    assert "remedy: clean images are view.benign, without labels; as K2 or K3" in said
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
+        (":a", "remedy: a name of `evil-twins list`, module:Name, or file.py:Name"),
         ("smothing", "did you mean 'smoothing'"),
         ("art:SquareAtack", "unknown art: name 'SquareAtack': did you mean 'SquareAttack'?"),
         ("ood:Xyz", "there is no similar name.\nknown: ASH, DICE, "),
@@ -105,7 +157,7 @@ def test_what_a_plain_function_returns_is_told_by_the_clause_on_scores(
         ("nothing.py:Name", "cannot load the detector 'nothing.py:Name'"),
         ("no.module:Name", "ModuleNotFoundError"),
         ("bench.stats:Nothing", "there is no 'Nothing' in it\nremedy: a name of"),
-        ("bench.stats:Threshold", "value: Field required"),
+        ("bench.stats:Threshold", "value is missing"),
     ],
 )
 def test_a_mistake(name: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,7 +204,8 @@ def test_one_that_never_ends(
     Path("mine.py").write_text("import time\n" + BRIGHTNESS.format(score="time.sleep(600)"))
     assert cli.main(["check", "mine.py:Brightness", "--time-limit", "5"]) == 1
     said = capsys.readouterr().out
-    assert "seen: it took longer than 5 s\n           remedy: a larger --time-limit\n" in said
+    remedy = "           remedy: see that it ends, or allow more by --time-limit\n"
+    assert f"seen: it took longer than 5 s\n{remedy}" in said
     assert said.count("remedy") == 1
     Path("mine.py").write_text("import os\n" + BRIGHTNESS.format(score="os._exit(7)"))
     assert cli.main(["check", "mine.py:Brightness"]) == 1
