@@ -54,7 +54,9 @@ class Aware:
         kappa: The least efficacy.
         phi: r as a share of the target's smallest PGD radius at κ; None: r = ε.
         rounds: Rounds of one course.
-        courses: How often its paces are gone through, each time from the best pair of the last.
+        courses: How often its paces are gone through.
+        restart: Where courses but the first begin: at the "best" pair so far, or with its model at
+            a "random" input within the radius.
         level: τ_j is this quantile of benign penalties; what is left to 1 - false-positive rate
             is slack for all that the attacker cannot know.
         every: Rounds after which τ_j is taken anew.
@@ -71,6 +73,7 @@ class Aware:
     phi: float | None = None
     rounds: int = 100
     courses: int = 1
+    restart: Literal["best", "random"] = "best"
     level: float = 0.75
     every: int = 10
     facing: Literal["current", "victim"] = "current"
@@ -102,8 +105,8 @@ class Aware:
         leave: Literal["first", "polish"] = "first" if self.phi is None else "polish"
         first = IMC(self.input, self.model, self.kappa, self.rounds, leave, self.phi)(view)
         course = _Course(self, view, first)
-        for _ in range(self.courses):
-            course.restart()
+        for turn in range(self.courses):
+            course.restart(turn)
             for k in range(self.rounds):
                 course.step((1 + math.cos(math.pi * k / self.rounds)) / 2)
         course.offer()
@@ -133,9 +136,16 @@ class _Course:
         self.best = Best(first.x, models)
         self.turn, self.beta = 0, torch.ones_like(self.radius)
 
-    def restart(self) -> None:
-        """Go on from the best pairs, without momentum."""
-        self.x = self.best.x.clone()
+    def restart(self, turn: int) -> None:
+        """Go on from the best pairs, or from other inputs under their models, without momentum."""
+        self.x, origin = self.best.x.clone(), self.view.targets.x
+        if turn and self.attack.restart == "random":
+            draws = [
+                torch.rand(origin.shape[1:], generator=self.view.generator(i, "restart", turn))
+                for i in range(len(origin))
+            ]
+            norm, where = self.attack.input.norm, torch.stack(draws).to(origin)
+            self.x = norms.scatter(origin, self.radius, norm, where)
         self.weights.models, self.weights.count = self.best.models, 0
         self.weights.slopes = {
             name: torch.zeros_like(value) for name, value in self.best.models.parameters.items()

@@ -114,10 +114,5 @@ class _Search:
             torch.rand(x.shape[1:], generator=self.view.generator(i, "bisection", turn))
             for i in active.tolist()
         ]
-        norm = self.attack.input.norm
-        towards = 2 * torch.stack(draws).to(x) - 1
-        size = norms.size(towards, norm) if norm == "l2" else torch.ones_like(walk.radius[active])
-        far = (walk.radius[active] / size).view(-1, *[1] * (x.dim() - 1))
-        walk.x[active] = norms.project(
-            x[active] + far * towards, x[active], walk.radius[active], norm
-        )
+        where, radius = torch.stack(draws).to(x), walk.radius[active]
+        walk.x[active] = norms.scatter(x[active], radius, self.attack.input.norm, where)

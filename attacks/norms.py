@@ -75,6 +75,23 @@ def _project_l2(x: Tensor, center: Tensor, radius: Tensor) -> Tensor:
     return moved.view_as(x)
 
 
+def scatter(center: Tensor, radius: Tensor, norm: Norm, draws: Tensor) -> Tensor:
+    """Random points of F_r(center) ∩ [0, 1]: for l2 those of the sphere, but for the box.
+
+    Args:
+        center: Centres (N, ...) within [0, 1].
+        radius: Radii (N,), >= 0.
+        norm: Which ball.
+        draws: Uniform numbers in [0, 1), (N, ...).
+
+    Returns:
+        (N, ...), as of `project`.
+    """
+    towards = 2 * draws - 1
+    far = radius / size(towards, norm) if norm == "l2" else radius
+    return project(center + per_item(far, center) * towards, center, radius, norm)
+
+
 def per_item(v: Tensor, like: Tensor) -> Tensor:
     """One number an item (N,), shaped so that it multiplies `like` (N, ...)."""
     return v.view(-1, *[1] * (like.dim() - 1))

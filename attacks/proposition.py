@@ -152,13 +152,11 @@ class Proposition:
 
     def _start(self, view: AttackerView, radius: Tensor, restart: int) -> Tensor:
         """x°, or random points of its balls, (N, C, H, W)."""
-        x, norm = view.targets.x, self.input.norm
+        x = view.targets.x
         if restart == 0:
             return x.clone()
         draws = [
             torch.rand(x.shape[1:], generator=view.generator(i, "proposition-start", restart))
             for i in range(len(x))
         ]
-        towards = 2 * torch.stack(draws).to(x) - 1
-        size = norms.size(towards, norm) if norm == "l2" else torch.ones_like(radius)
-        return norms.project(x + per_item(radius / size, x) * towards, x, radius, norm)
+        return norms.scatter(x, radius, self.input.norm, torch.stack(draws).to(x))

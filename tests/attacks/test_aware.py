@@ -139,19 +139,37 @@ def test_without_phi_the_input_has_all_of_its_ball(norm: norms.Norm) -> None:
     assert (_excess(view, found) <= 0.25).all()
 
 
-def test_neither_more_steps_nor_more_courses_ever_hurt() -> None:
+@pytest.mark.parametrize("restart", ["best", "random"])
+def test_neither_more_steps_nor_more_courses_ever_hurt(restart: str) -> None:
     view = replace(_view(), evade=(Noisy(), Unsure()))
-    attack = Aware(InputStep(), HEAD, KAPPA, 0.5, rounds=20, courses=3)
+    attack = Aware(InputStep(), HEAD, KAPPA, 0.5, 20, 3, restart)  # type: ignore[arg-type]
     first = IMC(attack.input, attack.model, KAPPA, 20, phi=0.5)(view)
     course, ends = _Course(attack, view, first), []
-    for _ in range(attack.courses):
-        course.restart()
+    for turn in range(attack.courses):
+        course.restart(turn)
         for k in range(attack.rounds):
             before = course.best.merit.clone()
             course.step(1 - k / attack.rounds)
             assert (course.best.merit >= before).all()
         ends.append(course.best.merit.clone())
-    assert (ends[-1] > ends[0]).any()
+    assert (ends[-1] > ends[0]).any() or restart == "random"
+
+
+def test_courses_begin_at_the_best_pair_or_at_other_inputs_of_the_ball() -> None:
+    view = replace(_view(), evade=(Unsure(),))
+    origin = view.targets.x
+    for restart in ("best", "random"):
+        attack = Aware(InputStep(), HEAD, KAPPA, 0.5, 5, 3, restart)  # type: ignore[arg-type]
+        course = _Course(attack, view, IMC(attack.input, HEAD, KAPPA, 5, phi=0.5)(view))
+        begun = []
+        for turn in range(3):
+            course.restart(turn)
+            begun.append(course.x)
+            assert (norms.size(course.x - origin, "linf") <= course.radius * (1 + 1e-5)).all()
+        assert torch.equal(begun[0], course.best.x)
+        for x in begun[1:]:
+            assert torch.equal(x, course.best.x) == (restart == "best")
+        assert torch.equal(begun[1], begun[2]) == (restart == "best")
 
 
 def test_a_model_that_may_not_move_leaves_all_to_the_input() -> None:

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,6 +50,24 @@ def test_projection_is_the_nearest_point_of_the_set(seed: int, norm: norms.Norm)
     others = center + torch.randn(200, 6, generator=draw, dtype=torch.float64)
     others = norms.project(others, center.expand(200, -1), radius.expand(200), norm)
     assert float((z - x).norm()) <= float((others - x).norm(dim=1).min()) + 1e-9
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_scattered_points_lie_in_the_ball_and_the_box(norm: norms.Norm) -> None:
+    draws, center = (
+        torch.rand(50, 3, 4, generator=torch.Generator().manual_seed(i)) for i in (0, 1)
+    )
+    found = norms.scatter(center, torch.full((50,), 0.3), norm, draws)
+    far = norms.size(found - center, norm)
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert (far <= 0.3 + 1e-6).all()
+    assert far.median() > 0.25
+    middle = norms.scatter(torch.full_like(center, 0.5), torch.full((50,), 0.3), norm, draws)
+    if norm == "l2":
+        torch.testing.assert_close(norms.size(middle - 0.5, norm), torch.full((50,), 0.3))
+    else:
+        torch.testing.assert_close(middle, 0.5 + 0.3 * (2 * draws - 1))
 
 
 def test_steepest_direction_earns_the_dual_norm() -> None:
