@@ -99,7 +99,7 @@ STACKED = "64 whole networks, 64 images each, forward and back"
 
 @pytest.mark.benchmark(group=STACKED)
 @pytest.mark.parametrize("way", WAYS)
-def test_targets(benchmark, networks, way: str, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_peer(benchmark, networks, way: str, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     """Other ways of the same passes; how far their answers are from ours."""
     with exact(GPU):
         ours, slope = networks.passes()
