@@ -1,9 +1,16 @@
 """How work on a GPU is made as exact as on a processor; what comes of it, `test_gpu.py` sees."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 
+from bench import cli, pace, scoring, session
 from bench.cells.execute import Job, alone
+from bench.components import Component
+from bench.contract import run
+from bench.contract.clause import Clause
 from bench.exact import exact
 
 
@@ -44,3 +51,23 @@ def test_cells_run_exactly(device: str) -> None:
     with alone(job):
         assert state() == (BOUND if device == "cuda" else before)
     assert state() == before
+
+
+def test_so_do_check_and_score_and_what_is_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bool, ...]] = []
+    note: Callable[..., int] = lambda *_: seen.append(state()) or 0  # noqa: E731
+    monkeypatch.setattr(run, "_case", lambda *_: None)
+    monkeypatch.setattr(run, "CLAUSES", {"detector": (Clause("", "", note),)})
+    run.look("detector", Component("", {}), 0, "cuda")
+    monkeypatch.setattr(run, "defender", note)
+    run.world("detector", "cuda")
+    monkeypatch.setattr(session, "choose", lambda _: "cuda")
+    monkeypatch.setattr(scoring, "score", note)
+    files = [f"--{name}={tmp_path}" for name in ("victim", "faced", "inputs", "benign")]
+    assert cli.main(["score", *files]) == 0
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    pace._seconds(note, "cuda", 1)
+    assert len(seen) == 3 + 1 + pace.REPEATS
+    assert set(seen) == {BOUND}
