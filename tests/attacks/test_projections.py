@@ -66,6 +66,9 @@ def test_scattered_points_lie_in_the_ball_and_the_box(norm: norms.Norm) -> None:
     middle = norms.scatter(torch.full_like(center, 0.5), torch.full((50,), 0.3), norm, draws)
     if norm == "l2":
         torch.testing.assert_close(norms.size(middle - 0.5, norm), torch.full((50,), 0.3))
+        few, middle = draws[:, :1, :2], torch.full((50, 1, 2), 0.5)  # most of them within the ball
+        near = norms.scatter(middle, torch.full((50,), 0.3), norm, few)
+        torch.testing.assert_close(norms.size(near - 0.5, norm), torch.full((50,), 0.3))
     else:
         torch.testing.assert_close(middle, 0.5 + 0.3 * (2 * draws - 1))
 

@@ -1,6 +1,8 @@
 """Every clause, with a component that breaks it and one that does not."""
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from bench.contract.attacks import ATTACK
 from bench.contract.clause import Verdict
 from bench.contract.detectors import DetectorCase
 from bench.contract.telling import DETECTOR
+from detectors.base import DefenderView
 from tests.contract import worlds
 from tests.contract.wrong import Loose, Wrong, WrongAttack
 
@@ -101,6 +104,31 @@ def test_a_wrong_detector(fault: str) -> None:
     assert "\n" not in verdict.seen
     if fault.split()[0] in ("untouched", "knowledge", "direction"):
         assert len(found) == 1
+
+
+@dataclass(frozen=True)
+class Late:
+    """Looks at clean data where the model doubts more than it does of any benign image."""
+
+    doubt: float
+    knowledge: str = "K1"
+    preparation: None = None
+
+    def fit(self, view: DefenderView) -> Callable[[Tensor], Tensor]:
+        usual = view.benign.double().mean()
+
+        def score(x: Tensor) -> Tensor:
+            doubt = 1 - view.model(x).detach().double().softmax(1).amax(1)
+            return doubt + (doubt > self.doubt) * usual
+
+        return score
+
+
+def test_clean_data_that_tell_on_attacked_inputs_alone_are_used() -> None:
+    model, some = WORLD.models[0], DetectorCase(Late(1.0), WORLD).some
+    most = float((1 - model(some).detach().double().softmax(1).amax(1)).max())
+    assert "knowledge" not in _judged(DetectorCase(Late(most), WORLD))
+    assert _judged(DetectorCase(Late(1.0), WORLD))["knowledge"].outcome == "warning"
 
 
 @pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad=True")
