@@ -66,14 +66,12 @@ def mistake(error: ValidationError, where: str) -> UserError:
     """The first complaint of pydantic in one line, and its remedy."""
     first = error.errors(include_url=False)[0]
     name = dotted(first["loc"])
+    if first["type"] == "missing":
+        return UserError(f"{where}: {name} is missing\nremedy: add {name}")
     said = first["msg"].removeprefix("Value error, ")
-    missing = first["type"] == "missing"
-    got = f"; {first['input']!r} was given" if name and not missing else ""
-    remedy = f"add {name}" if missing else f"give {name or 'its parameters'} such a value"
+    got = f"; {first['input']!r} was given" if name else ""
     line = f"{where}: {name + ': ' if name else ''}{said}{got}"[:300]
-    if missing:
-        line = f"{where}: {name} is missing"
-    return UserError(f"{line}\nremedy: {remedy}")
+    return UserError(f"{line}\nremedy: give {name or 'its parameters'} such a value")
 
 
 def dotted(location: Sequence[int | str]) -> str:
