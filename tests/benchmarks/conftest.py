@@ -81,6 +81,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="module", params=[1, 2, 3], ids=lambda count: f"turn {count}")
+def turn(request: pytest.FixtureRequest) -> int:
+    """All that asks for it is measured in turn, three times over: no ratio hangs on one minute."""
+    return int(request.param)
+
+
 def _trained(found: data.Dataset, file: Path) -> Classifier:
     """ResNet18 of width 16 before its batch-norm is folded; kept in a file for the next time."""
     classes, shape = len(found.classes), found.train.pixels.shape[1:]

@@ -5,6 +5,7 @@ python -m tests.benchmarks.report benchmark.json ... --into results/local/perfor
 
 import argparse
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ Times = NDArray[np.float64]
 def read(path: Path) -> pd.DataFrame:
     """One line for each benchmark of a file: images, group, name, whether it is ours, and times.
 
+    What was measured in turns is one line, with the facts of the last turn.
+
     Args:
         path: As `--benchmark-json` with `--benchmark-save-data` wrote it.
     """
@@ -42,17 +45,16 @@ def read(path: Path) -> pd.DataFrame:
                 "facts": facts,
             }
         )
-    return pd.DataFrame(found)
+    by = ["images", "group", "name", "ours"]
+    lines = pd.DataFrame(found).groupby(by, sort=False, as_index=False)
+    return lines.agg({"times": lambda turns: np.concatenate(list(turns)), "facts": "last"})
 
 
 def _name(one: Mapping[str, Any], images: str) -> str:
     stem = one["name"].partition("[")[0].removeprefix("test_").replace("_", " ")
-    inside = one["name"].partition("[")[2].removesuffix("]").removeprefix(images)
-    inside = (
-        inside.removeprefix("-")
-        .replace("-folded", ", folded")
-        .replace("-as trained", ", as trained")
-    )
+    inside = one["name"].partition("[")[2].removesuffix("]").replace(images, "")
+    inside = re.sub(r"-?turn \d-?", "-", inside).strip("-")
+    inside = inside.replace("-folded", ", folded").replace("-as trained", ", as trained")
     if stem in ("peer", "targets"):
         return inside
     return f"{stem}, {inside}" if inside else stem

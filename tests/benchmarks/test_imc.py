@@ -151,16 +151,18 @@ def _passes(view: AttackerView, step: ModelStep) -> Callable[[], None]:
     return run
 
 
+@pytest.mark.usefixtures("turn")
 @pytest.mark.benchmark(group="IMC on the last layer, 100 rounds")
 def test_the_passes_alone(benchmark, world: World) -> None:  # type: ignore[no-untyped-def]
-    benchmark.pedantic(_passes(world.few(20), ModelStep("head")), rounds=3, warmup_rounds=1)
+    benchmark.pedantic(_passes(world.few(20), ModelStep("head")), rounds=2, warmup_rounds=1)
 
 
+@pytest.mark.usefixtures("turn")
 @pytest.mark.benchmark(group="IMC on the last layer, 100 rounds")
 def test_ours(benchmark, world: World) -> None:  # type: ignore[no-untyped-def]
     view = world.few(20)
     view = replace(view, radii=torch.full((20,), world.eps / 4))
     attack = IMC(InputStep(), ModelStep("head"), KAPPA, rounds=IMC_ROUNDS, phi=0.5)
-    found = benchmark.pedantic(lambda: attack(view), rounds=3, warmup_rounds=1)
+    found = benchmark.pedantic(lambda: attack(view), rounds=2, warmup_rounds=1)
     assert (found.confidence >= KAPPA).all()
     assert (found.passes == 2 * IMC_ROUNDS + 1).all()

@@ -43,6 +43,7 @@ def limit(world: World) -> Tensor:
     return run()
 
 
+@pytest.mark.usefixtures("turn")
 @pytest.mark.benchmark(group="PGD, 40 steps, 64 targets")
 @pytest.mark.parametrize("network", ["folded", "as trained"])
 @pytest.mark.parametrize("peer", PEERS)
@@ -53,10 +54,11 @@ def test_peer(benchmark, world: World, limit: Tensor, peer: str, network: str) -
     )
     classes, eps = world.victim.classes, world.eps
     run = PEERS[peer](model, targets.x, targets.goal, classes, eps, eps / 10, STEPS)
-    found = benchmark.pedantic(run, rounds=5, warmup_rounds=1)
+    found = benchmark.pedantic(run, rounds=3, warmup_rounds=1)
     _equal_work(world, found.detach(), limit)
 
 
+@pytest.mark.usefixtures("turn")
 @pytest.mark.benchmark(group="PGD, 40 steps, 64 targets")
 @pytest.mark.parametrize("early", [True, False], ids=["leaving at kappa", "every step"])
 def test_ours(benchmark, world: World, limit: Tensor, early: bool) -> None:  # type: ignore[no-untyped-def]
@@ -64,5 +66,5 @@ def test_ours(benchmark, world: World, limit: Tensor, early: bool) -> None:  # t
         partial(ours, world.few(COUNT), KAPPA) if early else partial(our_steps, world.few(COUNT))
     )
     run = attack(world.eps, world.eps / 10, STEPS)
-    found = benchmark.pedantic(run, rounds=5, warmup_rounds=1)
+    found = benchmark.pedantic(run, rounds=3, warmup_rounds=1)
     _equal_work(world, found, limit)

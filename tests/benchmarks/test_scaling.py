@@ -22,6 +22,7 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
+@pytest.mark.usefixtures("turn")
 @pytest.mark.benchmark(group="targets, 10 rounds")
 @pytest.mark.parametrize("count", [10, 30, 100, 300])
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -37,5 +38,5 @@ def test_targets(benchmark, world: World, attack: str, count: int) -> None:  # t
 
     run()
     provenance.forget_peak()
-    benchmark.pedantic(run, rounds=3)
+    benchmark.pedantic(run, rounds=1)
     benchmark.extra_info.update(targets=count, peak_mib=provenance.peak())
