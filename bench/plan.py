@@ -211,7 +211,7 @@ class _Planner:
         last = min(first + targets.shard, row.count)
         spec = self.shared | {
             "attack": _named(attack),
-            "targets": targets.model_dump(include={"list", "count", "goals", "difficulty"})
+            "targets": targets.model_dump(include={"list", "count", "after", "goals", "difficulty"})
             | {"first": first, "last": last},
         }
         if row.count > targets.shard:
@@ -238,9 +238,15 @@ def _has_parent(row: Row) -> bool:
 
 def _enough(suite: Suite, data: Dataset) -> None:
     """Whether each faced model gets benign images of its own."""
-    count = suite.targets.count
+    count, after = suite.targets.count, suite.targets.after
     lists: dict[str, Images] = {"development": data.development, "confirmatory": data.confirmatory}
-    have: dict[str, int] = {suite.targets.list: len(lists[suite.targets.list])}
+    listed = len(lists[suite.targets.list])
+    if listed <= after:
+        raise UserError(
+            f"the list {suite.targets.list!r} of {data.name} has {listed} targets; the suite "
+            f"passes over {after}\nremedy: set targets.after to less"
+        )
+    have: dict[str, int] = {suite.targets.list: listed - after}
     have |= {"calibration": len(data.calibration), "fpr": len(data.fpr)}
     for split, size in have.items():
         if size < count:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
 from bench.errors import UserError, unknown
 from bench.fields import mistake
@@ -66,7 +66,8 @@ class Targets(_Table):
 
     Attributes:
         list: One of the two frozen lists; settings are chosen on "development" alone.
-        count: How many, the first of the list that the victim classifies correctly.
+        count: How many, the first of the list that the victim classifies correctly,
+        after: but for so many of these: so a list serves again with targets that none has seen.
         goals: "random", any other class, as the paper's text has it; or "second", the most likely
             other class under the victim, as the code of its authors had it.
         difficulty: Which of them are left out for being too easy or too hard; None for no one.
@@ -77,6 +78,7 @@ class Targets(_Table):
 
     list: Literal["confirmatory", "development"] = "confirmatory"
     count: PositiveInt
+    after: NonNegativeInt = 0
     goals: Literal["random", "second"] = "random"
     difficulty: Difficulty | None = None
     shard: PositiveInt = 32

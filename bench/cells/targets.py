@@ -69,13 +69,14 @@ def choose(work: Work) -> Chosen:
     path = work.parents["victim"] / "victim.safetensors"
     how = (wanted["list"], wanted["goals"], hardness)
     places, goals = eligible(path, work.device, work.source, *how)
-    if len(places) < wanted["count"]:
+    after = wanted["after"]
+    if len(places) < after + wanted["count"]:
         fit = "correctly" + (" and finds as hard as was asked" if hardness else "")
         raise Fault(
             f"the victim classifies {len(places)} of the {wanted['list']} targets {fit}; "
-            f"{wanted['count']} were asked for"
+            f"{wanted['count']} were asked for" + (f" after the first {after}" if after else "")
         )
-    part = slice(wanted["first"], wanted["last"])
+    part = slice(after + wanted["first"], after + wanted["last"])
     listed: Images = getattr(work.dataset, wanted["list"])
     return Chosen(wanted["first"], listed.take(places[part]), goals[part])
 

@@ -20,6 +20,7 @@ SIZES = {
     "inspection": (898, 10, (1, 8, 8)),
     "clean-label": (898, 10, (1, 8, 8)),
     "gtsrb-small": (7_949, 43, (3, 32, 32)),
+    "gtsrb-small-fresh": (7_949, 43, (3, 32, 32)),
     "gtsrb-small-1": (7_949, 43, (3, 32, 32)),
     "gtsrb-small-2": (7_949, 43, (3, 32, 32)),
     "gtsrb-small-second": (7_949, 43, (3, 32, 32)),

@@ -209,6 +209,12 @@ def test_too_few_images_are_known_before_anything_runs(tmp_path: Path) -> None:
     assert not (tmp_path / "small").exists()
 
 
+def test_a_list_that_is_passed_over_as_a_whole_is_refused(tmp_path: Path) -> None:
+    head = suites.HEAD.replace("count = 4", "count = 4\nafter = 400")
+    with pytest.raises(session.UserError, match=r"has \d+ targets; the suite passes over 400"):
+        carry_out(tmp_path, shift(), doubt(), head=head)
+
+
 def test_a_cell_says_what_it_is(folder: Path) -> None:
     done = carry_out(folder, shift(), doubt())
     cell = done.store.path("attack", done.state.identity[done.plan.shards[0].attack])

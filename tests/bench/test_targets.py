@@ -81,6 +81,26 @@ def test_a_run_takes_the_second_class_and_leaves_out_what_is_too_easy_or_too_har
     assert list(expected)[:4] != list(listed.ids[:4])
 
 
+def test_targets_after_the_first_are_the_next_ones(tmp_path: Path) -> None:
+    seen = []
+    for after in (0, 2, 4):
+        asked, folder = suites.HEAD + f"after = {after}\n", tmp_path / str(after)
+        folder.mkdir()
+        assert not carry_out(folder, shift(), doubt(), head=asked).state.failed
+        targets = pd.read_parquet(folder / "small" / "targets.parquet")
+        seen.append(set(targets["target_id"]))
+    first, between, last = seen
+    assert [len(ids) for ids in seen] == [4, 4, 4]
+    assert not first & last
+    assert len(first & between) == len(between & last) == 2
+
+
+def test_too_few_targets_after_the_first_are_said(tmp_path: Path) -> None:
+    done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + "after = 92\n")
+    reasons = set(done.state.failed.values())
+    assert any("4 were asked for after the first 92" in reason for reason in reasons)
+
+
 def test_too_few_targets_of_the_difficulty_are_said(tmp_path: Path) -> None:
     asked = "difficulty = { eps = 0.0001, step = 0.0001 }\n"
     done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + asked)
