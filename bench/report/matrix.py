@@ -46,10 +46,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Matrix:
-    """The lines of one study (data set, victim, seed)."""
+    """The lines of one study (data set, victim, seed), and what is said of attacks without one."""
 
     title: str
     lines: tuple[Line, ...]
+    left: str = ""
 
 
 def _square(one: Ranks | None) -> Square | None:
@@ -66,6 +67,8 @@ def _level(kappa: float) -> str:
 def matrices(records: Records, known: Known, detectors: list[str]) -> list[Matrix]:
     """One matrix a study; a row under a detector that left no scores has an empty place.
 
+    Attacks that no detector saw have no line.
+
     Args:
         records: The records.
         known: Ranks by row and detector.
@@ -74,8 +77,8 @@ def matrices(records: Records, known: Known, detectors: list[str]) -> list[Matri
     made, reached = [], records.targets.groupby("row")["at_kappa"]
     count, size = reached.sum(), reached.size()
     for _, rows in records.rows.groupby(STUDY, sort=True):
-        lines = []
-        for row in text.ordered(rows):
+        lines, seen = [], rows[rows.index.isin({row for row, _ in known})]
+        for row in text.ordered(seen):
             key = frames.line(rows, row)
             aimed = not pd.isna(key["kappa"])
             lines.append(
@@ -87,7 +90,8 @@ def matrices(records: Records, known: Known, detectors: list[str]) -> list[Matri
                     squares=tuple(_square(known.get((row, name))) for name in detectors),
                 )
             )
-        made.append(Matrix(text.study(frames.lines(rows)[0]), tuple(lines)))
+        left = text.unscored(len(rows) - len(seen))
+        made.append(Matrix(text.study(frames.lines(rows)[0]), tuple(lines), left))
     return made
 
 

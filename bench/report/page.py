@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from markupsafe import Markup
 
@@ -33,15 +34,27 @@ HEADINGS = {
 """The figures that are shown, and where their numbers are; the image sheet gives way to the
 gallery."""
 
+SCALE = 1.6
+"""Pixels for a point of a figure: its letters are then nearly as large as those of the tables."""
+
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure as a data URI, its name, and what it is for those who cannot see it."""
+    """A figure as a data URI.
+
+    Attributes:
+        name: Its name.
+        heading: What stands above it.
+        words: What it is, for those who cannot see it.
+        image: The URI.
+        width: In pixels of the page, so that all figures write in letters of one size.
+    """
 
     name: str
     heading: str
     words: str
     image: str
+    width: int
 
 
 def write(results_dir: Path, suite: str) -> Path:
@@ -127,6 +140,12 @@ def _drawings(records: Records) -> list[Drawing]:
         if name in HEADINGS:
             heading, numbers = HEADINGS[name]
             words = f"{heading}: {study.title}. The numbers are in {numbers}."
-            image = uri("image/svg+xml", style.svg(figure))
-            made.append(Drawing(name + study.suffix, heading, words, image))
+            drawn = style.svg(figure)
+            image = uri("image/svg+xml", drawn)
+            made.append(Drawing(name + study.suffix, heading, words, image, _width(drawn)))
     return made
+
+
+def _width(drawn: bytes) -> int:
+    points = ElementTree.fromstring(drawn).attrib["width"].removesuffix("pt")
+    return round(SCALE * float(points))

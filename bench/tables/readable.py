@@ -26,11 +26,11 @@ def failures(records: Records) -> str:
     return f"{text.failed(len(lines))}:\n\n" + "".join(lines)
 
 
-def _matrix(records: Records, rows: pd.DataFrame, five: pd.DataFrame) -> str:
+def _matrix(rows: pd.DataFrame, five: pd.DataFrame) -> str:
     cell = five.set_index(["row", "detector"])
     detectors = sorted(set(cell.index.get_level_values("detector")))
     lines = []
-    for row in text.ordered(rows):
+    for row in text.ordered(rows[rows.index.isin(five["row"])]):
         line = [text.name(frames.line(rows, row))]
         for detector in detectors:
             found = cell.loc[(row, detector)] if (row, detector) in cell.index else None
@@ -54,7 +54,9 @@ def detection(records: Records, table: pd.DataFrame, worst: pd.DataFrame) -> str
         "half its threshold.\n"
     ]
     for title, rows in _studies(records.rows):
-        parts.append(f"\n## {title}\n\n" + _matrix(records, rows, five))
+        parts.append(f"\n## {title}\n\n" + _matrix(rows, five))
+        if left := text.unscored(int((~rows.index.isin(five["row"])).sum())):
+            parts.append(f"\n{left}: see [all attacks](attacks.md).\n")
     if len(worst):
         parts.append(
             "\n## Caught under every attack of the suite that reaches κ\n\n" + _worst(worst)

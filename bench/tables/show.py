@@ -29,14 +29,16 @@ def _matrix(rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str]) -> 
     table.add_column("n", justify="right")
     for head in heads.values():
         table.add_column(head, justify="right", min_width=3)
-    for row in text.ordered(rows):
+    for row in text.ordered(rows[rows.index.isin(counts["row"])]):
         mine = {one["detector"]: one for one in lines(counts[counts["row"] == row])}
         cells = [
             f"{100 * mine[name]['flagged'] / mine[name]['n']:.0f}" if name in mine else "·"
             for name in heads
         ]
-        size = max((one["n"] for one in mine.values()), default=0)
+        size = max(one["n"] for one in mine.values())
         table.add_row(Text(text.name(line(rows, row))), str(size), *cells)
+    if left := text.unscored(int((~rows.index.isin(counts["row"])).sum())):
+        table.caption, table.caption_justify = Text(f"{left}: see attacks.md"), "left"
     return table
 
 

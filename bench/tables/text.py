@@ -58,6 +58,13 @@ def failed(cells: int) -> str:
     return f"{cells} cell{'' if cells == 1 else 's'} failed" if cells else "no cell failed"
 
 
+def unscored(attacks: int) -> str:
+    """How many attacks a matrix of rates leaves out, as no detector saw them; "" for none."""
+    if not attacks:
+        return ""
+    return f"{attacks} attack{' has' if attacks == 1 else 's have'} no scores and no line here"
+
+
 def study(row: Mapping[str, object]) -> str:
     """A study in words: data set, victim, seed."""
     return one_line(f"{row['dataset']}, {row['victim']}, seed {row['seed']}")

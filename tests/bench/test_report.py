@@ -140,6 +140,16 @@ def test_no_success_one_target_and_nothing_at_all(tmp_path: Path) -> None:
     assert "There are no scored attacks" in reported.page(tmp_path / "none", made)
 
 
+def test_attacks_without_scores_have_no_line_but_are_counted(tmp_path: Path) -> None:
+    made = reported.frames()
+    made["scores"] = made["scores"][~made["scores"]["method"].isin(["pgd", "imc"])]
+    body = reported.page(tmp_path, made).split('id="matrix"')[1].split('id="worst"')[0]
+    missing = made["targets"]["method"].isin(["pgd", "imc"])
+    count = len(made["targets"][missing][["attack", "kappa", "phi"]].drop_duplicates())
+    assert body.count("<tr data-kappa") == len(synthetic.rows((0.75,))) - count
+    assert f"{count} attacks have no scores and no line here." in body
+
+
 def test_a_long_matrix_stays_small(tmp_path: Path) -> None:
     records = tables.read(synthetic.write(tmp_path, reported.frames()))
     content = report.content(records, tmp_path, "small")

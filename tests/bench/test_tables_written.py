@@ -44,6 +44,21 @@ def test_shown_matrix_fits_eighty_columns_and_names_failures(tmp_path: Path) -> 
     assert len(line.split()) == 5 + 1 + 7
 
 
+def test_attacks_without_scores_have_no_line_but_are_counted(tmp_path: Path) -> None:
+    made = synthetic.frames(n=20, kappas=(0.75,))
+    made["scores"] = made["scores"][made["scores"]["method"] != "pgd"]
+    directory = synthetic.write(tmp_path, made)
+    tables.write(directory)
+    page = (directory / "tables" / "detection.md").read_text()
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(tables.show(directory))
+    for shown in (page, console.export_text()):
+        assert "pgd κ .75 φ 1" not in shown
+        assert "imc head κ .75 φ .5" in shown
+        assert "1 attack has no scores and no line here: see" in shown
+    assert "pgd κ .75 φ 1" in (directory / "tables" / "attacks.md").read_text()
+
+
 def test_names_with_brackets_are_shown_as_they_are(tmp_path: Path) -> None:
     made = synthetic.frames(n=20, kappas=(0.75,))
     made = {name: frame.replace("pgd", "[/b] pgd") for name, frame in made.items()}
