@@ -73,7 +73,7 @@ def test_figure_is_drawn_from_the_records(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_speeds_are_those_of_the_reference() -> None:
-    ratios = pd.read_csv(ROOT / "results/reference/performance/amd-epyc/ratios.csv")
+    ratios = pd.read_csv(ROOT / "results/reference/performance/intel-xeon/ratios.csv")
     ratios["data"] = ratios["images"].str.partition(",")[0]
 
     def least(group: str, ours: str, beside: str) -> list[float]:
