@@ -6,10 +6,12 @@ from base64 import b64decode
 from io import BytesIO
 from math import floor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from bench import cli, tables
@@ -148,6 +150,26 @@ def test_attacks_without_scores_have_no_line_but_are_counted(tmp_path: Path) -> 
     count = len(made["targets"][missing][["attack", "kappa", "phi"]].drop_duplicates())
     assert body.count("<tr data-kappa") == len(synthetic.rows((0.75,))) - count
     assert f"{count} attacks have no scores and no line here." in body
+
+
+def test_figures_of_any_size_share_one_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = SimpleNamespace(title="all", suffix="")
+    drawn = {"roc": Figure(figsize=(9, 3)), "tradeoff": Figure(figsize=(4, 3))}
+    for figure in drawn.values():
+        figure.subplots()
+    monkeypatch.setattr(
+        "bench.plots.figures", lambda records: ((study, name, one) for name, one in drawn.items())
+    )
+    page = reported.page(tmp_path, reported.frames())
+    found = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)"[^>]* width="(\d+)"', page)
+    points = [re.search(rb'<svg [^>]*?width="([\d.]+)pt"', b64decode(one)) for one, _ in found]
+    scales = [
+        int(width) / float(one[1]) for (_, width), one in zip(found, points, strict=True) if one
+    ]
+    assert len({width for _, width in found}) == len(scales) == 2
+    assert scales[0] == pytest.approx(scales[1], rel=0.01)
 
 
 def test_a_long_matrix_stays_small(tmp_path: Path) -> None:
