@@ -250,7 +250,9 @@ def _enough(suite: Suite, data: Dataset) -> None:
     have |= {"calibration": len(data.calibration), "fpr": len(data.fpr)}
     for split, size in have.items():
         if size < count:
+            left = f" after the first {after}" if after and split == suite.targets.list else ""
             raise UserError(
-                f"{count} targets were asked for; the split {split!r} of {data.name} has {size}\n"
+                f"{count} targets were asked for; the split {split!r} of {data.name} has {size}"
+                f"{left}\n"
                 f"remedy: set targets.count to {min(have.values())} or less"
             )

@@ -210,9 +210,13 @@ def test_too_few_images_are_known_before_anything_runs(tmp_path: Path) -> None:
 
 
 def test_a_list_that_is_passed_over_as_a_whole_is_refused(tmp_path: Path) -> None:
-    head = suites.HEAD.replace("count = 4", "count = 4\nafter = 400")
-    with pytest.raises(session.UserError, match=r"has \d+ targets; the suite passes over 400"):
-        carry_out(tmp_path, shift(), doubt(), head=head)
+    for after, said in (
+        ("400", "targets; the suite passes over 400"),
+        ("97", "after the first 97"),
+    ):
+        head = suites.HEAD.replace("count = 4", f"count = 4\nafter = {after}")
+        with pytest.raises(session.UserError, match=rf"has \d+ {said}"):
+            carry_out(tmp_path, shift(), doubt(), head=head)
 
 
 def test_a_cell_says_what_it_is(folder: Path) -> None:
