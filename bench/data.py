@@ -20,19 +20,9 @@ from torch import Tensor
 from bench.errors import UserError, unknown
 from bench.halves import DAMAGE, Files, Half, digits, folder, published, sha
 from bench.isic import isic
+from bench.splits import USUAL, Splits
 
 NAMES = ("digits", "fashion-mnist", "cifar10", "gtsrb", "isic2018", "folder")
-
-# Shares of the test half, cut in the order of the hash. A change moves every target list.
-SHARES = {
-    "fit": 0.08,
-    "calibration": 0.18,
-    "fpr": 0.18,
-    "heldout": 0.40,
-    "development": 0.05,
-    "confirmatory": 0.11,
-}
-
 
 # Side in pixels to which images of many sizes come, unless another is asked for.
 SIZES = {"gtsrb": 32, "isic2018": 224}
@@ -104,12 +94,17 @@ class Dataset:
 
 
 def load(
-    name: str, root: Path | None = None, *, download: bool = False, size: int | None = None
+    name: str,
+    root: Path | None = None,
+    *,
+    download: bool = False,
+    size: int | None = None,
+    splits: Splits = USUAL,
 ) -> Dataset:
     """Loads a data set and cuts it into splits.
 
-    The test half is sorted by SHA-256 of "<name>/<id>" and cut in the shares of `SHARES`, so
-    the splits, the target lists among them, depend on nothing but the names. The digits have no
+    The test half is sorted by SHA-256 of "<name>/<id>" and cut in these shares, so the
+    splits, the target lists among them, depend on nothing but shares and names. The digits have no
     official halves: the first half by SHA-256 of the id trains. A damaged image keeps its place
     in that order, so that its absence moves no other.
 
@@ -121,6 +116,7 @@ def load(
         download: Fetch what is missing.
         size: Side in pixels to which the centre square of every image is resized. By default
             images keep their own size, which they must then share; 32 for gtsrb, 224 for isic2018.
+        splits: Into what shares the test half is cut.
 
     Raises:
         UserError: Unknown name, files missing or damaged as a whole, classes without images, or
@@ -139,20 +135,28 @@ def load(
         home = (root or platformdirs.user_cache_path("evil-twins") / "data").expanduser()
         halves = isic(home) if name == "isic2018" else published(name, home, download)
         (classes, train, test), size = halves, size or SIZES.get(name)
-    return _cut(name, classes, train, test, size)
+    return _cut(name, classes, train, test, size, splits)
 
 
-def _cut(name: str, classes: tuple[str, ...], train: Half, test: Half, size: int | None) -> Dataset:
+def _cut(
+    name: str,
+    classes: tuple[str, ...],
+    train: Half,
+    test: Half,
+    size: int | None,
+    shares: Splits,
+) -> Dataset:
     learnt, bad = _decode(f"{name}/train", classes, train, size)
     held, worse = _decode(f"{name}/test", classes, test, size)
     shapes = [tuple(images.pixels.shape[1:]) for images in (learnt, held)]
     if shapes[0] != shapes[1]:
         raise _mixed(name, held.ids[0], shapes[1], shapes[0])
     rank = sorted(test.ids, key=lambda one: sha(f"{name}/{one}"))
-    edges = np.rint(np.cumsum([0.0, *SHARES.values()]) * len(rank)).astype(int).tolist()
+    share = shares.model_dump()
+    edges = np.rint(np.cumsum([0.0, *share.values()]) * len(rank)).astype(int).tolist()
     place = {one: i for i, one in enumerate(held.ids)}
     splits = {"train": learnt}
-    for split, (low, high) in zip(SHARES, pairwise(edges), strict=True):
+    for split, (low, high) in zip(share, pairwise(edges), strict=True):
         splits[split] = held.take([place[one] for one in rank[low:high] if one in place])
     return Dataset(name, classes, **splits, digest=_digest(classes, splits), damaged=bad + worse)
 

@@ -13,6 +13,7 @@ from bench.errors import UserError
 from bench.fields import checked, described, parameters
 from bench.matrix import Column, Row, check_filled
 from bench.retraining import Retraining
+from bench.splits import USUAL
 from bench.suite import Suite
 from bench.victims import Recipe
 
@@ -98,7 +99,9 @@ class _Planner:
         _enough(suite, data)
         held = min(len(data.calibration), len(data.fpr)) // suite.targets.count
         self.benign = min(suite.targets.benign, held)
-        name = {"name": data.name, "size": suite.size, "digest": data.digest}
+        name: dict[str, Any] = {"name": data.name, "size": suite.size, "digest": data.digest}
+        if suite.splits != USUAL:
+            name["splits"] = suite.splits.model_dump()
         self.shared = {"dataset": name, "device": device, "threads": suite.threads_per_cell}
         self.cells: dict[str, Cell] = {}
         self.fits: dict[str, str | None] = {}

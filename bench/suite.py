@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from bench.errors import UserError, unknown
 from bench.fields import mistake
 from bench.matrix import Column, Row, check_evaded, column_of, rows_of
+from bench.splits import USUAL, Splits
 
 BUILT_IN = Path(__file__).parent / "suites"
 DATASETS = ("digits", "fashion-mnist", "cifar10", "gtsrb", "isic2018", "folder")
@@ -92,6 +93,7 @@ class _File(_Table):
     size: Annotated[int, Field(ge=1, le=4096)] | None = None
     threads_per_cell: Annotated[int, Field(ge=1, le=1024)] = 1
     victim: Victim
+    splits: Splits = USUAL
     targets: Targets
     attacks: list[dict[str, Any]]
     detectors: list[dict[str, Any]]
@@ -110,6 +112,7 @@ class Suite:
             the same time does not count.
         victim: The benign model.
         weights: The file of its weights, if it is not trained.
+        splits: Into what shares the test half of the data set is cut.
         targets: Which inputs are attacked.
         rows: The attacks.
         columns: The detectors.
@@ -122,6 +125,7 @@ class Suite:
     threads_per_cell: int
     victim: Victim
     weights: Path | None
+    splits: Splits
     targets: Targets
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
@@ -172,7 +176,7 @@ def load(name: str) -> Suite:
     path = locate(name)
     raw = parse(path)
     _known(raw, _File, path.name)
-    for key, table in (("victim", Victim), ("targets", Targets)):
+    for key, table in (("victim", Victim), ("splits", Splits), ("targets", Targets)):
         if isinstance(raw.get(key), dict):
             _known(raw[key], table, f"{path.name} [{key}]")
     try:
@@ -204,6 +208,7 @@ def load(name: str) -> Suite:
         file.threads_per_cell,
         file.victim,
         _weights(file.victim, path),
+        file.splits,
         file.targets,
         tuple(rows),
         tuple(columns),

@@ -14,6 +14,7 @@ from bench import data, victims
 from bench.cells.check import Fault
 from bench.components import Component
 from bench.data import Dataset, Images
+from bench.splits import USUAL, Splits
 from bench.victims import Classifier
 
 
@@ -24,10 +25,11 @@ class Source:
     name: str
     root: Path | None
     size: int | None
+    splits: Splits
 
     def __call__(self) -> Dataset:
         """The data set, loaded once."""
-        return dataset(self.name, self.root, self.size)
+        return dataset(self.name, self.root, self.size, self.splits)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Work:
     def source(self) -> Source:
         """What gives the data set; equal for cells of one data set."""
         wanted = self.spec["dataset"]
-        return Source(wanted["name"].split(":")[0], self.data, wanted["size"])
+        name, splits = wanted["name"].split(":")[0], Splits(**wanted.get("splits", {}))
+        return Source(name, self.data, wanted["size"], splits)
 
     @property
     def dataset(self) -> Dataset:
@@ -108,9 +111,9 @@ class Work:
 
 
 @lru_cache(maxsize=1)
-def dataset(name: str, root: Path | None, size: int | None) -> Dataset:
+def dataset(name: str, root: Path | None, size: int | None, splits: Splits = USUAL) -> Dataset:
     """A data set that is on this machine already."""
-    return data.load(name, root, size=size)
+    return data.load(name, root, size=size, splits=splits)
 
 
 @lru_cache(maxsize=2)

@@ -7,11 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
-from bench import data
 from bench.data import Dataset, Images, load
 from bench.errors import UserError
+from bench.splits import USUAL, Splits
 from tests.bench.pictures import picture
 
 SPLITS = ("train", "fit", "calibration", "fpr", "heldout", "development", "confirmatory")
@@ -184,9 +185,22 @@ def test_size_below_one_is_refused() -> None:
         load("digits", size=0)
 
 
-def test_shares_are_whole() -> None:
-    assert sum(data.SHARES.values()) == pytest.approx(1)
-    assert tuple(data.SHARES) == SPLITS[1:]
+def test_shares_are_whole_and_cut_in_the_order_of_the_splits() -> None:
+    assert sum(USUAL.model_dump().values()) == pytest.approx(1)
+    assert tuple(Splits.model_fields) == SPLITS[1:]
+    with pytest.raises(ValidationError, match=r"must sum to 1, and sum to 1\.05"):
+        Splits(heldout=0.45)
+
+
+def test_other_shares_cut_the_same_order_elsewhere(digits: Dataset) -> None:
+    usual, other = USUAL.model_copy(update={"heldout": 0.26, "confirmatory": 0.25}), {}
+    found = load("digits", splits=usual)
+    sizes = [len(getattr(found, split)) for split in SPLITS[1:]]
+    assert sizes == [72, 161, 162, 234, 45, 224]
+    for one in (digits, found):
+        other[one.digest] = [i for split in SPLITS[1:] for i in getattr(one, split).ids]
+    assert len(other) == 2  # no cell of one may be taken for one of the other
+    assert len({tuple(ids) for ids in other.values()}) == 1
 
 
 def test_images_are_frozen(digits: Dataset) -> None:

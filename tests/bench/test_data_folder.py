@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.data import SHARES, Dataset, load
+from bench.data import Dataset, load
 from bench.errors import UserError
+from bench.splits import Splits
 from tests.bench.pictures import picture
 
 
@@ -28,7 +29,7 @@ def everything(found: Dataset) -> dict[str, tuple[int, str]]:
     """Id -> (label, hash of the pixels), over all splits."""
     return {
         one: (int(label), hashlib.sha256(pixels.numpy().tobytes()).hexdigest())
-        for split in ("train", *SHARES)
+        for split in ("train", *Splits.model_fields)
         for images in [getattr(found, split)]
         for one, pixels, label in zip(images.ids, images.pixels, images.label, strict=True)
     }
@@ -65,7 +66,7 @@ def test_damaged_image_is_named_and_nothing_else_is_lost(tree: Path, damage: str
     del rest[bad]
     assert everything(after) == rest
     assert after.digest != before.digest
-    for split in ("train", *SHARES):
+    for split in ("train", *Splits.model_fields):
         expected = tuple(one for one in getattr(before, split).ids if one != bad)
         assert getattr(after, split).ids == expected
 
@@ -90,7 +91,9 @@ def test_sizes_must_agree_unless_one_is_given(tree: Path) -> None:
     with pytest.raises(UserError, match=re.escape("(3, 20, 40)")):
         load("folder", tree)
     found = load("folder", tree, size=16)
-    assert {getattr(found, split).pixels.shape[1:] for split in ("train", *SHARES)} == {(3, 16, 16)}
+    assert {
+        getattr(found, split).pixels.shape[1:] for split in ("train", *Splits.model_fields)
+    } == {(3, 16, 16)}
     assert "test/dog/long.png" in everything(found)
 
 

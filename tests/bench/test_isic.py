@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.data import SHARES, load
+from bench.data import load
 from bench.errors import UserError
 from bench.isic import CLASSES, LESIONS
+from bench.splits import Splits
 
 INPUT = "ISIC2018_Task3_{}_Input"
 TRUTH = "ISIC2018_Task3_{0}_GroundTruth/ISIC2018_Task3_{0}_GroundTruth.csv"
@@ -42,7 +43,10 @@ def test_the_official_halves(root: Path) -> None:
     made(root, "Test", 70, first=1000)
     found = load("isic2018", root, size=8)
     assert (found.name, found.classes, found.damaged) == ("isic2018", CLASSES, ())
-    assert (len(found.train), sum(len(getattr(found, split)) for split in SHARES)) == (140, 70)
+    assert (len(found.train), sum(len(getattr(found, split)) for split in Splits.model_fields)) == (
+        140,
+        70,
+    )
     assert found.train.ids[:2] == ("isic2018/ISIC_0000000", "isic2018/ISIC_0000001")
     assert all(int(one[-4:]) >= 1000 for one in found.heldout.ids)
     for images in (found.train, found.heldout):
@@ -58,7 +62,7 @@ def test_images_come_at_224_unless_another_size_is_asked_for(root: Path) -> None
 
 def test_without_the_test_folders_a_fifth_is_held_out(root: Path) -> None:
     found = load("isic2018", root, size=8)
-    held = {one for split in SHARES for one in getattr(found, split).ids}
+    held = {one for split in Splits.model_fields for one in getattr(found, split).ids}
     assert (len(found.train), len(held)) == (112, 28)
     assert not held & set(found.train.ids)
     made(root, "Test", 70, first=1000)
@@ -71,7 +75,9 @@ def test_no_lesion_is_in_both_halves(root: Path) -> None:
     (root / LESIONS).write_text(text)
     found = load("isic2018", root, size=8)
     lesions = {int(one[-7:]) // 14 for one in found.train.ids}
-    held = {int(one[-7:]) // 14 for split in SHARES for one in getattr(found, split).ids}
+    held = {
+        int(one[-7:]) // 14 for split in Splits.model_fields for one in getattr(found, split).ids
+    }
     assert (len(lesions), len(held)) == (8, 2)
     assert not lesions & held
 

@@ -6,7 +6,7 @@ import torch
 
 from attacks import ATTACKS
 from bench import suite
-from bench.data import SHARES, Dataset, Images
+from bench.data import Dataset, Images
 from bench.plan import Plan, plan
 from detectors import DETECTORS
 
@@ -20,7 +20,6 @@ SIZES = {
     "inspection": (898, 10, (1, 8, 8)),
     "clean-label": (898, 10, (1, 8, 8)),
     "gtsrb-small": (7_949, 43, (3, 32, 32)),
-    "gtsrb-small-fresh": (7_949, 43, (3, 32, 32)),
     "gtsrb-small-1": (7_949, 43, (3, 32, 32)),
     "gtsrb-small-2": (7_949, 43, (3, 32, 32)),
     "gtsrb-small-second": (7_949, 43, (3, 32, 32)),
@@ -45,8 +44,9 @@ def blank(count: int) -> Images:
 def planned(name: str) -> tuple[suite.Suite, Plan]:
     made = suite.load(name)
     test, classes, _ = SIZES[name]
-    edges = np.rint(np.cumsum([0.0, *SHARES.values()]) * test).astype(int)
-    sizes = dict(zip(SHARES, np.diff(edges).tolist(), strict=True))
+    share = made.splits.model_dump()
+    edges = np.rint(np.cumsum([0.0, *share.values()]) * test).astype(int)
+    sizes = dict(zip(share, np.diff(edges).tolist(), strict=True))
     splits = {split: blank(size) for split, size in {"train": 10, **sizes}.items()}
     names = tuple(str(i) for i in range(classes))
     data = Dataset(made.dataset, names, **splits, digest="", damaged=())
@@ -64,7 +64,7 @@ def test_a_suite_fits_the_data_that_it_is_for(name: str) -> None:
     assert made.size in (None, shape[1])
     assert {shard.row.title for shard in cells.shards} == {row.title for row in made.rows}
     # Some of the confirmatory list may be misclassified.
-    assert made.targets.count <= 0.92 * SHARES["confirmatory"] * test
+    assert made.targets.count <= 0.92 * made.splits.confirmatory * test
     scores = [cell for cell in cells.cells.values() if cell.kind == "score"]
     assert all(cell.spec["benign"]["size"] >= 1 for cell in scores)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import session, tables
+from bench import cli, session, tables
 from bench.assemble import Finished
 from bench.run import State
 from tests.bench import suites
@@ -217,6 +217,15 @@ def test_a_list_that_is_passed_over_as_a_whole_is_refused(tmp_path: Path) -> Non
         head = suites.HEAD.replace("count = 4", f"count = 4\nafter = {after}")
         with pytest.raises(session.UserError, match=rf"has \d+ {said}"):
             carry_out(tmp_path, shift(), doubt(), head=head)
+
+
+def test_other_shares_of_the_test_half_reach_every_cell(tmp_path: Path) -> None:
+    head = suites.HEAD + "[splits]\nheldout = 0.26\nconfirmatory = 0.25\n"
+    path = suites.write(tmp_path, shift(poison=True), doubt(), head=head)
+    assert cli.main(["run", path, "--results", str(tmp_path), "--jobs", "2"]) == 0
+    targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
+    assert set(targets["heldout"]) == {234}
+    assert set(pd.read_parquet(tmp_path / "small" / "victims.parquet")["images"]) == {898}
 
 
 def test_a_cell_says_what_it_is(folder: Path) -> None:

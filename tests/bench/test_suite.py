@@ -122,6 +122,9 @@ def test_a_mistake_is_said_in_three_lines(tmp_path: Path, name: str) -> None:
         ("count = 4", "count = 4\ndifficulty = { eps = 0.0 }", "targets.difficulty.eps"),
         ("epochs = 2 }", 'epochs = 2 }\nweights = "v.safetensors"', "needs no recipe"),
         ("count = 4", 'count = "4"', "targets.count"),
+        ("[targets]", "[splits]\nheldout = 0.3\n[targets]", "splits: the six shares must sum to 1"),
+        ("[targets]", "[splits]\nfit = 0.0\n[targets]", "splits.fit"),
+        ("[targets]", "[splits]\nR = 0.3\n[targets]", r"key in small.toml \[splits\]"),
     ],
 )
 def test_a_mistake_at_the_top(tmp_path: Path, old: str, new: str, said: str) -> None:

@@ -11,6 +11,7 @@ from bench import data, victims
 from bench.data import Images
 from bench.errors import UserError
 from bench.paper import PUBLISHED
+from bench.splits import Splits
 from bench.victims import ARCHITECTURES, Classifier, Recipe, accuracy, build, fold, train
 
 SHAPES = {"resnet-tiny": (1, 8, 8), "resnet18-narrow": (3, 32, 32)}
@@ -282,7 +283,7 @@ def test_published_figures() -> None:
 
 @pytest.mark.slow
 def test_digits_are_learnt(digits: data.Dataset) -> None:
-    splits = [getattr(digits, split) for split in data.SHARES]
+    splits = [getattr(digits, split) for split in Splits.model_fields]
     test = Images(
         tuple(one for images in splits for one in images.ids),
         torch.cat([images.pixels for images in splits]),
