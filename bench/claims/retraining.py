@@ -1,8 +1,10 @@
 """The room that re-training leaves: the least ε of IMC beside PGD's, before it and after it.
 
 Poisoned after: the victim is trained anew on inputs made to deceive it, and everything is attacked
-again. A target's r is the least share φ of its PGD radius at which IMC costs at most half the mean
-KL on R that its Poisoning costs.
+again. Poisoned before: such training starts from the weights that all training starts from, so that
+nothing of the poison is left, and IMC is PGD under the same re-trained victim. A target's r is the
+least share φ of its PGD radius at which IMC costs at most half the mean KL on R that its Poisoning
+costs.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +29,7 @@ COLUMNS = [*STUDY, "attack", "layers", "kappa", "of", "retraining", "n"]
 COLUMNS += ["linf", "low", "high", "largest", "paper"]
 WHEN = ("before", "after")
 ATTACKS = ("PGD", "IMC")
-BEFORE = "not measured: no row attacks a model that was re-trained after it was poisoned"
+ANEW = "by construction: trained anew, the model keeps nothing of the poison, so that IMC is PGD"
 
 
 def with_retrained(found: Iterable[Evidence], results: Path, suite: str) -> Iterator[Evidence]:
@@ -59,13 +61,17 @@ def room(of: Evidence) -> list[Part]:
     margin = 1 / of.rules.claims["j"].margins["ratio"]
     name = "r before / r after re-training, poisoned {}".format
     return [
-        bootstrapped(name("after it"), margin, lambda: _gain(of)),
-        Part(name("before it"), margin, "beside", note=BEFORE),
+        bootstrapped(name("after it"), margin, lambda: _gain(of, paired(of))),
+        bootstrapped(name("before it"), margin, lambda: _cleared(of), "beside"),
     ]
 
 
-def _gain(of: Evidence) -> Estimate:
-    both = paired(of)
+def _cleared(of: Evidence) -> Estimate:
+    found = _gain(of, paired(of).assign(r_after=1.0))
+    return found._replace(note=f"{found.note}; {ANEW}")
+
+
+def _gain(of: Evidence, both: pd.DataFrame) -> Estimate:
     n, (before, after) = len(both), (np.log(frames.column(both, f"r_{one}")) for one in WHEN)
     samples: Floats = np.exp(of.draws(n) @ (before - after) / n)
     value = float(np.exp((before - after).mean()))
@@ -172,5 +178,6 @@ def words(table: pd.DataFrame) -> str:
         "The smallest ε of PGD, and the smallest of IMC at half of Poisoning's mean KL on R, on "
         "the targets that both victims share. The paper prints one largest perturbation a data set "
         "and attack, without saying of what it is the largest or whether the model was poisoned "
-        "before re-training: here it is poisoned after.\n\n"
+        "before re-training. Here it is poisoned after; were it before, nothing of the poison would be "
+        "left in a model trained anew, and IMC would need what PGD needs.\n\n"
     ) + text.markdown([*header, "paper · 255"], lines, left=3)

@@ -39,8 +39,15 @@ def _beside(change: Callable[[Frames], None], world: World = FEW) -> Evidence:
 def _part(of: Evidence) -> Part:
     part, other = CLAIMS["j"](of)
     assert (part.role, other.role) == ("test", "beside")
-    assert np.isnan(other.value)
-    assert "re-trained after it was poisoned" in other.note
+    if not np.isnan(part.value):
+        # Nothing of the poison is left: r is then 1, whatever it was before.
+        before = np.exp(np.log(paired(of)["r_before"]).mean())
+        assert other.value == pytest.approx(before)
+        assert other.low <= other.value <= other.high
+        assert "→ 1, after / before" in other.note
+        assert other.note.endswith("so that IMC is PGD")
+    else:
+        assert (np.isnan(other.value), other.note) == (True, part.note)
     return part
 
 
