@@ -178,6 +178,6 @@ def words(table: pd.DataFrame) -> str:
         "The smallest ε of PGD, and the smallest of IMC at half of Poisoning's mean KL on R, on "
         "the targets that both victims share. The paper prints one largest perturbation a data set "
         "and attack, without saying of what it is the largest or whether the model was poisoned "
-        "before re-training. Here it is poisoned after; were it before, nothing of the poison would be "
-        "left in a model trained anew, and IMC would need what PGD needs.\n\n"
+        "before re-training. Here it is poisoned after; were it before, a model trained anew would "
+        "keep nothing of the poison, and IMC would need what PGD needs.\n\n"
     ) + text.markdown([*header, "paper · 255"], lines, left=3)
