@@ -13,7 +13,7 @@ from bench.errors import UserError
 from bench.fields import checked, described, parameters
 from bench.matrix import Column, Row, check_filled
 from bench.retraining import Retraining
-from bench.splits import USUAL
+from bench.splits import USUAL, Splits
 from bench.suite import Suite
 from bench.victims import Recipe
 
@@ -240,7 +240,13 @@ def _has_parent(row: Row) -> bool:
 
 
 def _enough(suite: Suite, data: Dataset) -> None:
-    """Whether each faced model gets benign images of its own."""
+    """Whether no split is empty, and each faced model gets benign images of its own."""
+    for split in Splits.model_fields:
+        if not len(getattr(data, split)):
+            raise UserError(
+                f"the split {split!r} of {data.name} holds no image\n"
+                f"remedy: a larger splits.{split}, or a data set with more test images"
+            )
     count, after = suite.targets.count, suite.targets.after
     lists: dict[str, Images] = {"development": data.development, "confirmatory": data.confirmatory}
     listed = len(lists[suite.targets.list])

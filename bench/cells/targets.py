@@ -70,11 +70,13 @@ def choose(work: Work) -> Chosen:
     how = (wanted["list"], wanted["goals"], hardness)
     places, goals = eligible(path, work.device, work.source, *how)
     after = wanted["after"]
-    if len(places) < after + wanted["count"]:
+    if (left := max(0, len(places) - after)) < wanted["count"]:
+        behind = f" after the first {after}" if after else ""
+        remedy = f"; set targets.count to {left}" if left else ""
         fit = "correctly" + (" and finds as hard as was asked" if hardness else "")
         raise Fault(
             f"the victim classifies {len(places)} of the {wanted['list']} targets {fit}; "
-            f"{wanted['count']} were asked for" + (f" after the first {after}" if after else "")
+            f"{wanted['count']} were asked for{behind}{remedy}"
         )
     part = slice(after + wanted["first"], after + wanted["last"])
     listed: Images = getattr(work.dataset, wanted["list"])

@@ -9,6 +9,7 @@ costs.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,10 @@ COLUMNS = [*STUDY, "attack", "layers", "kappa", "of", "retraining", "n"]
 COLUMNS += ["linf", "low", "high", "largest", "paper"]
 WHEN = ("before", "after")
 ATTACKS = ("PGD", "IMC")
-ANEW = "by construction: trained anew, the model keeps nothing of the poison, so that IMC is PGD"
+ANEW = (
+    "r after is 1 by construction: a model trained anew keeps nothing of the poison, so that IMC "
+    "is PGD; one that is trained on from its poisoned weights is not measured"
+)
 
 
 def with_retrained(found: Iterable[Evidence], results: Path, suite: str) -> Iterator[Evidence]:
@@ -62,7 +66,12 @@ def room(of: Evidence) -> list[Part]:
     name = "r before / r after re-training, poisoned {}".format
     return [
         bootstrapped(name("after it"), margin, lambda: _gain(of, paired(of))),
-        bootstrapped(name("before it"), margin, lambda: _cleared(of), "beside"),
+        # r after is no estimate: the interval is that of r before, and there is nothing to test.
+        replace(
+            bootstrapped(name("before it"), margin, lambda: _cleared(of), "beside"),
+            p_above=nan,
+            p_below=nan,
+        ),
     ]
 
 

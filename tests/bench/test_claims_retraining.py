@@ -45,7 +45,8 @@ def _part(of: Evidence) -> Part:
         assert other.value == pytest.approx(before)
         assert other.low <= other.value <= other.high
         assert "→ 1, after / before" in other.note
-        assert other.note.endswith("so that IMC is PGD")
+        assert "r after is 1 by construction" in other.note
+        assert np.isnan([other.p_above, other.p_below]).all()
     else:
         assert (np.isnan(other.value), other.note) == (True, part.note)
     return part

@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import cli, session, tables
+from bench import cli, session, suite, tables
 from bench.assemble import Finished
+from bench.data import load
+from bench.plan import plan
 from bench.run import State
+from bench.splits import USUAL
 from tests.bench import suites
 from tests.bench.runs import carry_out, titles
 from tests.bench.suites import doubt, far, shift, table
@@ -217,6 +220,17 @@ def test_a_list_that_is_passed_over_as_a_whole_is_refused(tmp_path: Path) -> Non
         head = suites.HEAD.replace("count = 4", f"count = 4\nafter = {after}")
         with pytest.raises(session.UserError, match=rf"has \d+ {said}"):
             carry_out(tmp_path, shift(), doubt(), head=head)
+
+
+@pytest.mark.parametrize("split", ["fit", "heldout"])
+def test_a_split_without_an_image_is_refused(tmp_path: Path, split: str) -> None:
+    usual = USUAL.model_dump()
+    shares = usual | {split: 1e-4, "development": usual["development"] + usual[split] - 1e-4}
+    lines = "\n".join(f"{name} = {share}" for name, share in shares.items())
+    head = f"{suites.HEAD}[splits]\n{lines}\n"
+    made = suite.load(suites.write(tmp_path, shift(), doubt(), head=head))
+    with pytest.raises(session.UserError, match=f"the split '{split}' of digits holds no image"):
+        plan(made, load("digits", splits=made.splits), "cpu")
 
 
 def test_other_shares_of_the_test_half_reach_every_cell(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Which inputs are attacked: goals and difficulty on known answers."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -99,6 +100,15 @@ def test_too_few_targets_after_the_first_are_said(tmp_path: Path) -> None:
     done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + "after = 92\n")
     reasons = set(done.state.failed.values())
     assert any("4 were asked for after the first 92" in reason for reason in reasons)
+
+
+def test_how_many_targets_there_are_is_said(tmp_path: Path) -> None:
+    head = suites.HEAD.replace("count = 4", "count = 99")
+    done = carry_out(tmp_path, shift(), doubt(), head=head)
+    said = "".join(done.state.failed.values())
+    there = re.search(r"classifies (\d+) of the confirmatory targets correctly", said)
+    assert there
+    assert f"99 were asked for; set targets.count to {there[1]}" in said
 
 
 def test_too_few_targets_of_the_difficulty_are_said(tmp_path: Path) -> None:
