@@ -129,3 +129,24 @@ def test_stored_verdicts_are_verified_and_go_with_their_records(
     (tmp_path / "small" / "run.json").unlink()
     assert cli.main(run) == 0
     assert not page.exists()
+
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+JUDGED = sorted(
+    {run.parent.name for run in REFERENCE.glob("*/run.json")}
+    & {judged.parent.name for judged in REFERENCE.glob("*/claims.csv")}
+)
+SOON = "gtsrb-retrained"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(one, marks=() if one == SOON else pytest.mark.slow) for one in JUDGED],
+)
+def test_committed_verdicts_are_those_that_are_made_today(name: str, tmp_path: Path) -> None:
+    for one in {name, SOON}:
+        shutil.copytree(REFERENCE / one, tmp_path / one, ignore=shutil.ignore_patterns("figures"))
+    assert cli.main(["claims", name, "--results", str(tmp_path)]) == 0
+    for file in ("claims.csv", "claims.md"):
+        made, committed = (place / name / file for place in (tmp_path, REFERENCE))
+        assert made.read_bytes() == committed.read_bytes()
