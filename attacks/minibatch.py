@@ -33,13 +33,15 @@ class Minibatches:
     def draw(
         self, active: Tensor, batch: int, generators: Sequence[torch.Generator]
     ) -> tuple[Tensor, Tensor]:
-        """Draw `batch` images, with replacement, for each of the models at positions (n,).
+        """Draw `batch` images, with replacement, for each of the models at rising positions (n,).
 
         Returns:
             Positions in the reference (n, batch), and weights (n, batch) float64 with which the
             mean over the minibatch has the mean over the reference as its expectation.
         """
-        sums, m = self.sums[active], self.sums.shape[1]
+        m = self.sums.shape[1]
+        # Of all models nothing is copied: every round asks, and their sums may be megabytes.
+        sums = self.sums if len(active) == len(self.sums) else self.sums[active]
         u = torch.stack([torch.rand(batch, dtype=torch.float64, generator=g) for g in generators])
         index = torch.searchsorted(sums, u.to(sums.device), right=True).clamp_max(m - 1)
         before = sums.gather(1, (index - 1).clamp_min(0)).where(index > 0, 0.0)
