@@ -165,7 +165,7 @@ def choose(asked: str) -> str:
 
 def _load(suite: Suite, root: Path | None, download: bool, console: Console) -> Dataset:
     if download:
-        load(suite.dataset, root, download=True, size=suite.size, splits=suite.splits)
+        load(suite.dataset, root, download=True, size=suite.size)
     found = hold.dataset(suite.dataset, root, suite.size, suite.splits)
     if found.damaged:
         more = f" and {len(found.damaged) - 3} more" if len(found.damaged) > 3 else ""

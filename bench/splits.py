@@ -10,13 +10,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class Splits(BaseModel):
     """Shares of the test half, cut in this order; together they are the whole of it.
 
-    Attributes:
-        fit: What a detector may fit beside its training data.
-        calibration: For thresholds.
-        fpr: For the realised false-positive rate.
-        heldout: R, for specificity.
-        development: Targets on which settings may be chosen.
-        confirmatory: Targets that are reported.
+    What each split is for, `bench.data.Dataset` says.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

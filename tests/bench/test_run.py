@@ -233,6 +233,13 @@ def test_a_split_without_an_image_is_refused(tmp_path: Path, split: str) -> None
         plan(made, load("digits", splits=made.splits), "cpu")
 
 
+def test_the_list_that_is_not_attacked_may_be_empty(tmp_path: Path) -> None:
+    head = suites.HEAD + "[splits]\ndevelopment = 0.0001\nheldout = 0.4499\n"
+    path = suites.write(tmp_path, shift(), doubt(), head=head)
+    assert cli.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 0
+    assert len(pd.read_parquet(tmp_path / "small" / "targets.parquet")) == 4
+
+
 def test_other_shares_of_the_test_half_reach_every_cell(tmp_path: Path) -> None:
     head = suites.HEAD + "[splits]\nheldout = 0.26\nconfirmatory = 0.25\n"
     path = suites.write(tmp_path, shift(poison=True), doubt(), head=head)
