@@ -52,6 +52,21 @@ def test_at_first_all_images_are_alike() -> None:
     torch.testing.assert_close(weight, torch.ones(2, 50, dtype=torch.float64), rtol=1e-9, atol=0)
 
 
+def test_some_models_draw_what_they_draw_among_all() -> None:
+    view = _view()
+    batches, _, _ = _weighed(view, _poisoned(view))
+
+    def draw(*places: int) -> tuple[Tensor, Tensor]:
+        generators = [torch.Generator().manual_seed(i) for i in places]
+        return batches.draw(torch.tensor(places), 50, generators)
+
+    index, weight = draw(0, 1, 2, 3)
+    for some in ((1, 3), (2,)):
+        part, own = draw(*some)
+        assert torch.equal(part, index[list(some)])
+        assert torch.equal(own, weight[list(some)])
+
+
 def test_models_that_are_the_victim_leave_chances_that_can_be_drawn_from() -> None:
     view = _view()
     head = {
