@@ -13,19 +13,19 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from attacks import norms
-from attacks.base import Attacked, AttackerView
-from attacks.efficacy import refuse
-from attacks.imc import IMC
-from attacks.limits import AMONG, Limits
-from attacks.multipliers import joint
-from attacks.norms import per_item
-from attacks.paired import PairedModels
-from attacks.pgd import PGD, InputStep
-from attacks.poisoning import ModelStep, ModelWalk
-from attacks.sample import evenly
-from attacks.serving import Parameters, inner
-from attacks.within import Best
+from evil_twins.attacks import norms
+from evil_twins.attacks.base import Attacked, AttackerView, evenly
+from evil_twins.attacks.efficacy import refuse
+from evil_twins.attacks.imc import IMC
+from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.norms import per_item
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.steps.best import Best
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.steps.limits import AMONG, Limits
+from evil_twins.attacks.steps.model import ModelStep, ModelWalk
+from evil_twins.attacks.steps.multipliers import joint
+from evil_twins.attacks.steps.serving import Parameters, inner
 
 INSIDE = 0.02
 """Steps aim so far within each limit, in its unit: rounding and curvature cannot end beyond it."""

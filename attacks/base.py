@@ -7,29 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from evil_twins.attacks.models import Victim, features_of
 
 if TYPE_CHECKING:
-    from attacks.paired import PairedModels
-    from attacks.pgd import PGD
-
-LOT = 256
-"""Images that go through the victim together where there are many."""
-
-
-class Victim(Protocol):
-    """A classifier whose features and last layer are reachable: logits = head(features(x)).
-
-    Eval mode, frozen, pixels in [0, 1] in, normalisation inside, batch-norm folded.
-    """
-
-    head: nn.Linear
-
-    def features(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> the inputs (N, D) of the last layer."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> logits (N, K)."""
+    from evil_twins.attacks.models import PairedModels
 
 
 @dataclass(frozen=True)
@@ -71,12 +54,6 @@ class Reference:
 
     def __len__(self) -> int:
         return len(self.x)
-
-
-@torch.no_grad()
-def features_of(victim: Victim, x: Tensor) -> Tensor:
-    """The victim's features (M, D) of many images (M, C, H, W), a few hundred at a time."""
-    return torch.cat([victim.features(some) for some in x.split(LOT)])
 
 
 Logits = Callable[[Tensor], Tensor]
@@ -162,8 +139,17 @@ class Attack(Protocol):
         """The required efficacy, or None for a control that aims at nothing."""
 
     @property
-    def radii_from(self) -> PGD | None:
+    def radii_from(self) -> Attack | None:
         """The attack whose distances ‖x* - x°‖ this one takes as its unit, or None."""
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target of the view."""
+
+
+def evenly(count: int, most: int) -> Tensor:
+    """Positions of `most` of `count` images, evenly from first to last; all, if there are fewer.
+
+    Where images lie sorted by class, as those of a folder do, the first ones are of one class.
+    """
+    most = min(count, most)
+    return torch.arange(most) * count // max(1, most)

@@ -9,11 +9,12 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Attacked, AttackerView
-from attacks.efficacy import refuse
-from attacks.norms import direction, project
-from attacks.paired import HEAD, PairedModels
-from attacks.pgd import PGD, InputStep
+from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.efficacy import refuse
+from evil_twins.attacks.models import HEAD, PairedModels
+from evil_twins.attacks.norms import direction, project
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.steps.input import InputStep
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from attacks.base import Targets
-from attacks.norms import per_item
-from attacks.paired import PairedModels
+from evil_twins.attacks.base import Targets
+from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.norms import per_item
 
 AIM = 1e-4
 """Attacks aim at κ + AIM, so that rounding in float32 cannot end below κ."""

@@ -15,10 +15,10 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp, softmax
 from torch import Tensor
 
-from attacks.base import Attacked, AttackerView
-from attacks.efficacy import AIM, logit, margin, refuse
-from attacks.fisher import FLOOR, head_blocks, with_one
-from attacks.paired import PairedModels, size
+from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.efficacy import AIM, logit, margin, refuse
+from evil_twins.attacks.models import PairedModels, size
+from evil_twins.attacks.steps.fisher import FLOOR, head_blocks, with_one
 
 Array = NDArray[np.float64]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attacks.alternate import Exit, alternate
-from attacks.base import Attacked, AttackerView
-from attacks.efficacy import refuse
-from attacks.pgd import PGD, InputStep, InputWalk
-from attacks.poisoning import ModelStep, ModelWalk, Poisoning
-from attacks.radius import Fixed, Priced
+from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.efficacy import refuse
+from evil_twins.attacks.loop import Exit, alternate
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.poisoning import Poisoning
+from evil_twins.attacks.steps.input import InputStep, InputWalk
+from evil_twins.attacks.steps.model import ModelStep, ModelWalk
+from evil_twins.attacks.steps.radius import Fixed, Priced
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import ClassVar
 
 import torch
 
-from attacks.base import Attacked, AttackerView
-from attacks.efficacy import equalise, refuse
-from attacks.paired import PairedModels
-from attacks.pgd import InputStep, InputWalk
-from attacks.radius import Fixed
-from attacks.within import Best, margins
+from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.efficacy import equalise, refuse
+from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.steps.best import Best, margins
+from evil_twins.attacks.steps.input import InputStep, InputWalk
+from evil_twins.attacks.steps.radius import Fixed
 
 
 @dataclass(frozen=True)

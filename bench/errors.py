@@ -20,3 +20,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else "there is no similar name."
     return UserError(f"unknown {kind} {name!r}: {hint}\nknown: {', '.join(names)}")
+
+
+class Fault(Exception):
+    """What stops one cell, in one line."""

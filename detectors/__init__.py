@@ -1,12 +1,12 @@
 """Detectors by name; a name is resolved only when it is used, so listing them loads no torch."""
 
 DETECTORS = {
-    "manifold": "detectors.manifold:Manifold",
-    "smoothing": "detectors.smoothing:Smoothing",
-    "curvature": "detectors.curvature:Curvature",
-    "confidence": "detectors.confidence:Confidence",
-    "squeezing": "detectors.squeezing:Squeezing",
-    "neighbours": "detectors.neighbours:Neighbours",
-    "disagreement": "detectors.disagreement:Disagreement",
-    "inspection": "detectors.inspection:Inspection",
+    "manifold": "evil_twins.detectors.manifold:Manifold",
+    "smoothing": "evil_twins.detectors.smoothing:Smoothing",
+    "curvature": "evil_twins.detectors.curvature:Curvature",
+    "confidence": "evil_twins.detectors.confidence:Confidence",
+    "squeezing": "evil_twins.detectors.squeezing:Squeezing",
+    "neighbours": "evil_twins.detectors.neighbours:Neighbours",
+    "disagreement": "evil_twins.detectors.disagreement:Disagreement",
+    "inspection": "evil_twins.detectors.inspection:Inspection",
 }

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from detectors.base import DefenderView, Logits, Preparation, Scorer, logits, margin
+from evil_twins.detectors.base import DefenderView, Logits, Preparation, Scorer, logits, margin
 
 
 @dataclass(frozen=True)

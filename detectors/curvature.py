@@ -8,7 +8,7 @@ from scipy.stats import theilslopes
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from detectors.base import (
+from evil_twins.detectors.base import (
     DefenderView,
     Logits,
     Preparation,
@@ -18,7 +18,7 @@ from detectors.base import (
     logits,
     margin,
 )
-from detectors.hessian import locally_linear, top_eigenvalues
+from evil_twins.detectors.spectrum.hessian import locally_linear, top_eigenvalues
 
 __all__ = ["Curvature", "top_eigenvalues"]
 

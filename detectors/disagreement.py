@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from detectors.base import DefenderView, Preparation, Scorer, logits
+from evil_twins.detectors.base import DefenderView, Preparation, Scorer, logits
 
 
 @dataclass(frozen=True)

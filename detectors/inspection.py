@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import gamma
 from torch import Tensor, nn
 
-from detectors.base import DefenderView, batches
+from evil_twins.detectors.base import DefenderView, batches
 
 LEAST = 4
 """Classes of a model that can be inspected: the others must show how they are spread."""

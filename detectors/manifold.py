@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from detectors.base import DefenderView, Logits, Preparation, RobustScale, batches, gained, logits
+from evil_twins.detectors.base import (
+    DefenderView,
+    Logits,
+    Preparation,
+    RobustScale,
+    batches,
+    gained,
+    logits,
+)
 
 CRITERIA = ("l1", "l2", "jsd10", "jsd40")
 

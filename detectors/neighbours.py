@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, cdist, nn
 from torch.nn.functional import normalize
 
-from detectors.base import DefenderView, Preparation, features_and_logits
+from evil_twins.detectors.base import DefenderView, Preparation, features_and_logits
 
 EXACT = "donot_use_mm_for_euclid_dist"
 """Distances from differences: from products, the small ones would be lost to rounding."""

@@ -16,7 +16,7 @@ from scipy.special import betainc, betaln
 from scipy.stats import norm
 from torch import Tensor, nn
 
-from detectors.smoothing import ABSTAIN, gaussian, votes
+from evil_twins.detectors.smoothing import ABSTAIN, gaussian, votes
 
 LOT = 8
 """Votes at a time at first; a tenth of those drawn before where that is more."""

@@ -9,7 +9,7 @@ import torch
 from scipy.stats import binomtest, norm
 from torch import Tensor, nn
 
-from detectors.base import (
+from evil_twins.detectors.base import (
     PIXELS,
     DefenderView,
     Logits,

@@ -7,7 +7,7 @@ import torch
 from scipy.ndimage import median_filter
 from torch import Tensor
 
-from detectors.base import DefenderView, Preparation, Scorer, logits
+from evil_twins.detectors.base import DefenderView, Preparation, Scorer, logits
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ import pandas as pd
 import pytest
 from typer.main import get_command
 
-from attacks import ATTACKS
-from bench import cli, suite
-from bench.architectures import ARCHITECTURES
-from bench.data import load
-from bench.names import GROUPS
-from bench.plan import plan
-from detectors import DETECTORS
+from evil_twins.attacks import ATTACKS
+from evil_twins.bench.commands import app
+from evil_twins.bench.components.names import GROUPS
+from evil_twins.bench.run.plan import plan
+from evil_twins.bench.subjects.architectures import ARCHITECTURES
+from evil_twins.bench.subjects.data import load
+from evil_twins.bench.suite import suite
+from evil_twins.detectors import DETECTORS
 from tests.bench import suites
 from tests.bench.pictures import picture
 from tests.bench.suites import doubt, shift
@@ -29,8 +30,8 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "results/README.md")),
     *sorted(DOCS.glob("*.md")),
 ]
-COMMANDS = get_command(cli.app).commands  # type: ignore[attr-defined]
-SUITES = {path.stem for path in (ROOT / "bench" / "suites").glob("*.toml")}
+COMMANDS = get_command(app.app).commands  # type: ignore[attr-defined]
+SUITES = {path.stem for path in (ROOT / "bench" / "suite" / "built_in").glob("*.toml")}
 CSV = sorted((ROOT / "results" / "reference").glob("*/tables/*.csv"))
 CSV += sorted((ROOT / "results" / "reference").glob("*/claims.csv"))
 
@@ -163,7 +164,7 @@ def test_the_tutorial_goes_as_it_says(
 ) -> None:
     """On a small suite; `check`, a minute of processes, has tests of its own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bench.plots.draw", lambda directory: [])
+    monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda directory: [])
     page = (DOCS / "tutorial.md").read_text()
     Path("mine.py").write_text(_blocks(ROOT / "README.md", "python")[1])
     small = suites.write(tmp_path, shift(), doubt())
@@ -176,7 +177,7 @@ def test_the_tutorial_goes_as_it_says(
         here = [] if name == "list" else [small]
         if name in {"run", "compare"}:
             here += ["--jobs", "1"]
-        assert cli.main([name, *rest, *here]) == 0, name
+        assert app.main([name, *rest, *here]) == 0, name
     assert "torn (K0) beside the other detectors" in capsys.readouterr().out
     (path,) = re.findall(r"`(results/local/quick/[\w.]+)`", page)
     assert Path(path.replace("quick", "small")).exists()

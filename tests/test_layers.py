@@ -20,7 +20,14 @@ def test_the_contracts_hold() -> None:
 
 
 @pytest.mark.parametrize(
-    "half", ["bench.stats", "bench.tables", "bench.plots", "bench.report", "bench.cli"]
+    "half",
+    [
+        "evil_twins.bench.analysis.stats",
+        "evil_twins.bench.analysis.tables",
+        "evil_twins.bench.analysis.plots",
+        "evil_twins.bench.analysis.page",
+        "evil_twins.bench.commands.app",
+    ],
 )
 def test_the_reading_half_loads_without_torch(half: str) -> None:
     code = f"import sys, {half}; sys.exit('torch' in sys.modules)"

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import cli, plots, tables
-from bench.plots import style
+from evil_twins.bench.analysis import plots, tables
+from evil_twins.bench.analysis.plots import style
+from evil_twins.bench.commands import app
 from tests.bench import suites
 
 ROOT = Path(__file__).parent.parent
@@ -108,11 +109,11 @@ def test_a_detector_is_added_as_it_says(
     commands = re.findall(r"(?m)^evil-twins ([^#\n]+?) *#", section)
     assert [line.split()[0] for line in commands] == ["run", "compare"]
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bench.plots.draw", lambda directory: [])
+    monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda directory: [])
     small = suites.write(tmp_path, suites.shift(), suites.doubt())
     for line in commands:
         given = [*line.split(), small, "--results", "results/local", "--jobs", "1"]
-        assert cli.main(given) == 0
+        assert app.main(given) == 0
     assert "torn (K0) beside the other detectors" in capsys.readouterr().out
     (folder,) = re.findall(r"`(results/local/)quick(/compare/torn/)`", section)
     assert (tmp_path / "small".join(folder) / "tables" / "compare.md").exists()

@@ -12,18 +12,19 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from attacks.base import AttackerView, Reference, Targets
-from attacks.norms import size
-from attacks.paired import PairedModels
-from bench import records, seeds
-from bench.cells import check, measure
-from bench.cells.hold import Work
-from bench.cells.store import MODELS
-from bench.cells.targets import choose
+from evil_twins.attacks.base import AttackerView, Reference, Targets
+from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.norms import size
+from evil_twins.bench.cells import measure, seeds
+from evil_twins.bench.cells.targets import choose
+from evil_twins.bench.cells.work import Work
+from evil_twins.bench.components import returned
+from evil_twins.bench.store import records
+from evil_twins.bench.store.checksums import MODELS
 
 if TYPE_CHECKING:
-    from attacks.base import Penalty
-    from attacks.pgd import PGD
+    from evil_twins.attacks.base import Penalty
+    from evil_twins.attacks.pgd import PGD
 
 
 def numbers(dataset: str, ids: tuple[str, ...]) -> Callable[[int, str, int], torch.Generator]:
@@ -56,7 +57,7 @@ def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:
         surrogate=work.surrogate,
         evade=evade,
     )
-    result = check.attacked(attack(copy.deepcopy(view)), view, f"attack {work.label!r}")
+    result = returned.attacked(attack(copy.deepcopy(view)), view, f"attack {work.label!r}")
     models = PairedModels(view.victim, len(result.models), result.models.parameters)
     result = replace(result, models=models)  # an attack owns what it was given, and no more
     frames = measure.frames(

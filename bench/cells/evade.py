@@ -8,11 +8,10 @@ from collections.abc import Iterator
 import torch
 from safetensors.torch import load_file
 
-from bench import seeds
-from bench.cells import attack
-from bench.cells.check import Fault
-from bench.cells.hold import Work
-from detectors.base import DefenderView, Penalty
+from evil_twins.bench.cells import attack, seeds
+from evil_twins.bench.cells.work import Work
+from evil_twins.bench.errors import Fault
+from evil_twins.detectors.base import DefenderView, Penalty
 
 
 def run(work: Work) -> None:

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from bench import provenance, seeds
-from bench.cells import attack, evade, fit, score, store, victim
-from bench.cells.check import Fault
-from bench.cells.hold import Work
-from bench.cells.store import Store
-from bench.components import Component, code_of
-from bench.errors import UserError
-from bench.exact import exact
+from evil_twins.bench.cells import attack, evade, fit, score, seeds, victim
+from evil_twins.bench.cells.exact_arithmetic import exact
+from evil_twins.bench.cells.work import Work
+from evil_twins.bench.components.component import Component, code_of
+from evil_twins.bench.errors import Fault, UserError
+from evil_twins.bench.store import provenance
+from evil_twins.bench.store.cells import Store
+from evil_twins.bench.store.checksums import verify as verify_cell
 
 KINDS = {"victim": victim.run, "fit": fit.run, "attack": attack.run, "score": score.run}
 
@@ -133,7 +133,7 @@ def compute(place: Place, job: Job, folder: Path) -> None:
     """
     parents = {role: place.store.path(*parent[:2]) for role, parent in job.parents.items()}
     for role, (_, _, content) in job.parents.items():
-        if store.verify(parents[role]) != content:
+        if verify_cell(parents[role]) != content:
             raise Fault(f"{parents[role]} has changed during the run; run again")
     own = (job.spec, job.label, job.component, parents, folder)
     work = Work(*own, place.data, place.weights, job.evade)

@@ -3,9 +3,9 @@
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bench import seeds
-from bench.cells.check import Fault
-from bench.cells.hold import Work
+from evil_twins.bench.cells import seeds
+from evil_twins.bench.cells.work import Work
+from evil_twins.bench.errors import Fault
 
 
 def run(work: Work) -> None:

@@ -10,12 +10,13 @@ from math import isfinite
 import pandas as pd
 from safetensors.torch import load_file
 
-from attacks.paired import PairedModels
-from bench import records, seeds
-from bench.cells import check, hold
-from bench.cells.hold import Work
-from bench.cells.store import MODELS, left_models
-from detectors.base import DefenderView
+from evil_twins.attacks.models import PairedModels
+from evil_twins.bench.cells import seeds
+from evil_twins.bench.cells.work import Work, cached_victim
+from evil_twins.bench.errors import Fault
+from evil_twins.bench.store import records
+from evil_twins.bench.store.checksums import MODELS, left_models
+from evil_twins.detectors.base import DefenderView
 
 
 def run(work: Work) -> None:
@@ -23,7 +24,7 @@ def run(work: Work) -> None:
     attack, detector, data = work.parents["attack"], work.built(), work.dataset
     targets = records.read(attack / "targets.parquet")
     moved = load_file(attack / MODELS, device=str(work.device)) if left_models(attack) else {}
-    victim = hold.victim(work.parents["victim"] / "victim.safetensors", work.device)
+    victim = cached_victim(work.parents["victim"] / "victim.safetensors", work.device)
     models = PairedModels(victim, len(targets), moved)
     prepared = {}
     if "fit" in work.parents:
@@ -48,5 +49,5 @@ def run(work: Work) -> None:
 def _sound(score: object, label: str) -> float:
     if not isinstance(score, int | float) or not isfinite(score):
         said = f"{score:g}" if isinstance(score, float) else type(score).__name__
-        raise check.Fault(f"detector {label!r} returned {said}; expected a finite number a model")
+        raise Fault(f"detector {label!r} returned {said}; expected a finite number a model")
     return float(score)

@@ -9,11 +9,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from attacks.base import LOT, Attacked, AttackerView, Reference, Victim
-from attacks.paired import PairedModels
-from bench import records
-from bench.data import Images
-from bench.records import Columns
+from evil_twins.attacks.base import Attacked, AttackerView, Reference
+from evil_twins.attacks.models import LOT, PairedModels, Victim
+from evil_twins.bench.store import records
+from evil_twins.bench.store.records import Columns
+from evil_twins.bench.subjects.data import Images
 
 SHOWN = 8
 """Targets of a row whose images are kept for the figures."""

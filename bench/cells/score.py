@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from attacks.paired import PairedModels
-from bench import records, seeds
-from bench.cells import check, hold, inspection
-from bench.cells.hold import Work
-from bench.cells.store import MODELS, left_models
-from bench.components import inspects
-from bench.data import Dataset, Images
-from detectors.base import DefenderView, Detailed
+from evil_twins.attacks.models import PairedModels
+from evil_twins.bench.cells import inspection, seeds
+from evil_twins.bench.cells.work import Work, cached_victim
+from evil_twins.bench.components import returned
+from evil_twins.bench.components.component import inspects
+from evil_twins.bench.errors import Fault
+from evil_twins.bench.store import records
+from evil_twins.bench.store.checksums import MODELS, left_models
+from evil_twins.bench.subjects.data import Dataset, Images
+from evil_twins.detectors.base import DefenderView, Detailed
 
 CHUNK = 8
 """Faced models whose benign images pass through the network at once."""
@@ -82,7 +84,7 @@ def lineup(
     moved = load_file(attack / MODELS, device=str(device)) if left_models(attack) else {}
     targets = records.read(attack / "targets.parquet")
     n = len(targets)
-    models = PairedModels(hold.victim(victim, device), n, moved)
+    models = PairedModels(cached_victim(victim, device), n, moved)
     lots = [block(split, size, first, n) for split in (data.calibration, data.fpr)]
     x = [stored["x"].unsqueeze(1), *(lot.x.to(device).unflatten(0, (n, size)) for lot in lots)]
     names = [np.array(ids, dtype=object).reshape(n, -1) for ids in _names(targets, lots)]
@@ -153,12 +155,14 @@ def run(work: Work) -> None:
         scorer = detector.fit(DefenderView(model, *held))
         if not callable(scorer):
             kind = type(scorer).__name__
-            raise check.Fault(f"fit of {whose} returned {kind}; expected a function of images")
+            raise Fault(f"fit of {whose} returned {kind}; expected a function of images")
         x = lines.x[part]
-        scores.append(check.numbers(scorer(x.flatten(0, 1).clone()), lines.ids[part].size, whose))
+        scores.append(
+            returned.numbers(scorer(x.flatten(0, 1).clone()), lines.ids[part].size, whose)
+        )
         if isinstance(scorer, Detailed):
             for fact, value in scorer.details(x[:, 0].clone()).items():
-                sound = check.numbers(value, len(x), f"{whose}, detail {fact!r},")
+                sound = returned.numbers(value, len(x), f"{whose}, detail {fact!r},")
                 facts.setdefault(fact, []).append(sound)
     records.write(_scores(lines, torch.cat(scores)), records.SCORES, work.out / "scores.parquet")
     records.write(_details(lines, facts, whose), records.DETAILS, work.out / "details.parquet")
@@ -186,6 +190,6 @@ def _details(lines: Lineup, facts: Mapping[str, list[Tensor]], whose: str) -> pd
     for name, values in sorted(facts.items()):
         value = torch.cat(values)
         if len(value) != len(lines.targets):
-            raise check.Fault(f"{whose} states {name!r} for {len(value)} of {len(lines.targets)}")
+            raise Fault(f"{whose} states {name!r} for {len(value)} of {len(lines.targets)}")
         frames.append(pd.DataFrame({"target_id": lines.targets, "name": name, "value": value}))
     return pd.concat(frames) if frames else records.empty(records.DETAILS)

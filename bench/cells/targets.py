@@ -7,15 +7,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from attacks.base import LOT
-from attacks.efficacy import logit, margin
-from attacks.norms import project
-from bench import seeds
-from bench.cells import hold
-from bench.cells.check import Fault
-from bench.cells.hold import Source, Work
-from bench.data import Images
-from bench.victims import Classifier
+from evil_twins.attacks.efficacy import logit, margin
+from evil_twins.attacks.models import LOT
+from evil_twins.attacks.norms import project
+from evil_twins.bench.cells import seeds
+from evil_twins.bench.cells.work import Source, Work, cached_features, cached_victim
+from evil_twins.bench.errors import Fault
+from evil_twins.bench.subjects.data import Images
+from evil_twins.bench.subjects.victims import Classifier
 
 CHECKS = 8
 """How often the difficulty filter looks: before its first step of PGD, and after the next seven."""
@@ -102,10 +101,10 @@ def eligible(
         goals: "random" or "second".
         difficulty: The filter, or None.
     """
-    data, victim = source(), hold.victim(path, device)
+    data, victim = source(), cached_victim(path, device)
     images: Images = getattr(data, split)
     with torch.no_grad():
-        logits = victim.head(hold.features(path, device, source, split)).cpu()
+        logits = victim.head(cached_features(path, device, source, split)).cpu()
     places = torch.nonzero(logits.argmax(1) == images.label).flatten()
     if goals == "second":
         aims = second(logits, images.label)

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench import records, victims
-from bench.cells.check import Fault
-from bench.cells.hold import Work
-from bench.cells.store import checksum
-from bench.retraining import Retraining, retrain
-from bench.victims import Classifier, Recipe
+from evil_twins.bench.cells.work import Work
+from evil_twins.bench.errors import Fault
+from evil_twins.bench.store import records
+from evil_twins.bench.store.checksums import checksum
+from evil_twins.bench.subjects import victims
+from evil_twins.bench.subjects.retraining import Retraining, retrain
+from evil_twins.bench.subjects.victims import Classifier, Recipe
 
 
 def run(work: Work) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from attacks.base import Attacked, AttackerView
-from attacks.norms import size
-from attacks.paired import PairedModels
-from bench.cells import check
-from bench.contract.state import same
+from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.norms import size
+from evil_twins.bench.components import returned
+from evil_twins.bench.contract.state import same
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class AttackCase:
     @cached_property
     def found(self) -> Attacked:
         """What the attack returns, if it is sound."""
-        return check.attacked(self.returned, self.view, "it")
+        return returned.attacked(self.returned, self.view, "it")
 
     @property
     def models(self) -> PairedModels:
@@ -54,7 +54,7 @@ class AttackCase:
 
     def run(self, view: AttackerView) -> Attacked:
         """The attack on another view, which it gets a copy of."""
-        return check.attacked(self.attack(copy.deepcopy(view)), view, "it")
+        return returned.attacked(self.attack(copy.deepcopy(view)), view, "it")
 
 
 def one(view: AttackerView, i: int) -> AttackerView:

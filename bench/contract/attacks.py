@@ -7,13 +7,13 @@ from typing import cast
 import torch
 from torch import nn
 
-from attacks.efficacy import SLACK
-from attacks.norms import size
-from attacks.paired import HEAD, PairedModels
-from bench.cells import measure
-from bench.contract.attacked import AttackCase, one, unlike
-from bench.contract.clause import Broken, Clause, Doubtful, refuse_loose
-from bench.contract.state import Globals, differing, picture, stir
+from evil_twins.attacks.efficacy import SLACK
+from evil_twins.attacks.models import HEAD, PairedModels
+from evil_twins.attacks.norms import size
+from evil_twins.bench.cells import measure
+from evil_twins.bench.contract.attacked import AttackCase, one, unlike
+from evil_twins.bench.contract.clause import Broken, Clause, Doubtful, refuse_loose
+from evil_twins.bench.contract.state import Globals, differing, picture, stir
 
 STATED = 1e-5
 """By so much a stated confidence may differ from the one that the models give."""
@@ -157,12 +157,12 @@ ATTACK = (
     ),
     Clause(
         "targets that reach κ end in [κ, κ + 0.01], where it states a κ",
-        "end with attacks.efficacy.equalise; or set `kappa` to None if it aims at none",
+        "end with evil_twins.attacks.efficacy.equalise; or set `kappa` to None if it aims at none",
         efficacy,
     ),
     Clause(
         "inputs stay within the ε, and models within the δ, that it states",
-        "project with attacks.norms.project at the end of every step",
+        "project with evil_twins.attacks.norms.project at the end of every step",
         limits,
     ),
     Clause(

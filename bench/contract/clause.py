@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.cells.check import Fault
-from bench.cells.execute import reason
-from bench.contract.state import Globals
+from evil_twins.bench.cells.execute import reason
+from evil_twins.bench.contract.state import Globals
+from evil_twins.bench.errors import Fault
 
 Outcome = Literal["passed", "warning", "failed"]
 

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.cells import check
-from bench.contract.clause import Broken, Clause, Doubtful, refuse_loose
-from bench.contract.state import DRAWN, Globals, differing, picture, same, stir
-from bench.contract.worlds import World
-from detectors.base import DefenderView, Detailed
+from evil_twins.bench.components import returned
+from evil_twins.bench.contract.clause import Broken, Clause, Doubtful, refuse_loose
+from evil_twins.bench.contract.state import DRAWN, Globals, differing, picture, same, stir
+from evil_twins.bench.contract.worlds import World
+from evil_twins.bench.errors import Fault
+from evil_twins.detectors.base import DefenderView, Detailed
 
 SOME = 16
 """Images of a call, where more would show no more."""
@@ -83,13 +84,13 @@ def _drawn(seed: int) -> torch.Generator:
 
 def scored(scorer: Score, x: Tensor) -> Tensor:
     """Scores (N,) float64 of images, checked; the scorer gets a copy."""
-    return check.numbers(scorer(x.clone()), len(x), "the scorer")
+    return returned.numbers(scorer(x.clone()), len(x), "the scorer")
 
 
 def runs(case: DetectorCase) -> None:
     """It gets through what a suite asks of it, whatever it returns."""
     try:
-        with suppress(check.Fault):  # what it returns is looked at by the clauses that follow
+        with suppress(Fault):  # what it returns is looked at by the clauses that follow
             case.fit(case.world.models[0])(case.some.clone())
     except AttributeError as error:
         if not isinstance(error.obj, DefenderView):
@@ -138,7 +139,7 @@ def numbers(case: DetectorCase) -> None:
             graph |= score.requires_grad
         if isinstance(scorer, Detailed):
             for name, value in scorer.details(case.some.clone()).items():
-                check.numbers(value, len(case.some), f"detail {name!r}")
+                returned.numbers(value, len(case.some), f"detail {name!r}")
     if graph:
         raise Doubtful("the scores carry the graph of their gradients, and so its memory")
 

@@ -6,9 +6,9 @@ from math import isfinite
 import torch
 from torch import nn
 
-from bench.contract.clause import Broken, Clause, Doubtful
-from bench.contract.detectors import NEAR, SOUND, DetectorCase
-from bench.contract.state import Globals, differing, picture, stir
+from evil_twins.bench.contract.clause import Broken, Clause, Doubtful
+from evil_twins.bench.contract.detectors import NEAR, SOUND, DetectorCase
+from evil_twins.bench.contract.state import Globals, differing, picture, stir
 
 
 def runs(case: DetectorCase) -> None:

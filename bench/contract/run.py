@@ -11,17 +11,18 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from bench import components, guard
-from bench.components import Component
-from bench.contract.attacked import AttackCase
-from bench.contract.attacks import ATTACK
-from bench.contract.clause import Clause, Verdict
-from bench.contract.detectors import DetectorCase
-from bench.contract.inspectors import INSPECTOR
-from bench.contract.telling import DETECTOR
-from bench.contract.worlds import KAPPA, attacker, defender
-from bench.exact import exact
-from bench.names import parted
+from evil_twins.bench.cells.exact_arithmetic import exact
+from evil_twins.bench.components import registry
+from evil_twins.bench.components.component import Component, inspects
+from evil_twins.bench.components.names import parted
+from evil_twins.bench.contract.attacked import AttackCase
+from evil_twins.bench.contract.attacks import ATTACK
+from evil_twins.bench.contract.clause import Clause, Verdict
+from evil_twins.bench.contract.detectors import DetectorCase
+from evil_twins.bench.contract.inspectors import INSPECTOR
+from evil_twins.bench.contract.telling import DETECTOR
+from evil_twins.bench.contract.worlds import KAPPA, attacker, defender
+from evil_twins.bench.run import guard
 
 DONE, SOME_FAILED = 0, 1
 CLAUSES: Mapping[str, tuple[Clause, ...]] = {
@@ -107,10 +108,10 @@ def resolve(method: str) -> tuple[str, Component]:
         UserError: There is no such component, or it cannot be made.
     """
     name, given = parted(method)
-    kind = components.kind_of(name, Path.cwd())
-    found = components.find(kind, name, Path.cwd())
-    made = components.configure(found, _filled(found.load(), given), kind, method)
-    return "inspector" if components.inspects(found.load()) else kind, made
+    kind = registry.kind_of(name, Path.cwd())
+    found = registry.find(kind, name, Path.cwd())
+    made = registry.configure(found, _filled(found.load(), given), kind, method)
+    return "inspector" if inspects(found.load()) else kind, made
 
 
 def _filled(cls: Any, given: Mapping[str, Any]) -> dict[str, Any]:

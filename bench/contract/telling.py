@@ -5,10 +5,10 @@ import copy
 import numpy as np
 import torch
 
-from bench import stats
-from bench.contract.clause import Broken, Clause, Doubtful
-from bench.contract.detectors import SOUND, DetectorCase, scored
-from bench.contract.state import same
+from evil_twins.bench.analysis import stats
+from evil_twins.bench.contract.clause import Broken, Clause, Doubtful
+from evil_twins.bench.contract.detectors import SOUND, DetectorCase, scored
+from evil_twins.bench.contract.state import same
 
 ALPHA = 0.05
 COARSE = 5

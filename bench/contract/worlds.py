@@ -8,14 +8,16 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from attacks.base import AttackerView, Reference, Targets
-from attacks.imc import IMC
-from attacks.norms import size
-from attacks.pgd import PGD, InputStep
-from attacks.poisoning import ModelStep, Poisoning
-from bench import data, victims
-from bench.cells.attack import numbers
-from bench.cells.targets import drawn_goal
+from evil_twins.attacks.base import AttackerView, Reference, Targets
+from evil_twins.attacks.imc import IMC
+from evil_twins.attacks.norms import size
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.poisoning import Poisoning
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.steps.model import ModelStep
+from evil_twins.bench.cells.attack import numbers
+from evil_twins.bench.cells.targets import drawn_goal
+from evil_twins.bench.subjects import data, victims
 
 KAPPA = 0.75
 BENIGN = 80

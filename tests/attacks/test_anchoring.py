@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks.anchoring import LogitAnchoring
-from attacks.base import AttackerView
-from attacks.fisher import with_one
-from attacks.paired import PairedModels
-from attacks.poisoning import ModelStep, Poisoning
-from attacks.within import shortest
+from evil_twins.attacks.base import AttackerView
+from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.poisoning import LogitAnchoring, Poisoning
+from evil_twins.attacks.steps.fisher import with_one
+from evil_twins.attacks.steps.model import ModelStep
+from evil_twins.attacks.yardsticks.within import shortest
 from tests.attacks import worlds
 
 HEAD = ModelStep("head", delta=20.0)

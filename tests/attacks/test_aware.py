@@ -7,15 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks import norms
-from attacks.aware import Aware, _Course
-from attacks.base import Attacked, AttackerView, Logits
-from attacks.head import RankOneHead
-from attacks.imc import IMC
-from attacks.limits import Limits
-from attacks.paired import PairedModels
-from attacks.pgd import PGD, InputStep
-from attacks.poisoning import ModelStep
+from evil_twins.attacks import norms
+from evil_twins.attacks.aware import Aware, _Course
+from evil_twins.attacks.base import Attacked, AttackerView, Logits
+from evil_twins.attacks.head import RankOneHead
+from evil_twins.attacks.imc import IMC
+from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.steps.limits import Limits
+from evil_twins.attacks.steps.model import ModelStep
 from tests.attacks import worlds
 
 HEAD, ALL = ModelStep("head", delta=20.0), ModelStep("all", delta=20.0)

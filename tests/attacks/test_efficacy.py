@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from attacks.efficacy import AIM, SLACK, _search, logit, refuse
+from evil_twins.attacks.efficacy import AIM, SLACK, _search, logit, refuse
 
 KAPPA = 0.75
 LEAST, MOST = logit(KAPPA + AIM), logit(KAPPA + 2 * AIM)

@@ -6,13 +6,15 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
-from attacks.base import AttackerView, Reference, Targets
-from attacks.controls import FineTuning, Noise, Untouched
-from attacks.efficacy import AIM, logit, margin
-from attacks.fisher import BODY_DAMPING, HEAD_DAMPING, body_factors, head_blocks
-from attacks.head import ConvexHead, RankOneHead, convex_optima
-from attacks.pgd import PGD, InputStep
-from attacks.poisoning import ModelStep, ModelWalk, Poisoning
+from evil_twins.attacks.base import AttackerView, Reference, Targets
+from evil_twins.attacks.controls import FineTuning, Noise, Untouched
+from evil_twins.attacks.efficacy import AIM, logit, margin
+from evil_twins.attacks.head import ConvexHead, RankOneHead, convex_optima
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.poisoning import Poisoning
+from evil_twins.attacks.steps.fisher import BODY_DAMPING, HEAD_DAMPING, body_factors, head_blocks
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.steps.model import ModelStep, ModelWalk
 from tests.attacks import worlds
 
 

@@ -8,14 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks import lattice, norms
-from attacks.base import Attacked, AttackerView, Reference, Targets
-from attacks.bisection import Bisection
-from attacks.efficacy import SLACK, logit, margin
-from attacks.imc import IMC
-from attacks.norms import Norm
-from attacks.pgd import PGD, InputStep
-from attacks.poisoning import ModelStep
+from evil_twins.attacks import norms
+from evil_twins.attacks.base import Attacked, AttackerView, Reference, Targets
+from evil_twins.attacks.efficacy import SLACK, logit, margin
+from evil_twins.attacks.imc import IMC
+from evil_twins.attacks.norms import Norm
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.steps import lattice
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.steps.model import ModelStep
+from evil_twins.attacks.yardsticks.bisection import Bisection
 from tests.attacks import worlds
 
 KAPPA = 0.75

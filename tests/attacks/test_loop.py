@@ -4,14 +4,16 @@ import pytest
 import torch
 from scipy.stats import page_trend_test
 
-from attacks import norms
-from attacks.alternate import Exit
-from attacks.base import Attacked, AttackerView, Reference, Targets
-from attacks.efficacy import equalise, logit, margin
-from attacks.imc import IMC
-from attacks.paired import PairedModels
-from attacks.pgd import PGD, InputStep
-from attacks.poisoning import ModelStep, Poisoning
+from evil_twins.attacks import norms
+from evil_twins.attacks.base import Attacked, AttackerView, Reference, Targets
+from evil_twins.attacks.efficacy import equalise, logit, margin
+from evil_twins.attacks.imc import IMC
+from evil_twins.attacks.loop import Exit
+from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.poisoning import Poisoning
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.steps.model import ModelStep
 from tests.attacks import worlds
 
 HEAD, ALL = ModelStep("head", delta=20.0), ModelStep("all", delta=20.0)

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from attacks.base import AttackerView, Reference, Targets
-from attacks.head import ConvexHead
-from attacks.minibatch import EVEN, Minibatches
-from attacks.paired import PairedModels
-from attacks.poisoning import ModelStep, ModelWalk, Poisoning
+from evil_twins.attacks.base import AttackerView, Reference, Targets
+from evil_twins.attacks.head import ConvexHead
+from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.poisoning import Poisoning
+from evil_twins.attacks.steps.minibatch import EVEN, Minibatches
+from evil_twins.attacks.steps.model import ModelStep, ModelWalk
 from tests.attacks import worlds
 
 M = 3000

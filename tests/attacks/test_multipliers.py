@@ -1,6 +1,6 @@
 import torch
 
-from attacks.multipliers import DAMPING, multipliers
+from evil_twins.attacks.steps.multipliers import DAMPING, multipliers
 
 
 def test_limits_are_kept_and_only_those_that_bind_have_a_price() -> None:

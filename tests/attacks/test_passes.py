@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks.base import Attacked, AttackerView
-from attacks.efficacy import equalise
-from attacks.imc import IMC
-from attacks.paired import PairedModels
-from attacks.pgd import PGD, InputStep, InputWalk
-from attacks.poisoning import ModelStep, Poisoning
+from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.efficacy import equalise
+from evil_twins.attacks.imc import IMC
+from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.poisoning import Poisoning
+from evil_twins.attacks.steps.input import InputStep, InputWalk
+from evil_twins.attacks.steps.model import ModelStep
 from tests.attacks import worlds
 
 N, ROUNDS, BATCH = 4, 10, 16

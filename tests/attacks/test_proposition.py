@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from attacks import norms
-from attacks.base import AttackerView
-from attacks.pgd import InputStep
-from attacks.poisoning import ModelStep
-from attacks.proposition import Move, Proposition
+from evil_twins.attacks import norms
+from evil_twins.attacks.base import AttackerView
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.steps.model import ModelStep
+from evil_twins.attacks.yardsticks.proposition import Move, Proposition
 from tests.attacks import worlds
 from tests.attacks.test_within import linear, seen
 

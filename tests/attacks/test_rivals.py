@@ -7,13 +7,14 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor, nn
 
-from attacks import norms
-from attacks.base import Attack, AttackerView, Reference, Targets
-from attacks.bisection import Bisection
-from attacks.efficacy import AIM, logit, margin
-from attacks.fab import FAB
-from attacks.norms import Norm
-from attacks.pgd import PGD, InputStep
+from evil_twins.attacks import norms
+from evil_twins.attacks.base import Attack, AttackerView, Reference, Targets
+from evil_twins.attacks.efficacy import AIM, logit, margin
+from evil_twins.attacks.norms import Norm
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.yardsticks.bisection import Bisection
+from evil_twins.attacks.yardsticks.fab import FAB
 
 N, SHAPE, KAPPA = 12, (1, 4, 4), 0.75
 

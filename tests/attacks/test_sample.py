@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from attacks import poisoning
-from attacks.base import AttackerView, Logits, Reference, Victim
-from attacks.limits import AMONG, Limits
-from attacks.paired import PairedModels
-from attacks.poisoning import FISHER_IMAGES, ModelStep, ModelWalk
-from attacks.sample import evenly
+from evil_twins.attacks import poisoning
+from evil_twins.attacks.base import AttackerView, Logits, Reference, evenly
+from evil_twins.attacks.models import PairedModels, Victim
+from evil_twins.attacks.steps.limits import AMONG, Limits
+from evil_twins.attacks.steps.model import FISHER_IMAGES, ModelStep, ModelWalk
 from tests.attacks import worlds
 
 

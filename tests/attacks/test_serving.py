@@ -7,13 +7,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks import norms, serving
-from attacks.alternate import Exit
-from attacks.aware import Aware
-from attacks.efficacy import SLACK
-from attacks.imc import IMC
-from attacks.pgd import PGD, InputStep
-from attacks.poisoning import ModelStep, Poisoning
+from evil_twins.attacks import norms
+from evil_twins.attacks.aware import Aware
+from evil_twins.attacks.efficacy import SLACK
+from evil_twins.attacks.imc import IMC
+from evil_twins.attacks.loop import Exit
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.poisoning import Poisoning
+from evil_twins.attacks.steps import serving
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.steps.model import ModelStep
 from tests.attacks import worlds
 
 KAPPA = 0.75

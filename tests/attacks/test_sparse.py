@@ -9,10 +9,10 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp
 
-from attacks.base import AttackerView, Reference, Targets
-from attacks.efficacy import AIM, logit
-from attacks.head import ConvexHead
-from attacks.sparse import FewWeights, second_moments, standing_out
+from evil_twins.attacks.base import AttackerView, Reference, Targets
+from evil_twins.attacks.efficacy import AIM, logit
+from evil_twins.attacks.few_weights import FewWeights, second_moments, standing_out
+from evil_twins.attacks.head import ConvexHead
 from tests.attacks import worlds
 
 

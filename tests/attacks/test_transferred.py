@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from attacks import norms
-from attacks.norms import Norm
-from attacks.pgd import InputStep
-from attacks.transferred import TransferredPGD
+from evil_twins.attacks import norms
+from evil_twins.attacks.norms import Norm
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.transferred import TransferredPGD
 from tests.attacks import worlds
 from tests.attacks.test_rivals import KAPPA, Linear, two_classes
 

@@ -6,15 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks import norms
-from attacks.base import AttackerView, Reference, Targets
-from attacks.efficacy import logit, margin
-from attacks.head import RankOneHead
-from attacks.norms import Norm
-from attacks.paired import size
-from attacks.pgd import InputStep
-from attacks.poisoning import ModelStep, Poisoning
-from attacks.within import Within, shortest
+from evil_twins.attacks import norms
+from evil_twins.attacks.base import AttackerView, Reference, Targets
+from evil_twins.attacks.efficacy import logit, margin
+from evil_twins.attacks.head import RankOneHead
+from evil_twins.attacks.models import size
+from evil_twins.attacks.norms import Norm
+from evil_twins.attacks.poisoning import Poisoning
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.steps.model import ModelStep
+from evil_twins.attacks.yardsticks.within import Within, shortest
 from tests.attacks import worlds
 
 KAPPA = 0.75

@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from attacks.base import AttackerView, Reference, Targets
+from evil_twins.attacks.base import AttackerView, Reference, Targets
 
 
 class Network(nn.Module):

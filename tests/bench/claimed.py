@@ -154,7 +154,12 @@ def _within(world: World, head: dict[str, object]) -> list[pd.DataFrame]:
     labels = {"within-0": 0.0, "within-50": 0.5, "within-100": 1.0, "within-poisoning-50": 0.5}
     for label, distance in labels.items() if world.odds is not None else ():
         for phi in (0.0, 0.5, 1.0):
-            key = {"attack": label, "method": "attacks.within:Within", "phi": phi, "lam": NAN}
+            key = {
+                "attack": label,
+                "method": "evil_twins.attacks.yardsticks.within:Within",
+                "phi": phi,
+                "lam": NAN,
+            }
             layers = {"layers": "head" if distance else "none"}
             odds = world.odds(phi, distance) + np.sin(np.arange(world.n) * (1 + phi + distance))
             some = targets(world, head | key | layers, world.names)
@@ -172,7 +177,10 @@ def _proposition(world: World, head: dict[str, object]) -> list[pd.DataFrame]:
     changes = {"none": 0.0 * first, "gradient": np.where(first, -0.01, 0.01)}
     changes["random"] = np.where(np.arange(world.n) % 2, -1e-4, 1e-4)
     for move, change in changes.items():
-        label = {"attack": f"proposition-1-{move}", "method": "attacks.proposition:Proposition"}
+        label = {
+            "attack": f"proposition-1-{move}",
+            "method": "evil_twins.attacks.yardsticks.proposition:Proposition",
+        }
         key = head | label | {"layers": "head", "phi": 0.5, "lam": NAN}
         some = targets(world, key, world.names)
         found.append(some.assign(confidence=np.exp(-0.2 - change), flipped=0))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import cli
+from evil_twins.bench.commands import app
 from tests.bench import eleven
 
 
@@ -20,7 +20,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of an undivided run of the suite of eleven cells."""
     folder = tmp_path_factory.mktemp("whole")
-    assert cli.main(eleven.line(folder, folder)) == 0
+    assert app.main(eleven.line(folder, folder)) == 0
     return folder
 
 

@@ -12,9 +12,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from attacks.base import Attacked, AttackerView
-from attacks.paired import PairedModels
-from detectors.base import DefenderView
+from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.models import PairedModels
+from evil_twins.detectors.base import DefenderView
 
 
 @dataclass(frozen=True)

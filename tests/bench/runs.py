@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from bench import suite
-from bench.assemble import Finished, assemble
-from bench.cells import hold
-from bench.cells.execute import Place
-from bench.cells.store import Store
-from bench.engine import Engine, here, local
-from bench.plan import Plan, plan
-from bench.run import run
+from evil_twins.bench.cells.execute import Place
+from evil_twins.bench.cells.work import cached_dataset
+from evil_twins.bench.run.assemble import Finished, assemble
+from evil_twins.bench.run.engine import Engine, here, local
+from evil_twins.bench.run.plan import Plan, plan
+from evil_twins.bench.run.schedule import run
+from evil_twins.bench.store.cells import Store
+from evil_twins.bench.suite import suite
 from tests.bench import suites
 
 
@@ -24,7 +24,7 @@ def carry_out(
 ) -> Finished:
     """Run the suite of these parts in the folder, and put its records together."""
     made = suite.load(suites.write(folder, *parts, head=head))
-    loaded = hold.dataset("digits", None, None)
+    loaded = cached_dataset("digits", None, None)
     cells = plan(made, loaded, "cpu")
     store = Store(folder / "small" / "cells")
     how = engine or (here() if jobs == 1 else local(jobs))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from attacks import norms
-from attacks.efficacy import AIM
-from attacks.norms import Norm
-from bench.adapters.art import APGD, Reaching
+from evil_twins.attacks import norms
+from evil_twins.attacks.efficacy import AIM
+from evil_twins.attacks.norms import Norm
+from evil_twins.bench.components.adapters.art import APGD, Reaching
 from tests.attacks.test_rivals import KAPPA, Linear, closed_form, two_classes
 
 

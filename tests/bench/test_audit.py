@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import tables
-from bench.tables.audit import audit
+from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.tables.audit import audit
 from tests.bench import synthetic
 from tests.bench.runs import carry_out
 from tests.bench.suites import HEAD, doubt
@@ -30,7 +30,7 @@ kappa = [0.75, 0.9]
 norm = "linf"
 [[attacks]]
 name = "apgd"
-method = "bench.adapters.art:APGD"
+method = "evil_twins.bench.components.adapters.art:APGD"
 kappa = [0.75, 0.9]
 norm = "linf"
 [[attacks]]

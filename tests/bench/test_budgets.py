@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench import plots, tables
-from bench.plots import budgets as figure
-from bench.plots import style
-from bench.plots.study import studies
-from bench.tables import text
-from bench.tables.audit import audit
-from bench.tables.budgets import budgets
-from bench.tables.paired import worst
+from evil_twins.bench.analysis import plots, tables
+from evil_twins.bench.analysis.plots import budgets as figure
+from evil_twins.bench.analysis.plots import style
+from evil_twins.bench.analysis.plots.study import studies
+from evil_twins.bench.analysis.tables import text
+from evil_twins.bench.analysis.tables.audit import audit
+from evil_twins.bench.analysis.tables.budgets import budgets
+from evil_twins.bench.analysis.tables.paired import worst
 from tests.bench import claimed, synthetic
 from tests.bench.claimed import TRUE, World
 
@@ -80,7 +80,10 @@ def test_what_asks_nothing_of_kappa_is_no_rival_and_no_worst_case() -> None:
     assert line["attacks"] == len(aimed)
     order = [str(records.rows.at[row, "method"]) for row in text.ordered(records.rows)]
     assert order[0] == "untouched"
-    assert set(order[-12:]) == {"attacks.within:Within", "attacks.proposition:Proposition"}
+    assert set(order[-12:]) == {
+        "evil_twins.attacks.yardsticks.within:Within",
+        "evil_twins.attacks.yardsticks.proposition:Proposition",
+    }
 
 
 def test_without_rows_the_table_is_empty() -> None:

@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
-from bench import records, seeds, sources
-from bench.cells.check import Fault
-from bench.cells.store import Store, verify
-from bench.errors import UserError
-from bench.plan import Cell
+from evil_twins.bench.cells import seeds
+from evil_twins.bench.components import source_code
+from evil_twins.bench.errors import Fault, UserError
+from evil_twins.bench.run.plan import Cell
+from evil_twins.bench.store import records
+from evil_twins.bench.store.cells import Store
+from evil_twins.bench.store.checksums import verify
 
 
 def _commit(store: Store, text: str = "content") -> str:
@@ -123,27 +125,31 @@ def test_an_identity_is_spec_code_and_parents() -> None:
 
 def test_source_follows_imports_but_not_those_for_types(tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
-    mine.write_text("from detectors.base import DefenderView\nfrom attacks import norms\n")
-    found = sources.closure(mine)
+    mine.write_text(
+        "from evil_twins.detectors.base import DefenderView\nfrom attacks import norms\n"
+    )
+    found = source_code.closure(mine)
     assert set(found) == {"mine.py", "detectors/base.py", "attacks/norms.py"}
-    base = sources.locate(("attacks.base",), mine)
+    base = source_code.locate(("evil_twins.attacks.base",), mine)
     assert base is not None
-    assert "attacks/pgd.py" not in sources.closure(base)
-    assert "attacks/pgd.py" in sources.closure(sources.ROOT / "attacks" / "imc.py")
+    assert "attacks/pgd.py" not in source_code.closure(base)
+    assert "attacks/pgd.py" in source_code.closure(source_code.ROOT / "attacks" / "imc.py")
 
 
 def test_an_edit_changes_the_digest(tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text("a = 1\n")
-    before = sources.digest(mine)
+    before = source_code.digest(mine)
     mine.write_text("a = 2\n")
     os.utime(mine, ns=(1, 1))
-    assert sources.digest(mine) != before
+    assert source_code.digest(mine) != before
 
 
 def test_a_cell_stands_on_what_it_runs_alone() -> None:
-    cells = sources.ROOT / "bench" / "cells"
-    found = sources.closure(cells / "score.py", sources.ROOT / "detectors" / "confidence.py")
+    cells = source_code.ROOT / "bench" / "cells"
+    found = source_code.closure(
+        cells / "score.py", source_code.ROOT / "detectors" / "confidence.py"
+    )
     assert "detectors/confidence.py" in found
     assert not {"attacks/pgd.py", "detectors/smoothing.py", "bench/cells/attack.py"} & set(found)
     assert not [name for name in found if name.startswith(("bench/tables", "bench/plots"))]
@@ -189,9 +195,9 @@ def test_source_follows_a_users_own_files_and_packages(tmp_path: Path) -> None:
         "beside.py": "",
     }.items():
         (tmp_path / name).write_text(code)
-    found = set(sources.closure(package / "inner" / "det.py"))
+    found = set(source_code.closure(package / "inner" / "det.py"))
     assert found == {f"pk/{name}.py" for name in ("inner/det", "inner/near", "far", "other")}
-    assert set(sources.closure(tmp_path / "mine.py")) == {"mine.py", "beside.py"}
-    before = sources.digest(package / "inner" / "det.py")
+    assert set(source_code.closure(tmp_path / "mine.py")) == {"mine.py", "beside.py"}
+    before = source_code.digest(package / "inner" / "det.py")
     (package / "far.py").write_text("thing = 2")
-    assert sources.digest(package / "inner" / "det.py") != before
+    assert source_code.digest(package / "inner" / "det.py") != before

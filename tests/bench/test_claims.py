@@ -6,11 +6,11 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from bench import tables
-from bench.claims import judge
-from bench.claims.evidence import Evidence, gather
-from bench.claims.judge import CLAIMS, Verdict
-from bench.claims.rules import rules
+from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.claims import judge
+from evil_twins.bench.analysis.claims.evidence import Evidence, gather
+from evil_twins.bench.analysis.claims.judge import CLAIMS, Verdict
+from evil_twins.bench.analysis.claims.rules import rules
 from tests.bench import claimed
 from tests.bench.claimed import FALSE, OPEN, TRUE, World
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import claims, cli
-from bench.claims.report import COLUMNS
-from bench.claims.rules import rules
+from evil_twins.bench.analysis import claims
+from evil_twins.bench.analysis.claims.report import COLUMNS
+from evil_twins.bench.analysis.claims.rules import rules
+from evil_twins.bench.commands import app
 from tests.bench import claimed, synthetic
 from tests.bench.claimed import World
 from tests.bench.eleven import line
@@ -82,7 +83,7 @@ def test_records_of_failed_cells_have_claims(tmp_path: Path) -> None:
 def test_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stored = (folder / "other" / "claims.md").read_bytes()
     (folder / "other" / "claims.md").unlink()
-    assert cli.main(["claims", "gtsrb-small", "other", "--results", str(folder)]) == 0
+    assert app.main(["claims", "gtsrb-small", "other", "--results", str(folder)]) == 0
     shown = capsys.readouterr().out
     assert str(folder / "gtsrb-small" / "claims.md") in shown.replace("\n", "")
     assert "leverage" in shown
@@ -90,24 +91,24 @@ def test_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_mistakes(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["claims", "gtsrb-smal", "--results", str(folder)]) == 2
+    assert app.main(["claims", "gtsrb-smal", "--results", str(folder)]) == 2
     assert "did you mean 'gtsrb-small'" in capsys.readouterr().err
-    assert cli.main(["claims", "--results", str(tmp_path)]) == 2
+    assert app.main(["claims", "--results", str(tmp_path)]) == 2
     assert "no records in" in capsys.readouterr().err
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "targets.parquet").write_bytes(b"PAR1")
-    assert cli.main(["claims", "broken", "--results", str(tmp_path)]) == 2
+    assert app.main(["claims", "broken", "--results", str(tmp_path)]) == 2
     assert "targets.parquet" in capsys.readouterr().err
 
 
 def test_an_unknown_suite_is_known_before_another_is_judged(folder: Path, tmp_path: Path) -> None:
     synthetic.write(tmp_path / "other", claimed.frames(SMALL))
-    assert cli.main(["claims", "other", "nowhere", "--results", str(tmp_path)]) == 2
+    assert app.main(["claims", "other", "nowhere", "--results", str(tmp_path)]) == 2
     assert not (tmp_path / "other" / "claims.md").exists()
 
 
 def test_claims_load_no_torch() -> None:
-    code = "import sys, bench.claims; sys.exit('torch' in sys.modules)"
+    code = "import sys, evil_twins.bench.analysis.claims; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -116,18 +117,18 @@ def test_stored_verdicts_are_verified_and_go_with_their_records(
 ) -> None:
     shutil.copytree(whole / "small", tmp_path / "small")
     run, at = line(tmp_path, tmp_path), ["--results", str(tmp_path)]
-    assert cli.main(["claims", "small", *at]) == 0
+    assert app.main(["claims", "small", *at]) == 0
     check = ["verify", run[1], *at, "--sample", "0"]
-    assert cli.main(check) == 0
+    assert app.main(check) == 0
     page = tmp_path / "small" / "claims.csv"
     page.write_text(page.read_text().replace("undecided", "holds"))
     capsys.readouterr()
-    assert cli.main(check) == 1
+    assert app.main(check) == 1
     assert f"{page} is not what the records give" in capsys.readouterr().out
-    assert cli.main(run) == 0
+    assert app.main(run) == 0
     assert page.exists()
     (tmp_path / "small" / "run.json").unlink()
-    assert cli.main(run) == 0
+    assert app.main(run) == 0
     assert not page.exists()
 
 
@@ -146,7 +147,7 @@ AFTER = "gtsrb-retrained"  # beside which claim j of gtsrb-small is judged
 def test_committed_verdicts_are_those_that_are_made_today(name: str, tmp_path: Path) -> None:
     for one in {name, AFTER}:
         shutil.copytree(REFERENCE / one, tmp_path / one, ignore=shutil.ignore_patterns("figures"))
-    assert cli.main(["claims", name, "--results", str(tmp_path)]) == 0
+    assert app.main(["claims", name, "--results", str(tmp_path)]) == 0
     for file in ("claims.csv", "claims.md"):
         made, committed = (place / name / file for place in (tmp_path, REFERENCE))
         assert made.read_bytes() == committed.read_bytes()

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import tables
-from bench.claims import judge
-from bench.claims.evidence import Evidence, gather
-from bench.claims.judge import CLAIMS
-from bench.claims.part import Part
-from bench.claims.rules import rules
+from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.claims import judge
+from evil_twins.bench.analysis.claims.evidence import Evidence, gather
+from evil_twins.bench.analysis.claims.judge import CLAIMS
+from evil_twins.bench.analysis.claims.part import Part
+from evil_twins.bench.analysis.claims.rules import rules
 from tests.bench import claimed
 from tests.bench.claimed import TRUE, World
 
@@ -221,7 +221,7 @@ def test_proposition_1_without_its_rows_and_with_few_targets() -> None:
 def test_equal_values_do_not_count_as_lower() -> None:
     def still(made: dict[str, pd.DataFrame]) -> None:
         targets = made["targets"]
-        at = targets["method"].eq("attacks.proposition:Proposition")
+        at = targets["method"].eq("evil_twins.attacks.yardsticks.proposition:Proposition")
         made["targets"] = targets.assign(confidence=targets["confidence"].where(~at, 0.8))
 
     assert CLAIMS["i"](_changed(still))[0].value == 0

@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import claims, suite, tables
-from bench.claims import judge
-from bench.claims.evidence import Evidence, gather
-from bench.claims.judge import CLAIMS
-from bench.claims.part import Part
-from bench.claims.retraining import COLUMNS, largest, paired
-from bench.claims.rules import rules
-from bench.paper import PUBLISHED
+from evil_twins.bench.analysis import claims, tables
+from evil_twins.bench.analysis.claims import judge
+from evil_twins.bench.analysis.claims.evidence import Evidence, gather
+from evil_twins.bench.analysis.claims.judge import CLAIMS
+from evil_twins.bench.analysis.claims.part import Part
+from evil_twins.bench.analysis.claims.retraining import COLUMNS, largest, paired
+from evil_twins.bench.analysis.claims.rules import rules
+from evil_twins.bench.analysis.paper import PUBLISHED
+from evil_twins.bench.suite import suite
 from tests.bench import claimed, synthetic
 from tests.bench.claimed import GRID, TRUE, World
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Group
 
-from bench import cli, records, suite
-from bench.cells import hold
+from evil_twins.bench.cells.work import cached_victim
+from evil_twins.bench.commands import app
+from evil_twins.bench.store import records
+from evil_twins.bench.suite import suite
 from tests.bench import suites, synthetic
 from tests.bench.suites import doubt, shift, table
 
@@ -20,12 +22,12 @@ from tests.bench.suites import doubt, shift, table
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take seconds and have tests of their own."""
-    monkeypatch.setattr("bench.plots.draw", lambda directory: [])
+    monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda directory: [])
 
 
 def _mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """What standard error says about a mistake that is known before a cell runs."""
-    assert cli.main(arguments) == 2
+    assert app.main(arguments) == 2
     streams = capsys.readouterr()
     assert streams.out == ""
     assert "Traceback" not in streams.err
@@ -38,7 +40,7 @@ def _python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["list"]) == 0
+    assert app.main(["list"]) == 0
     shown = capsys.readouterr().out
     for name in ("quick", "digits", "folder", "resnet-tiny", "imc", "curvature", "isic2018"):
         assert name in shown
@@ -55,7 +57,7 @@ def test_what_reads_loads_no_torch() -> None:
 
 
 def test_module_and_status() -> None:
-    done = _python("-m", "bench", "run", "quik")
+    done = _python("-m", "evil_twins", "run", "quik")
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == "evil-twins: unknown suite 'quik': did you mean 'quick'?"
 
@@ -142,18 +144,18 @@ def test_a_run_ends_with_a_table_and_the_next_one_runs_nothing(
 ) -> None:
     path = suites.write(tmp_path, shift(), shift("both", poison=True), doubt())
     line = ["run", path, "--results", str(tmp_path), "--jobs", "1"]
-    assert cli.main(line) == 0
+    assert app.main(line) == 0
     streams = capsys.readouterr()
     assert "both" in streams.out
     assert "no cell failed" in streams.out
     assert "5 cells run, 0 stored" in streams.err
     stored = {p: p.stat().st_mtime_ns for p in (tmp_path / "small").rglob("*") if p.is_file()}
-    assert cli.main(line) == 0
+    assert app.main(line) == 0
     assert "0 cells run, 5 stored" in capsys.readouterr().err
     after = {p: p.stat().st_mtime_ns for p in (tmp_path / "small").rglob("*") if p.is_file()}
     assert after == stored
     assert (tmp_path / "small" / "tables" / "detection.csv").exists()
-    assert cli.main(["table", path, "--results", str(tmp_path)]) == 0
+    assert app.main(["table", path, "--results", str(tmp_path)]) == 0
     assert "both" in capsys.readouterr().out
 
 
@@ -178,7 +180,7 @@ def test_a_fault_inside_a_cell(
 ) -> None:
     path = suites.write(tmp_path, shift(), doubt(), part)
     line = ["run", path, "--results", str(tmp_path), "--jobs", "1"]
-    assert cli.main(line) == 1
+    assert app.main(line) == 1
     streams = capsys.readouterr()
     assert said in _conclusion(streams.err)[0]
     assert len(_conclusion(streams.err)) <= 3
@@ -186,13 +188,13 @@ def test_a_fault_inside_a_cell(
     assert "bad" in streams.out
     kept = records.read(tmp_path / "small" / "scores.parquet")
     assert (kept["attack"].eq("shift") & kept["detector"].eq("doubt")).sum() == 164
-    assert cli.main([*line]) == 1
+    assert app.main([*line]) == 1
     assert said in capsys.readouterr().err
 
 
 def test_if_nothing_can_be_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = suites.write(tmp_path, shift("bad", fault="nan"), doubt())
-    assert cli.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 1
+    assert app.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 1
     streams = capsys.readouterr()
     assert streams.out == ""
     assert "attack 'bad' returned NaN" in streams.err
@@ -200,35 +202,45 @@ def test_if_nothing_can_be_run(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_a_damaged_victim_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = ["run", suites.write(tmp_path, shift(), doubt()), "--results", str(tmp_path)]
-    assert cli.main([*line, "--jobs", "1"]) == 0
+    assert app.main([*line, "--jobs", "1"]) == 0
     (file,) = (tmp_path / "small" / "cells" / "victim").glob("*/victim.safetensors")
     times = file.stat()
     file.unlink()  # what this process has mapped into its memory is left alone
     file.write_bytes(b"x" * times.st_size)
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-    hold.victim.cache_clear()
+    cached_victim.cache_clear()
     suites.write(tmp_path, shift(), doubt(), doubt("new", scale=2.0))
     capsys.readouterr()
-    assert cli.main([*line, "--jobs", "1"]) == 1
+    assert app.main([*line, "--jobs", "1"]) == 1
     said = capsys.readouterr().err
     assert f"{file} is missing or damaged; remedy: run again" in said
     assert len(_conclusion(said)) <= 3
-    assert cli.main([*line, "--jobs", "1"]) == 0
+    assert app.main([*line, "--jobs", "1"]) == 0
 
 
 def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(directory: Path) -> Group:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.tables.write", stop)
-    monkeypatch.setattr("bench.cli.directory", lambda suite, results: Path())
-    assert cli.main(["table"]) == 130
+    monkeypatch.setattr("evil_twins.bench.analysis.tables.write", stop)
+    monkeypatch.setattr("evil_twins.bench.commands.app.directory", lambda suite, results: Path())
+    assert app.main(["table"]) == 130
 
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_no_process_and_no_finished_cell_behind(tmp_path: Path) -> None:
     path = suites.write(tmp_path, *(shift(f"a{i}", amount=i / 99) for i in range(40)), doubt())
-    line = [sys.executable, "-m", "bench", "run", path, "--results", str(tmp_path), "--jobs", "2"]
+    line = [
+        sys.executable,
+        "-m",
+        "evil_twins",
+        "run",
+        path,
+        "--results",
+        str(tmp_path),
+        "--jobs",
+        "2",
+    ]
     # A shell's background jobs ignore SIGINT, and their children with them.
     listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(
@@ -243,6 +255,6 @@ def test_ctrl_c_leaves_no_process_and_no_finished_cell_behind(tmp_path: Path) ->
     assert process.returncode == 130
     assert b"Traceback" not in said
     kept = {p: p.stat().st_mtime_ns for p in cells.glob("*/*/cell.json")}
-    assert cli.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 0
+    assert app.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 0
     assert all(p.stat().st_mtime_ns == changed for p, changed in kept.items())
     assert not list(cells.glob("*/.*"))

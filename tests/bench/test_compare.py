@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import cli
-from bench.compare import compare
+from evil_twins.bench.commands import app
+from evil_twins.bench.run.compare import compare
 from tests.bench import newcomers
 
 
@@ -16,7 +16,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A suite that has been run, and a file of plug-ins beside it."""
     folder = tmp_path_factory.mktemp("place")
     path = newcomers.prepare(folder)
-    assert cli.main(["run", path, "--results", str(folder), "--jobs", "1"]) == 0
+    assert app.main(["run", path, "--results", str(folder), "--jobs", "1"]) == 0
     return folder
 
 
@@ -162,7 +162,7 @@ def test_what_fails_in_one_row_is_whole_in_the_others(
 def test_what_never_ends_is_stopped(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "endless.py").write_text("def endless(model, x):\n    while True: ...\n")
     line = ["compare", "endless.py:endless", "small.toml", "--results", "."]
-    assert cli.main([*line, "--jobs", "1", "--time-limit", "20"]) == 2
+    assert app.main([*line, "--jobs", "1", "--time-limit", "20"]) == 2
     said = capsys.readouterr().err
     assert "took longer than 20 s; remedy: see that it ends, or allow more by --time-limit" in said
     assert "no other cell of 'endless' was run" in said

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bench.cells import hold
-from bench.cells.execute import Outcome
-from bench.compare import HERE, Newcomer, _absent, _chosen, _Trial, compare, newcomer
-from bench.errors import UserError
-from bench.plan import Cell, Plan, plan
-from bench.progress import Lines
-from bench.run import State
-from bench.suite import load
+from evil_twins.bench.cells.execute import Outcome
+from evil_twins.bench.cells.work import cached_dataset
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.run.compare import HERE, Newcomer, _absent, _chosen, _Trial, compare, newcomer
+from evil_twins.bench.run.plan import Cell, Plan, plan
+from evil_twins.bench.run.progress import Lines
+from evil_twins.bench.run.schedule import State
+from evil_twins.bench.suite.suite import load
 from tests.bench import newcomers, suites
 
 
@@ -67,7 +67,7 @@ def test_without_stored_attacks_there_is_a_remedy(tmp_path: Path) -> None:
 
 def test_what_is_not_stored_is_said_and_not_run() -> None:
     new = newcomer("mine.py:unsure", load("small.toml"))
-    cells = plan(new.suite, hold.dataset("digits", None, None), "cpu")
+    cells = plan(new.suite, cached_dataset("digits", None, None), "cpu")
     state = State(content={cells.shards[0].attack: "its content"})
     chosen = _chosen(new, cells, state, "small.toml", Path())
     kinds = [cell.kind for cell in chosen.cells.values()]

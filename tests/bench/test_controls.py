@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import tables
-from bench.tables import Records
-from bench.tables.controls import controls, words
-from bench.tables.families import families, sweeps
+from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.tables import Records
+from evil_twins.bench.analysis.tables.controls import controls, words
+from evil_twins.bench.analysis.tables.families import families, sweeps
 from tests.bench import claimed, controlled
 
 STAYS, GONE, OPEN, NONE = "stays", "vanishes", "undecided", "no signal"

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
-from bench.data import Dataset, Images, load
-from bench.errors import UserError
-from bench.splits import USUAL, Splits
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.subjects.data import Dataset, Images, load
+from evil_twins.bench.subjects.splits import USUAL, Splits
 from tests.bench.pictures import picture
 
 SPLITS = ("train", "fit", "calibration", "fpr", "heldout", "development", "confirmatory")

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.data import Dataset, load
-from bench.errors import UserError
-from bench.splits import Splits
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.subjects.data import Dataset, load
+from evil_twins.bench.subjects.splits import Splits
 from tests.bench.pictures import picture
 
 

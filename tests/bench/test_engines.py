@@ -14,8 +14,8 @@ import pytest
 import torch
 from distributed import LocalCluster
 
-from bench.assemble import Finished
-from bench.engine import Engine, cluster, local
+from evil_twins.bench.run.assemble import Finished
+from evil_twins.bench.run.engine import Engine, cluster, local
 from tests.bench import suites
 from tests.bench.runs import carry_out, titles
 from tests.bench.suites import doubt, far, shift

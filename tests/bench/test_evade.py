@@ -7,13 +7,13 @@ import pytest
 from safetensors.torch import load_file
 from torch import Tensor
 
-from bench import suite
-from bench.assemble import Finished
-from bench.cells import hold
-from bench.cells.evade import _penalties
-from bench.errors import UserError
-from bench.plan import COPIES, Plan, plan
-from detectors.base import DefenderView
+from evil_twins.bench.cells.evade import _penalties
+from evil_twins.bench.cells.work import cached_dataset
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.run.assemble import Finished
+from evil_twins.bench.run.plan import COPIES, Plan, plan
+from evil_twins.bench.suite import suite
+from evil_twins.detectors.base import DefenderView
 from tests.bench.runs import carry_out
 from tests.bench.suites import HEAD, doubt, table, write
 
@@ -40,7 +40,7 @@ def _column(name: str) -> str:
 
 def _planned(folder: Path, *parts: str) -> Plan:
     made = suite.load(write(folder, *parts))
-    return plan(made, hold.dataset("digits", None, None), "cpu")
+    return plan(made, cached_dataset("digits", None, None), "cpu")
 
 
 def test_only_the_cell_of_the_attacker_stands_on_what_it_evades(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_only_the_cell_of_the_attacker_stands_on_what_it_evades(tmp_path: Path) 
     (before,) = (c for c in plain.cells.values() if c.label == "aware" and c.kind == "attack")
     assert attack.source != before.source
     assert [one["class"] for one in attack.spec["evade"]] == [
-        "detectors.manifold:Manifold",
-        "detectors.confidence:Confidence",
+        "evil_twins.detectors.manifold:Manifold",
+        "evil_twins.detectors.confidence:Confidence",
     ]
     assert "evade" not in before.spec
 
@@ -110,7 +110,7 @@ def test_each_penalty_gets_the_preparations_of_its_own_detector(tmp_path: Path) 
 
 def test_the_first_images_that_a_penalty_sees_are_not_of_one_class() -> None:
     """Those of a folder lie sorted by class."""
-    train = hold.dataset("digits", None, None).train
+    train = cached_dataset("digits", None, None).train
     train = train.take(train.label.argsort(stable=True))
     seen: list[Tensor] = []
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import cli, pace, scoring, session
-from bench.cells.execute import Job, alone
-from bench.components import Component
-from bench.contract import run
-from bench.contract.clause import Clause
-from bench.exact import exact
+from evil_twins.bench.cells.exact_arithmetic import exact
+from evil_twins.bench.cells.execute import Job, alone
+from evil_twins.bench.commands import app
+from evil_twins.bench.components.component import Component
+from evil_twins.bench.contract import run
+from evil_twins.bench.contract.clause import Clause
+from evil_twins.bench.run import score, session, timing
 
 
 def state() -> tuple[bool, ...]:
@@ -64,10 +65,10 @@ def test_so_do_check_and_score_and_what_is_timed(
     monkeypatch.setattr(run, "defender", note)
     run.world("detector", "cuda")
     monkeypatch.setattr(session, "choose", lambda _: "cuda")
-    monkeypatch.setattr(scoring, "score", note)
+    monkeypatch.setattr(score, "score", note)
     files = [f"--{name}={tmp_path}" for name in ("victim", "faced", "inputs", "benign")]
-    assert cli.main(["score", *files]) == 0
+    assert app.main(["score", *files]) == 0
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    pace._seconds(note, "cuda", 1)
-    assert len(seen) == 3 + 1 + pace.REPEATS
+    timing._seconds(note, "cuda", 1)
+    assert len(seen) == 3 + 1 + timing.REPEATS
     assert set(seen) == {BOUND}

@@ -12,15 +12,16 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bench import suite
-from bench.cells import hold
-from bench.cells.execute import Outcome, Place, execute
-from bench.cells.score import lineup
-from bench.cells.store import Store, fingerprint
-from bench.engine import Engine, here
-from bench.plan import plan
-from bench.progress import Lines
-from bench.run import State, job_of, recorded, run
+from evil_twins.bench.cells.execute import Outcome, Place, execute
+from evil_twins.bench.cells.score import lineup
+from evil_twins.bench.cells.work import cached_dataset, cached_victim
+from evil_twins.bench.run.engine import Engine, here
+from evil_twins.bench.run.plan import plan
+from evil_twins.bench.run.progress import Lines
+from evil_twins.bench.run.schedule import State, job_of, recorded, run
+from evil_twins.bench.store.cells import Store
+from evil_twins.bench.store.checksums import fingerprint
+from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.runs import carry_out, titles
 from tests.bench.suites import doubt, far, shift, table
@@ -106,7 +107,7 @@ def test_an_attack_or_a_detector_that_overwrites_its_input_harms_no_other(folder
     scores = pd.read_parquet(folder / "small" / "scores.parquet")
     targets = pd.read_parquet(folder / "small" / "targets.parquet")
     # What a process keeps between cells is read anew, or harm done to it would go unseen.
-    hold.victim.cache_clear()
+    cached_victim.cache_clear()
     lineup.cache_clear()
     carry_out(folder, shift("b", amount=0.2), doubt("b", scale=2.5))
     alone = pd.read_parquet(folder / "small" / "scores.parquet")
@@ -141,7 +142,7 @@ def test_models_that_cannot_be_made_again_in_time_are_one_failure(tmp_path: Path
 
 def test_models_that_vanish_before_they_are_scored_are_made_again(tmp_path: Path) -> None:
     made = suite.load(suites.write(tmp_path, shift("both", poison=True), doubt(), far()))
-    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    cells = plan(made, cached_dataset("digits", None, None), "cpu")
     store = Store(tmp_path / "cells")
 
     class Thief(Lines):
@@ -161,7 +162,7 @@ def test_models_that_vanish_before_they_are_scored_are_made_again(tmp_path: Path
 def test_what_another_run_finishes_meanwhile_is_not_computed_again(tmp_path: Path) -> None:
     rows = [shift(f"a{i}", amount=i / 20) for i in range(3)]
     made = suite.load(suites.write(tmp_path, *rows, doubt()))
-    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    cells = plan(made, cached_dataset("digits", None, None), "cpu")
     place = Place(Store(tmp_path / "cells"), None, {})
 
     class Neighbour(Lines):
@@ -183,7 +184,7 @@ def test_code_that_changes_during_a_run_is_not_stored_under_the_old_identity(
     mine.write_text(suites.PLUGINS.read_text())
     own = table("detectors", name="mine", method="mine.py:Doubt")
     made = suite.load(suites.write(tmp_path, shift(), own))
-    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    cells = plan(made, cached_dataset("digits", None, None), "cpu")
     place = Place(Store(tmp_path / "cells"), None, {})
     mine.write_text(mine.read_text().replace("doubt = 1 -", "doubt = 7 -"))
     state = run(cells, place, here())
@@ -197,7 +198,7 @@ def _damage(file: Path, *, keep_time: bool) -> bytes:
     file.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
     if keep_time:
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-    hold.victim.cache_clear()
+    cached_victim.cache_clear()
     return good
 
 
@@ -234,7 +235,7 @@ def test_a_damaged_record_is_made_again(tmp_path: Path) -> None:
 
 def test_an_interrupt_keeps_what_is_finished(folder: Path) -> None:
     made = suite.load(suites.write(folder, shift(), doubt("late", scale=7.0)))
-    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    cells = plan(made, cached_dataset("digits", None, None), "cpu")
     store = Store(folder / "small" / "cells")
 
     class Impatient(Lines):

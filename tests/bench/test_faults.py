@@ -17,8 +17,8 @@ import pandas as pd
 import psutil
 import pytest
 
-from bench import cli
-from bench.cells import hold
+from evil_twins.bench.cells.work import cached_victim
+from evil_twins.bench.commands import app
 from tests.bench import suites
 from tests.bench.suites import doubt, far, shift
 
@@ -42,7 +42,7 @@ def _start(
     log: Path | None = None,
 ) -> subprocess.Popen[str]:
     """A run of its own, in a process group of its own."""
-    line = [sys.executable, "-m", "bench", "run", str(folder / "small.toml")]
+    line = [sys.executable, "-m", "evil_twins", "run", str(folder / "small.toml")]
     return subprocess.Popen(
         [*line, "--results", str(results), *more],
         cwd=ROOT,
@@ -230,15 +230,15 @@ def test_no_stored_file_can_run_code(tmp_path: Path) -> None:
     mark.rmdir()  # it works, where it is let
     path = suites.write(tmp_path, shift(), shift("both", poison=True), doubt(), far())
     line = [path, "--results", str(tmp_path)]
-    assert cli.main(["run", *line, "--jobs", "1"]) == 0
+    assert app.main(["run", *line, "--jobs", "1"]) == 0
     files = [path for path in (tmp_path / "small").rglob("*") if path.is_file()]
     assert {path.suffix for path in files} >= {".safetensors", ".parquet", ".json", ".csv"}
     for path in files:
         path.unlink()
         path.write_bytes(bomb)
-    hold.victim.cache_clear()
+    cached_victim.cache_clear()
     commands = [["verify"], ["table"], ["plot"], ["plan"], ["prune"], ["run", "--jobs", "1"]]
-    status = [cli.main([name, *line, *more]) for name, *more in commands]
+    status = [app.main([name, *line, *more]) for name, *more in commands]
     assert status[0] == 1
     assert status[-1] == 0
     assert not mark.exists()

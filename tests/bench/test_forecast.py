@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import pace, suite
-from bench.cells import hold
-from bench.cells.store import Store
-from bench.forecast import forecast
-from bench.pace import Network
-from bench.plan import plan
-from bench.run import survey
-from bench.victims import Recipe, train
+from evil_twins.bench.cells.work import cached_dataset
+from evil_twins.bench.run import timing
+from evil_twins.bench.run.forecast import forecast
+from evil_twins.bench.run.plan import plan
+from evil_twins.bench.run.schedule import survey
+from evil_twins.bench.run.timing import Network
+from evil_twins.bench.store.cells import Store
+from evil_twins.bench.subjects.victims import Recipe, train
+from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.eleven import PARTS
 
@@ -38,7 +39,7 @@ def test_a_forecast_is_the_sum_of_what_was_measured_shared_among_the_jobs(
     measured = _measured(whole, tmp_path)
     doubled = suites.HEAD.replace("count = 4", "count = 8")
     made = suite.load(suites.write(tmp_path, *PARTS, head=doubled))
-    digits = hold.dataset("digits", None, None)
+    digits = cached_dataset("digits", None, None)
     cells = plan(made, digits, "cpu")
     ahead = forecast(cells, survey(cells, Store(tmp_path)), measured, 2, digits)
     # Twice the targets, and as many benign images for each: attacks and scores take twice as long.
@@ -55,7 +56,7 @@ def test_a_forecast_for_another_network_takes_its_pace(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured = _measured(whole, tmp_path)
-    large = hold.dataset("digits", None, 16)
+    large = cached_dataset("digits", None, 16)
     made = suite.load(suites.write(tmp_path, *PARTS))
     cells = plan(made, replace(large, name="others"), "cpu")
 
@@ -63,8 +64,8 @@ def test_a_forecast_for_another_network_takes_its_pace(
         assert (device, threads) == ("cpu", 1)
         return 1e-3 * network.values * (3 if network.architecture == "resnet18-narrow" else 1)
 
-    monkeypatch.setattr(pace, "passing", passing)
-    monkeypatch.setattr(pace, "training", lambda *_: 0.5)
+    monkeypatch.setattr(timing, "passing", passing)
+    monkeypatch.setattr(timing, "training", lambda *_: 0.5)
     ahead = forecast(cells, survey(cells, Store(tmp_path)), measured, 2, large)
     # Four times the pixels, for the fit as for the passes; two epochs of half a second an image.
     assert {kind: cost.seconds for kind, cost in ahead.costs.items()} == pytest.approx(
@@ -73,7 +74,7 @@ def test_a_forecast_for_another_network_takes_its_pace(
     assert ahead.unknown == 0
     wider = suites.HEAD.replace("resnet-tiny", "resnet18-narrow")
     made = suite.load(suites.write(tmp_path, *PARTS, head=wider))
-    digits = hold.dataset("digits", None, None)
+    digits = cached_dataset("digits", None, None)
     cells = plan(made, digits, "cpu")
     ahead = forecast(cells, survey(cells, Store(tmp_path)), measured, 2, digits)
     assert {kind: ahead.costs[kind].seconds for kind in ("fit", "attack")} == pytest.approx(
@@ -84,10 +85,10 @@ def test_a_forecast_for_another_network_takes_its_pace(
 def test_the_pace_of_a_network_is_measured_and_leaves_no_trace() -> None:
     small, large = (Network("resnet-tiny", 10, (1, side, side)) for side in (8, 64))
     before, threads = torch.get_rng_state(), torch.get_num_threads()
-    assert 0 < pace.passing(small, "cpu", 1) < pace.passing(large, "cpu", 1)
-    assert pace.training(small, Recipe(batch=16), "cpu", 1) > 0
-    victim = train(hold.dataset("digits", None, None).train, "resnet-tiny", 10, Recipe(1), 0)
-    assert pace.parameters(small) == sum(value.numel() for value in victim.parameters())
+    assert 0 < timing.passing(small, "cpu", 1) < timing.passing(large, "cpu", 1)
+    assert timing.training(small, Recipe(batch=16), "cpu", 1) > 0
+    victim = train(cached_dataset("digits", None, None).train, "resnet-tiny", 10, Recipe(1), 0)
+    assert timing.parameters(small) == sum(value.numel() for value in victim.parameters())
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
 
@@ -103,7 +104,7 @@ def test_a_detector_on_a_row_that_never_ran_takes_what_it_took_on_others(
         path.write_text(json.dumps(facts | {"seconds": took}))
     row = '[[attacks]]\nmethod = "poisoning"\nkappa = 0.75\nmodel = { layers = "head" }\n\n'
     made = suite.load(suites.write(tmp_path, *PARTS, row))
-    digits = hold.dataset("digits", None, None)
+    digits = cached_dataset("digits", None, None)
     cells = plan(made, digits, "cpu")
     state = survey(cells, Store(measured / "small" / "cells"))
     ahead = forecast(cells, state, measured, 1, digits)

@@ -8,17 +8,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import cli, records, seeds, stats, suite, tables
-from bench.compare import newcomer
-from bench.errors import UserError
-from bench.records import MODEL_SCORE
-from bench.report.facts import facts
-from bench.tables.compute import compute
-from bench.tables.inspection import inspection
-from bench.tables.write import files
-from bench.victims import load as load_victim
-from detectors.base import DefenderView
-from detectors.inspection import Inspection
+from evil_twins.bench.analysis import stats, tables
+from evil_twins.bench.analysis.page.facts import facts
+from evil_twins.bench.analysis.tables.compute import compute
+from evil_twins.bench.analysis.tables.inspection import inspection
+from evil_twins.bench.analysis.tables.write import files
+from evil_twins.bench.cells import seeds
+from evil_twins.bench.commands import app
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.run.compare import newcomer
+from evil_twins.bench.store import records
+from evil_twins.bench.store.records import MODEL_SCORE
+from evil_twins.bench.subjects.victims import load as load_victim
+from evil_twins.bench.suite import suite
+from evil_twins.detectors.base import DefenderView
+from evil_twins.detectors.inspection import Inspection
 from tests.bench import runs, suites, synthetic
 from tests.bench.suites import doubt, table
 
@@ -186,5 +190,5 @@ def test_a_suite_needs_a_detector_of_inputs(tmp_path: Path) -> None:
 def test_it_cannot_be_compared_target_by_target(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match="judges models"):
         newcomer("inspection(starts=2)", suite.load("quick"))
-    assert cli.main(["compare", "inspection"]) == 2
+    assert app.main(["compare", "inspection"]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) <= 3

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.data import load
-from bench.errors import UserError
-from bench.isic import CLASSES, LESIONS
-from bench.splits import Splits
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.subjects.data import load
+from evil_twins.bench.subjects.isic import CLASSES, LESIONS
+from evil_twins.bench.subjects.splits import Splits
 
 INPUT = "ISIC2018_Task3_{}_Input"
 TRUTH = "ISIC2018_Task3_{0}_GroundTruth/ISIC2018_Task3_{0}_GroundTruth.csv"

@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from bench import cli, data, victims
-from bench.architectures import build, fold
-from bench.cells.store import Store
-from bench.isic import CLASSES
+from evil_twins.bench.commands import app
+from evil_twins.bench.store.cells import Store
+from evil_twins.bench.subjects import data, victims
+from evil_twins.bench.subjects.architectures import build, fold
+from evil_twins.bench.subjects.isic import CLASSES
 from tests.bench.suites import table
 
 pytestmark = pytest.mark.slow
@@ -102,7 +103,7 @@ def test_from_images_to_scores(
     head = HEAD.format(dataset=dataset, architecture=architecture)
     (tmp_path / "large.toml").write_text("\n".join([head, *ROWS, *COLUMNS]))
     where = ["--data", str(tmp_path / "data"), "--results", str(tmp_path / "results")]
-    assert cli.main(["run", str(tmp_path / "large.toml"), *where, "--device", "cpu"]) == 0
+    assert app.main(["run", str(tmp_path / "large.toml"), *where, "--device", "cpu"]) == 0
     results = tmp_path / "results" / "large"
     targets = pd.read_parquet(results / "targets.parquet")
     assert dict(targets.groupby("attack").size()) == {

@@ -5,10 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from attacks.poisoning import ModelStep, Poisoning
-from bench.cells import check, measure
-from bench.cells.measure import log_odds
-from bench.data import Images
+from evil_twins.attacks.poisoning import Poisoning
+from evil_twins.attacks.steps.model import ModelStep
+from evil_twins.bench.cells import measure
+from evil_twins.bench.cells.measure import log_odds
+from evil_twins.bench.components import returned
+from evil_twins.bench.errors import Fault
+from evil_twins.bench.subjects.data import Images
 from tests.attacks import worlds
 
 
@@ -35,7 +38,7 @@ def _images(count: int) -> Images:
 def test_a_model_that_serves_two_is_measured_as_if_each_had_it_alone() -> None:
     view, heldout = worlds.view(4), _images(50)
     attack = Poisoning(ModelStep("head", delta=20.0, serves=2), 0.75, 30)
-    result = check.attacked(attack(view), view, "attack")
+    result = returned.attacked(attack(view), view, "attack")
     given = (view, _images(4), heldout, view.victim.features(heldout.x))
     wanted = {"list": "development", "goals": "random", "difficulty": None, "first": 0}
     made = [
@@ -55,5 +58,5 @@ def test_a_model_that_serves_two_is_measured_as_if_each_had_it_alone() -> None:
 def test_groups_that_cannot_be_are_refused(serves: int) -> None:
     view = worlds.view(4)
     found = replace(Poisoning(ModelStep("head"), 0.75, 2)(view), serves=serves)
-    with pytest.raises(check.Fault, match=f"returned serves = {serves} for 4 targets"):
-        check.attacked(found, view, "attack")
+    with pytest.raises(Fault, match=f"returned serves = {serves} for 4 targets"):
+        returned.attacked(found, view, "attack")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench import cli
+from evil_twins.bench.commands import app
 
 SOUND = """
 name = "mutant"
@@ -125,7 +125,7 @@ def _plan(text: str) -> tuple[int, str]:
     with TemporaryDirectory() as folder, redirect_stdout(out), redirect_stderr(errors):
         path = Path(folder) / "mutant.toml"
         path.write_bytes(text.encode("utf-8", "surrogatepass"))
-        status = cli.main(["plan", str(path), "--results", folder, "--data", folder])
+        status = app.main(["plan", str(path), "--results", folder, "--data", folder])
         return status, errors.getvalue()
 
 

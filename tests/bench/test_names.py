@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench import cli, components, names, suite
-from bench.cells.check import Fault
-from bench.errors import UserError
-from bench.names import parted
-from bench.plain import adopted
+from evil_twins.bench.commands import app
+from evil_twins.bench.components import names, registry
+from evil_twins.bench.components.names import parted
+from evil_twins.bench.components.plain import adopted
+from evil_twins.bench.errors import Fault, UserError
+from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.suites import doubt, shift, table
 
@@ -184,10 +185,10 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_packages_offer_is_listed_and_known_by_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["list"]) == 0
+    assert app.main(["list"]) == 0
     shown = capsys.readouterr().out
     assert "tests.bench.plugins:Doubt" in shown
-    assert "detectors.curvature:Curvature" in shown
+    assert "evil_twins.detectors.curvature:Curvature" in shown
     assert "no.where:Curvature" not in shown
     assert "no.where:Attack: cannot load the attack 'broken': ModuleNotFoundError" in " ".join(
         shown.split()
@@ -201,4 +202,4 @@ def test_what_packages_offer_is_listed_and_known_by_name(
 @pytest.mark.usefixtures("installed")
 def test_a_package_that_does_not_load_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot load the attack 'broken'"):
-        components.find("attack", "broken", tmp_path)
+        registry.find("attack", "broken", tmp_path)

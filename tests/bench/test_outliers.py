@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from bench import cli, components, records
-from bench.adapters import OUTLIERS, ood
-from bench.errors import UserError
-from detectors.base import DefenderView
-from detectors.confidence import Confidence
-from detectors.neighbours import Neighbours
+from evil_twins.bench.commands import app
+from evil_twins.bench.components import registry
+from evil_twins.bench.components.adapters import OUTLIERS, ood
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.store import records
+from evil_twins.detectors.base import DefenderView
+from evil_twins.detectors.confidence import Confidence
+from evil_twins.detectors.neighbours import Neighbours
 from tests.bench import suites
 from tests.bench.runs import carry_out
 from tests.contract.guests import keeps_the_contract, world
@@ -27,8 +29,8 @@ GIVEN: dict[str, dict[str, Any]] = {"KNN": {"k": 3}}
 
 
 def outliers(name: str, **given: Any) -> Any:
-    found = components.find("detector", f"ood:{name}", Path())
-    return components.configure(found, GIVEN.get(name, {}) | given, "detector", name).build()
+    found = registry.find("detector", f"ood:{name}", Path())
+    return registry.configure(found, GIVEN.get(name, {}) | given, "detector", name).build()
 
 
 def view(model: nn.Module) -> DefenderView:
@@ -101,13 +103,13 @@ def test_its_parameters_are_those_of_the_package() -> None:
 
 def test_one_that_cannot_be_used_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="ood:Gram cannot be used: it reads several layers"):
-        components.find("detector", "ood:Gram", Path())
+        registry.find("detector", "ood:Gram", Path())
     with pytest.raises(UserError, match="unknown ood: name 'Nothing'"):
-        components.find("detector", "ood:Nothing", Path())
+        registry.find("detector", "ood:Nothing", Path())
     monkeypatch.setitem(sys.modules, "pytorch_ood.detector", None)
     ood.__getattr__.cache_clear()
     with pytest.raises(UserError, match=r"ood:RMD is of the package pytorch-ood") as found:
-        components.find("detector", "ood:RMD", Path())
+        registry.find("detector", "ood:RMD", Path())
     assert "remedy: pip install 'pytorch-ood>=0.4'" in str(found.value)
 
 
@@ -120,7 +122,7 @@ def test_a_column_by_name_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert not done.state.failed
     told = records.read(tmp_path / "small" / "scores.parquet")
     assert set(told["detector"]) == {"ood:RMD", "ood:ReAct"}
-    cli.main(["list"])
+    app.main(["list"])
     shown = " ".join(capsys.readouterr().out.split())
     assert "ood:MCD cannot be used: it needs dropout" in shown
     assert "ood:SHE of pytorch-ood" in shown

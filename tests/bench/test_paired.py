@@ -2,10 +2,10 @@
 
 import pytest
 
-from bench import tables
-from bench.tables import Tables
-from bench.tables.decisions import decisions
-from bench.tables.paired import worst
+from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.tables import Tables
+from evil_twins.bench.analysis.tables.decisions import decisions
+from evil_twins.bench.analysis.tables.paired import worst
 from tests.bench import synthetic
 
 

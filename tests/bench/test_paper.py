@@ -3,12 +3,12 @@
 import pandas as pd
 import pytest
 
-from bench import tables
-from bench.paper import PUBLISHED, beside
-from bench.tables import printed
-from bench.tables.attacks import attacks
-from bench.tables.baseline import victims
-from bench.tables.specificity import specificity
+from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.paper import PUBLISHED, beside
+from evil_twins.bench.analysis.tables import printed
+from evil_twins.bench.analysis.tables.attacks import attacks
+from evil_twins.bench.analysis.tables.baseline import victims
+from evil_twins.bench.analysis.tables.specificity import specificity
 from tests.bench import claimed
 
 

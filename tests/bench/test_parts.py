@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import cli
-from bench.cells.store import checksum, fingerprint
+from evil_twins.bench.commands import app
+from evil_twins.bench.store.checksums import checksum, fingerprint
 from tests.bench import suites
 from tests.bench.eleven import CELLS, KINDS, PARTS, line, same
 from tests.bench.suites import doubt
@@ -29,16 +29,16 @@ def test_shards_are_the_whole_and_merge_to_the_same_bytes(
     first, second, both = (tmp_path / name for name in ("first", "second", "both"))
     for place in (first, second):  # the victim is made once, as between two machines
         shutil.copytree(whole / "small/cells/victim", place / "small/cells/victim")
-    assert cli.main(line(tmp_path, first, "--shard", "1/2")) == 0
-    assert cli.main(line(tmp_path, second, "--shard", "2/2")) == 0
+    assert app.main(line(tmp_path, first, "--shard", "1/2")) == 0
+    assert app.main(line(tmp_path, second, "--shard", "2/2")) == 0
     assert _cells(first) | _cells(second) == _cells(whole)
     assert len(_cells(first) & _cells(second)) == 2
     merge = ["merge", str(first), str(second)]
     capsys.readouterr()
     for copied in (CELLS, 0):
-        assert cli.main([*merge, "--results", str(both)]) == 0
+        assert app.main([*merge, "--results", str(both)]) == 0
         assert f"{copied} cells copied" in capsys.readouterr().out
-    assert cli.main(line(tmp_path, both)) == 0
+    assert app.main(line(tmp_path, both)) == 0
     assert f"0 cells run, {CELLS} stored" in capsys.readouterr().err
     assert same(whole, both)
 
@@ -56,7 +56,7 @@ def test_cells_that_contradict_each_other_are_not_merged(
     content = {name: digest for name, (_, digest, _) in facts["files"].items()}
     _seal(mark, facts | {"content": fingerprint(content)})
     merge = ["merge", str(whole), str(other), "--results", str(tmp_path / "both")]
-    assert cli.main(merge) == 2
+    assert app.main(merge) == 2
     said = capsys.readouterr().err
     assert "victim 'resnet-tiny seed 0' is not the same everywhere" in said
     assert len(said.strip().splitlines()) <= 3
@@ -70,14 +70,14 @@ def test_cells_that_descend_from_another_victim_are_not_merged(
     shutil.copytree(whole / "small", other / "small")
     shutil.rmtree(other / "small/cells/victim")
     merge = ["merge", str(whole), str(other), "--results", str(tmp_path / "both")]
-    assert cli.main(merge) == 0
+    assert app.main(merge) == 0
     shutil.rmtree(tmp_path / "both")
     for mark in other.glob("small/cells/attack/*/cell.json"):
         facts = json.loads(mark.read_text())
         facts["parents"]["victim"][2] = "another"
         _seal(mark, facts)
     capsys.readouterr()
-    assert cli.main(merge) == 2
+    assert app.main(merge) == 2
     said = capsys.readouterr().err
     assert "descends from another victim" in said
     assert len(said.strip().splitlines()) <= 3
@@ -89,29 +89,29 @@ def test_what_no_suite_needs_is_removed_and_nothing_else(
 ) -> None:
     def pruned(*more: str) -> str:
         capsys.readouterr()
-        assert cli.main(["prune", path, "--results", str(tmp_path), *more]) == 0
+        assert app.main(["prune", path, "--results", str(tmp_path), *more]) == 0
         return capsys.readouterr().out.split(",")[0]
 
     shutil.copytree(whole / "small", tmp_path / "small")
     path = suites.write(tmp_path, *PARTS)
     assert pruned() == "0 cells removed"
-    assert cli.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 0
+    assert app.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 0
     run = line(tmp_path, tmp_path)
     suites.write(tmp_path, *PARTS[:2], doubt(), doubt("bad", fault="raise"))
-    assert cli.main(run) == 1
-    assert cli.main([*run, "--only", "doubt"]) == 0
+    assert app.main(run) == 1
+    assert app.main([*run, "--only", "doubt"]) == 0
     failures = pd.read_parquet(tmp_path / "small" / "failures.parquet")
     assert set(failures["cell"]) == {"bad × a", "bad × b"}  # not run now, and not forgotten
     # No more needed: the attack c, the preparation and its three scores, and one score of c.
     assert pruned("--dry-run") == "6 cells would be removed"
     assert pruned() == "6 cells removed"
-    assert cli.main(run) == 1
+    assert app.main(run) == 1
     assert "2 of 7 cells failed" in capsys.readouterr().err
     suites.write(tmp_path, *PARTS[:2], doubt())
     assert len(list(tmp_path.glob("small/cells/score/*.log"))) == 2
     assert pruned() == "0 cells removed"
     assert not list(tmp_path.glob("small/cells/score/*.log"))
-    assert cli.main(run) == 0
+    assert app.main(run) == 0
     assert "0 cells run, 5 stored" in capsys.readouterr().err
 
 
@@ -119,12 +119,12 @@ def test_a_damaged_or_missing_folder_is_not_merged(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     merge = ["merge", "--results", str(tmp_path / "both")]
-    assert cli.main([*merge, str(tmp_path / "nowhere")]) == 2
+    assert app.main([*merge, str(tmp_path / "nowhere")]) == 2
     assert "no finished cells in" in capsys.readouterr().err
     other = tmp_path / "other"
     shutil.copytree(whole / "small", other / "small")
     next(other.glob("small/cells/score/*/scores.parquet")).write_text("short")
-    assert cli.main([*merge, str(other)]) == 2
+    assert app.main([*merge, str(other)]) == 2
     assert "is damaged" in capsys.readouterr().err
 
 
@@ -133,7 +133,7 @@ def test_only_limit_and_force(
 ) -> None:
     def ran(*more: str) -> str:
         capsys.readouterr()
-        assert cli.main(line(tmp_path, tmp_path, *more)) == 0
+        assert app.main(line(tmp_path, tmp_path, *more)) == 0
         return capsys.readouterr().err.splitlines()[-1].split(": ")[0]
 
     shutil.copytree(whole / "small/cells/victim", tmp_path / "small/cells/victim")
@@ -161,7 +161,7 @@ def test_only_limit_and_force(
 def test_a_mistake_in_the_choice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], said: str
 ) -> None:
-    assert cli.main(line(tmp_path, tmp_path, *more)) == 2
+    assert app.main(line(tmp_path, tmp_path, *more)) == 2
     errors = capsys.readouterr().err
     assert said in errors
     assert len(errors.strip().splitlines()) <= 3
@@ -176,19 +176,19 @@ def test_nothing_is_removed_that_a_damaged_victim_hides(
     victim = next(tmp_path.glob("small/cells/victim/*/victim.safetensors"))
     victim.write_bytes(victim.read_bytes()[:100])
     prune = ["prune", run[1], "--results", str(tmp_path)]
-    assert cli.main(prune) == 0
+    assert app.main(prune) == 0
     assert "0 cells removed" in capsys.readouterr().out
-    assert cli.main(["verify", *prune[1:]]) == 1  # takes the mark of the damaged one
+    assert app.main(["verify", *prune[1:]]) == 1  # takes the mark of the damaged one
     capsys.readouterr()
-    assert cli.main(prune) == 0
+    assert app.main(prune) == 0
     assert "1 cells removed" in capsys.readouterr().out
-    assert cli.main(run) == 0
+    assert app.main(run) == 0
     assert f"1 cells run, {CELLS - 1} stored" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_no_cluster_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(line(tmp_path, tmp_path, "--dask", "127.0.0.1:9")) == 2
+    assert app.main(line(tmp_path, tmp_path, "--dask", "127.0.0.1:9")) == 2
     assert "no scheduler answers there" in capsys.readouterr().err
 
 
@@ -198,7 +198,7 @@ def test_a_plan_counts_and_forecasts_and_runs_nothing(
     def shown(results: Path, *more: str) -> dict[str, list[str]]:
         capsys.readouterr()
         assert (
-            cli.main(["plan", suites.write(tmp_path, *PARTS), "--results", str(results), *more])
+            app.main(["plan", suites.write(tmp_path, *PARTS), "--results", str(results), *more])
             == 0
         )
         lines = capsys.readouterr().out.strip().splitlines()

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from attacks import ATTACKS
-from bench import suite
-from bench.data import Dataset, Images
-from bench.plan import Plan, plan
-from detectors import DETECTORS
+from evil_twins.attacks import ATTACKS
+from evil_twins.bench.run.plan import Plan, plan
+from evil_twins.bench.subjects.data import Dataset, Images
+from evil_twins.bench.suite import suite
+from evil_twins.detectors import DETECTORS
 
 # Images of the test half, classes and shape of an image.
 SIZES = {
@@ -128,11 +128,22 @@ def test_the_suite_of_detectors_has_them_all_on_the_victim_of_gtsrb_small() -> N
     of_inputs = {place for name, place in DETECTORS.items() if name != "inspection"}
     others = named - of_inputs
     assert named - others == of_inputs
-    assert {place.partition(":")[0] for place in others} == {"bench.adapters.ood"}
+    assert {place.partition(":")[0] for place in others} == {
+        "evil_twins.bench.components.adapters.ood"
+    }
     assert all(row.scored and row.count == 40 for row in made.rows)
     attacking = {row.attack.place for row in made.rows}
     assert set(ATTACKS.values()) <= attacking
-    assert len({place for place in attacking if place.startswith("bench.adapters.")}) == 4
+    assert (
+        len(
+            {
+                place
+                for place in attacking
+                if place.startswith("evil_twins.bench.components.adapters.")
+            }
+        )
+        == 4
+    )
     second = [cell for cell in cells.cells.values() if "trusted" in cell.parents]
     assert {cell.label for cell in second} == {"disagreement-independent"}
     assert len({cell.parents["trusted"] for cell in second}) == 1

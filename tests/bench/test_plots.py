@@ -8,9 +8,18 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from bench import plots, tables
-from bench.plots import distributions, figure4, figure5, roc, sheet, style, sweeps, tradeoff
-from bench.plots.study import Study, studies
+from evil_twins.bench.analysis import plots, tables
+from evil_twins.bench.analysis.plots import (
+    distributions,
+    figure4,
+    figure5,
+    roc,
+    sheet,
+    style,
+    sweeps,
+    tradeoff,
+)
+from evil_twins.bench.analysis.plots.study import Study, studies
 from tests.bench import claimed, controlled, synthetic
 
 NAMES = ["detection-phi", "detection-fidelity", "tradeoff", "figure-4", "figure-5", "roc"]

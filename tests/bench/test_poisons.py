@@ -11,14 +11,15 @@ import torch
 from art.attacks import poisoning
 from art.attacks.attack import Attack as ToolboxAttack
 
-from attacks.base import Reference, Targets
-from attacks.controls import FineTuning
-from bench import cli, components
-from bench.adapters import POISONS
-from bench.adapters.poisons import FeatureCollisionAttack
-from bench.contract.attacked import AttackCase
-from bench.contract.attacks import ATTACK
-from bench.errors import UserError
+from evil_twins.attacks.base import Reference, Targets
+from evil_twins.attacks.controls import FineTuning
+from evil_twins.bench.commands import app
+from evil_twins.bench.components import registry
+from evil_twins.bench.components.adapters import POISONS
+from evil_twins.bench.components.adapters.poisons import FeatureCollisionAttack
+from evil_twins.bench.contract.attacked import AttackCase
+from evil_twins.bench.contract.attacks import ATTACK
+from evil_twins.bench.errors import UserError
 from tests.attacks import worlds
 from tests.attacks.test_rivals import two_classes
 
@@ -44,14 +45,14 @@ def test_every_poisoning_attack_of_the_toolbox_is_named() -> None:
 def test_one_by_name_takes_its_parameters_and_one_that_cannot_be_used_says_why(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = components.find("attack", "art:FeatureCollisionAttack", Path())
+    found = registry.find("attack", "art:FeatureCollisionAttack", Path())
     given = {"kappa": KAPPA, "poisons": 5, "retraining": {"layers": "all", "steps": 7}}
-    made: Any = components.configure(found, given, "attack", "frogs").build()
+    made: Any = registry.configure(found, given, "attack", "frogs").build()
     assert (made.poisons, made.retraining) == (5, FineTuning("all", steps=7))
-    assert components.kind_of("art:FeatureCollisionAttack", Path()) == "attack"
+    assert registry.kind_of("art:FeatureCollisionAttack", Path()) == "attack"
     with pytest.raises(UserError, match="art:SleeperAgentAttack cannot be used: it puts a trigger"):
-        components.find("attack", "art:SleeperAgentAttack", Path())
-    cli.main(["list"])
+        registry.find("attack", "art:SleeperAgentAttack", Path())
+    app.main(["list"])
     shown = " ".join(capsys.readouterr().out.split())
     assert "art:FeatureCollisionAttack of the adversarial-robustness-toolbox, on training" in shown
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import tables
-from bench.plots import price as figure
-from bench.plots import style
-from bench.plots.study import studies
-from bench.tables.attacks import specificity_samples
-from bench.tables.price import price
+from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.plots import price as figure
+from evil_twins.bench.analysis.plots import style
+from evil_twins.bench.analysis.plots.study import studies
+from evil_twins.bench.analysis.tables.attacks import specificity_samples
+from evil_twins.bench.analysis.tables.price import price
 from tests.bench import claimed, synthetic
 from tests.bench.claimed import TRUE
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import suite
-from bench.cells import hold
-from bench.cells.execute import Outcome
-from bench.plan import Plan, plan
-from bench.progress import Bars, Lines, watcher
+from evil_twins.bench.cells.execute import Outcome
+from evil_twins.bench.cells.work import cached_dataset
+from evil_twins.bench.run.plan import Plan, plan
+from evil_twins.bench.run.progress import Bars, Lines, watcher
+from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.suites import doubt, shift
 
@@ -18,7 +18,7 @@ from tests.bench.suites import doubt, shift
 @pytest.fixture
 def cells(tmp_path: Path) -> Plan:
     made = suite.load(suites.write(tmp_path, shift("a"), shift("b", amount=0.2), doubt()))
-    return plan(made, hold.dataset("digits", None, None), "cpu")
+    return plan(made, cached_dataset("digits", None, None), "cpu")
 
 
 def _console(*, terminal: bool) -> Console:

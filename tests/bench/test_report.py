@@ -14,18 +14,19 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bench import cli, tables
-from bench.errors import UserError
-from bench.report import matrix
-from bench.report import page as report
-from bench.report.render import render
+from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.page import matrix
+from evil_twins.bench.analysis.page import page as report
+from evil_twins.bench.analysis.page.render import render
+from evil_twins.bench.commands import app
+from evil_twins.bench.errors import UserError
 from tests.bench import reported, synthetic
 
 
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take seconds and have tests of their own."""
-    monkeypatch.setattr("bench.plots.figures", lambda records: iter(()))
+    monkeypatch.setattr("evil_twins.bench.analysis.plots.figures", lambda records: iter(()))
 
 
 def test_the_same_records_give_the_same_bytes_in_whatever_order(tmp_path: Path) -> None:
@@ -160,7 +161,8 @@ def test_figures_of_any_size_share_one_scale(
     for figure in drawn.values():
         figure.subplots()
     monkeypatch.setattr(
-        "bench.plots.figures", lambda records: ((study, name, one) for name, one in drawn.items())
+        "evil_twins.bench.analysis.plots.figures",
+        lambda records: ((study, name, one) for name, one in drawn.items()),
     )
     page = reported.page(tmp_path, reported.frames())
     found = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)"[^>]* width="(\d+)"', page)
@@ -186,7 +188,7 @@ def test_the_command_says_where_the_page_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     synthetic.write(tmp_path / "small", reported.frames())
-    assert cli.main(["report", "small", "--results", str(tmp_path)]) == 0
+    assert app.main(["report", "small", "--results", str(tmp_path)]) == 0
     path = Path(capsys.readouterr().out.strip())
     assert path == tmp_path / "small" / "index.html"
     assert path.read_text().startswith("<!doctype html>")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import cli, tables
-from bench.report import several
+from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.page import several
+from evil_twins.bench.commands import app
 from tests.bench import reported, synthetic
 
 Frames = dict[str, pd.DataFrame]
@@ -184,12 +185,12 @@ def test_one_target_no_success_controls_alone_and_nothing_at_all(tmp_path: Path)
 def test_the_command_says_where_the_page_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.plots.figures", lambda records: iter(()))
+    monkeypatch.setattr("evil_twins.bench.analysis.plots.figures", lambda records: iter(()))
     for name in "ab":
         synthetic.write(tmp_path / name, reported.frames())
-    assert cli.main(["report", "a", "b", "--results", str(tmp_path)]) == 0
+    assert app.main(["report", "a", "b", "--results", str(tmp_path)]) == 0
     assert Path(capsys.readouterr().out.strip()) == tmp_path / "a+b.html"
     assert not list(tmp_path.glob("*/index.html"))
-    assert cli.main(["report", "a", "a", "--results", str(tmp_path)]) == 0
+    assert app.main(["report", "a", "a", "--results", str(tmp_path)]) == 0
     assert Path(capsys.readouterr().out.strip()) == tmp_path / "a" / "index.html"
-    assert cli.main(["report", "a", "nowhere", "--results", str(tmp_path)]) == 2
+    assert app.main(["report", "a", "nowhere", "--results", str(tmp_path)]) == 2

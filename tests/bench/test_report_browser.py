@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench import plots, report, tables
-from bench.plots import roc
+from evil_twins.bench.analysis import page as pages
+from evil_twins.bench.analysis import plots, tables
+from evil_twins.bench.analysis.plots import roc
 from tests.bench import reported, synthetic
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -39,7 +40,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     attacked = loud["scores"]["role"].eq("attacked") & loud["scores"]["detector"].eq("confidence")
     loud["scores"].loc[attacked, "score"] = 99.0
     suites = {"a": made, "b": loud}
-    return report.several([synthetic.write(folder / name, one) for name, one in suites.items()])
+    return pages.several([synthetic.write(folder / name, one) for name, one in suites.items()])
 
 
 @pytest.fixture(params=["one", "several"])

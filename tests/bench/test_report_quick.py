@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import report, tables
+from evil_twins.bench.analysis import page, tables
 from tests.bench import reported
 
 QUICK = Path(__file__).parents[2] / "results" / "reference" / "quick"
@@ -12,9 +12,9 @@ QUICK = Path(__file__).parents[2] / "results" / "reference" / "quick"
 
 @pytest.mark.slow
 def test_the_page_of_quick_is_small_and_whole() -> None:
-    page = report.index(tables.read(QUICK), QUICK, "quick")
-    assert len(page) < 5_000_000
-    found = reported.outline(page.decode())
+    html = page.index(tables.read(QUICK), QUICK, "quick")
+    assert len(html) < 5_000_000
+    found = reported.outline(html.decode())
     reported.asks_for_nothing(found)
     headings = found.text("h3")
     for wanted in ("Rate against fidelity loss", "Trade-off of fidelity and specificity"):

@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
-from bench import data, suite, victims
-from bench.cells import hold
-from bench.errors import UserError
-from bench.plan import plan
-from bench.retraining import Retraining, retrain
-from bench.victims import Classifier, Recipe
+from evil_twins.bench.cells.work import cached_dataset
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.run.plan import plan
+from evil_twins.bench.subjects import data, victims
+from evil_twins.bench.subjects.retraining import Retraining, retrain
+from evil_twins.bench.subjects.victims import Classifier, Recipe
+from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.runs import carry_out
 from tests.bench.suites import HEAD, doubt, shift
@@ -36,7 +37,7 @@ def same(one: Classifier, other: Classifier) -> bool:
 def planned(folder: Path, head: str) -> str:
     """The identity of the victim's cell."""
     made = suite.load(suites.write(folder, shift(), doubt(), head=head))
-    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    cells = plan(made, cached_dataset("digits", None, None), "cpu")
     return cells.cells[cells.victim].identity({})
 
 
@@ -81,7 +82,7 @@ def test_a_suite_asks_for_it(tmp_path: Path) -> None:
     assert not done.state.failed
     (path,) = tmp_path.glob("small/cells/victim/*/victim.safetensors")
     expected = retrain(
-        hold.dataset("digits", None, None).train,
+        cached_dataset("digits", None, None).train,
         *("resnet-tiny", 10, Recipe(epochs=1), Retraining(replays=2, eps=0.1), 0),
     )
     assert same(victims.load(path), expected)
@@ -93,7 +94,7 @@ def test_a_suite_asks_for_it(tmp_path: Path) -> None:
 def test_every_key_counts_and_plain_training_is_what_it_was(tmp_path: Path) -> None:
     plain = planned(tmp_path, HEAD)
     made = suite.load(suites.write(tmp_path, shift(), doubt()))
-    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    cells = plan(made, cached_dataset("digits", None, None), "cpu")
     assert "retraining" not in cells.cells[cells.victim].spec
     heads = [HEAD + "[victim.retraining]\n", BENT, BENT.replace("replays = 2", "replays = 3")]
     found = {planned(tmp_path, head) for head in heads}

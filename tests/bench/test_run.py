@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import cli, session, suite, tables
-from bench.assemble import Finished
-from bench.data import load
-from bench.plan import plan
-from bench.run import State
-from bench.splits import USUAL
+from evil_twins.bench.analysis import tables
+from evil_twins.bench.commands import app
+from evil_twins.bench.run import session
+from evil_twins.bench.run.assemble import Finished
+from evil_twins.bench.run.plan import plan
+from evil_twins.bench.run.schedule import State
+from evil_twins.bench.subjects.data import load
+from evil_twins.bench.subjects.splits import USUAL
+from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.runs import carry_out, titles
 from tests.bench.suites import doubt, far, shift, table
@@ -236,14 +239,14 @@ def test_a_split_without_an_image_is_refused(tmp_path: Path, split: str) -> None
 def test_the_list_that_is_not_attacked_may_be_empty(tmp_path: Path) -> None:
     head = suites.HEAD + "[splits]\ndevelopment = 0.0001\nheldout = 0.4499\n"
     path = suites.write(tmp_path, shift(), doubt(), head=head)
-    assert cli.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 0
+    assert app.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 0
     assert len(pd.read_parquet(tmp_path / "small" / "targets.parquet")) == 4
 
 
 def test_other_shares_of_the_test_half_reach_every_cell(tmp_path: Path) -> None:
     head = suites.HEAD + "[splits]\nheldout = 0.26\nconfirmatory = 0.25\n"
     path = suites.write(tmp_path, shift(poison=True), doubt(), head=head)
-    assert cli.main(["run", path, "--results", str(tmp_path), "--jobs", "2"]) == 0
+    assert app.main(["run", path, "--results", str(tmp_path), "--jobs", "2"]) == 0
     targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
     assert set(targets["heldout"]) == {234}
     assert set(pd.read_parquet(tmp_path / "small" / "victims.parquet")["images"]) == {898}

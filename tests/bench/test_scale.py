@@ -9,16 +9,17 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from bench import records, suite
-from bench.assemble import Finished, assemble
-from bench.cells import hold
-from bench.cells.execute import Place
-from bench.cells.store import Store
-from bench.engine import here, local
-from bench.forecast import forecast
-from bench.plan import Plan, plan
-from bench.run import run, survey
-from bench.suite import Suite
+from evil_twins.bench.cells.execute import Place
+from evil_twins.bench.cells.work import cached_dataset
+from evil_twins.bench.run.assemble import Finished, assemble
+from evil_twins.bench.run.engine import here, local
+from evil_twins.bench.run.forecast import forecast
+from evil_twins.bench.run.plan import Plan, plan
+from evil_twins.bench.run.schedule import run, survey
+from evil_twins.bench.store import records
+from evil_twins.bench.store.cells import Store
+from evil_twins.bench.suite import suite
+from evil_twins.bench.suite.suite import Suite
 from tests.bench import suites
 from tests.bench.suites import HEAD, doubt, shift
 
@@ -33,7 +34,7 @@ def _suite(folder: Path, rows: int, columns: int, head: str = HEAD, **fields: ob
 
 def _plan(folder: Path, rows: int, columns: int, head: str = HEAD, **fields: object) -> Plan:
     made = _suite(folder, rows, columns, head, **fields)
-    return plan(made, hold.dataset("digits", None, None), "cpu")
+    return plan(made, cached_dataset("digits", None, None), "cpu")
 
 
 def _run(cells: Plan, folder: Path, jobs: int, most: int | None = None) -> float:
@@ -53,7 +54,7 @@ def test_planning_takes_ten_times_as_long_for_ten_times_as_many_cells(tmp_path: 
         start = time.perf_counter()
         cells = _plan(tmp_path, rows, 10)
         state = survey(cells, Store(tmp_path / "cells"))
-        forecast(cells, state, tmp_path, 2, hold.dataset("digits", None, None))
+        forecast(cells, state, tmp_path, 2, cached_dataset("digits", None, None))
         assert len(cells.cells) == 1 + 11 * rows
         return time.perf_counter() - start
 
@@ -76,7 +77,7 @@ def test_records_are_put_together_in_memory_that_does_not_grow(
 ) -> None:
     monkeypatch.setattr(records, "GROUP", 100)
     _run(_plan(tmp_path, 160, 1), tmp_path, 1)
-    store, data = Store(tmp_path / "cells"), hold.dataset("digits", None, None)
+    store, data = Store(tmp_path / "cells"), cached_dataset("digits", None, None)
     whole, peaks, lines = pa.default_memory_pool(), list[int](), list[int]()
     for rows in (40, 160):
         made = _suite(tmp_path, rows, 1)

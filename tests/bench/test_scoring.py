@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from bench import cli, inputs, victims
-from bench.asked import Asked
-from bench.errors import UserError
-from bench.halves import sha
+from evil_twins.bench.commands import app
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.run.score_request import Asked
+from evil_twins.bench.subjects import image_files, victims
+from evil_twins.bench.subjects.publishers import sha
 from tests.bench import suites
 from tests.bench.suites import doubt, shift, table
 
@@ -80,7 +81,7 @@ def _line(world: Path, **other: str) -> list[str]:
 
 
 def test_scores_p_values_and_decisions(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(_line(world)) == 1
+    assert app.main(_line(world)) == 1
     streams = capsys.readouterr()
     assert "detector brightfalls: RuntimeError: falls" in streams.err
     assert "victim and faced model disagree on 30 of 30 benign images" in streams.out
@@ -113,14 +114,14 @@ def test_names_are_shown_as_they_are(world: Path, capsys: pytest.CaptureFixture[
     folder = world / "named" / "[red]a["
     folder.mkdir(parents=True)
     Image.new("L", (8, 8), 9).save(folder / "b].png")
-    assert cli.main(_line(world, inputs=str(folder.parent))) == 1
+    assert app.main(_line(world, inputs=str(folder.parent))) == 1
     assert "[red]a[/b].png" in capsys.readouterr().out
 
 
 def test_a_data_set_gives_clean_images(world: Path, tmp_path: Path) -> None:
     path = suites.write(tmp_path, shift(), doubt(), suites.far())
     out = tmp_path / "s.csv"
-    assert cli.main(_line(world, benign="", dataset="digits", detectors=path, out=str(out))) == 0
+    assert app.main(_line(world, benign="", dataset="digits", detectors=path, out=str(out))) == 0
     found = pd.read_csv(out)
     assert set(found["knowledge"]) == {"K0", "K1"}
     assert (found["p"] * 324 % 1).round(6).isin([0, 1]).all()  # 161 + 162 images calibrate
@@ -149,7 +150,7 @@ def test_a_mistake(
     _model(world / "five.safetensors", classes=5)
     _model(world / "rgb.safetensors", channels=3)
     other, said = MISTAKES[name]
-    assert cli.main(_line(world, **other)) == 2
+    assert app.main(_line(world, **other)) == 2
     streams = capsys.readouterr()
     assert said in streams.err
     assert streams.out == ""
@@ -161,11 +162,11 @@ def test_images_in_folders_keep_their_names_and_values(tmp_path: Path) -> None:
     Image.new("RGB", (4, 3), (0, 51, 255)).save(tmp_path / "b" / "1.png")
     Image.new("L", (4, 3), 51).save(tmp_path / "a.bmp")
     (tmp_path / "notes.txt").write_text("no image")
-    names, x = inputs.read(tmp_path, (3, 3, 4))
+    names, x = image_files.read(tmp_path, (3, 3, 4))
     assert names == ("a.bmp", "b/1.png")
     assert torch.allclose(x[1, :, 0, 0], torch.tensor([0.0, 0.2, 1.0]))
     assert torch.allclose(x[0], torch.tensor(0.2))
-    assert inputs.read(tmp_path, (1, 3, 4))[1].shape == (2, 1, 3, 4)
+    assert image_files.read(tmp_path, (1, 3, 4))[1].shape == (2, 1, 3, 4)
 
 
 def test_arrays_are_read_as_they_are(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_arrays_are_read_as_they_are(tmp_path: Path) -> None:
     save_file({"x": x, "goal": torch.zeros(2)}, tmp_path / "attacked.safetensors")
     np.save(tmp_path / "x.npy", x.double().numpy())
     for name in ("attacked.safetensors", "x.npy"):
-        assert torch.equal(inputs.read(tmp_path / name, (1, 3, 4))[1], x)
+        assert torch.equal(image_files.read(tmp_path / name, (1, 3, 4))[1], x)
 
 
 @pytest.mark.parametrize("kind", ["size", "damaged", "deep", "none", "range", "nan", "object"])
@@ -201,7 +202,7 @@ def test_images_that_cannot_be_scored(tmp_path: Path, kind: str) -> None:
     elif kind == "object":
         np.save(path, np.array([{}], dtype=object))
     with pytest.raises(UserError) as error:
-        inputs.read(path if path.exists() else tmp_path, (1, 3, 4))
+        image_files.read(path if path.exists() else tmp_path, (1, 3, 4))
     assert said in str(error.value)
     assert len(str(error.value).splitlines()) <= 3
 
@@ -211,7 +212,7 @@ def test_a_second_model_is_not_at_hand(
 ) -> None:
     apart = table("detectors", method="disagreement", trusted="independent")
     suite = suites.write(tmp_path, shift(), apart, doubt())
-    assert cli.main(_line(world, detectors=suite, out=str(tmp_path / "s.csv"))) == 1
+    assert app.main(_line(world, detectors=suite, out=str(tmp_path / "s.csv"))) == 1
     said = capsys.readouterr().err
     assert "detector disagreement: as K2 it trusts a model that was trained independently" in said
     assert "remedy: --detectors with a suite that leaves it out" in said

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
 
-from bench import matrix, plots, suite, tables
-from bench.errors import UserError
-from bench.plots import serving, style
-from bench.plots.study import studies
-from bench.tables.attacks import specificity_samples
-from bench.tables.serving import load
+from evil_twins.bench.analysis import plots, tables
+from evil_twins.bench.analysis.plots import serving, style
+from evil_twins.bench.analysis.plots.study import studies
+from evil_twins.bench.analysis.tables.attacks import specificity_samples
+from evil_twins.bench.analysis.tables.load import load
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.suite import matrix, suite
 from tests.bench import claimed, synthetic
 from tests.bench.claimed import TRUE
 

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from bench import stats
+from evil_twins.bench.analysis import stats
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import data, suite, victims
-from bench.errors import UserError
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.subjects import data, victims
+from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.suites import HEAD, doubt, shift, table
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from bench import records, suite
-from bench.cells import hold
-from bench.errors import UserError
-from bench.plan import plan
+from evil_twins.bench.cells.work import cached_dataset
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.run.plan import plan
+from evil_twins.bench.store import records
+from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.runs import carry_out, titles
 
@@ -52,7 +53,7 @@ def test_only_rows_that_ask_for_it_stand_on_a_victim_of_the_next_seed(tmp_path: 
 
 def test_a_suite_without_such_a_row_has_one_victim(tmp_path: Path) -> None:
     made = suite.load(suites.write(tmp_path, suites.shift(), suites.doubt()))
-    found = plan(made, hold.dataset("digits", None, None), "cpu")
+    found = plan(made, cached_dataset("digits", None, None), "cpu")
     assert len([name for name in titles(found, list(found.cells)) if name[:6] == "victim"]) == 1
 
 
@@ -64,4 +65,4 @@ def test_of_a_file_of_weights_there_is_no_second_victim(tmp_path: Path) -> None:
     head = suites.HEAD.replace("recipe = { epochs = 2 }", "weights = 'own.safetensors'")
     made = suite.load(suites.write(tmp_path, TRANSFER, suites.doubt(), head=head))
     with pytest.raises(UserError, match="'sent' needs a second victim"):
-        plan(made, hold.dataset("digits", None, None), "cpu")
+        plan(made, cached_dataset("digits", None, None), "cpu")

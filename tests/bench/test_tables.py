@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from bench import tables
-from bench.tables import Records, Tables
-from bench.tables.baseline import victims
-from bench.tables.sweeps import tradeoff, trends
+from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.tables import Records, Tables
+from evil_twins.bench.analysis.tables.baseline import victims
+from evil_twins.bench.analysis.tables.sweeps import tradeoff, trends
 from tests.bench import synthetic
 
 

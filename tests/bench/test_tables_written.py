@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bench import tables
-from bench.errors import UserError
-from bench.tables import text
-from bench.tables.load import KEYS
+from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.tables import text
+from evil_twins.bench.analysis.tables.records import KEYS
+from evil_twins.bench.errors import UserError
 from tests.bench import synthetic
 
 
@@ -104,7 +104,8 @@ def test_numbers_in_words() -> None:
 
 
 def test_reading_half_loads_without_torch() -> None:
-    code = "import sys, bench.stats, bench.tables, bench.plots; sys.exit('torch' in sys.modules)"
+    halves = ", ".join(f"evil_twins.bench.analysis.{name}" for name in ("stats", "tables", "plots"))
+    code = f"import sys, {halves}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

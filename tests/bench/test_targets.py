@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench import victims
-from bench.cells.targets import CHECKS, Difficulty, drawn_goal, second, steps_needed
+from evil_twins.bench.cells.targets import CHECKS, Difficulty, drawn_goal, second, steps_needed
+from evil_twins.bench.subjects import victims
 from tests.bench import suites
 from tests.bench.runs import carry_out
 from tests.bench.suites import doubt, shift

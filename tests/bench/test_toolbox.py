@@ -11,11 +11,13 @@ import torch
 from art.attacks import evasion
 from art.attacks.attack import EvasionAttack
 
-from attacks import norms
-from attacks.base import Reference
-from bench import cli, components, records
-from bench.adapters import NORMS, TOOLBOX, toolbox
-from bench.errors import UserError
+from evil_twins.attacks import norms
+from evil_twins.attacks.base import Reference
+from evil_twins.bench.commands import app
+from evil_twins.bench.components import registry
+from evil_twins.bench.components.adapters import NORMS, TOOLBOX, toolbox
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.store import records
 from tests.attacks import worlds
 from tests.attacks.test_rivals import KAPPA, closed_form, two_classes
 from tests.bench import suites
@@ -58,21 +60,21 @@ def test_every_attack_of_the_toolbox_is_named_and_the_usable_ones_can_be_asked_f
 @pytest.mark.parametrize("name", ["DeepFool", "Wasserstein"])
 def test_one_that_cannot_be_used_says_why(name: str) -> None:
     with pytest.raises(UserError, match=f"art:{name} cannot be used: {TOOLBOX[name]}"):
-        components.find("attack", f"art:{name}", Path())
+        registry.find("attack", f"art:{name}", Path())
     with pytest.raises(UserError, match="unknown art: name 'Nothing'"):
-        components.find("attack", "art:Nothing", Path())
+        registry.find("attack", "art:Nothing", Path())
 
 
 def test_its_parameters_are_those_of_the_toolbox_in_our_words() -> None:
-    square = components.find("attack", "art:SquareAttack", Path())
-    made = components.configure(square, {"kappa": 0.9, "norm": "l2"}, "attack", "square").build()
+    square = registry.find("attack", "art:SquareAttack", Path())
+    made = registry.configure(square, {"kappa": 0.9, "norm": "l2"}, "attack", "square").build()
     assert (made.norm, made.max_iter, made.eps, made.radii_from) == ("l2", 100, 0.3, None)
     assert few("HopSkipJump").norm == "l2"
     assert few("BasicIterativeMethod").norm == "linf"
     with pytest.raises(UserError, match="max_iter"):
-        components.configure(square, {"kappa": 0.9, "max_iters": 3}, "attack", "square")
+        registry.configure(square, {"kappa": 0.9, "max_iters": 3}, "attack", "square")
     with pytest.raises(UserError, match=r"\[0\.5, 1\)"):
-        components.configure(square, {"kappa": 0.3}, "attack", "square")
+        registry.configure(square, {"kappa": 0.3}, "attack", "square")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ def test_a_row_by_name_runs_and_is_told_its_norm(
     assert set(told["norm"]) == {"linf"}
     assert told["within_eps"].all()
     assert set(told["attack"]) == {"art:MomentumIterativeMethod"}
-    cli.main(["list"])
+    app.main(["list"])
     shown = " ".join(capsys.readouterr().out.split())
     assert "art:DeepFool cannot be used: it cannot be asked for a class" in shown
     assert "art:SquareAttack of the adversarial-robustness-toolbox" in shown

@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 import torch
 
-from bench import data, suite, victims
-from bench.assemble import Finished
-from bench.cells import hold
-from bench.errors import UserError
-from bench.plan import Plan, plan
-from bench.victims import Recipe
-from detectors.base import DefenderView
-from detectors.disagreement import Disagreement
+from evil_twins.bench.cells.work import cached_dataset
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.run.assemble import Finished
+from evil_twins.bench.run.plan import Plan, plan
+from evil_twins.bench.subjects import data, victims
+from evil_twins.bench.subjects.victims import Recipe
+from evil_twins.bench.suite import suite
+from evil_twins.detectors.base import DefenderView
+from evil_twins.detectors.disagreement import Disagreement
 from tests.bench.runs import carry_out
 from tests.bench.suites import HEAD, doubt, shift, table, write
 
@@ -25,7 +26,7 @@ VICTIM = table("detectors", name="victim", method="disagreement", trusted="victi
 
 def planned(folder: Path, *parts: str, head: str = HEAD) -> Plan:
     made = suite.load(write(folder, *parts, head=head))
-    return plan(made, hold.dataset("digits", None, None), "cpu")
+    return plan(made, cached_dataset("digits", None, None), "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import cli, tables
-from bench.tables.any_of import NAME
-from bench.tables.families import CONTROLS
+from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.tables.any_of import NAME
+from evil_twins.bench.analysis.tables.families import CONTROLS
+from evil_twins.bench.commands import app
 from tests.bench import reported, synthetic
 
 
@@ -52,7 +53,7 @@ def test_the_command_prints_the_table_alone(
     directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["table", "small", "--results", str(directory.parent), "--format", "csv"]
-    assert cli.main(line) == 0
+    assert app.main(line) == 0
     assert capsys.readouterr().out == tables.typeset(directory, "csv")
     assert not (directory / "tables").exists()
-    assert cli.main([*line[:-1], "html"]) == 2
+    assert app.main([*line[:-1], "html"]) == 2

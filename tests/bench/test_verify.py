@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import cli
-from bench.cells.store import Store
+from evil_twins.bench.commands import app
+from evil_twins.bench.store.cells import Store
 from tests.bench import suites
 from tests.bench.eleven import CELLS, PARTS, line, same
 from tests.bench.suites import doubt, shift
@@ -20,16 +20,16 @@ def test_dropped_models_are_said_to_be_absent(
 ) -> None:
     shutil.copytree(whole / "small", tmp_path / "small")
     run = line(tmp_path, tmp_path, "--drop-models")
-    assert cli.main(run) == 0
+    assert app.main(run) == 0
     capsys.readouterr()
     check = ["verify", run[1], "--results", str(tmp_path), "--sample", "6"]
-    assert cli.main(check) == 0
+    assert app.main(check) == 0
     assert "the models of 1 attack cells cannot be checked: dropped" in capsys.readouterr().out
     merge = ["merge", str(tmp_path), "--results", str(tmp_path / "both")]
-    assert cli.main(merge) == 0
-    assert cli.main([*check[:2], "--results", str(tmp_path / "both")]) == 1
+    assert app.main(merge) == 0
+    assert app.main([*check[:2], "--results", str(tmp_path / "both")]) == 1
     assert "scores.parquet is not what the stored results give" in capsys.readouterr().out
-    assert cli.main(line(tmp_path, tmp_path / "both")) == 0
+    assert app.main(line(tmp_path, tmp_path / "both")) == 0
     assert f"0 cells run, {CELLS} stored" in capsys.readouterr().err
 
 
@@ -42,11 +42,11 @@ def test_a_cell_in_the_place_of_another_is_found(
     shutil.rmtree(one)
     shutil.copytree(other, one)
     check = ["verify", run[1], "--results", str(tmp_path), "--sample", "0"]
-    assert cli.main(check) == 1
+    assert app.main(check) == 1
     assert str(one) in capsys.readouterr().out
-    assert cli.main(run) == 0
+    assert app.main(run) == 0
     assert "1 cells run" in capsys.readouterr().err
-    assert cli.main(check) == 0
+    assert app.main(check) == 0
     assert same(whole, tmp_path)
 
 
@@ -65,9 +65,9 @@ def test_records_are_held_against_the_cells_though_some_failed(
     shutil.copytree(whole / "small", tmp_path / "small")
     path = suites.write(tmp_path, *PARTS, doubt("bad", fault="raise"))
     run = ["run", path, "--results", str(tmp_path), "--jobs", "1"]
-    assert cli.main(run) == 1
+    assert app.main(run) == 1
     check = ["verify", path, "--results", str(tmp_path), "--sample", "0"]
-    assert cli.main(check) == 0
+    assert app.main(check) == 0
     stored = tmp_path / "small" / "scores.parquet"
     good = stored.read_bytes()
     if how == "forged":
@@ -75,25 +75,25 @@ def test_records_are_held_against_the_cells_though_some_failed(
         frame.assign(score=frame["score"] + 99.0).to_parquet(stored)
     else:
         stored.write_bytes(good[:200])
-    assert cli.main(check) == 1
+    assert app.main(check) == 1
     assert f"{stored} is not what the stored results give; remedy: run again" in (
         capsys.readouterr().out
     )
-    assert cli.main(run) == 1
+    assert app.main(run) == 1
     assert stored.read_bytes() == good
-    assert cli.main(check) == 0
+    assert app.main(check) == 0
     stored.write_bytes(good[:200])
-    assert cli.main(run) == 1  # without `verify` as well
+    assert app.main(run) == 1  # without `verify` as well
     assert stored.read_bytes() == good
 
 
 def test_tables_of_earlier_scores_go_when_nothing_can_be_shown(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole / "small", tmp_path / "small")
     path = suites.write(tmp_path, shift("a"), doubt("bad", fault="raise"))
-    assert cli.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 1
+    assert app.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 1
     assert not (tmp_path / "small" / "tables").exists()
     assert len(pd.read_parquet(tmp_path / "small" / "failures.parquet")) == 1
-    assert cli.main(["verify", path, "--results", str(tmp_path)]) == 0
+    assert app.main(["verify", path, "--results", str(tmp_path)]) == 0
 
 
 def test_damage_that_keeps_its_time_is_named_to_the_last(
@@ -107,12 +107,12 @@ def test_damage_that_keeps_its_time_is_named_to_the_last(
         path.write_bytes(b"x" * times.st_size)
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     (tmp_path / "small" / "run.json").unlink()
-    assert cli.main(run) == 2  # one of them is met, and named
+    assert app.main(run) == 2  # one of them is met, and named
     assert "cannot read" in capsys.readouterr().err
-    assert cli.main(["verify", run[1], "--results", str(tmp_path), "--sample", "0"]) == 1
+    assert app.main(["verify", run[1], "--results", str(tmp_path), "--sample", "0"]) == 1
     said = capsys.readouterr().out
     assert sum(str(path) in said for path in paths) == 1  # the other
-    assert cli.main(run) == 0
+    assert app.main(run) == 0
     assert "2 cells run" in capsys.readouterr().err
     assert same(whole, tmp_path)
 
@@ -131,16 +131,16 @@ def test_a_score_that_is_not_what_it_should_be_is_made_again(
     shutil.rmtree(store.path(kind, name))
     store.commit(kind, name, beside, {key: facts[key] for key in ("title", "spec", "parents")}, {})
     check = ["verify", run[1], "--results", str(tmp_path), "--sample", "6"]
-    assert cli.main(check) == 1
+    assert app.main(check) == 1
     assert "when it is computed again; remedy: run again" in capsys.readouterr().out
-    assert cli.main(run) == 0
+    assert app.main(run) == 0
     assert "1 cells run" in capsys.readouterr().err
-    assert cli.main(check) == 0
+    assert app.main(check) == 0
 
 
 def test_there_is_nothing_to_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = suites.write(tmp_path, *PARTS)
-    assert cli.main(["verify", path, "--results", str(tmp_path / "nowhere")]) == 2
+    assert app.main(["verify", path, "--results", str(tmp_path / "nowhere")]) == 2
     assert "no results in" in capsys.readouterr().err
 
 
@@ -178,10 +178,10 @@ def test_any_damaged_file_is_found_named_and_made_again(
     path.unlink()
     path.write_bytes(bad[how])
     capsys.readouterr()
-    assert cli.main(check) == 1
+    assert app.main(check) == 1
     assert str(path) in capsys.readouterr().out
-    assert cli.main(run) == 0
-    assert cli.main(check) == 0
+    assert app.main(run) == 0
+    assert app.main(check) == 0
     assert same(whole, tmp_path)
 
 
@@ -190,16 +190,16 @@ def test_figures_are_checked_as_well(tmp_path: Path, capsys: pytest.CaptureFixtu
     stored = Path(__file__).parents[2] / "results" / "reference" / "quick"
     shutil.copytree(stored, tmp_path / "quick", ignore=shutil.ignore_patterns("cells"))
     reference = ["quick", "--results", str(tmp_path)]
-    assert cli.main(["plot", *reference]) == 0  # fonts and libraries of this machine
+    assert app.main(["plot", *reference]) == 0  # fonts and libraries of this machine
     figure = tmp_path / "quick" / "figures" / "roc.png"
     good = figure.read_bytes()
     figure.write_bytes(good[:-100] + b"x" + good[-99:])
     capsys.readouterr()
-    assert cli.main(["verify", *reference]) == 1
+    assert app.main(["verify", *reference]) == 1
     assert f"{figure} is not what the stored results give" in capsys.readouterr().out
-    assert cli.main(["plot", *reference]) == 0
+    assert app.main(["plot", *reference]) == 0
     assert figure.read_bytes() == good
-    assert cli.main(["verify", *reference]) == 0
+    assert app.main(["verify", *reference]) == 0
 
 
 def test_records_without_cells_are_checked_for_what_they_can_show(
@@ -207,15 +207,15 @@ def test_records_without_cells_are_checked_for_what_they_can_show(
 ) -> None:
     shutil.copytree(whole / "small", tmp_path / "small", ignore=shutil.ignore_patterns("cells"))
     check = ["verify", suites.write(tmp_path, *PARTS), "--results", str(tmp_path)]
-    assert cli.main(check) == 0
+    assert app.main(check) == 0
     assert f"0 disagree; 0 cells are stored, {CELLS} are not" in capsys.readouterr().out
     scores = tmp_path / "small" / "scores.parquet"
     frame = pd.read_parquet(scores)
     frame.assign(score=frame["score"] + 99.0).to_parquet(scores)
-    assert cli.main(check) == 1
+    assert app.main(check) == 1
     assert f"{scores} is not what the stored results give" in capsys.readouterr().out
     scores.write_text("garbage")
-    assert cli.main(check) == 1
+    assert app.main(check) == 1
     assert f"cannot read {tmp_path}" in capsys.readouterr().out
     assert (tmp_path / "small" / "run.json").exists()  # nobody here could make it again
 
@@ -224,7 +224,7 @@ def test_scores_are_computed_again(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     check = ["verify", suites.write(tmp_path, *PARTS), "--results", str(whole), "--sample", "6"]
-    assert cli.main(check) == 0
+    assert app.main(check) == 0
     assert "0 disagree; 11 cells are stored, 0 are not" in capsys.readouterr().out
 
 
@@ -233,15 +233,15 @@ def test_a_stored_page_is_verified_and_goes_with_its_records(
 ) -> None:
     shutil.copytree(whole / "small", tmp_path / "small")
     run, at = line(tmp_path, tmp_path), ["--results", str(tmp_path)]
-    assert cli.main(["report", "small", *at]) == 0
+    assert app.main(["report", "small", *at]) == 0
     check = ["verify", run[1], *at, "--sample", "0"]
-    assert cli.main(check) == 0
+    assert app.main(check) == 0
     page = tmp_path / "small" / "index.html"
     page.write_text(page.read_text().replace("No cell failed", "All is well"))
     capsys.readouterr()
-    assert cli.main(check) == 1
+    assert app.main(check) == 1
     said = capsys.readouterr().out
     assert f"{page} is not what the records give; remedy: `evil-twins report`" in said
     (tmp_path / "small" / "run.json").unlink()
-    assert cli.main(run) == 0
+    assert app.main(run) == 0
     assert not page.exists()

@@ -7,12 +7,20 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bench import data, victims
-from bench.data import Images
-from bench.errors import UserError
-from bench.paper import PUBLISHED
-from bench.splits import Splits
-from bench.victims import ARCHITECTURES, Classifier, Recipe, accuracy, build, fold, train
+from evil_twins.bench.analysis.paper import PUBLISHED
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.subjects import data, victims
+from evil_twins.bench.subjects.data import Images
+from evil_twins.bench.subjects.splits import Splits
+from evil_twins.bench.subjects.victims import (
+    ARCHITECTURES,
+    Classifier,
+    Recipe,
+    accuracy,
+    build,
+    fold,
+    train,
+)
 
 SHAPES = {"resnet-tiny": (1, 8, 8), "resnet18-narrow": (3, 32, 32)}
 SHORT = Recipe(epochs=2, flip=True)

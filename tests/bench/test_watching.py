@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from art.defences.detector import evasion
 
-from bench import cli, components
-from bench.adapters import SUPERVISED, WATCHERS
-from bench.errors import UserError
-from detectors.base import DefenderView
+from evil_twins.bench.commands import app
+from evil_twins.bench.components import registry
+from evil_twins.bench.components.adapters import SUPERVISED, WATCHERS
+from evil_twins.bench.errors import UserError
+from evil_twins.detectors.base import DefenderView
 from tests.contract.guests import keeps_the_contract
 from tests.detectors.networks import Headed, digits, digits_model, drawn
 
@@ -18,8 +19,8 @@ QUICK: dict[str, Any] = {"benign": 8, "rounds": 5, "epochs": 2}
 
 
 def watcher(name: str, **given: Any) -> Any:
-    found = components.find("detector", f"art:{name}", Path())
-    return components.configure(found, given, "detector", name).build()
+    found = registry.find("detector", f"art:{name}", Path())
+    return registry.configure(found, given, "detector", name).build()
 
 
 def test_every_detector_of_the_toolbox_is_named() -> None:
@@ -51,10 +52,10 @@ def test_a_supervised_one_knows_again_what_it_was_shown(name: str) -> None:
 
 def test_one_that_cannot_be_used_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match="art:BeyondDetectorPyTorch cannot be used: it needs a"):
-        components.find("detector", "art:BeyondDetectorPyTorch", Path())
+        registry.find("detector", "art:BeyondDetectorPyTorch", Path())
     with pytest.raises(UserError, match="benign"):
         watcher("BinaryInputDetector", benign=1)
-    assert components.kind_of("art:BinaryInputDetector", Path()) == "detector"
-    cli.main(["list"])
+    assert registry.kind_of("art:BinaryInputDetector", Path()) == "detector"
+    app.main(["list"])
     shown = " ".join(capsys.readouterr().out.split())
     assert "art:BinaryInputDetector of the adversarial-robustness-toolbox, supervised" in shown

@@ -7,16 +7,18 @@ import pandas as pd
 import pytest
 import torch
 
-from bench import suite, victims
-from bench.architectures import build, fold
-from bench.cells import hold
-from bench.cells.execute import Place
-from bench.cells.store import Store, checksum
-from bench.engine import here
-from bench.errors import UserError
-from bench.merge import merge
-from bench.plan import plan
-from bench.run import State, run
+from evil_twins.bench.cells.execute import Place
+from evil_twins.bench.cells.work import cached_dataset
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.run.engine import here
+from evil_twins.bench.run.merge import merge
+from evil_twins.bench.run.plan import plan
+from evil_twins.bench.run.schedule import State, run
+from evil_twins.bench.store.cells import Store
+from evil_twins.bench.store.checksums import checksum
+from evil_twins.bench.subjects import victims
+from evil_twins.bench.subjects.architectures import build, fold
+from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.runs import carry_out
 from tests.bench.suites import doubt, shift
@@ -47,7 +49,7 @@ def stored(folder: Path) -> Path:
 def fetched(folder: Path, head: str = FETCHED) -> State:
     """Run the suite with the weights that lie beside it."""
     made = suite.load(suites.write(folder, shift(poison=True), doubt(), head=head))
-    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    cells = plan(made, cached_dataset("digits", None, None), "cpu")
     return run(cells, Place(Store(folder / "small" / "cells"), None, {}, made.weights), here())
 
 
@@ -129,7 +131,7 @@ def test_weights_that_change_after_the_plan_fail_their_cell(tmp_path: Path) -> N
     path = tmp_path / "victim.safetensors"
     victims.save(other(), path)
     made = suite.load(suites.write(tmp_path, shift(), doubt(), head=FETCHED))
-    cells = plan(made, hold.dataset("digits", None, None), "cpu")
+    cells = plan(made, cached_dataset("digits", None, None), "cpu")
     path.write_bytes(b"something else")
     state = run(cells, Place(Store(tmp_path / "cells"), None, {}, made.weights), here())
     assert "has changed during the run; run again" in state.failed[cells.victim]

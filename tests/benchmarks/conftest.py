@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from attacks.base import AttackerView, Reference, Targets
-from bench import data, seeds, victims
-from bench.victims import Classifier
+from evil_twins.attacks.base import AttackerView, Reference, Targets
+from evil_twins.bench.cells import seeds
+from evil_twins.bench.subjects import data, victims
+from evil_twins.bench.subjects.victims import Classifier
 
 TARGETS = 300
 

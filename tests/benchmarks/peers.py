@@ -6,10 +6,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from attacks.base import AttackerView
-from attacks.paired import PairedModels
-from attacks.pgd import PGD, InputStep, InputWalk
-from attacks.radius import Fixed
+from evil_twins.attacks.base import AttackerView
+from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.steps.input import InputStep, InputWalk
+from evil_twins.attacks.steps.radius import Fixed
 
 Run = Callable[[], Tensor]
 Peer = Callable[[nn.Module, Tensor, Tensor, int, float, float, int], Run]

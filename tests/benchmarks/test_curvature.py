@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 
-from detectors.hessian import top_eigenvalues
+from evil_twins.detectors.spectrum.hessian import top_eigenvalues
 from tests.benchmarks.conftest import World
 
 pytestmark = pytest.mark.peers

@@ -11,17 +11,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks import paired
-from attacks.base import AttackerView, Reference, Targets
-from attacks.efficacy import margin
-from attacks.imc import IMC
-from attacks.paired import PairedModels
-from attacks.pgd import PGD, InputStep
-from attacks.poisoning import ModelStep
-from attacks.serving import gradient
-from bench import seeds
-from bench.architectures import Classifier, build, fold
-from bench.exact import exact
+from evil_twins.attacks import models
+from evil_twins.attacks.base import AttackerView, Reference, Targets
+from evil_twins.attacks.efficacy import margin
+from evil_twins.attacks.imc import IMC
+from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.steps.model import ModelStep
+from evil_twins.attacks.steps.serving import gradient
+from evil_twins.bench.cells import seeds
+from evil_twins.bench.cells.exact_arithmetic import exact
+from evil_twins.bench.subjects.architectures import Classifier, build, fold
 
 pytestmark = [
     pytest.mark.peers,
@@ -104,7 +105,7 @@ def test_peer(benchmark, networks, way: str, monkeypatch) -> None:  # type: igno
     with exact(GPU):
         ours, slope = networks.passes()
     images, chosen = WAYS[way]
-    monkeypatch.setitem(paired.TOGETHER, GPU, images * networks.x[0, 0].numel())
+    monkeypatch.setitem(models.TOGETHER, GPU, images * networks.x[0, 0].numel())
     with chosen():
         z, other = networks.passes()
         benchmark.pedantic(timed(networks.passes), rounds=5)
@@ -117,7 +118,7 @@ def test_peer(benchmark, networks, way: str, monkeypatch) -> None:  # type: igno
 @pytest.mark.benchmark(group=STACKED)
 def test_one_by_one_in_a_graph(benchmark, networks, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     """Without what the processor needs to start each operation: a CUDA graph, replayed."""
-    monkeypatch.setitem(paired.TOGETHER, GPU, 0)
+    monkeypatch.setitem(models.TOGETHER, GPU, 0)
     with exact(GPU):
         beside = torch.cuda.Stream()
         with torch.cuda.stream(beside):

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks import norms
-from attacks.base import Attacked, AttackerView
-from attacks.efficacy import equalise, margin
-from attacks.imc import IMC
-from attacks.paired import PairedModels
-from attacks.pgd import InputStep
-from attacks.poisoning import WEIGH, ModelStep
-from bench.cells.measure import harm
+from evil_twins.attacks import norms
+from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.efficacy import equalise, margin
+from evil_twins.attacks.imc import IMC
+from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.steps.model import WEIGH, ModelStep
+from evil_twins.bench.cells.measure import harm
 from tests.benchmarks.conftest import World
 
 pytestmark = pytest.mark.peers

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from attacks.base import Attack
-from attacks.imc import IMC
-from attacks.pgd import PGD, InputStep
-from attacks.poisoning import ModelStep
-from bench import provenance
-from bench.suite import Targets
+from evil_twins.attacks.base import Attack
+from evil_twins.attacks.imc import IMC
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.steps.model import ModelStep
+from evil_twins.bench.store import provenance
+from evil_twins.bench.suite.suite import Targets
 from tests.benchmarks.conftest import World
 
 pytestmark = pytest.mark.peers

@@ -5,9 +5,10 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from attacks.pgd import PGD, InputStep
-from detectors.prediction import predict
-from detectors.smoothing import ABSTAIN, gaussian, tune_sigma, votes
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.detectors.prediction import predict
+from evil_twins.detectors.smoothing import ABSTAIN, gaussian, tune_sigma, votes
 from tests.benchmarks.conftest import World
 
 pytestmark = pytest.mark.peers

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from bench.contract.detectors import DetectorCase
-from bench.contract.telling import DETECTOR
-from bench.contract.worlds import World
+from evil_twins.bench.contract.detectors import DetectorCase
+from evil_twins.bench.contract.telling import DETECTOR
+from evil_twins.bench.contract.worlds import World
 from tests.contract import worlds
 from tests.contract.test_detectors import TELLING
 

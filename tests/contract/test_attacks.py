@@ -4,23 +4,24 @@ from dataclasses import replace
 
 import pytest
 
-from attacks import ATTACKS
-from attacks.anchoring import LogitAnchoring
-from attacks.aware import Aware
-from attacks.base import Attack
-from attacks.bisection import Bisection
-from attacks.controls import FineTuning, Noise, Untouched
-from attacks.fab import FAB
-from attacks.head import ConvexHead, RankOneHead
-from attacks.imc import IMC
-from attacks.pgd import PGD, InputStep
-from attacks.poisoning import ModelStep, Poisoning
-from attacks.proposition import Proposition
-from attacks.sparse import FewWeights
-from attacks.transferred import TransferredPGD
-from attacks.within import Within
-from bench.contract.attacked import AttackCase
-from bench.contract.attacks import ATTACK
+from evil_twins.attacks import ATTACKS
+from evil_twins.attacks.aware import Aware
+from evil_twins.attacks.base import Attack
+from evil_twins.attacks.controls import FineTuning, Noise, Untouched
+from evil_twins.attacks.few_weights import FewWeights
+from evil_twins.attacks.head import ConvexHead, RankOneHead
+from evil_twins.attacks.imc import IMC
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.poisoning import LogitAnchoring, Poisoning
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.steps.model import ModelStep
+from evil_twins.attacks.transferred import TransferredPGD
+from evil_twins.attacks.yardsticks.bisection import Bisection
+from evil_twins.attacks.yardsticks.fab import FAB
+from evil_twins.attacks.yardsticks.proposition import Proposition
+from evil_twins.attacks.yardsticks.within import Within
+from evil_twins.bench.contract.attacked import AttackCase
+from evil_twins.bench.contract.attacks import ATTACK
 from tests.attacks import worlds
 
 LINF, L2 = InputStep(), InputStep("l2", eps=8.0)
@@ -73,7 +74,7 @@ BY_MODULE: dict[str, list[Attack]] = {
         Proposition(LINF, HEAD, 0.75, "random", steps=10, restarts=2),
     ],
 }
-"""What suites name by module, as "attacks.within:Within"."""
+"""What suites name by module, as "evil_twins.attacks.yardsticks.within:Within"."""
 
 EVERY = [
     pytest.param(one, id=f"{name}-{i}")

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from attacks import ATTACKS
-from bench import cli, guard
-from bench.contract import run
-from detectors import DETECTORS
+from evil_twins.attacks import ATTACKS
+from evil_twins.bench.commands import app
+from evil_twins.bench.contract import run
+from evil_twins.bench.run import guard
+from evil_twins.detectors import DETECTORS
 
 BRIGHTNESS = """
 from dataclasses import dataclass
@@ -41,11 +42,11 @@ def test_a_line_for_each_clause_and_what_is_wrong(
     monkeypatch.chdir(tmp_path)
     Path("good.py").write_text(BRIGHTNESS.format(score="x.mean((1, 2, 3))"))
     Path("bad.py").write_text(BRIGHTNESS.format(score="x.mean((1, 2, 3)) - x.mean()"))
-    assert cli.main(["check", "good.py:Brightness"]) == 0
+    assert app.main(["check", "good.py:Brightness"]) == 0
     good = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in good[:-1]] == ["passed"] * 11
     assert good[-1] == "detector good.py:Brightness: 11 passed"
-    assert cli.main(["check", "bad.py:Brightness"]) == 1
+    assert app.main(["check", "bad.py:Brightness"]) == 1
     bad = capsys.readouterr().out
     assert "failed   a score depends on its own image alone" in bad
     assert "seen: alone and among 16 images it gave" in bad
@@ -58,7 +59,7 @@ def test_what_does_not_run_is_not_looked_at_further(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(BRIGHTNESS.format(score="x.maen()"))
-    assert cli.main(["check", "mine.py:Brightness"]) == 1
+    assert app.main(["check", "mine.py:Brightness"]) == 1
     said = capsys.readouterr().out
     assert "seen: AttributeError: 'Tensor' object has no attribute 'maen'" in said
     assert "1 failed, 10 not looked at, as they rest on what failed" in said
@@ -87,7 +88,7 @@ def test_what_a_plain_function_returns_is_told_by_the_clause_on_scores(
     monkeypatch.chdir(tmp_path)
     source = "def own(model, x):\n    value = x.mean((1, 2, 3))\n    return "
     Path("mine.py").write_text(source + score)
-    assert cli.main(["check", "mine.py:own"]) == 1
+    assert app.main(["check", "mine.py:own"]) == 1
     said = capsys.readouterr().out
     assert said.startswith("passed   it can be fitted, and scores images")
     assert f"{NUMBERS}, where the images are\n           seen: {seen}\n" in said
@@ -124,7 +125,7 @@ def test_one_cause_is_told_once_with_what_mends_it(
     source = "import itertools\nimport torch\n\nturn = itertools.count()\n\n\n@torch.no_grad()\n"
     source += "def own(model, x):\n    value = model(x).softmax(1).amax(1)\n    return "
     Path("mine.py").write_text(source + score)
-    assert cli.main(["check", "mine.py:own"]) == 1
+    assert app.main(["check", "mine.py:own"]) == 1
     said = capsys.readouterr().out
     assert said.count("failed  ") == said.count("remedy") == 1
     assert f"seen: {seen}" in said
@@ -139,7 +140,7 @@ def test_what_a_view_does_not_hold(
     monkeypatch.chdir(tmp_path)
     body = f"    def fit(self, view):\n        return view.{wanted}\n"
     Path("mine.py").write_text(f"class Own:\n{body}")
-    assert cli.main(["check", "mine.py:Own"]) == 1
+    assert app.main(["check", "mine.py:Own"]) == 1
     said = capsys.readouterr().out
     assert f"seen: a view has no {wanted!r}: it holds model, benign, generator, prepared" in said
     assert "remedy: clean images are view.benign, without labels; as K2 or K3" in said
@@ -153,15 +154,18 @@ def test_what_a_view_does_not_hold(
         ("art:SquareAtack", "unknown art: name 'SquareAtack': did you mean 'SquareAttack'?"),
         ("ood:Xyz", "there is no similar name.\nknown: ASH, DICE, "),
         ("nothing.py", "remedy: nothing.py:Name"),
-        ("bench.stats", "remedy: bench.stats:Name"),
+        ("evil_twins.bench.analysis.stats", "remedy: evil_twins.bench.analysis.stats:Name"),
         ("nothing.py:Name", "cannot load the detector 'nothing.py:Name'"),
         ("no.module:Name", "ModuleNotFoundError"),
-        ("bench.stats:Nothing", "there is no 'Nothing' in it\nremedy: a name of"),
-        ("bench.stats:Threshold", "value is missing"),
+        (
+            "evil_twins.bench.analysis.stats:Nothing",
+            "there is no 'Nothing' in it\nremedy: a name of",
+        ),
+        ("evil_twins.bench.analysis.stats:Threshold", "value is missing"),
     ],
 )
 def test_a_mistake(name: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["check", name]) == 2
+    assert app.main(["check", name]) == 2
     streams = capsys.readouterr()
     assert streams.out == ""
     assert said in streams.err
@@ -174,7 +178,7 @@ def test_a_file_that_does_not_load_is_to_be_mended(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(source)
-    assert cli.main(["check", "mine.py:own"]) == 2
+    assert app.main(["check", "mine.py:own"]) == 2
     said = capsys.readouterr().err
     assert "remedy: mend mine.py, which raises that when it is loaded" in said
     assert len(said.strip().splitlines()) <= 3
@@ -192,7 +196,7 @@ def test_every_listed_name_is_found_with_usual_parameters(name: str) -> None:
 @pytest.mark.parametrize("name", [*ATTACKS, *DETECTORS])
 @pytest.mark.usefixtures("in_this_process")
 def test_every_listed_name_passes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["check", name]) == 0
+    assert app.main(["check", name]) == 0
     assert "failed" not in capsys.readouterr().out
 
 
@@ -202,11 +206,11 @@ def test_one_that_never_ends(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text("import time\n" + BRIGHTNESS.format(score="time.sleep(600)"))
-    assert cli.main(["check", "mine.py:Brightness", "--time-limit", "5"]) == 1
+    assert app.main(["check", "mine.py:Brightness", "--time-limit", "5"]) == 1
     said = capsys.readouterr().out
     remedy = "           remedy: see that it ends, or allow more by --time-limit\n"
     assert f"seen: it took longer than 5 s\n{remedy}" in said
     assert said.count("remedy") == 1
     Path("mine.py").write_text("import os\n" + BRIGHTNESS.format(score="os._exit(7)"))
-    assert cli.main(["check", "mine.py:Brightness"]) == 1
+    assert app.main(["check", "mine.py:Brightness"]) == 1
     assert "seen: its process died (exit status 7)" in capsys.readouterr().out

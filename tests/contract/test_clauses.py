@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks.pgd import InputStep
-from bench.contract.attacked import AttackCase
-from bench.contract.attacks import ATTACK
-from bench.contract.clause import Verdict
-from bench.contract.detectors import DetectorCase
-from bench.contract.telling import DETECTOR
-from detectors.base import DefenderView
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.bench.contract.attacked import AttackCase
+from evil_twins.bench.contract.attacks import ATTACK
+from evil_twins.bench.contract.clause import Verdict
+from evil_twins.bench.contract.detectors import DetectorCase
+from evil_twins.bench.contract.telling import DETECTOR
+from evil_twins.detectors.base import DefenderView
 from tests.contract import worlds
 from tests.contract.wrong import Loose, Wrong, WrongAttack
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench.contract.detectors import DetectorCase
-from bench.contract.telling import DETECTOR
-from detectors import DETECTORS
-from detectors.manifold import AutoEncoder
+from evil_twins.bench.contract.detectors import DetectorCase
+from evil_twins.bench.contract.telling import DETECTOR
+from evil_twins.detectors import DETECTORS
+from evil_twins.detectors.manifold import AutoEncoder
 from tests.contract import worlds
 
 QUICK = AutoEncoder(width=4, steps=20, batch=16)

@@ -10,18 +10,20 @@ import pytest
 import torch
 from torch import nn
 
-from attacks.base import Attack, Attacked, AttackerView, Reference, Targets
-from attacks.head import ConvexHead
-from attacks.imc import IMC
-from attacks.norms import size
-from attacks.pgd import PGD, InputStep
-from attacks.poisoning import ModelStep, Poisoning
-from bench.contract.attacked import AttackCase
-from bench.contract.attacks import ATTACK
-from bench.contract.detectors import DetectorCase
-from bench.contract.telling import DETECTOR
-from bench.contract.worlds import attacker, defender
-from bench.exact import exact
+from evil_twins.attacks.base import Attack, Attacked, AttackerView, Reference, Targets
+from evil_twins.attacks.head import ConvexHead
+from evil_twins.attacks.imc import IMC
+from evil_twins.attacks.norms import size
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.poisoning import Poisoning
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.steps.model import ModelStep
+from evil_twins.bench.cells.exact_arithmetic import exact
+from evil_twins.bench.contract.attacked import AttackCase
+from evil_twins.bench.contract.attacks import ATTACK
+from evil_twins.bench.contract.detectors import DetectorCase
+from evil_twins.bench.contract.telling import DETECTOR
+from evil_twins.bench.contract.worlds import attacker, defender
 from tests.contract.test_attacks import ELSEWHERE, EVERY
 from tests.contract.test_detectors import CASES, detector
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.contract.detectors import DetectorCase
-from bench.contract.inspectors import INSPECTOR
-from bench.contract.worlds import World
-from detectors.base import DefenderView
-from detectors.inspection import Inspection
+from evil_twins.bench.contract.detectors import DetectorCase
+from evil_twins.bench.contract.inspectors import INSPECTOR
+from evil_twins.bench.contract.worlds import World
+from evil_twins.detectors.base import DefenderView
+from evil_twins.detectors.inspection import Inspection
 from tests.contract import worlds
 
 

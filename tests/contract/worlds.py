@@ -5,8 +5,8 @@ import copy
 import torch
 from torch import nn
 
-from attacks.base import AttackerView
-from bench.contract.worlds import Inputs, World
+from evil_twins.attacks.base import AttackerView
+from evil_twins.bench.contract.worlds import Inputs, World
 from tests.attacks import worlds
 from tests.detectors.networks import Headed, drawn, plain
 

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Attacked, AttackerView
-from attacks.paired import PairedModels
-from attacks.pgd import PGD, InputStep
-from attacks.poisoning import ModelStep
-from detectors.base import DefenderView
+from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.steps.model import ModelStep
+from evil_twins.detectors.base import DefenderView
 
 SEEN: dict[int, Tensor] = {}
 

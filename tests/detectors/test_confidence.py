@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from detectors.base import DefenderView, RobustScale, batches, margin
-from detectors.confidence import Confidence
+from evil_twins.detectors.base import DefenderView, RobustScale, batches, margin
+from evil_twins.detectors.confidence import Confidence
 from tests.detectors.networks import drawn, plain
 
 

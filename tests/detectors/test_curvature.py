@@ -5,8 +5,8 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from detectors.base import DefenderView, logits, margin
-from detectors.curvature import Curvature, Profile, top_eigenvalues
+from evil_twins.detectors.base import DefenderView, logits, margin
+from evil_twins.detectors.curvature import Curvature, Profile, top_eigenvalues
 from tests.detectors.networks import drawn, linear, plain
 
 Real = tuple[nn.Module, Tensor, Tensor, Tensor]

@@ -3,8 +3,8 @@ import torch
 from scipy.special import rel_entr
 from torch import Tensor, nn
 
-from detectors.base import DefenderView
-from detectors.disagreement import Disagreement
+from evil_twins.detectors.base import DefenderView
+from evil_twins.detectors.disagreement import Disagreement
 from tests.detectors.networks import Headed, drawn, linear, plain
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from detectors import gauss_newton, hessian
-from detectors.hessian import top_eigenvalues
+from evil_twins.detectors.spectrum import gauss_newton, hessian
+from evil_twins.detectors.spectrum.hessian import top_eigenvalues
 from tests.detectors.networks import drawn, linear, plain, randomize
 
 CLASSES, K = 60, 3

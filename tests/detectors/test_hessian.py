@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from detectors import hessian
-from detectors.curvature import top_eigenvalues
-from detectors.hessian import locally_linear
+from evil_twins.detectors.curvature import top_eigenvalues
+from evil_twins.detectors.spectrum import hessian
+from evil_twins.detectors.spectrum.hessian import locally_linear
 from tests.detectors.networks import (
     CLASSES,
     Bent,

@@ -6,9 +6,9 @@ import torch
 from scipy.optimize import linprog
 from torch import Tensor, nn
 
-from bench import stats
-from detectors.base import DefenderView
-from detectors.inspection import Inspection, anomaly, leads
+from evil_twins.bench.analysis import stats
+from evil_twins.detectors.base import DefenderView
+from evil_twins.detectors.inspection import Inspection, anomaly, leads
 from tests.detectors.networks import digits, digits_model, drawn, linear, plain
 
 LIKE = torch.zeros(1, 3, 3, dtype=torch.float64)

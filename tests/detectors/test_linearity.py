@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.architectures import ARCHITECTURES, build, fold
-from detectors.linearity import piecewise_linear
+from evil_twins.bench.subjects.architectures import ARCHITECTURES, build, fold
+from evil_twins.detectors.spectrum.linearity import piecewise_linear
 from tests.detectors.networks import Residual, drawn, plain, pooled
 
 

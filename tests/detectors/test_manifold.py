@@ -3,8 +3,8 @@ import torch
 from scipy.spatial.distance import jensenshannon
 from torch import Tensor, nn
 
-from detectors.base import DefenderView, logits
-from detectors.manifold import AutoEncoder, Manifold, ManifoldScorer, divergence
+from evil_twins.detectors.base import DefenderView, logits
+from evil_twins.detectors.manifold import AutoEncoder, Manifold, ManifoldScorer, divergence
 from tests.detectors.networks import drawn
 
 Real = tuple[nn.Module, Tensor, Tensor, Tensor]

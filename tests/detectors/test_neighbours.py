@@ -6,8 +6,8 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from detectors.base import DefenderView, features_and_logits
-from detectors.neighbours import Neighbours, NeighboursScorer
+from evil_twins.detectors.base import DefenderView, features_and_logits
+from evil_twins.detectors.neighbours import Neighbours, NeighboursScorer
 from tests.detectors.networks import Headed, digits, digits_model, drawn, plain
 
 Digits = tuple[Headed, Tensor, Tensor]

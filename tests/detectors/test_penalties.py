@@ -9,11 +9,11 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from detectors.base import DefenderView, Evadable, Logits
-from detectors.confidence import Confidence
-from detectors.curvature import Curvature, CurvaturePenalty
-from detectors.manifold import AutoEncoder, Manifold
-from detectors.smoothing import Smoothing, SmoothingPenalty
+from evil_twins.detectors.base import DefenderView, Evadable, Logits
+from evil_twins.detectors.confidence import Confidence
+from evil_twins.detectors.curvature import Curvature, CurvaturePenalty
+from evil_twins.detectors.manifold import AutoEncoder, Manifold
+from evil_twins.detectors.smoothing import Smoothing, SmoothingPenalty
 from tests.detectors.networks import digits, digits_model, drawn, plain
 
 EVERY = [

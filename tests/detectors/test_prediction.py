@@ -7,8 +7,8 @@ from scipy.integrate import quad
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from detectors.prediction import certify_within, evidence, predict, settled
-from detectors.smoothing import ABSTAIN, votes
+from evil_twins.detectors.prediction import certify_within, evidence, predict, settled
+from evil_twins.detectors.smoothing import ABSTAIN, votes
 from tests.detectors.networks import drawn
 from tests.detectors.test_smoothing import SIGMA, halves
 

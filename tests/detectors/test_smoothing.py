@@ -5,9 +5,9 @@ import torch
 from scipy.stats import binomtest, norm
 from torch import Tensor, nn
 
-from detectors import base
-from detectors.base import DefenderView
-from detectors.smoothing import Smoothing, certify, tune_sigma, votes
+from evil_twins.detectors import base
+from evil_twins.detectors.base import DefenderView
+from evil_twins.detectors.smoothing import Smoothing, certify, tune_sigma, votes
 from tests.detectors.networks import drawn, linear, plain
 
 SIGMA = 0.25
@@ -46,7 +46,7 @@ def test_votes_count_every_pair_of_image_and_noise(monkeypatch: pytest.MonkeyPat
     assert torch.equal(votes(model, x, noise), expected)
     for pixels in (192, 3 * 192, 15 * 192):
         monkeypatch.setattr(base, "PIXELS", pixels)
-        monkeypatch.setattr("detectors.smoothing.PIXELS", pixels)
+        monkeypatch.setattr("evil_twins.detectors.smoothing.PIXELS", pixels)
         assert torch.equal(votes(model, x, noise), expected)
 
 

@@ -4,8 +4,8 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor, nn
 
-from detectors.base import DefenderView
-from detectors.squeezing import Squeezing, coarser, smoother
+from evil_twins.detectors.base import DefenderView
+from evil_twins.detectors.squeezing import Squeezing, coarser, smoother
 from tests.detectors.networks import drawn, linear, plain
 
 

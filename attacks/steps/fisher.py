@@ -1,0 +1,195 @@
+"""An approximate Fisher information: K-FAC (Martens & Grosse, ICML 2015; Grosse & Martens, 2016).
+
+At the victim it is the curvature of the specificity loss KL(f(·; θ°) ‖ f(·; θ)). Steps on θ are
+taken in its metric, because KL is far too ill-conditioned for plain gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from evil_twins.attacks.models import Victim
+
+HEAD_DAMPING = 1e-3
+"""Added to each block of the last layer, as a share of its mean: there KL is convex."""
+
+BODY_DAMPING = 0.1
+"""The same for the other layers, where KL is far from quadratic."""
+
+FLOOR = {"head": 1e-4, "all": 0.01}
+"""Added to the covariance of the label, diag p - ppᵀ, by which layers may move: where a victim is
+certain, KL looks flat but rises soon, and in a whole network sooner than in its last layer."""
+
+CHUNK = 64
+"""Images whose activations are held at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fisher:
+    """The inverse of an approximate Fisher information.
+
+    Attributes:
+        head: Inverse blocks (K, D + 1, D + 1), for the rows [weight | bias] of the last layer.
+        body: Layer name -> (inverse of the inputs' factor, inverse of the gradients' factor).
+    """
+
+    head: Tensor
+    body: Mapping[str, tuple[Tensor, Tensor]]
+
+    def __call__(self, gradient: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """F⁻¹ times each of N gradients; names -> (N, *shape), both ways."""
+        rows = torch.cat([gradient["head.weight"], gradient["head.bias"].unsqueeze(2)], 2)
+        rows = (rows.transpose(0, 1) @ self.head).transpose(0, 1)  # the blocks are symmetric
+        steps: dict[str, Tensor] = {"head.weight": rows[..., :-1], "head.bias": rows[..., -1]}
+        for name, (inputs, outputs) in self.body.items():
+            weight, bias = gradient[f"{name}.weight"], gradient[f"{name}.bias"]
+            rows = outputs @ torch.cat([weight.flatten(2), bias.unsqueeze(2)], 2) @ inputs
+            steps[f"{name}.weight"] = rows[..., :-1].view_as(weight)
+            steps[f"{name}.bias"] = rows[..., -1]
+        return steps
+
+
+def head_blocks(features: Tensor, probabilities: Tensor, floor: float) -> Tensor:
+    """The inverses of E[p_c (1 - p_c) φφᵀ], one a class: nearly Newton's metric for the last layer.
+
+    Args:
+        features: φ without its constant 1, (M, D).
+        probabilities: f(·; θ°) on the same images, (M, K).
+        floor: Added to p (1 - p).
+
+    Returns:
+        (K, D + 1, D + 1).
+    """
+    rows = with_one(features)
+    weight = probabilities * (1 - probabilities) + floor
+    blocks = torch.stack([(rows * w.unsqueeze(1)).T @ rows for w in weight.T]).double() / len(rows)
+    mean = blocks.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
+    blocks += HEAD_DAMPING * torch.diag_embed(mean.unsqueeze(1).expand(-1, rows.shape[1]))
+    inverse: Tensor = torch.linalg.inv(blocks).to(features.dtype)
+    return inverse
+
+
+def body_factors(
+    victim: Victim, images: Tensor, floor: float, generator: torch.Generator
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """The inverse Kronecker factors of every convolution and of every linear layer but the head.
+
+    Args:
+        victim: The benign model.
+        images: Reference images (M, C, H, W).
+        floor: Added to the covariance of the label.
+        generator: Draws one label per image from f(·; θ°), and the noise that makes the floor.
+
+    Raises:
+        ValueError: If a parameter belongs to another kind of layer, such as batch-norm.
+    """
+    module = cast(nn.Module, victim)
+    layers = {
+        name: layer
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear) and layer is not victim.head
+    }
+    covered = {f"{name}.{part}" for name in (*layers, "head") for part in ("weight", "bias")}
+    if odd := [name for name, _ in module.named_parameters() if name not in covered]:
+        raise ValueError(
+            f"all-layer poisoning knows convolutions and linear layers only, not {odd[0]!r};"
+            " fold batch-norm into the convolutions first"
+        )
+    inputs: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
+    for x in images.split(CHUNK):
+        for name, (a, g) in _moments(victim, layers, x, floor, generator).items():
+            inputs[name] = inputs.get(name, 0) + a / len(images)
+            outputs[name] = outputs.get(name, 0) + g / len(images)
+    return {name: _invert(inputs[name], outputs[name], images.dtype) for name in layers}
+
+
+def _moments(
+    victim: Victim,
+    layers: Mapping[str, nn.Module],
+    x: Tensor,
+    floor: float,
+    generator: torch.Generator,
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Sums over images of Σ aaᵀ over positions, and of the mean of ggᵀ over positions."""
+    seen: dict[str, Tensor] = {}
+    slopes: dict[str, Tensor] = {}
+
+    def watch(name: str, layer: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        def keep(_: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
+            seen[name] = args[0].detach()
+            out.register_hook(lambda g: slopes.__setitem__(name, g))
+
+        return layer.register_forward_hook(keep)
+
+    handles = [watch(name, layer) for name, layer in layers.items()]
+    try:
+        leaf = x.detach().requires_grad_()
+        logits = victim(leaf)
+        f = logits.detach().softmax(1).cpu()
+        label = torch.multinomial(f, 1, generator=generator)
+        slope = f.scatter_add(1, label, -torch.ones_like(f[:, :1]))
+        slope += floor**0.5 * torch.randn(f.shape, generator=generator)
+        torch.autograd.grad(logits, leaf, slope.to(x))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: _factors(layer, seen[name], slopes[name]) for name, layer in layers.items()}
+
+
+def _factors(layer: nn.Module, a: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+    if isinstance(layer, nn.Conv2d):
+        a = nn.functional.unfold(
+            a, layer.kernel_size, layer.dilation, cast(tuple[int, int], layer.padding), layer.stride
+        ).mT
+        g = g.flatten(2).mT
+    else:
+        a, g = a.unsqueeze(1), g.unsqueeze(1)
+    positions = a.shape[1]
+    a, g = with_one(a).flatten(0, 1).double(), g.flatten(0, 1).double()
+    return a.T @ a, g.T @ g / positions
+
+
+def _invert(a: Tensor, g: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Both factors inverted with their share of the damping (Martens & Grosse, § 6.3)."""
+    mean_a, mean_g = a.diagonal().mean(), g.diagonal().mean().clamp_min(1e-30)
+    share = BODY_DAMPING**0.5
+    damped_a = a + share * mean_a * torch.eye(len(a), dtype=a.dtype, device=a.device)
+    damped_g = g + share * mean_g * torch.eye(len(g), dtype=g.dtype, device=g.device)
+    return torch.linalg.inv(damped_a).to(dtype), torch.linalg.inv(damped_g).to(dtype)
+
+
+def with_one(a: Tensor) -> Tensor:
+    """Inputs of a layer (..., D), with the constant 1 that its bias is multiplied by."""
+    return torch.cat([a, torch.ones_like(a[..., :1])], -1)
+
+
+@dataclass(frozen=True)
+class Specificity:
+    """The loss that a model step lowers on the reference.
+
+    Attributes:
+        outputs: Logits and their dimension -> what the loss keeps as the victim has it, of the same
+            shape: its gradient with respect to the logits is the difference of the two.
+        floor: Of the Fisher information, by layers.
+    """
+
+    outputs: Callable[[Tensor, int], Tensor]
+    floor: Mapping[str, float]
+
+
+def _itself(logits: Tensor, dim: int) -> Tensor:
+    return logits
+
+
+DIVERGENCE = Specificity(torch.softmax, FLOOR)
+"""Mean KL(f(·; θ°) ‖ f(·; θ))."""
+
+ANCHOR = Specificity(_itself, {"head": 1.0, "all": 1.0})
+"""Mean ½‖z(·; θ) - z(·; θ°)‖² (Zhang et al., ICLR 2022). Its curvature is 1 in every logit, which
+the floor adds to the covariance of the label; that is at most ½, so the metric is nearly exact."""

@@ -1,0 +1,69 @@
+"""Whether little of both losses does more than the sum of what little of each does alone."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from evil_twins.bench.analysis.claims.evidence import PURE, Evidence
+from evil_twins.bench.analysis.claims.part import Estimate, Part, Role, Unmeasured, bootstrapped
+from evil_twins.bench.analysis.tables.text import short
+
+Floats = NDArray[np.float64]
+
+
+def interaction(of: Evidence) -> list[Part]:
+    """Claim h; `labels` are the rows with θ° and within δ, `beside` another unit of δ."""
+    rule = of.rules.claims["h"]
+    units: dict[str, Role] = {"Poisoning's δ": "test", "the shortest δ": "beside"}
+    return [
+        bootstrapped(
+            f"interaction in log-odds, half of {unit}",
+            rule.margins["interaction"],
+            partial(_interaction, of, rule.labels["θ°"], rule.labels[unit]),
+            role,
+        )
+        for unit, role in units.items()
+    ]
+
+
+def _interaction(of: Evidence, alone: str, joint: str) -> Estimate:
+    """L(ε, δ) - L(ε, 0) - L(0, δ) + L(0, 0), target by target.
+
+    Raises:
+        Unmeasured: A row or an endpoint was not run, or the records are too old for log-odds.
+    """
+    layers, levels = str(of.scope.key["layers"]), of.rules.claims["h"].levels
+    rows = [_row(of, label, layers, phi) for label in (alone, joint) for phi in levels]
+    ends = of.reached([of.scope.row(of.rules.primary.kappa, phi) for phi in PURE])
+    names = _shared(of, rows, ends)
+    odds = of.column(rows, names, "log_odds")
+    if np.isnan(odds).any():  # older records have the confidence alone
+        confidence = of.column(rows, names, "confidence")
+        with np.errstate(divide="ignore"):
+            odds = np.log(confidence) - np.log1p(-confidence)
+    if not np.isfinite(odds).all():
+        raise Unmeasured("older records, whose confidence is rounded to 1: run the suite again")
+    found: Floats = odds[:, 3] - odds[:, 1] - odds[:, 2] + odds[:, 0]
+    n, mean = len(names), odds.mean(axis=0)
+    note = "mean log-odds: neither {:.1f}, ε {:.1f}, δ {:.1f}, both {:.1f}".format(*mean)
+    return Estimate(float(found.mean()), of.draws(n) @ found / n, n, note)
+
+
+def _row(of: Evidence, label: str, layers: str, phi: float) -> int:
+    rows = of.labelled(label, ["none", layers])
+    rows = rows[rows["phi"].eq(phi)]
+    if rows.empty:
+        raise Unmeasured(f"{label!r} was not run at φ {short(phi)}")
+    return int(rows.index[0])
+
+
+def _shared(of: Evidence, rows: list[int], ends: "pd.Index[str]") -> "pd.Index[str]":
+    """The targets that all rows have, of those at κ under both pure attacks."""
+    some = of.records.targets[of.records.targets["row"].isin(rows)]
+    counts = some["target_id"].value_counts()
+    names: pd.Index[str] = ends[ends.isin(counts.index[counts == len(rows)])]
+    if names.empty:
+        raise Unmeasured("no target is in every row")
+    return names

@@ -1,0 +1,118 @@
+"""Detection along the sweep: anomalies of the input grow with fidelity loss, of the model fall."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import kendalltau
+
+from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.claims.evidence import Evidence, decided
+from evil_twins.bench.analysis.claims.part import Estimate, Part, Role, Unmeasured, bootstrapped
+from evil_twins.bench.analysis.tables.text import number, short
+
+Floats = NDArray[np.float64]
+
+
+def _rows(of: Evidence, levels: Sequence[float]) -> list[int]:
+    return [of.scope.row(of.rules.primary.kappa, phi) for phi in levels]
+
+
+def _tau(ranks: Floats, grid: Sequence[float]) -> Floats:
+    """Kendall's τ-b of each target's ranks with φ; 0 where its ranks never change."""
+    # Ranks that differ by rounding alone would count as ordered.
+    found = [kendalltau(one, grid).statistic for one in np.round(ranks, 12)]
+    return np.nan_to_num(np.array(found, dtype=np.float64))
+
+
+def _mean(of: Evidence, values: Floats) -> Estimate:
+    n = len(values)
+    return Estimate(float(values.mean()), of.draws(n) @ values / n, n)
+
+
+def inputs(of: Evidence) -> list[Part]:
+    """Claim d."""
+    rule, grid = of.rules.claims["d"], of.rules.sweep.grid
+    low, high = rule.levels
+
+    def tau(detector: str) -> Estimate:
+        rows = _rows(of, grid)
+        ranks = decided(of, detector, rows, of.reached(rows), "rank")
+        still = int((np.ptp(ranks, axis=1) == 0).sum())
+        note = f"{still} targets whose rank never changes count 0" if still else ""
+        return _mean(of, _tau(ranks, grid))._replace(note=note)
+
+    def rate(detector: str) -> Estimate:
+        rows = _rows(of, rule.levels)
+        flagged = decided(of, detector, rows, of.reached(rows), "flagged")
+        note = " → ".join(f"{share:.2f}" for share in flagged.mean(axis=0))
+        return _mean(of, flagged[:, 1] - flagged[:, 0])._replace(note=f"rates {note}")
+
+    parts = []
+    roles: list[tuple[Role, dict[str, str]]] = [("test", rule.detectors), ("beside", rule.beside)]
+    for role, detectors in roles:
+        for name, label in detectors.items():
+            made = [
+                (f"τ, {name}", "tau", tau),
+                (f"rate({short(high)}) − rate({short(low)}), {name}", "rate", rate),
+            ]
+            parts += [
+                bootstrapped(title, rule.margins[margin], partial(f, label), role)
+                for title, margin, f in made
+            ]
+    return parts
+
+
+def models(of: Evidence) -> list[Part]:
+    """Claim e."""
+    rule = of.rules.claims["e"]
+    low, high = (short(phi) for phi in rule.levels)
+    forms: dict[str, Role] = {"matched": "test", "unmatched": "beside"}
+    return [
+        bootstrapped(
+            f"KS({low}) − KS({high}), {name}, {form}",
+            rule.margins["difference"],
+            partial(_fall, of, label, form == "matched"),
+            role,
+        )
+        for name, label in rule.detectors.items()
+        for form, role in forms.items()
+    ]
+
+
+def _fall(of: Evidence, detector: str, matched: bool) -> Estimate:
+    rows = _rows(of, of.rules.claims["e"].levels)
+    names = of.reached(rows)
+    (first, one, told), (second, two, also) = (
+        _separation(of, row, detector, names, matched) for row in rows
+    )
+    return Estimate(first - second, one - two, len(names), f"{told} → {also}")
+
+
+def _separation(
+    of: Evidence, row: int, detector: str, names: "pd.Index[str]", matched: bool
+) -> tuple[float, Floats, str]:
+    """KS at equal n, its bootstrap over targets, and both in words beside the null's mean.
+
+    Raises:
+        Unmeasured: A target has no score, or there are fewer benign scores than targets.
+    """
+    cell, n = of.cell(row, detector), len(names)
+    at = pd.Index(cell.target_id).get_indexer(names)
+    if (at < 0).any() or len(cell.fresh.score) < n:
+        raise Unmeasured(f"no scores of {detector!r} for every target and as many benign inputs")
+    attacked, heads, note = cell.score[at], of.draws(n), ""
+    if matched:
+        pool, confidence = cell.pool, cell.confidence[at]
+        mine, theirs = stats.matched(confidence, pool.confidence)
+        gap = float(np.median(np.abs(confidence[mine] - pool.confidence[theirs])))
+        attacked, benign, heads = attacked[mine], pool.score[theirs], heads[:, mine]
+        tails, note = heads, f", confidences {number(gap, 2)} apart"
+    else:
+        benign = cell.fresh.score[stats.equal_share(cell.fresh.owner, n)]
+        tails = of.draws(n, stream=1)
+    value, (null, _) = stats.ks(attacked, benign), stats.ks_null(attacked, benign)
+    told = f"{value:.2f} (null {null:.2f}{note})"
+    return value, stats.ks_resampled(attacked, benign, heads, tails), told

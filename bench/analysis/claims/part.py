@@ -1,0 +1,115 @@
+"""Parts of a claim: one statistic each, with its interval and its two one-sided p-values."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import nan
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from evil_twins.bench.analysis import stats
+
+Floats = NDArray[np.float64]
+Role = Literal["test", "condition", "beside"]
+
+
+class Unmeasured(Exception):
+    """The records do not hold what a statistic needs; the message says what is missing."""
+
+
+class Estimate(NamedTuple):
+    """A statistic with its bootstrap.
+
+    Attributes:
+        value: The statistic.
+        samples: (resamples,) of it; NaN where a sample leaves it undefined.
+        n: Targets that it rests on.
+        note: What a reader must know about it.
+    """
+
+    value: float
+    samples: Floats
+    n: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One line of a claim.
+
+    Attributes:
+        name: The statistic in words.
+        margin: What it is held against.
+        role: "test" counts on both sides; "condition" must be met for the claim to hold, but
+            does not refute it; "beside" is told and counts for nothing.
+        value: The statistic; NaN if it was not measured.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        p_above: One-sided p-value of lying at or below the margin: small means above.
+        p_below: The same of the other side.
+        n: Targets.
+        note: What a reader must know; why it was not measured.
+    """
+
+    name: str
+    margin: float
+    role: Role = "test"
+    value: float = nan
+    low: float = nan
+    high: float = nan
+    p_above: float = nan
+    p_below: float = nan
+    n: int = 0
+    note: str = ""
+
+    @property
+    def sign(self) -> str:
+        """On which side of the margin the value lies; empty if it was not measured."""
+        if np.isnan(self.value):
+            return ""
+        return {1.0: "+", -1.0: "−"}.get(float(np.sign(self.value - self.margin)), "0")
+
+
+def counted(name: str, margin: float, k: int, n: int, note: str, role: Role = "test") -> Part:
+    """A part from a share k / n, exactly: Clopper–Pearson's interval and the binomial test.
+
+    Args:
+        name: The share in words.
+        margin: What it is held against.
+        k: How many.
+        n: Of how many targets.
+        note: What a reader must know about it.
+        role: What the part counts for.
+    """
+    interval = stats.clopper_pearson(k, n)
+    above = float(binomtest(k, n, margin, alternative="greater").pvalue)
+    below = float(binomtest(k, n, margin, alternative="less").pvalue)
+    return Part(name, margin, role, *interval, above, below, n, note)
+
+
+def bootstrapped(
+    name: str, margin: float, measure: Callable[[], Estimate], role: Role = "test"
+) -> Part:
+    """A part from a statistic and its bootstrap; what is missing becomes the note.
+
+    Args:
+        name: The statistic in words.
+        margin: What it is held against.
+        measure: Computes it, or raises `Unmeasured`.
+        role: What the part counts for.
+    """
+    try:
+        found = measure()
+    except Unmeasured as missing:
+        return Part(name, margin, role, note=str(missing))
+    interval = stats.percentile(found.value, found.samples)
+    above, below = stats.one_sided(found.samples, margin, found.n)
+    undefined = int(np.isnan(found.samples).sum())
+    notes = [
+        found.note,
+        f"undefined in {undefined} samples of {len(found.samples):,}" if undefined else "",
+    ]
+    note = "; ".join(one for one in notes if one)
+    return Part(name, margin, role, *interval, above, below, found.n, note)

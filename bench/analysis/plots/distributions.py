@@ -1,0 +1,91 @@
+"""Attacked against benign scores."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
+from numpy.typing import NDArray
+
+from evil_twins.bench.analysis.plots import style
+from evil_twins.bench.analysis.plots.study import Study
+from evil_twins.bench.analysis.tables.decisions import Cell
+from evil_twins.bench.analysis.tables.frames import lines
+
+Floats = NDArray[np.float64]
+HEAVY = 200.0  # ratio of the outer quantiles above which a positive score is drawn on a log axis
+_NOTE = (
+    "Scores (higher = more suspicious, own scale a detector, 0.5 % at either end drawn at the "
+    "edge): benign inputs under the same faced models grey, attacked inputs as a line. KS "
+    "compares equally many of both; null: its mean to its 95th percentile under shuffled "
+    "labels; printed dark where KS exceeds it. "
+)
+
+
+def _range(values: list[Floats]) -> tuple[float, float, bool]:
+    """Common limits of a detector's panels, and whether they are on a log axis."""
+    pooled = np.concatenate(values)
+    pooled = pooled[np.isfinite(pooled)]
+    if not len(pooled):
+        return 0.0, 1.0, False
+    low, high = (float(q) for q in np.quantile(pooled, [0.005, 0.995]))
+    if low == high:
+        return low - 0.5, high + 0.5, False
+    heavy = bool(pooled.min() > 0 and high / low > HEAVY)
+    pad = 0.0 if heavy else 0.02 * (high - low)
+    return low - pad, high + pad, heavy
+
+
+def _histograms(axes: Axes, cell: Cell, limits: tuple[float, float, bool]) -> None:
+    low, high, heavy = limits
+    edges = np.geomspace(low, high, 21) if heavy else np.linspace(low, high, 21)
+    if heavy:
+        axes.set_xscale("log")
+    for score, filled in ((cell.fresh.score, True), (cell.score, False)):
+        share = np.histogram(np.clip(score, low, high), edges)[0] / len(score)
+        color = "#c4c4c4" if filled else style.LOOKS[0].color
+        axes.stairs(share, edges, fill=filled, color=color, linewidth=0 if filled else 1.1)
+    axes.set_ylim(bottom=0)
+    axes.set(xlabel="", ylabel="", xlim=(low, high))
+    axes.yaxis.set_major_locator(NullLocator())
+    axes.spines["left"].set_visible(False)
+    if not heavy:
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+
+
+def draw(study: Study) -> Figure | None:
+    """Detectors down, attacks across; KS with its null band in each panel; None without scores."""
+    rows, names = study.examples(4), study.detectors()
+    if not rows or not names:
+        return None
+    facts = {(int(one["row"]), one["detector"]): one for one in lines(study.detection)}
+    made = style.figure(2.1 * len(rows) + 1.0, 0.92 * len(names) + 1.5)
+    grid = made.subplots(len(names), len(rows), squeeze=False, sharey=False)
+    for name, across in zip(names, grid, strict=True):
+        cells = [study.cells.get((row, name)) for row in rows]
+        known = [side for cell in cells if cell for side in (cell.score, cell.fresh.score)]
+        limits = _range(known) if known else (0.0, 1.0, False)
+        for row, cell, axes in zip(rows, cells, across, strict=True):
+            if cell is None or not len(cell.fresh.score):
+                axes.axis("off")
+                continue
+            _histograms(axes, cell, limits)
+            fact = facts[row, name]
+            axes.set_title(
+                f"KS {fact['ks']:.2f},  null {fact['ks_null']:.2f} to {fact['ks_null95']:.2f}",
+                fontsize=6.5,
+                color=style.INK if fact["ks"] > fact["ks_null95"] else style.MUTED,
+                pad=2,
+            )
+        across[0].set_ylabel(
+            name.replace("-", "-\n", 1), rotation=0, ha="right", va="center", fontsize=7.5
+        )
+    for row, axes in zip(rows, grid[0], strict=True):
+        axes.annotate(
+            study.name(row),
+            *((0, 1), (0, 17)),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontsize=8.5,
+        )
+    style.caption(made, f"Benign and attacked scores: {study.title}", _NOTE + study.footer())
+    return made

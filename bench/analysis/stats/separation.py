@@ -1,0 +1,152 @@
+"""How far attacked scores stand from benign ones: AUROC and Kolmogorov-Smirnov."""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.optimize import linear_sum_assignment
+
+from evil_twins.bench.analysis.stats.rates import UNKNOWN, Interval
+from evil_twins.bench.analysis.stats.resampling import draws, percentile
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+
+PERMUTATIONS = 1000
+SEED = 911
+
+
+def auroc(attacked: Floats, benign: Floats, owner: Ints) -> Interval:
+    """Chance that an attacked score exceeds a benign one (ties half), with a bootstrap interval.
+
+    Targets are resampled with replacement; a drawn target brings its attacked score and the
+    benign scores under its own faced model. Benign scores that belong to no target (the faced
+    model is the victim) are resampled on their own. Rows with the same targets share the draws.
+
+    Args:
+        attacked: (N,) scores, one per target, in the order of the targets.
+        benign: (M,) scores.
+        owner: (M,) position of the target whose faced model gave the benign score, -1 for none.
+    """
+    if not len(attacked) or not len(benign):
+        return UNKNOWN
+    # All pairs are needed for the bootstrap; their mean is the AUROC, infinite scores included.
+    wins = (attacked[:, None] > benign) + 0.5 * (attacked[:, None] == benign)
+    value = float(wins.mean())
+    heads = draws(len(attacked))
+    if (owner < 0).any():
+        tails, sizes = draws(len(benign), stream=1), np.ones(len(benign))
+    else:
+        member = np.eye(len(attacked))[owner]
+        wins, tails, sizes = wins @ member, heads, member.sum(0)
+    with np.errstate(invalid="ignore"):
+        samples = ((heads @ wins) * tails).sum(1) / (len(attacked) * (tails @ sizes))
+    return percentile(value, samples)
+
+
+def mann_whitney(first: Floats, second: Floats) -> float:
+    """Two-sided p-value of the test of Mann and Whitney; NaN when a side is empty.
+
+    Args:
+        first: (n,) values.
+        second: (m,) values, independent of them.
+    """
+    if not len(first) or not len(second):
+        return float("nan")
+    return float(stats.mannwhitneyu(first, second).pvalue)
+
+
+def _ends(ordered: Floats) -> NDArray[np.bool_]:
+    """Last places of runs of equal scores: within a tie the distributions are not compared."""
+    return np.append(ordered[1:] != ordered[:-1], True)
+
+
+def ks(attacked: Floats, benign: Floats) -> float:
+    """The two-sample Kolmogorov-Smirnov statistic; NaN when a side is empty.
+
+    That of scipy.stats.ks_2samp, without the p-value on which that spends most of its time.
+    """
+    if not len(attacked) or not len(benign):
+        return float("nan")
+    pooled = np.concatenate([attacked, benign])
+    order = np.argsort(pooled, kind="stable")
+    hits = order < len(attacked)
+    gaps = np.cumsum(hits) / len(attacked) - np.cumsum(~hits) / len(benign)
+    return float(np.abs(gaps[_ends(pooled[order])]).max())
+
+
+def ks_resampled(attacked: Floats, benign: Floats, heads: Floats, tails: Floats) -> Floats:
+    """Bootstrap samples of the Kolmogorov-Smirnov statistic at equal n.
+
+    Args:
+        attacked: (n,) scores.
+        benign: (n,) scores.
+        heads: (resamples, n) how often each attacked score is drawn; rows sum to n.
+        tails: The same of the benign scores; `heads` itself where they come in pairs.
+
+    Returns:
+        (resamples,) statistics.
+    """
+    pooled = np.concatenate([attacked, benign])
+    order = np.argsort(pooled, kind="stable")
+    weights = np.concatenate([heads, -tails], axis=1)[:, order] / len(attacked)
+    gaps: Floats = np.abs(np.cumsum(weights, axis=1)[:, _ends(pooled[order])]).max(axis=1)
+    return gaps
+
+
+@lru_cache(maxsize=64)
+def _walks(n: int) -> Floats:
+    """(PERMUTATIONS, 2 n) differences of the two empirical distributions under random labels."""
+    labels = np.tile(np.repeat([1.0, -1.0], n), (PERMUTATIONS, 1))
+    generator = np.random.default_rng([SEED, n])
+    return np.cumsum(generator.permuted(labels, axis=1), axis=1) / n
+
+
+def ks_null(attacked: Floats, benign: Floats) -> tuple[float, float]:
+    """Mean and 95th percentile of KS when the labels of the pooled scores are shuffled.
+
+    Args:
+        attacked: (n,) scores.
+        benign: (n,) scores: the band is for equal n, as KS grows when n shrinks.
+
+    Raises:
+        ValueError: The two samples differ in size.
+    """
+    n = len(attacked)
+    if n != len(benign):
+        raise ValueError(f"the null band is for equal n, not {n} and {len(benign)}")
+    if not n:
+        return float("nan"), float("nan")
+    pooled = np.sort(np.concatenate([attacked, benign]))
+    null = np.abs(_walks(n)[:, _ends(pooled)]).max(axis=1)
+    return float(null.mean()), float(np.quantile(null, 0.95))
+
+
+def equal_share(owner: Ints, n: int) -> Ints:
+    """Positions of at most n benign scores, taken evenly from the faced models.
+
+    Args:
+        owner: (M,) which model each score belongs to.
+        n: How many are wanted.
+    """
+    order = np.argsort(owner, kind="stable")
+    grouped = owner[order]
+    starts = np.searchsorted(grouped, grouped)
+    turn = np.empty(len(owner), dtype=np.intp)
+    turn[order] = np.arange(len(owner)) - starts
+    return np.argsort(turn, kind="stable")[:n]
+
+
+def matched(attacked: Floats, benign: Floats) -> tuple[Ints, Ints]:
+    """One-to-one matching of attacked to benign inputs with the least total distance.
+
+    Args:
+        attacked: (N,) values to match on, such as confidence.
+        benign: (M,) values.
+
+    Returns:
+        (min(N, M),) positions in `attacked` and in `benign`.
+    """
+    rows, columns = linear_sum_assignment(np.abs(attacked[:, None] - benign))
+    return rows, columns

@@ -1,0 +1,79 @@
+"""Dataclasses from what a user wrote, and back: fields checked, mistakes said in one line."""
+
+import dataclasses
+import json
+import typing
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from evil_twins.bench.errors import UserError, unknown
+
+
+@lru_cache(maxsize=256)
+def adapter(cls: type[Any]) -> TypeAdapter[Any]:
+    """What makes a dataclass from JSON."""
+    return TypeAdapter(cls)
+
+
+def checked(cls: Any, given: Mapping[str, Any], where: str) -> Any:
+    """A dataclass from what a user wrote.
+
+    Raises:
+        UserError: A field is unknown, missing or of the wrong type; `where` says in what.
+    """
+    _known(cls, given, where)
+    try:
+        return adapter(cls).validate_json(json.dumps(given, default=str), strict=True)
+    except ValidationError as error:
+        raise mistake(error, where) from error
+
+
+def parameters(made: Any) -> dict[str, Any]:
+    """The fields of a dataclass as JSON values."""
+    found: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(made)))
+    return found
+
+
+def described(made: Any) -> dict[str, Any]:
+    """Class and fields of a dataclass, for an identity."""
+    cls = type(made)
+    return {"class": f"{cls.__module__}:{cls.__qualname__}", "parameters": parameters(made)}
+
+
+def _nested(hint: Any) -> type | None:
+    """The dataclass in a type such as `InputStep | None`."""
+    for candidate in (hint, *typing.get_args(hint)):
+        if isinstance(candidate, type) and dataclasses.is_dataclass(candidate):
+            return candidate
+    return None
+
+
+def _known(cls: Any, given: Mapping[str, Any], where: str) -> None:
+    hints = typing.get_type_hints(cls)
+    names = [field.name for field in dataclasses.fields(cls) if field.init]
+    for name, value in given.items():
+        if name not in names:
+            raise unknown(f"parameter of {where}", name, names)
+        inner = _nested(hints[name])
+        if inner is not None and isinstance(value, Mapping):
+            _known(inner, value, f"{where}, {name}")
+
+
+def mistake(error: ValidationError, where: str) -> UserError:
+    """The first complaint of pydantic in one line, and its remedy."""
+    first = error.errors(include_url=False)[0]
+    name = dotted(first["loc"])
+    if first["type"] == "missing":
+        return UserError(f"{where}: {name} is missing\nremedy: add {name}")
+    said = first["msg"].removeprefix("Value error, ")
+    got = f"; {first['input']!r} was given" if name else ""
+    line = f"{where}: {name + ': ' if name else ''}{said}{got}"[:300]
+    return UserError(f"{line}\nremedy: give {name or 'its parameters'} such a value")
+
+
+def dotted(location: Sequence[int | str]) -> str:
+    """A place in a table as one reads it, without pydantic's names of types."""
+    return ".".join(str(part) for part in location if not str(part)[:1].isupper())

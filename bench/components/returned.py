@@ -1,0 +1,98 @@
+"""What attacks and detectors return is checked before it is measured or stored."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.models import PairedModels
+from evil_twins.bench.errors import Fault
+
+
+def _shape(shape: torch.Size) -> str:
+    return "×".join(str(size) for size in shape) or "no dimension"
+
+
+def images(x: object, like: Tensor, whose: str) -> None:
+    """Images in [0, 1] of the right shape.
+
+    Raises:
+        Fault: They are not.
+    """
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = f"{x.dtype}" if isinstance(x, Tensor) else type(x).__name__
+        raise Fault(f"{whose} returned {kind} for x*; expected a tensor of floating-point numbers")
+    if x.shape != like.shape:
+        raise Fault(f"{whose} returned x* of {_shape(x.shape)}; expected {_shape(like.shape)}")
+    if not bool(torch.isfinite(x).all()):
+        count = int((~torch.isfinite(x)).flatten(1).any(1).sum())
+        raise Fault(f"{whose} returned NaN or infinite pixels in {count} of {len(x)} images")
+    low, high = float(x.min()), float(x.max())
+    if low < 0 or high > 1:
+        raise Fault(f"{whose} returned pixels in [{low:.4g}, {high:.4g}]; expected [0, 1]")
+
+
+def attacked(result: Any, view: AttackerView, whose: str) -> Attacked:
+    """What an attack returned, if it is sound.
+
+    Args:
+        result: The return value.
+        view: What the attack was given.
+        whose: Names the attack in the message.
+
+    Raises:
+        Fault: Wrong type, shape, range, number or names.
+    """
+    n = len(view.targets)
+    if not isinstance(result, Attacked) or not isinstance(result.models, PairedModels):
+        raise Fault(
+            f"{whose} returned {type(result).__name__}; expected Attacked with PairedModels"
+        )
+    images(result.x, view.targets.x, whose)
+    if len(result.models) != n:
+        raise Fault(f"{whose} returned {len(result.models)} models for {n} targets")
+    if result.serves < 1 or n % result.serves:
+        raise Fault(f"{whose} returned serves = {result.serves} for {n} targets")
+    _parameters(result.models, view, whose)
+    facts = {name: getattr(result, name) for name in ("confidence", "rounds", "passes")}
+    for name, value in (facts | ({} if result.bound is None else {"bound": result.bound})).items():
+        numbers(value, n, f"{whose}, {name},", "targets")
+    return result
+
+
+def _parameters(models: PairedModels, view: AttackerView, whose: str) -> None:
+    known = dict(view.victim.named_parameters())  # type: ignore[attr-defined]
+    for name, value in models.parameters.items():
+        if name not in known:
+            raise Fault(f"{whose} changed {name!r}, which is no parameter of the victim")
+        if value.shape != (len(models), *known[name].shape):
+            raise Fault(
+                f"{whose} returned {name} of {_shape(value.shape)} for {len(models)} models"
+            )
+        if not bool(torch.isfinite(value).all()):
+            raise Fault(f"{whose} returned NaN or infinite values in {name}")
+
+
+def numbers(values: object, n: int, whose: str, what: str = "images") -> Tensor:
+    """Scores or facts (n,), if they are sound.
+
+    Args:
+        values: What was returned.
+        n: How many numbers were expected.
+        whose: Names in the message who returned them,
+        what: and what each of them belongs to.
+
+    Raises:
+        Fault: Wrong type or length, or NaN or infinity.
+    """
+    if not isinstance(values, Tensor) or values.is_complex():
+        kind = f"{values.dtype}" if isinstance(values, Tensor) else type(values).__name__
+        raise Fault(f"{whose} returned {kind}; expected a tensor of real numbers")
+    if values.shape != (n,):
+        count = f"{_shape(values.shape)} numbers" if values.dim() else "a single number"
+        raise Fault(f"{whose} returned {count} for {n} {what}")
+    bad = int((~torch.isfinite(values.double())).sum())
+    if bad:
+        raise Fault(f"{whose} returned NaN or infinity for {bad} of {n} {what}")
+    return values.detach().double().cpu()

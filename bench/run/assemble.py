@@ -1,0 +1,181 @@
+"""From finished cells to the tidy records of a suite, under the names that the suite gives."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from evil_twins.bench.components import source_code
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.run.plan import Plan, Shard
+from evil_twins.bench.run.schedule import State
+from evil_twins.bench.store import records
+from evil_twins.bench.store.cells import Store
+from evil_twins.bench.store.checksums import checksum, fingerprint
+from evil_twins.bench.store.records import Columns
+from evil_twins.bench.subjects.data import Dataset
+from evil_twins.bench.suite.suite import Suite
+
+STUDY: Columns = {name: records.KEYS[name] for name in ("dataset", "victim", "seed")}
+DETECTOR: Columns = {"detector": records.FAILURES["cell"], "knowledge": records.FAILURES["cell"]}
+FILES: Mapping[str, Columns] = {
+    "targets": {**records.KEYS, **records.TARGETS},
+    "flips": {**records.KEYS, **records.FLIPS},
+    "gallery": {**records.KEYS, **records.GALLERY},
+    "scores": {**records.KEYS, **DETECTOR, **records.SCORES},
+    "details": {**records.KEYS, "detector": DETECTOR["detector"], **records.DETAILS},
+    "victims": {**STUDY, **records.VICTIMS},
+    "failures": records.FAILURES,
+}
+DERIVED = (*(f"{name}.parquet" for name in (*FILES, "costs")), "tables/*", "figures/*")
+ORDER = ("role", "target_id", "image_id", "name")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A plan that has been run as far as it goes."""
+
+    suite: Suite
+    data: Dataset
+    plan: Plan
+    state: State
+    store: Store
+
+    @property
+    def study(self) -> dict[str, Any]:
+        """The keys that all rows share."""
+        victim = self.suite.victim
+        return {"dataset": self.data.name, "victim": victim.name, "seed": victim.seed}
+
+    def part(self, key: str, file: str) -> pa.Table:
+        """What a finished cell left.
+
+        Raises:
+            UserError: It is damaged; it is no longer taken for finished.
+        """
+        cell = self.plan.cells[key]
+        folder = self.store.path(cell.kind, self.state.identity[key])
+        try:
+            return records.load(folder / f"{file}.parquet")
+        except UserError as error:
+            self.store.unmark(cell.kind, self.state.identity[key])
+            raise UserError(f"{str(error).splitlines()[0]}\nremedy: run again") from error
+
+    @property
+    def mark(self) -> str:
+        """Changes whenever the records, tables or figures would."""
+        here = Path(__file__).parents[1] / "analysis"
+        code = source_code.digest(
+            Path(__file__), *(here / half / "__init__.py" for half in ("tables", "plots"))
+        )
+        shards = [
+            [shard.row.label, shard.row.method, shard.attack, dict(shard.scores)]
+            for shard in self.plan.shards
+        ]
+        return fingerprint(
+            [code, self.study, shards, self.state.content, self.state.failed, self.suite.name]
+        )
+
+
+def assemble(done: Finished, directory: Path) -> dict[str, int]:
+    """Write every record of the suite.
+
+    Args:
+        done: The plan and what became of it.
+        directory: `<results>/<suite>`.
+
+    Returns:
+        Name of the record -> number of lines.
+
+    Raises:
+        UserError: A stored part is damaged.
+    """
+    sizes = dict.fromkeys(FILES, 0)
+    with ExitStack() as stack:
+        append = {
+            name: stack.enter_context(
+                records.writing(directory / f"{name}.parquet", pa.schema(list(columns.items())))
+            )
+            for name, columns in FILES.items()
+        }
+        for name, table in _tables(done):
+            append[name](table)
+            sizes[name] += len(table)
+    return sizes
+
+
+def _tables(done: Finished) -> Iterator[tuple[str, pa.Table]]:
+    """The lines of every record in their order, a row of the study at a time."""
+    if done.plan.victim in done.state.content:
+        victim = done.part(done.plan.victim, "victim")
+        yield "victims", records.keyed(victim, done.study, FILES["victims"])
+    yield "failures", _failures(done).sort_by([("kind", "ascending"), ("cell", "ascending")])
+    rows: dict[tuple[Any, ...], list[Shard]] = defaultdict(list)
+    for shard in done.plan.shards:
+        if shard.attack in done.state.content:
+            rows[tuple(keys_of(done, shard).values())].append(shard)
+    knowledge = {column.label: column.detector.build().knowledge for column in done.suite.columns}
+    for values in sorted(rows, key=lambda row: [(value is None, value) for value in row]):
+        keys = dict(zip(records.KEYS, values, strict=True))
+        for name in ("targets", "flips", "gallery"):
+            parts = [done.part(shard.attack, name) for shard in rows[values]]
+            yield name, _ordered(parts, keys, FILES[name])
+        for label in sorted(knowledge):
+            named = keys | {"detector": label, "knowledge": knowledge[label]}
+            scored = [shard.scores[label] for shard in rows[values] if label in shard.scores]
+            for name in ("scores", "details"):
+                parts = [done.part(key, name) for key in scored if key in done.state.content]
+                yield name, _ordered(parts, named, FILES[name])
+
+
+def keys_of(done: Finished, shard: Shard) -> dict[str, Any]:
+    """What names the row that a shard belongs to."""
+    row = shard.row
+    sweep = {"kappa": row.kappa, "phi": row.phi, "lam": row.lam}
+    return {
+        **done.study,
+        "attack": row.label,
+        "method": row.method,
+        "layers": done.part(shard.attack, "targets")["layers"][0].as_py(),
+        **{name: None if isnan(value) else value for name, value in sweep.items()},
+    }
+
+
+def _ordered(parts: list[pa.Table], keys: Mapping[str, Any], columns: Columns) -> pa.Table:
+    """The parts as one table under the same keys, sorted by what the keys leave open."""
+    empty = pa.schema(list(columns.items())).empty_table()
+    table = pa.concat_tables([empty, *(records.keyed(part, keys, columns) for part in parts)])
+    order = [(name, "ascending") for name in ORDER if name in columns and name not in keys]
+    return table.sort_by(order)
+
+
+def _failures(done: Finished) -> pa.Table:
+    lines = []
+    for key, why in done.state.failed.items():
+        cell, log = done.plan.cells[key], ""
+        if key in done.state.identity:
+            path = done.store.log(cell.kind, done.state.identity[key])
+            log = path.relative_to(done.store.root.parent).as_posix()
+        lines.append({"kind": cell.kind, "cell": cell.title, "reason": why, "log": log})
+    return pa.Table.from_pylist(lines, schema=pa.schema(list(records.FAILURES.items())))
+
+
+def derived(directory: Path) -> dict[str, str]:
+    """Every record, table and figure of a folder -> its SHA-256."""
+    paths = [path for pattern in DERIVED for path in directory.glob(pattern)]
+    return {path.relative_to(directory).as_posix(): checksum(path) for path in sorted(paths)}
+
+
+def current(directory: Path, mark: str) -> bool:
+    """Whether the records, tables and figures of a folder are those of the mark."""
+    try:
+        stored = json.loads((directory / "run.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return bool(stored.get("mark") == mark and stored.get("files") == derived(directory))

@@ -1,0 +1,117 @@
+"""How far a run is, on standard error: bars on a terminal, elsewhere one line a cell."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from math import isnan
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from evil_twins.bench.cells.execute import Outcome
+from evil_twins.bench.run.forecast import span
+from evil_twins.bench.run.plan import Plan
+from evil_twins.bench.run.watch import Watcher
+
+MEMORY = 3600.0
+"""Seconds of the past from which the time left is told."""
+
+
+@contextmanager
+def watcher(console: Console, plan: Plan, seconds: Mapping[str, float]) -> Iterator[Watcher]:
+    """Gives what a run tells its progress to.
+
+    Args:
+        console: Where to.
+        plan: What is run.
+        seconds: Key of a cell -> how long it is expected to take, where that is known.
+    """
+    if console.is_terminal:
+        bars = Bars(plan, seconds)
+        with Live(Group(bars.whole, bars.workers), console=console, transient=True):
+            yield bars
+    else:
+        yield Lines(console, plan)
+
+
+class Lines:
+    """One line for each cell that was run."""
+
+    def __init__(self, console: Console, plan: Plan) -> None:
+        self.console, self.plan = console, plan
+        self.done, self.total = set[str](), len(plan.cells)
+
+    def passed(self, key: str) -> None:
+        """Counts."""
+        self.done.add(key)
+
+    def started(self, worker: int, keys: tuple[str, ...]) -> None:
+        """Says nothing."""
+
+    def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
+        """One line for each."""
+        for key, outcome in outcomes.items():
+            self.done.add(key)
+            cell = self.plan.cells[key]
+            end = f"failed: {outcome.reason}" if outcome.content is None else _took(outcome)
+            line = f"[{len(self.done)}/{self.total}] {cell.kind} {cell.title}: {end}"
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class Bars:
+    """A bar for the whole, and a line for what each worker does.
+
+    Attributes:
+        whole: The bar; it advances by what cells are expected to take, so that the time left is
+            right though attacks come before scores.
+        workers: The lines.
+    """
+
+    def __init__(self, plan: Plan, seconds: Mapping[str, float]) -> None:
+        self.plan, self.counts = plan, {"done": 0, "failed": 0}
+        usual = sum(seconds.values()) / len(seconds) if seconds else 1.0
+        self.weights = {key: seconds.get(key, usual) for key in plan.cells}
+        self.whole = Progress(
+            TextColumn("{task.fields[count]} of {task.fields[cells]} cells"),
+            BarColumn(),
+            TextColumn("{task.fields[failed]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            speed_estimate_period=MEMORY,
+        )
+        self.task = self.whole.add_task(
+            "", total=sum(self.weights.values()), count=0, cells=len(plan.cells), failed=""
+        )
+        self.workers = Progress(
+            TextColumn("  {task.description}", markup=False), TimeElapsedColumn()
+        )
+        self.lines = dict[int, int]()
+
+    def passed(self, key: str) -> None:
+        """The bar is shorter by the cell."""
+        self.counts["done"] += 1
+        self.whole.tasks[0].total = (self.whole.tasks[0].total or 0) - self.weights.pop(key, 0)
+        self._show(0)
+
+    def started(self, worker: int, keys: tuple[str, ...]) -> None:
+        """A line for the worker."""
+        cell = self.plan.cells[keys[0]]
+        more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+        self.lines[worker] = self.workers.add_task(f"{cell.kind} {cell.title}{more}", total=None)
+
+    def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
+        """The line goes, the bar grows."""
+        self.workers.remove_task(self.lines.pop(worker))  # type: ignore[arg-type]
+        for key, outcome in outcomes.items():
+            self.counts["done"] += 1
+            self.counts["failed"] += outcome.content is None
+            self._show(self.weights.pop(key, 0))
+
+    def _show(self, advance: float) -> None:
+        failed = f"{self.counts['failed']} failed" if self.counts["failed"] else ""
+        self.whole.update(self.task, advance=advance, count=self.counts["done"], failed=failed)
+
+
+def _took(outcome: Outcome) -> str:
+    return "done" if isnan(outcome.seconds) else span(outcome.seconds)

@@ -1,0 +1,256 @@
+"""Victims: trained, folded, frozen, stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, pad
+
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.store.checksums import checksum
+from evil_twins.bench.subjects.architectures import ARCHITECTURES, Classifier, build, fold
+from evil_twins.bench.subjects.data import Dataset, Images
+
+__all__ = [
+    "ARCHITECTURES",
+    "Classifier",
+    "Recipe",
+    "accuracy",
+    "build",
+    "fold",
+    "initial",
+    "load",
+    "loss",
+    "minibatches",
+    "save",
+    "train",
+    "updater",
+]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Stochastic gradient descent with Nesterov momentum under a one-cycle learning rate.
+
+    Attributes:
+        epochs: Passes over the training images.
+        batch: Images per step.
+        lr: The highest learning rate.
+        momentum: Of Nesterov's.
+        weight_decay: On all parameters.
+        shift: Largest random translation in pixels, black moving in.
+        flip: Whether half the images are mirrored left to right.
+        precision: "float32", or "bfloat16": layers compute in it while training (automatic mixed
+            precision), which takes about half the time where the processor knows it. Weights stay
+            in float32, and so does all that is done with the victim.
+    """
+
+    epochs: int = 40
+    batch: int = 64
+    lr: float = 0.2
+    momentum: float = 0.9
+    weight_decay: float = 1e-3
+    shift: int = 1
+    flip: bool = False
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if not (self.epochs >= 1 and self.batch >= 1 and self.lr > 0):
+            raise ValueError("a recipe needs epochs >= 1, batch >= 1 and lr > 0")
+        if min(self.momentum, self.weight_decay, self.shift) < 0:
+            raise ValueError("momentum, weight_decay and shift of a recipe are at least 0")
+
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError("precision of a recipe is float32 or bfloat16")
+
+    def steps(self, count: int) -> int:
+        """Minibatches of an epoch over so many images.
+
+        A last one of a few images would spoil the batch-norm statistics: it is left out, unless it
+        is the only one.
+        """
+        return max(1, count // self.batch)
+
+
+def train(
+    images: Images,
+    architecture: str,
+    classes: int,
+    recipe: Recipe,
+    seed: int,
+    device: torch.device | str = "cpu",
+    report: Callable[[float], None] = lambda done: None,
+) -> Classifier:
+    """Trains a victim: folded, frozen, in eval mode.
+
+    The same seed on one thread of one machine gives the same bits. The global generators are left
+    as they were.
+
+    Args:
+        images: Training images.
+        architecture: One of `ARCHITECTURES`.
+        classes: K.
+        recipe: How to train.
+        seed: Of the initial weights, the order of the images and their augmentation.
+        device: Where to train; the victim stays there.
+        report: Told after every epoch what share of the work is done.
+
+    Raises:
+        UserError: Unknown architecture.
+    """
+    model = initial(images, architecture, classes, seed).to(device).train()
+    update = updater(model, recipe, recipe.epochs * recipe.steps(len(images)))
+    generator = torch.Generator().manual_seed(seed)
+    for epoch in range(recipe.epochs):
+        for x, label in minibatches(images, recipe, generator):
+            update(loss(model, x.to(device), label.to(device), recipe))
+        report((epoch + 1) / recipe.epochs)
+    return fold(model)
+
+
+def updater(model: Classifier, recipe: Recipe, steps: int) -> Callable[[Tensor], None]:
+    """Steps of the recipe down a loss, so many in all."""
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.momentum > 0,
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.lr, total_steps=steps, cycle_momentum=False
+    )
+
+    def update(loss: Tensor) -> None:
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+        schedule.step()
+
+    return update
+
+
+def loss(model: Classifier, x: Tensor, label: Tensor, recipe: Recipe) -> Tensor:
+    """Cross-entropy of a minibatch (B, C, H, W) in [0, 1], in the recipe's precision."""
+    mixed = recipe.precision == "bfloat16"
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=mixed):
+        return cross_entropy(model(x), label)
+
+
+def minibatches(
+    images: Images, recipe: Recipe, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch: augmented images (B, C, H, W) in [0, 1] and their labels (B,), in a new order."""
+    order = torch.randperm(len(images), generator=generator)
+    for index in torch.split(order, recipe.batch)[: recipe.steps(len(images))]:
+        yield _augment(images.pixels[index], recipe, generator) / 255, images.label[index]
+
+
+def initial(images: Images, architecture: str, classes: int, seed: int) -> Classifier:
+    """The untrained network, normalised by the images' means and deviations."""
+    values = images.pixels.transpose(0, 1).flatten(1)
+    # Whole numbers below 2^53 add exactly in float64, without a float copy of the images.
+    counts = torch.stack([torch.bincount(channel.int(), minlength=256) for channel in values])
+    share = counts.double() / counts.sum(1, keepdim=True)
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    mean = share @ levels
+    std = (share @ levels**2 - mean**2).clamp_min(1e-6).sqrt()
+    _, channels, height, width = images.pixels.shape
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return build(architecture, classes, (channels, height, width), mean.float(), std.float())
+
+
+def _augment(pixels: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """Moves every image (N, C, H, W) by up to `shift` pixels each way; mirrors half of them."""
+    count, _, height, width = pixels.shape
+    if recipe.shift:
+        wide = pad(pixels, [recipe.shift] * 4)
+        offset = torch.randint(2 * recipe.shift + 1, (2, count, 1, 1), generator=generator)
+        rows = offset[0] + torch.arange(height).view(1, -1, 1)
+        columns = offset[1] + torch.arange(width).view(1, 1, -1)
+        each = torch.arange(count).view(-1, 1, 1)
+        pixels = wide.permute(0, 2, 3, 1)[each, rows, columns].permute(0, 3, 1, 2)
+    if recipe.flip:
+        mirrored = torch.rand(count, 1, 1, 1, generator=generator) < 0.5
+        pixels = torch.where(mirrored, pixels.flip(3), pixels)
+    return pixels
+
+
+def accuracy(model: nn.Module, images: Images) -> float:
+    """Share of the images that the model classifies by their label.
+
+    Raises:
+        ValueError: There are no images, or they have another shape than the model expects.
+    """
+    if not len(images):
+        raise ValueError("expected at least one image")
+    device = next(model.parameters()).device
+    right = 0
+    with torch.no_grad():
+        for index in torch.split(torch.arange(len(images)), 256):
+            pixels, label = images.pixels[index], images.label[index]
+            right += int((model(pixels.to(device) / 255).argmax(1).cpu() == label).sum())
+    return right / len(images)
+
+
+def save(model: Classifier, path: Path) -> None:
+    """Stores a folded classifier as safetensors; the same classifier gives the same bytes."""
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    # One entry: the order of several is not defined, and neither would be the bytes.
+    facts = {"architecture": model.architecture, "classes": model.classes, "shape": model.shape}
+    save_file(state, path, {"classifier": json.dumps(facts)})
+
+
+def load(path: Path) -> Classifier:
+    """The classifier that `save` stored, bit for bit: folded, frozen, in eval mode, on the CPU.
+
+    Raises:
+        UserError: The file is missing, damaged, or no stored classifier.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            facts = json.loads(file.metadata()["classifier"])
+        channels, height, width = facts["shape"]
+        shape = (int(channels), int(height), int(width))
+        with torch.device("meta"):
+            scale = torch.ones(channels)
+            model = fold(build(facts["architecture"], facts["classes"], shape, scale, scale))
+        model.load_state_dict(load_file(path), assign=True)
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{path}: {reason}\nexpected: a classifier stored by this program (safetensors)"
+        ) from error
+    return model.to(memory_format=torch.channels_last).requires_grad_(False)
+
+
+def digest(path: Path, architecture: str, data: Dataset) -> str:
+    """SHA-256 of a file of weights that fits a suite.
+
+    Args:
+        path: What an earlier run left as victim.safetensors.
+        architecture: The suite's.
+        data: The suite's data set.
+
+    Raises:
+        UserError: The file is missing, damaged or that of another network.
+    """
+    model = load(path)
+    wanted = (architecture, len(data.classes), tuple(data.train.pixels.shape[1:]))
+    found = (model.architecture, model.classes, tuple(model.shape))
+    if found != wanted:
+        raise UserError(
+            f"{path}: {found[0]} of {found[1]} classes for images {found[2]}\n"
+            f"expected: {wanted[0]} of {wanted[1]} classes for images {wanted[2]}"
+        )
+    if not all(value.isfinite().all() for value in model.state_dict().values()):
+        raise UserError(f"{path}: some weights are no numbers\nremedy: fetch the file anew")
+    return checksum(path)

@@ -1,5 +1,0 @@
-"""A newcomer beside what a suite holds: a detector beside detectors, an attack beside attacks."""
-
-from bench.tables.compare.write import compare
-
-__all__ = ["compare"]
