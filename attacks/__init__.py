@@ -12,6 +12,8 @@ ATTACKS = {
     "convex-head": "evil_twins.attacks.head:ConvexHead",
     "few-weights": "evil_twins.attacks.few_weights:FewWeights",
     "logit-anchoring": "evil_twins.attacks.poisoning:LogitAnchoring",
+    "within": "evil_twins.attacks.yardsticks.within:Within",
+    "proposition": "evil_twins.attacks.yardsticks.proposition:Proposition",
     "untouched": "evil_twins.attacks.controls:Untouched",
     "noise": "evil_twins.attacks.controls:Noise",
     "fine-tuning": "evil_twins.attacks.controls:FineTuning",

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from evil_twins.attacks import norms
-from evil_twins.attacks.base import Attacked, AttackerView, evenly
+from evil_twins.attacks.base import Attacked, AttackerView, Nature, evenly
 from evil_twins.attacks.efficacy import refuse
 from evil_twins.attacks.imc import IMC
 from evil_twins.attacks.models import PairedModels
@@ -78,7 +78,6 @@ class Aware:
     every: int = 10
     facing: Literal["current", "victim"] = "current"
     variant: Literal["lagrangian", "selective", "orthogonal"] = "lagrangian"
-    evades: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         refuse(self.kappa, self.rounds)
@@ -90,9 +89,18 @@ class Aware:
             raise ValueError("it needs courses >= 1, every >= 1 and a level between 0 and 1")
 
     @property
-    def radii_from(self) -> PGD | None:
-        """The PGD whose distances `phi` is a share of."""
-        return PGD(self.input, self.kappa) if self.phi else None
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature(
+            "both",
+            phi=self.phi,
+            norm=self.input.norm,
+            eps=self.input.eps,
+            layers=self.model.layers,
+            delta=self.model.delta,
+            radii=PGD(self.input, self.kappa) if self.phi else None,
+            evades=True,
+        )
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; without penalties in the view this is IMC with κ as a floor.

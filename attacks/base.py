@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from math import inf
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from evil_twins.attacks.models import Victim, features_of
+from evil_twins.attacks.norms import Norm
 
 if TYPE_CHECKING:
     from evil_twins.attacks.models import PairedModels
@@ -86,9 +88,9 @@ class AttackerView:
         reference: Benign images that keep the model intact while it is poisoned.
         generator: (index of the target, purpose, round) -> a CPU generator. Two attacks that ask
             for the same three get the same numbers, so that comparisons stay paired.
-        radii: What `attack.radii_from` needed on these targets, (N,) in pixels, or None.
-        surrogate: For an attack with `needs_surrogate` a model of the victim's architecture and
-            training from another seed, which it looks at in the victim's place; else None.
+        radii: ‖x* - x°‖ of `nature.radii` on these targets, (N,) in pixels, or None.
+        surrogate: A model of the victim's architecture and training from another seed, for an
+            attack that looks at it in the victim's place; else None.
         evade: Stand-ins for the scores of the detectors to evade, fitted from what it holds.
     """
 
@@ -128,19 +130,49 @@ class Attacked:
     serves: int = 1
 
 
-class Attack(Protocol):
-    """A frozen dataclass whose fields are the parameters.
+@dataclass(frozen=True)
+class Nature:
+    """What an attack is, whatever it is called: what it moves and how far, and what it needs.
 
-    One that has `needs_surrogate`, and has it true, gets `view.surrogate`.
+    Attributes:
+        moves: What differs from x° and θ°.
+        role: An "attack" is held to κ; a "control" and a "yardstick" are compared with one.
+        phi: φ, the fidelity budget as a share of the smallest PGD radius; None if it has none.
+        lam: λ, the price of the fidelity loss; None if it has none.
+        norm: In which it moves inputs, or None.
+        eps: ε, the largest radius in that norm (without one, in linf), in pixels of [0, 1].
+        delta: δ, the largest ‖θ - θ°‖₂ / ‖θ°‖₂.
+        layers: Which parameters may move: "head" or "all".
+        serves: Targets, one after the other, that one poisoned model serves.
+        radii: The attack whose distances ‖x* - x°‖ it gets as `view.radii`, or None.
+        surrogate: Whether it gets `view.surrogate`.
+        evades: Whether it heeds `view.evade`.
     """
+
+    moves: Literal["inputs", "model", "both", "nothing"]
+    role: Literal["attack", "control", "yardstick"] = "attack"
+    phi: float | None = None
+    lam: float | None = None
+    norm: Norm | None = None
+    eps: float = inf
+    delta: float = inf
+    layers: Literal["head", "all"] = "all"
+    serves: int = 1
+    radii: Attack | None = None
+    surrogate: bool = False
+    evades: bool = False
+
+
+class Attack(Protocol):
+    """A frozen dataclass whose fields are the parameters."""
 
     @property
     def kappa(self) -> float | None:
         """The required efficacy, or None for a control that aims at nothing."""
 
     @property
-    def radii_from(self) -> Attack | None:
-        """The attack whose distances ‖x* - x°‖ this one takes as its unit, or None."""
+    def nature(self) -> Nature:
+        """What it is with these parameters."""
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target of the view."""

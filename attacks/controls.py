@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import refuse
 from evil_twins.attacks.models import HEAD, PairedModels
 from evil_twins.attacks.norms import direction, project
@@ -21,15 +21,12 @@ from evil_twins.attacks.steps.input import InputStep
 class Untouched:
     """x° under θ°: what a detector flags here is a false alarm."""
 
-    @property
-    def kappa(self) -> None:
-        """It aims at nothing."""
-        return
+    kappa: ClassVar[None] = None
 
     @property
-    def radii_from(self) -> None:
-        """It moves no input."""
-        return
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature("nothing", role="control")
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Leave every target as it is."""
@@ -52,9 +49,15 @@ class Noise:
         self.input.refuse_lattice()
 
     @property
-    def radii_from(self) -> PGD:
-        """The PGD whose norms are matched."""
-        return PGD(self.input, self.kappa)
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature(
+            "inputs",
+            role="control",
+            norm=self.input.norm,
+            eps=self.input.eps,
+            radii=PGD(self.input, self.kappa),
+        )
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Add noise to every target.
@@ -89,16 +92,12 @@ class FineTuning:
     lr: float = 0.01
     batch: int = 64
     steps: int = 60
+    kappa: ClassVar[None] = None
 
     @property
-    def kappa(self) -> None:
-        """It aims at nothing."""
-        return
-
-    @property
-    def radii_from(self) -> None:
-        """It moves no input."""
-        return
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature("model", role="control", layers=self.layers)
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Fine-tune one model for every target."""

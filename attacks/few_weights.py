@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import refuse
 from evil_twins.attacks.head import Array, HeadProblem, attacked, rows_of
 from evil_twins.attacks.steps.fisher import HEAD_DAMPING
@@ -40,9 +40,9 @@ class FewWeights:
             raise ValueError(f"features is {self.features}; at least 1 was expected")
 
     @property
-    def radii_from(self) -> None:
-        """It moves no input."""
-        return
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature("model", phi=0.0, layers="head")
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; x* is x°.

@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp, softmax
 from torch import Tensor
 
-from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import AIM, logit, margin, refuse
 from evil_twins.attacks.models import PairedModels, size
 from evil_twins.attacks.steps.fisher import FLOOR, head_blocks, with_one
@@ -43,9 +43,9 @@ class RankOneHead:
         refuse(self.kappa)
 
     @property
-    def radii_from(self) -> None:
-        """It moves no input."""
-        return
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature("model", phi=0.0, layers="head")
 
     @torch.no_grad()
     def __call__(self, view: AttackerView) -> Attacked:
@@ -80,9 +80,9 @@ class ConvexHead:
         refuse(self.kappa)
 
     @property
-    def radii_from(self) -> None:
-        """It moves no input."""
-        return
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature("model", phi=0.0, layers="head", delta=self.delta)
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; x* is x°."""

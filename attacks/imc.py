@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
-from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import refuse
 from evil_twins.attacks.loop import Exit, alternate
 from evil_twins.attacks.pgd import PGD
@@ -68,11 +69,21 @@ class IMC:
         return None
 
     @property
-    def radii_from(self) -> PGD | None:
-        """The PGD whose distances `phi` is a share of."""
-        if self.input is None or self.phi is None or self._pure is not None:
-            return None
-        return PGD(self.input, self.kappa)
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs: for `phi` the radii of PGD."""
+        needs = self.input is not None and self.phi is not None and self._pure is None
+        step, model = self.input, self.model
+        return Nature(
+            "both" if self._pure is None else self._pure.nature.moves,
+            phi=self.phi,
+            lam=self.lam,
+            norm=step.norm if step else None,
+            eps=step.eps if step else inf,
+            layers=model.layers if model else "all",
+            delta=model.delta if model else inf,
+            serves=model.serves if model else 1,
+            radii=PGD(step, self.kappa) if step and needs else None,
+        )
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target.

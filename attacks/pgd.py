@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import refuse
 from evil_twins.attacks.loop import Exit, alternate
 from evil_twins.attacks.steps.input import InputStep, InputWalk
@@ -31,9 +31,9 @@ class PGD:
         refuse(self.kappa, self.rounds)
 
     @property
-    def radii_from(self) -> None:
-        """PGD sets the unit for the others and needs none."""
-        return
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature("inputs", phi=1.0, norm=self.input.norm, eps=self.input.eps)
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; the faced models are the victim itself."""

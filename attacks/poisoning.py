@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import refuse
 from evil_twins.attacks.loop import Exit, alternate
 from evil_twins.attacks.steps.fisher import (
@@ -23,9 +23,15 @@ class Poisoning:
     exit: Exit = "polish"
 
     @property
-    def radii_from(self) -> None:
-        """Poisoning moves no input."""
-        return
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature(
+            "model",
+            phi=0.0,
+            layers=self.model.layers,
+            delta=self.model.delta,
+            serves=self.model.serves,
+        )
 
     def __post_init__(self) -> None:
         refuse(self.kappa, self.rounds)
@@ -54,9 +60,15 @@ class LogitAnchoring:
         refuse(self.kappa, self.rounds)
 
     @property
-    def radii_from(self) -> None:
-        """It moves no input."""
-        return
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature(
+            "model",
+            phi=0.0,
+            layers=self.model.layers,
+            delta=self.model.delta,
+            serves=self.model.serves,
+        )
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; x* is x°."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 
-from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import equalise, refuse
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.steps.best import Best, margins
@@ -31,8 +30,6 @@ class TransferredPGD:
         rounds: Rounds of input steps.
     """
 
-    needs_surrogate: ClassVar[bool] = True
-
     input: InputStep
     kappa: float
     rounds: int = 100
@@ -41,9 +38,9 @@ class TransferredPGD:
         refuse(self.kappa, self.rounds)
 
     @property
-    def radii_from(self) -> None:
-        """Its radius is ε."""
-        return
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature("inputs", norm=self.input.norm, eps=self.input.eps, surrogate=True)
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; the faced models are the victim itself.

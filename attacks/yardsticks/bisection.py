@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks import norms
-from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import AIM, equalise, logit
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.steps.input import InputStep, InputWalk
@@ -43,9 +43,9 @@ class Bisection:
             raise ValueError("bisection needs rounds >= 1, restarts >= 1 and halvings >= 0")
 
     @property
-    def radii_from(self) -> None:
-        """It needs no radii."""
-        return
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature("inputs", norm=self.input.norm, eps=self.input.eps)
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; the faced models are the victim itself."""

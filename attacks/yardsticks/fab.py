@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks import norms
-from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import AIM, equalise, logit, margin
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import Norm, per_item
@@ -47,9 +47,9 @@ class FAB:
             )
 
     @property
-    def radii_from(self) -> None:
-        """It needs no radii."""
-        return
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature("inputs", norm=self.norm)
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; the faced models are the victim itself."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from evil_twins.attacks import norms
-from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import AIM, logit, margin, refuse
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import per_item
@@ -63,9 +63,18 @@ class Proposition:
             raise ValueError("Proposition 1 needs phi, eta > 0, steps >= 1 and restarts >= 1")
 
     @property
-    def radii_from(self) -> PGD:
-        """The PGD whose distances `phi` is a share of."""
-        return PGD(self.input, self.kappa)
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature(
+            "both",
+            role="yardstick",
+            phi=self.phi,
+            norm=self.input.norm,
+            eps=self.input.eps,
+            layers=self.model.layers,
+            delta=self.model.delta,
+            radii=PGD(self.input, self.kappa),
+        )
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Find V of every target.

@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 from torch import Tensor, nn
 
-from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import AIM, logit, margin, refuse
 from evil_twins.attacks.models import HEAD, PairedModels
 from evil_twins.attacks.norms import per_item
@@ -65,9 +65,18 @@ class Within:
             raise ValueError("the shortest change is known for the last layer alone")
 
     @property
-    def radii_from(self) -> PGD:
-        """The PGD whose distances `phi` is a share of."""
-        return PGD(self.input, self.kappa)
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature(
+            "both",
+            role="yardstick",
+            phi=self.phi,
+            norm=self.input.norm,
+            eps=self.input.eps,
+            layers=self.model.layers,
+            delta=self.model.delta,
+            radii=PGD(self.input, self.kappa),
+        )
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target.

@@ -23,8 +23,7 @@ from evil_twins.bench.store import records
 from evil_twins.bench.store.checksums import MODELS
 
 if TYPE_CHECKING:
-    from evil_twins.attacks.base import Penalty
-    from evil_twins.attacks.pgd import PGD
+    from evil_twins.attacks.base import Attack, Penalty
 
 
 def numbers(dataset: str, ids: tuple[str, ...]) -> Callable[[int, str, int], torch.Generator]:
@@ -32,12 +31,12 @@ def numbers(dataset: str, ids: tuple[str, ...]) -> Callable[[int, str, int], tor
     return lambda i, purpose, turn: seeds.generator(dataset, ids[i], purpose, turn)
 
 
-def radii(work: Work, unit: PGD | None, count: int) -> Tensor | None:
+def radii(work: Work, unit: Attack | None, count: int) -> Tensor | None:
     """How far the attack that sets the unit moved the first N = count of its targets, (N,)."""
     if unit is None:
         return None
     stored = load_file(work.parents["radii"] / "attacked.safetensors", device=str(work.device))
-    return size((stored["x"] - stored["origin"])[:count], unit.input.norm)
+    return size((stored["x"] - stored["origin"])[:count], unit.nature.norm or "linf")
 
 
 def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:
@@ -53,7 +52,7 @@ def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:
             data.train.x.to(device), data.train.label.to(device), work.features("train")
         ),
         generator=numbers(data.name, chosen.images.ids),
-        radii=radii(work, attack.radii_from, len(chosen.images)),
+        radii=radii(work, attack.nature.radii, len(chosen.images)),
         surrogate=work.surrogate,
         evade=evade,
     )

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from evil_twins.attacks.base import Attacked, AttackerView, Reference
+from evil_twins.attacks.base import Attacked, AttackerView, Nature, Reference
 from evil_twins.attacks.models import LOT, PairedModels, Victim
 from evil_twins.bench.store import records
 from evil_twins.bench.store.records import Columns
@@ -80,25 +80,10 @@ def log_odds(logits: Tensor, goal: Tensor) -> Tensor:
     return logits.gather(1, at).squeeze(1) - others
 
 
-def aim(attack: Any) -> float:
-    """The κ that an attack is held to; a control's is that of the attack it copies, if any."""
-    if attack.kappa is not None:
-        return float(attack.kappa)
-    return nan if attack.radii_from is None else float(attack.radii_from.kappa)
-
-
-def norm(attack: Any) -> str:
-    """The norm in which an attack moves inputs, or "" if it moves none."""
-    return str(getattr(getattr(attack, "input", attack), "norm", ""))
-
-
-def within(attack: Any, linf: Tensor, l2: Tensor, delta: Tensor) -> Tensor:
+def within(nature: Nature, linf: Tensor, l2: Tensor, delta: Tensor) -> Tensor:
     """Whether the limits ε and δ that the attack states are kept, (N,)."""
-    step, model = getattr(attack, "input", attack), getattr(attack, "model", None)
-    eps = getattr(step, "eps", inf)
-    far = l2 if norm(attack) == "l2" else linf
-    limit = getattr(model, "delta", inf)
-    return (far <= eps * (1 + TOLERANCE)) & (delta <= limit * (1 + TOLERANCE))
+    far = l2 if nature.norm == "l2" else linf
+    return (far <= nature.eps * (1 + TOLERANCE)) & (delta <= nature.delta * (1 + TOLERANCE))
 
 
 def frames(
@@ -133,10 +118,12 @@ def frames(
         flipped=flips.sum(1).numpy(),
         heldout=len(heldout),
         accuracy_drop=drop.numpy(),
-        norm=norm(attack),
+        norm=attack.nature.norm or "",
         kl_reference=harm_known(faced, view).repeat_interleave(m).numpy(),
         kl_bound=bound.numpy(),
         group=[images.ids[i - i % m] for i in range(n)],
+        moves=attack.nature.moves,
+        role=attack.nature.role,
     )
     rows, columns = np.nonzero(flips.numpy())
     flipped = pd.DataFrame(
@@ -154,7 +141,8 @@ def frames(
 
 
 def _targets(attack: Any, result: Attacked, view: AttackerView) -> pd.DataFrame:
-    kappa, goal = aim(attack), view.targets.goal.cpu()
+    goal = view.targets.goal.cpu()
+    kappa = nan if attack.kappa is None else float(attack.kappa)
     x, at = result.x.detach(), goal.unsqueeze(1)
     faced = outputs(result.models, x)
     confidence = faced.softmax(1).gather(1, at).squeeze(1)
@@ -168,7 +156,7 @@ def _targets(attack: Any, result: Attacked, view: AttackerView) -> pd.DataFrame:
             "confidence": confidence,
             "log_odds": log_odds(faced, goal),
             "at_kappa": (confidence >= kappa) & (not isnan(kappa)),
-            "within_eps": within(attack, linf, l2, delta),
+            "within_eps": within(attack.nature, linf, l2, delta),
             "predicted": faced.argmax(1),
             "linf": linf,
             "l2": l2,

@@ -10,7 +10,10 @@ from evil_twins.attacks import ATTACKS
 from evil_twins.bench.errors import UserError
 from evil_twins.detectors import DETECTORS
 
-OWN: Mapping[str, Mapping[str, str]] = {"attack": ATTACKS, "detector": DETECTORS}
+OWN: Mapping[str, Mapping[str, str]] = {
+    "attack": {**ATTACKS, "apgd": "evil_twins.bench.components.adapters.art:APGD"},
+    "detector": DETECTORS,
+}
 GROUPS = {"attack": "evil_twins.attacks", "detector": "evil_twins.detectors"}
 """Entry points by which an installed package offers its own."""
 

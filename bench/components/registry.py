@@ -18,7 +18,7 @@ from evil_twins.bench.errors import UserError, unknown
 
 KNOWLEDGE = ("K0", "K1", "K2", "K3")
 MEMBERS = {
-    "attack": ("kappa", "radii_from", "__call__"),
+    "attack": ("kappa", "nature", "__call__"),
     "detector": ("knowledge", "preparation", "fit"),
 }
 INSPECTOR = ("knowledge", "preparation", "inspect")
@@ -200,7 +200,8 @@ def _unsound(made: Any, kind: str) -> str:
         return ""
     if made.kappa is not None and not (isinstance(made.kappa, float) and 0 < made.kappa < 1):
         return f"kappa is {made.kappa!r}; None or a probability between 0 and 1 was expected"
-    unit = made.radii_from
-    if unit is not None and not (data(unit) and hasattr(unit, "input")):
-        return f"radii_from is {unit!r}; None or a PGD was expected"
+    from evil_twins.attacks.base import Nature  # what only lists names waits for no torch
+
+    if not isinstance(made.nature, Nature):
+        return f"nature is {made.nature!r}; an evil_twins.attacks.base.Nature was expected"
     return ""

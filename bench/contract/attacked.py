@@ -29,12 +29,14 @@ class AttackCase:
     @cached_property
     def view(self) -> AttackerView:
         """The view with the radii, and the second model, that the attack asks for."""
-        view, unit = self.world, self.attack.radii_from
-        if not getattr(self.attack, "needs_surrogate", False):
+        view, nature = self.world, self.attack.nature
+        if not nature.surrogate:
             view = replace(view, surrogate=None)
-        if unit is None:
+        if nature.radii is None:
             return view
-        return replace(view, radii=size(unit(view).x - view.targets.x, unit.input.norm))
+        return replace(
+            view, radii=size(nature.radii(view).x - view.targets.x, nature.radii.nature.norm)
+        )
 
     @cached_property
     def returned(self) -> Any:

@@ -52,7 +52,7 @@ def confidence(case: AttackCase) -> None:
 def efficacy(case: AttackCase) -> None:
     """No target that reaches κ is surer than the others that do."""
     kappa = case.attack.kappa
-    if kappa is None:
+    if kappa is None or case.attack.nature.role != "attack":
         return
     with torch.no_grad():
         reached = case.models.confidence(case.found.x, case.view.targets.goal)
@@ -67,7 +67,7 @@ def limits(case: AttackCase) -> None:
     """It stays within the ε and the δ that it states."""
     away = (case.found.x.double() - case.view.targets.x.double()).flatten(1)
     far = away.abs().amax(1), away.norm(dim=1), case.models.distance()
-    kept = measure.within(case.attack, *far)
+    kept = measure.within(case.attack.nature, *far)
     if not bool(kept.all()):
         i = int((~kept).nonzero()[0])
         linf, l2, delta = (float(value[i]) for value in far)
@@ -76,9 +76,8 @@ def limits(case: AttackCase) -> None:
 
 def layers(case: AttackCase) -> None:
     """It changes the layers that it states."""
-    step = getattr(case.attack, "model", case.attack)
     others = sorted(set(case.found.models.parameters) - HEAD)
-    if getattr(step, "layers", "all") == "head" and others:
+    if case.attack.nature.layers == "head" and others:
         raise Broken(f'it states layers = "head", and returns {others[0]}')
 
 

@@ -193,8 +193,8 @@ class _Planner:
 
     def attack(self, row: Row, victim: str, first: int) -> str:
         made = row.attack.build()
-        parents, unit = {"victim": victim}, made.radii_from
-        if getattr(made, "needs_surrogate", False):
+        parents, unit = {"victim": victim}, made.nature.radii
+        if made.nature.surrogate:
             parents["surrogate"] = self.second(f"attack {row.label!r}")
         if unit is not None:
             place = described(unit)["class"]
@@ -237,7 +237,7 @@ def _named(component: Component) -> dict[str, Any]:
 
 def _has_parent(row: Row) -> bool:
     """Whether it takes the radii of another row, which comes first and lends the cell its name."""
-    return row.attack.build().radii_from is not None
+    return row.attack.build().nature.radii is not None
 
 
 def _enough(suite: Suite, data: Dataset) -> None:

@@ -11,12 +11,10 @@ from evil_twins.bench.components import registry
 from evil_twins.bench.components.component import Component, inspects
 from evil_twins.bench.components.names import parted
 from evil_twins.bench.errors import UserError, unknown
+from evil_twins.detectors.base import Evadable
 
 SWEPT = ("kappa", "phi", "lam")
 """Parameters of an attack for which a list stands for one row each."""
-
-MODEL_ONLY = ("poisoning", "rank-one-head", "convex-head", "few-weights", "logit-anchoring")
-"""Attacks that move no input."""
 
 
 @dataclass(frozen=True)
@@ -130,12 +128,8 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
 
 def _row(label: str, method: str, component: Component, count: int, scored: bool) -> Row:
     attack = component.build()
-    unit = attack.radii_from
-    kappa = attack.kappa if unit is None or attack.kappa is not None else unit.kappa
-    fixed = {"pgd": 1.0} | dict.fromkeys(MODEL_ONLY, 0.0)
-    phi = component.parameters.get("phi", fixed.get(method))
-    lam = component.parameters.get("lam")
-    numbers = [nan if value is None else float(value) for value in (kappa, phi, lam)]
+    sweep = (attack.kappa, attack.nature.phi, attack.nature.lam)
+    numbers = [nan if value is None else float(value) for value in sweep]
     return Row(label, method, component, count, scored, (), *numbers)
 
 
@@ -158,7 +152,7 @@ def check_evaded(rows: Iterable[Row], columns: Iterable[Column], path: Path) -> 
     """
     known = {column.label: column for column in columns}
     for row in rows:
-        if row.evade and not getattr(row.attack.build(), "evades", False):
+        if row.evade and not row.attack.build().nature.evades:
             raise UserError(
                 f"{path.name}: attack {row.label!r} cannot evade detectors\n"
                 'remedy: method = "aware", or remove `evade`'
@@ -166,7 +160,7 @@ def check_evaded(rows: Iterable[Row], columns: Iterable[Column], path: Path) -> 
         for label in row.evade:
             if label not in known:
                 raise unknown(f"detector in evade of attack {row.label!r}", label, known)
-            if not hasattr(known[label].detector.build(), "penalty"):
+            if not isinstance(known[label].detector.build(), Evadable):
                 raise UserError(
                     f"{path.name}: detector {label!r} offers no penalty for {row.label!r}\n"
                     "remedy: give its class a method `penalty`, see CONTRIBUTING.md; or take it "
@@ -180,7 +174,7 @@ def check_filled(row: Row, together: int) -> None:
     Raises:
         UserError: One group would stay too small.
     """
-    serves = getattr(getattr(row.attack.build(), "model", None), "serves", 1)
+    serves = row.attack.build().nature.serves
     if together % serves:
         raise UserError(
             f"attack {row.label!r}: a model serves {serves} targets; a cell has {together}\n"

@@ -133,7 +133,7 @@ def test_without_phi_the_input_has_all_of_its_ball(norm: norms.Norm) -> None:
     view = replace(worlds.view(4), evade=(Unsure(),))
     step = InputStep(norm, eps=0.1 if norm == "linf" else 0.5)
     attack = Aware(step, HEAD, KAPPA)
-    assert attack.radii_from is None
+    assert attack.nature.radii is None
     found = attack(view)
     far = norms.size(found.x - view.targets.x, norm)
     assert (far <= step.eps * (1 + 1e-5)).all()

@@ -177,7 +177,7 @@ def test_noise_has_the_norm_of_pgd_away_from_the_box(norm: str) -> None:
     far = (found.x - middle.x).flatten(1)
     sizes = far.abs().amax(1) if norm == "linf" else far.norm(dim=1)
     torch.testing.assert_close(sizes, radii)
-    assert Noise(step, 0.75).radii_from == PGD(step, 0.75)
+    assert Noise(step, 0.75).nature.radii == PGD(step, 0.75)
 
 
 def test_fine_tuning_lowers_the_loss_and_moves_only_its_layers() -> None:

@@ -55,7 +55,7 @@ def test_algorithm_1_moves_within_the_whole_ball_and_stops_at_kappa() -> None:
     view, kappa, eps = worlds.view(), 0.75, 0.25
     step = InputStep(eps=eps, step=0.125)
     joint = IMC(step, replace(HEAD, steps=2), kappa, 60, "first")
-    assert joint.radii_from is None
+    assert joint.nature.radii is None
     found = joint(view)
     assert (found.confidence >= kappa).all()
     far = norms.size(found.x - view.targets.x, "linf")

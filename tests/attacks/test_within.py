@@ -75,7 +75,7 @@ def test_both_gain_more_than_the_sum_where_the_margin_is_bilinear() -> None:
 
 def seen(layers: ModelStep = HEAD) -> AttackerView:
     attack, view = Within(InputStep(), layers, KAPPA, 0.5, 0.5), worlds.view(4)
-    far = norms.size(attack.radii_from(view).x - view.targets.x, "linf")
+    far = norms.size(attack.nature.radii(view).x - view.targets.x, "linf")
     return replace(view, radii=far)
 
 

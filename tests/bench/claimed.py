@@ -156,7 +156,7 @@ def _within(world: World, head: dict[str, object]) -> list[pd.DataFrame]:
         for phi in (0.0, 0.5, 1.0):
             key = {
                 "attack": label,
-                "method": "evil_twins.attacks.yardsticks.within:Within",
+                "method": "within",
                 "phi": phi,
                 "lam": NAN,
             }
@@ -179,7 +179,7 @@ def _proposition(world: World, head: dict[str, object]) -> list[pd.DataFrame]:
     for move, change in changes.items():
         label = {
             "attack": f"proposition-1-{move}",
-            "method": "evil_twins.attacks.yardsticks.proposition:Proposition",
+            "method": "proposition",
         }
         key = head | label | {"layers": "head", "phi": 0.5, "lam": NAN}
         some = targets(world, key, world.names)

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.models import PairedModels
 from evil_twins.detectors.base import DefenderView
 
@@ -28,13 +28,11 @@ class Shift:
     poison: bool = False
     seconds: float = 0.0
 
-    @property
-    def kappa(self) -> None:
-        return
+    kappa: ClassVar[None] = None
 
     @property
-    def radii_from(self) -> None:
-        return
+    def nature(self) -> Nature:
+        return Nature("both" if self.poison else "inputs")
 
     def __call__(self, view: AttackerView) -> Attacked:
         if log := os.environ.get("EXECUTED"):

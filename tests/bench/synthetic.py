@@ -72,6 +72,10 @@ def _targets(key: dict[str, object], names: list[str], rng: np.random.Generator)
             "kl_reference": 0.01 * load,
             "kl_bound": NAN,
             "group": names,
+            "moves": {"pgd": "inputs", "imc": "both", "poisoning": "model"}.get(
+                str(key["method"]), "nothing"
+            ),
+            "role": "control" if key["method"] == "untouched" else "attack",
         }
     )
 

@@ -30,7 +30,7 @@ kappa = [0.75, 0.9]
 norm = "linf"
 [[attacks]]
 name = "apgd"
-method = "evil_twins.bench.components.adapters.art:APGD"
+method = "apgd"
 kappa = [0.75, 0.9]
 norm = "linf"
 [[attacks]]

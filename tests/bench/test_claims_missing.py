@@ -221,7 +221,7 @@ def test_proposition_1_without_its_rows_and_with_few_targets() -> None:
 def test_equal_values_do_not_count_as_lower() -> None:
     def still(made: dict[str, pd.DataFrame]) -> None:
         targets = made["targets"]
-        at = targets["method"].eq("evil_twins.attacks.yardsticks.proposition:Proposition")
+        at = targets["method"].eq("proposition")
         made["targets"] = targets.assign(confidence=targets["confidence"].where(~at, 0.8))
 
     assert CLAIMS["i"](_changed(still))[0].value == 0

@@ -150,6 +150,7 @@ def test_built_in_suites_are_sound(name: str) -> None:
 
 
 ODD = """
+from evil_twins.attacks.base import Nature
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -164,7 +165,7 @@ class Odd:
 @dataclass(frozen=True)
 class Attack:
     kappa: ClassVar[object] = {kappa}
-    radii_from: ClassVar[object] = {unit}
+    nature: ClassVar[object] = {nature}
     def __call__(self, view): ...
 """
 SOUND = {
@@ -173,7 +174,7 @@ SOUND = {
     "preparation": "None",
     "more": "",
     "kappa": "0.5",
-    "unit": "None",
+    "nature": "Nature('inputs')",
 }
 
 
@@ -187,7 +188,7 @@ SOUND = {
         ("preparation", "property(lambda self: 1 / 0)", "cannot be made: ZeroDivisionError"),
         ("kappa", "'high'", "kappa is 'high'; None or a probability between 0 and 1 was expected"),
         ("kappa", "1.5", "kappa is 1.5; None or a probability"),
-        ("unit", "4", "radii_from is 4; None or a PGD was expected"),
+        ("nature", "4", "nature is 4; an evil_twins.attacks.base.Nature was expected"),
     ],
 )
 def test_a_class_that_is_wrong_about_itself_is_refused(

@@ -68,7 +68,7 @@ def test_one_that_cannot_be_used_says_why(name: str) -> None:
 def test_its_parameters_are_those_of_the_toolbox_in_our_words() -> None:
     square = registry.find("attack", "art:SquareAttack", Path())
     made = registry.configure(square, {"kappa": 0.9, "norm": "l2"}, "attack", "square").build()
-    assert (made.norm, made.max_iter, made.eps, made.radii_from) == ("l2", 100, 0.3, None)
+    assert (made.norm, made.max_iter, made.eps, made.nature.radii) == ("l2", 100, 0.3, None)
     assert few("HopSkipJump").norm == "l2"
     assert few("BasicIterativeMethod").norm == "linf"
     with pytest.raises(UserError, match="max_iter"):

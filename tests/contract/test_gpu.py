@@ -52,9 +52,9 @@ def beside(device: str) -> AttackerView:
 
 def attacked(attack: Attack, device: str) -> Attacked:
     view = beside(device)
-    if attack.radii_from:
-        far = attack.radii_from(view).x - view.targets.x
-        view = replace(view, radii=size(far, attack.radii_from.input.norm))
+    if attack.nature.radii:
+        far = attack.nature.radii(view).x - view.targets.x
+        view = replace(view, radii=size(far, attack.nature.radii.nature.norm))
     return attack(view)
 
 

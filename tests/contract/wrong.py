@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.steps.input import InputStep
@@ -158,8 +158,14 @@ class WrongAttack:
         return {"efficacy over": 0.5, "efficacy never": 0.99}.get(self.fault, 0.75)
 
     @property
-    def radii_from(self) -> None:
-        return
+    def nature(self) -> Nature:
+        return Nature(
+            "both",
+            norm=self.input.norm,
+            eps=self.input.eps,
+            layers=self.model.layers,
+            delta=self.model.delta,
+        )
 
     def __call__(self, view: AttackerView) -> Any:
         _vandalise(self.fault, view)

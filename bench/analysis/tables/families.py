@@ -12,8 +12,8 @@ from evil_twins.bench.analysis.tables.records import STUDY, Records
 PGD = "pgd"
 POISONING = "poisoning"
 IMC = "imc"
-WITHIN = "evil_twins.attacks.yardsticks.within:Within"
-PROPOSITION = "evil_twins.attacks.yardsticks.proposition:Proposition"
+WITHIN = "within"
+PROPOSITION = "proposition"
 CONTROLS = ("untouched", "noise", "fine-tuning", WITHIN, PROPOSITION)
 """Methods of which κ asks nothing: neither rivals of an endpoint nor among the worst cases."""
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evil_twins.attacks import norms
-from evil_twins.attacks.base import Attacked, AttackerView, Targets
+from evil_twins.attacks.base import Attacked, AttackerView, Nature, Targets
 from evil_twins.attacks.efficacy import AIM, equalise, logit, margin
 from evil_twins.attacks.models import PairedModels, Victim
 from evil_twins.attacks.norms import Norm
@@ -56,9 +56,9 @@ class APGD:
             raise ValueError("APGD needs iterations >= 1 and restarts >= 1")
 
     @property
-    def radii_from(self) -> None:
-        """It needs no radii."""
-        return
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature("inputs", norm=self.norm, eps=self.eps)
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; the faced models are the victim itself.

@@ -15,7 +15,7 @@ from art.attacks import poisoning
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
-from evil_twins.attacks.base import Attacked, AttackerView, Reference, Targets
+from evil_twins.attacks.base import Attacked, AttackerView, Nature, Reference, Targets
 from evil_twins.attacks.controls import FineTuning
 from evil_twins.attacks.efficacy import equalise, refuse
 from evil_twins.attacks.models import PairedModels, features_of
@@ -62,9 +62,9 @@ class FeatureCollisionAttack:
             raise ValueError("it needs learning_rate > 0 and similarity_coeff > 0")
 
     @property
-    def radii_from(self) -> None:
-        """It moves no input that is attacked."""
-        return
+    def nature(self) -> Nature:
+        """What it moves and how far, and what it needs."""
+        return Nature("model", layers=self.retraining.layers)
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Poison and re-train one model for every target; x* is x°.

@@ -10,7 +10,8 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import field, fields, make_dataclass
 from functools import lru_cache
-from typing import Any
+from math import inf
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import equalise, margin
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import Norm
@@ -62,15 +63,17 @@ class Evasion:
     """
 
     kappa: float
+    norm: ClassVar[Norm | None] = None
+    eps: ClassVar[float] = inf
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.kappa < 1:
             raise ValueError(f"kappa is {self.kappa}; a number in [0.5, 1) was expected")
 
     @property
-    def radii_from(self) -> None:
-        """It needs no radii."""
-        return
+    def nature(self) -> Nature:
+        """It moves inputs, in the norm and as far as its parameters say, if they do."""
+        return Nature("inputs", norm=self.norm, eps=self.eps)
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; the faced models are the victim itself."""
