@@ -82,7 +82,7 @@ class ConvexHead:
     @property
     def nature(self) -> Nature:
         """What it moves and how far, and what it needs."""
-        return Nature("model", phi=0.0, layers="head", delta=self.delta)
+        return Nature("model", phi=0.0, layers="head")
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; x* is x°."""

@@ -122,8 +122,6 @@ def frames(
         kl_reference=harm_known(faced, view).repeat_interleave(m).numpy(),
         kl_bound=bound.numpy(),
         group=[images.ids[i - i % m] for i in range(n)],
-        moves=attack.nature.moves,
-        role=attack.nature.role,
     )
     rows, columns = np.nonzero(flips.numpy())
     flipped = pd.DataFrame(

@@ -33,6 +33,8 @@ CLAUSES: Mapping[str, tuple[Clause, ...]] = {
 USUAL: Mapping[str, Any] = {
     "kappa": KAPPA,
     "phi": 0.5,
+    "distance": 0.5,
+    "move": "gradient",
     "norm": "linf",
     "input": {},
     "model": {"layers": "head"},

@@ -25,7 +25,7 @@ from evil_twins.bench.suite.suite import Suite
 STUDY: Columns = {name: records.KEYS[name] for name in ("dataset", "victim", "seed")}
 DETECTOR: Columns = {"detector": records.FAILURES["cell"], "knowledge": records.FAILURES["cell"]}
 FILES: Mapping[str, Columns] = {
-    "targets": {**records.KEYS, **records.TARGETS},
+    "targets": {**records.KEYS, **records.TARGETS, **records.NATURE},
     "flips": {**records.KEYS, **records.FLIPS},
     "gallery": {**records.KEYS, **records.GALLERY},
     "scores": {**records.KEYS, **DETECTOR, **records.SCORES},
@@ -125,7 +125,8 @@ def _tables(done: Finished) -> Iterator[tuple[str, pa.Table]]:
         keys = dict(zip(records.KEYS, values, strict=True))
         for name in ("targets", "flips", "gallery"):
             parts = [done.part(shard.attack, name) for shard in rows[values]]
-            yield name, _ordered(parts, keys, FILES[name])
+            named = keys | nature_of(rows[values][0]) if name == "targets" else keys
+            yield name, _ordered(parts, named, FILES[name])
         for label in sorted(knowledge):
             named = keys | {"detector": label, "knowledge": knowledge[label]}
             scored = [shard.scores[label] for shard in rows[values] if label in shard.scores]
@@ -145,6 +146,12 @@ def keys_of(done: Finished, shard: Shard) -> dict[str, Any]:
         "layers": done.part(shard.attack, "targets")["layers"][0].as_py(),
         **{name: None if isnan(value) else value for name, value in sweep.items()},
     }
+
+
+def nature_of(shard: Shard) -> dict[str, str]:
+    """What the attack of a row says of itself."""
+    nature = shard.row.attack.build().nature
+    return {"moves": nature.moves, "role": nature.role}
 
 
 def _ordered(parts: list[pa.Table], keys: Mapping[str, Any], columns: Columns) -> pa.Table:

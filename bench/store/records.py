@@ -59,15 +59,14 @@ TARGETS: Columns = {
     "kl_reference": _REAL,
     "kl_bound": _REAL,
     "group": _TEXT,
-    "moves": _TEXT,
-    "role": _TEXT,
 }
 """`log_odds` are those of `confidence`, finite where it rounds to 1. `norm` is that of an attack on
 inputs, else "". `kl_reference` is the mean KL on the attacker's images, NaN if more than the last
 layer moved; no model at κ can go below `kl_bound` (NaN: unknown). `group` is the target_id of the
 first target that is served by the same poisoned model: its own where each has its own model.
-`moves` and `role` are those of the attack's nature.
 """
+NATURE: Columns = {"moves": _TEXT, "role": _TEXT}
+"""What an attack says of itself, beside its targets."""
 FLIPS: Columns = {"target_id": _TEXT, "image_id": _TEXT}
 GALLERY: Columns = {
     "target_id": _TEXT,

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from evil_twins.attacks import poisoning
 from evil_twins.attacks.base import AttackerView, Logits, Reference, evenly
 from evil_twins.attacks.models import PairedModels, Victim
+from evil_twins.attacks.steps import model
 from evil_twins.attacks.steps.limits import AMONG, Limits
 from evil_twins.attacks.steps.model import FISHER_IMAGES, ModelStep, ModelWalk
 from tests.attacks import worlds
@@ -63,7 +63,7 @@ def test_the_metric_of_all_layers_is_taken_over_images_of_all_classes(
         seen.append(images)
         return {}
 
-    monkeypatch.setattr(poisoning, "body_factors", noted)
+    monkeypatch.setattr(model, "body_factors", noted)
     ModelWalk(ModelStep("all"), replace(view, reference=reference))
     (images,) = seen
     assert len(images) == FISHER_IMAGES

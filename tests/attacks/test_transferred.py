@@ -10,7 +10,7 @@ from evil_twins.attacks.norms import Norm
 from evil_twins.attacks.steps.input import InputStep
 from evil_twins.attacks.transferred import TransferredPGD
 from tests.attacks import worlds
-from tests.attacks.test_rivals import KAPPA, Linear, two_classes
+from tests.attacks.yardsticks.test_rivals import KAPPA, Linear, two_classes
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from tests.bench import synthetic
+
 NAN = float("nan")
 GRID = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 DETECTORS = {
@@ -111,6 +113,7 @@ def targets(world: World, key: dict[str, object], names: list[str]) -> pd.DataFr
         "kl_reference": kl,
         "kl_bound": NAN,
         "group": names,
+        **synthetic.nature(str(key["method"])),
     }
     return pd.DataFrame(key | facts)
 

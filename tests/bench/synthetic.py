@@ -17,6 +17,15 @@ DETECTORS = {
 NAN = float("nan")
 
 
+def nature(method: str) -> dict[str, str]:
+    """What the targets of a row say of the attack."""
+    moves = {"untouched": "nothing", "poisoning": "model", "fine-tuning": "model"}
+    moves |= dict.fromkeys(("imc", "within", "proposition", "aware"), "both")
+    roles = dict.fromkeys(("untouched", "noise", "fine-tuning"), "control")
+    roles |= dict.fromkeys(("within", "proposition"), "yardstick")
+    return {"moves": moves.get(method, "inputs"), "role": roles.get(method, "attack")}
+
+
 def rows(kappas: tuple[float, ...] = (0.75, 0.9)) -> list[dict[str, object]]:
     """Keys of an untouched row and, for each kappa, Poisoning, IMC along phi and PGD."""
     base = {"dataset": "digits", "victim": "resnet-tiny", "seed": 0, "lam": NAN}
@@ -72,11 +81,8 @@ def _targets(key: dict[str, object], names: list[str], rng: np.random.Generator)
             "kl_reference": 0.01 * load,
             "kl_bound": NAN,
             "group": names,
-            "moves": {"pgd": "inputs", "imc": "both", "poisoning": "model"}.get(
-                str(key["method"]), "nothing"
-            ),
-            "role": "control" if key["method"] == "untouched" else "attack",
         }
+        | nature(str(key["method"]))
     )
 
 

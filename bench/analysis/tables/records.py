@@ -13,7 +13,7 @@ KEYS = list(records.KEYS)
 STUDY = ["dataset", "victim", "seed"]
 
 _NEEDED = {
-    "targets": [*KEYS, *records.TARGETS],
+    "targets": [*KEYS, *records.TARGETS, *records.NATURE],
     "scores": [*KEYS, "detector", "knowledge", *records.SCORES],
 }
 _NEWER = {"targets": ["log_odds", "group"]}

@@ -7,7 +7,7 @@ import pytest
 from evil_twins.bench.analysis import page, tables
 from tests.bench import reported
 
-QUICK = Path(__file__).parents[2] / "results" / "reference" / "quick"
+QUICK = Path(__file__).parents[3] / "results" / "reference" / "quick"
 
 
 @pytest.mark.slow

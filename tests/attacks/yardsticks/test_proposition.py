@@ -14,7 +14,7 @@ from evil_twins.attacks.steps.input import InputStep
 from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.attacks.yardsticks.proposition import Move, Proposition
 from tests.attacks import worlds
-from tests.attacks.test_within import linear, seen
+from tests.attacks.yardsticks.test_within import linear, seen
 
 KAPPA, ETA, PHI = 0.75, 0.001, 0.5
 HEAD = ModelStep("head", delta=20.0, batch=64)

@@ -132,7 +132,7 @@ def test_stored_verdicts_are_verified_and_go_with_their_records(
     assert not page.exists()
 
 
-REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 JUDGED = sorted(
     {run.parent.name for run in REFERENCE.glob("*/run.json")}
     & {judged.parent.name for judged in REFERENCE.glob("*/claims.csv")}

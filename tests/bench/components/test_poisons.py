@@ -21,7 +21,7 @@ from evil_twins.bench.contract.attacked import AttackCase
 from evil_twins.bench.contract.attacks import ATTACK
 from evil_twins.bench.errors import UserError
 from tests.attacks import worlds
-from tests.attacks.test_rivals import two_classes
+from tests.attacks.yardsticks.test_rivals import two_classes
 
 KAPPA = 0.5
 TUNED = FineTuning("all", lr=0.1, batch=32, steps=60)

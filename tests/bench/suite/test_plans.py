@@ -133,7 +133,8 @@ def test_the_suite_of_detectors_has_them_all_on_the_victim_of_gtsrb_small() -> N
     }
     assert all(row.scored and row.count == 40 for row in made.rows)
     attacking = {row.attack.place for row in made.rows}
-    assert set(ATTACKS.values()) <= attacking
+    yardsticks = {ATTACKS["within"], ATTACKS["proposition"]}
+    assert set(ATTACKS.values()) - yardsticks <= attacking
     assert (
         len(
             {

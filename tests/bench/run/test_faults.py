@@ -22,7 +22,7 @@ from evil_twins.bench.commands import app
 from tests.bench import suites
 from tests.bench.suites import doubt, far, shift
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KILLS = 50
 
 MANY = (

@@ -164,7 +164,7 @@ def test_a_run_leaves_one_score_for_each_model(tmp_path: Path) -> None:
         "untouched": 1,
     }
     (path,) = tmp_path.glob("small/cells/victim/*/victim.safetensors")
-    data = runs.hold.dataset("digits", None, None)
+    data = runs.cached_dataset("digits", None, None)
     view = DefenderView(load_victim(path), data.fit.x, seeds.generator("digits", "", "detector", 0))
     (own,) = facts[facts["attack"] == "untouched"]["value"]
     assert own == pytest.approx(Inspection(1, 2).inspect(view), rel=1e-6)

@@ -8,7 +8,7 @@ from evil_twins.attacks import norms
 from evil_twins.attacks.efficacy import AIM
 from evil_twins.attacks.norms import Norm
 from evil_twins.bench.components.adapters.art import APGD, Reaching
-from tests.attacks.test_rivals import KAPPA, Linear, closed_form, two_classes
+from tests.attacks.yardsticks.test_rivals import KAPPA, Linear, closed_form, two_classes
 
 
 def test_a_class_is_said_exactly_where_its_confidence_is_reached() -> None:

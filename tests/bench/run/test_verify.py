@@ -187,7 +187,7 @@ def test_any_damaged_file_is_found_named_and_made_again(
 
 @pytest.mark.slow
 def test_figures_are_checked_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    stored = Path(__file__).parents[2] / "results" / "reference" / "quick"
+    stored = Path(__file__).parents[3] / "results" / "reference" / "quick"
     shutil.copytree(stored, tmp_path / "quick", ignore=shutil.ignore_patterns("cells"))
     reference = ["quick", "--results", str(tmp_path)]
     assert app.main(["plot", *reference]) == 0  # fonts and libraries of this machine

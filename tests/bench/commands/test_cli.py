@@ -50,8 +50,8 @@ def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_reads_loads_no_torch() -> None:
     code = (
-        "import sys; from bench import cli, tables, plots; cli.main(['list']);"
-        "cli.main(['table', 'none']); sys.exit('torch' in sys.modules)"
+        "import sys; from evil_twins.bench.commands import app; app.main(['list']);"
+        "app.main(['table', 'none']); sys.exit('torch' in sys.modules)"
     )
     assert _python("-c", code).returncode == 0
 

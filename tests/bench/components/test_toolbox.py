@@ -19,7 +19,7 @@ from evil_twins.bench.components.adapters import NORMS, TOOLBOX, toolbox
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import records
 from tests.attacks import worlds
-from tests.attacks.test_rivals import KAPPA, closed_form, two_classes
+from tests.attacks.yardsticks.test_rivals import KAPPA, closed_form, two_classes
 from tests.bench import suites
 from tests.bench.runs import carry_out
 

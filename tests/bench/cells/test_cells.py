@@ -126,7 +126,7 @@ def test_an_identity_is_spec_code_and_parents() -> None:
 def test_source_follows_imports_but_not_those_for_types(tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text(
-        "from evil_twins.detectors.base import DefenderView\nfrom attacks import norms\n"
+        "from evil_twins.detectors.base import DefenderView\nfrom evil_twins.attacks import norms\n"
     )
     found = source_code.closure(mine)
     assert set(found) == {"mine.py", "detectors/base.py", "attacks/norms.py"}
