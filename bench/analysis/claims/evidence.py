@@ -13,11 +13,11 @@ from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.claims.part import Unmeasured
 from evil_twins.bench.analysis.claims.rules import Rules
 from evil_twins.bench.analysis.tables.any_of import with_any
-from evil_twins.bench.analysis.tables.attacks import specificity_samples
 from evil_twins.bench.analysis.tables.audit import audit
 from evil_twins.bench.analysis.tables.decisions import Cell, cells, decisions
 from evil_twins.bench.analysis.tables.families import sweeps
 from evil_twins.bench.analysis.tables.records import STUDY, Records
+from evil_twins.bench.analysis.tables.samples import specificity_samples
 from evil_twins.bench.analysis.tables.text import short
 
 Floats = NDArray[np.float64]

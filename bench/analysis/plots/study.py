@@ -8,7 +8,6 @@ import pandas as pd
 
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.tables import text
-from evil_twins.bench.analysis.tables.attacks import specificity_samples
 from evil_twins.bench.analysis.tables.budgets import budgets
 from evil_twins.bench.analysis.tables.decisions import ALPHA, Cell, cells, decisions
 from evil_twins.bench.analysis.tables.detection import detection, numbered
@@ -18,6 +17,7 @@ from evil_twins.bench.analysis.tables.load import load
 from evil_twins.bench.analysis.tables.outcomes import outcomes
 from evil_twins.bench.analysis.tables.price import price
 from evil_twins.bench.analysis.tables.records import STUDY, Records
+from evil_twins.bench.analysis.tables.samples import specificity_samples
 from evil_twins.bench.analysis.tables.sweeps import tradeoff
 
 STRICT = 0.01

@@ -6,7 +6,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from evil_twins.bench.analysis.tables.any_of import with_any
-from evil_twins.bench.analysis.tables.attacks import attacks, specificity_samples
+from evil_twins.bench.analysis.tables.attacks import attacks
 from evil_twins.bench.analysis.tables.audit import audit
 from evil_twins.bench.analysis.tables.baseline import calibration, victims
 from evil_twins.bench.analysis.tables.budgets import budgets
@@ -19,6 +19,7 @@ from evil_twins.bench.analysis.tables.outcomes import outcomes
 from evil_twins.bench.analysis.tables.paired import paired, worst
 from evil_twins.bench.analysis.tables.price import price
 from evil_twins.bench.analysis.tables.records import Records
+from evil_twins.bench.analysis.tables.samples import specificity_samples
 from evil_twins.bench.analysis.tables.specificity import specificity
 from evil_twins.bench.analysis.tables.sweeps import tradeoff, trends
 

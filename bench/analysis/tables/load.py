@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
-from evil_twins.bench.analysis.tables.attacks import specificity_samples
 from evil_twins.bench.analysis.tables.decisions import decisions
 from evil_twins.bench.analysis.tables.frames import column, lines
 from evil_twins.bench.analysis.tables.records import KEYS, Records
+from evil_twins.bench.analysis.tables.samples import specificity_samples
 
 Floats = NDArray[np.float64]
 

@@ -7,10 +7,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.tables.attacks import specificity_samples
 from evil_twins.bench.analysis.tables.families import FAMILY, Family, families
 from evil_twins.bench.analysis.tables.frames import column, line
 from evil_twins.bench.analysis.tables.records import Records
+from evil_twins.bench.analysis.tables.samples import specificity_samples
 
 Floats = NDArray[np.float64]
 Direction = Literal["rises", "falls"]

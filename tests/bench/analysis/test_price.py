@@ -10,8 +10,8 @@ from evil_twins.bench.analysis import tables
 from evil_twins.bench.analysis.plots import price as figure
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.study import studies
-from evil_twins.bench.analysis.tables.attacks import specificity_samples
 from evil_twins.bench.analysis.tables.price import price
+from evil_twins.bench.analysis.tables.samples import specificity_samples
 from tests.bench import claimed, synthetic
 from tests.bench.claimed import TRUE
 

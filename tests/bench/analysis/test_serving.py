@@ -11,8 +11,8 @@ from matplotlib.collections import LineCollection
 from evil_twins.bench.analysis import plots, tables
 from evil_twins.bench.analysis.plots import serving, style
 from evil_twins.bench.analysis.plots.study import studies
-from evil_twins.bench.analysis.tables.attacks import specificity_samples
 from evil_twins.bench.analysis.tables.load import load
+from evil_twins.bench.analysis.tables.samples import specificity_samples
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.suite import matrix, suite
 from tests.bench import claimed, synthetic

@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.tables.attacks import specificity_samples
 from evil_twins.bench.analysis.tables.controls import line
 from evil_twins.bench.analysis.tables.families import Family
 from evil_twins.bench.analysis.tables.frames import line as row_of
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records
+from evil_twins.bench.analysis.tables.samples import specificity_samples
 
 Floats = NDArray[np.float64]
 
