@@ -1,6 +1,12 @@
 """Statistics of the tables: arrays in, numbers out; no torch, no files, no frames."""
 
-from evil_twins.bench.analysis.stats.calibration import Threshold, conformal_p, fpr_test, threshold
+from evil_twins.bench.analysis.stats.calibration import (
+    FPR,
+    Threshold,
+    conformal_p,
+    fpr_test,
+    threshold,
+)
 from evil_twins.bench.analysis.stats.comparing import (
     Comparison,
     conformal_ranks,
@@ -30,6 +36,7 @@ from evil_twins.bench.analysis.stats.separation import (
 )
 
 __all__ = [
+    "FPR",
     "RESAMPLES",
     "Comparison",
     "Interval",

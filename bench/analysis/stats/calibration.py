@@ -9,6 +9,9 @@ from scipy import stats
 
 Floats = NDArray[np.float64]
 
+FPR = 0.05
+"""The nominal false-positive rate of every decision, where no other is chosen."""
+
 
 @dataclass(frozen=True)
 class Threshold:

@@ -5,6 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.tables.analysis import Table
 from evil_twins.bench.analysis.tables.frames import column, line
 from evil_twins.bench.analysis.tables.records import KEYS, Records
 from evil_twins.bench.analysis.tables.samples import specificity_samples
@@ -82,3 +83,6 @@ def attacks(records: Records, samples: dict[int, Floats] | None = None) -> pd.Da
         key = line(records.rows[KEYS], number)
         lines.append(key | _efficacy(targets) | _cost(targets, samples.get(number)))
     return pd.DataFrame(lines)
+
+
+ATTACKS = Table("attacks", lambda of: attacks(of.records, of.specificity_samples))

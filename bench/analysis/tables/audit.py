@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from evil_twins.bench.analysis.tables.analysis import Table
 from evil_twins.bench.analysis.tables.families import CONTROLS, IMC, PGD, POISONING
 from evil_twins.bench.analysis.tables.frames import column, line
 from evil_twins.bench.analysis.tables.records import STUDY, Records
@@ -108,3 +109,6 @@ def _ratio(own: Floats, other: Floats) -> dict[str, float]:
 def _judged(own: Floats, other: Floats, bound: float) -> dict[str, Any]:
     found = _ratio(own, other)
     return found | {"bound": bound, "passed": found["median"] <= bound}
+
+
+AUDIT = Table("audit", lambda of: audit(of.records), optional=True)

@@ -8,6 +8,8 @@ import pandas as pd
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.paper import beside
+from evil_twins.bench.analysis.tables.analysis import Table
+from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.frames import column
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 
@@ -59,3 +61,9 @@ def calibration(detection: pd.DataFrame) -> pd.DataFrame:
     columns = [*STUDY, "attack", "method", "layers", "kappa", "phi", "lam", "detector"]
     columns += ["fpr_nominal", "fpr_realised", "fpr_k", "fpr_n", "fpr_p", "fpr_p_holm"]
     return detection[[*columns, "calibration_n", "threshold", "ties", "note"]]
+
+
+VICTIMS = Table("victims", lambda of: victims(of.records))
+
+
+CALIBRATION = Table("calibration", lambda of: calibration(of.table(DETECTION)))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.tables.analysis import Table
 from evil_twins.bench.analysis.tables.families import WITHIN
 from evil_twins.bench.analysis.tables.frames import column, lines
 from evil_twins.bench.analysis.tables.records import STUDY, Records
@@ -56,3 +57,6 @@ def _point(targets: pd.DataFrame) -> dict[str, float]:
         "flipped": int(targets["flipped"].sum()),
         "heldout": int(targets["heldout"].sum()),
     }
+
+
+BUDGETS = Table("budgets", lambda of: budgets(of.records), optional=True)

@@ -1,6 +1,6 @@
 """Cells of the tables (a row under a detector), and who is flagged in them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables.records import Records
 
-ALPHA = 0.05
+ALPHA = stats.FPR
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -137,19 +137,24 @@ def cells(records: Records) -> Iterator[Cell]:
 
 
 def decisions(records: Records, alpha: float = ALPHA) -> pd.DataFrame:
-    """Who is flagged at a false-positive rate.
+    """Return `decide` of every cell of the records."""
+    return decide(cells(records), alpha)
+
+
+def decide(scored: Iterable[Cell], fpr: float) -> pd.DataFrame:
+    """Decide who is flagged at a false-positive rate.
 
     Args:
-        records: The records.
-        alpha: Nominal false-positive rate.
+        scored: The cells.
+        fpr: Nominal false-positive rate.
 
     Returns:
         One line per row, detector and scored target: row, detector, target_id, flagged,
         rank (conformal rank in [0, 1] among the calibration scores of the same row).
     """
     parts = []
-    for cell in cells(records):
-        rule = stats.threshold(cell.calibration.score, alpha)
+    for cell in scored:
+        rule = stats.threshold(cell.calibration.score, fpr)
         part = {
             "row": cell.row,
             "detector": cell.detector,

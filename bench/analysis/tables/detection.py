@@ -5,6 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.tables.analysis import Table
 from evil_twins.bench.analysis.tables.decisions import Cell, cells
 from evil_twins.bench.analysis.tables.records import KEYS, Records
 
@@ -19,6 +20,11 @@ COLUMNS = [
     *[*_FIRST, *_COUNTS, "auroc", "ks", "success"],
     *[*_FURTHER, *_FALSE_ALARMS, *_SEPARATION, *_MATCHED, "note"],
 ]
+
+
+def rates(fpr: float) -> tuple[float, ...]:
+    """The nominal rates of the table: those of every suite, `fpr` in the place of the headline."""
+    return tuple(sorted({fpr if alpha == stats.FPR else alpha for alpha in ALPHAS}))
 
 
 class _Matching:
@@ -132,4 +138,7 @@ def numbered(records: Records, table: pd.DataFrame) -> pd.DataFrame:
     """The detection table with the number of each line's row as a further column `row`."""
     if table.empty:
         return table.assign(row=pd.Series(dtype=np.int64))
-    return table.merge(records.rows.reset_index(names="row"), on=KEYS, how="left")
+    return table.merge(records.rows[KEYS].reset_index(names="row"), on=KEYS, how="left")
+
+
+DETECTION = Table("detection", lambda of: detection(of.records, rates(of.fpr)))

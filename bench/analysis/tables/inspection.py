@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
+from evil_twins.bench.analysis.tables.analysis import Table
 from evil_twins.bench.analysis.tables.decisions import ALPHA
 from evil_twins.bench.analysis.tables.frames import column, line, lines
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records
@@ -179,3 +180,6 @@ def _missing(some: pd.DataFrame) -> Iterator[str]:
             f"Too few honest fine-tunes for {'the victim' if which == '' else f'layers {layers}'}. "
             f'Remedy: a row with method = "{TUNING}"{which} and {WANTED} targets or more.'
         )
+
+
+INSPECTION = Table("inspection", lambda of: inspection(of.records), optional=True)

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
+from evil_twins.bench.analysis.tables.analysis import Table
 from evil_twins.bench.analysis.tables.decisions import decisions
 from evil_twins.bench.analysis.tables.frames import column, lines
 from evil_twins.bench.analysis.tables.records import KEYS, Records
@@ -137,3 +138,6 @@ def _spread(one: dict[str, object], name: str, scale: float) -> str:
     if np.isnan(low):
         return f"{value:.3g}"
     return f"{value:.3g} [{low:.3g}, {high:.3g}]"
+
+
+LOAD = Table("load", lambda of: load(of.records, of.specificity_samples), optional=True)

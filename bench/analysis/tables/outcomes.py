@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from evil_twins.bench.analysis.tables.analysis import Table
 from evil_twins.bench.analysis.tables.frames import column, line
 from evil_twins.bench.analysis.tables.records import KEYS, Records
 
@@ -92,3 +93,6 @@ def outcomes(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
             key = line(records.rows[KEYS], int(str(row)))
             lines.append(key | {"detector": detector} | found)
     return pd.DataFrame(lines, columns=pd.Index(columns))
+
+
+OUTCOMES = Table("outcomes", lambda of: outcomes(of.records, of.decisions))

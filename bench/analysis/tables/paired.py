@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.tables.analysis import Table
 from evil_twins.bench.analysis.tables.families import CONTROLS, IMC, families
 from evil_twins.bench.analysis.tables.frames import line
 from evil_twins.bench.analysis.tables.records import STUDY, Records
@@ -113,3 +114,9 @@ def worst(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
         lines.append(found)
     columns = [*STUDY, "kappa", "detector", "attacks", "n", "caught", "rate", "low", "high"]
     return pd.DataFrame(lines, columns=pd.Index([*columns, "imc_caught"]))
+
+
+PAIRED = Table("paired", lambda of: paired(of.records, of.decisions))
+
+
+WORST = Table("worst", lambda of: worst(of.records, of.decisions))

@@ -5,6 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.tables.analysis import Table
 from evil_twins.bench.analysis.tables.frames import column, lines
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records
 
@@ -63,3 +64,6 @@ def _more(
         for loss, one in intervals.items()
         for end, value in (("", one.value), ("_low", one.low), ("_high", one.high))
     }
+
+
+PRICE = Table("price", lambda of: price(of.records, of.specificity_samples), optional=True)

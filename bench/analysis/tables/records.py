@@ -33,7 +33,8 @@ class Records:
     """What a suite left, as the reading half knows it.
 
     Attributes:
-        rows: One line per combination of KEYS, the index is the number of the row.
+        rows: One line per combination of KEYS, with `moves` and `role` of the attack; the index is
+            the number of the row.
         targets: One line per row and target; `row` is its number, as in all frames below.
         flips: Held-out images on which victim and faced model disagree.
         scores: Scores of attacked, calibration and fresh benign inputs.
@@ -96,7 +97,7 @@ def _reported(targets: pd.DataFrame) -> pd.DataFrame:
 
 def _numbered(frame: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """The frame with `row` in place of its keys; what belongs to no reported row is left out."""
-    numbers = rows.reset_index(names="row")
+    numbers = rows[KEYS].reset_index(names="row")
     frame = frame.astype({key: rows[key].dtype for key in KEYS}) if frame.empty else frame
     return frame.merge(numbers, on=KEYS, how="inner").drop(columns=KEYS)
 
@@ -119,7 +120,8 @@ def number(frames: dict[str, pd.DataFrame]) -> Records:
         for name, columns in (_NEEDED | _OPTIONAL).items()
     }
     reported = _reported(given["targets"])
-    rows = reported[KEYS].drop_duplicates().sort_values(KEYS, ignore_index=True)
+    natures = reported.drop_duplicates(KEYS)[[*KEYS, *records.NATURE]]
+    rows = natures.sort_values(KEYS, ignore_index=True)
     targets = _numbered(reported, rows).sort_values(["row", "target_id"], ignore_index=True)
     rest = {
         name: _of_targets(_numbered(given[name], rows), targets)

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.paper import beside
+from evil_twins.bench.analysis.tables.analysis import Table
+from evil_twins.bench.analysis.tables.attacks import ATTACKS
 from evil_twins.bench.analysis.tables.audit import CONVEX
 from evil_twins.bench.analysis.tables.families import POISONING
 from evil_twins.bench.analysis.tables.frames import column, lines
@@ -61,3 +63,8 @@ def _table2(dataset: str, kappa: float) -> dict[str, Any]:
         "paper_stored": known.paper.curves[kappa].drop[-1] / 100,
         "paper_note": known.paper.table2,
     }
+
+
+SPECIFICITY = Table(
+    "specificity", lambda of: specificity(of.records, of.table(ATTACKS)), optional=True
+)

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.tables.analysis import Table
 from evil_twins.bench.analysis.tables.families import FAMILY, Family, families
 from evil_twins.bench.analysis.tables.frames import column, line
 from evil_twins.bench.analysis.tables.records import Records
@@ -127,3 +128,9 @@ def tradeoff(records: Records, samples: dict[int, Floats] | None = None) -> pd.D
     columns = [*FAMILY, "along", "level", "end"]
     columns += [f"{n}{s}" for n in ("fidelity", "specificity", "kl") for s in ("", "_low", "_high")]
     return pd.DataFrame(lines, columns=pd.Index(columns))
+
+
+TRENDS = Table("trends", lambda of: trends(of.records))
+
+
+TRADEOFF = Table("tradeoff", lambda of: tradeoff(of.records, of.specificity_samples))

@@ -2,13 +2,14 @@
 
 import pandas as pd
 
+from evil_twins.bench.analysis.tables.analysis import Table
 from evil_twins.bench.analysis.tables.controls.calibration import calibration
 from evil_twins.bench.analysis.tables.controls.confidence import confidence
 from evil_twins.bench.analysis.tables.controls.endpoints import endpoints
 from evil_twins.bench.analysis.tables.controls.line import COLUMNS
 from evil_twins.bench.analysis.tables.controls.twins import twins
 from evil_twins.bench.analysis.tables.decisions import ALPHA, cells
-from evil_twins.bench.analysis.tables.detection import numbered
+from evil_twins.bench.analysis.tables.detection import DETECTION, numbered
 from evil_twins.bench.analysis.tables.families import sweeps
 from evil_twins.bench.analysis.tables.records import Records
 
@@ -38,3 +39,8 @@ def controls(records: Records, decided: pd.DataFrame, detection: pd.DataFrame) -
         *calibration(records, scored, swept),
     ]
     return pd.DataFrame(lines, columns=pd.Index(COLUMNS))
+
+
+CONTROLS = Table(
+    "controls", lambda of: controls(of.records, of.decisions, of.table(DETECTION)), optional=True
+)
