@@ -7,7 +7,7 @@ from rich.console import Console
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run import verify as checks
 from evil_twins.bench.run.assemble import Finished
-from evil_twins.bench.run.forecast import room
+from evil_twins.bench.run.forecast import file_size
 from evil_twins.bench.run.plan import plan
 from evil_twins.bench.run.prune import waste
 from evil_twins.bench.run.schedule import survey
@@ -68,5 +68,5 @@ def prune(name: str, *, data: Path | None, results: Path, only_say: bool) -> int
         store.sweep()
         found.remove()
     done = "would be removed" if only_say else "removed"
-    print(f"{len(found.cells)} cells {done}, {room(found.size)}: {store.root}")
+    print(f"{len(found.cells)} cells {done}, {file_size(found.size)}: {store.root}")
     return DONE

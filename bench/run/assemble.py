@@ -14,7 +14,7 @@ import pyarrow as pa
 from evil_twins.bench.components import source_code
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.plan import Plan, Shard
-from evil_twins.bench.run.schedule import State
+from evil_twins.bench.run.state import State
 from evil_twins.bench.store import records
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import checksum, fingerprint

@@ -18,14 +18,15 @@ from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished, keys_of
 from evil_twins.bench.run.conclude import alone, conclude, derive, joined
 from evil_twins.bench.run.forecast import forecast
+from evil_twins.bench.run.observer import Observer
 from evil_twins.bench.run.plan import Plan, plan
 from evil_twins.bench.run.progress import watcher
-from evil_twins.bench.run.schedule import State, recorded, survey
+from evil_twins.bench.run.schedule import recorded, survey
 from evil_twins.bench.run.schedule import run as run_plan
 from evil_twins.bench.run.screen import screen
 from evil_twins.bench.run.selection import with_parents
 from evil_twins.bench.run.session import DONE, SOME_FAILED, engine_of, planned
-from evil_twins.bench.run.watch import Watcher
+from evil_twins.bench.run.state import State
 from evil_twins.bench.store import provenance, records
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.suite import suite as suites
@@ -133,7 +134,7 @@ def compare(
         console.print(f"not stored, so left out: {absent}", highlight=False, soft_wrap=True)
     place = Place(store, root, provenance.code(), suite.weights)
     engine = engine_of(jobs, limit, suite, device)
-    ahead = forecast(chosen, survey(chosen, store), results, engine.width, loaded)
+    ahead = forecast(chosen, survey(chosen, store), results, engine.width)
     with watcher(console, chosen, ahead.seconds) as told:
         ran = run_plan(chosen, place, engine, _Trial(told, chosen, new))
     own = directory / "compare" / new.folder
@@ -188,7 +189,7 @@ def _absent(new: Newcomer, cells: Plan, chosen: Plan) -> str:
 class _Trial:
     """A watcher that ends a run if the newcomer hangs or dies at once: so would each other cell."""
 
-    def __init__(self, told: Watcher, cells: Plan, new: Newcomer) -> None:
+    def __init__(self, told: Observer, cells: Plan, new: Newcomer) -> None:
         self.passed, self.started, self.told = told.passed, told.started, told
         self.cells, self.new, self.sound = cells, new, False
 

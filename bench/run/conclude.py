@@ -16,7 +16,7 @@ from rich.console import Console
 
 from evil_twins.bench.run.assemble import Finished, assemble, current, derived
 from evil_twins.bench.run.plan import Plan
-from evil_twins.bench.run.schedule import State
+from evil_twins.bench.run.state import State
 from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import fingerprint

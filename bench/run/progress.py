@@ -9,16 +9,16 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from evil_twins.bench.cells.execute import Outcome
-from evil_twins.bench.run.forecast import span
+from evil_twins.bench.run.forecast import duration
+from evil_twins.bench.run.observer import Observer
 from evil_twins.bench.run.plan import Plan
-from evil_twins.bench.run.watch import Watcher
 
 MEMORY = 3600.0
 """Seconds of the past from which the time left is told."""
 
 
 @contextmanager
-def watcher(console: Console, plan: Plan, seconds: Mapping[str, float]) -> Iterator[Watcher]:
+def watcher(console: Console, plan: Plan, seconds: Mapping[str, float]) -> Iterator[Observer]:
     """Gives what a run tells its progress to.
 
     Args:
@@ -114,4 +114,4 @@ class Bars:
 
 
 def _took(outcome: Outcome) -> str:
-    return "done" if isnan(outcome.seconds) else span(outcome.seconds)
+    return "done" if isnan(outcome.seconds) else duration(outcome.seconds)

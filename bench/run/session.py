@@ -75,7 +75,7 @@ def run(
     chosen = choice(cells)
     engine = engine or engine_of(jobs, limit, suite, device)
     anew = choice.meant(chosen) if again else ()
-    ahead = forecast(chosen, survey(chosen, store, anew), results, engine.width, loaded)
+    ahead = forecast(chosen, survey(chosen, store, anew), results, engine.width)
     if ahead.wall > LONG:
         console.print(ahead.table(engine.width))
     with watcher(console, chosen, ahead.seconds) as told:
@@ -136,7 +136,7 @@ def show_plan(
     suite, loaded, cells, directory = planned(name, root, results, device, False, console)
     jobs, chosen = jobs or fitting(suite.threads_per_cell, device), choice(cells)
     state = survey(chosen, Store(directory / "cells"))
-    screen().print(forecast(chosen, state, results, jobs, loaded).table(jobs))
+    screen().print(forecast(chosen, state, results, jobs).table(jobs))
     from evil_twins.bench.analysis.stats.rates import clopper_pearson  # takes a second to load
 
     n = suite.targets.count
