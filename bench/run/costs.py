@@ -78,8 +78,8 @@ def work(
         # The settings of a detector tell more than the attack that it looks at.
         names = [settings + row, f"{settings} {layers}", settings]
     data = spec["dataset"]
-    base = (kind, str(spec["device"]), str(data["name"]), str(data["size"]), architecture)
-    keys = [(*base, name) for name in names]
+    base: Key = (kind, str(spec["device"]), str(data["name"]), str(data["size"]), architecture)
+    keys: list[Key] = [(*base, name) for name in names]
     if kind != "victim":  # the time of one recipe tells nothing of another
         keys += [(*base, f"{component.get('class')} {layers}"), base]
     return Work(amount, tuple(keys))

@@ -1,6 +1,6 @@
 """State of a plan: what is finished, what failed, and what is to be run."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from evil_twins.bench.run.plan import Plan
 
@@ -26,3 +26,8 @@ class State:
     def to_run(self, plan: Plan) -> set[str]:
         """Return the keys of the cells that are not stored, or lack models that are needed."""
         return plan.cells.keys() - (self.content.keys() - self.lacking)
+
+    def updated(self, ran: "State") -> "State":
+        """Return the recorded state of a plan after a run of some of its cells."""
+        identity, failed = self.identity | ran.identity, self.failed | ran.failed
+        return replace(self, identity=identity, failed=failed, ran=ran.ran)

@@ -1,0 +1,22 @@
+"""`evil-twins merge`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evil_twins.bench.commands.options import DONE, RESULTS, ResultsFolder
+
+
+def merge(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Results folders of other machines or shards.")
+    ],
+    results: ResultsFolder = RESULTS,
+) -> int:
+    """Put the finished cells of other results folders into this one."""
+    from evil_twins.bench.run.merge import merge
+
+    for name, count in merge(folders, results).items():
+        print(f"{count} cells copied to {results / name}; `evil-twins run` makes the tables")
+    return DONE
