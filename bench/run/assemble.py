@@ -79,7 +79,14 @@ class Finished:
             for shard in self.plan.shards
         ]
         return fingerprint(
-            [code, self.study, shards, self.state.content, self.state.failed, self.suite.name]
+            [
+                code.digest,
+                self.study,
+                shards,
+                self.state.content,
+                self.state.failed,
+                self.suite.name,
+            ]
         )
 
 
