@@ -102,45 +102,52 @@ class Evadable(Protocol):
         """
 
 
-class Detector(Protocol):
-    """Parameters of a detector: a frozen dataclass. Fitting returns a new thing."""
+@runtime_checkable
+class Fitting(Protocol):
+    """A class that judges inputs."""
+
+    def fit(self, view: DefenderView, /) -> Scorer:
+        """Return a scorer for the faced model of the view."""
+
+
+@runtime_checkable
+class Inspecting(Protocol):
+    """A class that judges models."""
+
+    def inspect(self, view: DefenderView, /) -> float:
+        """Return one finite score of the faced model, higher = more suspicious.
+
+        `view.generator` is seeded alike for every model, so that scores differ by the models alone.
+        """
+
+
+class Informed(Protocol):
+    """What every detector says of itself."""
 
     @property
     def knowledge(self) -> str:
         """What it needs with these parameters.
 
-        K0 the faced model, K1 clean data as well; K2 also an independently trained model, K3 also
-        the victim.
+        K0 is the faced model and K1 also clean data. K2 is also an independently trained model, K3
+        also the victim.
         """
 
     @property
     def preparation(self) -> Preparation | None:
         """The part that depends on clean data alone, or None."""
 
-    def fit(self, view: DefenderView) -> Scorer:
-        """A scorer for this faced model."""
+
+@runtime_checkable
+class Detector(Informed, Fitting, Protocol):
+    """Parameters of a detector of inputs: a frozen dataclass. Fitting returns a new object."""
 
 
 @runtime_checkable
-class Inspector(Protocol):
-    """Parameters of a detector of models: a frozen dataclass, as a `Detector` without `fit`.
+class Inspector(Informed, Inspecting, Protocol):
+    """Parameters of a detector of models: a frozen dataclass without `fit`.
 
     It sees no input, so that no benign input can set its threshold: models free of poison do.
     """
-
-    @property
-    def knowledge(self) -> str:
-        """As of a `Detector`."""
-
-    @property
-    def preparation(self) -> Preparation | None:
-        """As of a `Detector`."""
-
-    def inspect(self, view: DefenderView) -> float:
-        """One finite score of the faced model, higher = more suspicious.
-
-        `view.generator` is seeded alike for every model, so that scores differ by the models alone.
-        """
 
 
 def batches(x: Tensor, pixels: int = PIXELS) -> Iterator[Tensor]:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from evil_twins.detectors.base import DefenderView, Logits, Preparation, Scorer, logits, margin
+from evil_twins.detectors.base import DefenderView, Logits, Scorer, logits, margin
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,7 @@ class Confidence:
 
     statistic: Literal["softmax", "energy"] = "softmax"
     knowledge: ClassVar[str] = "K0"
-
-    @property
-    def preparation(self) -> Preparation | None:
-        """None: nothing is trained."""
-        return None
+    preparation: ClassVar[None] = None
 
     def fit(self, view: DefenderView) -> Scorer:
         """A scorer that reads the logits of the faced model."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from scipy.stats import theilslopes
@@ -11,7 +12,6 @@ from torch.nn.functional import logsigmoid
 from evil_twins.detectors.base import (
     DefenderView,
     Logits,
-    Preparation,
     RobustScale,
     Scorer,
     drawn,
@@ -46,16 +46,12 @@ class Curvature:
     adjust: bool = False
     tolerance: float = 1e-3
     benign: int = 1000
+    preparation: ClassVar[None] = None
 
     @property
     def knowledge(self) -> str:
         """K0, or K1 with `adjust`."""
         return "K1" if self.adjust else "K0"
-
-    @property
-    def preparation(self) -> Preparation | None:
-        """None: nothing is trained."""
-        return None
 
     def fit(self, view: DefenderView) -> Scorer:
         """A scorer; with `adjust` it profiles the benign images under the faced model."""

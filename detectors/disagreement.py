@@ -1,11 +1,11 @@
 """Disagreement of independently trained models (Monteiro et al., Bi-model mismatch, SMC 2019)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from evil_twins.detectors.base import DefenderView, Preparation, Scorer, logits
+from evil_twins.detectors.base import DefenderView, Scorer, logits
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,12 @@ class Disagreement:
     """
 
     trusted: Literal["independent", "victim"] = "independent"
+    preparation: ClassVar[None] = None
 
     @property
     def knowledge(self) -> str:
         """K2, or K3 with the victim."""
         return "K3" if self.trusted == "victim" else "K2"
-
-    @property
-    def preparation(self) -> Preparation | None:
-        """None: nothing is trained."""
-        return None
 
     def fit(self, view: DefenderView) -> Scorer:
         """A scorer that asks both models.

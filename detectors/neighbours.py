@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, cdist, nn
 from torch.nn.functional import normalize
 
-from evil_twins.detectors.base import DefenderView, Preparation, features_and_logits
+from evil_twins.detectors.base import DefenderView, features_and_logits
 
 EXACT = "donot_use_mm_for_euclid_dist"
 """Distances from differences: from products, the small ones would be lost to rounding."""
@@ -36,15 +36,11 @@ class Neighbours:
     k: int = 5
     benign: int = 1000
     knowledge: ClassVar[str] = "K1"
+    preparation: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= self.benign:
             raise ValueError("neighbours need 1 <= k <= benign")
-
-    @property
-    def preparation(self) -> Preparation | None:
-        """None: nothing is trained."""
-        return None
 
     def fit(self, view: DefenderView) -> "NeighboursScorer":
         """A scorer among the benign images as the faced model sees them.

@@ -13,7 +13,6 @@ from evil_twins.detectors.base import (
     PIXELS,
     DefenderView,
     Logits,
-    Preparation,
     batches,
     drawn,
     gained,
@@ -155,11 +154,7 @@ class Smoothing:
     counting: int = 1000
     alpha: float = 0.001
     knowledge: ClassVar[str] = "K0"
-
-    @property
-    def preparation(self) -> Preparation | None:
-        """None: nothing is trained."""
-        return None
+    preparation: ClassVar[None] = None
 
     def fit(self, view: DefenderView) -> "SmoothingScorer":
         """A scorer with its own noise."""

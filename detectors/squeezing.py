@@ -7,7 +7,7 @@ import torch
 from scipy.ndimage import median_filter
 from torch import Tensor
 
-from evil_twins.detectors.base import DefenderView, Preparation, Scorer, logits
+from evil_twins.detectors.base import DefenderView, Scorer, logits
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,11 @@ class Squeezing:
     bits: int = 5
     window: int = 2
     knowledge: ClassVar[str] = "K0"
+    preparation: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         if self.bits < 1 or self.window < 2:
             raise ValueError("squeezing needs bits >= 1 and window >= 2")
-
-    @property
-    def preparation(self) -> Preparation | None:
-        """None: nothing is trained."""
-        return None
 
     def fit(self, view: DefenderView) -> Scorer:
         """A scorer that asks the faced model three times."""

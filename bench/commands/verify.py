@@ -30,6 +30,7 @@ def verify(
     from evil_twins.bench.run import verify as checks
     from evil_twins.bench.run.schedule import survey
     from evil_twins.bench.run.workspace import Folders, open_workspace
+    from evil_twins.bench.store import provenance
     from evil_twins.bench.suite.suite import load
 
     folders, console = Folders(results, data), Console(stderr=True)
@@ -44,6 +45,8 @@ def verify(
         wrong += 1
     stored, dropped = len(done.state.content), len(checks.without_models(done))
     print(f"{wrong} disagree; {stored} cells are stored, {len(done.plan.cells) - stored} are not")
+    for line in provenance.absent(provenance.versions_of(workspace.store.folders())):
+        print(line)
     if dropped:
         print(f"scores under the models of {dropped} attack cells cannot be checked: dropped")
     return SOME_FAILED if wrong else DONE

@@ -71,7 +71,7 @@ class Finished:
     def mark(self) -> str:
         """A hash that changes whenever the records, tables or figures would change."""
         analysis = Path(__file__).parents[1] / "analysis"
-        code = source_code.digest(
+        code = source_code.closure(
             Path(__file__), *(analysis / name / "__init__.py" for name in ("tables", "plots"))
         )
         shards = [
@@ -79,7 +79,14 @@ class Finished:
             for shard in self.plan.shards
         ]
         return fingerprint(
-            [code, self.study, shards, self.state.content, self.state.failed, self.suite.name]
+            [
+                code.digest,
+                self.study,
+                shards,
+                self.state.content,
+                self.state.failed,
+                self.suite.name,
+            ]
         )
 
 

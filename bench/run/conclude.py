@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,7 +42,13 @@ class Conclusion:
     shown: bool
 
     def lines(self) -> list[str]:
-        """Say what happened, in at most three lines."""
+        """Say what happened in at most three lines, after one that names mixed versions."""
+        store = Store(self.directory / "cells")
+        mixed = "; ".join(provenance.mixed(provenance.versions_of(store.folders())))
+        lines = [f"cells here were made with several versions: {mixed}"] if mixed else []
+        return lines + self._outcome(store)
+
+    def _outcome(self, store: Store) -> list[str]:
         ran, content, total = self.state.ran, self.state.content, len(self.plan.cells)
         if not self.failed:
             missing = f", {total - len(content)} not run yet" if len(content) < total else ""
@@ -50,7 +56,7 @@ class Conclusion:
             return [f"{len(ran)} cells run, {stored} stored{missing}: {self.directory}"]
         causes = [key for key in self.failed if key in self.state.identity]
         cell, others = self.plan.cells[causes[0]], len(causes) - 1
-        log = Store(self.directory / "cells").log(cell.kind, self.state.identity[causes[0]])
+        log = store.log(cell.kind, self.state.identity[causes[0]])
         ending = f" (and {others} more)" if others else ""
         return [
             f"{cell.kind} {cell.title}: {self.failed[causes[0]]}{ending}",
@@ -102,6 +108,8 @@ def derive(
     start = time.perf_counter()
     with console.status("tables and figures") if console else nullcontext():
         write(directory)
+    cells = finished.plan.cells
+    stored = {(cells[key].kind, state.identity[key]) for key in state.content}
     facts = {
         "command": _command(),
         "date": datetime.now(UTC).date().isoformat(),
@@ -109,7 +117,8 @@ def derive(
         "mark": mark,
         "code": workspace.code,
         "machine": provenance.machine(workspace.device),
-        "computing": _computing(finished),
+        "computing": _computing(finished, stored),
+        "versions": provenance.versions_of(finished.store.path(*cell) for cell in stored),
         "files": derived(directory),
         "seconds": round(time.perf_counter() - start, 3),
     }
@@ -126,10 +135,8 @@ def _command() -> list[str]:
     return provenance.command() if typed else ["python", program]
 
 
-def _computing(finished: Finished) -> dict[str, float]:
+def _computing(finished: Finished, stored: Collection[tuple[str, str]]) -> dict[str, float]:
     """Return the number of stored cells, and the core-hours of their runs at any time and place."""
-    cells, state = finished.plan.cells, finished.state
-    stored = {(cells[key].kind, state.identity[key]) for key in state.content}
-    seconds = sum(finished.store.seconds(kind, identity) for kind, identity in stored)
+    seconds = sum(finished.store.seconds(*cell) for cell in stored)
     threads = finished.suite.threads_per_cell
     return {"cells": len(stored), "core_hours": round(seconds * threads / 3600, 4)}
