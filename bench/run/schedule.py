@@ -105,8 +105,7 @@ class _Course:
         for key, cell in plan.cells.items():
             if cell.kind == "score":
                 self.scores[cell.parents["attack"]].append(key)
-        parents = {key: list(cell.parents.values()) for key, cell in plan.cells.items()}
-        self.sorter = TopologicalSorter(parents)
+        self.sorter = TopologicalSorter({k: [*c.parents.values()] for k, c in plan.cells.items()})
         self.sorter.prepare()
         self.advance()
 
