@@ -4,14 +4,14 @@ from typing import Annotated
 
 import typer
 
-from evil_twins.bench.commands.options import Device, DeviceName
+from evil_twins.bench.commands import options
 
 
 def check(
     component: Annotated[
         str, typer.Argument(help="A name of `list`, module:Name, or file.py:Name.")
     ],
-    device: DeviceName = Device.auto,
+    device: options.DeviceName = options.Device.auto,
     time_limit: Annotated[
         float, typer.Option(min=0.001, help="Seconds that a clause may take.")
     ] = 120.0,

@@ -4,17 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evil_twins.bench.commands.options import (
-    DONE,
-    RESULTS,
-    SOME_FAILED,
-    DataFolder,
-    Device,
-    DeviceName,
-    Jobs,
-    ResultsFolder,
-    SuiteName,
-)
+from evil_twins.bench.commands import options
+from evil_twins.bench.commands.options import DONE, SOME_FAILED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,11 +17,11 @@ def compare(
     new: Annotated[
         str, typer.Argument(help="Detector or attack: name, module:Name or file.py:Name(k=5).")
     ],
-    suite: SuiteName = "quick",
-    data: DataFolder = None,
-    results: ResultsFolder = RESULTS,
-    jobs: Jobs = 0,
-    device: DeviceName = Device.auto,
+    suite: options.SuiteName = "quick",
+    data: options.DataFolder = None,
+    results: options.ResultsFolder = options.RESULTS,
+    jobs: options.Jobs = 0,
+    device: options.DeviceName = options.Device.auto,
     time_limit: Annotated[
         float, typer.Option(min=0.001, help="Seconds that a cell may take.")
     ] = 600.0,

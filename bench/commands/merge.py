@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
-from evil_twins.bench.commands.options import DONE, RESULTS, ResultsFolder
+from evil_twins.bench.commands import options
+from evil_twins.bench.commands.options import DONE
 
 
 def merge(
     folders: Annotated[
         list[Path], typer.Argument(help="Results folders of other machines or shards.")
     ],
-    results: ResultsFolder = RESULTS,
+    results: options.ResultsFolder = options.RESULTS,
 ) -> int:
     """Put the finished cells of other results folders into this one."""
     from evil_twins.bench.run.merge import merge

@@ -1,27 +1,17 @@
 """`evil-twins plan`."""
 
-from evil_twins.bench.commands.options import (
-    DONE,
-    RESULTS,
-    DataFolder,
-    Device,
-    DeviceName,
-    Jobs,
-    NamePattern,
-    ResultsFolder,
-    Share,
-    SuiteName,
-)
+from evil_twins.bench.commands import options
+from evil_twins.bench.commands.options import DONE
 
 
 def plan(
-    suite: SuiteName = "quick",
-    data: DataFolder = None,
-    results: ResultsFolder = RESULTS,
-    jobs: Jobs = 0,
-    device: DeviceName = Device.auto,
-    only: NamePattern = None,
-    shard: Share = "1/1",
+    suite: options.SuiteName = "quick",
+    data: options.DataFolder = None,
+    results: options.ResultsFolder = options.RESULTS,
+    jobs: options.Jobs = 0,
+    device: options.DeviceName = options.Device.auto,
+    only: options.NamePattern = None,
+    shard: options.Share = "1/1",
 ) -> int:
     """Say what a suite has still to run, and what that takes."""
     from rich.console import Console

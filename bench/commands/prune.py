@@ -4,13 +4,14 @@ from typing import Annotated
 
 import typer
 
-from evil_twins.bench.commands.options import DONE, RESULTS, DataFolder, ResultsFolder, SuiteName
+from evil_twins.bench.commands import options
+from evil_twins.bench.commands.options import DONE
 
 
 def prune(
-    suite: SuiteName = "quick",
-    data: DataFolder = None,
-    results: ResultsFolder = RESULTS,
+    suite: options.SuiteName = "quick",
+    data: options.DataFolder = None,
+    results: options.ResultsFolder = options.RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> int:
     """Remove the stored cells that a suite does not need."""

@@ -4,30 +4,19 @@ from typing import Annotated
 
 import typer
 
-from evil_twins.bench.commands.options import (
-    DONE,
-    RESULTS,
-    SOME_FAILED,
-    DataFolder,
-    Device,
-    DeviceName,
-    Jobs,
-    NamePattern,
-    ResultsFolder,
-    Share,
-    SuiteName,
-)
+from evil_twins.bench.commands import options
+from evil_twins.bench.commands.options import DONE, SOME_FAILED
 
 
 def run(
-    suite: SuiteName = "quick",
-    data: DataFolder = None,
-    results: ResultsFolder = RESULTS,
-    jobs: Jobs = 0,
-    device: DeviceName = Device.auto,
+    suite: options.SuiteName = "quick",
+    data: options.DataFolder = None,
+    results: options.ResultsFolder = options.RESULTS,
+    jobs: options.Jobs = 0,
+    device: options.DeviceName = options.Device.auto,
     download: Annotated[bool, typer.Option("--download", help="Fetch a missing data set.")] = False,
-    only: NamePattern = None,
-    shard: Share = "1/1",
+    only: options.NamePattern = None,
+    shard: options.Share = "1/1",
     limit: Annotated[int | None, typer.Option(min=0, help="Run so many cells at most.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Run what is stored as well.")] = False,
     time_limit: Annotated[

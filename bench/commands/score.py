@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from evil_twins.bench.commands.options import DataFolder, Device, DeviceName
+from evil_twins.bench.commands import options
 
 
 def score(
@@ -20,11 +20,11 @@ def score(
     dataset: Annotated[
         str | None, typer.Option(help="A data set whose clean images are used instead.")
     ] = None,
-    data: DataFolder = None,
+    data: options.DataFolder = None,
     detectors: Annotated[str, typer.Option(help="The suite whose detectors are used.")] = "quick",
     fpr: Annotated[float, typer.Option(help="Share of benign images that may be flagged.")] = 0.05,
     out: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("scores.csv"),
-    device: DeviceName = Device.auto,
+    device: options.DeviceName = options.Device.auto,
 ) -> int:
     """Put one's own model and images through every detector; no attack is run."""
     from evil_twins.bench.cells.exact_arithmetic import exact

@@ -5,13 +5,8 @@ from typing import Annotated
 
 import typer
 
-from evil_twins.bench.commands.options import (
-    DONE,
-    RESULTS,
-    ResultsFolder,
-    SuiteName,
-    records_folder,
-)
+from evil_twins.bench.commands import options
+from evil_twins.bench.commands.options import DONE
 
 
 class Form(StrEnum):
@@ -23,8 +18,8 @@ class Form(StrEnum):
 
 
 def table(
-    suite: SuiteName = "quick",
-    results: ResultsFolder = RESULTS,
+    suite: options.SuiteName = "quick",
+    results: options.ResultsFolder = options.RESULTS,
     form: Annotated[
         Form | None, typer.Option("--format", help="Only print the rates, for a paper.")
     ] = None,
@@ -32,7 +27,7 @@ def table(
     """Make every table of a suite from its stored records."""
     from evil_twins.bench.analysis import tables
 
-    folder = records_folder(suite, results)
+    folder = options.records_folder(suite, results)
     if form is not None:
         print(tables.typeset(folder, form.value), end="")
         return DONE

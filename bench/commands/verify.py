@@ -4,24 +4,16 @@ from typing import Annotated
 
 import typer
 
-from evil_twins.bench.commands.options import (
-    DONE,
-    RESULTS,
-    SOME_FAILED,
-    DataFolder,
-    Device,
-    DeviceName,
-    ResultsFolder,
-    SuiteName,
-)
+from evil_twins.bench.commands import options
+from evil_twins.bench.commands.options import DONE, SOME_FAILED
 from evil_twins.bench.errors import UserError
 
 
 def verify(
-    suite: SuiteName = "quick",
-    data: DataFolder = None,
-    results: ResultsFolder = RESULTS,
-    device: DeviceName = Device.auto,
+    suite: options.SuiteName = "quick",
+    data: options.DataFolder = None,
+    results: options.ResultsFolder = options.RESULTS,
+    device: options.DeviceName = options.Device.auto,
     sample: Annotated[int, typer.Option(min=0, help="Score cells to compute again.")] = 3,
 ) -> int:
     """Check every stored file, every table, and a sample of the scores."""
