@@ -1,4 +1,4 @@
-"""The wheel holds everything, and runs beside other people's packages of the same names."""
+"""The wheel holds the whole package and runs with other projects' packages of the same names."""
 
 import os
 import shutil
@@ -54,8 +54,8 @@ def test_the_sdist_holds_the_documents(dist: Path) -> None:
     assert pages | {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"} <= packed
 
 
-def test_the_wheel_runs_beside_packages_of_the_same_names(dist: Path, tmp_path: Path) -> None:
-    """In an environment that holds the dependencies and another project's `detectors` and `bench`."""
+def test_the_wheel_runs_with_foreign_packages_of_the_same_names(dist: Path, tmp_path: Path) -> None:
+    """With the dependencies and another project's `detectors` and `bench`."""
     environment = tmp_path / "environment"
     venv.create(environment)
     python = environment / "bin" / "python"
@@ -66,7 +66,7 @@ def test_the_wheel_runs_beside_packages_of_the_same_names(dist: Path, tmp_path: 
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     for name in ("detectors", "bench"):
         (site / name).mkdir()
-        (site / name / "__init__.py").write_text("raise RuntimeError('a package of others')\n")
+        (site / name / "__init__.py").write_text("raise RuntimeError('a foreign package')\n")
     shutil.copytree(ROOT / "results" / "reference" / "quick", tmp_path / "results" / "quick")
 
     def run(*command: str) -> str:
