@@ -1,4 +1,4 @@
-"""Targeted PGD in l-infinity as others have it: one signature for all, the same work for each."""
+"""Targeted l∞ PGD of other packages, behind one signature and with equal work."""
 
 import math
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from evil_twins.attacks.steps.radius import Fixed
 
 Run = Callable[[], Tensor]
 Peer = Callable[[nn.Module, Tensor, Tensor, int, float, float, int], Run]
-"""(model, images, goals, classes, eps, step, steps) -> what gives the attacked images."""
+"""(model, images, goals, classes, eps, step, steps) -> a function that returns attacked images."""
 
 
 def bare(model: nn.Module, x: Tensor, goal: Tensor, _: int, eps: float, step: float, n: int) -> Run:
-    """The limit: a forward pass, a backward pass, a step and a projection, nothing else."""
+    """Return the shortest loop: forward pass, backward pass, step and projection."""
 
     def attack() -> Tensor:
         moved = x
@@ -86,13 +86,13 @@ PEERS: dict[str, Peer] = {
 
 
 def ours(view: AttackerView, kappa: float, eps: float, step: float, n: int) -> Run:
-    """PGD as it is here: it leaves each target at κ, and ends just above it."""
+    """Return PGD of this project, which stops each target just above κ."""
     attack = PGD(InputStep(eps=eps, step=step / eps), kappa, rounds=n, exit="first")
     return lambda: attack(view).x
 
 
 def our_steps(view: AttackerView, eps: float, step: float, n: int) -> Run:
-    """The input steps alone, every one of them for every target, as all peers take them."""
+    """Return the input steps without early stop: every step for every target, as peers do."""
     targets, count = view.targets, len(view.targets)
     models, active = PairedModels(view.victim, count, {}), torch.arange(count)
     price = targets.x.new_zeros(count)
