@@ -80,11 +80,7 @@ class Aware:
         return nature("both", self.input, self.model, self.phi, radii=radii, evades=True)
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Attack every target; without penalties in the view this is IMC with κ as a floor.
-
-        Raises:
-            ValueError: If `phi` is given and the view holds no radii.
-        """
+        """Attack every target."""
         exit: Literal["first", "polish"] = "first" if self.phi is None else "polish"
         first = IMC(self.input, self.model, self.kappa, self.rounds, exit, self.phi)(view)
         pairs = _Pairs(self, view, first)

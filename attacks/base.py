@@ -114,11 +114,7 @@ class AttackerView:
         return torch.stack([torch.rand(x.shape[1:], generator=draw) for draw in draws]).to(x)
 
     def required_radii(self) -> Tensor:
-        """Return `radii`.
-
-        Raises:
-            ValueError: If the view holds none.
-        """
+        """Return `radii`; raise ValueError if the view holds none."""
         if self.radii is None:
             raise ValueError("this attack needs the targets' smallest PGD radii in view.radii")
         return self.radii

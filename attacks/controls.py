@@ -28,7 +28,7 @@ class Untouched:
         return Nature("nothing", role="control")
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Leave every target as it is."""
+        """Attack every target."""
         return measured(view, view.targets.x, view.unchanged_models(), 0)
 
 
@@ -53,11 +53,7 @@ class Noise:
         return nature("inputs", self.input, None, role="control", radii=PGD(self.input, self.kappa))
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Add noise to every target.
-
-        Raises:
-            ValueError: If the view holds no radii.
-        """
+        """Attack every target."""
         x, norm, radii = view.targets.x, self.input.norm, view.required_radii().to(view.targets.x)
         generators = view.generators(range(len(x)), "noise", 0)
         draws = torch.stack([torch.randn(x.shape[1:], generator=g) for g in generators]).to(x)
@@ -88,7 +84,7 @@ class FineTuning:
         return Nature("model", role="control", layers=self.layers)
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Fine-tune one model for every target."""
+        """Attack every target."""
         tuned = [self._tune(view, i) for i in range(len(view.targets))]
         edited = {name: torch.stack([model[name] for model in tuned]) for name in tuned[0]}
         models = PairedModels(view.victim, len(tuned), edited)

@@ -35,11 +35,7 @@ def logit(probability: float) -> float:
 
 
 def validate(kappa: float, rounds: int = 1, phi: float | None = None) -> None:
-    """Check the parameters that most attacks have.
-
-    Raises:
-        ValueError: If κ or φ is no probability, κ is too close to 1, or rounds is below 1.
-    """
+    """Raise ValueError if κ or φ is no share, κ is too close to 1, or `rounds` is below 1."""
     logit(kappa)
     if kappa > 1 - SLACK / 2:
         raise ValueError(f"kappa is {kappa}; {1 - SLACK / 2} at most was expected")
@@ -70,16 +66,7 @@ def measured(
     rounds: Tensor | int = -1,
     kappa: float | None = None,
 ) -> Attacked:
-    """Measure the confidence of inputs under their models.
-
-    Args:
-        view: The attacker's view.
-        x: Inputs x* (N, C, H, W).
-        models: The N faced models.
-        passes: Passes of each target, (N,) or one number for all.
-        rounds: Rounds until κ; they become -1 where the confidence is below κ.
-        kappa: The required efficacy, or None: `rounds` stay.
-    """
+    """Measure the confidence under the faced models; where it is below κ, `rounds` become -1."""
     goal = view.targets.goal
     confidence = models.confidence(x, goal)
     if isinstance(rounds, int):
@@ -147,12 +134,7 @@ def equalise(
 
 
 def _search_models(
-    kappa: float,
-    goal: Tensor,
-    x: Tensor,
-    models: PairedModels,
-    most: Tensor | None,
-    serves: int,
+    kappa: float, goal: Tensor, x: Tensor, models: PairedModels, most: Tensor | None, serves: int
 ) -> Tensor:
     """Search s of θ° + s (θ - θ°) at which the weakest target of each model is at κ, (N,)."""
     features = models.features(x.unsqueeze(1))

@@ -49,7 +49,7 @@ class RankOneHead:
 
     @torch.no_grad()
     def __call__(self, view: AttackerView) -> Attacked:
-        """Attack every target; x* is x°."""
+        """Attack every target."""
         x, goal, head = view.targets.x, view.targets.goal, view.victim.head
         features = view.victim.features(x)
         logits = head(features)
@@ -86,8 +86,9 @@ class ConvexHead:
         return Nature("model", phi=0.0, layers="head")
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Attack every target; x* is x°."""
-        optima = convex_optima(view, self.kappa, self.delta)
+        """Attack every target."""
+        problem, goals = HeadProblem.of(view, self.kappa, self.delta), view.targets.goal.tolist()
+        optima = [problem.solve(h, t) for h, t in zip(target_rows(view), goals, strict=True)]
         x = view.targets.x
         rows = torch.stack([optimum.head for optimum in optima]).to(x)
         edited = {"head.weight": rows[..., :-1], "head.bias": rows[..., -1]}
@@ -109,18 +110,6 @@ class Optimum:
     head: Tensor
     kl: float
     bound: float
-
-
-def convex_optima(view: AttackerView, kappa: float, delta: float) -> list[Optimum]:
-    """Solve the convex head problem of every target: min KL subject to g >= logit κ.
-
-    Args:
-        view: The attacker's view.
-        kappa: The required efficacy.
-        delta: δ of the ball within which the lower bound holds.
-    """
-    problem, targets = HeadProblem.of(view, kappa, delta), target_rows(view)
-    return [problem.solve(h, t) for h, t in zip(targets, view.targets.goal.tolist(), strict=True)]
 
 
 @torch.no_grad()

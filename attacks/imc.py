@@ -76,11 +76,7 @@ class IMC:
         return joint if pure is None else replace(joint, moves=pure.nature.moves)
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Attack every target.
-
-        Raises:
-            ValueError: If `phi` is given and the view holds no radii.
-        """
+        """Attack every target."""
         if (pure := self._pure) is not None:
             return pure(view)
         assert self.input is not None

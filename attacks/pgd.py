@@ -33,7 +33,7 @@ class PGD:
         return nature("inputs", self.input, None, phi=1.0)
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Attack every target; the faced models are the victim itself."""
+        """Attack every target."""
         if self.exit == "first":
             walk = InputWalk(self.input, view, self.input.eps)
         else:

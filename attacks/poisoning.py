@@ -30,7 +30,7 @@ class Poisoning:
         return nature("model", None, self.model, phi=0.0)
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Attack every target; x* is x°."""
+        """Attack every target."""
         walk = ModelWalk(self.model, view, self.loss)
         return alternate(view, self.kappa, self.rounds, self.exit, None, walk)
 

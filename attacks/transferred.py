@@ -38,11 +38,7 @@ class TransferredPGD:
         return replace(nature("inputs", self.input, None), surrogate=True)
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Attack every target; the faced models are the victim itself.
-
-        Raises:
-            ValueError: If the view holds no surrogate.
-        """
+        """Attack every target."""
         if view.surrogate is None:
             raise ValueError("a transferred attack needs a second model in view.surrogate")
         surrogates = PairedModels(view.surrogate, len(view.targets), {})

@@ -37,17 +37,7 @@ class BestPairs:
             self.update(margins(models, x, goal), x, models)
 
     def ascend(self, walk: InputWalk, models: PairedModels, rounds: int, steps: int) -> Tensor:
-        """Take input steps up the margin from the walk's inputs, with the models fixed.
-
-        Args:
-            walk: The inputs.
-            models: The N models.
-            rounds: Rounds; the size of the steps falls along a cosine.
-            steps: Steps in one round.
-
-        Returns:
-            Passes (N,).
-        """
+        """Take input steps up the margin with the models fixed; return the passes (N,)."""
         for k in range(rounds):
             for _ in range(steps):
                 before = walk.x.clone()

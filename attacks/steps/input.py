@@ -56,11 +56,7 @@ class InputStep:
         )
 
     def forbid_quantize(self) -> None:
-        """Check the step of an attack that cannot search on the lattice.
-
-        Raises:
-            ValueError: If `quantize` is set.
-        """
+        """Raise ValueError if `quantize` is set, for attacks that cannot search on the lattice."""
         if self.quantize:
             raise ValueError("quantize is for pgd, transferred-pgd and imc alone")
 
@@ -68,19 +64,11 @@ class InputStep:
 class InputWalk:
     """The N inputs and the state of the input step between two rounds.
 
-    Args:
-        step: The input step.
-        view: The attacker's view.
-        radius: The first radii, (N,) or one number for all.
-        rule: How they change; up to ε, or not at all.
+    The first radii are (N,) or one number for all. Under a rule other than `fixed`, ε limits them.
     """
 
     def __init__(
-        self,
-        step: InputStep,
-        view: AttackerView,
-        radius: Tensor | float,
-        rule: Rule = fixed,
+        self, step: InputStep, view: AttackerView, radius: Tensor | float, rule: Rule = fixed
     ) -> None:
         self.step, self.rule, self.targets = step, rule, view.targets
         self.x = view.targets.x.clone()

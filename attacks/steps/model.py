@@ -69,11 +69,7 @@ class ModelStep:
             raise ValueError(f"delta is {self.delta}; at least 0 was expected")
 
     def forbid_serves(self) -> None:
-        """Check the step of an attack that makes one model for each target.
-
-        Raises:
-            ValueError: If `serves` is not 1.
-        """
+        """Raise ValueError if `serves` is not 1, for attacks with one model for each target."""
         if self.serves != 1:
             raise ValueError("serves is for poisoning, logit-anchoring and imc alone")
 
@@ -113,17 +109,9 @@ class ModelWalk:
     def advance(
         self, features: Tensor, active: Tensor, aim: float, done: float, pace: float
     ) -> Tensor:
-        """Move the active models one step towards the margin `aim` at their inputs.
+        """Move the active models one step towards the margin `aim`, as `InputWalk.advance` does.
 
-        Args:
-            features: Features of the active inputs, (n, 1, ...).
-            active: Positions of the models that move, (n,).
-            aim: The required margin.
-            done: The margin at which a model no longer moves.
-            pace: The size of this round's steps, in (0, 1].
-
-        Returns:
-            The margins (n,) before the step.
+        Their inputs have these features, (n, 1, ...). Returns the margins (n,) before the step.
         """
         step, m, models = self.step, self.step.serves, self.models.rows(active).leaves()
         g = margin(models.logits(features).squeeze(1), self.view.targets.goal[active])

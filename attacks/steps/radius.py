@@ -1,7 +1,7 @@
 """Rules for the radius r of F_r(x°), the largest distance of an input; one radius a target."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -26,11 +26,8 @@ class Measured:
     margin_cost: Tensor
 
 
-class Rule(Protocol):
-    """(current radii, measurements, step size in (0, 1]) -> new radii, before the limit ε."""
-
-    def __call__(self, radius: Tensor, state: Measured, size: float, /) -> Tensor:
-        """Compute new radii (N,)."""
+Rule = Callable[[Tensor, Measured, float], Tensor]
+"""(current radii, measurements, step size in (0, 1]) -> new radii, before the limit ε."""
 
 
 @dataclass(frozen=True)

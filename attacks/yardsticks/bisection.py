@@ -45,7 +45,7 @@ class Bisection:
         return nature("inputs", self.input, None)
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Attack every target; the faced models are the victim itself."""
+        """Attack every target."""
         search = _Search(self, view)
         search.attempt(torch.full_like(search.best, self.input.eps))
         low, high = torch.zeros_like(search.best), search.best

@@ -40,7 +40,7 @@ class FAB:
     def __post_init__(self) -> None:
         if not (self.rounds >= 1 and 0 <= self.bias <= 1 <= self.overshoot and 0 < self.back < 1):
             raise ValueError(
-                "FAB needs rounds >= 1, bias in [0, 1], overshoot >= 1 and back in (0, 1)"
+                "FAB needs rounds >= 1, bias in [0, 1], overshoot >= 1, back in (0, 1)"
             )
 
     @property
@@ -49,7 +49,7 @@ class FAB:
         return Nature("inputs", norm=self.norm)
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Attack every target; the faced models are the victim itself."""
+        """Attack every target."""
         aim, origin, goal = logit(self.kappa + AIM), view.targets.x, view.targets.goal
         best, best_x = origin.new_full((len(origin),), torch.inf), origin.clone()
         first, x = torch.full_like(goal, -1), origin.clone()

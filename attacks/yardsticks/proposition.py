@@ -67,11 +67,7 @@ class Proposition:
         return nature("both", self.input, self.model, self.phi, role="yardstick", radii=radii)
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Compute V of every target.
-
-        Raises:
-            ValueError: If the view holds no radii.
-        """
+        """Attack every target."""
         radius = self.phi * view.required_radii()
         x, models, passes = self._algorithm(view, radius)
         if self.move != "none":

@@ -70,11 +70,7 @@ class Within:
         return nature("both", self.input, self.model, self.phi, role="yardstick", radii=radii)
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Attack every target.
-
-        Raises:
-            ValueError: If the view holds no radii.
-        """
+        """Attack every target."""
         goal = view.targets.goal
         walk = InputWalk(self.input, view, self.phi * view.required_radii())
         models, length, passes = self._start(view)
@@ -154,17 +150,9 @@ def _least_change(z: Array, goal: int, aim: float) -> float:
 def _climb(
     models: PairedModels, features: Tensor, goal: Tensor, length: Tensor, most: Tensor
 ) -> tuple[Tensor, PairedModels]:
-    """Move the models up the margin, within `most` (N,) of θ°.
+    """Move the models by `length` (N,) up the margin, within `most` (N,) of θ°.
 
-    Args:
-        models: The N models.
-        features: Features of their inputs, (N, 1, ...).
-        goal: Goal classes (N,).
-        length: Lengths of the step (N,).
-        most: Largest distances from θ° (N,).
-
-    Returns:
-        The margins (N,) before the step, and the moved models.
+    Returns the margins (N,) before the step, and the moved models.
     """
     live = models.leaves()
     g = margin(live.logits(features).squeeze(1), goal)
