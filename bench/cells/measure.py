@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks.base import Attacked, AttackerView, Nature, Reference
-from evil_twins.attacks.models import LOT, PairedModels, Victim
+from evil_twins.attacks.models import BATCH, PairedModels, Victim
 from evil_twins.bench.store import records
 from evil_twins.bench.store.records import Columns
 from evil_twins.bench.subjects.data import Images
@@ -45,7 +45,7 @@ def harm(
         return torch.zeros(n), torch.zeros(n, m, dtype=torch.bool), torch.zeros(n)
     kl, flips, drop = torch.zeros(n, dtype=torch.float64), [], torch.zeros(n, dtype=torch.float64)
     inputs = images.x if models.layers == "all" else features
-    lots = (some.split(LOT) for some in (inputs, features, images.label.cpu()))
+    lots = (some.split(BATCH) for some in (inputs, features, images.label.cpu()))
     for given, known, label in zip(*lots, strict=True):
         benign = victim.head(known).double().log_softmax(-1)
         faced = models.logits(given.to(known.device).unsqueeze(0)).double().log_softmax(-1)

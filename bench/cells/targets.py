@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks.efficacy import logit, margin
-from evil_twins.attacks.models import LOT
+from evil_twins.attacks.models import BATCH
 from evil_twins.attacks.norms import project
 from evil_twins.bench.cells import seeds
 from evil_twins.bench.cells.work import Source, Work, cached_features, cached_victim
@@ -115,7 +115,7 @@ def eligible(
     if difficulty is not None:
         steps = [
             steps_needed(victim, images.pixels[some] / 255, aims[some], difficulty, device)
-            for some in places.split(LOT)
+            for some in places.split(BATCH)
         ]
         count = torch.cat(steps) if steps else places
         places = places[(count >= EASY) & (count < CHECKS)]

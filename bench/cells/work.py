@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from evil_twins.attacks.models import LOT
+from evil_twins.attacks.models import BATCH
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.subjects import data, victims
 from evil_twins.bench.subjects.data import Dataset, Images
@@ -133,6 +133,6 @@ def cached_features(path: Path, device: torch.device, source: Source, split: str
     """What the last layer of a stored victim gets of a split: a forward pass of every image."""
     images: Images = getattr(source(), split)
     network = cached_victim(path, device)
-    lots = images.pixels.split(LOT)
+    lots = images.pixels.split(BATCH)
     with torch.no_grad():
         return torch.cat([network.features(some.to(device) / 255) for some in lots])

@@ -51,7 +51,7 @@ VARIANTS: dict[str, list[Attack]] = {
     "aware": [
         Aware(LINF, HEAD, 0.75, 0.5, 30),
         Aware(L2, HEAD, 0.75, rounds=30),
-        Aware(LINF, ALL, 0.75, 0.5, 8, courses=2, variant="selective"),
+        Aware(LINF, ALL, 0.75, 0.5, 8),
     ],
     "rank-one-head": [RankOneHead(0.75)],
     "convex-head": [ConvexHead(0.75)],

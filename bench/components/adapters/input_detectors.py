@@ -17,7 +17,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
 from evil_twins.attacks.base import AttackerView, Reference, Targets
-from evil_twins.attacks.efficacy import refuse
+from evil_twins.attacks.efficacy import validate
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.steps.input import InputStep
 from evil_twins.bench.components.adapters.art import Features, array, known_to_toolbox, own_numbers
@@ -51,7 +51,7 @@ class Supervised(ABC):
     preparation: ClassVar[None] = None
 
     def __post_init__(self) -> None:
-        refuse(self.kappa, self.rounds)
+        validate(self.kappa, self.rounds)
         if not (self.benign >= 2 and self.epochs >= 1):
             raise ValueError("a supervised detector needs benign >= 2 and epochs >= 1")
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from evil_twins.attacks.base import Attacked, AttackerView, Nature, Reference, Targets
 from evil_twins.attacks.controls import FineTuning
-from evil_twins.attacks.efficacy import equalise, refuse
+from evil_twins.attacks.efficacy import equalise, validate
 from evil_twins.attacks.models import PairedModels, features_of
 from evil_twins.bench.components.adapters.art import Features, array, known_to_toolbox, own_numbers
 
@@ -53,7 +53,7 @@ class FeatureCollisionAttack:
     retraining: FineTuning = RETRAINING
 
     def __post_init__(self) -> None:
-        refuse(self.kappa, self.max_iter)
+        validate(self.kappa, self.max_iter)
         if not self.poisons >= 1:
             raise ValueError(f"poisons is {self.poisons}; at least 1 was expected")
         if not min(self.learning_rate, self.similarity_coeff) > 0:
