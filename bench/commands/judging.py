@@ -68,9 +68,9 @@ def score(
     """Put one's own model and images through every detector; no attack is run."""
     from evil_twins.bench.cells.exact_arithmetic import exact
     from evil_twins.bench.run import score, session
-    from evil_twins.bench.run.score_request import Asked
+    from evil_twins.bench.run.score_request import Request
 
-    asked = Asked(
+    asked = Request(
         victim=victim,
         faced=faced,
         inputs=inputs,

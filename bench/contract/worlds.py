@@ -16,8 +16,8 @@ from evil_twins.attacks.poisoning import Poisoning
 from evil_twins.attacks.steps.input import InputStep
 from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.bench.cells.attack import numbers
-from evil_twins.bench.cells.targets import drawn_goal
-from evil_twins.bench.subjects import data, victims
+from evil_twins.bench.cells.targets import drawn_goals
+from evil_twins.bench.subjects import architectures, data, victims
 
 KAPPA = 0.75
 BENIGN = 80
@@ -72,8 +72,7 @@ def attacker(device: str) -> AttackerView:
     with torch.no_grad():
         right = victim(digits.development.x.to(device)).argmax(1).cpu() == digits.development.label
     chosen = digits.development.take(torch.nonzero(right).flatten()[:TARGETS])
-    named = zip(chosen.ids, chosen.label.tolist(), strict=True)
-    goal = torch.tensor([drawn_goal("digits", name, label, 10) for name, label in named])
+    goal = drawn_goals("digits", chosen, 10)
     targets = Targets(chosen.x.to(device), chosen.label.to(device), goal.to(device))
     x, label = digits.train.x.to(device), digits.train.label.to(device)
     reference = Reference.of(victim, x, label)
@@ -104,6 +103,6 @@ def defender(device: str) -> World:
     return World((victim, poisoned.models[0]), benign, other, fresh, attacks, trusted)
 
 
-def _trained(digits: data.Dataset, seed: int, device: str) -> victims.Classifier:
+def _trained(digits: data.Dataset, seed: int, device: str) -> architectures.Classifier:
     recipe = victims.Recipe(epochs=8)
     return victims.train(digits.train, "resnet-tiny", 10, recipe, seed, device)

@@ -10,7 +10,7 @@ from evil_twins.bench.components.parameters import checked, described, parameter
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store.cells import SCHEMA
 from evil_twins.bench.store.checksums import fingerprint
-from evil_twins.bench.subjects import victims
+from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.data import Dataset, Images
 from evil_twins.bench.subjects.retraining import Retraining
 from evil_twins.bench.subjects.splits import USUAL
@@ -138,7 +138,7 @@ class _Planner:
                 bent = checked(Retraining, made.retraining, "[victim.retraining]")
                 how["retraining"] = asdict(bent)
         else:
-            how = {"weights": victims.digest(path, made.architecture, self.data)}
+            how = {"weights": weights.digest(path, made.architecture, self.data)}
         spec = self.shared | {"architecture": made.architecture} | how
         title = f"{made.name} seed {seed}"
         return Cell("victim", title, made.architecture, None, spec, self.source("victim"))

@@ -25,7 +25,7 @@ class Network:
     """What decides how long a pass takes.
 
     Attributes:
-        architecture: One of `evil_twins.bench.subjects.victims.ARCHITECTURES`.
+        architecture: One of `evil_twins.bench.subjects.architectures.ARCHITECTURES`.
         classes: K.
         shape: (C, H, W) of its images.
     """

@@ -92,6 +92,12 @@ class Dataset:
     digest: str
     damaged: tuple[str, ...]
 
+    def split(self, name: str) -> Images:
+        """Return the split of that name."""
+        images = getattr(self, name)
+        assert isinstance(images, Images)
+        return images
+
 
 def load(
     name: str,

@@ -1,38 +1,16 @@
-"""Victims: trained, folded, frozen, stored."""
+"""Train victims: folded, frozen, in eval mode."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
-from evil_twins.bench.errors import UserError
-from evil_twins.bench.store.checksums import checksum
-from evil_twins.bench.subjects.architectures import ARCHITECTURES, Classifier, build, fold
-from evil_twins.bench.subjects.data import Dataset, Images
-
-__all__ = [
-    "ARCHITECTURES",
-    "Classifier",
-    "Recipe",
-    "accuracy",
-    "build",
-    "fold",
-    "initial",
-    "load",
-    "loss",
-    "minibatches",
-    "save",
-    "train",
-    "updater",
-]
+from evil_twins.bench.subjects.architectures import Classifier, build, fold
+from evil_twins.bench.subjects.data import Images
 
 
 @dataclass(frozen=True)
@@ -199,58 +177,3 @@ def accuracy(model: nn.Module, images: Images) -> float:
             pixels, label = images.pixels[index], images.label[index]
             right += int((model(pixels.to(device) / 255).argmax(1).cpu() == label).sum())
     return right / len(images)
-
-
-def save(model: Classifier, path: Path) -> None:
-    """Stores a folded classifier as safetensors; the same classifier gives the same bytes."""
-    state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    # One entry: the order of several is not defined, and neither would be the bytes.
-    facts = {"architecture": model.architecture, "classes": model.classes, "shape": model.shape}
-    save_file(state, path, {"classifier": json.dumps(facts)})
-
-
-def load(path: Path) -> Classifier:
-    """The classifier that `save` stored, bit for bit: folded, frozen, in eval mode, on the CPU.
-
-    Raises:
-        UserError: The file is missing, damaged, or no stored classifier.
-    """
-    try:
-        with safe_open(path, "pt") as file:
-            facts = json.loads(file.metadata()["classifier"])
-        channels, height, width = facts["shape"]
-        shape = (int(channels), int(height), int(width))
-        with torch.device("meta"):
-            scale = torch.ones(channels)
-            model = fold(build(facts["architecture"], facts["classes"], shape, scale, scale))
-        model.load_state_dict(load_file(path), assign=True)
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"{path}: {reason}\nexpected: a classifier stored by this program (safetensors)"
-        ) from error
-    return model.to(memory_format=torch.channels_last).requires_grad_(False)
-
-
-def digest(path: Path, architecture: str, data: Dataset) -> str:
-    """SHA-256 of a file of weights that fits a suite.
-
-    Args:
-        path: What an earlier run left as victim.safetensors.
-        architecture: The suite's.
-        data: The suite's data set.
-
-    Raises:
-        UserError: The file is missing, damaged or that of another network.
-    """
-    model = load(path)
-    wanted = (architecture, len(data.classes), tuple(data.train.pixels.shape[1:]))
-    found = (model.architecture, model.classes, tuple(model.shape))
-    if found != wanted:
-        raise UserError(
-            f"{path}: {found[0]} of {found[1]} classes for images {found[2]}\n"
-            f"expected: {wanted[0]} of {wanted[1]} classes for images {wanted[2]}"
-        )
-    if not all(value.isfinite().all() for value in model.state_dict().values()):
-        raise UserError(f"{path}: some weights are no numbers\nremedy: fetch the file anew")
-    return checksum(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects import data, victims
+from evil_twins.bench.subjects import architectures, data
 from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.suites import HEAD, doubt, shift, table
@@ -25,7 +25,7 @@ def _load(folder: Path, *parts: str, head: str = HEAD) -> suite.Suite:
 
 def test_the_names_without_torch_are_those_with_it() -> None:
     assert suite.DATASETS == data.NAMES
-    assert set(suite.ARCHITECTURES) == set(victims.ARCHITECTURES)
+    assert set(suite.ARCHITECTURES) == set(architectures.ARCHITECTURES)
 
 
 def test_lists_stand_for_one_row_each(tmp_path: Path) -> None:
