@@ -87,7 +87,7 @@ MISTAKES = {
     "no count": ([shift(count="few")], "count of attack 'shift' is 'few'"),
     "neither true nor false": ([shift(scored="no")], "scored of attack 'shift' is 'no'"),
     "nothing to sweep": ([PGD.replace("[0.75, 0.9]", "[]")], "kappa of attack 'pgd' is an empty"),
-    "twice": ([shift(), shift(), doubt()], "'shift' stands twice"),
+    "twice": ([shift(), shift(), doubt()], "'shift' is listed twice"),
     "no such file": ([table("attacks", method="nowhere.py:Thing")], "cannot load"),
     "no such module": ([table("attacks", method="no.where:Thing")], "cannot load"),
     "no such class": ([table("attacks", method=f"{suites.PLUGINS}:Thing")], "cannot load"),
