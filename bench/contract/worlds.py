@@ -1,4 +1,4 @@
-"""A small world of real digits: a victim trained in seconds, targets, a few faced models."""
+"""Make a small world of real digits: a victim of seconds, targets, a few faced models."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,10 +26,10 @@ TARGETS = 4
 
 @dataclass(frozen=True)
 class Inputs:
-    """Attacked inputs under one faced model, for a detector to find.
+    """Attacked inputs under one faced model.
 
     Attributes:
-        name: What they were made by.
+        name: Name of their attack.
         model: The faced model.
         x: The inputs (N, C, H, W).
     """
@@ -41,13 +41,13 @@ class Inputs:
 
 @dataclass(frozen=True)
 class World:
-    """What a detector is held to the contract with.
+    """The models and images on which a detector is judged.
 
     Attributes:
         models: At least two faced models of one architecture, in eval mode, frozen.
-        benign: Clean data (M, C, H, W) in [0, 1], on which it is fitted.
+        benign: Clean data (M, C, H, W) in [0, 1] for fits.
         other: As many other clean images.
-        fresh: Benign images (S, C, H, W), to be scored; 2 at least.
+        fresh: Benign images (S, C, H, W) for scores, at least 2.
         attacks: Attacked inputs.
         trusted: Knowledge, "K2" or "K3" -> the model that such a defender trusts.
     """
@@ -62,11 +62,7 @@ class World:
 
 @lru_cache(maxsize=1)
 def attacker(device: str) -> AttackerView:
-    """A view on four targets that the victim classifies correctly, with a second model.
-
-    Args:
-        device: "cpu" or "cuda".
-    """
+    """Make a view on four targets that the victim classifies correctly, with a second model."""
     digits = data.load("digits")
     victim = _trained(digits, 0, device)
     with torch.no_grad():
@@ -82,11 +78,7 @@ def attacker(device: str) -> AttackerView:
 
 @lru_cache(maxsize=1)
 def defender(device: str) -> World:
-    """The victim and models poisoned for the attacker's targets, with inputs of PGD and IMC.
-
-    Args:
-        device: "cpu" or "cuda".
-    """
+    """Make a world of the victim and of poisoned models, with inputs of PGD and IMC."""
     digits, view = data.load("digits"), attacker(device)
     step, head = InputStep(), ModelStep("head")
     victim = cast(nn.Module, view.victim)
@@ -95,8 +87,8 @@ def defender(device: str) -> World:
     unit = replace(view, radii=size(pgd.x - view.targets.x, "linf"))
     both = IMC(step, head, KAPPA, phi=0.5)(unit)
     attacks = [Inputs("PGD", victim, pgd.x)]
-    for name, done in (("poisoning", poisoned), ("IMC", both)):
-        attacks += [Inputs(name, done.models[i], done.x[i : i + 1]) for i in range(TARGETS)]
+    for name, result in (("poisoning", poisoned), ("IMC", both)):
+        attacks += [Inputs(name, result.models[i], result.x[i : i + 1]) for i in range(TARGETS)]
     benign, other = digits.train.x[:200].to(device), digits.train.x[200:400].to(device)
     fresh = digits.calibration.x[:BENIGN].to(device)
     trusted = {"K2": cast(nn.Module, view.surrogate), "K3": victim}
