@@ -18,8 +18,8 @@ class Broken(Fault):
         remedy: The remedy for this case, if it is not that of the clause.
     """
 
-    def __init__(self, seen: str, remedy: str = "") -> None:
-        super().__init__(seen)
+    def __init__(self, fault: str, remedy: str = "") -> None:
+        super().__init__(fault)
         self.remedy = remedy
 
 

@@ -16,15 +16,15 @@ from evil_twins.bench.subjects.data import Dataset
 
 
 def save(model: Classifier, path: Path) -> None:
-    """Stores a folded classifier as safetensors; the same classifier gives the same bytes."""
+    """Store a folded classifier as safetensors; the same classifier gives the same bytes."""
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    # One entry: the order of several is not defined, and neither would be the bytes.
+    # One entry only: the order of several is undefined, and so would be the bytes.
     facts = {"architecture": model.architecture, "classes": model.classes, "shape": model.shape}
     save_file(state, path, {"classifier": json.dumps(facts)})
 
 
 def load(path: Path) -> Classifier:
-    """The classifier that `save` stored, bit for bit: folded, frozen, in eval mode, on the CPU.
+    """Read the classifier that `save` stored, bit for bit: folded, frozen, eval mode, on the CPU.
 
     Raises:
         UserError: The file is missing, damaged, or no stored classifier.
@@ -47,24 +47,22 @@ def load(path: Path) -> Classifier:
 
 
 def digest(path: Path, architecture: str, data: Dataset) -> str:
-    """SHA-256 of a file of weights that fits a suite.
+    """Return the SHA-256 of a file of weights, if it fits a suite.
 
     Args:
-        path: What an earlier run left as victim.safetensors.
-        architecture: The suite's.
-        data: The suite's data set.
+        path: The file, such as the victim.safetensors of an earlier run.
+        architecture: Architecture in the suite.
+        data: Data set of the suite.
 
     Raises:
         UserError: The file is missing, damaged or that of another network.
     """
     model = load(path)
-    wanted = (architecture, len(data.classes), tuple(data.train.pixels.shape[1:]))
-    found = (model.architecture, model.classes, tuple(model.shape))
-    if found != wanted:
-        raise UserError(
-            f"{path}: {found[0]} of {found[1]} classes for images {found[2]}\n"
-            f"expected: {wanted[0]} of {wanted[1]} classes for images {wanted[2]}"
-        )
+    shapes = tuple(model.shape), tuple(data.train.pixels.shape[1:])
+    actual = f"{model.architecture} of {model.classes} classes for images {shapes[0]}"
+    expected = f"{architecture} of {len(data.classes)} classes for images {shapes[1]}"
+    if actual != expected:
+        raise UserError(f"{path}: {actual}\nexpected: {expected}")
     if not all(value.isfinite().all() for value in model.state_dict().values()):
-        raise UserError(f"{path}: some weights are no numbers\nremedy: fetch the file anew")
+        raise UserError(f"{path}: some weights are no numbers\nremedy: fetch the file again")
     return checksum(path)

@@ -211,12 +211,12 @@ def load(name: str) -> Suite:
             f"{path.name}: name {file.name!r} cannot be the name of a folder\n"
             "remedy: printable characters without / and \\, and no dot in front"
         )
-    for kind, value, known in (
+    for kind, value, names in (
         ("data set", file.dataset, DATASETS),
         ("architecture", file.victim.architecture, ARCHITECTURES),
     ):
-        if value not in known:
-            raise unknown(kind, value, known)
+        if value not in names:
+            raise unknown(kind, value, names)
     rows = [row for table in file.attacks for row in rows_of(table, file.targets.count, path)]
     columns = [column_of(table, path) for table in file.detectors]
     check_matrix(rows, columns, path)
