@@ -20,8 +20,8 @@ from evil_twins.attacks.yardsticks.bisection import Bisection
 from evil_twins.attacks.yardsticks.fab import FAB
 from evil_twins.attacks.yardsticks.proposition import Proposition
 from evil_twins.attacks.yardsticks.within import Within
-from evil_twins.bench.contract.attacked import AttackCase
 from evil_twins.bench.contract.attacks import ATTACK
+from evil_twins.bench.contract.cases import AttackCase
 from tests.attacks import worlds
 
 LINF, L2 = InputStep(), InputStep("l2", eps=8.0)
@@ -91,4 +91,4 @@ def test_contract(attack: Attack) -> None:
     verdicts = {clause.name: clause.judge(case) for clause in ATTACK}
     if isinstance(attack, FewWeights):  # it edits the rows of two classes, the true one among them
         del verdicts["labels"]
-    assert {name: v.seen for name, v in verdicts.items() if v.outcome != "passed"} == {}
+    assert {name: v.fault for name, v in verdicts.items() if v.outcome != "passed"} == {}

@@ -18,8 +18,8 @@ from evil_twins.bench.components import registry
 from evil_twins.bench.components.adapters import POISONS
 from evil_twins.bench.components.adapters.poisons import FeatureCollisionAttack
 from evil_twins.bench.components.adapters.unusable import UNUSABLE
-from evil_twins.bench.contract.attacked import AttackCase
 from evil_twins.bench.contract.attacks import ATTACK
+from evil_twins.bench.contract.cases import AttackCase
 from evil_twins.bench.errors import UserError
 from tests.attacks import worlds
 from tests.attacks.yardsticks.test_rivals import two_classes
