@@ -86,7 +86,7 @@ def list_() -> int:
     """Suites, data sets, victims, attacks and detectors."""
     from evil_twins.bench.components import adapters
     from evil_twins.bench.components import registry as components
-    from evil_twins.bench.components.names import GROUPS, OWN, registry
+    from evil_twins.bench.components.names import GROUPS, OURS, registry
     from evil_twins.bench.suite import suite
 
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -97,7 +97,7 @@ def list_() -> int:
             table.add_row(kind, name, "")
     for kind in GROUPS:
         for name, place in registry(kind).items():
-            foreign = name not in OWN[kind] and components.trouble(kind, name)
+            foreign = name not in OURS[kind] and components.trouble(kind, name)
             table.add_row(kind, name, f"{place}: {foreign}" if foreign else place)
     for row in adapters.listed():
         table.add_row(*row)

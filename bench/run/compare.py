@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from evil_twins.bench.cells.execute import Outcome, Place
-from evil_twins.bench.components.names import parted
+from evil_twins.bench.components.names import split_call
 from evil_twins.bench.components.registry import kind_of
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished, keys_of
@@ -72,7 +72,7 @@ def newcomer(text: str, suite: Suite) -> Newcomer:
     Raises:
         UserError: There is no such thing, or the suite has it already.
     """
-    method, given = parted(text)
+    method, given = split_call(text)
     kind = kind_of(method, HERE.parent)
     fixed = [f"{name}={value!r}" for name, value in given.items() if name not in SWEPT]
     short = method.rpartition(":")[2] + (f"({', '.join(fixed)})" if fixed else "")
