@@ -14,7 +14,7 @@ from rich.markup import escape
 from evil_twins.bench.cells.exact_arithmetic import exact
 from evil_twins.bench.components import registry
 from evil_twins.bench.components.component import Component
-from evil_twins.bench.components.names import parted
+from evil_twins.bench.components.names import split_call
 from evil_twins.bench.contract.attacks import ATTACK
 from evil_twins.bench.contract.cases import AttackCase, DetectorCase
 from evil_twins.bench.contract.clause import Clause, Verdict
@@ -109,7 +109,7 @@ def resolve(method: str) -> tuple[str, Component]:
     Raises:
         UserError: There is no such component, or it cannot be made.
     """
-    name, parameters = parted(method)
+    name, parameters = split_call(method)
     kind = registry.kind_of(name, Path.cwd())
     entry = registry.find(kind, name, Path.cwd())
     component = registry.configure(entry, _filled(entry.load(), parameters), kind, method)

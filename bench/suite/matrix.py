@@ -9,7 +9,7 @@ from typing import Any
 
 from evil_twins.bench.components import registry
 from evil_twins.bench.components.component import Component
-from evil_twins.bench.components.names import parted
+from evil_twins.bench.components.names import split_call
 from evil_twins.bench.errors import UserError, unknown
 
 SWEPT = ("kappa", "phi", "lam")
@@ -72,7 +72,7 @@ def _head(table: Mapping[str, Any], kind: str, path: Path) -> tuple[str, str, di
             f"{path.name}: one of [[{kind}s]] has no `method`, or one that is no text\n"
             f"remedy: give it one of the {kind}s of `evil-twins list`, and `name` as a text"
         )
-    method, inline = parted(method)
+    method, inline = split_call(method)
     parameters = {k: v for k, v in table.items() if k not in ("name", "method")}
     if doubled := sorted(inline.keys() & parameters.keys()):
         raise UserError(

@@ -13,7 +13,7 @@ from evil_twins.bench.components.adapters.unusable import UNUSABLE
 from evil_twins.bench.errors import UserError
 from evil_twins.detectors.base import DefenderView
 from tests.contract.guests import keeps_the_contract
-from tests.detectors.networks import Headed, digits, digits_model, drawn
+from tests.detectors.networks import Headed, digits, digits_model, rng
 
 QUICK: dict[str, Any] = {"benign": 8, "rounds": 5, "epochs": 2}
 
@@ -40,7 +40,7 @@ def test_every_usable_one_keeps_the_contract(name: str, capfd: pytest.CaptureFix
 def test_a_supervised_one_knows_again_what_it_was_shown(name: str) -> None:
     x, label = digits()
     layers: Any = digits_model(x[:500], label[:500])
-    view = DefenderView(Headed(layers), x[:64], drawn(5))
+    view = DefenderView(Headed(layers), x[:64], rng(5))
     detector = watcher(name, epochs=100)
     benign, attacked = detector._pairs(view)
     assert len(attacked) > 32

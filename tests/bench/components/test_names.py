@@ -12,8 +12,8 @@ from torch import Tensor
 
 from evil_twins.bench.commands import app
 from evil_twins.bench.components import names, registry
-from evil_twins.bench.components.names import parted
-from evil_twins.bench.components.plain import adopted
+from evil_twins.bench.components.names import split_call
+from evil_twins.bench.components.plain import adapted
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.suite import suite
 from tests.bench import suites
@@ -36,20 +36,20 @@ VIEW: Any = SimpleNamespace(model=lambda x: x.flatten(1), benign=torch.zeros(3, 
     ],
 )
 def test_brackets_hold_parameters(method: str, name: str, given: dict[str, Any]) -> None:
-    assert parted(method) == (name, given)
+    assert split_call(method) == (name, given)
 
 
 @pytest.mark.parametrize("inside", ["5", "k=f(1)", "k=x", "**k", "k=", "k=1, k=2"])
 def test_brackets_hold_nothing_else(inside: str) -> None:
     with pytest.raises(UserError, match="cannot read the parameters of") as error:
-        parted(f"mine.py:C({inside})")
+        split_call(f"mine.py:C({inside})")
     assert len(str(error.value).splitlines()) == 2
 
 
 @pytest.mark.parametrize("text", ["mine.py:C(", "mine.py:C(k=5", "my-own(s='a'"])
 def test_brackets_must_close(text: str) -> None:
     with pytest.raises(UserError, match=r"such as (mine\.py:C|my-own)\(k=5, name='a'\)$"):
-        parted(text)
+        split_call(text)
 
 
 def bright(model: Any, x: Tensor, weight: float = 1.0) -> Tensor:
@@ -69,7 +69,7 @@ class Knowing(Near):
 
 
 def test_a_function_is_a_detector_that_knows_the_faced_model() -> None:
-    made = adopted(bright)(weight=2.0)
+    made = adapted(bright)(weight=2.0)
     assert (made.knowledge, made.preparation) == ("K0", None)
     x = torch.rand(5, 1, 2, 2)
     score = made.fit(VIEW)(x)
@@ -87,7 +87,7 @@ def test_a_function_sees_some_images_at_a_time_and_keeps_no_gradients() -> None:
         return x.requires_grad_().mean((1, 2, 3))
 
     x = torch.rand(5, 1, 512, 512)
-    score = adopted(counts)().fit(VIEW)(x)
+    score = adapted(counts)().fit(VIEW)(x)
     assert sizes == [2, 2, 1]
     assert not score.requires_grad
 
@@ -97,17 +97,17 @@ def test_a_function_that_gives_no_score_an_image_is_told_so() -> None:
         return x.mean()
 
     with pytest.raises(Fault, match="function 'mean' returned a single number for 5"):
-        adopted(mean)().fit(VIEW)(torch.rand(5, 1, 2, 2))
+        adapted(mean)().fit(VIEW)(torch.rand(5, 1, 2, 2))
 
 
 def test_a_class_is_a_detector_whose_arguments_are_parameters() -> None:
-    cls = adopted(Near)
+    cls = adapted(Near)
     made = cls(k=3)
     assert (made.k, made.ends, made.knowledge, made.preparation) == (3, (0, 1), "K1", None)
-    assert adopted(Knowing)(k=1).knowledge == "K0"
+    assert adapted(Knowing)(k=1).knowledge == "K0"
     x = torch.rand(5, 1, 2, 2)
     assert torch.equal(made.fit(VIEW)(x), 3 * x.flatten(1).sum(1))
-    assert adopted(Near) is cls
+    assert adapted(Near) is cls
     assert (cls.__module__, cls.__qualname__) == (Near.__module__, "Near")
 
 
@@ -116,8 +116,8 @@ def test_a_dataclass_stays_what_it_is() -> None:
     class Own:
         def fit(self, view: Any) -> None: ...
 
-    assert adopted(Own) is Own
-    assert adopted(len) is len
+    assert adapted(Own) is Own
+    assert adapted(len) is len
 
 
 WRONG = {

@@ -21,7 +21,7 @@ from evil_twins.detectors.neighbours import Neighbours
 from tests.bench import suites
 from tests.bench.runs import carry_out
 from tests.contract.guests import keeps_the_contract, world
-from tests.detectors.networks import Headed, drawn, plain
+from tests.detectors.networks import Headed, rng, small_network
 
 theirs = pytest.importorskip("pytorch_ood.detector")
 api = importlib.import_module("pytorch_ood.api")
@@ -34,7 +34,7 @@ def outliers(name: str, **given: Any) -> Any:
 
 
 def view(model: nn.Module) -> DefenderView:
-    return DefenderView(model, world().benign, drawn(5))
+    return DefenderView(model, world().benign, rng(5))
 
 
 def test_every_detector_of_the_package_is_named() -> None:
@@ -87,8 +87,8 @@ def test_a_class_that_no_benign_image_has_is_left_out() -> None:
 
 def test_what_reads_features_needs_a_model_that_shows_them() -> None:
     with pytest.raises(TypeError, match="features"):
-        outliers("Mahalanobis").fit(view(plain(nn.ReLU, side=6)))
-    bare = Headed(plain(nn.ReLU, side=6))
+        outliers("Mahalanobis").fit(view(small_network(nn.ReLU, side=6)))
+    bare = Headed(small_network(nn.ReLU, side=6))
     bare.head = nn.Sequential(bare.head)
     with pytest.raises(TypeError, match=r"nn\.Linear"):
         outliers("DICE").fit(view(bare))
