@@ -38,7 +38,7 @@ def _penalties(work: Work, j: int) -> Iterator[Penalty]:
         penalty: Penalty = detector.build().penalty(view)
         if not callable(penalty):
             raise Fault(
-                f"the penalty of detector {detector.name!r} is {type(penalty).__name__}; "
+                f"the penalty of detector {detector.spec['class']!r} is {type(penalty).__name__}; "
                 "expected a function of logits, images and generators"
             )
         yield penalty

@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from evil_twins.bench.cells import attack, evade, fit, score, seeds, victim
 from evil_twins.bench.cells.exact_arithmetic import exact
 from evil_twins.bench.cells.work import Work
-from evil_twins.bench.components.component import Component, code_of
+from evil_twins.bench.components.component import Component
+from evil_twins.bench.components.source_code import Code, code_of
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
@@ -50,6 +51,11 @@ class Job:
     source: str
     parents: Mapping[str, tuple[str, str, str]]
     evade: tuple[Component, ...] = ()
+
+    @property
+    def code(self) -> Code:
+        """The code that it would run here and now."""
+        return code_of(self.kind, *([self.component] if self.component else []), *self.evade)
 
     @property
     def threads(self) -> int:
@@ -110,6 +116,7 @@ def execute(place: Place, job: Job) -> Outcome:
         folder = place.store.begin(job.kind, job.identity)
         compute(place, job, folder)
         facts = {"title": job.title, "spec": job.spec, "parents": job.parents}
+        facts["versions"] = dict(job.code.versions)
         seconds = time.perf_counter() - start
         sidecar = sidecar_of(job, place, seconds)
         content = place.store.commit(job.kind, job.identity, folder, facts, sidecar)
@@ -145,8 +152,7 @@ def compute(place: Place, job: Job, folder: Path) -> None:
 
 def _unchanged(job: Job) -> None:
     """See that a cell computes what its identity says, though files may be edited meanwhile."""
-    own = () if job.component is None else (job.component, *job.evade)
-    if code_of(job.kind, *own) != job.source:
+    if job.code.digest != job.source:
         raise Fault(
             f"the code of {job.label!r} is not that of the plan: it has changed during the run, or "
             "another version is installed here; run again"
@@ -182,6 +188,7 @@ def sidecar_of(job: Job, place: Place, seconds: float) -> dict[str, Any]:
     """What is worth knowing about a cell and is no part of its content."""
     return {
         "code": dict(place.code),
+        "versions": dict(job.code.versions),
         "machine": {"host": platform.node(), **provenance.machine(job.spec["device"])},
         "seed": seeds.seed(job.identity),
         "seconds": round(seconds, 3),

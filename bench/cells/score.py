@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -22,12 +22,11 @@ from evil_twins.attacks.models import PairedModels
 from evil_twins.bench.cells import inspection, seeds
 from evil_twins.bench.cells.work import Work, cached_victim
 from evil_twins.bench.components import returned
-from evil_twins.bench.components.component import inspects
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.store import records
 from evil_twins.bench.store.checksums import MODELS, left_models
 from evil_twins.bench.subjects.data import Dataset, Images
-from evil_twins.detectors.base import DefenderView, Detailed
+from evil_twins.detectors.base import DefenderView, Detailed, Detector
 
 CHUNK = 8
 """Faced models whose benign images pass through the network at once."""
@@ -135,7 +134,7 @@ def groups(lines: Lineup) -> Iterator[tuple[str, nn.Module, slice]]:
 def run(work: Work) -> None:
     """Score; leaves the parts of scores and details."""
     data, own, detector = work.dataset, work.spec["benign"], work.built()
-    if inspects(detector):
+    if not isinstance(detector, Detector):
         return inspection.run(work)
     victim = work.parents["victim"] / "victim.safetensors"
     lines = lineup(
@@ -152,7 +151,7 @@ def run(work: Work) -> None:
     for name, model, part in groups(lines):
         draws = seeds.generator(data.name, name, "detector", 0)
         held = (benign.clone(), draws, prepared, copy.deepcopy(trusted))
-        scorer = detector.fit(DefenderView(model, *held))
+        scorer: Any = detector.fit(DefenderView(model, *held))
         if not callable(scorer):
             kind = type(scorer).__name__
             raise Fault(f"fit of {whose} returned {kind}; expected a function of images")

@@ -1,21 +1,25 @@
 """What a worker keeps between two cells: the last data set, victims and their features."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from evil_twins.attacks.models import LOT
-from evil_twins.bench.components.component import Component
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.subjects import data, victims
 from evil_twins.bench.subjects.data import Dataset, Images
 from evil_twins.bench.subjects.splits import USUAL, Splits
 from evil_twins.bench.subjects.victims import Classifier
+
+if TYPE_CHECKING:  # a victim depends on no component
+    from evil_twins.bench.components.component import Component
 
 
 @dataclass(frozen=True)

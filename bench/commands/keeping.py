@@ -12,6 +12,7 @@ from evil_twins.bench.run.plan import plan
 from evil_twins.bench.run.prune import waste
 from evil_twins.bench.run.schedule import survey
 from evil_twins.bench.run.session import DONE, SOME_FAILED, planned
+from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
 
 
@@ -40,6 +41,8 @@ def verify(name: str, *, data: Path | None, results: Path, device: str, sample: 
         wrong += 1
     absent, dropped = len(cells.cells) - len(done.state.content), len(checks.without_models(done))
     print(f"{wrong} disagree; {len(done.state.content)} cells are stored, {absent} are not")
+    for line in provenance.absent(provenance.versions_of(store.folders())):
+        print(line)
     if dropped:
         print(f"scores under the models of {dropped} attack cells cannot be checked: dropped")
     return SOME_FAILED if wrong else DONE

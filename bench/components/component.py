@@ -1,4 +1,4 @@
-"""An attack or a detector as data: what a worker needs to make it, and the code it stands on."""
+"""An attack or a detector as data, which a worker builds again."""
 
 from __future__ import annotations
 
@@ -8,24 +8,38 @@ import json
 import sys
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from evil_twins.bench.components import source_code
-from evil_twins.bench.components.parameters import adapter
+from pydantic import TypeAdapter
+
 from evil_twins.bench.components.plain import adopted
 
-CELLS = Path(__file__).parents[1] / "cells"
+OURS = "evil_twins."
+"""How the modules of this project begin."""
 
 
-class _NoSuchName(AttributeError):
-    """A file or a module is sound, and what is asked for is not in it."""
+class NoSuchName(AttributeError):
+    """A file or a module is sound, and lacks the name."""
+
+
+@lru_cache(maxsize=256)
+def adapter(cls: type[Any]) -> TypeAdapter[Any]:
+    """Return what makes a dataclass from JSON."""
+    return TypeAdapter(cls)
+
+
+def parameters(instance: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass as JSON values."""
+    fields: dict[str, Any] = json.loads(json.dumps(asdict(instance)))
+    return fields
 
 
 @dataclass(frozen=True)
 class Component:
-    """An attack or a detector as data: what a worker needs to make it again.
+    """An attack or a detector as data.
 
     Attributes:
         place: "module:Name", or "/absolute/file.py:Name".
@@ -35,56 +49,52 @@ class Component:
     place: str
     parameters: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, instance: Any) -> Component:
+        """Return the data of an attack, a detector or a preparation."""
+        kind = type(instance)
+        return cls(f"{kind.__module__}:{kind.__qualname__}", parameters(instance))
+
     @property
-    def name(self) -> str:
-        """The class, without the folder in which a user's file lies."""
-        where, _, name = self.place.rpartition(":")
-        return f"{Path(where).name if where.endswith('.py') else where}:{name}"
+    def spec(self) -> dict[str, Any]:
+        """Class and parameters, for the spec of a cell.
+
+        A file of the project may move, and so may the folder of a user's file: neither is named.
+        The code of the class is a part of the cell's identity beside its spec.
+        """
+        module, _, name = self.place.rpartition(":")
+        file = Path(module).name if module.endswith(".py") else module
+        cls = name if module.startswith(OURS) else f"{file}:{name}"
+        return {"class": cls, "parameters": dict(self.parameters)}
 
     @property
     def source(self) -> Path:
         """The file that defines it."""
-        module = sys.modules[self.load().__module__]
-        return Path(str(module.__file__))
+        return Path(str(sys.modules[self.load().__module__].__file__))
 
     def load(self) -> Any:
-        """The class; for a plain function or class one that stands for it."""
-        where, _, name = self.place.rpartition(":")
-        module = (
-            _from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-        )
+        """Return the class; for a plain function or class one that stands for it."""
+        module_name, _, name = self.place.rpartition(":")
+        if module_name.endswith(".py"):
+            module = _from_file(Path(module_name))
+        else:
+            module = importlib.import_module(module_name)
         if not hasattr(module, name):
-            raise _NoSuchName(f"there is no {name!r} in it")
+            raise NoSuchName(f"there is no {name!r} in it")
         return adopted(getattr(module, name))
 
     def build(self) -> Any:
-        """The attack or the detector itself."""
+        """Return the attack or the detector itself."""
         return adapter(self.load()).validate_json(json.dumps(dict(self.parameters)))
 
 
-def code_of(kind: str, *components: Component) -> str:
-    """SHA-256 of the code that a cell of this kind stands on.
-
-    Args:
-        kind: Of the cell.
-        components: Its attack or detector, if it has one, and the detectors that an attack evades.
-    """
-    roots = [CELLS / f"{kind}.py", *(one.source for one in components)]
-    return source_code.digest(*roots, *([CELLS / "evade.py"] if len(components) > 1 else []))
-
-
-def inspects(made: Any) -> bool:
-    """Whether a detector, or its class, judges models instead of inputs."""
-    return hasattr(made, "inspect") and not hasattr(made, "fit")
-
-
 def _from_file(path: Path) -> types.ModuleType:
-    """The module in a file of the user; read again when the file has changed."""
+    """Return the module in a file of a user; it is read again when the file has changed."""
     name = f"plugin_{path.stem}"
-    there = sys.modules.get(name)
+    loaded = sys.modules.get(name)
     stamp = (str(path), path.stat().st_mtime_ns, path.stat().st_size)
-    if there is not None and getattr(there, "_stamp", None) == stamp:
-        return there
+    if loaded is not None and getattr(loaded, "_stamp", None) == stamp:
+        return loaded
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a Python file")

@@ -4,18 +4,12 @@ import dataclasses
 import json
 import typing
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
+from evil_twins.bench.components.component import adapter
 from evil_twins.bench.errors import UserError, unknown
-
-
-@lru_cache(maxsize=256)
-def adapter(cls: type[Any]) -> TypeAdapter[Any]:
-    """What makes a dataclass from JSON."""
-    return TypeAdapter(cls)
 
 
 def checked(cls: Any, given: Mapping[str, Any], where: str) -> Any:
@@ -29,18 +23,6 @@ def checked(cls: Any, given: Mapping[str, Any], where: str) -> Any:
         return adapter(cls).validate_json(json.dumps(given, default=str), strict=True)
     except ValidationError as error:
         raise mistake(error, where) from error
-
-
-def parameters(made: Any) -> dict[str, Any]:
-    """The fields of a dataclass as JSON values."""
-    found: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(made)))
-    return found
-
-
-def described(made: Any) -> dict[str, Any]:
-    """Class and fields of a dataclass, for an identity."""
-    cls = type(made)
-    return {"class": f"{cls.__module__}:{cls.__qualname__}", "parameters": parameters(made)}
 
 
 def _nested(hint: Any) -> type | None:

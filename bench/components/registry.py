@@ -1,4 +1,4 @@
-"""Attacks and detectors by name: found, given their parameters, checked, described.
+"""Attacks and detectors by name: they are looked up, given their parameters and checked.
 
 `method` in a suite is a name that `evil-twins list` shows, "package.module:Name", or "file.py:Name"
 with the file beside the suite. A name stands for a frozen dataclass; a detector may also be a plain
@@ -6,14 +6,15 @@ function or class.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from evil_twins.bench.components.adapters import PACKAGES, POISONS, WATCHERS, named
-from evil_twins.bench.components.component import Component, _NoSuchName, inspects
+from evil_twins.bench.components.adapters import INSTALL_OOD, PACKAGES, usable
+from evil_twins.bench.components.adapters.unusable import reasons
+from evil_twins.bench.components.component import Component, NoSuchName, parameters
 from evil_twins.bench.components.names import GROUPS, registry
-from evil_twins.bench.components.parameters import checked, parameters
+from evil_twins.bench.components.parameters import checked
 from evil_twins.bench.errors import UserError, unknown
 
 KNOWLEDGE = ("K0", "K1", "K2", "K3")
@@ -27,68 +28,70 @@ INSPECTOR = ("knowledge", "preparation", "inspect")
 
 def _place(kind: str, method: str, folder: Path) -> str:
     if ":" not in method:
-        known = registry(kind)
-        if method not in known:
-            raise _nameless(kind, method, known)
-        return known[method]
-    where, _, name = method.rpartition(":")
-    if where in PACKAGES:
-        return _adapter(where, name)
-    return f"{(folder / where).resolve()}:{name}" if where.endswith(".py") else method
+        places = registry(kind)
+        if method not in places:
+            raise _unknown_name(kind, method, places)
+        return places[method]
+    module, _, name = method.rpartition(":")
+    if module in PACKAGES:
+        return _adapter_place(kind, module, name)
+    return f"{(folder / module).resolve()}:{name}" if module.endswith(".py") else method
 
 
-def _adapter(package: str, name: str) -> str:
-    known = named(package)
-    if name not in known:
-        raise unknown(f"{package}: name", name, [one for one, why in known.items() if not why])
-    if package == "ood":
-        return f"evil_twins.bench.components.adapters.ood:{name}"
-    file = "watching" if name in WATCHERS else "poisons" if name in POISONS else "toolbox"
-    return f"evil_twins.bench.components.adapters.{file}:{name}"
+def _adapter_place(kind: str, package: str, name: str) -> str:
+    places = usable(package)
+    if reason := reasons(package).get(name):
+        raise UserError(
+            f"{package}:{name} cannot be used: {reason}\n"
+            f"remedy: one of the {kind}s of `evil-twins list`"
+        )
+    if name not in places:
+        raise unknown(f"{package}: name", name, places)
+    return places[name]
 
 
-def _nameless(kind: str, method: str, known: Iterable[str]) -> UserError:
-    """What is said of a word that no list has, perhaps a file without a name in it."""
+def _unknown_name(kind: str, method: str, names: Iterable[str]) -> UserError:
+    """Return the error for a word that no list has, perhaps a file without a name in it."""
     if "." in method:
         return UserError(
             f"{method!r} is a file or a module, not the {kind} in it\n"
             f"remedy: {method}:Name, or a name of `evil-twins list`"
         )
-    return unknown(kind, method, known)
+    return unknown(kind, method, names)
 
 
-def _said(error: Exception) -> str:
-    """What a user's code raised, in one line."""
-    if isinstance(error, _NoSuchName):
+def _message(error: Exception) -> str:
+    """Return in one line what a user's code raised."""
+    if isinstance(error, NoSuchName):
         return str(error)
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:150]}"
 
 
 def find(kind: str, method: str, folder: Path) -> Component:
-    """The component of a name, without parameters.
+    """Return the component of a name, without parameters.
 
     Args:
         kind: "attack" or "detector".
-        method: As a suite gives it.
-        folder: Where the suite lies.
+        method: The name, as a suite has it.
+        folder: The folder of the suite.
 
     Raises:
         UserError: No such name, file, module or class.
     """
     try:
         component = Component(_place(kind, method, folder), {})
-        found = component.load()
+        cls = component.load()
     except UserError:
         raise
     except Exception as error:  # a user's file may raise anything
         raise UserError(
-            f"cannot load the {kind} {method!r}: {_said(error)}\n"
+            f"cannot load the {kind} {method!r}: {_message(error)}\n"
             f"remedy: {_remedy(error, method, folder)}"
         ) from error
-    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
         more = ", a class with fit(self, view), or a function score(model, x)"
         raise UserError(
-            f"{kind} {method!r} is not a dataclass{_sort(found, kind)}\n"
+            f"{kind} {method!r} is not a dataclass{_difference(cls, kind)}\n"
             "expected: a frozen dataclass whose fields are the parameters"
             f"{more if kind == 'detector' else ''}"
         )
@@ -96,11 +99,11 @@ def find(kind: str, method: str, folder: Path) -> Component:
 
 
 def trouble(kind: str, name: str) -> str:
-    """Why what another package offers under a name cannot be used, in one line; or nothing.
+    """Return in one line why the attack or detector of another package cannot be used, or "".
 
     Args:
         kind: "attack" or "detector".
-        name: Of the list.
+        name: A name of the list.
     """
     try:
         find(kind, name, Path.cwd())
@@ -110,54 +113,62 @@ def trouble(kind: str, name: str) -> str:
 
 
 def _remedy(error: Exception, method: str, folder: Path) -> str:
-    where, _, name = method.rpartition(":")
-    absent = not where or (
-        not (folder / where).is_file()
-        if where.endswith(".py")
-        else isinstance(error, ModuleNotFoundError) and f"{where}.".startswith(f"{error.name}.")
+    module, _, name = method.rpartition(":")
+    if module == "ood" and isinstance(error, ModuleNotFoundError):
+        return INSTALL_OOD
+    absent = not module or (
+        not (folder / module).is_file()
+        if module.endswith(".py")
+        else isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
     )
-    if not absent and not isinstance(error, _NoSuchName):
-        return f"mend {where}, which raises that when it is loaded"
-    file = f"{where}.py:{name}" if (folder / f"{where}.py").is_file() else "file.py:Name"
+    if not absent and not isinstance(error, NoSuchName):
+        return f"mend {module}, which raises that when it is loaded"
+    file = f"{module}.py:{name}" if (folder / f"{module}.py").is_file() else "file.py:Name"
     return f"a name of `evil-twins list`, module:Name, or {file} in {folder.resolve()}"
 
 
 def kind_of(method: str, folder: Path) -> str:
-    """Whether a name stands for an "attack" or a "detector".
+    """Return "attack" or "detector" for a name.
 
     Args:
-        method: As a suite gives it, without parameters.
-        folder: Where files are looked for.
+        method: The name, as a suite has it, without parameters.
+        folder: The folder of files.
 
     Raises:
         UserError: No such name, file, module or class.
     """
     if ":" in method:
-        found = find("detector", method, folder).load()
-        return "attack" if "__call__" in dir(found) and not hasattr(found, "fit") else "detector"
+        cls = find("detector", method, folder).load()
+        return "attack" if issubclass(cls, Callable) and not _fits(cls) else "detector"  # type: ignore[arg-type]
     kinds = {name: kind for kind in GROUPS for name in registry(kind)}
     if method not in kinds:
-        raise _nameless("attack or detector", method, kinds)
+        raise _unknown_name("attack or detector", method, kinds)
     return kinds[method]
 
 
-def _sort(found: Any, kind: str) -> str:
-    """What something is that is no attack and no detector."""
-    if isinstance(found, type):
+def _fits(cls: type) -> bool:
+    from evil_twins.detectors.base import Fitting  # a list of names waits for no torch
+
+    return issubclass(cls, Fitting)
+
+
+def _difference(value: Any, kind: str) -> str:
+    """Describe something that is no attack and no detector."""
+    if isinstance(value, type):
         return " and has no `fit`" if kind == "detector" else ""
-    if callable(found):
+    if callable(value):
         return " but a function" + (" of too few arguments" if kind == "detector" else "")
-    return f" but of type {type(found).__name__}"
+    return f" but of type {type(value).__name__}"
 
 
-def configure(component: Component, given: Mapping[str, Any], kind: str, label: str) -> Component:
-    """The component with all its parameters, checked.
+def configure(component: Component, values: Mapping[str, Any], kind: str, label: str) -> Component:
+    """Return the component with all its parameters, checked.
 
     Args:
-        component: What `find` returned.
-        given: Parameters by name, as a suite states them.
+        component: A component without parameters, from `find`.
+        values: Parameters by name, as a suite has them.
         kind: "attack" or "detector".
-        label: What the suite calls it.
+        label: The name of the row or column in the suite.
 
     Raises:
         UserError: A parameter is unknown, missing or of the wrong type, or the component lacks a
@@ -165,43 +176,51 @@ def configure(component: Component, given: Mapping[str, Any], kind: str, label: 
     """
     where = f"{kind} {label!r}"
     try:
-        made = checked(component.load(), given, where)
-        wanted = INSPECTOR if kind == "detector" and inspects(made) else MEMBERS[kind]
-        missing = [name for name in wanted if not hasattr(made, name)]
-        wrong = "" if missing else _unsound(made, kind)
-        configured = dataclasses.replace(component, parameters=parameters(made))
+        instance = checked(component.load(), values, where)
+        expected = INSPECTOR if kind == "detector" and _inspects(instance) else MEMBERS[kind]
+        missing = [name for name in expected if not hasattr(instance, name)]
+        fault = "" if missing else _fault(instance, kind)
+        configured = dataclasses.replace(component, parameters=parameters(instance))
     except UserError:
         raise
     except Exception as error:  # a user's class may raise anything
         raise UserError(
-            f"{where} cannot be made: {_said(error)}\nremedy: mend its class"
+            f"{where} cannot be made: {_message(error)}\nremedy: mend its class"
         ) from error
     if missing:
         raise UserError(
             f"{where} lacks {', '.join(missing)}\n"
-            f"expected of every {kind}: {', '.join(wanted)}; see CONTRIBUTING.md"
+            f"expected of every {kind}: {', '.join(expected)}; see CONTRIBUTING.md"
         )
-    if wrong:
-        raise UserError(f"{where}: {wrong}\nremedy: mend its class; see CONTRIBUTING.md")
+    if fault:
+        raise UserError(f"{where}: {fault}\nremedy: mend its class; see CONTRIBUTING.md")
     return configured
 
 
-def _unsound(made: Any, kind: str) -> str:
-    """What is wrong with what an attack or a detector says of itself, or nothing."""
+def _inspects(instance: Any) -> bool:
+    from evil_twins.detectors.base import Fitting, Inspecting  # a list waits for no torch
 
-    def data(value: Any) -> bool:
+    return isinstance(instance, Inspecting) and not isinstance(instance, Fitting)
+
+
+def _fault(instance: Any, kind: str) -> str:
+    """Return what is wrong with the nature of an attack or a detector, or ""."""
+
+    def is_data(value: Any) -> bool:
         return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
     if kind == "detector":
-        if made.knowledge not in KNOWLEDGE:
-            return f"knowledge is {made.knowledge!r}; one of {', '.join(KNOWLEDGE)} was expected"
-        if made.preparation is not None and not data(made.preparation):
-            return f"preparation is {made.preparation!r}; None or a dataclass was expected"
+        knowledge, preparation = instance.knowledge, instance.preparation
+        if knowledge not in KNOWLEDGE:
+            return f"knowledge is {knowledge!r}; one of {', '.join(KNOWLEDGE)} was expected"
+        if preparation is not None and not is_data(preparation):
+            return f"preparation is {preparation!r}; None or a dataclass was expected"
         return ""
-    if made.kappa is not None and not (isinstance(made.kappa, float) and 0 < made.kappa < 1):
-        return f"kappa is {made.kappa!r}; None or a probability between 0 and 1 was expected"
-    from evil_twins.attacks.base import Nature  # what only lists names waits for no torch
+    kappa = instance.kappa
+    if kappa is not None and not (isinstance(kappa, float) and 0 < kappa < 1):
+        return f"kappa is {kappa!r}; None or a probability between 0 and 1 was expected"
+    from evil_twins.attacks.base import Nature  # a list of names waits for no torch
 
-    if not isinstance(made.nature, Nature):
-        return f"nature is {made.nature!r}; an evil_twins.attacks.base.Nature was expected"
+    if not isinstance(instance.nature, Nature):
+        return f"nature is {instance.nature!r}; an evil_twins.attacks.base.Nature was expected"
     return ""

@@ -1,29 +1,120 @@
-"""The source code that a component stands on: its file and every file of its own that it imports.
+"""The code that decides what a cell leaves: source files and versions of installed libraries.
 
-For this project that is every module of it; for a user's class the modules of its package, or the
-files beside it. What is installed beside them is not looked at.
+A file counts with every file that it imports, of this project, of a user's package or beside a
+user's file. Docstrings, comments and blank lines decide nothing, so they are cut out before a file
+is hashed. Of an installed library the version counts.
 """
 
 import ast
 import hashlib
-from collections.abc import Iterator
-from functools import lru_cache
+import io
+import sys
+import tokenize
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from evil_twins.bench.components.component import Component
 
 ROOT = Path(__file__).parents[2]
-"""Holds attacks, bench and detectors, in a checkout as where they are installed."""
+"""The folder that holds attacks, bench and detectors, in a checkout as after an installation."""
 PACKAGE = "evil_twins"
+CELLS = ROOT / "bench" / "cells"
+
+MESSAGES = frozenset({ROOT / "bench" / "errors.py"})
+"""Files that are not followed: exceptions and their messages are no content of a cell."""
+
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "art": "adversarial-robustness-toolbox",
+    "pytorch_ood": "pytorch-ood",
+    "sklearn": "scikit-learn",
+}
+"""Distributions by imported name, where the two differ: a search of all would take longer."""
+
+INSTALLED = ("site-packages", "dist-packages")
+"""Folders of installed packages: of those beside a package there the version counts."""
+
+TYPES_ALONE = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+"""Conditions of imports that never run."""
 
 Names = tuple[str, ...]
-"""What an import may mean, the most special first: "from a import b" is a.b, or else a."""
+"""The meanings of an import, the most special first: "from a import b" is a.b, or else a."""
 
 
-def locate(names: Names, importer: Path) -> Path | None:
-    """The file that an import means, or None if it is none of the importer's own.
+@dataclass(frozen=True)
+class Code:
+    """Files and libraries on which something stands.
+
+    Attributes:
+        files: Path within the project, or from the folder of a user's file or package -> SHA-256 of
+            its code.
+        versions: Distribution -> installed version.
+    """
+
+    files: Mapping[str, str]
+    versions: Mapping[str, str]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all; builds of one version, such as "+cpu", are the same."""
+        lines = [f"{name} {content}" for name, content in self.files.items()]
+        lines += [f"{name} {version.split('+')[0]}" for name, version in self.versions.items()]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def code_of(kind: str, *components: Component) -> Code:
+    """Return the code of a cell.
 
     Args:
-        names: As `_imports` gives them; dots in front count upwards from the importer.
+        kind: Kind of the cell.
+        components: Its attack or detector, if it has one, and the detectors that an attack evades.
+    """
+    roots = [CELLS / f"{kind}.py", *(component.source for component in components)]
+    if components:
+        roots.append(Path(__file__).with_name("component.py"))
+    if len(components) > 1:
+        roots.append(CELLS / "evade.py")
+    return closure(*roots)
+
+
+def closure(*roots: Path) -> Code:
+    """Return the code of files and of all that they import.
+
+    Args:
+        roots: Files of the project or of a user.
+    """
+    stack, visited = [(path, _base(path)) for path in roots], set[Path]()
+    files, versions = dict[str, str](), dict[str, str]()
+    while stack:
+        path, base = stack.pop()
+        if path in visited or path in MESSAGES:
+            continue
+        visited.add(path)
+        content, imports = _read(path, path.stat().st_mtime_ns)
+        name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
+        files[name] = files.get(name, "") + content  # two users' files may have the same name
+        if base != ROOT:  # importing a module of a package runs the files of the package first
+            stack += [(file, base) for file in _package_files(path)]
+        for names in imports:
+            if imported := locate(names, path, base):
+                stack.append((imported, ROOT if imported.is_relative_to(ROOT) else base))
+            else:
+                top = name.split("/")[0] if names[0][0] == "." else names[0].split(".")[0]
+                versions |= _versions(top)
+    return Code(dict(sorted(files.items())), dict(sorted(versions.items())))
+
+
+def locate(names: Names, importer: Path, base: Path) -> Path | None:
+    """Return the file that an import means, or None if it is of another package.
+
+    Args:
+        names: As `_imports` returns them; dots in front count upwards from the importer.
         importer: The file that has the import.
+        base: The folder that holds the project, or the user's file or package.
     """
     for name in names:
         level = len(name) - len(name.lstrip("."))
@@ -32,12 +123,10 @@ def locate(names: Names, importer: Path) -> Path | None:
             place = importer.parents[level - 1].joinpath(*parts)
         elif parts[0] == PACKAGE:
             place = ROOT.joinpath(*parts[1:])
-        elif _package(importer) == importer.parent and len(parts) == 1:
-            place = importer.parent / parts[0]
-            if place.is_dir():  # beside a single file there may be anything
-                continue
-        elif _top(importer) == parts[0]:
-            place = _package(importer).joinpath(*parts)
+        elif base != ROOT and (
+            base.name not in INSTALLED or importer.is_relative_to(base / parts[0])
+        ):
+            place = base.joinpath(*parts)
         else:
             continue
         for path in (place.with_suffix(".py"), place / "__init__.py"):
@@ -46,24 +135,41 @@ def locate(names: Names, importer: Path) -> Path | None:
     return None
 
 
-def _package(path: Path) -> Path:
-    """The folder that holds the outermost package of a file, or the file itself."""
+def _package_files(path: Path) -> Iterator[Path]:
+    """Yield the `__init__.py` of every package that a file lies in, from the inside."""
     folder = path.parent
     while (folder / "__init__.py").is_file():
+        yield folder / "__init__.py"
         folder = folder.parent
-    return folder
 
 
-def _top(path: Path) -> str:
-    return path.relative_to(_package(path)).parts[0]
+def _base(path: Path) -> Path:
+    """Return the folder of the project, or of a user's file or outermost package."""
+    if path.is_relative_to(ROOT):
+        return ROOT
+    packages = list(_package_files(path))
+    return packages[-1].parents[1] if packages else path.parent
 
 
-def _only_for_types(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+@lru_cache(maxsize=256)
+def _versions(module: str) -> Mapping[str, str]:
+    """Return the installed distributions that offer a module, with their versions."""
+    if module in sys.stdlib_module_names:
+        return {}
+    try:
+        found = [metadata.distribution(DISTRIBUTIONS.get(module, module))]
+    except metadata.PackageNotFoundError:
+        found = [metadata.distribution(name) for name in _offers().get(module, [])]
+    return {distribution.name: distribution.version for distribution in found}
+
+
+@lru_cache(maxsize=1)
+def _offers() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
 
 
 def _imports(node: ast.AST) -> Iterator[Names]:
-    """The imports in a piece of code, those for the type checker alone left out."""
+    """Yield the imports in a piece of code, except those for the type checker alone."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             yield from ((alias.name,) for alias in child.names)
@@ -71,39 +177,61 @@ def _imports(node: ast.AST) -> Iterator[Names]:
             stem = "." * child.level + (child.module or "")
             joint = "." if child.module else ""
             yield from ((f"{stem}{joint}{alias.name}", stem) for alias in child.names)
-        elif not _only_for_types(child):
+        elif isinstance(child, ast.If) and ast.unparse(child.test) in TYPES_ALONE:
+            yield from _imports(ast.Module(child.orelse, []))
+        else:
+            if isinstance(child, ast.Call) and (module := _imported_by_call(child)):
+                yield (module,)
             yield from _imports(child)
 
 
-@lru_cache(maxsize=256)
+def _imported_by_call(call: ast.Call) -> str | None:
+    """Return the module that `importlib.import_module` or `__import__` is called with."""
+    if ast.unparse(call.func).rpartition(".")[2] not in ("import_module", "__import__"):
+        return None
+    name = call.args[0] if call.args else None
+    return name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else None
+
+
+@lru_cache(maxsize=1024)
 def _read(path: Path, changed: int) -> tuple[str, tuple[Names, ...]]:
-    """SHA-256 and imports of a file that was last changed at that time."""
-    source = path.read_bytes()
-    return hashlib.sha256(source).hexdigest(), tuple(sorted(set(_imports(ast.parse(source)))))
+    """Return SHA-256 of the code and the imports of a file that was last changed at that time."""
+    with tokenize.open(path) as file:
+        text = file.read()
+    tree = ast.parse(text)
+    code = "\n".join(_without_words(text, tree))
+    return hashlib.sha256(code.encode()).hexdigest(), tuple(sorted(set(_imports(tree))))
 
 
-def closure(*roots: Path) -> dict[str, str]:
-    """Every file of one's own that the given files stand on, themselves included.
+def _without_words(text: str, tree: ast.Module) -> list[str]:
+    """Return the lines of a file without docstrings, comments and blank lines.
 
-    Args:
-        roots: Files of the project or a user's own.
-
-    Returns:
-        Path within the project, or from where a user's file or package lies -> SHA-256 of its
-        bytes.
+    Spans of the text are cut out, so that every version of Python returns the same.
     """
-    todo, found = list(roots), dict[str, str]()
-    while todo:
-        path = todo.pop()
-        home = ROOT if path.is_relative_to(ROOT) else _package(path)
-        name = path.relative_to(home).as_posix()
-        if name not in found:
-            found[name], imports = _read(path, path.stat().st_mtime_ns)
-            todo += [place for names in imports if (place := locate(names, path))]
-    return dict(sorted(found.items()))
+    words, data = dict[int, Any](), set[int]()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str())):
+                words[id(node.value)] = node
+            case ast.Constant() | ast.JoinedStr() if id(node) not in words:
+                if (node.end_lineno or 0) > node.lineno:
+                    data.update(range(node.lineno, (node.end_lineno or 0) + 1))
+    lines = text.split("\n")
+    spans = [span for node in words.values() for span in _spans(node, lines)]
+    if "#" in text:
+        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+        spans += [(*t.start, t.end[1]) for t in tokens if t.type == tokenize.COMMENT]
+    for row, start, end in sorted(spans, reverse=True):
+        lines[row - 1] = lines[row - 1][:start] + lines[row - 1][end:]
+    # Lines of a string that is data stay as they are.
+    stripped = [line if i in data else line.rstrip() for i, line in enumerate(lines, 1)]
+    return [line for i, line in enumerate(stripped, 1) if line or i in data]
 
 
-def digest(*roots: Path) -> str:
-    """One SHA-256 over `closure`."""
-    lines = [f"{name} {content}" for name, content in closure(*roots).items()]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+def _spans(node: Any, lines: list[str]) -> Iterator[tuple[int, int, int]]:
+    """Yield line, first and last column of a node; those of ast count bytes of UTF-8."""
+    for row in range(node.lineno, node.end_lineno + 1):
+        line = lines[row - 1]
+        start = node.col_offset if row == node.lineno else 0
+        end = node.end_col_offset if row == node.end_lineno else len(line.encode())
+        yield row, len(line.encode()[:start].decode()), len(line.encode()[:end].decode())

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from evil_twins.bench.cells.exact_arithmetic import exact
 from evil_twins.bench.components import registry
-from evil_twins.bench.components.component import Component, inspects
+from evil_twins.bench.components.component import Component
 from evil_twins.bench.components.names import parted
 from evil_twins.bench.contract.attacked import AttackCase
 from evil_twins.bench.contract.attacks import ATTACK
@@ -23,6 +23,7 @@ from evil_twins.bench.contract.inspectors import INSPECTOR
 from evil_twins.bench.contract.telling import DETECTOR
 from evil_twins.bench.contract.worlds import KAPPA, attacker, defender
 from evil_twins.bench.run import guard
+from evil_twins.detectors.base import Detector
 
 DONE, SOME_FAILED = 0, 1
 CLAUSES: Mapping[str, tuple[Clause, ...]] = {
@@ -67,7 +68,7 @@ def check(method: str, device: str, limit: float) -> int:
     left = len(CLAUSES[kind]) - sum(counts.values())
     said = [f"{count} {outcome}" for outcome, count in counts.items()]
     said += [f"{left} not looked at, as they rest on what failed"] if left else []
-    print(f"{kind} {component.name}: {', '.join(said)}")
+    print(f"{kind} {component.spec['class']}: {', '.join(said)}")
     return SOME_FAILED if "failed" in counts else DONE
 
 
@@ -113,7 +114,8 @@ def resolve(method: str) -> tuple[str, Component]:
     kind = registry.kind_of(name, Path.cwd())
     found = registry.find(kind, name, Path.cwd())
     made = registry.configure(found, _filled(found.load(), given), kind, method)
-    return "inspector" if inspects(found.load()) else kind, made
+    inspects = kind == "detector" and not isinstance(made.build(), Detector)
+    return "inspector" if inspects else kind, made
 
 
 def _filled(cls: Any, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Finished:
     def mark(self) -> str:
         """Changes whenever the records, tables or figures would."""
         here = Path(__file__).parents[1] / "analysis"
-        code = source_code.digest(
+        code = source_code.closure(
             Path(__file__), *(here / half / "__init__.py" for half in ("tables", "plots"))
         )
         shards = [
@@ -79,7 +79,14 @@ class Finished:
             for shard in self.plan.shards
         ]
         return fingerprint(
-            [code, self.study, shards, self.state.content, self.state.failed, self.suite.name]
+            [
+                code.digest,
+                self.study,
+                shards,
+                self.state.content,
+                self.state.failed,
+                self.suite.name,
+            ]
         )
 
 

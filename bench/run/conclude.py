@@ -77,6 +77,7 @@ def derive(
         "code": dict(code),
         "machine": provenance.machine(device),
         "computing": _computing(finished),
+        "versions": provenance.versions_of(_folders(finished)),
         "files": derived(directory),
         "seconds": round(time.perf_counter() - start, 3),
     }
@@ -84,6 +85,12 @@ def derive(
     beside.write_text(json.dumps(facts | {"seal": fingerprint(facts)}, indent=1) + "\n")
     beside.replace(directory / "run.json")
     return True
+
+
+def _folders(finished: Finished) -> Iterator[Path]:
+    """Yield the folder of every finished cell."""
+    cells, state = finished.plan.cells, finished.state
+    yield from {finished.store.path(cells[key].kind, state.identity[key]) for key in state.content}
 
 
 def _computing(finished: Finished) -> dict[str, float]:
@@ -98,11 +105,17 @@ def _computing(finished: Finished) -> dict[str, float]:
 def conclude(
     cells: Plan, state: State, failed: Mapping[str, str], directory: Path, console: Console
 ) -> None:
-    """What happened, in at most three lines; `failed` of it is what failed now."""
+    """What happened, in at most three lines, and one if several versions of a library made cells.
+
+    `failed` of it is what failed now.
+    """
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
+    store = Store(directory / "cells")
+    if several := list(provenance.mixed(provenance.versions_of(store.folders()))):
+        say(f"cells here were made with several versions: {'; '.join(several)}")
     if not failed:
         missing = len(cells.cells) - len(state.content)
         rest = f", {missing} not run yet" if missing else ""
@@ -111,7 +124,7 @@ def conclude(
         return
     causes = [key for key in failed if key in state.identity]
     cell = cells.cells[causes[0]]
-    log = Store(directory / "cells").log(cell.kind, state.identity[causes[0]])
+    log = store.log(cell.kind, state.identity[causes[0]])
     more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
     say(f"{cell.kind} {cell.title}: {failed[causes[0]]}{more}")
     say(f"{len(failed)} of {len(cells.cells)} cells failed or wait for one; see {log}")

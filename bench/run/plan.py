@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, field, replace
 from math import ceil
 from typing import Any
 
-from evil_twins.bench.components.component import Component, code_of
-from evil_twins.bench.components.parameters import checked, described, parameters
+from evil_twins.bench.components.component import Component
+from evil_twins.bench.components.parameters import checked
+from evil_twins.bench.components.source_code import code_of
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store.cells import SCHEMA
 from evil_twins.bench.store.checksums import fingerprint
@@ -126,7 +127,7 @@ class _Planner:
     def source(self, kind: str, *components: Component) -> str:
         which = (kind, *(one.place for one in components))
         if which not in self.sources:
-            self.sources[which] = code_of(kind, *components)
+            self.sources[which] = code_of(kind, *components).digest
         return self.sources[which]
 
     def victim(self, seed: int) -> Cell:
@@ -148,7 +149,7 @@ class _Planner:
         preparation = column.detector.build().preparation
         if preparation is None:
             return None
-        spec, title = self.shared | {"preparation": described(preparation)}, column.label
+        spec, title = self.shared | {"preparation": Component.of(preparation).spec}, column.label
         if holder:
             spec, title = spec | {"holder": holder}, f"{title} of the {holder}"
         source = self.source("fit", column.detector)
@@ -184,7 +185,7 @@ class _Planner:
         parents = {"victim": victim, "attack": attack}
         parents |= {role: key for role, key in own.items() if key}
         spec = self.shared | {
-            "detector": _named(detector),
+            "detector": detector.spec,
             "benign": {"size": self.benign, "first": self.cells[attack].spec["targets"]["first"]},
         }
         title = f"{column.label} × {self.cells[attack].title}"
@@ -197,12 +198,10 @@ class _Planner:
         if made.nature.surrogate:
             parents["surrogate"] = self.second(f"attack {row.label!r}")
         if unit is not None:
-            place = described(unit)["class"]
-            pgd = Component(place, parameters(unit))
             label = f"radii of {row.label}"
             # Of all targets, though the row may have fewer: so rows share them.
             count = self.suite.targets.count
-            own = replace(row, label=label, attack=pgd, count=count, evade=())
+            own = replace(row, label=label, attack=Component.of(unit), count=count, evade=())
             parents["radii"] = self.add_attack(own, label, {"victim": victim}, first)
         for j, column in enumerate(self.evaded(row)):
             for copy in range(COPIES):
@@ -214,7 +213,7 @@ class _Planner:
         targets, attack = self.suite.targets, row.attack
         last = min(first + targets.shard, row.count)
         spec = self.shared | {
-            "attack": _named(attack),
+            "attack": attack.spec,
             "targets": targets.model_dump(include={"list", "count", "after", "goals", "difficulty"})
             | {"first": first, "last": last},
         }
@@ -222,17 +221,13 @@ class _Planner:
             title += f" [{first // targets.shard + 1}/{ceil(row.count / targets.shard)}]"
         evade = tuple(column.detector for column in self.evaded(row))
         if evade:
-            spec["evade"] = [_named(detector) for detector in evade]
+            spec["evade"] = [detector.spec for detector in evade]
         source = self.source("attack", attack, *evade)
         return self.add(Cell("attack", title, row.label, attack, spec, source, parents, evade))
 
     def evaded(self, row: Row) -> list[Column]:
         known = {column.label: column for column in self.suite.columns}
         return [known[label] for label in row.evade]
-
-
-def _named(component: Component) -> dict[str, Any]:
-    return {"class": component.name, "parameters": dict(component.parameters)}
 
 
 def _has_parent(row: Row) -> bool:

@@ -99,6 +99,10 @@ class Store:
         for path in sorted(self.root.glob("*/[!.]*/cell.json")):
             yield path.parts[-3], path.parts[-2]
 
+    def folders(self) -> Iterator[Path]:
+        """Yield the folder of every cell that was committed, in a fixed order."""
+        yield from (self.path(*cell) for cell in self.cells())
+
     def ruins(self) -> list[Path]:
         """Folders of cells that were found damaged and have not been made again."""
         folders = (path for path in self.root.glob("*/[!.]*") if path.is_dir())

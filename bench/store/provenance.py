@@ -1,10 +1,14 @@
-"""What made a result: code, packages and machine."""
+"""What made a result: code, libraries and machine."""
 
+import json
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -26,44 +30,87 @@ PACKAGES = (
     "seaborn",
 )
 
+PRINTABLE = re.compile(r"[\w.+!-]{1,80}", re.ASCII)
+"""Names and versions of distributions; anything else in a file of a stranger is ignored."""
+
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("attacks", "bench", "detectors", "pyproject.toml")
-"""What of a checkout decides results."""
+"""Folders and files of a checkout that decide results."""
 
 
 def _git(*arguments: str) -> str | None:
     command = ["git", "-C", str(ROOT), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return answer.stdout.strip()
 
 
 def code() -> dict[str, Any]:
-    """Versions of the code and of the packages under it."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
-    found: dict[str, Any] = {"python": platform.python_version(), "packages": versions}
+    """Return the versions of the code, of Python and of the main libraries."""
+    versions = {name: installed(name) for name in PACKAGES}
+    facts: dict[str, Any] = {"python": platform.python_version(), "packages": versions}
     top = _git("rev-parse", "--show-toplevel")
     if top is not None and Path(top) == ROOT:
         changed = _git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
-        found |= {"commit": _git("rev-parse", "HEAD"), "dirty": bool(changed)}
-    return found
+        facts |= {"commit": _git("rev-parse", "HEAD"), "dirty": bool(changed)}
+    return facts
+
+
+def installed(name: str) -> str:
+    """Return the version of a distribution here, or "not installed"."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+Versions = Mapping[str, Mapping[str, int]]
+"""Distribution -> version -> number of cells that depend on it."""
+
+
+def versions_of(cells: Iterable[Path]) -> Versions:
+    """Count the versions of libraries on which stored cells depend.
+
+    Args:
+        cells: Folders of finished cells; they may be of a stranger, and of an older version.
+    """
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for folder in cells:
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            versions = json.loads((folder / "cell.json").read_text())["versions"]
+            for name, number in versions.items():
+                if PRINTABLE.fullmatch(name) and PRINTABLE.fullmatch(number):
+                    counts[name][number] += 1
+    return {name: dict(sorted(counts[name].items())) for name in sorted(counts)}
+
+
+def mixed(versions: Versions) -> Iterator[str]:
+    """Yield each library of which several versions made the cells, with the numbers of cells."""
+    for name, counts in versions.items():
+        if len(counts) > 1:
+            each = (f"{number} ({count} cells)" for number, count in counts.items())
+            yield f"{name} {', '.join(each)}"
+
+
+def absent(versions: Versions) -> Iterator[str]:
+    """Yield each version on which cells depend and that is not the one here."""
+    for name, counts in versions.items():
+        here = installed(name)
+        for number, count in counts.items():
+            if number != here:
+                yield f"{count} stored cells depend on {name} {number}; here it is {here}"
 
 
 def forget_peak() -> None:
-    """Let `peak` count from now on, where the system can."""
+    """Reset `peak`, where the system can."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak() -> int:
-    """The most memory that this process held since `forget_peak`, or else ever, in MiB."""
+    """Return the most memory in MiB that this process held since `forget_peak`, or else ever."""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
@@ -72,8 +119,8 @@ def peak() -> int:
 
 @lru_cache(maxsize=2)
 def machine(device: str) -> dict[str, Any]:
-    """The hardware."""
-    found: dict[str, Any] = {
+    """Return the hardware."""
+    facts: dict[str, Any] = {
         "system": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -82,8 +129,8 @@ def machine(device: str) -> dict[str, Any]:
     if device == "cuda":
         import torch
 
-        found["gpu"] = torch.cuda.get_device_name()
-    return found
+        facts["gpu"] = torch.cuda.get_device_name()
+    return facts
 
 
 def _processor() -> str:
@@ -95,5 +142,5 @@ def _processor() -> str:
 
 
 def command() -> list[str]:
-    """What the user typed, under the name that the program has everywhere."""
+    """Return what the user typed, under the usual name of the program."""
     return ["evil-twins", *sys.argv[1:]]

@@ -13,14 +13,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, make_dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from evil_twins.bench.components.adapters import OUTLIERS, OUTLIERS_FROM, refused
-from evil_twins.bench.errors import UserError
-from evil_twins.detectors.base import DefenderView, Preparation, features_and_logits, logits
+from evil_twins.detectors.base import DefenderView, features_and_logits, logits
 
 READS = ("logits", "features", "feature_maps")
 """What a detector of the package may be handed in place of images."""
@@ -51,11 +49,7 @@ class Outliers:
     """
 
     benign: int
-
-    @property
-    def preparation(self) -> Preparation | None:
-        """None: nothing is trained."""
-        return None
+    preparation: ClassVar[None] = None
 
     def fit(self, view: DefenderView) -> OutlierScorer:
         """A scorer for the faced model.
@@ -65,7 +59,7 @@ class Outliers:
             ValueError: The package does not take so few benign images.
         """
         name = type(self).__name__
-        cls = _package(name)
+        cls = _package_class(name)
         with _precision(torch.float64 if name in EXACT else torch.float32):
             inner = cls(**self._told(cls, view.model))
             if name == "KNN":
@@ -174,17 +168,6 @@ def _precision(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def _package(name: str) -> Any:
-    """The package's own class of this name."""
-    try:
-        return getattr(importlib.import_module("pytorch_ood.detector"), name)
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"ood:{name} is of the package pytorch-ood, which cannot be loaded: {error}\n"
-            f"remedy: {OUTLIERS_FROM}"
-        ) from error
-
-
 def _fields(cls: Any) -> Iterator[tuple[str, Any, Any]]:
     """The package's parameters that are a number or a word."""
     for name, parameter in list(inspect.signature(cls.__init__).parameters.items())[1:]:
@@ -195,13 +178,14 @@ def _fields(cls: Any) -> Iterator[tuple[str, Any, Any]]:
         yield "benign", int, field(default=1000)
 
 
+def _package_class(name: str) -> Any:
+    """Return the package's own class of this name."""
+    return getattr(importlib.import_module("pytorch_ood.detector"), name)
+
+
 @lru_cache
 def __getattr__(name: str) -> Any:
-    if name not in OUTLIERS:
-        raise AttributeError(f"pytorch-ood has no detector {name!r} that is known here")
-    if OUTLIERS[name]:
-        raise refused(f"ood:{name}", OUTLIERS[name], "detector")
-    cls = _package(name)
-    own = {"__module__": __name__, "__doc__": Outliers.__doc__}
-    own["knowledge"] = "K1" if cls.requires_fit else "K0"
-    return make_dataclass(name, _fields(cls), bases=(Outliers,), namespace=own, frozen=True)
+    cls = _package_class(name)
+    members: dict[str, Any] = {"__module__": __name__, "__doc__": Outliers.__doc__}
+    members["knowledge"] = "K1" if cls.requires_fit else "K0"
+    return make_dataclass(name, _fields(cls), bases=(Outliers,), namespace=members, frozen=True)

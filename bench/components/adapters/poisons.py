@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from art.attacks import poisoning
@@ -19,7 +18,6 @@ from evil_twins.attacks.base import Attacked, AttackerView, Nature, Reference, T
 from evil_twins.attacks.controls import FineTuning
 from evil_twins.attacks.efficacy import equalise, refuse
 from evil_twins.attacks.models import PairedModels, features_of
-from evil_twins.bench.components.adapters import POISONS, refused
 from evil_twins.bench.components.adapters.art import Features, array, known_to_toolbox, own_numbers
 
 # Chosen on the development list of digits.
@@ -140,9 +138,3 @@ class FeatureCollisionAttack:
         )
         found, _ = made.poison(array(image))
         return torch.from_numpy(found)
-
-
-def __getattr__(name: str) -> Any:
-    if not POISONS.get(name):
-        raise AttributeError(f"the toolbox has no poisoning attack {name!r} that is known here")
-    raise refused(f"art:{name}", POISONS[name], "attack")

@@ -7,7 +7,7 @@ for: its parameters are κ and the toolbox's, with the toolbox's defaults.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import field, fields, make_dataclass
 from functools import lru_cache
 from math import inf
@@ -24,10 +24,18 @@ from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import equalise, margin
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import Norm
-from evil_twins.bench.components.adapters import NORMS, TOOLBOX, refused
 from evil_twins.bench.components.adapters.art import Reaching, known_to_toolbox, own_numbers
 
 Array = NDArray[np.float32]
+
+NORMS: Mapping[str, Norm] = {
+    "BasicIterativeMethod": "linf",
+    "BoundaryAttack": "l2",
+    "CarliniL2Method": "l2",
+    "CarliniLInfMethod": "linf",
+    "ZooAttack": "l2",
+}
+"""The norms of attacks that have one and no parameter for it."""
 
 SETTLED = ("targeted", "verbose", "batch_size", "summary_writer")
 """Parameters of the toolbox that are no one's choice here."""
@@ -158,13 +166,9 @@ def _fields(cls: Any) -> Iterator[tuple[str, Any, Any]]:
 
 @lru_cache
 def __getattr__(name: str) -> Any:
-    if name not in TOOLBOX:
-        raise AttributeError(f"the toolbox has no evasion attack {name!r} that is known here")
-    if TOOLBOX[name]:
-        raise refused(f"art:{name}", TOOLBOX[name], "attack")
     cls = getattr(evasion, name)
-    own = {"__module__": __name__, "__doc__": Evasion.__doc__}
+    members: dict[str, Any] = {"__module__": __name__, "__doc__": Evasion.__doc__}
     if name in NORMS:
-        own["norm"] = NORMS[name]
-    every: list[tuple[str, Any, Any]] = [("kappa", float, field()), *_fields(cls)]
-    return make_dataclass(name, every, bases=(Evasion,), namespace=own, frozen=True)
+        members["norm"] = NORMS[name]
+    parameters: list[tuple[str, Any, Any]] = [("kappa", float, field()), *_fields(cls)]
+    return make_dataclass(name, parameters, bases=(Evasion,), namespace=members, frozen=True)

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from evil_twins.bench.cells import seeds
-from evil_twins.bench.components import source_code
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.run.plan import Cell
 from evil_twins.bench.store import records
@@ -123,38 +122,6 @@ def test_an_identity_is_spec_code_and_parents() -> None:
     assert len(set(different)) == 4
 
 
-def test_source_follows_imports_but_not_those_for_types(tmp_path: Path) -> None:
-    mine = tmp_path / "mine.py"
-    mine.write_text(
-        "from evil_twins.detectors.base import DefenderView\nfrom evil_twins.attacks import norms\n"
-    )
-    found = source_code.closure(mine)
-    assert set(found) == {"mine.py", "detectors/base.py", "attacks/norms.py"}
-    base = source_code.locate(("evil_twins.attacks.base",), mine)
-    assert base is not None
-    assert "attacks/pgd.py" not in source_code.closure(base)
-    assert "attacks/pgd.py" in source_code.closure(source_code.ROOT / "attacks" / "imc.py")
-
-
-def test_an_edit_changes_the_digest(tmp_path: Path) -> None:
-    mine = tmp_path / "mine.py"
-    mine.write_text("a = 1\n")
-    before = source_code.digest(mine)
-    mine.write_text("a = 2\n")
-    os.utime(mine, ns=(1, 1))
-    assert source_code.digest(mine) != before
-
-
-def test_a_cell_stands_on_what_it_runs_alone() -> None:
-    cells = source_code.ROOT / "bench" / "cells"
-    found = source_code.closure(
-        cells / "score.py", source_code.ROOT / "detectors" / "confidence.py"
-    )
-    assert "detectors/confidence.py" in found
-    assert not {"attacks/pgd.py", "detectors/smoothing.py", "bench/cells/attack.py"} & set(found)
-    assert not [name for name in found if name.startswith(("bench/tables", "bench/plots"))]
-
-
 def test_seeds_come_from_names_alone() -> None:
     assert seeds.seed("digits", "digits/0001", "goal") == seeds.seed(
         "digits", "digits/0001", "goal"
@@ -178,26 +145,3 @@ def test_records_are_whole_typed_and_equal(tmp_path: Path) -> None:
     one.write_bytes(one.read_bytes()[:-9])
     with pytest.raises(UserError, match=r"flips\.parquet"):
         records.read(one)
-
-
-def test_source_follows_a_users_own_files_and_packages(tmp_path: Path) -> None:
-    package = tmp_path / "pk"
-    (package / "inner").mkdir(parents=True)
-    for name, code in {
-        "pk/__init__.py": "",
-        "pk/inner/__init__.py": "",
-        "pk/inner/det.py": "from . import near\nfrom ..far import thing\nimport pk.other, torch",
-        "pk/inner/near.py": "",
-        "pk/far.py": "",
-        "pk/other.py": "",
-        "pk/unused.py": "",
-        "mine.py": "import beside\nimport pk.far\nimport json",
-        "beside.py": "",
-    }.items():
-        (tmp_path / name).write_text(code)
-    found = set(source_code.closure(package / "inner" / "det.py"))
-    assert found == {f"pk/{name}.py" for name in ("inner/det", "inner/near", "far", "other")}
-    assert set(source_code.closure(tmp_path / "mine.py")) == {"mine.py", "beside.py"}
-    before = source_code.digest(package / "inner" / "det.py")
-    (package / "far.py").write_text("thing = 2")
-    assert source_code.digest(package / "inner" / "det.py") != before

@@ -60,8 +60,8 @@ def test_only_the_cell_of_the_attacker_stands_on_what_it_evades(tmp_path: Path) 
     (before,) = (c for c in plain.cells.values() if c.label == "aware" and c.kind == "attack")
     assert attack.source != before.source
     assert [one["class"] for one in attack.spec["evade"]] == [
-        "evil_twins.detectors.manifold:Manifold",
-        "evil_twins.detectors.confidence:Confidence",
+        "Manifold",
+        "Confidence",
     ]
     assert "evade" not in before.spec
 

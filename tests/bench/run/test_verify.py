@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 
 from evil_twins.bench.commands import app
 from evil_twins.bench.store.cells import Store
+from evil_twins.bench.store.checksums import fingerprint
 from tests.bench import suites
 from tests.bench.eleven import CELLS, PARTS, line, same
 from tests.bench.suites import doubt, shift
@@ -56,6 +58,32 @@ def test_run_json_says_what_the_cells_took_in_all(whole: Path) -> None:
         json.loads(path.read_text())["seconds"] for path in whole.glob("small/cells/*/*/prov*.json")
     ]
     assert made == {"cells": CELLS, "core_hours": pytest.approx(sum(taken) / 3600, abs=1e-4)}
+
+
+def test_versions_of_libraries_are_stored_and_those_that_are_not_here_are_named(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole / "small", tmp_path / "small")
+    stored = json.loads((tmp_path / "small" / "run.json").read_text())["versions"]["torch"]
+    assert stored == {version("torch"): CELLS}
+    cell = sorted(tmp_path.glob("small/cells/attack/*/cell.json"))[0]
+    sidecar = json.loads(cell.with_name("provenance.json").read_text())
+    facts = json.loads(cell.read_text())
+    assert sidecar["versions"] == facts["versions"]
+    facts["versions"] |= {"torch": "0.1", "\x1b[31m": "1", "scipy": "\x1b[31m"}
+    del facts["seal"]
+    cell.write_text(json.dumps(facts | {"seal": fingerprint(facts)}))
+    run = line(tmp_path, tmp_path)
+    assert app.main(run) == 0
+    several = f"several versions: torch 0.1 (1 cells), {version('torch')} ({CELLS - 1} cells)"
+    assert several in capsys.readouterr().err
+    assert app.main(["verify", run[1], "--results", str(tmp_path), "--sample", "0"]) == 0
+    shown = capsys.readouterr().out
+    assert f"1 stored cells depend on torch 0.1; here it is {version('torch')}" in shown
+    assert "\x1b" not in shown
+    assert app.main(["merge", str(tmp_path), "--results", str(tmp_path / "both")]) == 0
+    merged = tmp_path / "both" / cell.relative_to(tmp_path)
+    assert json.loads(merged.read_text())["versions"]["torch"] == "0.1"
 
 
 @pytest.mark.parametrize("how", ["forged", "cut"])

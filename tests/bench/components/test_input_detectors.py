@@ -8,13 +8,13 @@ from art.defences.detector import evasion
 
 from evil_twins.bench.commands import app
 from evil_twins.bench.components import registry
-from evil_twins.bench.components.adapters import SUPERVISED, WATCHERS
+from evil_twins.bench.components.adapters import INPUT_DETECTORS, SUPERVISED
+from evil_twins.bench.components.adapters.unusable import UNUSABLE
 from evil_twins.bench.errors import UserError
 from evil_twins.detectors.base import DefenderView
 from tests.contract.guests import keeps_the_contract
-from tests.detectors.networks import Headed, digits, digits_model, drawn
+from tests.detectors.networks import Headed, digits, digits_model, rng
 
-USABLE = [name for name, why in WATCHERS.items() if not why]
 QUICK: dict[str, Any] = {"benign": 8, "rounds": 5, "epochs": 2}
 
 
@@ -25,11 +25,12 @@ def watcher(name: str, **given: Any) -> Any:
 
 def test_every_detector_of_the_toolbox_is_named() -> None:
     known = {n for n, one in vars(evasion).items() if isinstance(one, type)}
-    assert known - {"EvasionDetector"} == set(WATCHERS)
-    assert set(SUPERVISED) < set(USABLE)
+    usable = known - {"EvasionDetector"} - set(UNUSABLE["art", "detector"])
+    assert usable == set(INPUT_DETECTORS)
+    assert set(SUPERVISED) < usable
 
 
-@pytest.mark.parametrize("name", USABLE)
+@pytest.mark.parametrize("name", INPUT_DETECTORS)
 def test_every_usable_one_keeps_the_contract(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     keeps_the_contract(watcher(name, **(QUICK if name in SUPERVISED else {})))
     assert capfd.readouterr() == ("", "")
@@ -39,7 +40,7 @@ def test_every_usable_one_keeps_the_contract(name: str, capfd: pytest.CaptureFix
 def test_a_supervised_one_knows_again_what_it_was_shown(name: str) -> None:
     x, label = digits()
     layers: Any = digits_model(x[:500], label[:500])
-    view = DefenderView(Headed(layers), x[:64], drawn(5))
+    view = DefenderView(Headed(layers), x[:64], rng(5))
     detector = watcher(name, epochs=100)
     benign, attacked = detector._pairs(view)
     assert len(attacked) > 32

@@ -20,9 +20,8 @@ from evil_twins.attacks.base import AttackerView, Reference, Targets
 from evil_twins.attacks.efficacy import refuse
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.steps.input import InputStep
-from evil_twins.bench.components.adapters import WATCHERS, refused
 from evil_twins.bench.components.adapters.art import Features, array, known_to_toolbox, own_numbers
-from evil_twins.detectors.base import DefenderView, Preparation, features_and_logits
+from evil_twins.detectors.base import DefenderView, features_and_logits
 
 HIDDEN = 32
 """Units of the small networks that learn to tell attacked inputs from benign ones."""
@@ -49,16 +48,12 @@ class Supervised(ABC):
     rounds: int = 30
     epochs: int = 50
     knowledge: ClassVar[str] = "K1"
+    preparation: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         refuse(self.kappa, self.rounds)
         if not (self.benign >= 2 and self.epochs >= 1):
             raise ValueError("a supervised detector needs benign >= 2 and epochs >= 1")
-
-    @property
-    def preparation(self) -> Preparation | None:
-        """None: what it learns depends on the faced model."""
-        return None
 
     def fit(self, view: DefenderView) -> ToolboxScorer:
         """A scorer for the faced model.
@@ -138,11 +133,7 @@ class SubsetScanningDetector:
     scoring_function: Literal["BerkJones", "HigherCriticism", "KolmarovSmirnov"] = "BerkJones"
     benign: int = 200
     knowledge: ClassVar[str] = "K1"
-
-    @property
-    def preparation(self) -> Preparation | None:
-        """None: nothing is trained."""
-        return None
+    preparation: ClassVar[None] = None
 
     def fit(self, view: DefenderView) -> ToolboxScorer:
         """A scorer for the faced model.
@@ -188,9 +179,3 @@ def _trainable(net: nn.Module, x: Tensor) -> PyTorchClassifier:
     """A network of two classes for inputs like x (N, ...), to be trained by Adam."""
     optimizer = torch.optim.Adam(net.to(x.device).parameters(), lr=1e-3)
     return known_to_toolbox(net, 2, x, optimizer)
-
-
-def __getattr__(name: str) -> Any:
-    if not WATCHERS.get(name):
-        raise AttributeError(f"the toolbox has no detector {name!r} that is known here")
-    raise refused(f"art:{name}", WATCHERS[name], "detector")
