@@ -1,4 +1,4 @@
-"""What several commands take."""
+"""Options that several commands take, and the folder of a suite's records."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,33 +6,62 @@ from typing import Annotated
 
 import typer
 
+from evil_twins.bench.errors import UserError, unknown
+
+DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+"""Exit statuses: all done, some cells failed, a mistake of the user, an interrupt."""
+
+RESULTS = Path("results/local")
+
 
 class Device(StrEnum):
-    """Where cells compute."""
+    """Devices on which cells compute."""
 
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
 
 
-class Form(StrEnum):
-    """How a table for a paper is written."""
-
-    md = "md"
-    csv = "csv"
-    latex = "latex"
-
-
-Name = Annotated[str, typer.Argument(help="A built-in suite, or the path of a TOML file.")]
-Names = Annotated[list[str] | None, typer.Argument(help="Built-in suites, or paths of TOML files.")]
-Results = Annotated[Path, typer.Option(help="Where results lie: <results>/<suite>/.")]
-Data = Annotated[
+SuiteName = Annotated[str, typer.Argument(help="A built-in suite, or the path of a TOML file.")]
+SuiteNames = Annotated[
+    list[str] | None, typer.Argument(help="Built-in suites, or paths of TOML files.")
+]
+ResultsFolder = Annotated[Path, typer.Option(help="Where results lie: <results>/<suite>/.")]
+DataFolder = Annotated[
     Path | None, typer.Option(help="Where data sets lie; the folder itself for `folder`.")
 ]
 Jobs = Annotated[int, typer.Option(min=0, help="Cells at the same time; 0: one a core.")]
-Where = Annotated[Device, typer.Option(help="Where cells compute.")]
-Only = Annotated[
+DeviceName = Annotated[Device, typer.Option(help="Where cells compute.")]
+NamePattern = Annotated[
     str | None, typer.Option(help="Attacks or detectors of this name; * and ? as in file names.")
 ]
-Part = Annotated[str, typer.Option(help="The i-th of n parts, such as 2/4.")]
-LOCAL = Path("results/local")
+Share = Annotated[str, typer.Option(help="The i-th of n parts, such as 2/4.")]
+FalsePositiveRate = Annotated[
+    float | None,
+    typer.Option(min=0.0001, max=0.9999, help="Share of benign inputs that may be flagged."),
+]
+
+
+def records_folder(suite: str, results: Path) -> Path:
+    """Return the folder of a suite's records; the TOML of a built-in suite is not needed.
+
+    Args:
+        suite: A name, or the path of a TOML file.
+        results: The folder of results.
+
+    Raises:
+        UserError: There is no such folder.
+    """
+    if suite.endswith(".toml"):
+        from evil_twins.bench.suite.suite import locate, parse
+
+        suite = str(parse(locate(suite)).get("name", ""))
+    folder = results / suite
+    if not folder.is_dir():
+        stored = [path.name for path in results.glob("*/") if (path / "targets.parquet").exists()]
+        if stored:
+            raise unknown(f"suite in {results}", suite, stored)
+        raise UserError(
+            f"no records in {folder}\nremedy: `evil-twins run {suite}` first, or --results DIR"
+        )
+    return folder

@@ -86,12 +86,12 @@ def verdicts(
     lane, console = ThreadPoolExecutor(1), Console(stderr=True)
     try:
         with console.status("digits, a victim and some attacks"):
-            lane.submit(guard.beside, world, (kind, device), None).result()
+            lane.submit(guard.isolated, world, (kind, device), None).result()
         for number, clause in enumerate(CLAUSES[kind]):
             given = (kind, component, number, device)
             with console.status(escape(clause.expected)):
                 try:
-                    verdict = lane.submit(guard.beside, look, given, limit).result()
+                    verdict = lane.submit(guard.isolated, look, given, limit).result()
                 except guard.Lost as lost:
                     verdict = Verdict("failed", lost.why, lost.remedy)
             yield clause, verdict

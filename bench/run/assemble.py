@@ -1,4 +1,4 @@
-"""From finished cells to the tidy records of a suite, under the names that the suite gives."""
+"""Records of a suite, put together from its finished cells under the names of the suite."""
 
 import json
 from collections import defaultdict
@@ -14,7 +14,7 @@ import pyarrow as pa
 from evil_twins.bench.components import source_code
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.plan import Plan, Shard
-from evil_twins.bench.run.schedule import State
+from evil_twins.bench.run.state import State
 from evil_twins.bench.store import records
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import checksum, fingerprint
@@ -39,7 +39,7 @@ ORDER = ("role", "target_id", "image_id", "name")
 
 @dataclass(frozen=True)
 class Finished:
-    """A plan that has been run as far as it goes."""
+    """A suite with the state of its cells."""
 
     suite: Suite
     data: Dataset
@@ -49,30 +49,30 @@ class Finished:
 
     @property
     def study(self) -> dict[str, Any]:
-        """The keys that all rows share."""
+        """The keys that all rows share: data set, victim, seed."""
         victim = self.suite.victim
         return {"dataset": self.data.name, "victim": victim.name, "seed": victim.seed}
 
-    def part(self, key: str, file: str) -> pa.Table:
-        """What a finished cell left.
+    def record(self, key: str, name: str) -> pa.Table:
+        """Return a record of a finished cell.
 
         Raises:
-            UserError: It is damaged; it is no longer taken for finished.
+            UserError: It is damaged; the cell then no longer counts as finished.
         """
         cell = self.plan.cells[key]
         folder = self.store.path(cell.kind, self.state.identity[key])
         try:
-            return records.load(folder / f"{file}.parquet")
+            return records.load(folder / f"{name}.parquet")
         except UserError as error:
             self.store.unmark(cell.kind, self.state.identity[key])
             raise UserError(f"{str(error).splitlines()[0]}\nremedy: run again") from error
 
     @property
     def mark(self) -> str:
-        """Changes whenever the records, tables or figures would."""
-        here = Path(__file__).parents[1] / "analysis"
+        """A hash that changes whenever the records, tables or figures would change."""
+        analysis = Path(__file__).parents[1] / "analysis"
         code = source_code.closure(
-            Path(__file__), *(here / half / "__init__.py" for half in ("tables", "plots"))
+            Path(__file__), *(analysis / name / "__init__.py" for name in ("tables", "plots"))
         )
         shards = [
             [shard.row.label, shard.row.method, shard.attack, dict(shard.scores)]
@@ -94,14 +94,14 @@ def assemble(done: Finished, directory: Path) -> dict[str, int]:
     """Write every record of the suite.
 
     Args:
-        done: The plan and what became of it.
+        done: The suite with the state of its cells.
         directory: `<results>/<suite>`.
 
     Returns:
         Name of the record -> number of lines.
 
     Raises:
-        UserError: A stored part is damaged.
+        UserError: A record of a cell is damaged.
     """
     sizes = dict.fromkeys(FILES, 0)
     with ExitStack() as stack:
@@ -118,9 +118,9 @@ def assemble(done: Finished, directory: Path) -> dict[str, int]:
 
 
 def _tables(done: Finished) -> Iterator[tuple[str, pa.Table]]:
-    """The lines of every record in their order, a row of the study at a time."""
+    """Give the lines of every record in their order, one row of the matrix at a time."""
     if done.plan.victim in done.state.content:
-        victim = done.part(done.plan.victim, "victim")
+        victim = done.record(done.plan.victim, "victim")
         yield "victims", records.keyed(victim, done.study, FILES["victims"])
     yield "failures", _failures(done).sort_by([("kind", "ascending"), ("cell", "ascending")])
     rows: dict[tuple[Any, ...], list[Shard]] = defaultdict(list)
@@ -131,63 +131,63 @@ def _tables(done: Finished) -> Iterator[tuple[str, pa.Table]]:
     for values in sorted(rows, key=lambda row: [(value is None, value) for value in row]):
         keys = dict(zip(records.KEYS, values, strict=True))
         for name in ("targets", "flips", "gallery"):
-            parts = [done.part(shard.attack, name) for shard in rows[values]]
-            named = keys | nature_of(rows[values][0]) if name == "targets" else keys
-            yield name, _ordered(parts, named, FILES[name])
+            pieces = [done.record(shard.attack, name) for shard in rows[values]]
+            nature = nature_of(rows[values][0]) if name == "targets" else {}
+            yield name, _ordered(pieces, keys | nature, FILES[name])
         for label in sorted(knowledge):
-            named = keys | {"detector": label, "knowledge": knowledge[label]}
+            column = keys | {"detector": label, "knowledge": knowledge[label]}
             scored = [shard.scores[label] for shard in rows[values] if label in shard.scores]
             for name in ("scores", "details"):
-                parts = [done.part(key, name) for key in scored if key in done.state.content]
-                yield name, _ordered(parts, named, FILES[name])
+                pieces = [done.record(key, name) for key in scored if key in done.state.content]
+                yield name, _ordered(pieces, column, FILES[name])
 
 
 def keys_of(done: Finished, shard: Shard) -> dict[str, Any]:
-    """What names the row that a shard belongs to."""
+    """Return the keys of the row that a shard belongs to."""
     row = shard.row
     sweep = {"kappa": row.kappa, "phi": row.phi, "lam": row.lam}
     return {
         **done.study,
         "attack": row.label,
         "method": row.method,
-        "layers": done.part(shard.attack, "targets")["layers"][0].as_py(),
+        "layers": done.record(shard.attack, "targets")["layers"][0].as_py(),
         **{name: None if isnan(value) else value for name, value in sweep.items()},
     }
 
 
 def nature_of(shard: Shard) -> dict[str, str]:
-    """What the attack of a row says of itself."""
+    """Return the parts that the attack of a row moves, and its role."""
     nature = shard.row.attack.build().nature
     return {"moves": nature.moves, "role": nature.role}
 
 
-def _ordered(parts: list[pa.Table], keys: Mapping[str, Any], columns: Columns) -> pa.Table:
-    """The parts as one table under the same keys, sorted by what the keys leave open."""
+def _ordered(pieces: list[pa.Table], keys: Mapping[str, Any], columns: Columns) -> pa.Table:
+    """Return the pieces as one table under the same keys, sorted by the other columns of ORDER."""
     empty = pa.schema(list(columns.items())).empty_table()
-    table = pa.concat_tables([empty, *(records.keyed(part, keys, columns) for part in parts)])
+    table = pa.concat_tables([empty, *(records.keyed(piece, keys, columns) for piece in pieces)])
     order = [(name, "ascending") for name in ORDER if name in columns and name not in keys]
     return table.sort_by(order)
 
 
 def _failures(done: Finished) -> pa.Table:
     lines = []
-    for key, why in done.state.failed.items():
+    for key, reason in done.state.failed.items():
         cell, log = done.plan.cells[key], ""
         if key in done.state.identity:
             path = done.store.log(cell.kind, done.state.identity[key])
             log = path.relative_to(done.store.root.parent).as_posix()
-        lines.append({"kind": cell.kind, "cell": cell.title, "reason": why, "log": log})
+        lines.append({"kind": cell.kind, "cell": cell.title, "reason": reason, "log": log})
     return pa.Table.from_pylist(lines, schema=pa.schema(list(records.FAILURES.items())))
 
 
 def derived(directory: Path) -> dict[str, str]:
-    """Every record, table and figure of a folder -> its SHA-256."""
+    """Return the SHA-256 of every record, table and figure of a folder, by path."""
     paths = [path for pattern in DERIVED for path in directory.glob(pattern)]
     return {path.relative_to(directory).as_posix(): checksum(path) for path in sorted(paths)}
 
 
 def current(directory: Path, mark: str) -> bool:
-    """Whether the records, tables and figures of a folder are those of the mark."""
+    """Check whether the records, tables and figures of a folder are those of the mark."""
     try:
         stored = json.loads((directory / "run.json").read_text())
     except (OSError, ValueError):

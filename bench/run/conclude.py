@@ -1,131 +1,142 @@
-"""What follows a run: records, tables and figures, and a word on what happened."""
+"""The end of a run: records, tables and figures, and a few lines on what happened."""
 
 import fcntl
 import json
 import os
 import shutil
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from evil_twins.bench.run.assemble import Finished, assemble, current, derived
 from evil_twins.bench.run.plan import Plan
-from evil_twins.bench.run.schedule import State
+from evil_twins.bench.run.state import State
+from evil_twins.bench.run.workspace import Workspace
 from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import fingerprint
 
 
-def joined(before: State, ran: State) -> State:
-    """What has become of a plan of which only some cells were run now, others before."""
-    identity, failed = before.identity | ran.identity, before.failed | ran.failed
-    return replace(before, identity=identity, failed=failed, ran=ran.ran)
+@dataclass(frozen=True)
+class Conclusion:
+    """The end of a run.
+
+    Attributes:
+        directory: `<results>/<suite>`.
+        plan: The cells of the suite.
+        state: Their state, those included that were not chosen for this run.
+        failed: Key of each cell that failed in this run, or could not run -> the reason.
+        shown: Whether there are tables and figures.
+    """
+
+    directory: Path
+    plan: Plan
+    state: State
+    failed: Mapping[str, str]
+    shown: bool
+
+    def lines(self) -> list[str]:
+        """Say what happened in at most three lines, after one that names mixed versions."""
+        store = Store(self.directory / "cells")
+        mixed = "; ".join(provenance.mixed(provenance.versions_of(store.folders())))
+        lines = [f"cells here were made with several versions: {mixed}"] if mixed else []
+        return lines + self._outcome(store)
+
+    def _outcome(self, store: Store) -> list[str]:
+        ran, content, total = self.state.ran, self.state.content, len(self.plan.cells)
+        if not self.failed:
+            missing = f", {total - len(content)} not run yet" if len(content) < total else ""
+            stored = len(content.keys() - set(ran))
+            return [f"{len(ran)} cells run, {stored} stored{missing}: {self.directory}"]
+        causes = [key for key in self.failed if key in self.state.identity]
+        cell, others = self.plan.cells[causes[0]], len(causes) - 1
+        log = store.log(cell.kind, self.state.identity[causes[0]])
+        ending = f" (and {others} more)" if others else ""
+        return [
+            f"{cell.kind} {cell.title}: {self.failed[causes[0]]}{ending}",
+            f"{len(self.failed)} of {total} cells failed or wait for one; see {log}",
+            "remedy: mend it and run again; every other cell is stored and is not run again",
+        ]
 
 
 @contextmanager
-def alone(store: Store) -> Iterator[None]:
-    """One run at a time: of several in one folder the last to come here has seen all cells."""
+def exclusive(store: Store) -> Iterator[None]:
+    """Let one run at a time into the block: the last of several in a folder sees all cells."""
     with (store.root / ".lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def derive(
-    finished: Finished,
+    workspace: Workspace,
+    state: State,
     directory: Path,
-    code: Mapping[str, Any],
-    device: str,
-    console: Console,
-    show: Callable[[Path], None],
+    write: Callable[[Path], None],
+    console: Console | None = None,
 ) -> bool:
-    """Records, tables and figures, unless they are there; False if there is nothing to show.
+    """Write records, tables and figures, unless they are up to date.
 
     Args:
-        finished: What was run.
-        directory: Where the records go.
-        code: Version of the code.
-        device: "cpu" or "cuda".
-        console: Where to say that it takes a while.
-        show: Makes the tables and figures from the records in a folder.
+        workspace: The suite.
+        state: The state of its cells.
+        directory: The folder of the records.
+        write: Writes tables and figures from the records in a folder.
+        console: Where a spinner turns meanwhile, or None.
+
+    Returns:
+        Whether there are tables and figures: False if no score is stored.
     """
+    finished = workspace.finished(state)
     mark = finished.mark
     if current(directory, mark):
         return True
     (directory / "run.json").unlink(missing_ok=True)
     sizes = assemble(finished, directory)
-    for stale in ("tables", "figures"):  # what an earlier run could show may no longer hold
-        shutil.rmtree(directory / stale, ignore_errors=True)
+    for folder in ("tables", "figures"):  # they may hold what the records no longer show
+        shutil.rmtree(directory / folder, ignore_errors=True)
     for verdicts in (*directory.glob("claims.*"), directory / "retraining.csv"):
         verdicts.unlink(missing_ok=True)
     (directory / "index.html").unlink(missing_ok=True)
     if not sizes["targets"] or not sizes["scores"]:
         return False
     start = time.perf_counter()
-    with console.status("tables and figures"):
-        show(directory)
+    with console.status("tables and figures") if console else nullcontext():
+        write(directory)
+    cells = finished.plan.cells
+    stored = {(cells[key].kind, state.identity[key]) for key in state.content}
     facts = {
-        "command": provenance.command(),
+        "command": _command(),
         "date": datetime.now(UTC).date().isoformat(),
         "suite": finished.suite.name,
         "mark": mark,
-        "code": dict(code),
-        "machine": provenance.machine(device),
-        "computing": _computing(finished),
-        "versions": provenance.versions_of(_folders(finished)),
+        "code": workspace.code,
+        "machine": provenance.machine(workspace.device),
+        "computing": _computing(finished, stored),
+        "versions": provenance.versions_of(finished.store.path(*cell) for cell in stored),
         "files": derived(directory),
         "seconds": round(time.perf_counter() - start, 3),
     }
-    beside = directory / f".run.json.{os.getpid()}"
-    beside.write_text(json.dumps(facts | {"seal": fingerprint(facts)}, indent=1) + "\n")
-    beside.replace(directory / "run.json")
+    draft = directory / f".run.json.{os.getpid()}"
+    draft.write_text(json.dumps(facts | {"seal": fingerprint(facts)}, indent=1) + "\n")
+    draft.replace(directory / "run.json")
     return True
 
 
-def _folders(finished: Finished) -> Iterator[Path]:
-    """Yield the folder of every finished cell."""
-    cells, state = finished.plan.cells, finished.state
-    yield from {finished.store.path(cells[key].kind, state.identity[key]) for key in state.content}
+def _command() -> list[str]:
+    """Return the command that was typed, or the name of the Python program that runs."""
+    program = Path(sys.argv[0]).name
+    typed = program in ("evil-twins", "__main__.py")
+    return provenance.command() if typed else ["python", program]
 
 
-def _computing(finished: Finished) -> dict[str, float]:
-    """What the cells took, whenever and wherever they ran; those that are one count once."""
-    cells, state = finished.plan.cells, finished.state
-    stored = {(cells[key].kind, state.identity[key]) for key in state.content}
-    seconds = sum(finished.store.seconds(*one) for one in stored)
+def _computing(finished: Finished, stored: Collection[tuple[str, str]]) -> dict[str, float]:
+    """Return the number of stored cells, and the core-hours of their runs at any time and place."""
+    seconds = sum(finished.store.seconds(*cell) for cell in stored)
     threads = finished.suite.threads_per_cell
     return {"cells": len(stored), "core_hours": round(seconds * threads / 3600, 4)}
-
-
-def conclude(
-    cells: Plan, state: State, failed: Mapping[str, str], directory: Path, console: Console
-) -> None:
-    """What happened, in at most three lines, and one if several versions of a library made cells.
-
-    `failed` of it is what failed now.
-    """
-
-    def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    store = Store(directory / "cells")
-    if several := list(provenance.mixed(provenance.versions_of(store.folders()))):
-        say(f"cells here were made with several versions: {'; '.join(several)}")
-    if not failed:
-        missing = len(cells.cells) - len(state.content)
-        rest = f", {missing} not run yet" if missing else ""
-        stored = len(state.content.keys() - set(state.ran))
-        say(f"{len(state.ran)} cells run, {stored} stored{rest}: {directory}")
-        return
-    causes = [key for key in failed if key in state.identity]
-    cell = cells.cells[causes[0]]
-    log = store.log(cell.kind, state.identity[causes[0]])
-    more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
-    say(f"{cell.kind} {cell.title}: {failed[causes[0]]}{more}")
-    say(f"{len(failed)} of {len(cells.cells)} cells failed or wait for one; see {log}")
-    say("remedy: mend it and run again; every other cell is stored and is not run again")

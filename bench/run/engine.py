@@ -1,4 +1,4 @@
-"""Where cells run: in this process, or each thread's in a process of its own that may die."""
+"""Engines: cells run in this process, or in a guarded process for each thread."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from evil_twins.bench.run.guard import Bundle
 
 
 class Inline(Executor):
-    """Runs at once what it is given, in this thread."""
+    """Executor that runs each call at once, in this thread."""
 
     def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
-        """A future that is done already."""
+        """Run a function and return a future that is done."""
         future: Future[object] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
@@ -33,30 +33,30 @@ class Inline(Executor):
 
 @dataclass(frozen=True)
 class Engine:
-    """An executor and how it is used.
+    """An executor and the way in which it is used.
 
     Attributes:
-        executor: Any of `concurrent.futures`' kind, on this machine or on many; it is shut down at
-            the end of the run.
-        width: Bundles that are given to it at the same time.
-        guarded: Whether each cell runs in a process beside the executor's worker, so that it can
-            be stopped or die alone.
+        executor: Any executor of the kind of `concurrent.futures`, on one machine or on many. It is
+            shut down at the end of the run.
+        width: Number of bundles that it takes at the same time.
+        guarded: Whether each cell runs in another process than the executor's worker. Such a cell
+            can be stopped, and takes no other cell with it when it dies.
         limit: Seconds that a guarded cell may take, or None.
-        hang_up: Ends the connection that the executor stands on, if there is one.
+        disconnect: Ends the connection that the executor needs, or None.
     """
 
     executor: Executor
     width: int
     guarded: bool = True
     limit: float | None = None
-    hang_up: Callable[[], object] | None = None
+    disconnect: Callable[[], object] | None = None
 
 
-def fitting(threads: int, device: str) -> int:
-    """How many cells this machine runs well at a time: one a GPU, or one on every few cores.
+def usual_jobs(threads: int, device: str) -> int:
+    """Return how many cells this machine runs well at a time: one a GPU, or one for some cores.
 
     Args:
-        threads: On which a cell computes.
+        threads: Number of threads on which a cell computes.
         device: "cpu" or "cuda".
     """
     if device == "cuda":
@@ -64,23 +64,23 @@ def fitting(threads: int, device: str) -> int:
     return max(1, (os.cpu_count() or 1) // threads)
 
 
-def here() -> Engine:
-    """An engine in this very process: a cell that kills it takes the run with it."""
+def inline() -> Engine:
+    """Return an engine in this very process: a cell that kills it ends the run."""
     return Engine(Inline(), 1, guarded=False)
 
 
 def local(jobs: int, limit: float | None = None) -> Engine:
-    """An engine of processes on this machine.
+    """Return an engine of processes on this machine.
 
     Args:
-        jobs: Processes.
+        jobs: Number of processes.
         limit: Seconds that a cell may take, or None.
     """
     return Engine(ThreadPoolExecutor(jobs), jobs, limit=limit)
 
 
 def cluster(address: str, limit: float | None = None) -> Engine:
-    """An engine of the workers of a Dask cluster that can read and write the same files.
+    """Return an engine of the workers of a Dask cluster that share the files of this machine.
 
     Raises:
         UserError: There is no such cluster, or Dask is not installed.
@@ -103,17 +103,17 @@ def cluster(address: str, limit: float | None = None) -> Engine:
             f"--dask {address}: the cluster has no workers\nremedy: start some with `dask worker`"
         )
     executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
-    return Engine(executor, width, limit=limit, hang_up=client.close)
+    return Engine(executor, width, limit=limit, disconnect=client.close)
 
 
-def plainly(place: Place, bundle: Bundle) -> list[Outcome]:
-    """Run cells in this thread; one that raises does not stop the next."""
+def unguarded(place: Place, bundle: Bundle) -> list[Outcome]:
+    """Run cells in this thread; a cell that raises does not stop the next."""
     return [execute(place, job) for job in bundle]
 
 
 @contextmanager
-def _impatience() -> Iterator[None]:
-    """A second interrupt ends this process at once, and the processes beside it end with it."""
+def _second_interrupt_kills() -> Iterator[None]:
+    """Let a second interrupt end this process at once; the guarded processes end with it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -125,7 +125,7 @@ def _impatience() -> Iterator[None]:
 
 
 class Workers:
-    """Keeps an engine busy, and outlives whatever happens in it."""
+    """The workers of an engine; an exception in one of them is an outcome of its cells."""
 
     def __init__(self, place: Place, engine: Engine) -> None:
         self.place, self.engine = place, engine
@@ -133,11 +133,11 @@ class Workers:
 
     @property
     def free(self) -> int:
-        """How many more bundles may start now."""
+        """The number of bundles that may start now."""
         return self.engine.width - len(self.running)
 
     def start(self, bundle: Bundle) -> int:
-        """Run a bundle; returns the number, from 0, of what stands for the worker that takes it."""
+        """Start a bundle and return the number, from 0, of the worker that takes it."""
         taken = {number for number, _ in self.running.values()}
         number = min(set(range(self.engine.width)) - taken)
         submit = self.engine.executor.submit
@@ -145,7 +145,7 @@ class Workers:
             if self.engine.guarded:
                 future = submit(guard.guarded, self.place, bundle, self.engine.limit)
             else:
-                future = submit(plainly, self.place, bundle)
+                future = submit(unguarded, self.place, bundle)
         except Exception as error:  # an executor that is broken takes no more
             future = Future()
             future.set_exception(error)
@@ -153,7 +153,7 @@ class Workers:
         return number
 
     def finished(self, seconds: float) -> Iterator[tuple[int, list[Outcome]]]:
-        """What has finished, after waiting at most so long for anything to."""
+        """Give the number of each worker that finishes within some seconds, with its outcomes."""
         done, _ = wait(self.running, seconds, FIRST_COMPLETED)
         for future in done:
             number, bundle = self.running.pop(future)
@@ -165,12 +165,12 @@ class Workers:
             yield number, outcomes
 
     def close(self, *, kill: bool) -> None:
-        """Let the workers go; `kill` ends what they are doing."""
-        with _impatience() if kill else nullcontext():
+        """End the workers; `kill` also ends the cells that they run."""
+        with _second_interrupt_kills() if kill else nullcontext():
             if kill:
                 for future in self.running:
                     future.cancel()
             self.engine.executor.shutdown(wait=not kill)
             guard.end(kill=kill)
-            if self.engine.hang_up:
-                self.engine.hang_up()
+            if self.engine.disconnect:
+                self.engine.disconnect()

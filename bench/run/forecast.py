@@ -1,7 +1,7 @@
-"""How long the rest of a plan will take and how much it will store, from cells measured before."""
+"""Forecast of the time and the disk space of a plan, from the costs of stored cells."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,125 +9,122 @@ from statistics import median
 
 from rich.table import Table
 
-from evil_twins.bench.run import timing
-from evil_twins.bench.run.costs import Cost, measures, sort
-from evil_twins.bench.run.plan import Cell, Plan
-from evil_twins.bench.run.schedule import State
-from evil_twins.bench.run.timing import Network
-from evil_twins.bench.subjects.data import Dataset
-from evil_twins.bench.subjects.victims import Recipe
+from evil_twins.bench.run.costs import Cost, measures, work
+from evil_twins.bench.run.plan import Plan
+from evil_twins.bench.run.state import State
+
+UNMEASURED = "never measured"
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a plan still takes.
+    """The cost of the cells of a plan that are not stored.
 
     Attributes:
-        todo: Kind -> cells to run.
-        stored: Kind -> cells stored.
-        costs: Kind -> sum of what the cells to run take.
-        seconds: Key of a cell to run -> how long it takes, if its sort was ever measured.
-        unknown: Cells to run of a sort that was never measured; they count as nothing.
-        wall: Seconds from start to end, tables and figures with them.
+        to_run: Kind -> number of cells to run.
+        stored: Kind -> number of stored cells.
+        unmeasured: Kind -> number of cells to run of which no similar cell was ever measured; they
+            are part of no sum.
+        costs: Kind -> summed cost of the other cells to run.
+        seconds: Key of a cell to run -> its time, where a similar cell was measured.
+        wall: Seconds from start to end, tables and figures included.
     """
 
-    todo: Mapping[str, int]
+    to_run: Mapping[str, int]
     stored: Mapping[str, int]
+    unmeasured: Mapping[str, int]
     costs: Mapping[str, Cost]
     seconds: Mapping[str, float]
-    unknown: int
     wall: float
 
     def table(self, jobs: int) -> Table:
-        """The forecast in lines, one a kind of cell."""
-        shown = Table(box=None, title=f"forecast for {jobs} at a time", title_justify="left")
+        """Return the forecast as a table, one line a kind of cell."""
+        table = Table(box=None, title=f"forecast for {jobs} at a time", title_justify="left")
         for name in ("cells", "to run", "stored", "computing", "disk", "of it models"):
-            shown.add_column(name, justify="left" if name == "cells" else "right")
+            table.add_column(name, justify="left" if name == "cells" else "right")
         for kind in ("victim", "fit", "attack", "score"):
             cost = self.costs.get(kind, Cost())
-            counts = str(self.todo.get(kind, 0)), str(self.stored.get(kind, 0))
-            shown.add_row(kind, *counts, span(cost.seconds), room(cost.size), room(cost.models))
-        rest = f", and {self.unknown} cells of sorts never measured" if self.unknown else ""
-        shown.caption = f"about {span(self.wall)} in all{rest}"
-        if self.unknown == sum(self.todo.values()) > 0:
-            shown.caption = "never measured here: run some of them first, with --limit"
-        shown.caption_justify = "left"
-        return shown
+            parts = [duration(cost.seconds)] if self.to_run[kind] > self.unmeasured[kind] else []
+            if self.unmeasured[kind]:
+                parts.append(f"{self.unmeasured[kind]} {UNMEASURED}")
+            counts = str(self.to_run[kind]), str(self.stored[kind])
+            sizes = file_size(cost.size), file_size(cost.models)
+            table.add_row(kind, *counts, " + ".join(parts) or duration(0), *sizes)
+        table.caption, table.caption_justify = self.total(), "left"
+        return table
+
+    def total(self) -> str:
+        """Return the time in all, and the number of cells that it leaves out."""
+        unmeasured = sum(self.unmeasured.values())
+        if not unmeasured:
+            return f"about {duration(self.wall)} in all"
+        if not self.seconds:
+            return f"{UNMEASURED}: run some with --limit"
+        left_out = f"{unmeasured} cells {UNMEASURED}: run some with --limit"
+        return f"about {duration(self.wall)}, and {left_out}"
 
 
-def forecast(plan: Plan, state: State, results: Path, jobs: int, data: Dataset) -> Forecast:
-    """What the cells take that are not stored.
+def forecast(plan: Plan, state: State, results: Path, jobs: int) -> Forecast:
+    """Forecast the cost of the cells that are not stored.
 
-    A cell takes what the median cell of the most similar sort took, per target and image, on this
-    machine if one ran here; what ran on another network is scaled by the time of a pass.
+    A cell takes as long as the median of the most similar cells for each target or image. Cells
+    are similar that ran on the same data set, network and device, best on this machine.
 
     Args:
         plan: The plan.
-        state: What of it is stored.
-        results: Folder of results; cells of every suite in it are measures.
-        jobs: Cells at the same time.
-        data: What the plan was made for.
+        state: The stored cells of the plan.
+        results: Folder of results; the cells of every suite in it are measures.
+        jobs: Number of cells that run at the same time.
     """
-    known, todo, stored = measures(results), defaultdict[str, int](int), dict[str, int]()
-    costs, seconds, unknown = dict[str, Cost](), dict[str, float](), 0
-    architecture = plan.cells[plan.victim].spec["architecture"]
-    channels, height, width = data.train.pixels.shape[1:]
-    network = Network(architecture, len(data.classes), (channels, height, width))
+    to_run, stored, unmeasured = Counter[str](), Counter[str](), Counter[str]()
+    costs, seconds = defaultdict[str, Cost](Cost), dict[str, float]()
+    keys = state.to_run(plan)
+    measured = measures(results) if keys else None
     for key, cell in plan.cells.items():
-        if key in state.content and key not in state.lacking:
-            stored[cell.kind] = stored.get(cell.kind, 0) + 1
+        if measured is None or key not in keys:
+            stored[cell.kind] += 1
             continue
-        todo[cell.kind] += 1
-        attack = plan.cells[cell.parents["attack"]].spec if cell.kind == "score" else None
-        cost = known.cost(sort(cell.kind, cell.spec, network, attack), network)
-        if cost is None and cell.kind == "victim":
-            cost = _trained(cell, network, data)
-        unknown += cost is None
-        if cost:
+        to_run[cell.kind] += 1
+        specs = {role: plan.cells[parent].spec for role, parent in cell.parents.items()}
+        network = specs.get("victim", cell.spec).get("architecture", "")
+        cost = measured.cost(work(cell.kind, cell.spec, network, specs.get("attack")))
+        if cost is None:
+            unmeasured[cell.kind] += 1
+        else:
             seconds[key] = cost.seconds
-            costs[cell.kind] = costs.get(cell.kind, Cost()) + cost
-    wall = max(sum(seconds.values()) / jobs, _longest(plan, seconds))
-    wall += _afterwards(results) if todo else 0
-    return Forecast(todo, stored, costs, seconds, unknown, wall)
+            costs[cell.kind] += cost
+    wall = max(sum(seconds.values()) / jobs, _longest_chain(plan, seconds))
+    wall += _seconds_of_tables(results) if keys else 0
+    return Forecast(to_run, stored, unmeasured, costs, seconds, wall)
 
 
-def span(seconds: float) -> str:
-    """A length of time in the units that people use."""
+def duration(seconds: float) -> str:
+    """Return a length of time as text, such as "12 min"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def room(size: float) -> str:
-    """Bytes in the units that people use."""
+def file_size(size: float) -> str:
+    """Return a number of bytes as text, such as "1.5 MiB"."""
     return f"{size / 2**20:.1f} MiB" if size < 2**30 else f"{size / 2**30:.1f} GiB"
 
 
-def _trained(cell: Cell, network: Network, data: Dataset) -> Cost | None:
-    """What a victim takes that was never trained here: its steps, each as long as one takes now."""
-    if "recipe" not in cell.spec:
-        return None
-    recipe, bent = Recipe(**cell.spec["recipe"]), cell.spec.get("retraining")
-    images = recipe.epochs * len(data.train) * (bent["replays"] if bent else 1)
-    each = timing.training(network, recipe, cell.spec["device"], cell.spec["threads"])
-    return Cost(images * each, 4 * timing.parameters(network))
-
-
-def _afterwards(results: Path) -> float:
-    """Seconds that tables and figures took after the runs in these results, as the median."""
-    found = []
+def _seconds_of_tables(results: Path) -> float:
+    """Return the median time that tables and figures took after the runs in these results."""
+    times = []
     for path in results.glob("*/run.json"):
         try:
-            found.append(float(json.loads(path.read_text())["seconds"]))
+            times.append(float(json.loads(path.read_text())["seconds"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return median(found) if found else 0.0
+    return median(times) if times else 0.0
 
 
-def _longest(plan: Plan, seconds: Mapping[str, float]) -> float:
-    """The longest chain of cells that wait for each other; parents stand before children."""
+def _longest_chain(plan: Plan, seconds: Mapping[str, float]) -> float:
+    """Return the time of the longest chain of cells that wait for each other."""
     ends: dict[str, float] = {}
-    for key, cell in plan.cells.items():
+    for key, cell in plan.cells.items():  # parents come before children
         waits = max((ends[parent] for parent in cell.parents.values()), default=0.0)
         ends[key] = waits + seconds.get(key, 0.0)
     return max(ends.values(), default=0.0)

@@ -1,4 +1,4 @@
-"""A process beside each thread, in which its cells may hang or die alone."""
+"""Guards: a process for each thread, so that a cell that hangs or dies harms no other."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from pebble import ProcessExpired, ProcessPool
 from evil_twins.bench.cells.execute import Job, Outcome, Place, execute
 
 Bundle = tuple[Job, ...]
-"""Cells that share parents, run one after another by one worker."""
+"""Cells with the same parents, which one worker runs one after another."""
 
 Result = TypeVar("Result")
 
-FREE = "remedy: start it with DASK_DISTRIBUTED__WORKER__DAEMON=False in its environment"
+DAEMON_REMEDY = "remedy: start it with DASK_DISTRIBUTED__WORKER__DAEMON=False in its environment"
 
-_mine = threading.local()
+_thread = threading.local()
 _guards: list[ProcessPool] = []
 _running: set[Future[Any]] = set()
 _numbers = itertools.count()
 
 
 class Lost(Exception):
-    """What ran beside a thread has not come to its end; says why.
+    """A guarded call did not come to its end.
 
     Attributes:
-        why: What happened.
-        remedy: What may be done about it, where that is known.
+        why: The reason.
+        remedy: The remedy, or "".
     """
 
     def __init__(self, why: str, remedy: str = "") -> None:
@@ -44,48 +44,52 @@ class Lost(Exception):
 
 
 def guarded(place: Place, bundle: Bundle, limit: float | None) -> list[Outcome]:
-    """Run cells in this thread's own process; one that kills it does not stop the next.
+    """Run cells in the process of this thread; a cell that kills it does not stop the next.
 
     Args:
         place: Where the cells are stored.
         bundle: The cells.
-        limit: Seconds for each of them, or None.
+        limit: Seconds for each cell, or None.
     """
     return [_run(place, job, limit) for job in bundle]
 
 
 def _run(place: Place, job: Job, limit: float | None) -> Outcome:
     try:
-        return beside(execute, (place, job), limit)
+        return isolated(execute, (place, job), limit)
     except Lost as lost:
         return place.lost(job, str(lost))
 
 
-def beside(function: Callable[..., Result], given: tuple[Any, ...], limit: float | None) -> Result:
-    """What a function returns in this thread's own process.
+def isolated(
+    function: Callable[..., Result], arguments: tuple[Any, ...], limit: float | None
+) -> Result:
+    """Call a function in the process of this thread, and return its result.
 
     Args:
         function: A function of a module.
-        given: Its arguments.
+        arguments: Its arguments.
         limit: Seconds that it may take, or None.
 
     Raises:
-        Lost: It takes longer, or kills the process; the next call gets a new one.
+        Lost: It takes longer, or kills the process; the next call gets a new process.
     """
-    if not hasattr(_mine, "guard"):
+    if not hasattr(_thread, "guard"):
         if multiprocessing.current_process().daemon:
             raise RuntimeError(
-                "a Dask worker may not start processes unless it is told so; " + FREE
+                "a Dask worker may not start processes unless it is told so; " + DAEMON_REMEDY
             )
-        # An interrupt is the main process's affair: this thread's processes inherit the mask.
+        # The main process handles interrupts; the processes of this thread inherit the mask.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         context = multiprocessing.get_context("spawn")
-        _mine.guard = ProcessPool(1, initializer=_start, initargs=[next(_numbers)], context=context)
+        _thread.guard = ProcessPool(
+            1, initializer=_start, initargs=[next(_numbers)], context=context
+        )
         if not _guards and multiprocessing.parent_process():
-            # A worker of another pool ends only when those that it has started have ended.
+            # A worker of another pool ends only when the processes that it started have ended.
             Finalize(None, end, kwargs={"kill": True}, exitpriority=100)
-        _guards.append(_mine.guard)
-    future: Future[Result] = _mine.guard.schedule(function, given, timeout=limit)
+        _guards.append(_thread.guard)
+    future: Future[Result] = _thread.guard.schedule(function, arguments, timeout=limit)
     _running.add(future)
     try:
         return future.result()
@@ -100,13 +104,13 @@ def beside(function: Callable[..., Result], given: tuple[Any, ...], limit: float
 
 
 def _start(number: int) -> None:
-    """A process ends with the one that started it; of several GPUs each takes one."""
-    threading.Thread(target=_outlive_nobody, daemon=True).start()
+    """Let this process end with its parent, and take one of several GPUs."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     if count := torch.cuda.device_count():
         torch.cuda.set_device(number % count)
 
 
-def _outlive_nobody() -> None:
+def _exit_with_parent() -> None:
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)
@@ -121,7 +125,7 @@ def _cause(status: int) -> str:
 
 
 def end(*, kill: bool) -> None:
-    """End the processes of this process's threads, what they are doing included if `kill`."""
+    """End the processes of all threads; `kill` also ends the calls that they run."""
     if kill:
         for guard in _guards:
             guard.stop()  # type: ignore[no-untyped-call]
@@ -129,5 +133,5 @@ def end(*, kill: bool) -> None:
         guard = _guards.pop()
         guard.close()  # type: ignore[no-untyped-call]
         guard.join()
-    for future in tuple(_running):  # a pool that was stopped leaves them undecided
+    for future in tuple(_running):  # a stopped pool leaves them pending
         future.cancel()

@@ -1,4 +1,4 @@
-"""From a suite to its cells: who depends on whom, before anything is run."""
+"""Plan of a suite: its cells and their parents, before anything is run."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -9,10 +9,11 @@ from evil_twins.bench.components.component import Component
 from evil_twins.bench.components.parameters import checked
 from evil_twins.bench.components.source_code import code_of
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.run.data_size import check_splits
 from evil_twins.bench.store.cells import SCHEMA
 from evil_twins.bench.store.checksums import fingerprint
 from evil_twins.bench.subjects import victims
-from evil_twins.bench.subjects.data import Dataset, Images
+from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.subjects.retraining import Retraining
 from evil_twins.bench.subjects.splits import USUAL
 from evil_twins.bench.subjects.victims import Recipe
@@ -20,21 +21,21 @@ from evil_twins.bench.suite.matrix import Column, Row, check_filled
 from evil_twins.bench.suite.suite import Suite
 
 COPIES = 3
-"""Preparations of its own that an attacker makes of each: what evades one need not another."""
+"""Preparations that an attacker makes of each detector: evading one need not evade another."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One piece of a plan; it holds specs alone.
+    """A piece of a plan, as data.
 
     Attributes:
         kind: "victim", "fit", "attack" or "score".
-        title: What people call it.
-        label: What the suite calls the component that it runs.
+        title: Name for people.
+        label: Name of its component in the suite.
         component: The attack or detector, or None.
-        spec: Everything that decides what it leaves, except code and parents.
-        source: SHA-256 of the code that it stands on.
-        parents: Role -> key of the cell that plays it.
+        spec: Everything that decides its content, except code and parents.
+        source: SHA-256 of its code.
+        parents: Role -> key of the cell in that role.
         evade: The detectors that the attack evades.
     """
 
@@ -49,22 +50,22 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """Names the cell within a plan; cells that leave the same thing have the same key."""
+        """The name of the cell within a plan; cells of equal content have the same key."""
         return fingerprint([self.kind, self.spec, self.source, dict(self.parents)])
 
     def identity(self, contents: Mapping[str, str]) -> str:
-        """Names the cell wherever it is stored.
+        """Return the name of the cell in every store.
 
         Args:
             contents: Role -> content hash of the parent.
         """
-        what = {"kind": self.kind, "spec": self.spec, "source": self.source, "schema": SCHEMA}
-        return fingerprint(what | {"parents": dict(contents)})[:32]
+        facts = {"kind": self.kind, "spec": self.spec, "source": self.source, "schema": SCHEMA}
+        return fingerprint(facts | {"parents": dict(contents)})[:32]
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Some targets of one row: its attack cell and the score cell of each detector by label."""
+    """A few targets of one row: its attack cell, and the score cell of each detector by label."""
 
     row: Row
     attack: str
@@ -73,7 +74,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a suite by key, parents before children."""
+    """The cells of a suite by key, parents before children, and its shards."""
 
     cells: Mapping[str, Cell]
     victim: str
@@ -81,7 +82,7 @@ class Plan:
 
 
 def plan(suite: Suite, data: Dataset, device: str) -> Plan:
-    """The cells of a suite.
+    """Return the cells of a suite.
 
     Args:
         suite: The suite.
@@ -89,7 +90,7 @@ def plan(suite: Suite, data: Dataset, device: str) -> Plan:
         device: "cpu" or "cuda".
 
     Raises:
-        UserError: The data set holds too few images, the recipe is not one, or the weights do not
+        UserError: The data set holds too few images, the recipe is wrong, or the weights do not
             fit.
     """
     return _Planner(suite, data, device).plan()
@@ -98,13 +99,13 @@ def plan(suite: Suite, data: Dataset, device: str) -> Plan:
 class _Planner:
     def __init__(self, suite: Suite, data: Dataset, device: str) -> None:
         self.suite, self.data = suite, data
-        _enough(suite, data)
-        held = min(len(data.calibration), len(data.fpr)) // suite.targets.count
-        self.benign = min(suite.targets.benign, held)
-        name: dict[str, Any] = {"name": data.name, "size": suite.size, "digest": data.digest}
+        check_splits(suite, data)
+        per_target = min(len(data.calibration), len(data.fpr)) // suite.targets.count
+        self.benign = min(suite.targets.benign, per_target)
+        dataset: dict[str, Any] = {"name": data.name, "size": suite.size, "digest": data.digest}
         if suite.splits != USUAL:
-            name["splits"] = suite.splits.model_dump()
-        self.shared = {"dataset": name, "device": device, "threads": suite.threads_per_cell}
+            dataset["splits"] = suite.splits.model_dump()
+        self.shared = {"dataset": dataset, "device": device, "threads": suite.threads_per_cell}
         self.cells: dict[str, Cell] = {}
         self.fits: dict[str, str | None] = {}
         self.trusted: dict[str, str | None] = {}
@@ -113,10 +114,10 @@ class _Planner:
     def plan(self) -> Plan:
         victim = self.add(self.victim(self.suite.victim.seed))
         self.fits = {column.label: self.fit(column) for column in self.suite.columns}
-        self.trusted = {column.label: self.trusts(column) for column in self.suite.columns}
+        self.trusted = {column.label: self.trusted_model(column) for column in self.suite.columns}
         shards = [
             self.shard(row, victim, first)
-            for row in sorted(self.suite.rows, key=_has_parent)
+            for row in sorted(self.suite.rows, key=_needs_radii)
             for first in range(0, row.count, self.suite.targets.shard)
         ]
         return Plan(self.cells, victim, tuple(shards))
@@ -125,27 +126,27 @@ class _Planner:
         return self.cells.setdefault(cell.key, cell).key
 
     def source(self, kind: str, *components: Component) -> str:
-        which = (kind, *(one.place for one in components))
-        if which not in self.sources:
-            self.sources[which] = code_of(kind, *components).digest
-        return self.sources[which]
+        places = (kind, *(component.place for component in components))
+        if places not in self.sources:
+            self.sources[places] = code_of(kind, *components).digest
+        return self.sources[places]
 
     def victim(self, seed: int) -> Cell:
-        made, path = self.suite.victim, self.suite.weights
+        model, path = self.suite.victim, self.suite.weights
+        spec = self.shared | {"architecture": model.architecture}
         if path is None:
-            recipe = asdict(checked(Recipe, made.recipe, "[victim.recipe]"))
-            how: dict[str, Any] = {"recipe": recipe, "seed": seed}
-            if made.retraining is not None:
-                bent = checked(Retraining, made.retraining, "[victim.retraining]")
-                how["retraining"] = asdict(bent)
+            recipe = asdict(checked(Recipe, model.recipe, "[victim.recipe]"))
+            spec |= {"recipe": recipe, "seed": seed}
+            if model.retraining is not None:
+                retraining = checked(Retraining, model.retraining, "[victim.retraining]")
+                spec["retraining"] = asdict(retraining)
         else:
-            how = {"weights": victims.digest(path, made.architecture, self.data)}
-        spec = self.shared | {"architecture": made.architecture} | how
-        title = f"{made.name} seed {seed}"
-        return Cell("victim", title, made.architecture, None, spec, self.source("victim"))
+            spec["weights"] = victims.digest(path, model.architecture, self.data)
+        title = f"{model.name} seed {seed}"
+        return Cell("victim", title, model.architecture, None, spec, self.source("victim"))
 
     def fit(self, column: Column, holder: str = "") -> str | None:
-        """The preparation of a column; another holder's has random numbers of its own."""
+        """Add the preparation of a column; each holder draws other random numbers."""
         preparation = column.detector.build().preparation
         if preparation is None:
             return None
@@ -155,24 +156,24 @@ class _Planner:
         source = self.source("fit", column.detector)
         return self.add(Cell("fit", title, column.label, column.detector, spec, source))
 
-    def second(self, whose: str) -> str:
-        """A model trained as the victim is and independently of it: a victim of the next seed.
+    def second_victim(self, user: str) -> str:
+        """Add a model of the victim's recipe that is trained independently: of the next seed.
 
         Raises:
             UserError: The suite's victim is a file, of which no second one can be trained.
         """
         if self.suite.weights is not None:
             raise UserError(
-                f"{whose} needs a second victim; this one is a file of weights\n"
+                f"{user} needs a second victim; this one is a file of weights\n"
                 "remedy: leave it out, or let the suite train its victim"
             )
         return self.add(self.victim((self.suite.victim.seed + 1) % 2**63))
 
-    def trusts(self, column: Column) -> str | None:
-        """The second model, for a detector of K2."""
+    def trusted_model(self, column: Column) -> str | None:
+        """Add the second victim for a detector of knowledge K2."""
         if column.detector.build().knowledge != "K2":
             return None
-        return self.second(f"detector {column.label!r}")
+        return self.second_victim(f"detector {column.label!r}")
 
     def shard(self, row: Row, victim: str, first: int) -> Shard:
         check_filled(row, min(self.suite.targets.shard, row.count - first))
@@ -181,9 +182,9 @@ class _Planner:
 
     def score(self, column: Column, victim: str, attack: str) -> str:
         detector = column.detector
-        own = {"fit": self.fits[column.label], "trusted": self.trusted[column.label]}
+        optional = {"fit": self.fits[column.label], "trusted": self.trusted[column.label]}
         parents = {"victim": victim, "attack": attack}
-        parents |= {role: key for role, key in own.items() if key}
+        parents |= {role: key for role, key in optional.items() if key}
         spec = self.shared | {
             "detector": detector.spec,
             "benign": {"size": self.benign, "first": self.cells[attack].spec["targets"]["first"]},
@@ -193,16 +194,15 @@ class _Planner:
         return self.add(Cell("score", title, column.label, detector, spec, source, parents))
 
     def attack(self, row: Row, victim: str, first: int) -> str:
-        made = row.attack.build()
-        parents, unit = {"victim": victim}, made.nature.radii
-        if made.nature.surrogate:
-            parents["surrogate"] = self.second(f"attack {row.label!r}")
-        if unit is not None:
-            label = f"radii of {row.label}"
-            # Of all targets, though the row may have fewer: so rows share them.
+        nature, parents = row.attack.build().nature, {"victim": victim}
+        if nature.surrogate:
+            parents["surrogate"] = self.second_victim(f"attack {row.label!r}")
+        if nature.radii is not None:
+            label, pgd = f"radii of {row.label}", Component.of(nature.radii)
+            # All targets, though the row may have fewer, so that rows share the cell.
             count = self.suite.targets.count
-            own = replace(row, label=label, attack=Component.of(unit), count=count, evade=())
-            parents["radii"] = self.add_attack(own, label, {"victim": victim}, first)
+            radii = replace(row, label=label, attack=pgd, count=count, evade=())
+            parents["radii"] = self.add_attack(radii, label, {"victim": victim}, first)
         for j, column in enumerate(self.evaded(row)):
             for copy in range(COPIES):
                 if fit := self.fit(column, f"attacker, {copy + 1}"):
@@ -226,38 +226,10 @@ class _Planner:
         return self.add(Cell("attack", title, row.label, attack, spec, source, parents, evade))
 
     def evaded(self, row: Row) -> list[Column]:
-        known = {column.label: column for column in self.suite.columns}
-        return [known[label] for label in row.evade]
+        columns = {column.label: column for column in self.suite.columns}
+        return [columns[label] for label in row.evade]
 
 
-def _has_parent(row: Row) -> bool:
-    """Whether it takes the radii of another row, which comes first and lends the cell its name."""
+def _needs_radii(row: Row) -> bool:
+    """Check whether a row needs the radii of another row, which comes first and names the cell."""
     return row.attack.build().nature.radii is not None
-
-
-def _enough(suite: Suite, data: Dataset) -> None:
-    """Whether no split it needs is empty, and each faced model gets benign images of its own."""
-    for split in ("fit", "calibration", "fpr", "heldout", suite.targets.list):
-        if not len(getattr(data, split)):
-            raise UserError(
-                f"the split {split!r} of {data.name} holds no image\n"
-                f"remedy: a larger splits.{split}, or a data set with more test images"
-            )
-    count, after = suite.targets.count, suite.targets.after
-    lists: dict[str, Images] = {"development": data.development, "confirmatory": data.confirmatory}
-    listed = len(lists[suite.targets.list])
-    if listed <= after:
-        raise UserError(
-            f"the list {suite.targets.list!r} of {data.name} has {listed} targets; the suite "
-            f"passes over {after}\nremedy: set targets.after to less"
-        )
-    have: dict[str, int] = {suite.targets.list: listed - after}
-    have |= {"calibration": len(data.calibration), "fpr": len(data.fpr)}
-    for split, size in have.items():
-        if size < count:
-            left = f" after the first {after}" if after and split == suite.targets.list else ""
-            raise UserError(
-                f"{count} targets were asked for; the split {split!r} of {data.name} has {size}"
-                f"{left}\n"
-                f"remedy: set targets.count to {min(have.values())} or less"
-            )

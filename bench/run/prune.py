@@ -1,21 +1,22 @@
-"""Which stored cells a suite does not need."""
+"""Stored cells that a suite does not need."""
 
 import shutil
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evil_twins.bench.run.assemble import Finished
+from evil_twins.bench.run.plan import plan
+from evil_twins.bench.run.schedule import survey
+from evil_twins.bench.run.workspace import Workspace
 from evil_twins.bench.store.checksums import fingerprint
 
 
 @dataclass(frozen=True)
 class Waste:
-    """What may be removed.
+    """Files that may be removed.
 
     Attributes:
-        cells: Folders of finished cells.
-        notes: Reasons and logs of failed ones.
+        cells: Folders of finished or damaged cells.
+        notes: Reasons and logs of failed cells.
         size: Bytes of both.
     """
 
@@ -24,7 +25,7 @@ class Waste:
     size: int
 
     def remove(self) -> None:
-        """Remove it."""
+        """Remove the files."""
         for folder in self.cells:
             (folder / "cell.json").unlink(missing_ok=True)  # no finished cell from here on
             shutil.rmtree(folder)
@@ -32,34 +33,36 @@ class Waste:
             path.unlink()
 
 
-def waste(stored: Iterable[tuple[str, str]], plans: Sequence[Finished]) -> Waste:
-    """What stands in a store and is part of none of these plans, all of which use that store.
+def waste(workspace: Workspace) -> Waste:
+    """Return the stored cells that a suite needs on no device.
 
-    While a parent is missing nobody knows which cells of its children will be needed: all that were
-    made from the same spec stay.
+    As long as a parent is missing, the identities of its children are unknown: all cells of the
+    same spec are kept.
 
     Args:
-        stored: Kind and identity of the cells in question.
-        plans: What is needed, and how far it is.
+        workspace: The suite and its store.
     """
-    store, needed, open_ = plans[0].store, set[tuple[str, str]](), set[str]()
-    for done in plans:
-        for key, cell in done.plan.cells.items():
-            if key in done.state.identity:
-                needed.add((cell.kind, done.state.identity[key]))
+    store, needed, undecided = workspace.store, set[tuple[str, str]](), set[str]()
+    stored = tuple(store.cells())  # cells that another run finishes from now on are kept
+    for device in ("cpu", "cuda"):
+        cells = plan(workspace.suite, workspace.data, device)
+        identities = survey(cells, store).identity
+        for key, cell in cells.cells.items():
+            if key in identities:
+                needed.add((cell.kind, identities[key]))
             else:
-                open_.add(fingerprint([cell.kind, cell.spec]))
-    cells = [
+                undecided.add(fingerprint([cell.kind, cell.spec]))
+    folders = [
         store.path(*cell)
         for cell in stored
-        if cell not in needed and fingerprint([cell[0], store.spec(*cell)]) not in open_
+        if cell not in needed and fingerprint([cell[0], store.spec(*cell)]) not in undecided
     ]
-    cells += store.ruins()
-    known = {name for _, name in needed}
+    folders += store.ruins()
+    identities_needed = {identity for _, identity in needed}
     notes = [
         path
         for path in sorted(store.root.glob("*/[!.]*"))
-        if path.is_file() and path.name.partition(".")[0] not in known
+        if path.is_file() and path.name.partition(".")[0] not in identities_needed
     ]
-    files = [path for folder in cells for path in folder.iterdir()] + notes
-    return Waste(tuple(cells), tuple(notes), sum(path.stat().st_size for path in files))
+    files = [path for folder in folders for path in folder.iterdir()] + notes
+    return Waste(tuple(folders), tuple(notes), sum(path.stat().st_size for path in files))

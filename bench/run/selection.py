@@ -1,4 +1,4 @@
-"""Which cells of a plan are meant: a share of them, those of one name, with all they stand on."""
+"""Selection of the cells of a plan to run, with all cells that they depend on."""
 
 from __future__ import annotations
 
@@ -12,32 +12,38 @@ from evil_twins.bench.run.plan import Cell, Plan, Shard
 
 @dataclass(frozen=True)
 class Choice:
-    """What of a suite is run now.
+    """The cells of a suite to run now; tables and figures show all that are stored.
 
     Attributes:
-        only: Pattern of the names of attacks or detectors, or None for all of them.
-        part: (i, n): the i-th of n parts, from 1. Together the parts are the whole, and each
-            machine finds the same.
+        only: Pattern of the names of attacks or detectors, or None for all.
+        share: (i, n): the i-th of n shares, from 1. Together the shares are the whole, and each
+            machine computes the same ones.
+        limit: Largest number of cells to run, or None.
+        force: Whether stored cells run again.
     """
 
     only: str | None = None
-    part: tuple[int, int] = (1, 1)
+    share: tuple[int, int] = (1, 1)
+    limit: int | None = None
+    force: bool = False
 
     def __call__(self, plan: Plan) -> Plan:
-        """The chosen shards, with every cell that they stand on.
+        """Return the chosen shards, with every cell that they depend on.
 
         Raises:
             UserError: No attack or detector has such a name.
         """
-        if self == Choice():
+        if self.only is None and self.share == (1, 1):
             return plan
-        number, count = self.part
+        number, count = self.share
         shards = self._named(plan.shards)[number - 1 :: count]
-        wanted = [key for shard in shards for key in (shard.attack, *shard.scores.values())]
-        return Plan(with_parents(plan.cells, [plan.victim, *wanted]), plan.victim, shards)
+        keys = [key for shard in shards for key in (shard.attack, *shard.scores.values())]
+        return Plan(with_parents(plan.cells, [plan.victim, *keys]), plan.victim, shards)
 
-    def meant(self, chosen: Plan) -> set[str]:
-        """The keys of the chosen cells, without what they only stand on."""
+    def forced(self, chosen: Plan) -> set[str]:
+        """Return the keys of the stored cells to run again, without mere parents of others."""
+        if not self.force:
+            return set()
         if self.only is None:
             return set(chosen.cells)
         rows = {shard.attack for shard in chosen.shards if fnmatchcase(shard.row.label, self.only)}
@@ -46,38 +52,39 @@ class Choice:
     def _named(self, shards: tuple[Shard, ...]) -> tuple[Shard, ...]:
         if self.only is None:
             return shards
-        rows = {shard.row.label for shard in shards}
-        names = rows | {label for shard in shards for label in shard.scores}
-        if not any(fnmatchcase(name, self.only) for name in names):
-            raise unknown("attack or detector", self.only, sorted(names))
-        chosen = (self._part(shard, self.only) for shard in shards)
-        return tuple(shard for shard in chosen if shard is not None)
+        labels = {shard.row.label for shard in shards}
+        labels |= {label for shard in shards for label in shard.scores}
+        if not any(fnmatchcase(label, self.only) for label in labels):
+            raise unknown("attack or detector", self.only, sorted(labels))
+        chosen = []
+        for shard in shards:
+            scores = shard.scores
+            if not fnmatchcase(shard.row.label, self.only):
+                scores = {k: key for k, key in scores.items() if fnmatchcase(k, self.only)}
+                if not scores:
+                    continue
+            chosen.append(replace(shard, scores=scores))
+        return tuple(chosen)
 
-    def _part(self, shard: Shard, only: str) -> Shard | None:
-        if fnmatchcase(shard.row.label, only):
-            return shard
-        scores = {label: key for label, key in shard.scores.items() if fnmatchcase(label, only)}
-        return replace(shard, scores=scores) if scores else None
 
-
-def part(text: str) -> tuple[int, int]:
-    """Reads "2/4", the second of four parts.
+def parse_share(text: str) -> tuple[int, int]:
+    """Read a share such as "2/4", the second of four.
 
     Raises:
-        UserError: It says something else.
+        UserError: The text is no share.
     """
     number, _, count = text.partition("/")
     if number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
         return int(number), int(count)
-    raise UserError(f"--shard {text} is no part\nexpected: i/n with 1 <= i <= n, such as 2/4")
+    raise UserError(f"--shard {text} is no share\nexpected: i/n with 1 <= i <= n, such as 2/4")
 
 
-def with_parents(cells: Mapping[str, Cell], wanted: Iterable[str]) -> dict[str, Cell]:
-    """The cells of these keys and all that they stand on, in the order of `cells`."""
-    found, todo = set[str](), list(wanted)
+def with_parents(cells: Mapping[str, Cell], keys: Iterable[str]) -> dict[str, Cell]:
+    """Return the cells of these keys and all that they depend on, in the order of `cells`."""
+    needed, todo = set[str](), list(keys)
     while todo:
         key = todo.pop()
-        if key not in found:
-            found.add(key)
+        if key not in needed:
+            needed.add(key)
             todo += cells[key].parents.values()
-    return {key: cell for key, cell in cells.items() if key in found}
+    return {key: cell for key, cell in cells.items() if key in needed}

@@ -1,177 +1,138 @@
-"""One `evil-twins run`, from the name of a suite to its tables and figures."""
+"""Runs of a suite: from the suite to its records, tables and figures."""
 
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from evil_twins.bench.cells.execute import Place
-from evil_twins.bench.cells.work import cached_dataset
-from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.assemble import Finished
-from evil_twins.bench.run.conclude import alone, conclude, derive, joined
-from evil_twins.bench.run.engine import Engine, fitting, here, local
+from evil_twins.bench.run.conclude import Conclusion, derive, exclusive
+from evil_twins.bench.run.engine import Engine, inline, local, usual_jobs
 from evil_twins.bench.run.forecast import forecast
-from evil_twins.bench.run.plan import Plan, plan
-from evil_twins.bench.run.progress import watcher
+from evil_twins.bench.run.observer import Observer
+from evil_twins.bench.run.plan import Plan
+from evil_twins.bench.run.progress import progress
 from evil_twins.bench.run.schedule import recorded, survey
 from evil_twins.bench.run.schedule import run as run_plan
-from evil_twins.bench.run.screen import screen
 from evil_twins.bench.run.selection import Choice
-from evil_twins.bench.store import provenance
-from evil_twins.bench.store.cells import Store
-from evil_twins.bench.subjects.data import Dataset, load
-from evil_twins.bench.suite import suite as suites
+from evil_twins.bench.run.state import State
+from evil_twins.bench.run.workspace import Folders, Workspace, open_workspace
 from evil_twins.bench.suite.suite import Suite
 
-DONE, SOME_FAILED = 0, 1
 LONG = 300.0
-"""Seconds from which on a run says beforehand how long it will take."""
+"""Expected seconds from which on a run prints its forecast first."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """The way in which cells are run; no result depends on it but for the device.
+
+    Attributes:
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        jobs: Number of cells that run at the same time; 0 for as many as fit this machine, 1
+            without a time limit for this very process.
+        time_limit: Seconds that a cell may take, or None.
+        engine: Engine that runs the cells, or None for processes on this machine. It may wrap any
+            executor of the kind of `concurrent.futures`, and has its own jobs and time limit.
+        drop_models: Whether poisoned models are removed when every detector has scored them.
+    """
+
+    device: str = "auto"
+    jobs: int = 0
+    time_limit: float | None = None
+    engine: Engine | None = None
+    drop_models: bool = False
+
+    def engine_of(self, suite: Suite, device: str) -> Engine:
+        """Return the engine for the cells of a suite."""
+        if self.engine is not None:
+            return self.engine
+        if self.jobs == 1 and self.time_limit is None:
+            return inline()
+        return local(self.jobs or usual_jobs(suite.threads_per_cell, device), self.time_limit)
 
 
 def run(
-    name: str,
-    *,
-    data: Path | None,
-    results: Path,
-    device: str,
-    download: bool,
+    suite: Suite,
+    folders: Folders,
+    execution: Execution,
     choice: Choice,
-    engine: Engine | None = None,
-    jobs: int = 0,
-    limit: float | None = None,
-    again: bool = False,
-    most: int | None = None,
-    drop: bool = False,
-) -> int:
-    """Run a suite and print its detection rates.
+    console: Console | None = None,
+) -> Conclusion:
+    """Run the missing cells of a suite; write its records, tables and figures.
 
     Args:
-        name: A built-in suite, or the path of a TOML file.
-        data: Where data sets lie, or None for the default place.
-        results: The suite's own folder is made in it.
-        device: "cpu" or "cuda".
-        download: Whether a missing data set may be fetched.
-        choice: Which cells are run; tables and figures show all that are stored.
-        engine: What runs the cells: `engine.cluster`, or one of your own, on any executor of
-            `concurrent.futures`' kind. None: processes on this machine,
-        jobs: so many (0: as many as fit; 1 without a limit: this very process),
-        limit: and so many seconds for each cell at most (None: as many as it takes).
-        again: Whether chosen cells are run again that are stored.
-        most: How many cells are run at most, or None.
-        drop: Whether poisoned models are removed when every detector has scored them.
-
-    Returns:
-        0 if no cell failed, 1 if some did.
+        suite: The suite.
+        folders: The folders of results and data.
+        execution: The way in which cells are run.
+        choice: The cells to run now.
+        console: Where progress is shown, or None to be silent.
 
     Raises:
-        UserError: Something is wrong that can be known before a cell runs.
+        UserError: There is a mistake that is known before a cell runs.
     """
-    console, root = Console(stderr=True), None if data is None else data.absolute()
-    suite, loaded, cells, directory = planned(name, root, results, device, download, console)
-    store = Store(directory / "cells")
-    store.root.mkdir(parents=True, exist_ok=True)
-    place = Place(store, root, provenance.code(), suite.weights)
-    chosen = choice(cells)
-    engine = engine or engine_of(jobs, limit, suite, device)
-    anew = choice.meant(chosen) if again else ()
-    ahead = forecast(chosen, survey(chosen, store, anew), results, engine.width, loaded)
-    if ahead.wall > LONG:
-        console.print(ahead.table(engine.width))
-    with watcher(console, chosen, ahead.seconds) as told:
-        ran = run_plan(chosen, place, engine, told, again=anew, most=most, drop=drop)
-    with alone(store):
-        state = ran if chosen is cells and most is None else joined(recorded(cells, store), ran)
-        finished = Finished(suite, loaded, cells, state, store)
-        shown = derive(finished, directory, place.code, device, console, _tables_and_figures)
-    if shown:
-        from evil_twins.bench.analysis import tables
-
-        screen().print(tables.show(directory))
-    conclude(cells, state, ran.failed, directory, console)
-    return SOME_FAILED if ran.failed else DONE
+    workspace = open_workspace(suite, folders, execution.device, console)
+    workspace.store.root.mkdir(parents=True, exist_ok=True)
+    cells, chosen = workspace.plan, choice(workspace.plan)
+    again = choice.forced(chosen)
+    ran = run_cells(workspace, chosen, execution, again=again, most=choice.limit, console=console)
+    with exclusive(workspace.store):
+        whole = chosen is cells and choice.limit is None
+        state = ran if whole else recorded(cells, workspace.store).updated(ran)
+        directory = workspace.directory
+        shown = derive(workspace, state, directory, write_tables_and_figures, console)
+    return Conclusion(directory, cells, state, ran.failed, shown)
 
 
-def _tables_and_figures(directory: Path) -> None:
-    from evil_twins.bench.analysis import (
-        plots,
-        tables,  # the plotting libraries take seconds to load
-    )
+def run_cells(
+    workspace: Workspace,
+    chosen: Plan,
+    execution: Execution,
+    *,
+    again: Collection[str] = (),
+    most: int | None = None,
+    console: Console | None = None,
+    wrap: Callable[[Observer], Observer] = lambda observer: observer,
+) -> State:
+    """Run the missing cells of a part of a plan.
+
+    Args:
+        workspace: The suite and its store.
+        chosen: The cells.
+        execution: The way in which cells are run.
+        again: Keys of stored cells that run nevertheless.
+        most: Largest number of cells to run; None for all.
+        console: Where forecast and progress are shown, or None to be silent.
+        wrap: Puts another observer around the one that shows the progress.
+    """
+    suite, store, folders = workspace.suite, workspace.store, workspace.folders
+    state = survey(chosen, store, again)
+    if not state.to_run(chosen) and not execution.drop_models:
+        store.sweep()
+        return state
+    engine, seconds = execution.engine_of(suite, workspace.device), dict[str, float]()
+    if console is not None:
+        ahead = forecast(chosen, state, folders.results, engine.width)
+        seconds |= ahead.seconds
+        if ahead.wall > LONG:
+            console.print(ahead.table(engine.width))
+    place = Place(store, folders.data, workspace.code, suite.weights)
+    with progress(console, chosen, seconds) as observer:
+        return run_plan(
+            chosen,
+            place,
+            engine,
+            wrap(observer),
+            again=again,
+            most=most,
+            drop=execution.drop_models,
+        )
+
+
+def write_tables_and_figures(directory: Path) -> None:
+    """Write the tables and figures of the records in a folder."""
+    from evil_twins.bench.analysis import plots, tables  # plotting libraries take seconds to load
 
     tables.write(directory)
     plots.draw(directory)
-
-
-def engine_of(jobs: int, limit: float | None, suite: Suite, device: str) -> Engine:
-    """What runs the cells of a suite on this machine.
-
-    Args:
-        jobs: Cells at the same time; 0 for as many as fit, 1 without a limit for this very process.
-        limit: Seconds that a cell may take, or None.
-        suite: The suite.
-        device: "cpu" or "cuda".
-    """
-    if jobs == 1 and limit is None:
-        return here()
-    return local(jobs or fitting(suite.threads_per_cell, device), limit)
-
-
-def show_plan(
-    name: str, *, data: Path | None, results: Path, device: str, jobs: int, choice: Choice
-) -> int:
-    """Print what a suite still has to run, what that takes and how much its targets can show.
-
-    Args:
-        name: A built-in suite, or the path of a TOML file.
-        data: Where data sets lie, or None for the default place.
-        results: Where results lie; cells of every suite in it are measures.
-        device: "cpu" or "cuda".
-        jobs: Cells at the same time; 0 for as many as fit this machine.
-        choice: Which cells are meant.
-
-    Returns:
-        0.
-    """
-    console, root = Console(stderr=True), None if data is None else data.absolute()
-    suite, loaded, cells, directory = planned(name, root, results, device, False, console)
-    jobs, chosen = jobs or fitting(suite.threads_per_cell, device), choice(cells)
-    state = survey(chosen, Store(directory / "cells"))
-    screen().print(forecast(chosen, state, results, jobs, loaded).table(jobs))
-    from evil_twins.bench.analysis.stats.rates import clopper_pearson  # takes a second to load
-
-    n = suite.targets.count
-    rate = clopper_pearson(n // 2, n)
-    print(f"{n // 2} of {n} targets flagged would mean {rate.low:.0%} to {rate.high:.0%} (95 %)")
-    return DONE
-
-
-def planned(
-    name: str, root: Path | None, results: Path, device: str, download: bool, console: Console
-) -> tuple[Suite, Dataset, Plan, Path]:
-    """A suite by name, its data set, its cells, and the folder of its results."""
-    suite = suites.load(name)
-    loaded = _load(suite, root, download, console)
-    return suite, loaded, plan(suite, loaded, device), (results / suite.name).absolute()
-
-
-def choose(asked: str) -> str:
-    """Where cells compute, "cpu" or "cuda", for "auto" or one of them.
-
-    Raises:
-        UserError: There is no such device.
-    """
-    there = torch.cuda.is_available()
-    if asked == "cuda" and not there:
-        raise UserError("--device cuda: there is no usable GPU\nremedy: --device cpu")
-    return "cuda" if there and asked != "cpu" else "cpu"
-
-
-def _load(suite: Suite, root: Path | None, download: bool, console: Console) -> Dataset:
-    if download:
-        load(suite.dataset, root, download=True, size=suite.size)
-    found = cached_dataset(suite.dataset, root, suite.size, suite.splits)
-    if found.damaged:
-        more = f" and {len(found.damaged) - 3} more" if len(found.damaged) > 3 else ""
-        names = ", ".join(found.damaged[:3])
-        console.print(f"left out, damaged: {names}{more}", highlight=False, soft_wrap=True)
-    return found

@@ -5,7 +5,7 @@ from pathlib import Path
 from evil_twins.bench.cells.execute import Place
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.run.assemble import Finished, assemble
-from evil_twins.bench.run.engine import Engine, here, local
+from evil_twins.bench.run.engine import Engine, inline, local
 from evil_twins.bench.run.plan import Plan, plan
 from evil_twins.bench.run.schedule import run
 from evil_twins.bench.store.cells import Store
@@ -27,7 +27,7 @@ def carry_out(
     loaded = cached_dataset("digits", None, None)
     cells = plan(made, loaded, "cpu")
     store = Store(folder / "small" / "cells")
-    how = engine or (here() if jobs == 1 else local(jobs))
+    how = engine or (inline() if jobs == 1 else local(jobs))
     state = run(cells, Place(store, None, {}), how, most=most, drop=drop)
     finished = Finished(made, loaded, cells, state, store)
     assemble(finished, folder / "small")

@@ -92,10 +92,10 @@ def _passed(done: Finished, label: str, detector: str) -> list[bool]:
     passed: list[bool] = []
     for shard in done.plan.shards:
         if shard.row.label == label:
-            scores = done.part(shard.scores[detector], "scores").to_pandas()
+            scores = done.record(shard.scores[detector], "scores").to_pandas()
             benign = scores[scores["role"].eq("calibration")]["score"]
             attacked = scores[scores["role"].eq("attacked")].set_index("target_id")["score"]
-            targets = done.part(shard.attack, "targets").to_pandas().set_index("target_id")
+            targets = done.record(shard.attack, "targets").to_pandas().set_index("target_id")
             below = attacked <= benign.quantile(0.95, "higher")
             passed += (below & targets["at_kappa"].reindex(below.index)).tolist()
     return passed

@@ -223,7 +223,7 @@ def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("evil_twins.bench.analysis.tables.write", stop)
-    monkeypatch.setattr("evil_twins.bench.commands.app.directory", lambda suite, results: Path())
+    monkeypatch.setattr("evil_twins.bench.commands.table.records_folder", lambda *_: Path())
     assert app.main(["table"]) == 130
 
 

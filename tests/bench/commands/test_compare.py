@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from evil_twins.bench.commands import app
+from evil_twins.bench.commands.compare import show
 from evil_twins.bench.run.compare import compare
+from evil_twins.bench.run.session import Execution
+from evil_twins.bench.run.workspace import Folders
 from tests.bench import newcomers
 
 
@@ -26,9 +30,9 @@ def _here(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _compare(text: str, results: str = ".") -> int:
-    return compare(
-        text, "small.toml", data=None, results=Path(results), device="cpu", jobs=1, limit=None
-    )
+    console = Console(stderr=True)
+    execution = Execution(device="cpu", jobs=1)
+    return show(compare(text, "small.toml", Folders(Path(results)), execution, console), console)
 
 
 def _files(place: Path, pattern: str) -> dict[Path, tuple[str, int]]:

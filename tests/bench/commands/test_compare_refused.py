@@ -10,10 +10,12 @@ from rich.console import Console
 from evil_twins.bench.cells.execute import Outcome
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.compare import HERE, Newcomer, _absent, _chosen, _Trial, compare, newcomer
+from evil_twins.bench.run.compare import Newcomer, _absent, _chosen, _Trial, compare, newcomer
 from evil_twins.bench.run.plan import Cell, Plan, plan
 from evil_twins.bench.run.progress import Lines
-from evil_twins.bench.run.schedule import State
+from evil_twins.bench.run.session import Execution
+from evil_twins.bench.run.state import State
+from evil_twins.bench.run.workspace import Folders
 from evil_twins.bench.suite.suite import load
 from tests.bench import newcomers, suites
 
@@ -43,7 +45,7 @@ def test_a_mistake_is_known_before_a_cell_runs(text: str) -> None:
 
 def test_a_name_that_is_taken_is_told_apart_by_its_file() -> None:
     suite = load("small.toml")
-    (HERE.parent / "twin.py").write_text("def doubt(model, x): ...\n")
+    Path("twin.py").write_text("def doubt(model, x): ...\n")
     new = newcomer("twin.py:doubt", suite)
     assert (new.kind, new.label, new.folder) == ("detector", "twin.py:doubt", "twin.py_doubt")
     assert newcomer(f"{suites.PLUGINS}:Shift(amount=0.2)", suite).kind == "attack"
@@ -54,14 +56,7 @@ def test_a_name_that_is_taken_is_told_apart_by_its_file() -> None:
 
 def test_without_stored_attacks_there_is_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"remedy: `evil-twins run small.toml` first"):
-        compare(
-            *("mine.py:unsure", "small.toml"),
-            data=None,
-            results=tmp_path / "results",
-            device="cpu",
-            jobs=1,
-            limit=None,
-        )
+        compare("mine.py:unsure", "small.toml", Folders(tmp_path / "results"), Execution("cpu", 1))
     assert not (tmp_path / "results").exists()
 
 

@@ -15,10 +15,11 @@ from rich.console import Console
 from evil_twins.bench.cells.execute import Outcome, Place, execute
 from evil_twins.bench.cells.score import lineup
 from evil_twins.bench.cells.work import cached_dataset, cached_victim
-from evil_twins.bench.run.engine import Engine, here
+from evil_twins.bench.run.engine import Engine, inline
 from evil_twins.bench.run.plan import plan
 from evil_twins.bench.run.progress import Lines
-from evil_twins.bench.run.schedule import State, job_of, recorded, run
+from evil_twins.bench.run.schedule import job_of, recorded, run
+from evil_twins.bench.run.state import State
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import fingerprint
 from evil_twins.bench.suite import suite
@@ -153,7 +154,7 @@ def test_models_that_vanish_before_they_are_scored_are_made_again(tmp_path: Path
                     next(store.root.glob("attack/*/models.safetensors")).unlink()
 
     stolen = list[str]()
-    state = run(cells, Place(store, None, {}), here(), Thief(Console(quiet=True), cells))
+    state = run(cells, Place(store, None, {}), inline(), Thief(Console(quiet=True), cells))
     assert stolen
     assert not state.failed
     assert len(state.content) == len(cells.cells)
@@ -168,10 +169,10 @@ def test_what_another_run_finishes_meanwhile_is_not_computed_again(tmp_path: Pat
     class Neighbour(Lines):
         def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
             if not others:
-                others.append(run(cells, place, here()))
+                others.append(run(cells, place, inline()))
 
     others = list[State]()
-    state = run(cells, place, here(), Neighbour(Console(quiet=True), cells))
+    state = run(cells, place, inline(), Neighbour(Console(quiet=True), cells))
     assert titles(cells, state.ran) == ["victim resnet-tiny seed 0"]
     assert len(others[0].ran) == len(cells.cells) - 1
     assert state.content == others[0].content
@@ -187,7 +188,7 @@ def test_code_that_changes_during_a_run_is_not_stored_under_the_old_identity(
     cells = plan(made, cached_dataset("digits", None, None), "cpu")
     place = Place(Store(tmp_path / "cells"), None, {})
     mine.write_text(mine.read_text().replace("doubt = 1 -", "doubt = 7 -"))
-    state = run(cells, place, here())
+    state = run(cells, place, inline())
     (reason,) = state.failed.values()
     assert reason.startswith("the code of 'mine' is not that of the plan: it has changed")
 
@@ -244,5 +245,5 @@ def test_an_interrupt_keeps_what_is_finished(folder: Path) -> None:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(cells, Place(store, None, {}), here(), Impatient(Console(quiet=True), cells))
+        run(cells, Place(store, None, {}), inline(), Impatient(Console(quiet=True), cells))
     assert carry_out(folder, shift(), doubt("late", scale=7.0)).state.ran == []

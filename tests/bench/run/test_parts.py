@@ -207,7 +207,7 @@ def test_a_plan_counts_and_forecasts_and_runs_nothing(
     assert [shown(whole)[kind][:2] for kind in KINDS] == [["0", str(n)] for n in KINDS.values()]
     new = shown(tmp_path)
     assert [new[kind][:2] for kind in KINDS] == [[str(n), "0"] for n in KINDS.values()]
-    assert " ".join(new["about"]).endswith("in all, and 10 cells of sorts never measured")
+    assert " ".join(new["never"]) == "measured: run some with --limit"
     assert " ".join(new["2"]).endswith("would mean 7% to 93% (95 %)")
     assert [shown(tmp_path, "--only", "a")[kind][0] for kind in KINDS] == ["1", "1", "1", "2"]
     assert not _cells(tmp_path)

@@ -9,7 +9,7 @@ from rich.console import Console
 from evil_twins.bench.cells.execute import Outcome
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.run.plan import Plan, plan
-from evil_twins.bench.run.progress import Bars, Lines, watcher
+from evil_twins.bench.run.progress import Bars, Lines, progress
 from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.suites import doubt, shift
@@ -28,7 +28,7 @@ def _console(*, terminal: bool) -> Console:
 def test_without_a_terminal_each_cell_that_runs_has_one_line(cells: Plan) -> None:
     console = _console(terminal=False)
     victim, attack, score = list(cells.cells)[:3]
-    with watcher(console, cells, {}) as told:
+    with progress(console, cells, {}) as told:
         told.passed(victim)
         told.started(0, (attack, score))
         told.finished(
@@ -49,7 +49,7 @@ def test_on_a_terminal_there_is_a_bar_and_a_line_for_each_worker(cells: Plan) ->
     console = _console(terminal=True)
     keys = list(cells.cells)
     seconds = dict(zip(keys, (5.0, 20.0, 1.0, 20.0), strict=False))  # one was never measured
-    with watcher(console, cells, seconds) as told:
+    with progress(console, cells, seconds) as told:
         assert isinstance(told, Bars)
         bar = told.whole.tasks[0]
         assert bar.total == pytest.approx(46.0 + 46.0 / 4)

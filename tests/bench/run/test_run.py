@@ -11,10 +11,10 @@ import pytest
 from evil_twins.bench.analysis import tables
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.commands import app
-from evil_twins.bench.run import session
+from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished
 from evil_twins.bench.run.plan import plan
-from evil_twins.bench.run.schedule import State
+from evil_twins.bench.run.state import State
 from evil_twins.bench.subjects.data import load
 from evil_twins.bench.subjects.splits import USUAL
 from evil_twins.bench.suite import suite
@@ -211,7 +211,7 @@ def test_a_row_of_fewer_targets_has_the_first_ones_and_shares_their_radii(folder
 
 def test_too_few_images_are_known_before_anything_runs(tmp_path: Path) -> None:
     head = suites.HEAD.replace("count = 4", "count = 400")
-    with pytest.raises(session.UserError, match=r"400 targets were asked for.*has \d+"):
+    with pytest.raises(UserError, match=r"400 targets were asked for.*has \d+"):
         carry_out(tmp_path, shift(), doubt(), head=head)
     assert not (tmp_path / "small").exists()
 
@@ -222,7 +222,7 @@ def test_a_list_that_is_passed_over_as_a_whole_is_refused(tmp_path: Path) -> Non
         ("97", "after the first 97"),
     ):
         head = suites.HEAD.replace("count = 4", f"count = 4\nafter = {after}")
-        with pytest.raises(session.UserError, match=rf"has \d+ {said}"):
+        with pytest.raises(UserError, match=rf"has \d+ {said}"):
             carry_out(tmp_path, shift(), doubt(), head=head)
 
 
@@ -233,7 +233,7 @@ def test_a_split_without_an_image_is_refused(tmp_path: Path, split: str) -> None
     lines = "\n".join(f"{name} = {share}" for name, share in shares.items())
     head = f"{suites.HEAD}[splits]\n{lines}\n"
     made = suite.load(suites.write(tmp_path, shift(), doubt(), head=head))
-    with pytest.raises(session.UserError, match=f"the split '{split}' of digits holds no image"):
+    with pytest.raises(UserError, match=f"the split '{split}' of digits holds no image"):
         plan(made, load("digits", splits=made.splits), "cpu")
 
 

@@ -12,7 +12,7 @@ import pytest
 from evil_twins.bench.cells.execute import Place
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.run.assemble import Finished, assemble
-from evil_twins.bench.run.engine import here, local
+from evil_twins.bench.run.engine import inline, local
 from evil_twins.bench.run.forecast import forecast
 from evil_twins.bench.run.plan import Plan, plan
 from evil_twins.bench.run.schedule import run, survey
@@ -42,7 +42,7 @@ def _run(cells: Plan, folder: Path, jobs: int, most: int | None = None) -> float
     state = run(
         cells,
         Place(Store(folder / "cells"), None, {}),
-        here() if jobs == 1 else local(jobs),
+        inline() if jobs == 1 else local(jobs),
         most=most,
     )
     assert not state.failed
@@ -54,7 +54,7 @@ def test_planning_takes_ten_times_as_long_for_ten_times_as_many_cells(tmp_path: 
         start = time.perf_counter()
         cells = _plan(tmp_path, rows, 10)
         state = survey(cells, Store(tmp_path / "cells"))
-        forecast(cells, state, tmp_path, 2, cached_dataset("digits", None, None))
+        forecast(cells, state, tmp_path, 2)
         assert len(cells.cells) == 1 + 11 * rows
         return time.perf_counter() - start
 

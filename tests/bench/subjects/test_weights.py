@@ -10,7 +10,7 @@ import torch
 from evil_twins.bench.cells.execute import Place
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.engine import here
+from evil_twins.bench.run.engine import inline
 from evil_twins.bench.run.merge import merge
 from evil_twins.bench.run.plan import plan
 from evil_twins.bench.run.schedule import State, run
@@ -50,7 +50,7 @@ def fetched(folder: Path, head: str = FETCHED) -> State:
     """Run the suite with the weights that lie beside it."""
     made = suite.load(suites.write(folder, shift(poison=True), doubt(), head=head))
     cells = plan(made, cached_dataset("digits", None, None), "cpu")
-    return run(cells, Place(Store(folder / "small" / "cells"), None, {}, made.weights), here())
+    return run(cells, Place(Store(folder / "small" / "cells"), None, {}, made.weights), inline())
 
 
 def test_two_machines_attack_the_same_victim(trained: Path, tmp_path: Path) -> None:
@@ -133,5 +133,5 @@ def test_weights_that_change_after_the_plan_fail_their_cell(tmp_path: Path) -> N
     made = suite.load(suites.write(tmp_path, shift(), doubt(), head=FETCHED))
     cells = plan(made, cached_dataset("digits", None, None), "cpu")
     path.write_bytes(b"something else")
-    state = run(cells, Place(Store(tmp_path / "cells"), None, {}, made.weights), here())
+    state = run(cells, Place(Store(tmp_path / "cells"), None, {}, made.weights), inline())
     assert "has changed during the run; run again" in state.failed[cells.victim]

@@ -1,4 +1,4 @@
-"""What a run reports while it goes on."""
+"""Observers: what a run tells about its progress."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -6,21 +6,21 @@ from typing import Protocol
 from evil_twins.bench.cells.execute import Outcome
 
 
-class Watcher(Protocol):
-    """Is told how a run comes along."""
+class Observer(Protocol):
+    """Follows the progress of a run."""
 
     def passed(self, key: str) -> None:
-        """A cell need not run: it is stored, or one that it stands on has failed."""
+        """Note a cell that need not run: it is stored, or one of its parents has failed."""
 
     def started(self, worker: int, keys: tuple[str, ...]) -> None:
-        """A worker takes some cells."""
+        """Note that a worker has started a batch of cells."""
 
     def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
-        """A worker is done with them; what became of each."""
+        """Note that a worker has finished its batch, with the outcome of each cell."""
 
 
 class _Silent:
-    """A watcher that tells nobody."""
+    """Observer that reports nothing."""
 
     def passed(self, key: str) -> None: ...
 

@@ -1,0 +1,188 @@
+"""Runs and stored results as Python objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evil_twins.bench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from evil_twins.bench.analysis.tables import Analysis
+    from evil_twins.bench.run.engine import Engine
+
+
+@dataclass(frozen=True)
+class Result:
+    """The stored results of a suite; each frame is read or computed when it is first used.
+
+    Attributes:
+        directory: `<results>/<suite>`.
+
+    Raises:
+        UserError: By each member: records are missing, damaged or of another version.
+    """
+
+    directory: Path
+
+    @cached_property
+    def _analysis(self) -> Analysis:
+        from evil_twins.bench.analysis.tables import Analysis
+
+        return Analysis(self.directory)
+
+    @property
+    def rates(self) -> pd.DataFrame:
+        """The detection rates, one line a row, detector and false-positive rate."""
+        return self.tables["detection"]
+
+    @cached_property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """Name -> table, with the columns of the CSV file of that name."""
+        return _Tables(self._analysis)
+
+    @cached_property
+    def targets(self) -> pd.DataFrame:
+        """The record of attacked inputs, one line a row and target."""
+        return self._record("targets")
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """The record of scores, one line a row, detector and input."""
+        return self._record("scores")
+
+    @cached_property
+    def failures(self) -> pd.DataFrame:
+        """The record of failed cells: kind, cell, reason, log."""
+        return self._record("failures")
+
+    def plot(self, name: str = "detection-phi") -> Figure:
+        """Draw a figure.
+
+        Args:
+            name: Name of a figure as `evil-twins plot` writes it, without its ending.
+
+        Raises:
+            UserError: The suite has no such figure.
+        """
+        from evil_twins.bench.analysis import plots
+
+        names = []
+        for study, stem, figure in plots.figures(self._analysis.stored):
+            if stem + study.suffix == name:
+                return figure
+            names.append(stem + study.suffix)
+        raise unknown(f"figure of {self.directory.name}", name, names)
+
+    def _record(self, name: str) -> pd.DataFrame:
+        from evil_twins.bench.store import records
+
+        return records.read(self.directory / f"{name}.parquet")
+
+
+class _Tables(Mapping[str, "pd.DataFrame"]):
+    """The tables of a suite by name, each computed when it is first read."""
+
+    def __init__(self, analysis: Analysis) -> None:
+        from evil_twins.bench.analysis.tables import TABLES
+
+        self._analysis = analysis
+        self._entries = {table.name: table for table in TABLES}
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        return self._analysis.table(self._entries[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def load(directory: str | Path) -> Result:
+    """Open stored results.
+
+    Args:
+        directory: `<results>/<suite>`, with the records of a run.
+
+    Raises:
+        UserError: There are no records.
+
+    Example:
+        >>> result = load("results/reference/quick")
+        >>> result.rates[["attack", "detector", "detected"]]
+    """
+    directory = Path(directory)
+    if not (directory / "targets.parquet").is_file():
+        raise UserError(
+            f"no records in {directory}\n"
+            "expected: the folder of a suite, such as results/local/quick\n"
+            "remedy: `evil_twins.run` first, or another folder"
+        )
+    return Result(directory)
+
+
+def run(
+    suite: str | Path = "quick",
+    *,
+    data: str | Path | None = None,
+    results: str | Path = "results/local",
+    device: str = "auto",
+    jobs: int = 0,
+    time_limit: float | None = None,
+    only: str | None = None,
+    limit: int | None = None,
+    download: bool = False,
+    engine: Engine | None = None,
+    progress: bool = False,
+) -> Result:
+    """Run the missing cells of a suite, and open its results.
+
+    A cell that fails stops only the cells that depend on it; see `Result.failures`. In a script,
+    call this under `if __name__ == "__main__":`, since cells run in processes; `jobs=1` runs them
+    in this process.
+
+    Args:
+        suite: A built-in suite, or the path of a TOML file.
+        data: Folder of the data sets, or None for the default folder.
+        results: Folder of all results; the folder of the suite is made in it.
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        jobs: Number of cells that run at the same time; 0 for as many as fit this machine.
+        time_limit: Seconds that a cell may take, or None.
+        only: Pattern of the names of attacks or detectors to run, or None for all.
+        limit: Largest number of cells to run, or None.
+        download: Whether a missing data set may be fetched.
+        engine: Engine that runs the cells instead of processes on this machine, such as
+            `evil_twins.bench.run.engine.Engine(executor, width)`.
+        progress: Whether progress is shown on standard error.
+
+    Raises:
+        UserError: There is a mistake that is known before a cell runs.
+
+    Example:
+        >>> result = run("quick", jobs=2)
+        >>> result.failures.empty
+        True
+    """
+    from rich.console import Console
+
+    from evil_twins.bench.run import session
+    from evil_twins.bench.run.selection import Choice
+    from evil_twins.bench.run.session import Execution
+    from evil_twins.bench.run.workspace import Folders
+    from evil_twins.bench.suite.suite import load as load_suite
+
+    conclusion = session.run(
+        load_suite(str(suite)),
+        Folders(Path(results), None if data is None else Path(data), download),
+        Execution(device, jobs, time_limit, engine),
+        Choice(only, limit=limit),
+        Console(stderr=True) if progress else None,
+    )
+    return Result(conclusion.directory)

@@ -1,0 +1,55 @@
+"""`evil-twins compare`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evil_twins.bench.commands import options
+from evil_twins.bench.commands.options import DONE, SOME_FAILED
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from evil_twins.bench.run.compare import Comparison
+
+
+def compare(
+    new: Annotated[
+        str, typer.Argument(help="Detector or attack: name, module:Name or file.py:Name(k=5).")
+    ],
+    suite: options.SuiteName = "quick",
+    data: options.DataFolder = None,
+    results: options.ResultsFolder = options.RESULTS,
+    jobs: options.Jobs = 0,
+    device: options.DeviceName = options.Device.auto,
+    time_limit: Annotated[
+        float, typer.Option(min=0.001, help="Seconds that a cell may take.")
+    ] = 600.0,
+) -> int:
+    """Put a new detector or attack beside a suite's, on its stored attacks."""
+    from rich.console import Console
+
+    from evil_twins.bench.run.compare import compare
+    from evil_twins.bench.run.session import Execution
+    from evil_twins.bench.run.workspace import Folders
+
+    execution, console = Execution(device.value, jobs, time_limit), Console(stderr=True)
+    return show(compare(new, suite, Folders(results, data), execution, console), console)
+
+
+def show(comparison: "Comparison", console: "Console") -> int:
+    """Print a comparison and return the exit status of the command.
+
+    Args:
+        comparison: The comparison.
+        console: Standard error.
+    """
+    from rich.markdown import Markdown
+
+    from evil_twins.bench.run.screen import print_lines, screen
+
+    if comparison.folder is not None:
+        screen().print(Markdown((comparison.folder / "tables" / "compare.md").read_text()))
+        print(comparison.folder)
+    print_lines(console, comparison.conclusion.lines())
+    return SOME_FAILED if comparison.conclusion.failed else DONE

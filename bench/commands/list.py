@@ -1,0 +1,29 @@
+"""`evil-twins list`."""
+
+from rich.table import Table
+
+from evil_twins.bench.commands.options import DONE
+
+
+def list_names() -> int:
+    """Suites, data sets, victims, attacks and detectors."""
+    from evil_twins.bench.components import adapters
+    from evil_twins.bench.components import registry as components
+    from evil_twins.bench.components.names import GROUPS, OWN, registry
+    from evil_twins.bench.run.screen import screen
+    from evil_twins.bench.suite import suite
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, path in suite.built_in().items():
+        table.add_row("suite", name, str(suite.parse(path).get("description", "")))
+    for kind, names in (("data set", suite.DATASETS), ("victim", suite.ARCHITECTURES)):
+        for name in names:
+            table.add_row(kind, name, "")
+    for kind in GROUPS:
+        for name, place in registry(kind).items():
+            trouble = name not in OWN[kind] and components.trouble(kind, name)
+            table.add_row(kind, name, f"{place}: {trouble}" if trouble else place)
+    for row in adapters.listed():
+        table.add_row(*row)
+    screen().print(table)
+    return DONE

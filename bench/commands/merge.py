@@ -1,0 +1,23 @@
+"""`evil-twins merge`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evil_twins.bench.commands import options
+from evil_twins.bench.commands.options import DONE
+
+
+def merge(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Results folders of other machines or shards.")
+    ],
+    results: options.ResultsFolder = options.RESULTS,
+) -> int:
+    """Put the finished cells of other results folders into this one."""
+    from evil_twins.bench.run.merge import merge
+
+    for name, count in merge(folders, results).items():
+        print(f"{count} cells copied to {results / name}; `evil-twins run` makes the tables")
+    return DONE

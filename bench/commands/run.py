@@ -1,0 +1,53 @@
+"""`evil-twins run`."""
+
+from typing import Annotated
+
+import typer
+
+from evil_twins.bench.commands import options
+from evil_twins.bench.commands.options import DONE, SOME_FAILED
+
+
+def run(
+    suite: options.SuiteName = "quick",
+    data: options.DataFolder = None,
+    results: options.ResultsFolder = options.RESULTS,
+    jobs: options.Jobs = 0,
+    device: options.DeviceName = options.Device.auto,
+    download: Annotated[bool, typer.Option("--download", help="Fetch a missing data set.")] = False,
+    only: options.NamePattern = None,
+    shard: options.Share = "1/1",
+    limit: Annotated[int | None, typer.Option(min=0, help="Run so many cells at most.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run what is stored as well.")] = False,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")
+    ] = None,
+    dask: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler whose workers run the cells.")
+    ] = None,
+    drop_models: Annotated[
+        bool, typer.Option("--drop-models", help="Remove poisoned models that are scored.")
+    ] = False,
+) -> int:
+    """Run what is missing of a suite; print the detection rates."""
+    from rich.console import Console
+
+    from evil_twins.bench.run import session
+    from evil_twins.bench.run.engine import cluster
+    from evil_twins.bench.run.screen import print_lines, screen
+    from evil_twins.bench.run.selection import Choice, parse_share
+    from evil_twins.bench.run.session import Execution
+    from evil_twins.bench.run.workspace import Folders
+    from evil_twins.bench.suite.suite import load
+
+    choice = Choice(only, parse_share(shard), limit, force)
+    engine = cluster(dask, time_limit) if dask else None
+    execution = Execution(device.value, jobs, time_limit, engine, drop_models)
+    folders, console = Folders(results, data, download), Console(stderr=True)
+    conclusion = session.run(load(suite), folders, execution, choice, console)
+    if conclusion.shown:
+        from evil_twins.bench.analysis import tables
+
+        screen().print(tables.show(conclusion.directory))
+    print_lines(console, conclusion.lines())
+    return SOME_FAILED if conclusion.failed else DONE

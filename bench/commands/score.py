@@ -1,0 +1,47 @@
+"""`evil-twins score`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evil_twins.bench.commands import options
+
+
+def score(
+    victim: Annotated[Path, typer.Option(help="The benign model, as this program stores it.")],
+    faced: Annotated[Path, typer.Option(help="The model to judge, stored alike.")],
+    inputs: Annotated[
+        Path, typer.Option(help="Images: a folder, or (N, C, H, W) as .npy or .safetensors.")
+    ],
+    benign: Annotated[
+        Path | None, typer.Option(help="Clean images in the same forms; half of them calibrate.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="A data set whose clean images are used instead.")
+    ] = None,
+    data: options.DataFolder = None,
+    detectors: Annotated[str, typer.Option(help="The suite whose detectors are used.")] = "quick",
+    fpr: Annotated[float, typer.Option(help="Share of benign images that may be flagged.")] = 0.05,
+    out: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("scores.csv"),
+    device: options.DeviceName = options.Device.auto,
+) -> int:
+    """Put one's own model and images through every detector; no attack is run."""
+    from evil_twins.bench.cells.exact_arithmetic import exact
+    from evil_twins.bench.run import score
+    from evil_twins.bench.run.score_request import Asked
+    from evil_twins.bench.run.workspace import resolve_device
+
+    request = Asked(
+        victim=victim,
+        faced=faced,
+        inputs=inputs,
+        benign=benign,
+        dataset=dataset,
+        root=data,
+        detectors=detectors,
+        fpr=fpr,
+    )
+    resolved = resolve_device(device.value)
+    with exact(resolved):
+        return score.score(request, out, resolved)

@@ -1,0 +1,111 @@
+"""Workspace of a command: a suite with its data set, its cells and the store of its results."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from evil_twins.bench.cells.work import cached_dataset
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.run.assemble import Finished
+from evil_twins.bench.run.plan import Plan, plan
+from evil_twins.bench.run.state import State
+from evil_twins.bench.store import provenance
+from evil_twins.bench.store.cells import Store
+from evil_twins.bench.subjects.data import Dataset, load
+from evil_twins.bench.suite.suite import Suite
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders that a run reads and writes.
+
+    Attributes:
+        results: Folder of all results; the folder of a suite is made in it.
+        data: Folder of the data sets, or None for the default folder.
+        download: Whether a missing data set may be fetched.
+    """
+
+    results: Path = Path("results/local")
+    data: Path | None = None
+    download: bool = False
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A suite, its data set, its cells, and the store of its results.
+
+    Attributes:
+        suite: The suite.
+        data: Its data set.
+        plan: Its cells.
+        store: The store of its cells.
+        folders: The folders of results and data; that of the data is absolute.
+        device: "cpu" or "cuda".
+    """
+
+    suite: Suite
+    data: Dataset
+    plan: Plan
+    store: Store
+    folders: Folders
+    device: str
+
+    @property
+    def directory(self) -> Path:
+        """The folder of the suite's results."""
+        return self.store.root.parent
+
+    @cached_property
+    def code(self) -> dict[str, Any]:
+        """The versions of the code and of the packages under it, when they are first needed."""
+        return provenance.code()
+
+    def finished(self, state: State) -> Finished:
+        """Return the suite with the state of its cells."""
+        return Finished(self.suite, self.data, self.plan, state, self.store)
+
+
+def open_workspace(
+    suite: Suite, folders: Folders, device: str, console: Console | None = None
+) -> Workspace:
+    """Load the data set of a suite and plan its cells; nothing is written.
+
+    Args:
+        suite: The suite.
+        folders: The folders of results and data.
+        device: "cpu", "cuda" or "auto".
+        console: Where damaged images are named, or None.
+
+    Raises:
+        UserError: There is no such device, the data set is missing, or the suite cannot be planned.
+    """
+    device = resolve_device(device)
+    root = None if folders.data is None else folders.data.absolute()
+    if folders.download:
+        load(suite.dataset, root, download=True, size=suite.size)
+    dataset = cached_dataset(suite.dataset, root, suite.size, suite.splits)
+    if dataset.damaged and console is not None:
+        names, others = ", ".join(dataset.damaged[:3]), len(dataset.damaged) - 3
+        ending = f" and {others} more" if others > 0 else ""
+        console.print(f"left out, damaged: {names}{ending}", highlight=False, soft_wrap=True)
+    store = Store((folders.results / suite.name).absolute() / "cells")
+    cells = plan(suite, dataset, device)
+    return Workspace(suite, dataset, cells, store, replace(folders, data=root), device)
+
+
+def resolve_device(name: str) -> str:
+    """Return the device, "cpu" or "cuda", for "auto" or the name of a device.
+
+    Raises:
+        UserError: There is no such device.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device {name!r} is unknown\nexpected: auto, cpu or cuda")
+    usable = torch.cuda.is_available()
+    if name == "cuda" and not usable:
+        raise UserError("--device cuda: there is no usable GPU\nremedy: --device cpu")
+    return "cuda" if usable and name != "cpu" else "cpu"

@@ -1,0 +1,74 @@
+"""Runs and stored results from Python."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+import evil_twins as et
+from tests.bench import eleven, suites, synthetic
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("python")
+
+
+@pytest.fixture
+def result(folder: Path) -> et.Result:
+    return et.run(suites.write(folder, *eleven.PARTS), results=folder, jobs=1)
+
+
+def test_the_package_loads_neither_torch_nor_pandas() -> None:
+    code = (
+        "import sys, evil_twins as et; et.__version__, et.Result, et.run, et.load; "
+        "sys.exit(bool({'torch', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_run_prints_nothing_and_gives_its_records(
+    result: et.Result, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert capfd.readouterr() == ("", "")
+    assert set(result.targets["attack"]) == {"a", "b", "c"}
+    assert set(result.scores["detector"]) == {"doubt", "far"}
+    assert result.failures.empty
+    for name in ("detection", "attacks"):
+        stored = pd.read_csv(result.directory / "tables" / f"{name}.csv")
+        assert list(result.tables[name].columns) == list(stored.columns)
+        assert len(result.tables[name]) == len(stored)
+    assert result.rates is result.tables["detection"]
+    assert set(result.tables) >= {path.stem for path in result.directory.glob("tables/*.csv")}
+
+
+def test_progress_is_shown_if_it_is_asked_for(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = suites.write(folder, *eleven.PARTS, suites.doubt("new", scale=3.0))
+    done = et.run(path, results=folder, jobs=1, only="new", limit=1, progress=True)
+    streams = capfd.readouterr()
+    assert streams.out == ""
+    assert " score new × a: " in streams.err
+    assert set(done.scores.query("detector == 'new'")["attack"]) == {"a"}
+
+
+def test_stored_results_are_opened_and_drawn(tmp_path: Path) -> None:
+    synthetic.write(tmp_path / "small", synthetic.frames(n=4))
+    opened = et.load(str(tmp_path / "small"))
+    assert opened == et.Result(tmp_path / "small")
+    assert isinstance(opened.plot(), Figure)
+    with pytest.raises(et.UserError, match=r"unknown figure of small 'rocc': did you mean 'roc'\?"):
+        opened.plot("rocc")
+
+
+def test_mistakes_are_user_errors(tmp_path: Path) -> None:
+    with pytest.raises(et.UserError, match="no records in"):
+        et.load(tmp_path)
+    with pytest.raises(et.UserError, match="did you mean 'quick'"):
+        et.run("quik", results=tmp_path)
+    with pytest.raises(et.UserError, match="expected: auto, cpu or cuda"):
+        et.run("quick", results=tmp_path, device="tpu")
