@@ -91,10 +91,18 @@ def test_speeds_are_those_of_the_reference() -> None:
         assert sentence.format(*(f"{ratio:.2g}" for ratio in values)) in text, sentence
 
 
+def test_the_example_of_results_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    monkeypatch.chdir(tmp_path)
+    with redirect_stdout(io.StringIO()):
+        exec(_blocks()[0], {})
+    assert (tmp_path / "rates.png").exists()
+
+
 def test_the_library_example_runs() -> None:
     space: dict[str, Any] = {}
     with redirect_stdout(io.StringIO()):
-        exec(_blocks()[0], space)
+        exec(_blocks()[1], space)
     confidence = space["imc"].confidence
     assert ((confidence >= 0.75) & (confidence <= 0.76)).all()
 
@@ -103,7 +111,7 @@ def test_a_detector_is_added_as_documented(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     section = README.split("## Add a detector")[1].split("\n## ")[0]
-    (tmp_path / "mine.py").write_text(_blocks()[1])
+    (tmp_path / "mine.py").write_text(_blocks()[2])
     commands = re.findall(r"(?m)^evil-twins ([^#\n]+?) *#", section)
     assert [line.split()[0] for line in commands] == ["run", "compare"]
     monkeypatch.chdir(tmp_path)
