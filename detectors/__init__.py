@@ -1,4 +1,4 @@
-"""Detectors by name; a name is resolved only when it is used, so listing them loads no torch."""
+"""Detectors by name; a name is resolved at its use, so that a list of names loads no torch."""
 
 DETECTORS = {
     "manifold": "evil_twins.detectors.manifold:Manifold",

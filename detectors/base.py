@@ -1,4 +1,4 @@
-"""What a defender holds, and what a detector must offer."""
+"""The view of a defender, and the protocols of detectors."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,26 +8,26 @@ import torch
 from torch import Tensor, nn
 
 Preparation = Callable[[Tensor, torch.Generator], dict[str, Tensor]]
-"""Training that depends on clean data alone: benign images (M, C, H, W) -> named tensors.
+"""Training on clean data alone: benign images (M, C, H, W) -> named tensors.
 
 A frozen dataclass, so that two detectors with equal preparations share one result.
 """
 
 PIXELS = 2**19
-"""Pixel values that go through a network at once, which bounds the memory."""
+"""Pixel values that pass a network at once: a bound of memory."""
 
 
 @dataclass(frozen=True)
 class DefenderView:
-    """Everything that a defender knows: a detector can use nothing else.
+    """All that a defender knows; a detector uses nothing else.
 
     Attributes:
         model: The faced model, eval mode, frozen: (N, C, H, W) in [0, 1] -> logits (N, K).
         benign: Clean images (M, C, H, W) in [0, 1], disjoint from calibration and targets.
-        generator: The only source of randomness.
-        prepared: What the detector's preparation returned; empty without one.
-        trusted: For a detector of K2 a model of the same architecture and training from another
-            seed, for one of K3 the victim; else None.
+        generator: Only source of randomness.
+        prepared: Tensors of the detector's preparation; empty without one.
+        trusted: A model of the same architecture and training from another seed for a detector of
+            K2, the victim for one of K3, or None.
     """
 
     model: nn.Module
@@ -38,14 +38,13 @@ class DefenderView:
 
 
 class Featured(Protocol):
-    """A faced model that shows what its last layer gets: logits = head(features(x))."""
+    """A faced model with access to the input of its last layer: logits = head(features(x))."""
 
-    @property
-    def head(self) -> nn.Module:
-        """The last layer: features (N, D) -> logits (N, K)."""
+    def head(self, features: Tensor, /) -> Tensor:
+        """Return the logits (N, K) of features (N, D): the last layer."""
 
     def features(self, x: Tensor, /) -> Tensor:
-        """Images (N, C, H, W) -> features (N, D)."""
+        """Return the features (N, D) of images (N, C, H, W)."""
 
 
 class Scorer(Protocol):
@@ -55,50 +54,52 @@ class Scorer(Protocol):
     """
 
     def __call__(self, x: Tensor, /) -> Tensor:
-        """Images (N, C, H, W) -> scores (N,)."""
+        """Return the scores (N,) of images (N, C, H, W)."""
 
 
 @runtime_checkable
 class Detailed(Protocol):
-    """A scorer that also states facts beside the score, by name: each (N,)."""
+    """A scorer that also returns facts by name, each (N,)."""
 
     def details(self, x: Tensor, /) -> dict[str, Tensor]:
-        """Images (N, C, H, W) -> facts by name."""
+        """Return the facts of images (N, C, H, W) by name."""
 
 
 Logits = Callable[[Tensor], Tensor]
-"""N faced models: the i-th of N batches of images (N, B, C, H, W) through the i-th model, or one
-batch (1, B, C, H, W) through all of them, to logits (N, B, K), with their graph."""
+"""N faced models as a function of images, which returns logits (N, B, K) with their graph.
+
+Of images (N, B, C, H, W) the i-th batch passes the i-th model; a single batch (1, B, C, H, W)
+passes all of them.
+"""
 
 
 class Penalty(Protocol):
-    """A stand-in for a score that an attacker can follow: smaller is stealthier.
+    """A substitute of a score that has a gradient: smaller is stealthier.
 
-    Differentiable in the images and in the parameters of the models, and unbounded: where a score
-    has a ceiling, or counts, there would be nothing to follow.
+    It is differentiable in the images and in the parameters of the models. It has no bounds,
+    because the gradient would vanish there.
     """
 
     def __call__(
         self, logits: Logits, x: Tensor, generators: Sequence[torch.Generator], /
     ) -> Tensor:
-        """Values (N, B) of images (N, B, C, H, W) or (1, B, C, H, W), with their graph.
+        """Return values (N, B) of images (N, B, C, H, W) or (1, B, C, H, W), with their graph.
 
         Args:
-            logits: The faced models, the only way to them.
+            logits: The faced models; no other access to them exists.
             x: The images.
-            generators: Of all noise, drawn anew at every call: one for each batch.
+            generators: Sources of all noise, drawn anew at every call: one for each batch.
         """
 
 
 @runtime_checkable
 class Evadable(Protocol):
-    """A detector that an attacker can take into account."""
+    """A detector that an attacker can evade on purpose."""
 
     def penalty(self, view: DefenderView, /) -> Penalty:
-        """A stand-in for the score, from a view that the attacker fills with what it holds.
+        """Return a substitute of the score, from a view of the attacker.
 
-        There the model is the victim, the clean data is the attacker's own, and so is what the
-        detector's preparation made.
+        Its model is the victim. Its clean data and prepared tensors are those of the attacker.
         """
 
 
@@ -122,11 +123,11 @@ class Inspecting(Protocol):
 
 
 class Informed(Protocol):
-    """What every detector says of itself."""
+    """A class that states its knowledge and its preparation."""
 
     @property
     def knowledge(self) -> str:
-        """What it needs with these parameters.
+        """The knowledge that it needs with these parameters.
 
         K0 is the faced model and K1 also clean data. K2 is also an independently trained model, K3
         also the victim.
@@ -151,32 +152,32 @@ class Inspector(Informed, Inspecting, Protocol):
 
 
 def batches(x: Tensor, pixels: int = PIXELS) -> Iterator[Tensor]:
-    """Splits images (N, C, H, W) into lots of at most `pixels` values, one image at least."""
+    """Split images (N, C, H, W) into batches of at most `pixels` values, one image at least."""
     yield from x.split(max(1, pixels // x[0].numel())) if len(x) else ()
 
 
 @torch.no_grad()
 def logits(model: nn.Module, x: Tensor) -> Tensor:
-    """Logits (N, K) of images (N, C, H, W), in float64 for what is computed from them.
+    """Return the logits (N, K) of images (N, C, H, W), in float64 for later computations.
 
     Raises:
         ValueError: There are no images.
     """
     if not len(x):
         raise ValueError("expected at least one image")
-    return torch.cat([model(lot).double() for lot in batches(x)])
+    return torch.cat([model(batch).double() for batch in batches(x)])
 
 
 @torch.no_grad()
 def features_and_logits(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Features (N, D) and logits (N, K) of images (N, C, H, W), in float64, by one pass.
+    """Return features (N, D) and logits (N, K) of images (N, C, H, W), in float64, by one pass.
 
     Raises:
         TypeError: The model is not `Featured`.
         ValueError: There are no images.
     """
-    shown = callable(getattr(model, "features", None)) and callable(getattr(model, "head", None))
-    if not shown:
+    # isinstance would miss submodules such as `head`: Python 3.12 looks for them in the class.
+    if not all(callable(getattr(model, name, None)) for name in ("features", "head")):
         raise TypeError(
             "this detector reads features: expected a model with features(x) and head, so that its "
             f"logits are head(features(x)); {type(model).__name__} lacks them"
@@ -184,13 +185,15 @@ def features_and_logits(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     if not len(x):
         raise ValueError("expected at least one image")
     featured = cast(Featured, model)
-    inputs = [featured.features(lot) for lot in batches(x)]
-    outputs = [featured.head(some) for some in inputs]
+    inputs = [featured.features(batch) for batch in batches(x)]
+    outputs = [featured.head(features) for features in inputs]
     return torch.cat(inputs).double(), torch.cat(outputs).double()
 
 
-def drawn(x: Tensor, count: int, generators: Sequence[torch.Generator]) -> Tensor:
-    """Standard normal noise (N, 1, count, C, H, W) for images (N, B, C, H, W), shared by a batch.
+def normal_noise(x: Tensor, count: int, generators: Sequence[torch.Generator]) -> Tensor:
+    """Draw standard normal noise (N, 1, count, C, H, W) for N batches of images (N, B, C, H, W).
+
+    The images of a batch share their noise.
 
     Args:
         x: The images.
@@ -203,29 +206,29 @@ def drawn(x: Tensor, count: int, generators: Sequence[torch.Generator]) -> Tenso
 
 
 def margin(z: Tensor) -> Tensor:
-    """The logit of the largest softmax output, (...), from logits (..., K).
+    """Return the logit of the largest softmax output, (...), from logits (..., K).
 
-    The largest logit minus the logsumexp of the others: it goes on growing where the output
-    itself has long been rounded to 1.
+    It is the largest logit minus the logsumexp of the others. It still grows where the softmax
+    output is rounded to 1.
     """
-    top, first = z.max(-1)
-    others = z.scatter(-1, first.unsqueeze(-1), -torch.inf).logsumexp(-1)
-    return top - others
+    largest, index = z.max(-1)
+    others = z.scatter(-1, index.unsqueeze(-1), -torch.inf).logsumexp(-1)
+    return largest - others
 
 
-def gained(before: Tensor, after: Tensor) -> Tensor:
-    """Change in the confidence of the class that came first before, (N,), from logits (N, K)."""
-    own = before.argmax(-1, keepdim=True)
+def confidence_change(before: Tensor, after: Tensor) -> Tensor:
+    """Return the change in confidence of the first class before, (N,), from logits (N, K)."""
+    label = before.argmax(-1, keepdim=True)
     change = after.softmax(-1) - before.softmax(-1)
-    return change.gather(-1, own).squeeze(-1)
+    return change.gather(-1, label).squeeze(-1)
 
 
 @dataclass(frozen=True)
 class RobustScale:
-    """Median and spread of benign values: z-scores that outliers among them hardly move.
+    """Median and spread of benign values, for z-scores that outliers hardly move.
 
     Attributes:
-        median: Of the values (M,).
+        median: Median of the values (M,).
         spread: 1.4826 times the median absolute deviation: σ if the values are normal.
     """
 
@@ -234,11 +237,11 @@ class RobustScale:
 
     @classmethod
     def of(cls, values: Tensor) -> "RobustScale":
-        """The scale of benign values (M,) float64."""
+        """Return the scale of benign values (M,) float64."""
         median = values.median()
         spread = 1.4826 * (values - median).abs().median()
         return cls(median, spread.clamp_min(torch.finfo(values.dtype).eps))
 
     def z(self, values: Tensor) -> Tensor:
-        """(value - median) / spread, unbounded."""
+        """Return (value - median) / spread, unbounded."""
         return (values - self.median) / self.spread

@@ -12,7 +12,7 @@ from evil_twins.detectors.base import DefenderView, Logits, Scorer, logits, marg
 
 @dataclass(frozen=True)
 class Confidence:
-    """The floor: a detector that does not beat it has detected nothing.
+    """Score the confidence itself: the floor that every other detector should exceed.
 
     Attributes:
         statistic: "softmax" scores 1 - max softmax, in [0, 1 - 1/K]; "energy" scores
@@ -24,7 +24,7 @@ class Confidence:
     preparation: ClassVar[None] = None
 
     def fit(self, view: DefenderView) -> Scorer:
-        """A scorer that reads the logits of the faced model."""
+        """Return a scorer that reads the logits of the faced model."""
 
         def score(x: Tensor) -> Tensor:
             z = logits(view.model, x)
@@ -36,17 +36,17 @@ class Confidence:
         return score
 
     def penalty(self, view: DefenderView) -> "ConfidencePenalty":
-        """The score itself, but for its ceiling."""
+        """Return the score without its upper bound."""
         return ConfidencePenalty(self.statistic)
 
 
 @dataclass(frozen=True)
 class ConfidencePenalty:
-    """-margin of the largest softmax output, or -logsumexp of the logits."""
+    """Compute -margin of the largest softmax output, or -logsumexp of the logits."""
 
     statistic: Literal["softmax", "energy"]
 
     def __call__(self, logits: Logits, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """Values (N, B) of images (N, B, C, H, W)."""
+        """Return values (N, B) of images (N, B, C, H, W)."""
         z = logits(x)
         return -z.logsumexp(-1) if self.statistic == "energy" else -margin(z)

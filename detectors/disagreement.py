@@ -10,17 +10,17 @@ from evil_twins.detectors.base import DefenderView, Scorer, logits
 
 @dataclass(frozen=True)
 class Disagreement:
-    """KL(trusted ‖ faced) of the softmax outputs at x, in nats, at least 0.
+    """Score KL(trusted ‖ faced) of the softmax outputs at x, in nats, at least 0.
 
     The paper trains a classifier of both outputs on attacked inputs, which no detector sees here.
-    This is the measure by which an attacker keeps the model intact, taken at the one input that
-    matters: with the victim it is what x adds to the specificity loss. Unlike the Jensen-Shannon
-    divergence it has no ceiling, and it is exactly 0 where the outputs are the same.
+    An attacker keeps the model intact by the same measure. With the victim the score is the part of
+    x in the specificity loss. Unlike the Jensen-Shannon divergence it has no upper bound, and it is
+    exactly 0 where the outputs are the same.
 
     Attributes:
         trusted: "independent" for a model of the victim's architecture and training from another
-            seed; "victim" for the victim itself, from which no attack on the input alone departs:
-            there every score is 0.
+            seed; "victim" for the victim itself. An attack on the input alone has the score 0
+            there.
     """
 
     trusted: Literal["independent", "victim"] = "independent"
@@ -32,7 +32,7 @@ class Disagreement:
         return "K3" if self.trusted == "victim" else "K2"
 
     def fit(self, view: DefenderView) -> Scorer:
-        """A scorer that asks both models.
+        """Return a scorer that compares both models.
 
         Raises:
             ValueError: The view holds no trusted model.

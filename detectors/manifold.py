@@ -14,7 +14,7 @@ from evil_twins.detectors.base import (
     Preparation,
     RobustScale,
     batches,
-    gained,
+    confidence_change,
     logits,
 )
 
@@ -23,18 +23,18 @@ CRITERIA = ("l1", "l2", "jsd10", "jsd40")
 
 @dataclass(frozen=True)
 class AutoEncoder:
-    """Trains a small convolutional auto-encoder to take Gaussian noise off benign images.
+    """Train a small convolutional auto-encoder to remove Gaussian noise from benign images.
 
-    3 by 3 convolutions; where both sides are even, averages of 2 by 2 pixels on the way in and
-    their repetition on the way out; a sigmoid at the end. Adam on the squared error, noise drawn
-    afresh for every step. Steps are counted, not epochs: the cost does not grow with the data.
+    It has 3 by 3 convolutions and a sigmoid at the end. If both sides are even, the encoder takes
+    averages of 2 by 2 pixels and the decoder repeats them. Adam minimises the squared error, with
+    new noise at every step. The cost does not grow with the data: steps are counted, not epochs.
 
     Attributes:
-        width: Channels inside.
-        bottleneck: Channels at the narrowest place.
+        width: Channels of the hidden layers.
+        bottleneck: Channels of the code.
         noise: Standard deviation, in pixels of [0, 1].
-        steps: Minibatches.
-        batch: Images per minibatch.
+        steps: Number of minibatches.
+        batch: Images of a minibatch.
         lr: Highest learning rate of Adam, under a one-cycle schedule.
     """
 
@@ -46,13 +46,13 @@ class AutoEncoder:
     lr: float = 1e-2
 
     def __call__(self, benign: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """The weights after training on benign images (M, C, H, W) in [0, 1].
+        """Return the weights after training on benign images (M, C, H, W) in [0, 1].
 
-        The same seed on one thread of one machine gives the same bits; the global generators are
-        left as they were.
+        The same seed on one thread of one machine gives the same bits. The global generators keep
+        their state.
         """
-        where = generator.device
-        seed = int(torch.randint(2**62, (1,), generator=generator, device=where))
+        device = generator.device
+        seed = int(torch.randint(2**62, (1,), generator=generator, device=device))
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             net = self.network(benign).to(benign)
@@ -61,9 +61,9 @@ class AutoEncoder:
         with torch.enable_grad():
             for _ in range(self.steps):
                 size = (min(self.batch, len(benign)),)
-                index = torch.randint(len(benign), size, generator=generator, device=where)
+                index = torch.randint(len(benign), size, generator=generator, device=device)
                 x = benign[index.to(benign.device)]
-                draws = torch.randn(x.shape, generator=generator, device=where, dtype=x.dtype)
+                draws = torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype)
                 loss = mse_loss(net(x + self.noise * draws.to(x.device)), x)
                 optimizer.zero_grad()
                 torch.autograd.backward(loss)
@@ -72,7 +72,7 @@ class AutoEncoder:
         return {name: value.detach().clone() for name, value in net.state_dict().items()}
 
     def network(self, like: Tensor) -> nn.Sequential:
-        """An untrained network for images like (N, C, H, W)."""
+        """Return an untrained network for images like (N, C, H, W)."""
         channels, height, width = like.shape[1:]
         pool = height % 2 == 0 and width % 2 == 0
         return nn.Sequential(
@@ -89,7 +89,7 @@ class AutoEncoder:
         )
 
     def trained(self, like: Tensor, prepared: Mapping[str, Tensor]) -> nn.Sequential:
-        """The network for images like (N, C, H, W), with weights that training returned.
+        """Return the network for images like (N, C, H, W), with the weights of a training.
 
         Raises:
             ValueError: The weights are missing or belong to another network.
@@ -104,25 +104,25 @@ class AutoEncoder:
 
 
 def divergence(p: Tensor, q: Tensor) -> Tensor:
-    """Jensen-Shannon divergence, in nats, of distributions (..., K) given by their logarithms."""
+    """Return the Jensen-Shannon divergence, in nats, of distributions (..., K), as logarithms."""
     middle = torch.logaddexp(p, q) - torch.log(torch.tensor(2.0, dtype=p.dtype))
-    halves = p.exp() * (p - middle) + q.exp() * (q - middle)
-    return halves.sum(-1).clamp_min(0) / 2
+    summands = p.exp() * (p - middle) + q.exp() * (q - middle)
+    return summands.sum(-1).clamp_min(0) / 2
 
 
 @dataclass(frozen=True)
 class Manifold:
-    """How far an input lies from its image under an auto-encoder of benign data.
+    """Score the distance between an input and its image under an auto-encoder of benign data.
 
     Attributes:
         criterion: "l1" and "l2", the mean of |x - AE(x)| and of its square over an image; "jsd10"
             and "jsd40", the divergence between the softmax outputs of the faced model at x and at
             AE(x), at temperature 10 or 40; "max", the largest of the four, each as a robust
-            z-score of its logarithm among benign images. (A maximum of ranks among them would have
-            a ceiling that many benign images share.)
-        autoencoder: How it is made.
-        benign: Images of the clean data that give "max" its scales, the first ones; all, if there
-            are fewer.
+            z-score of its logarithm among benign images. (A maximum of ranks would have an upper
+            bound that many benign images share.)
+        autoencoder: Training of the auto-encoder.
+        benign: Number of images of the clean data for the scales of "max", the first ones; all, if
+            there are fewer.
     """
 
     criterion: Literal["max", "l1", "l2", "jsd10", "jsd40"] = "max"
@@ -136,23 +136,37 @@ class Manifold:
         return self.autoencoder
 
     def fit(self, view: DefenderView) -> "ManifoldScorer":
-        """A scorer under the faced model.
+        """Return a scorer under the faced model.
 
         Raises:
-            ValueError: The view does not hold the weights of this auto-encoder.
+            ValueError: The view lacks the weights of this auto-encoder.
         """
         net = self.autoencoder.trained(view.benign, view.prepared)
         if self.criterion != "max":
             return ManifoldScorer(view.model, net, {self.criterion: None})
-        plain = ManifoldScorer(view.model, net, dict.fromkeys(CRITERIA))
-        found = plain.criteria(view.benign[: self.benign])
-        scales = {name: RobustScale.of(_log(value)) for name, value in found.items()}
+        unscaled = ManifoldScorer(view.model, net, dict.fromkeys(CRITERIA))
+        criteria = unscaled.criteria(view.benign[: self.benign])
+        scales = {name: RobustScale.of(_log(value)) for name, value in criteria.items()}
         return ManifoldScorer(view.model, net, dict(scales))
 
     def penalty(self, view: DefenderView) -> "ManifoldPenalty":
-        """The same criteria, by the attacker's own auto-encoder and benign images."""
-        found = self.fit(view)
-        return ManifoldPenalty(found.autoencoder, found.scales)
+        """Return the same criteria, by the auto-encoder and benign images of the attacker."""
+        scorer = self.fit(view)
+        return ManifoldPenalty(scorer.autoencoder, scorer.scales)
+
+
+def _distances(x: Tensor, reformed: Tensor, dim: int) -> dict[str, Tensor]:
+    """Return the criteria "l1" and "l2" over the values of an image, which begin at `dim`."""
+    distance = (x - reformed).double().abs().flatten(dim)
+    return {"l1": distance.mean(dim), "l2": distance.square().mean(dim)}
+
+
+def _divergences(before: Tensor, after: Tensor) -> dict[str, Tensor]:
+    """Return the criteria "jsd10" and "jsd40" of logits (..., K)."""
+    return {
+        f"jsd{t}": divergence((before / t).log_softmax(-1), (after / t).log_softmax(-1))
+        for t in (10, 40)
+    }
 
 
 def _log(value: Tensor) -> Tensor:
@@ -161,13 +175,13 @@ def _log(value: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ManifoldScorer:
-    """Scores by reconstruction.
+    """Score by reconstruction.
 
     Attributes:
         model: The faced model.
         autoencoder: (N, C, H, W) -> (N, C, H, W).
-        scales: The criteria to compute, each with the benign scale of its logarithm; None stands
-            for the criterion as it is.
+        scales: Criteria to compute, each with the benign scale of its logarithm; None stands for
+            the unscaled criterion.
     """
 
     model: nn.Module
@@ -176,43 +190,40 @@ class ManifoldScorer:
 
     @torch.no_grad()
     def reform(self, x: Tensor) -> Tensor:
-        """AE(x), (N, C, H, W) in [0, 1]."""
-        return torch.cat([self.autoencoder(lot) for lot in batches(x)])
+        """Return AE(x), (N, C, H, W) in [0, 1]."""
+        return torch.cat([self.autoencoder(batch) for batch in batches(x)])
 
     def criteria(self, x: Tensor) -> dict[str, Tensor]:
-        """The criteria by name, each (N,) float64, at least 0."""
+        """Return the criteria by name, each (N,) float64, at least 0."""
         reformed = self.reform(x)
-        away = (x - reformed).double().abs().flatten(1)
-        found = {"l1": away.mean(1), "l2": away.square().mean(1)}
+        criteria = _distances(x, reformed, 1)
         if any(name.startswith("jsd") for name in self.scales):
-            at, there = logits(self.model, x), logits(self.model, reformed)
-            for name, t in (("jsd10", 10), ("jsd40", 40)):
-                found[name] = divergence((at / t).log_softmax(1), (there / t).log_softmax(1))
-        return {name: found[name] for name in self.scales}
+            criteria |= _divergences(logits(self.model, x), logits(self.model, reformed))
+        return {name: criteria[name] for name in self.scales}
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> scores (N,) float64."""
-        found = self.criteria(x)
+        """Return the scores (N,) float64 of images (N, C, H, W)."""
         scores = [
             value if (scale := self.scales[name]) is None else scale.z(_log(value))
-            for name, value in found.items()
+            for name, value in self.criteria(x).items()
         ]
         return torch.stack(scores).amax(0)
 
     def details(self, x: Tensor) -> dict[str, Tensor]:
-        """The class that the faced model gives to AE(x), and what that of x loses in confidence."""
-        at, there = logits(self.model, x), logits(self.model, self.reform(x))
-        return {"reformed": there.argmax(1).double(), "confidence_change": gained(at, there)}
+        """Return the class of AE(x), and the change in confidence of the class of x."""
+        before, after = logits(self.model, x), logits(self.model, self.reform(x))
+        change = confidence_change(before, after)
+        return {"reformed": after.argmax(1).double(), "confidence_change": change}
 
 
 @dataclass(frozen=True)
 class ManifoldPenalty:
-    """Logarithms of the criteria; of several a smooth maximum, so that all of them pull.
+    """Compute the logarithms of the criteria and their smooth maximum, so that all have a gradient.
 
     Attributes:
-        autoencoder: The attacker's own.
+        autoencoder: The auto-encoder of the attacker.
         scales: The criteria, as of `ManifoldScorer`.
-        sharpness: Of the maximum.
+        sharpness: Sharpness of the maximum.
     """
 
     autoencoder: nn.Module
@@ -220,17 +231,14 @@ class ManifoldPenalty:
     sharpness: float = 4.0
 
     def __call__(self, logits: Logits, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """Values (N, B) of images (N, B, C, H, W)."""
+        """Return values (N, B) of images (N, B, C, H, W)."""
         reformed = self.autoencoder(x.flatten(0, 1)).view_as(x)
-        away = (x - reformed).double().abs().flatten(2)
-        found = {"l1": away.mean(2), "l2": away.square().mean(2)}
+        criteria = _distances(x, reformed, 2)
         if any(name.startswith("jsd") for name in self.scales):
-            at, there = logits(x).double(), logits(reformed).double()
-            for name, t in (("jsd10", 10), ("jsd40", 40)):
-                found[name] = divergence((at / t).log_softmax(-1), (there / t).log_softmax(-1))
+            criteria |= _divergences(logits(x).double(), logits(reformed).double())
         values = [
-            _log(found[name]) if scale is None else scale.z(_log(found[name]))
+            _log(criteria[name]) if scale is None else scale.z(_log(criteria[name]))
             for name, scale in self.scales.items()
         ]
-        together = torch.stack(torch.broadcast_tensors(*values))
-        return (self.sharpness * together).logsumexp(0) / self.sharpness
+        stacked = torch.stack(torch.broadcast_tensors(*values))
+        return (self.sharpness * stacked).logsumexp(0) / self.sharpness

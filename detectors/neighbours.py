@@ -9,26 +9,26 @@ from torch.nn.functional import normalize
 from evil_twins.detectors.base import DefenderView, features_and_logits
 
 EXACT = "donot_use_mm_for_euclid_dist"
-"""Distances from differences: from products, the small ones would be lost to rounding."""
+"""Mode of `cdist` that computes distances from differences: products would round small ones."""
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What the nearest benign images say, in the features that the faced model's last layer gets.
+    """Compare an input with its nearest benign images, in the features of the faced model.
 
-    Features are scaled to length 1, so that near means at a small angle. The two statistics miss
-    different attacks: an input that has left the benign images lies far from all of them; a model
-    that was changed in its last layer alone leaves every distance as it was, and gives the target a
+    Features are the input of the last layer, scaled to length 1, so that near means a small angle.
+    The two statistics miss different attacks. An input outside the benign images is far from all of
+    them. A change of the last layer alone leaves every distance as it was, and gives the target a
     class that its neighbours do not have.
 
     Attributes:
         statistic: "share" scores the share of the k neighbours to which the faced model gives
             another class than to the input, in [0, 1] by steps of 1/k: the non-conformity of deep
-            k-nearest neighbours, on the last of its layers. Its neighbours bear true labels; a
-            defender's images have none here. "distance" scores the distance to the k-th neighbour,
-            in [0, 2]: the out-of-distribution score of Sun et al.
-        k: How many neighbours.
-        benign: Images of the clean data among which they are sought, the first ones; all, if there
+            k-nearest neighbours, on the last of its layers. The paper has true labels of the
+            neighbours; a defender has none here. "distance" scores the distance to the k-th
+            neighbour, in [0, 2]: the out-of-distribution score of Sun et al.
+        k: Number of neighbours.
+        benign: Number of images of the clean data that are searched, the first ones; all, if there
             are fewer.
     """
 
@@ -43,7 +43,7 @@ class Neighbours:
             raise ValueError("neighbours need 1 <= k <= benign")
 
     def fit(self, view: DefenderView) -> "NeighboursScorer":
-        """A scorer among the benign images as the faced model sees them.
+        """Return a scorer with the features of the benign images under the faced model.
 
         Raises:
             TypeError: The faced model does not show its features.
@@ -58,13 +58,13 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class NeighboursScorer:
-    """Scores by neighbours.
+    """Score by neighbours.
 
     Attributes:
-        parameters: Of the detector.
+        parameters: The detector.
         model: The faced model.
-        features: Of the benign images, (M, D) of length 1.
-        label: The classes that the faced model gives them, (M,).
+        features: Features of the benign images, (M, D) of length 1.
+        label: Classes that the faced model gives them, (M,).
     """
 
     parameters: Neighbours
@@ -73,11 +73,11 @@ class NeighboursScorer:
     label: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> scores (N,) float64."""
+        """Return the scores (N,) float64 of images (N, C, H, W)."""
         features, logits = features_and_logits(self.model, x)
-        away = cdist(normalize(features), self.features, compute_mode=EXACT)
-        nearest, index = away.topk(self.parameters.k, largest=False)
+        distances = cdist(normalize(features), self.features, compute_mode=EXACT)
+        nearest, index = distances.topk(self.parameters.k, largest=False)
         if self.parameters.statistic == "distance":
             return nearest[:, -1]
-        others = self.label[index] != logits.argmax(1, keepdim=True)
-        return others.double().mean(1)
+        differs = self.label[index] != logits.argmax(1, keepdim=True)
+        return differs.double().mean(1)

@@ -1,4 +1,4 @@
-"""Randomized smoothing (Cohen, Rosenfeld & Kolter, ICML 2019), and what its votes give away."""
+"""Randomized smoothing (Cohen, Rosenfeld & Kolter, ICML 2019): votes under noise as a score."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from evil_twins.detectors.base import (
     DefenderView,
     Logits,
     batches,
-    drawn,
-    gained,
+    confidence_change,
     logits,
+    normal_noise,
 )
 
 ABSTAIN = -1
-"""Stands for a class where the votes decide none."""
+"""Class of an undecided vote."""
 
 
 def votes(model: nn.Module, x: Tensor, noise: Tensor) -> Tensor:
-    """How often each class is the argmax of the model at x + noise, not clipped to [0, 1].
+    """Count how often each class is the argmax of the model at x + noise, not clipped to [0, 1].
 
     Args:
         model: (N, C, H, W) -> logits (N, K).
@@ -35,25 +35,25 @@ def votes(model: nn.Module, x: Tensor, noise: Tensor) -> Tensor:
         Counts (N, K) int64, each row of sum n.
     """
     count = noise.shape[0]
-    found = []
-    for lot in batches(x, max(1, PIXELS // count)):
-        winners = [
-            logits(model, (lot.unsqueeze(1) + some).flatten(0, 1))
-            for some in noise.split(max(1, PIXELS // lot[0].numel()))
+    counts = []
+    for batch in batches(x, max(1, PIXELS // count)):
+        outputs = [
+            logits(model, (batch.unsqueeze(1) + part).flatten(0, 1))
+            for part in noise.split(max(1, PIXELS // batch[0].numel()))
         ]
-        each = [z.argmax(1).view(len(lot), -1) for z in winners]
-        found.append(_count(torch.cat(each, 1), winners[0].shape[1]))
-    return torch.cat(found)
+        winners = torch.cat([z.argmax(1).view(len(batch), -1) for z in outputs], 1)
+        counts.append(_count(winners, outputs[0].shape[1]))
+    return torch.cat(counts)
 
 
 def _count(winners: Tensor, classes: int) -> Tensor:
-    """Classes (N, n) -> how often each occurs in a row, (N, K)."""
+    """Count each class in the rows of (N, n), (N, K)."""
     counts = torch.zeros(len(winners), classes, dtype=torch.int64, device=winners.device)
     return counts.scatter_add_(1, winners, torch.ones_like(winners))
 
 
 def gaussian(like: Tensor, sigma: float, count: int, generator: torch.Generator) -> Tensor:
-    """Gaussian noise (count, C, H, W) for an image like (C, H, W), drawn where the generator is."""
+    """Draw Gaussian noise (count, C, H, W) for an image like (C, H, W)."""
     shape = (count, *like.shape)
     draws = torch.randn(shape, generator=generator, device=generator.device, dtype=like.dtype)
     return sigma * draws.to(like.device)
@@ -68,10 +68,10 @@ def certify(
     alpha: float,
     generator: torch.Generator,
 ) -> tuple[int, float]:
-    """The class of the smoothed classifier at x and the l2 radius on which it is sure to hold.
+    """Return the class of the smoothed classifier at x and the l2 radius of its certificate.
 
-    CERTIFY of Cohen et al.: n0 draws choose the class, n fresh draws bound its probability from
-    below (Clopper-Pearson, one-sided at level alpha); the radius is sigma times the normal quantile
+    In CERTIFY of Cohen et al. n0 draws choose the class, and n new draws bound its probability from
+    below (Clopper-Pearson, one-sided at level alpha). The radius is sigma times the normal quantile
     of the bound. It is too large with probability alpha at most.
 
     Args:
@@ -84,7 +84,7 @@ def certify(
         generator: Source of the noise.
 
     Returns:
-        Class and radius; -1 and 0 where the bound is below 1/2.
+        Class and radius; -1 and 0 if the bound is below 1/2.
     """
     batch = x.unsqueeze(0)
     chosen = int(votes(model, batch, gaussian(x, sigma, n0, generator)).argmax())
@@ -103,47 +103,47 @@ def tune_sigma(
     drop: float = 0.02,
     draws: int = 100,
 ) -> float:
-    """The largest sigma that costs the smoothed classifier little on benign development data.
+    """Return the largest sigma that costs the smoothed classifier little on benign data.
 
-    More noise tells more about an input, until the classifier, which was not trained with noise,
-    fails on clean inputs too.
+    More noise tells more about an input, until the classifier fails on clean inputs too: it was not
+    trained with noise.
 
     Args:
         model: The victim.
-        images: Benign (N, C, H, W), of neither the calibration nor the targets.
+        images: Benign images (N, C, H, W) of the development data.
         labels: True labels (N,).
         candidates: Values of sigma to choose from.
         generator: Source of the noise, the same draws for every candidate.
-        drop: Accuracy, as a share, that may be lost against no noise.
-        draws: Votes per image.
+        drop: Largest loss of accuracy against no noise, as a share.
+        draws: Votes of an image.
 
     Returns:
         The largest candidate within `drop`; `nan` if there is none.
     """
     unit = gaussian(images[0], 1.0, draws, generator)
 
-    def right(noise: Tensor) -> float:
+    def accuracy(noise: Tensor) -> float:
         return float((votes(model, images, noise).argmax(1) == labels).double().mean())
 
-    plain = right(torch.zeros_like(unit[:1]))
-    kept = [sigma for sigma in candidates if right(sigma * unit) >= plain - drop]
-    return max(kept, default=nan)
+    noiseless = accuracy(torch.zeros_like(unit[:1]))
+    accurate = [sigma for sigma in candidates if accuracy(sigma * unit) >= noiseless - drop]
+    return max(accurate, default=nan)
 
 
 @dataclass(frozen=True)
 class Smoothing:
-    """Votes under noise; one set of noise images serves all inputs of a scorer.
+    """Score votes under noise; all inputs of a scorer have the same noise images.
 
     Attributes:
         statistic: "gap" scores p1 - p2, the shares of the votes of the first and the second class,
             in [0, 1]: as the paper has it (CCS 2020, § 4.4), a large gap is suspicious.
             "instability" scores 1 - (p - p'), p the share of the class that the model gives
             without noise and p' the largest other share, in [0, 2]: a small gap is suspicious, and
-            a vote against the model's own class more so. Where they agree it is 1 minus the gap.
+            a vote for another class more so. If both classes are the same it is 1 minus the gap.
         sigma: Standard deviation of the noise, in pixels of [0, 1]; see `tune_sigma`.
-        draws: Votes behind a score.
-        choosing: Votes that choose the class to be certified.
-        counting: Votes that count it; with 0 nothing is certified.
+        draws: Votes of a score.
+        choosing: Votes that choose the class of the certificate.
+        counting: Votes that count it; 0 for no certificate.
         alpha: Probability that a certified radius is too large.
     """
 
@@ -157,27 +157,27 @@ class Smoothing:
     preparation: ClassVar[None] = None
 
     def fit(self, view: DefenderView) -> "SmoothingScorer":
-        """A scorer with its own noise."""
+        """Return a scorer with noise from the generator of the view."""
         noise = gaussian(view.benign[0], self.sigma, self.draws, view.generator)
-        where = view.generator.device
-        seed = int(torch.randint(2**62, (1,), generator=view.generator, device=where))
+        device = view.generator.device
+        seed = int(torch.randint(2**62, (1,), generator=view.generator, device=device))
         return SmoothingScorer(self, view.model, noise, seed)
 
     def penalty(self, view: DefenderView) -> "SmoothingPenalty":
-        """Softened votes of noise drawn anew at every call."""
+        """Return soft votes of noise that is drawn anew at every call."""
         return SmoothingPenalty(self.statistic, self.sigma)
 
 
 @dataclass(frozen=True)
 class SmoothingPenalty:
-    """Votes as softmax outputs, which have a gradient where counts have none.
+    """Compute votes as softmax outputs, which have a gradient.
 
     Attributes:
-        statistic: "gap": log of the first share over the second; "instability": log of the largest
-            other share over that of the class without noise.
-        sigma: Of the detector.
+        statistic: "gap" for log of the first share over the second; "instability" for log of the
+            largest other share over that of the class without noise.
+        sigma: Standard deviation of the noise, as of the detector.
         draws: Noisy copies at one call.
-        sharpness: Factor of the logits: the larger, the closer to votes, and the more seldom felt.
+        sharpness: Factor of the logits: a larger one is closer to votes and has smaller gradients.
     """
 
     statistic: Literal["gap", "instability"]
@@ -186,29 +186,29 @@ class SmoothingPenalty:
     sharpness: float = 2.0
 
     def __call__(self, logits: Logits, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """Values (N, B) of images (N, B, C, H, W)."""
-        noisy = x.unsqueeze(2) + self.sigma * drawn(x, self.draws, generators)
+        """Return values (N, B) of images (N, B, C, H, W)."""
+        noisy = x.unsqueeze(2) + self.sigma * normal_noise(x, self.draws, generators)
         each = logits(noisy.flatten(1, 2)).unflatten(1, (-1, self.draws))
         shares = (self.sharpness * each).log_softmax(-1).logsumexp(2)
         if self.statistic == "gap":
             top = shares.topk(2, dim=-1).values
             value: Tensor = top[..., 0] - top[..., 1]
         else:
-            own = logits(x).argmax(-1, keepdim=True)
-            others = shares.scatter(-1, own, -torch.inf).amax(-1)
-            value = others - shares.gather(-1, own).squeeze(-1)
+            label = logits(x).argmax(-1, keepdim=True)
+            largest = shares.scatter(-1, label, -torch.inf).amax(-1)
+            value = largest - shares.gather(-1, label).squeeze(-1)
         return value
 
 
 @dataclass(frozen=True)
 class SmoothingScorer:
-    """Scores by votes.
+    """Score by votes.
 
     Attributes:
-        parameters: Of the detector.
+        parameters: The detector.
         model: The faced model.
-        noise: (draws, C, H, W).
-        seed: Of the noise with which each input is certified.
+        noise: Noise images (draws, C, H, W).
+        seed: Seed of the noise of every certificate.
     """
 
     parameters: Smoothing
@@ -217,41 +217,31 @@ class SmoothingScorer:
     seed: int
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> scores (N,) float64."""
+        """Return the scores (N,) float64 of images (N, C, H, W)."""
         shares = votes(self.model, x, self.noise).double() / len(self.noise)
         if self.parameters.statistic == "gap":
             top = shares.topk(2, dim=1).values
             return top[:, 0] - top[:, 1]
-        own = logits(self.model, x).argmax(1, keepdim=True)
-        others = shares.scatter(1, own, -1).amax(1)
-        return 1 - (shares.gather(1, own).squeeze(1) - others)
+        label = logits(self.model, x).argmax(1, keepdim=True)
+        largest = shares.scatter(1, label, -1).amax(1)
+        return 1 - (shares.gather(1, label).squeeze(1) - largest)
 
     def details(self, x: Tensor) -> dict[str, Tensor]:
-        """What the class of x loses in confidence under noise, and what is certified, if asked for.
+        """Return the change in confidence of the class of x under noise, and the certificate.
 
-        That is the smoothed class (-1 where it abstains) and its l2 radius (0 there).
+        The certificate is the smoothed class (-1 if it abstains) and its l2 radius (0 there).
         """
-        mine = self.parameters
+        p = self.parameters
         # Mean logits, which the paper's authors took, are no vote.
         blurred = torch.stack([logits(self.model, image + self.noise).mean(0) for image in x])
-        change = gained(logits(self.model, x), blurred)
-        if not mine.counting:
-            return {"confidence_change": change}
-        found = [
-            certify(
-                self.model,
-                image,
-                mine.sigma,
-                mine.choosing,
-                mine.counting,
-                mine.alpha,
-                torch.Generator().manual_seed(self.seed),
-            )
-            for image in x
-        ]
-        smoothed, radius = zip(*found, strict=True)
-        return {
-            "confidence_change": change,
-            "smoothed": torch.tensor(smoothed, dtype=torch.float64),
-            "certified_radius": torch.tensor(radius, dtype=torch.float64),
-        }
+        facts = {"confidence_change": confidence_change(logits(self.model, x), blurred)}
+        if p.counting:
+            settings = p.sigma, p.choosing, p.counting, p.alpha
+            certificates = [
+                certify(self.model, image, *settings, torch.Generator().manual_seed(self.seed))
+                for image in x
+            ]
+            smoothed, radius = zip(*certificates, strict=True)
+            facts["smoothed"] = torch.tensor(smoothed, dtype=torch.float64)
+            facts["certified_radius"] = torch.tensor(radius, dtype=torch.float64)
+        return facts

@@ -18,7 +18,7 @@ class Squeezing:
     paper's third, non-local means, is in none of the libraries that this package stands on.
 
     Attributes:
-        bits: Of a pixel that are left, at least 1; the paper takes 5 for colour images.
+        bits: Bits of a squeezed pixel, at least 1; the paper takes 5 for colour images.
         window: Side of the square in pixels, at least 2, as the paper has it.
     """
 
@@ -32,28 +32,28 @@ class Squeezing:
             raise ValueError("squeezing needs bits >= 1 and window >= 2")
 
     def fit(self, view: DefenderView) -> Scorer:
-        """A scorer that asks the faced model three times."""
+        """Return a scorer with three passes of the faced model."""
 
         def score(x: Tensor) -> Tensor:
-            plain = logits(view.model, x).softmax(1)
+            output = logits(view.model, x).softmax(1)
             squeezed = (coarser(x, self.bits), smoother(x, self.window))
-            away = [(plain - logits(view.model, y).softmax(1)).abs().sum(1) for y in squeezed]
-            return torch.stack(away).amax(0)
+            changes = [(output - logits(view.model, y).softmax(1)).abs().sum(1) for y in squeezed]
+            return torch.stack(changes).amax(0)
 
         return score
 
 
 def coarser(x: Tensor, bits: int) -> Tensor:
-    """Images (N, C, H, W) in [0, 1] -> the nearest of 2^bits levels, evenly from 0 to 1."""
+    """Round images (N, C, H, W) to the nearest of 2^bits equidistant levels in [0, 1]."""
     steps = float(2**bits - 1)
     return (x * steps).round() / steps
 
 
 def smoother(x: Tensor, window: int) -> Tensor:
-    """Images (N, C, H, W) -> in each channel the median of a square, mirrored at the edges.
+    """Replace pixels of images (N, C, H, W) by the median of a square, mirrored at the edges.
 
-    Where the side is even, the pixel is the lower right of the middle ones, and of the two middle
-    values the larger is taken.
+    If the side is even, the pixel is the lower right one of the four in the middle, and the median
+    is the larger of the two middle values.
     """
     pixels = x.detach().cpu().numpy()
     medians = median_filter(pixels, size=(1, 1, window, window), mode="reflect")

@@ -1,22 +1,33 @@
-"""The site's pages, each where it lies in the project: a link works in both places."""
+"""Lay out what the site is made of: pages under their paths, the package under its import name."""
 
+import shutil
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-SHOWN = (
+PACKAGE = ROOT / "build" / "package" / "evil_twins"
+ROOMS = ("attacks", "bench", "detectors")
+PAGES = (
     *("README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "docs/**/*.md"),
     *("results/README.md", "results/reference/**/*.md", "results/reference/**/*.svg"),
 )
 
 
+def on_startup(*, command: str, dirty: bool) -> None:
+    """Link the sources as the package `evil_twins`, so that they are read without installation."""
+    shutil.rmtree(PACKAGE, ignore_errors=True)
+    PACKAGE.mkdir(parents=True)
+    for source in (*(ROOT / room for room in ROOMS), *(ROOT / "api").glob("*.py")):
+        (PACKAGE / source.name).symlink_to(source)
+
+
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """What is shown of the project, under its path from the top, in the place of `docs_dir`."""
+    """Replace the pages of `docs_dir` by those of the project, each under its path from the top."""
     for page in files.documentation_pages():
         files.remove(page)
-    for pattern in SHOWN:
+    for pattern in PAGES:
         for path in sorted(ROOT.glob(pattern)):
             name = path.relative_to(ROOT).as_posix()
             files.append(File.generated(config, name, abs_src_path=str(path)))

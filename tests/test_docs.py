@@ -1,4 +1,4 @@
-"""What the documents tell people to type, and what they say of names and columns."""
+"""Commands, snippets, links, names and columns of the documents are valid."""
 
 import ast
 import configparser
@@ -46,7 +46,7 @@ def _blocks(page: Path, language: str) -> list[str]:
 
 
 def _typed(page: Path, program: str) -> list[str]:
-    """What follows the program's name, wherever a line or a piece of code begins with it."""
+    """Return the arguments of each call of the program in a page."""
     return re.findall(rf"(?m)(?:`|^ *|&& |srun ){program} ([^`\n&|#]*)", page.read_text())
 
 
@@ -55,8 +55,8 @@ def test_every_command_option_and_suite_exists(page: Path) -> None:
     for line in _typed(page, "evil-twins"):
         name, *rest = line.split()
         assert name in COMMANDS, line
-        known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
-        assert {word for word in rest if word.startswith("--")} <= known, line
+        options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+        assert {word for word in rest if word.startswith("--")} <= options, line
         if name in {"run", "plan", "claims", "verify"} and rest and rest[0][0] not in "-[":
             assert rest[0] in SUITES | {"SUITE", "<suite>"} or rest[0].endswith(".toml"), line
 
@@ -65,13 +65,13 @@ def test_pages_are_read() -> None:
     assert sum(len(_typed(page, "evil-twins")) for page in PAGES) > 40
 
 
-def test_every_command_is_told_of() -> None:
-    told = {line.split()[0] for page in PAGES for line in _typed(page, "evil-twins")}
+def test_every_command_is_documented() -> None:
+    typed = {line.split()[0] for page in PAGES for line in _typed(page, "evil-twins")}
     text = "".join(page.read_text() for page in PAGES)
-    assert {name for name in set(COMMANDS) - told if f"`{name}`" not in text} == set()
+    assert {name for name in set(COMMANDS) - typed if f"`{name}`" not in text} == set()
 
 
-def test_tools_know_what_they_are_asked_for() -> None:
+def test_environments_and_extras_exist() -> None:
     tox = configparser.ConfigParser()
     tox.read(ROOT / "tox.ini")
     environments = {name.removeprefix("testenv:") for name in tox.sections()}
@@ -80,34 +80,34 @@ def test_tools_know_what_they_are_asked_for() -> None:
     ]
     for page in PAGES:
         assert set(re.findall(r"\btox -e ([\w-]+)", page.read_text())) <= environments
-        asked = re.findall(r"pip install[^\n`]*\[([\w,]+)\]", page.read_text())
-        assert {one for some in asked for one in some.split(",")} <= set(extras)
+        typed = re.findall(r"pip install[^\n`]*\[([\w,]+)\]", page.read_text())
+        assert {extra for extras_typed in typed for extra in extras_typed.split(",")} <= set(extras)
 
 
-def test_dask_takes_its_options() -> None:
+def test_options_of_dask_exist() -> None:
     worker = pytest.importorskip("distributed.cli.dask_worker").main
-    known = {option for parameter in worker.params for option in parameter.opts}
+    options = {option for parameter in worker.params for option in parameter.opts}
     (line,) = [line for line in _blocks(DOCS / "many-machines.md", "") if "dask worker" in line]
-    asked = re.findall(r"dask worker.*", line)[0]
-    assert set(re.findall(r"--[a-z-]+", asked)) <= known
+    (command,) = re.findall(r"dask worker.*", line)
+    assert set(re.findall(r"--[a-z-]+", command)) <= options
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_id)
-def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
+def test_links_within_the_project_have_a_target(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
         assert link.startswith("https://") or (page.parent / link).exists(), link
 
 
-def test_python_snippets_are_those_that_tests_run() -> None:
-    """Beside the two that need a cluster; what is written anew must be run too."""
-    found = {_id(page): len(_blocks(page, "python")) for page in PAGES}
+def test_every_python_snippet_has_a_test() -> None:
+    """Except the two that need a cluster; a new snippet needs a test that runs it."""
+    counts = {_id(page): len(_blocks(page, "python")) for page in PAGES}
     clusters = [
         code
         for code in _blocks(DOCS / "many-machines.md", "python")
         if re.search(r"^from dask_", code, re.MULTILINE)
     ]
-    assert {page: count for page, count in found.items() if count} == {
-        "README.md": 2,
+    assert {page: count for page, count in counts.items() if count} == {
+        "README.md": 3,
         "docs/many-machines.md": 1 + len(clusters),
         "docs/own.md": 1,
     }
@@ -115,36 +115,37 @@ def test_python_snippets_are_those_that_tests_run() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_id)
-def test_python_snippets_import_what_there_is(page: Path) -> None:
+def test_imports_of_python_snippets_work(page: Path) -> None:
     for code in _blocks(page, "python"):
         for node in ast.walk(ast.parse(code)):
-            own = isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0]
-            if isinstance(node, ast.ImportFrom) and own in {"attacks", "bench", "detectors"}:
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("evil_twins"):
                 module = importlib.import_module(str(node.module))
                 for name in node.names:
                     if not hasattr(module, name.name):
                         importlib.import_module(f"{node.module}.{name.name}")
 
 
-def test_weights_are_stored_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_stored_as_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(_blocks(DOCS / "own.md", "python")[0], "docs/own.md", "exec"), {})
     (key,) = re.findall(r'`(weights = "[^`]+)`', (DOCS / "own.md").read_text())
     head = suites.HEAD.replace("recipe = { epochs = 2 }", key)
-    made = suite.load(suites.write(tmp_path, shift(), doubt(), head=head))
-    assert plan(made, load("digits"), "cpu").cells
+    loaded = suite.load(suites.write(tmp_path, shift(), doubt(), head=head))
+    assert plan(loaded, load("digits"), "cpu").cells
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_id)
-def test_suites_are_read(page: Path, tmp_path: Path) -> None:
+def test_suites_in_pages_load(page: Path, tmp_path: Path) -> None:
     for code in _blocks(page, "toml"):
-        whole = "attacks" in tomllib.loads(code)  # else the part that says which victim
+        whole = "attacks" in tomllib.loads(code)  # else the part of the victim
         head = code if whole else suites.HEAD.split("[victim]")[0] + code + "[targets]\ncount = 4\n"
-        made = suite.load(suites.write(tmp_path, *(() if whole else (shift(), doubt())), head=head))
-        assert made.victim.architecture in ARCHITECTURES
+        loaded = suite.load(
+            suites.write(tmp_path, *(() if whole else (shift(), doubt())), head=head)
+        )
+        assert loaded.victim.architecture in ARCHITECTURES
 
 
-def test_a_folder_of_images_is_a_suite_as_it_says(
+def test_a_folder_of_images_makes_a_suite_as_documented(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -154,19 +155,19 @@ def test_a_folder_of_images_is_a_suite_as_it_says(
     for half in re.findall(r"(?m)^images/(\w+)/<class>/\*$", page.read_text()):
         for i in range(int(needed)):
             picture(Path("images") / half / ("cat", "dog")[i % 2] / f"{i}.png")
-    made = suite.load("own.toml")
-    cells = plan(made, load("folder", Path("images"), size=made.size), "cpu").cells
+    loaded = suite.load("own.toml")
+    cells = plan(loaded, load("folder", Path("images"), size=loaded.size), "cpu").cells
     assert {cell.kind for cell in cells.values()} == {"victim", "fit", "attack", "score"}
 
 
-def test_the_tutorial_goes_as_it_says(
+def test_the_tutorial_works_as_documented(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a small suite; `check`, a minute of processes, has tests of its own."""
+    """On a small suite; `check` takes a minute and has its own tests."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda directory: [])
     page = (DOCS / "tutorial.md").read_text()
-    Path("mine.py").write_text(_blocks(ROOT / "README.md", "python")[1])
+    Path("mine.py").write_text(_blocks(ROOT / "README.md", "python")[2])
     small = suites.write(tmp_path, shift(), doubt())
     lines = [line for code in _blocks(DOCS / "tutorial.md", "") for line in code.splitlines()]
     typed = [re.sub(" *#.*", "", line).split()[1:] for line in lines if line[:4] == "evil"]
@@ -174,10 +175,10 @@ def test_the_tutorial_goes_as_it_says(
     for name, *rest in typed:
         if name == "check":
             continue
-        here = [] if name == "list" else [small]
+        arguments = [] if name == "list" else [small]
         if name in {"run", "compare"}:
-            here += ["--jobs", "1"]
-        assert app.main([name, *rest, *here]) == 0, name
+            arguments += ["--jobs", "1"]
+        assert app.main([name, *rest, *arguments]) == 0, name
     assert "torn (K0) beside the other detectors" in capsys.readouterr().out
     (path,) = re.findall(r"`(results/local/quick/[\w.]+)`", page)
     assert Path(path.replace("quick", "small")).exists()
@@ -186,9 +187,9 @@ def test_the_tutorial_goes_as_it_says(
 @pytest.mark.parametrize("path", CSV, ids=_id)
 def test_every_column_is_defined(path: Path) -> None:
     sections = re.split(r"(?m)^## ", (DOCS / "tables.md").read_text())
-    (own,) = [part for part in sections if part.startswith(f"`{path.name}`")]
-    (shared,) = [part for part in sections if part.startswith("In several tables")]
-    heads = re.findall(r"(?m)^\| ([^|]*) \|", own + shared)
+    (of_table,) = [section for section in sections if section.startswith(f"`{path.name}`")]
+    (shared,) = [section for section in sections if section.startswith("In several tables")]
+    heads = re.findall(r"(?m)^\| ([^|]*) \|", of_table + shared)
     defined = {name for head in heads for name in head.split(", ")}
     missing = set(pd.read_csv(path, nrows=0).columns) - defined
     assert not missing
@@ -208,13 +209,13 @@ def test_every_name_is_explained_and_in_the_api(page: str, names: dict[str, str]
         importlib.import_module(module)
 
 
-def test_the_entry_points_are_those_that_are_read() -> None:
-    said = re.findall(r'entry-points\."([\w.]+)"', (ROOT / "CONTRIBUTING.md").read_text())
-    assert set(said) == set(GROUPS.values())
+def test_entry_point_groups_exist() -> None:
+    groups = re.findall(r'entry-points\."([\w.]+)"', (ROOT / "CONTRIBUTING.md").read_text())
+    assert set(groups) == set(GROUPS.values())
 
 
 @pytest.mark.slow
-def test_an_executor_of_ones_own(tmp_path: Path) -> None:
+def test_a_foreign_executor_runs_a_suite(tmp_path: Path) -> None:
     code: Any
     (code,) = [c for c in _blocks(DOCS / "many-machines.md", "python") if "session.run" in c]
     path = suites.write(tmp_path, shift(), doubt())

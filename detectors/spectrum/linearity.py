@@ -1,4 +1,4 @@
-"""Whether a result is piecewise linear in an input, read from the graph of its derivatives."""
+"""Test whether a result is piecewise linear in an input, by the graph of its derivatives."""
 
 import re
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ LINEAR = {
     "View",
 }
 # fmt: on
-"""Operations that are piecewise linear in all that they are given, taken together."""
+"""Operations that are piecewise linear in all their arguments together."""
 
 PRODUCTS = {"Addmm", "Baddbmm", "Bmm", "Convolution", "Mm", "Mul"}
-"""Operations that are linear in each of their factors: in x if one alone depends on it."""
+"""Operations that are linear in each factor: linear in x if exactly one factor depends on it."""
 
 
 def piecewise_linear(result: Tensor, x: Tensor) -> bool:
-    """Whether every operation on the way from x to the result is known to be piecewise linear.
+    """Return whether all operations between x and the result are listed as piecewise linear.
 
-    Costs no pass. True is certain, for the whole batch; False says only that nothing is known,
-    as of an operation that is not listed here.
+    It costs no pass. True is certain, for the whole batch. False is not: an operation may be
+    missing in the lists.
 
     Args:
         result: Computed from x, with its graph.
@@ -33,34 +33,34 @@ def piecewise_linear(result: Tensor, x: Tensor) -> bool:
     """
     depends: dict[Any, bool] = {None: False}
     for node in _inputs_first(result.grad_fn):
-        given = [depends[one] for one, _ in node.next_functions]
-        depends[node] = any(given) or getattr(node, "variable", None) is x
-        if depends[node] and not _linear(node, given):
+        dependent = [depends[argument] for argument, _ in node.next_functions]
+        depends[node] = any(dependent) or getattr(node, "variable", None) is x
+        if depends[node] and not _linear(node, dependent):
             return False
     return True
 
 
-def _linear(node: Any, given: list[bool]) -> bool:
-    """Whether one operation is, by which of what it was given depends on x."""
-    # PyTorch numbers its own; without a number it is a function that somebody named so.
-    named = re.fullmatch(r"torch::autograd::(AccumulateGrad)|(\w+)Backward\d+", node.name())
-    operation = (named[1] or named[2]) if named else ""
+def _linear(node: Any, dependent: list[bool]) -> bool:
+    """Return whether one operation is piecewise linear in the arguments that depend on x."""
+    # PyTorch numbers its operations; a name without a number is a function of a user.
+    match = re.fullmatch(r"torch::autograd::(AccumulateGrad)|(\w+)Backward\d+", node.name())
+    operation = (match[1] or match[2]) if match else ""
     frozen = operation == "NativeBatchNorm" and not node._saved_training
     if operation in PRODUCTS or frozen:
-        return sum(given) == 1
+        return sum(dependent) == 1
     if operation == "Div":
-        return given == [True, False]
+        return dependent == [True, False]
     return operation in LINEAR
 
 
 def _inputs_first(last: Any) -> Iterator[Any]:
-    """Every node of a graph once, after those that it was computed from."""
-    seen, todo = {None}, [(last, False)]
-    while todo:
-        node, ready = todo.pop()
+    """Yield every node of a graph once, after its arguments."""
+    visited, stack = {None}, [(last, False)]
+    while stack:
+        node, ready = stack.pop()
         if ready:
             yield node
-        elif node not in seen:
-            seen.add(node)
-            todo.append((node, True))
-            todo += [(one, False) for one, _ in node.next_functions]
+        elif node not in visited:
+            visited.add(node)
+            stack.append((node, True))
+            stack += [(argument, False) for argument, _ in node.next_functions]

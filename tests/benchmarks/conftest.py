@@ -1,4 +1,4 @@
-"""What every benchmark stands on: a real victim and real targets, on one thread."""
+"""Fixtures of the benchmarks: a real victim and real targets, on one thread."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,25 +11,25 @@ from torch import Tensor
 
 from evil_twins.attacks.base import AttackerView, Reference, Targets
 from evil_twins.bench.cells import seeds
-from evil_twins.bench.subjects import data, victims
-from evil_twins.bench.subjects.victims import Classifier
+from evil_twins.bench.subjects import architectures, data, victims
+from evil_twins.bench.subjects.architectures import Classifier
 
 TARGETS = 300
 
 
 @dataclass(frozen=True)
 class World:
-    """A victim, the same network as it was trained, and targets that it classifies correctly.
+    """A victim, the network from which it was folded, and correctly classified targets.
 
     Attributes:
         name: Of the data set.
-        training: Images that the victim was trained on.
-        victim: Folded and frozen, in the layout that is fastest.
-        trained: In eval mode, its batch-norm in place, in PyTorch's own layout.
-        view: What an attacker holds, with as many targets as there are, up to 300.
-        benign: Images of neither the targets nor the training (64, C, H, W).
-        heldout: R, for specificity.
-        eps: A radius in l∞ within which nearly all targets reach κ.
+        training: Number of training images.
+        victim: Folded and frozen, in the fastest memory layout.
+        trained: Not folded, in eval mode, in the default layout of PyTorch.
+        view: The view of an attacker with up to 300 targets.
+        benign: Images outside targets and training data (64, C, H, W).
+        heldout: The images R, on which specificity is measured.
+        eps: An l∞ radius within which nearly all targets reach κ.
     """
 
     name: str
@@ -42,9 +42,9 @@ class World:
     eps: float
 
     def few(self, count: int, first: int = 0) -> AttackerView:
-        """The view with so many of the targets alone."""
-        part, some = slice(first, first + count), self.view.targets
-        targets = Targets(some.x[part], some.label[part], some.goal[part])
+        """Return the view with `count` of the targets, from the index `first` on."""
+        rows, whole = slice(first, first + count), self.view.targets
+        targets = Targets(whole.x[rows], whole.label[rows], whole.goal[rows])
         return replace(self.view, targets=targets)
 
 
@@ -63,7 +63,7 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, object]) -> Non
 
 @pytest.fixture(autouse=True)
 def _named(request: pytest.FixtureRequest) -> None:
-    """Every measurement says on which images it was made."""
+    """Store the names of the images with each measurement."""
     if "benchmark" in request.fixturenames:
         world: World = request.getfixturevalue("world")
         facts = {
@@ -84,53 +84,53 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=[1, 2, 3], ids=lambda count: f"turn {count}")
 def turn(request: pytest.FixtureRequest) -> int:
-    """All that asks for it is measured in turn, three times over: no ratio hangs on one minute."""
+    """Measure all benchmarks of a module three times in turn, against drifts of the machine."""
     return int(request.param)
 
 
-def _trained(found: data.Dataset, file: Path) -> Classifier:
-    """ResNet18 of width 16 before its batch-norm is folded; kept in a file for the next time."""
-    classes, shape = len(found.classes), found.train.pixels.shape[1:]
+def _trained(dataset: data.Dataset, file: Path) -> Classifier:
+    """Return a ResNet18 of width 16 with batch-norm, read from `file` if it was stored there."""
+    classes, shape = len(dataset.classes), dataset.train.pixels.shape[1:]
     if not file.exists():
-        recipe = victims.Recipe(epochs=max(4, 30_000 // len(found.train)))
+        recipe = victims.Recipe(epochs=max(4, 30_000 // len(dataset.train)))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(victims, "fold", lambda model: model)
-            model = victims.train(found.train, "resnet18-narrow", classes, recipe, seed=0)
+            model = victims.train(dataset.train, "resnet18-narrow", classes, recipe, seed=0)
         save_file({name: value.contiguous() for name, value in model.state_dict().items()}, file)
     channels, height, width = shape
     scale = torch.ones(channels)
-    model = victims.build("resnet18-narrow", classes, (channels, height, width), scale, scale)
+    model = architectures.build("resnet18-narrow", classes, (channels, height, width), scale, scale)
     model.load_state_dict(load_file(file))
     return model.eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="session")
 def world(request: pytest.FixtureRequest) -> World:
-    """ResNet18 of width 16 on images of 32×32, and its targets."""
+    """Return a ResNet18 of width 16 on images of 32×32, and its targets."""
     folder = request.config.getoption("--images", None)
-    found = data.load("folder", folder) if folder else data.load("digits", size=32)
+    dataset = data.load("folder", folder) if folder else data.load("digits", size=32)
     cache = request.config.cache.mkdir("victims")
-    trained = _trained(found, cache / f"{found.digest[:16]}.safetensors")
-    victim = victims.fold(trained)
+    trained = _trained(dataset, cache / f"{dataset.digest[:16]}.safetensors")
+    victim = architectures.fold(trained)
     trained.to(memory_format=torch.contiguous_format)
     with torch.no_grad():
-        right = (victim(found.confirmatory.x).argmax(1) == found.confirmatory.label).nonzero()
-    chosen = found.confirmatory.take(right.flatten()[:TARGETS])
-    targets = Targets(chosen.x, chosen.label, (chosen.label + 1) % len(found.classes))
+        right = (victim(dataset.confirmatory.x).argmax(1) == dataset.confirmatory.label).nonzero()
+    chosen = dataset.confirmatory.take(right.flatten()[:TARGETS])
+    targets = Targets(chosen.x, chosen.label, (chosen.label + 1) % len(dataset.classes))
     view = AttackerView(
         victim,
         targets,
-        Reference.of(victim, found.train.x[:2000], found.train.label[:2000]),
-        lambda i, purpose, turn: seeds.generator(found.name, chosen.ids[i], purpose, turn),
+        Reference.of(victim, dataset.train.x[:2000], dataset.train.label[:2000]),
+        lambda i, purpose, turn: seeds.generator(dataset.name, chosen.ids[i], purpose, turn),
     )
     eps = 32 / 255 if folder else 0.4
     return World(
-        found.name,
-        len(found.train),
+        dataset.name,
+        len(dataset.train),
         victim,
         trained,
         view,
-        found.fpr.take(range(64)).x,
-        found.heldout,
+        dataset.fpr.take(range(64)).x,
+        dataset.heldout,
         eps,
     )

@@ -1,24 +1,21 @@
-"""Targeted PGD in l-infinity as others have it: one signature for all, the same work for each."""
+"""Targeted l∞ PGD of other packages, behind one signature and with equal work."""
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from evil_twins.attacks.base import AttackerView
-from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.steps.input import InputStep, InputWalk
-from evil_twins.attacks.steps.radius import Fixed
 
 Run = Callable[[], Tensor]
 Peer = Callable[[nn.Module, Tensor, Tensor, int, float, float, int], Run]
-"""(model, images, goals, classes, eps, step, steps) -> what gives the attacked images."""
+"""(model, images, goals, classes, eps, step, steps) -> a function that returns attacked images."""
 
 
 def bare(model: nn.Module, x: Tensor, goal: Tensor, _: int, eps: float, step: float, n: int) -> Run:
-    """The limit: a forward pass, a backward pass, a step and a projection, nothing else."""
+    """Return the shortest loop: forward pass, backward pass, step and projection."""
 
     def attack() -> Tensor:
         moved = x
@@ -86,22 +83,19 @@ PEERS: dict[str, Peer] = {
 
 
 def ours(view: AttackerView, kappa: float, eps: float, step: float, n: int) -> Run:
-    """PGD as it is here: it leaves each target at κ, and ends just above it."""
+    """Return PGD of this project, which stops each target just above κ."""
     attack = PGD(InputStep(eps=eps, step=step / eps), kappa, rounds=n, exit="first")
     return lambda: attack(view).x
 
 
 def our_steps(view: AttackerView, eps: float, step: float, n: int) -> Run:
-    """The input steps alone, every one of them for every target, as all peers take them."""
-    targets, count = view.targets, len(view.targets)
-    models, active = PairedModels(view.victim, count, {}), torch.arange(count)
-    price = targets.x.new_zeros(count)
+    """Return the input steps without early stop: every step for every target, as peers do."""
+    models = view.unchanged_models()
 
     def attack() -> Tensor:
-        whole = targets.x.new_full((count,), eps)
-        walk = InputWalk(InputStep(eps=eps, step=step / eps), Fixed(), view, whole)
+        walk = InputWalk(InputStep(eps=eps, step=step / eps), view, eps)
         for _ in range(n):
-            walk.advance(models, active, math.inf, math.inf, 1.0, price)
+            walk.climb(models, 1.0)
         return walk.x
 
     return attack

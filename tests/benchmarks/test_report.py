@@ -1,4 +1,4 @@
-"""The page of speeds, from measurements that are known."""
+"""The page of speeds, from constructed measurements."""
 
 import json
 from pathlib import Path
@@ -12,17 +12,17 @@ from tests.benchmarks import report
 
 @pytest.fixture
 def measured(tmp_path: Path) -> Path:
-    def one(name: str, data: list[float], **facts: object) -> dict[str, object]:
+    def benchmark(name: str, data: list[float], **facts: object) -> dict[str, object]:
         facts |= {"images": "folder:signs", "classes": 43, "training": 900}
         return {"group": "g", "name": name, "extra_info": facts, "stats": {"data": data}}
 
     benchmarks = [
-        one("test_peer[foolbox-as trained]", [4.0, 4.0, 4.2, 3.8]),
-        one("test_ours[turn 1]", [2.0, 1.9], votes=12.5),
-        one("test_ours[turn 2]", [2.0, 2.1], votes=12.5),
-        one("test_fixed[benign]", [8.0, 8.0, 8.0]),
-        one("test_ours[attacked]", [1.0, 1.0, 1.0]),
-        one("test_alone[folder:signs-PGD]", [1.0]),
+        benchmark("test_peer[foolbox-as trained]", [4.0, 4.0, 4.2, 3.8]),
+        benchmark("test_ours[turn 1]", [2.0, 1.9], votes=12.5),
+        benchmark("test_ours[turn 2]", [2.0, 2.1], votes=12.5),
+        benchmark("test_fixed[benign]", [8.0, 8.0, 8.0]),
+        benchmark("test_ours[attacked]", [1.0, 1.0, 1.0]),
+        benchmark("test_single[folder:signs-PGD]", [1.0]),
     ]
     machine = {"cpu": {"brand_raw": "A chip", "count": 2}, "python_version": "3.11"}
     path = tmp_path / "measured.json"
@@ -46,7 +46,7 @@ def test_a_page_for_each_data_set_and_one_figure(measured: Path, tmp_path: Path)
     assert "# Speed: signs, 43 classes, 900 training images" in page
     assert "One thread of A chip, 2 cores" in page
     assert page.count("| ours | 2000 |") == 1  # both turns
-    assert "| alone, PGD | 1000 |" in page
+    assert "| single, PGD | 1000 |" in page
     assert "votes 12.5" in page
     ratios = pd.read_csv(tmp_path / "out" / "ratios.csv").set_index(["ours", "beside"])["ratio"]
     assert ratios["ours", "foolbox, as trained"] == pytest.approx(2)

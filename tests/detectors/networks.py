@@ -12,20 +12,20 @@ CLASSES = 6
 Net = TypeVar("Net", bound=nn.Module)
 
 
-def drawn(seed: int = 0) -> torch.Generator:
+def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
 def randomize(net: Net, gain: float = 1.5) -> Net:
     """The network in eval mode, frozen, its weights drawn without the global generator."""
-    source = drawn()
+    source = rng()
     for weight in net.parameters():
         fan = weight[0].numel() if weight.dim() > 1 else 25
         weight.data = gain * torch.randn(weight.shape, generator=source) / fan**0.5
     return net.eval().requires_grad_(False)
 
 
-def plain(
+def small_network(
     activation: Callable[[], nn.Module], side: int = 8, classes: int = CLASSES
 ) -> nn.Sequential:
     return randomize(
@@ -112,9 +112,9 @@ def linear(weight: Tensor, bias: Tensor) -> nn.Module:
 
 def digits() -> tuple[Tensor, Tensor]:
     """Images (1797, 1, 8, 8) in [0, 1] and labels."""
-    found = load_digits()
-    pixels = torch.tensor(found.images, dtype=torch.float32).unsqueeze(1) / 16
-    return pixels, torch.tensor(found.target)
+    data = load_digits()
+    pixels = torch.tensor(data.images, dtype=torch.float32).unsqueeze(1) / 16
+    return pixels, torch.tensor(data.target)
 
 
 def digits_model(images: Tensor, labels: Tensor) -> nn.Module:
@@ -130,7 +130,7 @@ def digits_model(images: Tensor, labels: Tensor) -> nn.Module:
     )
     randomize(net).requires_grad_(True)
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
-    source = drawn()
+    source = rng()
     for _ in range(200):
         index = torch.randint(len(images), (64,), generator=source)
         loss = nn.functional.cross_entropy(net(images[index]), labels[index])

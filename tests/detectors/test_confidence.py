@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from evil_twins.detectors.base import DefenderView, RobustScale, batches, margin
 from evil_twins.detectors.confidence import Confidence
-from tests.detectors.networks import drawn, plain
+from tests.detectors.networks import rng, small_network
 
 
 class Fixed(nn.Module):
@@ -19,11 +19,11 @@ class Fixed(nn.Module):
 def score(statistic: str, z: Tensor) -> Tensor:
     x = torch.zeros(len(z), 1, 2, 2)
     detector = Confidence(statistic)  # type: ignore[arg-type]
-    return detector.fit(DefenderView(Fixed(z), x, drawn()))(x)
+    return detector.fit(DefenderView(Fixed(z), x, rng()))(x)
 
 
 def test_softmax_and_energy() -> None:
-    z = 4 * torch.randn(20, 5, generator=drawn(), dtype=torch.float64)
+    z = 4 * torch.randn(20, 5, generator=rng(), dtype=torch.float64)
     assert torch.allclose(score("softmax", z), 1 - z.softmax(1).amax(1))
     assert torch.allclose(score("energy", z), -z.exp().sum(1).log())
 
@@ -34,21 +34,21 @@ def test_near_certainty_is_not_rounded_to_certainty() -> None:
 
 
 def test_margin_is_the_logit_of_the_largest_output() -> None:
-    z = torch.randn(20, 5, generator=drawn(), dtype=torch.float64)
+    z = torch.randn(20, 5, generator=rng(), dtype=torch.float64)
     assert torch.allclose(margin(z), z.softmax(1).amax(1).logit())
 
 
 def test_batches_hold_at_most_so_many_values_and_lose_none() -> None:
     x = torch.rand(10, 1, 3, 3)
     for pixels, sizes in ((27, [3, 3, 3, 1]), (1, [1] * 10), (10**6, [10])):
-        lots = list(batches(x, pixels))
-        assert [len(lot) for lot in lots] == sizes
-        assert torch.equal(torch.cat(lots), x)
+        split = list(batches(x, pixels))
+        assert [len(batch) for batch in split] == sizes
+        assert torch.equal(torch.cat(split), x)
     assert list(batches(x[:0])) == []
 
 
 def test_outliers_hardly_move_the_robust_scale() -> None:
-    values = torch.randn(2001, generator=drawn(), dtype=torch.float64)
+    values = torch.randn(2001, generator=rng(), dtype=torch.float64)
     clean = RobustScale.of(values)
     assert float(clean.spread) == pytest.approx(1, abs=0.06)
     values[:20] = 1e6
@@ -58,6 +58,6 @@ def test_outliers_hardly_move_the_robust_scale() -> None:
 
 def test_no_images_are_refused() -> None:
     x = torch.rand(2, 3, 8, 8)
-    scorer = Confidence().fit(DefenderView(plain(nn.ReLU), x, drawn()))
+    scorer = Confidence().fit(DefenderView(small_network(nn.ReLU), x, rng()))
     with pytest.raises(ValueError, match="at least one image"):
         scorer(x[:0])

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from evil_twins.bench.analysis import stats
 from evil_twins.detectors.base import DefenderView
-from evil_twins.detectors.inspection import Inspection, anomaly, leads
-from tests.detectors.networks import digits, digits_model, drawn, linear, plain
+from evil_twins.detectors.inspection import Inspection, anomaly, class_margins
+from tests.detectors.networks import digits, digits_model, linear, rng, small_network
 
 LIKE = torch.zeros(1, 3, 3, dtype=torch.float64)
 
 
 def weights(classes: int) -> tuple[Tensor, Tensor]:
-    source = drawn()
+    source = rng()
     return (
         torch.randn(classes, 9, generator=source, dtype=torch.float64),
         torch.randn(classes, generator=source, dtype=torch.float64),
@@ -24,15 +24,15 @@ def weights(classes: int) -> tuple[Tensor, Tensor]:
 
 def test_two_linear_classes_have_their_largest_margins_in_corners() -> None:
     weight, bias = weights(2)
-    apart, ahead = weight[0] - weight[1], bias[0] - bias[1]
-    expected = [apart.clamp_min(0).sum() + ahead, -apart.clamp_max(0).sum() - ahead]
-    found = Inspection(starts=2, steps=200, rate=0.1).margins(linear(weight, bias), LIKE, drawn())
-    assert torch.allclose(found, torch.stack(expected))
+    difference, offset = weight[0] - weight[1], bias[0] - bias[1]
+    expected = [difference.clamp_min(0).sum() + offset, -difference.clamp_max(0).sum() - offset]
+    margins = Inspection(starts=2, steps=200, rate=0.1).margins(linear(weight, bias), LIKE, rng())
+    assert torch.allclose(margins, torch.stack(expected))
 
 
 def test_of_several_linear_classes_it_is_the_linear_programme() -> None:
     weight, bias = weights(5)
-    found = Inspection(starts=8, steps=4000, rate=2e-3).margins(linear(weight, bias), LIKE, drawn())
+    margins = Inspection(starts=8, steps=4000, rate=2e-3).margins(linear(weight, bias), LIKE, rng())
     for c in range(5):
         # max t subject to t <= (w_c - w_j) x + b_c - b_j for every other j, x in the box.
         others = [j for j in range(5) if j != c]
@@ -40,23 +40,23 @@ def test_of_several_linear_classes_it_is_the_linear_programme() -> None:
         limits = (bias[c] - bias[others]).numpy()
         box = [(0, 1)] * 9 + [(None, None)]
         best = -linprog([0] * 9 + [-1], A_ub=rows, b_ub=limits, bounds=box).fun
-        assert best - 0.05 < found[c] < best + 1e-9
+        assert best - 0.05 < margins[c] < best + 1e-9
 
 
 def test_more_steps_and_more_starts_never_hurt() -> None:
-    model, like = plain(nn.ReLU), torch.zeros(3, 8, 8)
-    few, many = (Inspection(4, steps).margins(model, like, drawn()) for steps in (5, 25))
+    model, like = small_network(nn.ReLU), torch.zeros(3, 8, 8)
+    few, many = (Inspection(4, steps).margins(model, like, rng()) for steps in (5, 25))
     assert (many >= few).all()
     assert many.sum() > few.sum()
-    alone, beside = (Inspection(n, 5).margins(model, like, drawn()) for n in (2, 6))
-    assert (beside >= alone - 1e-6).all()
+    few_starts, many_starts = (Inspection(n, 5).margins(model, like, rng()) for n in (2, 6))
+    assert (many_starts >= few_starts - 1e-6).all()
 
 
 def test_the_model_and_the_global_generator_stay_as_they_were() -> None:
-    model, like = plain(nn.ReLU), torch.zeros(3, 8, 8)
+    model, like = small_network(nn.ReLU), torch.zeros(3, 8, 8)
     before, state = [w.clone() for w in model.parameters()], torch.random.get_rng_state()
-    look = Inspection(3, 5)
-    first, again = (look.inspect(DefenderView(model, like[None], drawn())) for _ in range(2))
+    detector = Inspection(3, 5)
+    first, again = (detector.inspect(DefenderView(model, like[None], rng())) for _ in range(2))
     assert first == again
     assert torch.equal(torch.random.get_rng_state(), state)
     for weight, old in zip(model.parameters(), before, strict=True):
@@ -66,17 +66,17 @@ def test_the_model_and_the_global_generator_stay_as_they_were() -> None:
 
 def test_a_lead_is_over_the_largest_other() -> None:
     z = torch.tensor([[3.0, 1, 2], [3, 1, 2]])
-    assert leads(z, torch.tensor([0, 2])).tolist() == [1, -1]
+    assert class_margins(z, torch.tensor([0, 2])).tolist() == [1, -1]
 
 
 def test_the_chance_is_that_of_the_gamma_distribution() -> None:
     # Quantiles of a gamma distribution far from 0, so that the fit finds it again.
     others = 20 + np.random.default_rng(0).gamma(4, 1, 400)
     largest = others.max() + 1
-    found = np.exp(-anomaly([*others, largest]))
+    margins = np.exp(-anomaly([*others, largest]))
     # By counting: the largest of 401 draws of that distribution.
     draws = 20 + np.random.default_rng(1).gamma(4, 1, (4000, 401)).max(1)
-    assert found == pytest.approx((draws >= largest).mean(), abs=0.15)
+    assert margins == pytest.approx((draws >= largest).mean(), abs=0.15)
 
 
 def test_what_stands_out_more_scores_more_without_end() -> None:
@@ -89,15 +89,15 @@ def test_what_stands_out_more_scores_more_without_end() -> None:
 
 def tuned(model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> nn.Module:
     """A copy whose last layer has gone on learning, on minibatches of its own."""
-    own, source = copy.deepcopy(model), drawn(seed)
-    assert isinstance(own, nn.Sequential)
-    optimizer = torch.optim.SGD(own[-1].requires_grad_(True).parameters(), 0.1)
+    copied, source = copy.deepcopy(model), rng(seed)
+    assert isinstance(copied, nn.Sequential)
+    optimizer = torch.optim.SGD(copied[-1].requires_grad_(True).parameters(), 0.1)
     for _ in range(20):
         index = torch.randint(len(images), (64,), generator=source)
         optimizer.zero_grad()
-        torch.autograd.backward(nn.functional.cross_entropy(own(images[index]), labels[index]))
+        torch.autograd.backward(nn.functional.cross_entropy(copied(images[index]), labels[index]))
         optimizer.step()
-    return own.requires_grad_(False)
+    return copied.requires_grad_(False)
 
 
 def test_a_planted_backdoor_is_found_among_honest_fine_tunes_and_a_clean_model_is_not() -> None:
@@ -109,15 +109,15 @@ def test_a_planted_backdoor_is_found_among_honest_fine_tunes_and_a_clean_model_i
     last = planted[-1]
     assert isinstance(last, nn.Linear)
     last.weight.data[3] += 0.15  # class 3 wins wherever features are large
-    look = Inspection(starts=2, steps=30, rate=0.02)
+    detector = Inspection(starts=2, steps=30, rate=0.02)
     scores = np.array(
-        [look.inspect(DefenderView(m, images[:1], drawn())) for m in (*honest, planted)]
+        [detector.inspect(DefenderView(m, images[:1], rng())) for m in (*honest, planted)]
     )
     p = stats.conformal_p(scores[20:], scores[:20])
     assert p[0] > 0.05
     assert p[1] == 1 / 21
     assert scores[-1] > scores[:-1].max() + 1
-    assert int(look.margins(planted, images[0], drawn()).argmax()) == 3
+    assert int(detector.margins(planted, images[0], rng()).argmax()) == 3
 
 
 def test_models_that_cannot_be_inspected_are_refused() -> None:

@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 
 from evil_twins.detectors.base import DefenderView, features_and_logits
 from evil_twins.detectors.neighbours import Neighbours, NeighboursScorer
-from tests.detectors.networks import Headed, digits, digits_model, drawn, plain
+from tests.detectors.networks import Headed, digits, digits_model, rng, small_network
 
 Digits = tuple[Headed, Tensor, Tensor]
 
@@ -35,17 +35,17 @@ def flat(weight: list[list[float]]) -> Headed:
     return Headed(nn.Sequential(nn.Flatten(), head)).eval().requires_grad_(False)
 
 
-def fit(model: nn.Module, clean: Tensor, **given: object) -> NeighboursScorer:
-    return Neighbours(**given).fit(DefenderView(model, clean, drawn()))  # type: ignore
+def fit(model: nn.Module, clean: Tensor, **parameters: object) -> NeighboursScorer:
+    return Neighbours(**parameters).fit(DefenderView(model, clean, rng()))  # type: ignore
 
 
 def test_distance_is_the_chord_to_the_kth_neighbour_whatever_the_length() -> None:
     benign, model = angles(10, 20, 40, 80), flat([[1, 0], [0, 1]])
     x = 0.3 * angles(0)
     for k, degrees in enumerate((10, 20, 40, 80), start=1):
-        found = fit(model, benign, statistic="distance", k=k)(x)
+        distances = fit(model, benign, statistic="distance", k=k)(x)
         chord = 2 * torch.tensor(degrees / 2).deg2rad().sin()
-        assert found.item() == pytest.approx(chord.item(), rel=1e-6)
+        assert distances.item() == pytest.approx(chord.item(), rel=1e-6)
 
 
 def test_share_counts_the_neighbours_of_another_class() -> None:
@@ -70,21 +70,21 @@ def test_a_changed_head_moves_shares_and_no_distance() -> None:
 @pytest.mark.parametrize("k", [1, 5, 20])
 def test_digits_have_the_neighbours_that_scikit_learn_finds(real: Digits, k: int) -> None:
     model, benign, x = real
-    known, _ = features_and_logits(model, benign)
-    asked, logits = features_and_logits(model, x)
-    own, theirs = normalize(asked).numpy(), normalize(known).numpy()
-    away, _ = NearestNeighbors(n_neighbors=k).fit(theirs).kneighbors(own)
-    found = fit(model, benign, statistic="distance", k=k)(x).numpy()
-    assert found == pytest.approx(away[:, -1], rel=1e-9, abs=1e-12)
-    classes = KNeighborsClassifier(k).fit(theirs, model(benign).argmax(1).numpy())
-    agreeing = classes.predict_proba(own)[range(len(x)), logits.argmax(1).numpy()]
+    benign_features, _ = features_and_logits(model, benign)
+    features, logits = features_and_logits(model, x)
+    x_features, reference = normalize(features).numpy(), normalize(benign_features).numpy()
+    expected, _ = NearestNeighbors(n_neighbors=k).fit(reference).kneighbors(x_features)
+    distances = fit(model, benign, statistic="distance", k=k)(x).numpy()
+    assert distances == pytest.approx(expected[:, -1], rel=1e-9, abs=1e-12)
+    classes = KNeighborsClassifier(k).fit(reference, model(benign).argmax(1).numpy())
+    agreeing = classes.predict_proba(x_features)[range(len(x)), logits.argmax(1).numpy()]
     assert fit(model, benign, k=k)(x).numpy() == pytest.approx(1 - agreeing, abs=1e-12)
 
 
 def test_planted_images_stand_out(real: Digits) -> None:
     model, benign, x = real
     clean = fit(model, benign, statistic="distance")
-    noise = torch.rand(60, 1, 8, 8, generator=drawn())
+    noise = torch.rand(60, 1, 8, 8, generator=rng())
     assert (clean(noise) > clean(x).quantile(0.95)).double().mean() > 0.9
     with_noise = torch.cat([benign, noise.repeat(5, 1, 1, 1)])
     assert (fit(model, with_noise, statistic="distance")(noise) < 1e-6).all()
@@ -97,9 +97,9 @@ def test_so_many_benign_images_are_searched(real: Digits) -> None:
 
 
 def test_features_of_a_model_that_hides_them_are_refused() -> None:
-    x = torch.rand(9, 3, 8, 8, generator=drawn())
+    x = torch.rand(9, 3, 8, 8, generator=rng())
     with pytest.raises(TypeError, match=r"features\(x\) and head.*Sequential lacks them"):
-        fit(plain(nn.ReLU), x)
+        fit(small_network(nn.ReLU), x)
 
 
 def test_too_few_images_are_refused(real: Digits) -> None:

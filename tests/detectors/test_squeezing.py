@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 from evil_twins.detectors.base import DefenderView
 from evil_twins.detectors.squeezing import Squeezing, coarser, smoother
-from tests.detectors.networks import drawn, linear, plain
+from tests.detectors.networks import linear, rng, small_network
 
 
 def score(model: nn.Module, x: Tensor, detector: Squeezing | None = None) -> Tensor:
-    return (detector or Squeezing()).fit(DefenderView(model, x, drawn()))(x)
+    return (detector or Squeezing()).fit(DefenderView(model, x, rng()))(x)
 
 
 def test_one_bit_is_black_or_white_and_eight_leave_a_file_as_it_is() -> None:
@@ -23,7 +23,7 @@ def test_one_bit_is_black_or_white_and_eight_leave_a_file_as_it_is() -> None:
 
 @pytest.mark.parametrize("window", [2, 3])
 def test_the_median_is_that_of_each_square_of_a_channel(window: int) -> None:
-    x = torch.rand(4, 3, 7, 6, generator=drawn(), dtype=torch.float64)
+    x = torch.rand(4, 3, 7, 6, generator=rng(), dtype=torch.float64)
     before, after = window // 2, window - 1 - window // 2
     edges = [(0, 0), (0, 0), (before, after), (before, after)]
     wide = np.pad(x.numpy(), edges, mode="symmetric")
@@ -42,9 +42,9 @@ def test_lone_pixels_go_and_planes_stay() -> None:
 
 def test_the_score_is_the_closed_form_on_a_linear_model() -> None:
     # Two classes, logits (w·x, 0): the L1 distance is 2 |sigmoid(w·x) - sigmoid(w·x')|.
-    weight = torch.randn(1, 36, generator=drawn(), dtype=torch.float64)
+    weight = torch.randn(1, 36, generator=rng(), dtype=torch.float64)
     model = linear(torch.cat([weight, torch.zeros_like(weight)]), torch.zeros(2).double())
-    x = torch.rand(9, 1, 6, 6, generator=drawn(1), dtype=torch.float64)
+    x = torch.rand(9, 1, 6, 6, generator=rng(1), dtype=torch.float64)
     p, bits, median = (
         torch.sigmoid(y.flatten(1) @ weight[0]) for y in (x, coarser(x, 3), smoother(x, 2))
     )
@@ -54,8 +54,8 @@ def test_the_score_is_the_closed_form_on_a_linear_model() -> None:
 
 
 def test_what_no_squeezer_changes_scores_nothing() -> None:
-    x = torch.rand(5, 3, 1, 1, generator=drawn()).mul(31).round().div(31).expand(-1, -1, 8, 8)
-    assert score(plain(nn.ReLU), x).amax() < 1e-6
+    x = torch.rand(5, 3, 1, 1, generator=rng()).mul(31).round().div(31).expand(-1, -1, 8, 8)
+    assert score(small_network(nn.ReLU), x).amax() < 1e-6
 
 
 def test_scores_are_at_most_two() -> None:
@@ -63,11 +63,11 @@ def test_scores_are_at_most_two() -> None:
     pixels[0, 0, 2, 2] = 1
     weight = torch.zeros(2, 16, dtype=torch.float64)
     weight[0] = 2000 * pixels.flatten()
-    found = score(linear(weight, torch.tensor([-1000.0, 0], dtype=torch.float64)), pixels)
-    assert found.item() == pytest.approx(2)
+    scores = score(linear(weight, torch.tensor([-1000.0, 0], dtype=torch.float64)), pixels)
+    assert scores.item() == pytest.approx(2)
 
 
-@pytest.mark.parametrize("wrong", [{"bits": 0}, {"window": 1}])
-def test_settings_that_squeeze_nothing_are_refused(wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize("settings", [{"bits": 0}, {"window": 1}])
+def test_settings_that_squeeze_nothing_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="bits >= 1 and window >= 2"):
-        Squeezing(**wrong)
+        Squeezing(**settings)

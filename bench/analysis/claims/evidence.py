@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.claims.part import Unmeasured
 from evil_twins.bench.analysis.claims.rules import Rules
+from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.analysis.tables.any_of import with_any
-from evil_twins.bench.analysis.tables.audit import audit
+from evil_twins.bench.analysis.tables.audit import AUDIT
 from evil_twins.bench.analysis.tables.decisions import Cell, cells, decisions
-from evil_twins.bench.analysis.tables.families import sweeps
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 from evil_twins.bench.analysis.tables.samples import specificity_samples
 from evil_twins.bench.analysis.tables.text import short
@@ -180,7 +180,7 @@ class Evidence:
     @cached_property
     def audited(self) -> pd.DataFrame:
         """The judged lines of the audit that are about the ends of this sweep."""
-        found = audit(self.records)
+        found = Analysis(self.records, add_any=False).table(AUDIT)
         ends = [
             self.records.rows.loc[levels[phi], [*STUDY, "kappa", "attack"]]
             for levels in self.scope.levels.values()
@@ -220,7 +220,7 @@ def gather(records: Records, rules: Rules) -> Iterator[Evidence]:
     """
     told = {label for rule in rules.claims.values() for label in rule.labels.values()}
     found: dict[tuple[Any, ...], dict[float, dict[float, int]]] = {}
-    for family in sweeps(records):
+    for family in Analysis(records, add_any=False).sweeps:
         key = family.key
         if family.along != "phi" or family.norm != rules.sweep.norm or key["attack"] in told:
             continue

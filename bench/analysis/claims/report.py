@@ -17,8 +17,8 @@ from evil_twins.bench.analysis.claims.judge import Verdict, failures, judge, rol
 from evil_twins.bench.analysis.claims.part import Part
 from evil_twins.bench.analysis.claims.retraining import largest, with_retrained, words
 from evil_twins.bench.analysis.claims.rules import ALIASES, Rules, rules
-from evil_twins.bench.analysis.tables import readable, text
-from evil_twins.bench.analysis.tables.audit import audit
+from evil_twins.bench.analysis.tables import Analysis, text
+from evil_twins.bench.analysis.tables.audit import AUDIT
 from evil_twins.bench.analysis.tables.records import STUDY, Records, read
 
 FILES = ("claims.csv", "claims.md", "retraining.csv")
@@ -157,7 +157,8 @@ def title(one: Judged) -> str:
 
 def _audit(records: Records, found: Sequence[Judged]) -> str:
     """The audit's table, and what it means for the claims."""
-    table = audit(records)
+    analysis = Analysis(records, add_any=False)
+    table = analysis.table(AUDIT)
     lines = []
     for one in found:
         failed = failures(one.of)
@@ -168,7 +169,8 @@ def _audit(records: Records, found: Sequence[Judged]) -> str:
         elif not passed:
             state = "not done: the suite holds no rival of these endpoints"
         lines.append(f"- {title(one)}: {state}.\n")
-    shown = "" if table.empty else readable.audit(table).split("\n", 1)[1].lstrip() + "\n"
+    page = AUDIT.markdown(analysis) if AUDIT.markdown and len(table) else ""
+    shown = page.split("\n", 1)[1].lstrip() + "\n" if page else ""
     return "## Audit of the endpoints\n\n" + shown + "".join(lines) + "\n"
 
 

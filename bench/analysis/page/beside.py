@@ -15,9 +15,10 @@ from evil_twins.bench.analysis.page.matrix import Known
 from evil_twins.bench.analysis.page.ranks import ranks
 from evil_twins.bench.analysis.page.render import render
 from evil_twins.bench.analysis.plots import style
-from evil_twins.bench.analysis.tables import KEYS, Records, frames, read, text, with_any
+from evil_twins.bench.analysis.stats import FPR as ALPHA
+from evil_twins.bench.analysis.tables import KEYS, Analysis, Records, frames, read, text, with_any
 from evil_twins.bench.analysis.tables.compare.between import COLUMNS, Between, between, sides
-from evil_twins.bench.analysis.tables.decisions import ALPHA, cells
+from evil_twins.bench.analysis.tables.decisions import cells
 from evil_twins.bench.analysis.tables.write import csv
 
 LEVEL = 0.05
@@ -137,7 +138,7 @@ def _facts(suites: Sequence[Suite]) -> list[tuple[str, list[list[str]]]]:
 
 
 def _pairs(suites: Sequence[Suite]) -> Iterator[Between]:
-    studies = [list(sides(suite.name, suite.records)) for suite in suites]
+    studies = [list(sides(suite.name, Analysis(suite.records, add_any=False))) for suite in suites]
     for one, other in combinations(studies, 2):
         for first in one:
             for second in other:

@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from evil_twins.bench.analysis.page.matrix import Known
-from evil_twins.bench.analysis.tables import baseline, frames, text
+from evil_twins.bench.analysis.tables import Analysis, frames, text
 from evil_twins.bench.analysis.tables.records import STUDY, Records
+from evil_twins.bench.analysis.tables.victims import VICTIMS
 from evil_twins.bench.store.records import MODEL_SCORE
 
 PACKAGES = ("evil-twins", "torch", "numpy", "scipy")
@@ -86,7 +87,7 @@ def facts(records: Records, known: Known, detectors: list[str], directory: Path)
 def victims(records: Records) -> list[str]:
     """Every study, with the accuracy of its victim where that is stored."""
     studies = records.rows[STUDY].drop_duplicates()
-    measured = baseline.victims(records).drop_duplicates(STUDY)
+    measured = Analysis(records).table(VICTIMS).drop_duplicates(STUDY)
     return [
         text.study(one) + _accuracy(one)
         for one in frames.lines(studies.merge(measured, on=STUDY, how="left"))

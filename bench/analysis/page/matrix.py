@@ -8,7 +8,6 @@ import pandas as pd
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.page.ranks import Ranks
 from evil_twins.bench.analysis.tables import frames, text
-from evil_twins.bench.analysis.tables.families import CONTROLS
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 
 Known = Mapping[tuple[int, str], Ranks]
@@ -85,7 +84,7 @@ def matrices(records: Records, known: Known, detectors: list[str]) -> list[Matri
                 Line(
                     name=text.name(key),
                     kappa=_level(key["kappa"]),
-                    family="control" if key["method"] in CONTROLS else str(key["method"]),
+                    family="control" if key["role"] != "attack" else str(key["method"]),
                     reached=f"{int(count[row])}/{size[row]}" if aimed else "",
                     squares=tuple(_square(known.get((row, name))) for name in detectors),
                 )

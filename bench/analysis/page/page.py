@@ -14,9 +14,9 @@ from evil_twins.bench.analysis.page.gallery import gallery, uri
 from evil_twins.bench.analysis.page.ranks import ranks
 from evil_twins.bench.analysis.page.render import render
 from evil_twins.bench.analysis.plots import style
-from evil_twins.bench.analysis.tables import Records, Tables, compute, read, text, with_any
-from evil_twins.bench.analysis.tables.decisions import ALPHA, cells
-from evil_twins.bench.analysis.tables.write import files
+from evil_twins.bench.analysis.stats import FPR as ALPHA
+from evil_twins.bench.analysis.tables import TABLES, Analysis, Records, files, read, text
+from evil_twins.bench.analysis.tables.paired import WORST
 
 NAME = "index.html"
 HEADINGS = {
@@ -90,13 +90,14 @@ def index(records: Records, directory: Path, suite: str) -> bytes:
 
 def content(records: Records, directory: Path, suite: str) -> dict[str, Any]:
     """Everything that the page says."""
-    tables, scored = compute(records), with_any(records)
-    known = {(cell.row, cell.detector): ranks(cell) for cell in cells(scored)}
+    analysis = Analysis(records)
+    scored = analysis.records
+    known = {place: ranks(cell) for place, cell in analysis.cells.items()}
     detectors = style.detector_order([name for _, name in known])
     judged = claims.judged(records, suite, directory.parent)
-    tabled, verdicts = files(records, tables), claims.files(records, judged, suite)
+    tabled, verdicts = files(analysis), claims.files(records, judged, suite)
     squares = matrix.matrices(records, known, detectors)
-    worst = matrix.worst(tables.worst, detectors)
+    worst = matrix.worst(analysis.table(WORST), detectors)
     lines = [line for one in squares for line in one.lines] + worst
     sizes = {square.n for line in lines for square in line.squares if square}
     downloads = {name: one for name, one in (tabled | verdicts).items() if name.endswith(".csv")}
@@ -113,7 +114,7 @@ def content(records: Records, directory: Path, suite: str) -> dict[str, Any]:
         "drawings": _drawings(records),
         "claims": [(claims.title(one), _verdicts(one)) for one in judged],
         "reasons": prose.html(verdicts["claims.md"].decode(), 3)[1],
-        "texts": _texts(tables, tabled),
+        "texts": _texts(analysis, tabled),
         "targets": gallery(records, known, detectors),
         "downloads": [
             (name, len(one), uri("text/csv", one)) for name, one in sorted(downloads.items())
@@ -127,10 +128,13 @@ def _verdicts(one: claims.Judged) -> list[tuple[str, str, str, str]]:
     return [(v.letter, rules[v.letter].title, v.outcome, v.reason) for v in one.verdicts]
 
 
-def _texts(tables: Tables, tabled: dict[str, bytes]) -> dict[str, tuple[str, Markup]]:
+def _texts(analysis: Analysis, tabled: dict[str, bytes]) -> dict[str, tuple[str, Markup]]:
     """The readable tables but for the matrix, which the page has in a form of its own."""
-    names = [name.removesuffix(".md") for name in tabled if name.endswith(".md")]
-    shown = [name for name in names if name != "detection" and len(getattr(tables, name))]
+    shown = [
+        table.name
+        for table in TABLES
+        if table.markdown and table.name != "detection" and len(analysis.table(table))
+    ]
     return {name: prose.html(tabled[f"{name}.md"].decode(), 3) for name in shown}
 
 

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.tables.decisions import ALPHA, Cell
+from evil_twins.bench.analysis.stats import FPR as ALPHA
+from evil_twins.bench.analysis.tables.decisions import Cell
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.paper import KAPPA, Beside, beside
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.study import STRICT, Study, float_of
+from evil_twins.bench.analysis.stats import FPR as ALPHA
 from evil_twins.bench.analysis.tables import text
-from evil_twins.bench.analysis.tables.decisions import ALPHA
 from evil_twins.bench.analysis.tables.families import Family
 from evil_twins.bench.analysis.tables.frames import lines
 

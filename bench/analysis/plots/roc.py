@@ -8,7 +8,8 @@ from sklearn.metrics import roc_curve
 
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.study import Study
-from evil_twins.bench.analysis.tables.decisions import ALPHA, Cell
+from evil_twins.bench.analysis.stats import FPR as ALPHA
+from evil_twins.bench.analysis.tables.decisions import Cell
 
 COLUMNS = 4
 

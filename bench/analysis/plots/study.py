@@ -7,18 +7,18 @@ import numpy as np
 import pandas as pd
 
 from evil_twins.bench.analysis.plots import style
-from evil_twins.bench.analysis.tables import text
-from evil_twins.bench.analysis.tables.budgets import budgets
-from evil_twins.bench.analysis.tables.decisions import ALPHA, Cell, cells, decisions
-from evil_twins.bench.analysis.tables.detection import detection, numbered
-from evil_twins.bench.analysis.tables.families import FAMILY, IMC, PGD, POISONING, Family, sweeps
+from evil_twins.bench.analysis.stats import FPR as ALPHA
+from evil_twins.bench.analysis.tables import Analysis, text
+from evil_twins.bench.analysis.tables.budgets import BUDGETS
+from evil_twins.bench.analysis.tables.decisions import Cell
+from evil_twins.bench.analysis.tables.detection import DETECTION
+from evil_twins.bench.analysis.tables.families import FAMILY, IMC, PGD, POISONING, Family
 from evil_twins.bench.analysis.tables.frames import line, lines
-from evil_twins.bench.analysis.tables.load import load
-from evil_twins.bench.analysis.tables.outcomes import outcomes
-from evil_twins.bench.analysis.tables.price import price
+from evil_twins.bench.analysis.tables.load import LOAD
+from evil_twins.bench.analysis.tables.outcomes import OUTCOMES
+from evil_twins.bench.analysis.tables.price import PRICE
 from evil_twins.bench.analysis.tables.records import STUDY, Records
-from evil_twins.bench.analysis.tables.samples import specificity_samples
-from evil_twins.bench.analysis.tables.sweeps import tradeoff
+from evil_twins.bench.analysis.tables.sweeps import TRADEOFF
 
 STRICT = 0.01
 """A lower false-positive rate beside the headline one."""
@@ -107,12 +107,10 @@ def studies(records: Records) -> Iterator[Study]:
     Args:
         records: The records, with the detector "any" where it is wanted.
     """
-    found = numbered(records, detection(records, (STRICT, ALPHA)))
-    samples = specificity_samples(records)
-    curves, grids, swept = tradeoff(records, samples), budgets(records), sweeps(records)
-    loads, prices = load(records, samples), price(records, samples)
-    beside = numbered(records, outcomes(records, decisions(records)))
-    scored = {(cell.row, cell.detector): cell for cell in cells(records)}
+    analysis = Analysis(records, add_any=False)
+    found, beside = analysis.numbered(DETECTION), analysis.numbered(OUTCOMES)
+    curves, grids, loads, prices = map(analysis.table, (TRADEOFF, BUDGETS, LOAD, PRICE))
+    swept, scored = analysis.sweeps, analysis.cells
     several = records.rows[STUDY].drop_duplicates()
     for _, rows in records.rows.groupby(STUDY, sort=True):
         key = {name: lines(rows)[0][name] for name in STUDY}

@@ -10,7 +10,7 @@ from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.study import Study, label
-from evil_twins.bench.analysis.tables.decisions import ALPHA
+from evil_twins.bench.analysis.stats import FPR as ALPHA
 from evil_twins.bench.analysis.tables.families import Family
 from evil_twins.bench.analysis.tables.frames import lines
 

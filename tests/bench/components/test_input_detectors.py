@@ -13,19 +13,19 @@ from evil_twins.bench.components.adapters.unusable import UNUSABLE
 from evil_twins.bench.errors import UserError
 from evil_twins.detectors.base import DefenderView
 from tests.contract.guests import keeps_the_contract
-from tests.detectors.networks import Headed, digits, digits_model, drawn
+from tests.detectors.networks import Headed, digits, digits_model, rng
 
 QUICK: dict[str, Any] = {"benign": 8, "rounds": 5, "epochs": 2}
 
 
-def watcher(name: str, **given: Any) -> Any:
-    found = registry.find("detector", f"art:{name}", Path())
-    return registry.configure(found, given, "detector", name).build()
+def watcher(name: str, **values: Any) -> Any:
+    component = registry.find("detector", f"art:{name}", Path())
+    return registry.configure(component, values, "detector", name).build()
 
 
 def test_every_detector_of_the_toolbox_is_named() -> None:
-    known = {n for n, one in vars(evasion).items() if isinstance(one, type)}
-    usable = known - {"EvasionDetector"} - set(UNUSABLE["art", "detector"])
+    names = {n for n, cls in vars(evasion).items() if isinstance(cls, type)}
+    usable = names - {"EvasionDetector"} - set(UNUSABLE["art", "detector"])
     assert usable == set(INPUT_DETECTORS)
     assert set(SUPERVISED) < usable
 
@@ -40,7 +40,7 @@ def test_every_usable_one_keeps_the_contract(name: str, capfd: pytest.CaptureFix
 def test_a_supervised_one_knows_again_what_it_was_shown(name: str) -> None:
     x, label = digits()
     layers: Any = digits_model(x[:500], label[:500])
-    view = DefenderView(Headed(layers), x[:64], drawn(5))
+    view = DefenderView(Headed(layers), x[:64], rng(5))
     detector = watcher(name, epochs=100)
     benign, attacked = detector._pairs(view)
     assert len(attacked) > 32

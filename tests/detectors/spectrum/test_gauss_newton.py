@@ -6,23 +6,23 @@ from torch import Tensor, nn
 
 from evil_twins.detectors.spectrum import gauss_newton, hessian
 from evil_twins.detectors.spectrum.hessian import top_eigenvalues
-from tests.detectors.networks import drawn, linear, plain, randomize
+from tests.detectors.networks import linear, randomize, rng, small_network
 
 CLASSES, K = 60, 3
 
 
 def images(count: int = 4) -> Tensor:
-    return torch.rand(count, 3, 8, 8, generator=drawn(1), dtype=torch.float64)
+    return torch.rand(count, 3, 8, 8, generator=rng(1), dtype=torch.float64)
 
 
-def known() -> nn.Module:
+def two_layers() -> nn.Module:
     """Logits Wx: what is foreseen from W is what the rows measure."""
-    weight = torch.randn(CLASSES, 192, generator=drawn(), dtype=torch.float64)
+    weight = torch.randn(CLASSES, 192, generator=rng(), dtype=torch.float64)
     return linear(weight / 2, torch.zeros(CLASSES, dtype=torch.float64))
 
 
 def deep() -> nn.Module:
-    return plain(nn.ReLU, classes=CLASSES).double()
+    return small_network(nn.ReLU, classes=CLASSES).double()
 
 
 def behind_a_layer_without_weights() -> nn.Module:
@@ -30,20 +30,20 @@ def behind_a_layer_without_weights() -> nn.Module:
     return nn.Sequential(deep(), nn.Hardtanh(-100, 100))
 
 
-NETWORKS = {"known": known, "deep": deep, "unforeseen": behind_a_layer_without_weights}
+NETWORKS = {"two layers": two_layers, "deep": deep, "unforeseen": behind_a_layer_without_weights}
 
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Images that went backward, pass by pass."""
-    found, row = list[int](), gauss_newton._row
+    result, row = list[int](), gauss_newton._row
 
     def counted(x: Tensor, z: Tensor, direction: Tensor) -> Tensor:
-        found.append(len(x))
+        result.append(len(x))
         return row(x, z, direction)
 
     monkeypatch.setattr(gauss_newton, "_row", counted)
-    return found
+    return result
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -61,10 +61,10 @@ def test_a_tolerance_saves_passes_and_is_kept(
     truth = top_eigenvalues(net, x, K)
     whole = sum(passes)
     passes.clear()
-    found = top_eigenvalues(net, x, K, tolerance)
-    lost = 1 - found.sum(1) / truth.sum(1)
+    result = top_eigenvalues(net, x, K, tolerance)
+    lost = 1 - result.sum(1) / truth.sum(1)
     assert (lost <= tolerance).all()
-    assert (found <= truth * (1 + 1e-9)).all()
+    assert (result <= truth * (1 + 1e-9)).all()
     if name != "unforeseen":
         assert sum(passes) < whole
     if name != "unforeseen" and tolerance == 0.1:
@@ -76,16 +76,16 @@ def test_a_last_layer_that_foresees_nothing_is_found_out(seed: int) -> None:
     """Half of the features fifty times as large, their weights fifty times as small: the same f."""
     hidden, head = nn.Linear(192, 64), nn.Linear(64, CLASSES)
     net = randomize(nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), head), 2.5).double()
-    x = torch.rand(6, 3, 8, 8, generator=drawn(seed), dtype=torch.float64)
+    x = torch.rand(6, 3, 8, 8, generator=rng(seed), dtype=torch.float64)
     loud = torch.ones(64, dtype=torch.float64)
-    loud[torch.randperm(64, generator=drawn(seed))[:32]] = 50
+    loud[torch.randperm(64, generator=rng(seed))[:32]] = 50
     truth = top_eigenvalues(net, x, K)
     hidden.weight *= loud.unsqueeze(1)
     hidden.bias *= loud
     head.weight /= loud
     assert torch.allclose(top_eigenvalues(net, x, K), truth, rtol=1e-9, atol=0)
-    found = top_eigenvalues(net, x, K, 1e-3)
-    assert (1 - found.sum(1) / truth.sum(1) <= 1e-2).all()
+    result = top_eigenvalues(net, x, K, 1e-3)
+    assert (1 - result.sum(1) / truth.sum(1) <= 1e-2).all()
 
 
 def test_all_rows_are_all_though_the_last_layer_hardly_has_some() -> None:
@@ -111,18 +111,18 @@ def test_images_that_have_enough_leave_the_passes(passes: list[int]) -> None:
 def test_an_image_takes_the_same_rows_in_any_company(name: str) -> None:
     net, x = NETWORKS[name](), images(12)
     whole = top_eigenvalues(net, x, K, 1e-2)
-    alone = torch.cat([top_eigenvalues(net, image.unsqueeze(0), K, 1e-2) for image in x])
-    assert torch.allclose(alone, whole, rtol=1e-9, atol=0)
-    order = torch.randperm(12, generator=drawn(2))
+    single = torch.cat([top_eigenvalues(net, image.unsqueeze(0), K, 1e-2) for image in x])
+    assert torch.allclose(single, whole, rtol=1e-9, atol=0)
+    order = torch.randperm(12, generator=rng(2))
     assert torch.allclose(top_eigenvalues(net, x[order], K, 1e-2), whole[order], rtol=1e-9, atol=0)
 
 
 def test_curved_images_beside_them_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     net, x = deep(), images(6)
-    alone = top_eigenvalues(net, x[::2], K, 1e-2)
+    single = top_eigenvalues(net, x[::2], K, 1e-2)
     flat = torch.tensor([True, False] * 3)
     monkeypatch.setattr(hessian, "_flat", lambda x, z: flat)
     monkeypatch.setattr(hessian, "_iterated", lambda model, x, k: torch.full((3, k), -1.0).double())
-    found = top_eigenvalues(net, x, K, 1e-2)
-    assert torch.allclose(found[flat], alone, rtol=1e-9, atol=0)
-    assert (found[~flat] == -1).all()
+    result = top_eigenvalues(net, x, K, 1e-2)
+    assert torch.allclose(result[flat], single, rtol=1e-9, atol=0)
+    assert (result[~flat] == -1).all()

@@ -9,55 +9,53 @@ from tests.detectors.networks import (
     CLASSES,
     Bent,
     Residual,
-    drawn,
     linear,
-    plain,
     pooled,
     randomize,
+    rng,
+    small_network,
 )
 
 PIECEWISE = {
-    "relu": lambda: plain(nn.ReLU),
-    "leaky": lambda: plain(nn.LeakyReLU),
-    "hardtanh": lambda: plain(nn.Hardtanh),
+    "relu": lambda: small_network(nn.ReLU),
+    "leaky": lambda: small_network(nn.LeakyReLU),
+    "hardtanh": lambda: small_network(nn.Hardtanh),
     "residual": lambda: randomize(Residual()),
     "max-pool": pooled,
-    "linear": lambda: linear(
-        torch.randn(CLASSES, 192, generator=drawn()) / 4, torch.zeros(CLASSES)
-    ),
+    "linear": lambda: linear(torch.randn(CLASSES, 192, generator=rng()) / 4, torch.zeros(CLASSES)),
 }
 SMOOTH = {
-    "gelu": lambda: plain(nn.GELU),
-    "silu": lambda: plain(nn.SiLU),
-    "softplus": lambda: plain(nn.Softplus),
+    "gelu": lambda: small_network(nn.GELU),
+    "silu": lambda: small_network(nn.SiLU),
+    "softplus": lambda: small_network(nn.Softplus),
 }
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
 
 
 def images(count: int = 3, side: int = 8, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.rand(count, 3, side, side, generator=drawn(1), dtype=torch.float64).to(dtype)
+    return torch.rand(count, 3, side, side, generator=rng(1), dtype=torch.float64).to(dtype)
 
 
 def dense(net: nn.Module, x: Tensor) -> Tensor:
     """All eigenvalues (N, d) from the whole Hessian in float64, by decreasing magnitude."""
     net = net.double()
-    found = []
+    spectra = []
     for image in x.double():
         label = net(image.unsqueeze(0)).argmax(1)
 
         def loss(flat: Tensor, shape: torch.Size = image.shape, label: Tensor = label) -> Tensor:
             return nn.functional.cross_entropy(net(flat.view(1, *shape)), label)
 
-        whole = torch.autograd.functional.hessian(loss, image.flatten(), vectorize=True)
-        values = torch.linalg.eigvalsh((whole + whole.T) / 2)
-        found.append(values[values.abs().argsort(descending=True)])
-    return torch.stack(found)
+        full = torch.autograd.functional.hessian(loss, image.flatten(), vectorize=True)
+        values = torch.linalg.eigvalsh((full + full.T) / 2)
+        spectra.append(values[values.abs().argsort(descending=True)])
+    return torch.stack(spectra)
 
 
-def error(found: Tensor, truth: Tensor) -> float:
+def error(values: Tensor, truth: Tensor) -> float:
     """Largest difference of magnitudes, in units of each input's largest."""
-    away = (found.abs() - truth[:, : found.shape[1]].abs()).abs().amax(1)
-    return float((away / truth[:, 0].abs()).max())
+    difference = (values.abs() - truth[:, : values.shape[1]].abs()).abs().amax(1)
+    return float((difference / truth[:, 0].abs()).max())
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -65,10 +63,10 @@ def error(found: Tensor, truth: Tensor) -> float:
 def test_piecewise_linear_networks_get_the_exact_spectrum(name: str, dtype: torch.dtype) -> None:
     net, x = PIECEWISE[name]().to(dtype), images(dtype=dtype)
     assert locally_linear(net, x).all()
-    found = top_eigenvalues(net, x, 5)
-    assert found.shape == (3, 5)
-    assert found.dtype == torch.float64
-    assert error(found, dense(net, x)) < TOLERANCE[dtype]
+    values = top_eigenvalues(net, x, 5)
+    assert values.shape == (3, 5)
+    assert values.dtype == torch.float64
+    assert error(values, dense(net, x)) < TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -79,25 +77,25 @@ def test_curved_networks_get_it_by_lanczos(
     monkeypatch.setattr(hessian, "_dense", None)
     net, x = SMOOTH[name]().to(dtype), images(2, dtype=dtype)
     assert not locally_linear(net, x).any()
-    found = top_eigenvalues(net, x, 4)
+    values = top_eigenvalues(net, x, 4)
     truth = dense(net, x)
-    assert error(found, truth) < TOLERANCE[dtype]
-    assert torch.allclose(found, truth[:, :4], rtol=0, atol=1e-3 * float(truth.abs().max()))
+    assert error(values, truth) < TOLERANCE[dtype]
+    assert torch.allclose(values, truth[:, :4], rtol=0, atol=1e-3 * float(truth.abs().max()))
 
 
 @pytest.mark.parametrize("k", [5, 60, 192, 200])
-def test_many_eigenvalues_come_from_the_whole_matrix(k: int) -> None:
+def test_many_eigenvaluescome_from_the_whole_matrix(k: int) -> None:
     net, x = SMOOTH["silu"]().double(), images(2)
-    found = top_eigenvalues(net, x, k)
-    assert error(found[:, :192], dense(net, x)) < 1e-6
-    assert (found[:, 192:] == 0).all()
+    values = top_eigenvalues(net, x, k)
+    assert error(values[:, :192], dense(net, x)) < 1e-6
+    assert (values[:, 192:] == 0).all()
 
 
 def test_small_curved_images_share_the_passes_of_the_whole_matrix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(hessian, "_lanczos", None)
-    net, x = plain(nn.GELU, side=6).double(), images(3, side=6)
+    net, x = small_network(nn.GELU, side=6).double(), images(3, side=6)
     assert error(top_eigenvalues(net, x, 4), dense(net, x)) < 1e-6
 
 
@@ -111,9 +109,9 @@ def test_the_closed_form_would_be_wrong_on_a_curved_network(
 
 
 def test_rank_is_classes_minus_one() -> None:
-    found = top_eigenvalues(PIECEWISE["relu"](), images(dtype=torch.float32), CLASSES + 2)
-    assert (found[:, : CLASSES - 1] > 0).all()
-    assert (found[:, CLASSES - 1 :] == 0).all()
+    values = top_eigenvalues(PIECEWISE["relu"](), images(dtype=torch.float32), CLASSES + 2)
+    assert (values[:, : CLASSES - 1] > 0).all()
+    assert (values[:, CLASSES - 1 :] == 0).all()
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -123,8 +121,8 @@ def test_a_batch_may_hold_curved_and_flat_inputs(dtype: torch.dtype) -> None:
     x[1::2] *= 0.4  # near 0.2: flat
     net = randomize(Bent(192, 1.0)).to(dtype)
     assert locally_linear(net, x).tolist() == [False, True, False, True]
-    found = top_eigenvalues(net, x, 4)
-    assert error(found, dense(net, x)) < TOLERANCE[dtype]
+    values = top_eigenvalues(net, x, 4)
+    assert error(values, dense(net, x)) < TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize("strength", [1.0, 1e-3, 1e-6, 1e-12])
@@ -137,7 +135,7 @@ def test_the_weakest_curve_in_a_single_logit_is_seen(dtype: torch.dtype, strengt
 
 @pytest.mark.parametrize("beta", [1.0, 30.0, 1000.0])
 def test_softplus_is_flat_only_where_its_second_derivative_is_nothing(beta: float) -> None:
-    net, x = plain(lambda: nn.Softplus(beta)).double(), images(2)
+    net, x = small_network(lambda: nn.Softplus(beta)).double(), images(2)
     assert error(top_eigenvalues(net, x, 3), dense(net, x)) < 1e-6
 
 
@@ -145,7 +143,7 @@ def test_what_all_logits_share_leaves_the_closed_form_right() -> None:
     class Shared(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.net = plain(nn.ReLU)
+            self.net = small_network(nn.ReLU)
 
         def forward(self, x: Tensor) -> Tensor:
             return self.net(x) + x.square().sum((1, 2, 3)).unsqueeze(1)
@@ -155,7 +153,7 @@ def test_what_all_logits_share_leaves_the_closed_form_right() -> None:
 
 
 def test_saturated_inputs_keep_their_small_curvature() -> None:
-    weight = torch.randn(CLASSES, 192, generator=drawn(), dtype=torch.float64)
+    weight = torch.randn(CLASSES, 192, generator=rng(), dtype=torch.float64)
     sure = torch.tensor([200.0, 0, 0, 0, 0, 0], dtype=torch.float64)
     net, x = linear(weight, sure), images()
     z = net(x)
@@ -164,8 +162,8 @@ def test_saturated_inputs_keep_their_small_curvature() -> None:
     rows = (z[:, 1:] - z[:, :1]).div(2).exp().unsqueeze(2) * (weight[1:] - weight[0])
     truth = torch.linalg.eigvalsh(rows @ rows.mT).flip(1)
     assert (truth[:, 0] < 1e-60).all()
-    found = top_eigenvalues(net, x, 3)
-    assert torch.allclose(found / truth[:, :1], truth[:, :3] / truth[:, :1], rtol=1e-6)
+    values = top_eigenvalues(net, x, 3)
+    assert torch.allclose(values / truth[:, :1], truth[:, :3] / truth[:, :1], rtol=1e-6)
 
 
 def test_a_curved_network_without_any_curvature_left_gives_zeros() -> None:
@@ -178,7 +176,7 @@ def test_a_curved_network_without_any_curvature_left_gives_zeros() -> None:
 
 
 def test_few_curved_directions_do_not_stop_lanczos() -> None:
-    weight = torch.randn(2, 192, generator=drawn(), dtype=torch.float64)
+    weight = torch.randn(2, 192, generator=rng(), dtype=torch.float64)
 
     class Narrow(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -186,16 +184,16 @@ def test_few_curved_directions_do_not_stop_lanczos() -> None:
             return torch.cat([inside, inside.sum(1, keepdim=True) / 2], 1)
 
     net, x = Narrow(), images(2)
-    found = top_eigenvalues(net, x, 5)
-    assert error(found, dense(net, x)) < 1e-6
-    assert torch.equal(found, top_eigenvalues(net, x, 5))
+    values = top_eigenvalues(net, x, 5)
+    assert error(values, dense(net, x)) < 1e-6
+    assert torch.equal(values, top_eigenvalues(net, x, 5))
 
 
 def test_two_lots_are_as_good_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     net, x = PIECEWISE["relu"]().double(), images(5)
-    whole = top_eigenvalues(net, x, 5)
+    single_batch = top_eigenvalues(net, x, 5)
     monkeypatch.setattr(hessian, "GRAPH", 2 * 192)
-    assert torch.allclose(top_eigenvalues(net, x, 5), whole, rtol=1e-9, atol=0)
+    assert torch.allclose(top_eigenvalues(net, x, 5), single_batch, rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize(("count", "k"), [(1, 0), (0, 1)])
@@ -207,5 +205,5 @@ def test_nothing_to_compute_is_refused(count: int, k: int) -> None:
 def test_gradients_may_be_switched_off_outside() -> None:
     net, x = PIECEWISE["relu"](), images(dtype=torch.float32)
     with torch.no_grad():
-        found = top_eigenvalues(net, x, 2)
-    assert torch.equal(found, top_eigenvalues(net, x, 2))
+        values = top_eigenvalues(net, x, 2)
+    assert torch.equal(values, top_eigenvalues(net, x, 2))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from evil_twins.bench.subjects.architectures import ARCHITECTURES, build, fold
 from evil_twins.detectors.spectrum.linearity import piecewise_linear
-from tests.detectors.networks import Residual, drawn, plain, pooled
+from tests.detectors.networks import Residual, pooled, rng, small_network
 
 
 class Relu(torch.autograd.Function):
@@ -27,13 +27,13 @@ LAYER = nn.Conv2d(3, 3, 3, padding=1).requires_grad_(False)
 
 
 def _leaf() -> Tensor:
-    return torch.rand(2, 3, 8, 8, generator=drawn()).requires_grad_()
+    return torch.rand(2, 3, 8, 8, generator=rng()).requires_grad_()
 
 
 YES: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": lambda x: plain(nn.ReLU)(x),
-    "leaky": lambda x: plain(nn.LeakyReLU)(x),
-    "hardtanh": lambda x: plain(nn.Hardtanh)(x),
+    "relu": lambda x: small_network(nn.ReLU)(x),
+    "leaky": lambda x: small_network(nn.LeakyReLU)(x),
+    "hardtanh": lambda x: small_network(nn.Hardtanh)(x),
     "max-pool": lambda x: pooled()(x),
     "residual": lambda x: Residual().eval()(x),
     "weights with gradients": lambda x: nn.Linear(192, 5)(x.flatten(1)),
@@ -44,8 +44,8 @@ YES: dict[str, Callable[[Tensor], Tensor]] = {
     "the input itself": lambda x: x,
 }
 NO: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": lambda x: plain(nn.GELU)(x),
-    "softplus": lambda x: plain(nn.Softplus)(x),
+    "gelu": lambda x: small_network(nn.GELU)(x),
+    "softplus": lambda x: small_network(nn.Softplus)(x),
     "softmax": lambda x: x.flatten(1).softmax(1),
     "square": lambda x: x * x,
     "gate": lambda x: LAYER(x) * x,
@@ -80,7 +80,7 @@ def test_an_operation_that_is_not_listed_is_not_taken_for_linear() -> None:
 def test_the_second_derivatives_vanish(name: str) -> None:
     x = _leaf()
     result = YES[name](x)
-    weight = torch.randn(result.shape, generator=drawn(1))
+    weight = torch.randn(result.shape, generator=rng(1))
     (gradient,) = torch.autograd.grad(result, x, weight, create_graph=True)
     if gradient.requires_grad:
         (second,) = torch.autograd.grad(
@@ -93,7 +93,7 @@ def test_the_second_derivatives_vanish(name: str) -> None:
 def test_every_victim_is_known_to_be(architecture: str) -> None:
     side = 8 if architecture == "resnet-tiny" else 32
     model = build(architecture, 4, (3, side, side), torch.zeros(3), torch.ones(3))
-    x = torch.rand(1, 3, side, side, generator=drawn()).requires_grad_()
+    x = torch.rand(1, 3, side, side, generator=rng()).requires_grad_()
     assert piecewise_linear(fold(model)(x), x)
     assert piecewise_linear(model.eval()(x), x)
     assert not piecewise_linear(model.train()(x.expand(2, -1, -1, -1)), x)
