@@ -21,7 +21,7 @@ from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.claims.evidence import Evidence, gather
 from evil_twins.bench.analysis.claims.part import Estimate, Part, Unmeasured, bootstrapped
 from evil_twins.bench.analysis.claims.tradeoff import crossing
-from evil_twins.bench.analysis.paper import beside
+from evil_twins.bench.analysis.paper import comparison
 from evil_twins.bench.analysis.tables import frames, text
 from evil_twins.bench.analysis.tables.records import STUDY, read
 
@@ -152,7 +152,7 @@ def largest(found: Sequence[Evidence]) -> pd.DataFrame:
             both = paired(of)
         except Unmeasured:
             continue
-        known = beside(str(of.scope.key["dataset"]))
+        known = comparison(str(of.scope.key["dataset"]))
         printed = known.paper.largest if known else (np.nan, np.nan)
         key = {**of.scope.key, "kappa": of.rules.primary.kappa, "n": len(both)}
         for attack, paper in zip(ATTACKS, printed, strict=True):

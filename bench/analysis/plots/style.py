@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 INK, MUTED, GREY, FAINT = "#222222", "#6f6f6f", "#b3b3b3", "#d9d9d9"
 GROUPS = ("manifold", "smoothing", "curvature", "confidence")
+DPI = 160
 REFERENCE: dict[str, Any] = {
     "color": MUTED,
     "linewidth": 0.8,
@@ -96,7 +97,7 @@ def look() -> Iterator[None]:
 
 def figure(width: float, height: float) -> Figure:
     """Return an empty figure; sizes in inches."""
-    empty = Figure(figsize=(width, height), dpi=160, layout="constrained")
+    empty = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     empty.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # type: ignore[union-attr, call-arg]
     return empty
 
@@ -174,6 +175,7 @@ def svg(drawn: Figure) -> bytes:
 def png(drawn: Figure) -> bytes:
     """Return a figure as PNG, without a date."""
     _lay_out(drawn)
+    drawn.set_dpi(DPI)  # `print_svg` leaves another value
     stream = BytesIO()
     FigureCanvasAgg(drawn).print_png(stream, metadata={"Software": None})
     return stream.getvalue()
