@@ -182,7 +182,15 @@ def _frames(n: int, kappas: tuple[float, ...]) -> dict[str, pd.DataFrame]:
         [{"kind": "score", "cell": "beyond x imc", "reason": "out of time", "log": "cells/ab.log"}]
     )
     out["victims"] = pd.DataFrame(
-        [{"dataset": "digits", "victim": "resnet-tiny", "seed": 0, "accuracy": 0.975}]
+        [
+            {
+                "dataset": "digits",
+                "victim": "resnet-tiny",
+                "seed": 0,
+                "accuracy": 0.975,
+                "images": 1000,
+            }
+        ]
     )
     return out
 

@@ -51,7 +51,10 @@ def inputs(of: Evidence) -> list[Part]:
         return _mean(of, flagged[:, 1] - flagged[:, 0])._replace(note=f"rates {note}")
 
     parts = []
-    roles: list[tuple[Role, dict[str, str]]] = [("test", rule.detectors), ("beside", rule.supplementary)]
+    roles: list[tuple[Role, dict[str, str]]] = [
+        ("test", rule.detectors),
+        ("beside", rule.supplementary),
+    ]
     for role, detectors in roles:
         for name, label in detectors.items():
             statistics = [

@@ -1,4 +1,4 @@
-"""Claim f: IMC evades several detectors at once, under one OR rule, more often than pure attacks."""
+"""Claim f: IMC evades the OR of several detectors more often than either pure attack."""
 
 import hashlib
 from collections.abc import Mapping

@@ -1,4 +1,7 @@
-"""Statistics of the tables: arrays in, numbers out; no torch, no files, no frames."""
+"""Statistics of the tables: arrays in, numbers out; no torch, no files, no frames.
+
+`scipy.stats` takes half a second to load and is imported where it is needed.
+"""
 
 from evil_twins.bench.analysis.stats.calibration import (
     FPR,
@@ -16,7 +19,7 @@ from evil_twins.bench.analysis.stats.comparing import (
     trend,
 )
 from evil_twins.bench.analysis.stats.crossed import crossed, image_draws
-from evil_twins.bench.analysis.stats.rates import Interval, clopper_pearson, holm
+from evil_twins.bench.analysis.stats.rates import UNKNOWN, Interval, clopper_pearson, holm
 from evil_twins.bench.analysis.stats.resampling import (
     RESAMPLES,
     draws,
@@ -38,6 +41,7 @@ from evil_twins.bench.analysis.stats.separation import (
 __all__ = [
     "FPR",
     "RESAMPLES",
+    "UNKNOWN",
     "Comparison",
     "Interval",
     "Threshold",

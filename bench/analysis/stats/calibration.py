@@ -5,7 +5,6 @@ from math import floor, inf
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Floats = NDArray[np.float64]
 
@@ -15,14 +14,14 @@ FPR = 0.05
 
 @dataclass(frozen=True)
 class Threshold:
-    """A threshold at a false-positive rate; an input is flagged when its score is strictly above.
+    """A threshold at a false-positive rate: an input is flagged if its score is strictly above.
 
     Attributes:
         value: The threshold, +inf when there are too few calibration scores.
-        rank: It is the rank-th smallest calibration score (1 ... n; n + 1 stands for +inf).
-        n: Calibration scores that it rests on.
-        ties: Calibration scores equal to it, itself included (0 for +inf).
-        note: What a reader must know about it; empty when there is nothing to say.
+        rank: Its place among the sorted calibration scores (1 ... n; n + 1 stands for +inf).
+        n: Number of calibration scores.
+        ties: Number of calibration scores equal to it, itself included (0 for +inf).
+        note: Its limitations in words, or empty.
     """
 
     value: float
@@ -33,9 +32,10 @@ class Threshold:
 
 
 def threshold(scores: Floats, alpha: float) -> Threshold:
-    """The ceil((n + 1)(1 - alpha))-th smallest calibration score (split conformal prediction).
+    """Return the ceil((n + 1)(1 - alpha))-th smallest calibration score.
 
-    For exchangeable scores the chance that a fresh one is flagged is at most alpha.
+    This is split conformal prediction: a fresh exchangeable score is flagged with a chance of at
+    most alpha.
 
     Args:
         scores: (n,) benign calibration scores, no NaN; +-inf are allowed.
@@ -64,14 +64,17 @@ def threshold(scores: Floats, alpha: float) -> Threshold:
 
 
 def conformal_p(scores: Floats, calibration: Floats) -> Floats:
-    """Conformal p-values (1 + number of calibration scores at least as high) / (n + 1), (N,).
+    """Return conformal p-values: (1 + number of calibration scores at least as high) / (n + 1).
 
-    For exchangeable scores the chance that it is alpha or less is at most alpha; a score lies above
-    `threshold` at alpha exactly where it is.
+    For exchangeable scores, p <= alpha has a chance of at most alpha. It holds exactly for scores
+    above `threshold` at alpha.
 
     Args:
         scores: (N,) scores.
         calibration: (n,) benign scores.
+
+    Returns:
+        (N,) p-values.
     """
     n = len(calibration)
     values: Floats = (1 + n - np.searchsorted(np.sort(calibration), scores, side="left")) / (n + 1)
@@ -79,17 +82,17 @@ def conformal_p(scores: Floats, calibration: Floats) -> Floats:
 
 
 def fpr_test(flagged: int, fresh: int, rule: Threshold) -> float:
-    """The p-value of the realised false-positive rate, the calibration set being random.
+    """Test the realised false-positive rate against the nominal one.
 
-    The rate of a threshold that is the j-th smallest of n exchangeable scores is
-    Beta(n + 1 - j, j), so the number flagged among `fresh` others is beta-binomial; a binomial
-    test would take the threshold for the true quantile and reject correct code.
-    Two-sided; but where calibration scores tie at the threshold fewer are flagged than this law
-    says, so that only too many are evidence, and the p-value is that of the upper side.
+    The threshold is the j-th smallest of n random calibration scores. Its rate is therefore
+    Beta(n + 1 - j, j), and the number flagged among fresh scores is beta-binomial. A binomial test
+    would take the threshold for the true quantile and reject correct code.
+    The test is two-sided. Where calibration scores tie at the threshold, fewer fresh scores are
+    flagged than this law says: then only too many are evidence, and the test is one-sided.
 
     Args:
-        flagged: Fresh benign scores above the threshold.
-        fresh: Fresh benign scores, exchangeable with the calibration scores.
+        flagged: Number of fresh benign scores above the threshold.
+        fresh: Number of fresh benign scores, exchangeable with the calibration scores.
         rule: The threshold.
 
     Returns:
@@ -97,6 +100,8 @@ def fpr_test(flagged: int, fresh: int, rule: Threshold) -> float:
     """
     if rule.rank > rule.n or fresh == 0:
         return float("nan")
+    from scipy import stats
+
     law = (fresh, rule.n + 1 - rule.rank, rule.rank)
     low, high = stats.betabinom.cdf(flagged, *law), stats.betabinom.sf(flagged - 1, *law)
     return float(high if rule.ties > 1 else min(1.0, 2 * min(low, high)))

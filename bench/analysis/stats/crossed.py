@@ -7,20 +7,19 @@ from evil_twins.bench.analysis.stats.resampling import RESAMPLES, SEED, draws
 
 Floats = NDArray[np.float64]
 
-
 BLOCK = 1000
-"""Bootstrap samples that are taken at the same time; memory is bounded by it."""
+"""Bootstrap samples in one matrix product: this bounds the memory."""
 
 
 def image_draws(columns: int, heldout: int, resamples: int = RESAMPLES) -> Floats:
-    """How often each of `columns` held-out images is drawn when all `heldout` are resampled.
+    """Count how often each of `columns` held-out images is drawn when all `heldout` are resampled.
 
-    Only images that flip under some model matter; the others are drawn as one remainder.
+    Only images that flip under a model matter. The others are drawn as one remainder.
 
     Args:
-        columns: Images that flipped somewhere, at most `heldout`.
+        columns: Number of images that flip under a model, at most `heldout`.
         heldout: Size of R.
-        resamples: Bootstrap samples.
+        resamples: Number of bootstrap samples.
 
     Returns:
         (resamples, columns) counts.
@@ -34,27 +33,27 @@ def image_draws(columns: int, heldout: int, resamples: int = RESAMPLES) -> Float
     generator = np.random.default_rng([SEED, 2, columns, heldout])
     counts = np.empty((resamples, columns))
     for start in range(0, resamples, BLOCK):
-        part = counts[start : start + BLOCK]
-        part[:] = generator.multinomial(heldout, chances, size=len(part))[:, :columns]
+        block = counts[start : start + BLOCK]
+        block[:] = generator.multinomial(heldout, chances, size=len(block))[:, :columns]
     return counts
 
 
 def crossed(flips: Floats, heldout: int, images: Floats) -> Floats:
-    """Bootstrap samples of the pooled share of flipped predictions.
+    """Draw bootstrap samples of the pooled share of flipped predictions.
 
     Args:
-        flips: (N, columns) 0 or 1: the faced model of a target disagrees with the victim.
+        flips: (N, columns) 1 where the faced model of a target disagrees with the victim, else 0.
         heldout: Size of R.
-        images: `image_draws`, the same for all rows that are to be compared.
+        images: `image_draws`, the same for all rows that are compared.
 
     Returns:
         (resamples,) shares in [0, 1].
     """
     targets = draws(len(flips), resamples=len(images))
-    some = np.flatnonzero(flips.any(axis=0))
-    flips, counts = flips[:, some], np.empty(len(images))
+    flipped = np.flatnonzero(flips.any(axis=0))
+    flips, counts = flips[:, flipped], np.empty(len(images))
     for start in range(0, len(images), BLOCK):
-        at = slice(start, start + BLOCK)
-        counts[at] = ((targets[at] @ flips) * images[at][:, some]).sum(axis=1)
+        block = slice(start, start + BLOCK)
+        counts[block] = ((targets[block] @ flips) * images[block][:, flipped]).sum(axis=1)
     shares: Floats = counts / (len(flips) * heldout)
     return shares

@@ -1,11 +1,9 @@
-"""How far attacked scores stand from benign ones: AUROC and Kolmogorov-Smirnov."""
+"""Separation of attacked from benign scores: AUROC and Kolmogorov-Smirnov."""
 
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.optimize import linear_sum_assignment
 
 from evil_twins.bench.analysis.stats.rates import UNKNOWN, Interval
 from evil_twins.bench.analysis.stats.resampling import draws, percentile
@@ -18,20 +16,21 @@ SEED = 911
 
 
 def auroc(attacked: Floats, benign: Floats, owner: Ints) -> Interval:
-    """Chance that an attacked score exceeds a benign one (ties half), with a bootstrap interval.
+    """Return the chance that an attacked score exceeds a benign one (ties half), with its interval.
 
-    Targets are resampled with replacement; a drawn target brings its attacked score and the
-    benign scores under its own faced model. Benign scores that belong to no target (the faced
-    model is the victim) are resampled on their own. Rows with the same targets share the draws.
+    Targets are resampled with replacement: a drawn target brings its attacked score and the benign
+    scores under its faced model. Benign scores of no target (the faced model is the victim) are
+    resampled separately. Rows with the same targets share the draws.
 
     Args:
         attacked: (N,) scores, one per target, in the order of the targets.
         benign: (M,) scores.
-        owner: (M,) position of the target whose faced model gave the benign score, -1 for none.
+        owner: (M,) position of the target whose faced model gave the benign score, -1 for the
+            victim.
     """
     if not len(attacked) or not len(benign):
         return UNKNOWN
-    # All pairs are needed for the bootstrap; their mean is the AUROC, infinite scores included.
+    # The bootstrap needs all pairs; their mean is the AUROC, even with infinite scores.
     wins = (attacked[:, None] > benign) + 0.5 * (attacked[:, None] == benign)
     value = float(wins.mean())
     heads = draws(len(attacked))
@@ -46,7 +45,7 @@ def auroc(attacked: Floats, benign: Floats, owner: Ints) -> Interval:
 
 
 def mann_whitney(first: Floats, second: Floats) -> float:
-    """Two-sided p-value of the test of Mann and Whitney; NaN when a side is empty.
+    """Return the two-sided p-value of the test of Mann and Whitney; NaN if a side is empty.
 
     Args:
         first: (n,) values.
@@ -54,18 +53,20 @@ def mann_whitney(first: Floats, second: Floats) -> float:
     """
     if not len(first) or not len(second):
         return float("nan")
+    from scipy import stats
+
     return float(stats.mannwhitneyu(first, second).pvalue)
 
 
 def _ends(ordered: Floats) -> NDArray[np.bool_]:
-    """Last places of runs of equal scores: within a tie the distributions are not compared."""
+    """Mark the last place of each run of equal scores: distributions are compared only there."""
     return np.append(ordered[1:] != ordered[:-1], True)
 
 
 def ks(attacked: Floats, benign: Floats) -> float:
-    """The two-sample Kolmogorov-Smirnov statistic; NaN when a side is empty.
+    """Return the two-sample Kolmogorov-Smirnov statistic; NaN if a side is empty.
 
-    That of scipy.stats.ks_2samp, without the p-value on which that spends most of its time.
+    It equals that of scipy.stats.ks_2samp, without the p-value, which takes most of the time.
     """
     if not len(attacked) or not len(benign):
         return float("nan")
@@ -77,13 +78,13 @@ def ks(attacked: Floats, benign: Floats) -> float:
 
 
 def ks_resampled(attacked: Floats, benign: Floats, heads: Floats, tails: Floats) -> Floats:
-    """Bootstrap samples of the Kolmogorov-Smirnov statistic at equal n.
+    """Draw bootstrap samples of the Kolmogorov-Smirnov statistic at equal n.
 
     Args:
         attacked: (n,) scores.
         benign: (n,) scores.
-        heads: (resamples, n) how often each attacked score is drawn; rows sum to n.
-        tails: The same of the benign scores; `heads` itself where they come in pairs.
+        heads: (resamples, n) counts of the draws of each attacked score; rows sum to n.
+        tails: The same of the benign scores; `heads` itself where the scores are paired.
 
     Returns:
         (resamples,) statistics.
@@ -97,18 +98,18 @@ def ks_resampled(attacked: Floats, benign: Floats, heads: Floats, tails: Floats)
 
 @lru_cache(maxsize=64)
 def _walks(n: int) -> Floats:
-    """(PERMUTATIONS, 2 n) differences of the two empirical distributions under random labels."""
+    """Return (PERMUTATIONS, 2 n) differences of both distributions under random labels."""
     labels = np.tile(np.repeat([1.0, -1.0], n), (PERMUTATIONS, 1))
     generator = np.random.default_rng([SEED, n])
     return np.cumsum(generator.permuted(labels, axis=1), axis=1) / n
 
 
 def ks_null(attacked: Floats, benign: Floats) -> tuple[float, float]:
-    """Mean and 95th percentile of KS when the labels of the pooled scores are shuffled.
+    """Return mean and 95th percentile of KS when the labels of the pooled scores are shuffled.
 
     Args:
         attacked: (n,) scores.
-        benign: (n,) scores: the band is for equal n, as KS grows when n shrinks.
+        benign: (n,) scores; n is equal because KS grows when n shrinks.
 
     Raises:
         ValueError: The two samples differ in size.
@@ -124,11 +125,14 @@ def ks_null(attacked: Floats, benign: Floats) -> tuple[float, float]:
 
 
 def equal_share(owner: Ints, n: int) -> Ints:
-    """Positions of at most n benign scores, taken evenly from the faced models.
+    """Choose at most n benign scores evenly from the faced models.
 
     Args:
-        owner: (M,) which model each score belongs to.
-        n: How many are wanted.
+        owner: (M,) number of the model of each score.
+        n: The largest number of scores.
+
+    Returns:
+        (min(n, M),) positions of the chosen scores.
     """
     order = np.argsort(owner, kind="stable")
     grouped = owner[order]
@@ -139,14 +143,16 @@ def equal_share(owner: Ints, n: int) -> Ints:
 
 
 def matched(attacked: Floats, benign: Floats) -> tuple[Ints, Ints]:
-    """One-to-one matching of attacked to benign inputs with the least total distance.
+    """Match attacked to benign inputs one to one with the smallest total distance.
 
     Args:
-        attacked: (N,) values to match on, such as confidence.
+        attacked: (N,) values to match, such as confidences.
         benign: (M,) values.
 
     Returns:
         (min(N, M),) positions in `attacked` and in `benign`.
     """
-    rows, columns = linear_sum_assignment(np.abs(attacked[:, None] - benign))
+    from scipy import optimize
+
+    rows, columns = optimize.linear_sum_assignment(np.abs(attacked[:, None] - benign))
     return rows, columns

@@ -2,16 +2,11 @@
 
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.any_of import with_any
-from evil_twins.bench.analysis.tables.attacks import attacks
 from evil_twins.bench.analysis.tables.compare import compare
-from evil_twins.bench.analysis.tables.compute import Tables, compute
-from evil_twins.bench.analysis.tables.decisions import decisions
-from evil_twins.bench.analysis.tables.detection import detection
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records, number, read
-from evil_twins.bench.analysis.tables.registry import TABLES
 from evil_twins.bench.analysis.tables.show import show
 from evil_twins.bench.analysis.tables.typeset import typeset
-from evil_twins.bench.analysis.tables.write import write
+from evil_twins.bench.analysis.tables.write import TABLES, files, write
 
 __all__ = [
     "KEYS",
@@ -20,12 +15,8 @@ __all__ = [
     "Analysis",
     "Records",
     "Table",
-    "Tables",
-    "attacks",
     "compare",
-    "compute",
-    "decisions",
-    "detection",
+    "files",
     "number",
     "read",
     "show",

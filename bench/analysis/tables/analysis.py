@@ -1,38 +1,41 @@
-"""The records of one suite, and every number that its tables, figures and page share."""
+"""The records of one suite, and the numbers that its tables, figures and page share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables.any_of import with_any
 from evil_twins.bench.analysis.tables.decisions import Cell, cells, decide
 from evil_twins.bench.analysis.tables.families import Family, families, sweeps
+from evil_twins.bench.analysis.tables.frames import frame
 from evil_twins.bench.analysis.tables.records import Records, read
 from evil_twins.bench.analysis.tables.samples import Floats, specificity_samples
 
 
 class Analysis:
-    """The numbers of one suite at one false-positive rate, each computed when it is first read.
+    """Numbers of one suite at one false-positive rate, each computed when it is first read.
 
     Attributes:
-        fpr: The nominal false-positive rate of every decision.
+        fpr: The nominal false-positive rate of the decisions.
     """
 
-    def __init__(self, source: Path | Records, fpr: float = FPR) -> None:
-        """Read nothing yet.
+    def __init__(self, source: Path | Records, fpr: float = FPR, *, add_any: bool = True) -> None:
+        """Take the source; nothing is read yet.
 
         Args:
             source: `<results>/<suite>`, with the records of a run, or the records themselves.
             fpr: The nominal false-positive rate.
+            add_any: Whether the detector "any" is added.
         """
         self.fpr = fpr
+        self._add_any = add_any
         self._source = source
-        self._tables: dict[str, pd.DataFrame] = {}
+        self._frames: dict[str, pd.DataFrame] = {}
 
     @cached_property
     def stored(self) -> Records:
@@ -45,8 +48,8 @@ class Analysis:
 
     @cached_property
     def records(self) -> Records:
-        """The records with the detector "any", the OR of all others."""
-        return with_any(self.stored)
+        """The records with the detector "any", the OR of all detectors."""
+        return with_any(self.stored) if self._add_any else self.stored
 
     @cached_property
     def cells(self) -> dict[tuple[int, str], Cell]:
@@ -55,13 +58,13 @@ class Analysis:
 
     @cached_property
     def decisions(self) -> pd.DataFrame:
-        """Who is flagged at `fpr`: row, detector, target_id, flagged, rank."""
+        """`decide` of all cells at `fpr`: row, detector, target_id, flagged, rank."""
         return decide(self.cells.values(), self.fpr)
 
     @cached_property
     def specificity_samples(self) -> dict[int, Floats]:
         """Crossed bootstrap samples of the pooled specificity loss, by row."""
-        with threadpool_limits(1):  # sums change with the number of threads
+        with _one_thread():
             return specificity_samples(self.records)
 
     @cached_property
@@ -72,28 +75,50 @@ class Analysis:
     @cached_property
     def sweeps(self) -> list[Family]:
         """The families without single rows that vary another sweep at one place."""
-        return sweeps(self.records)
+        return sweeps(self.families)
 
     def table(self, table: "Table") -> pd.DataFrame:
-        """Return the lines of a table."""
-        if table.name not in self._tables:
-            with threadpool_limits(1):
-                self._tables[table.name] = table.compute(self)
-        return self._tables[table.name]
+        """Return the lines of a table; they are computed once."""
+        if table.name not in self._frames:
+            with _one_thread():
+                lines = table.compute(self)
+                self._frames[table.name] = (
+                    lines if isinstance(lines, pd.DataFrame) else frame(lines, table.names)
+                )
+        return self._frames[table.name]
+
+    def numbered(self, table: "Table") -> pd.DataFrame:
+        """Return the lines of a table with `row`, the number of the row of each line."""
+        return self.records.numbered(self.table(table))
+
+
+def _one_thread() -> Any:
+    """Limit numpy to one thread: sums change with the number, and small products get slower."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    return threadpool_limits(1)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table that every suite has, or every suite that runs what it compares.
+    """A table of a suite.
 
     Attributes:
-        name: Name of its files.
-        compute: Its lines; the columns are those of the CSV file.
-        markdown: What people read; None: no Markdown file.
-        optional: Without lines it has no files.
+        name: The stem of its files.
+        compute: Its lines, by column name.
+        columns: Words of each group of columns ("linf linf_low linf_high"), in the order of the
+            CSV file; empty words for columns that all tables share.
+        markdown: The table for people, or None without a Markdown file.
+        optional: Whether a table without lines has no files.
     """
 
     name: str
-    compute: Callable[[Analysis], pd.DataFrame]
+    compute: Callable[[Analysis], pd.DataFrame | Iterable[Mapping[str, Any]]]
+    columns: Mapping[str, str]
     markdown: Callable[[Analysis], str] | None = None
     optional: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """Its columns."""
+        return [name for group in self.columns for name in group.split()]

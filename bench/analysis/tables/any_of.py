@@ -1,4 +1,4 @@
-"""The OR of all detectors at one total false-positive rate, as one more detector."""
+"""The OR of all detectors at one total false-positive rate, as a further detector."""
 
 from dataclasses import replace
 
@@ -11,10 +11,10 @@ NAME = "any"
 
 
 def _unit(benign: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Benign median and the distance from it to the 95th percentile, per detector.
+    """Return per detector the benign median and the distance from it to the 95th percentile.
 
-    Where that distance is zero (many equal scores) the largest deviation stands in for it, and 1
-    where all scores are equal.
+    If that distance is zero (many equal scores), it is the largest deviation; if all scores are
+    equal, it is 1.
     """
     centre = benign.median()
     scale = benign.quantile(0.95) - centre
@@ -23,13 +23,13 @@ def _unit(benign: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 
 
 def _row(scores: pd.DataFrame) -> pd.DataFrame:
-    """The scores of the OR rule for one row."""
+    """Return the scores of the OR rule for one row."""
     keys = ["role", "target_id", "image_id"]
     wide = scores.pivot(index=keys, columns="detector", values="score").sort_index()
     wide = wide.dropna(axis=1).clip(-1e300, 1e300)
     role = wide.index.get_level_values("role")
-    # One half of the calibration images sets the units, the other half stays exchangeable with
-    # fresh inputs and gives the threshold.
+    # One half of the calibration images sets the units. The other half gives the threshold, so
+    # that its scores stay exchangeable with fresh ones.
     order = wide.index.get_level_values("image_id")[role == "calibration"].argsort().argsort()
     units = np.zeros(len(wide), dtype=bool)
     units[np.flatnonzero(role == "calibration")] = order % 2 == 0
@@ -42,25 +42,19 @@ def _row(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_any(records: Records) -> Records:
-    """The records with the detector "any" added to every row that has two or more detectors.
+    """Add the detector "any" to every row that has two or more detectors.
 
     Its score is the largest over detectors of (score - benign median) / (benign 95th percentile -
-    benign median), the units taken from one half of the calibration images; its threshold comes
-    from the other half, so the *total* false-positive rate is the nominal one. A detector without
-    a score for every input of the row is left out; what the records hold of it already is replaced.
-
-    Args:
-        records: The records.
+    benign median). One half of the calibration images gives these units, the other half the
+    threshold: so the *total* false-positive rate is the nominal one. A detector without a score
+    for every input of the row is left out. Scores of "any" in the records are replaced.
     """
-    given = records.scores[records.scores["detector"] != NAME]
-    parts = []
-    for row, scores in given.groupby("row", sort=True):
-        part = _row(scores)
-        if len(part):
-            parts.append(part.assign(row=row))
-    if not parts:
+    single = records.scores[records.scores["detector"] != NAME]
+    rows = [_row(scores).assign(row=row) for row, scores in single.groupby("row", sort=True)]
+    rows = [scores for scores in rows if len(scores)]
+    if not rows:
         return records
-    columns = [column for column in records.scores.columns if column in parts[0].columns]
-    scores = pd.concat([given, *(part[columns] for part in parts)], ignore_index=True)
+    columns = [column for column in records.scores.columns if column in rows[0].columns]
+    scores = pd.concat([single, *(scores[columns] for scores in rows)], ignore_index=True)
     order = ["row", "detector", "role", "target_id", "image_id"]
     return replace(records, scores=scores.sort_values(order, ignore_index=True))

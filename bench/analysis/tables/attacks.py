@@ -1,14 +1,17 @@
 """The table of attacks: efficacy, fidelity and specificity, one line a row."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.tables.analysis import Table
-from evil_twins.bench.analysis.tables.frames import column, line
-from evil_twins.bench.analysis.tables.records import KEYS, Records
-from evil_twins.bench.analysis.tables.samples import specificity_samples
+from evil_twins.bench.analysis.tables import text
+from evil_twins.bench.analysis.tables.analysis import Analysis, Table
+from evil_twins.bench.analysis.tables.frames import column, ends, line, spread
+from evil_twins.bench.analysis.tables.records import KEYS
 
 Floats = NDArray[np.float64]
 
@@ -39,23 +42,15 @@ def _cost(targets: pd.DataFrame, samples: Floats | None) -> dict[str, float]:
     flipped, heldout = int(targets["flipped"].sum()), int(targets["heldout"].sum())
     share = flipped / heldout if heldout else np.nan
     pooled = stats.percentile(share, samples if samples is not None else np.empty(0))
-    fidelity = stats.mean_interval(column(targets, "linf"))
-    kl = stats.mean_interval(column(targets, "kl"))
     rounds = column(targets, "rounds")
     return {
-        "linf": fidelity.value,
-        "linf_low": fidelity.low,
-        "linf_high": fidelity.high,
+        **spread("linf", stats.mean_interval(column(targets, "linf"))),
         "l2": float(targets["l2"].mean()),
         "delta": float(targets["delta"].mean()),
         "flipped": flipped,
         "heldout": heldout,
-        "specificity": pooled.value,
-        "specificity_low": pooled.low,
-        "specificity_high": pooled.high,
-        "kl": kl.value,
-        "kl_low": kl.low,
-        "kl_high": kl.high,
+        **spread("specificity", pooled),
+        **spread("kl", stats.mean_interval(column(targets, "kl"))),
         "accuracy_drop": float(targets["accuracy_drop"].mean()),
         "rounds": float(np.median(rounds[rounds >= 0])) if (rounds >= 0).any() else np.nan,
         "never": int((rounds < 0).sum()),
@@ -63,26 +58,68 @@ def _cost(targets: pd.DataFrame, samples: Floats | None) -> dict[str, float]:
     }
 
 
-def attacks(records: Records, samples: dict[int, Floats] | None = None) -> pd.DataFrame:
-    """One line per row: KEYS, then efficacy and costs over all its targets.
-
-    `linf` and `l2` are mean distances in pixels of [0, 1], `delta` the mean relative distance of
-    the models, `specificity` the pooled share of held-out predictions that flipped (crossed
-    bootstrap over targets and images), `kl` and `accuracy_drop` means over targets. `rounds` is
-    the median first round at kappa among those that reached it, `never` counts the others;
-    `survive_8bit_rate` is the share at kappa that stays there after rounding to 8 bits.
-
-    Args:
-        records: The records.
-        samples: `specificity_samples` of them, where they are at hand.
-    """
-    samples = specificity_samples(records) if samples is None else samples
-    lines = []
-    for row, targets in records.targets.groupby("row", sort=True):
+def _attacks(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    for row, targets in analysis.records.targets.groupby("row", sort=True):
         number = int(str(row))
-        key = line(records.rows[KEYS], number)
-        lines.append(key | _efficacy(targets) | _cost(targets, samples.get(number)))
-    return pd.DataFrame(lines)
+        samples = analysis.specificity_samples.get(number)
+        key = line(analysis.records.rows[KEYS], number)
+        yield key | _efficacy(targets) | _cost(targets, samples)
 
 
-ATTACKS = Table("attacks", lambda of: attacks(of.records, of.specificity_samples))
+def _markdown(analysis: Analysis) -> str:
+    header = ["attack", "at κ", "confidence", "κ after 8 bits", "‖x* − x°‖∞ · 255", "δ"]
+    header += ["disagreement ‰", "KL · 1000", "accuracy drop ‰", "rounds", "passes"]
+    blocks = [
+        "# Attacks\n\nMeans over all targets; disagreement is pooled over targets × R with a "
+        "crossed bootstrap interval (95 %).\n"
+    ]
+    table = analysis.table(ATTACKS)
+    for title, rows in text.studies(analysis.records.rows):
+        body = [_row(line(table, row)) for row in text.ordered(rows)]
+        blocks.append(f"\n## {title}\n\n" + text.markdown(header, body))
+    return "".join([*blocks, "\n", text.failures(analysis.records)])
+
+
+def _row(line: dict[str, Any]) -> list[str]:
+    aimed = not pd.isna(line["kappa"])
+    return [
+        text.name(line),
+        f"{line['at_kappa']:.0f}/{line['n']:.0f}" if aimed else "",
+        f"{line['confidence_min']:.3f}–{line['confidence_max']:.3f}",
+        f"{line['at_kappa_8bit']:.0f}/{line['at_kappa']:.0f}" if aimed else "",
+        text.number(255 * line["linf"]),
+        text.number(line["delta"]),
+        text.interval(line, "specificity", 1000),
+        text.number(1000 * line["kl"]),
+        text.number(1000 * line["accuracy_drop"]),
+        text.number(line["rounds"]),
+        text.number(line["passes"], 4),
+    ]
+
+
+ATTACKS = Table(
+    "attacks",
+    _attacks,
+    {
+        " ".join([*KEYS, "n"]): "",
+        "at_kappa at_kappa_rate at_kappa_low at_kappa_high": "targets at κ, and their share",
+        "at_goal": "targets to which the faced model gives the goal class",
+        "within_eps": "targets within ε",
+        "confidence_min confidence_max": "the least and the largest confidence f_t(x*; θ*) over "
+        "targets",
+        "at_kappa_8bit survive_8bit_rate survive_8bit_low survive_8bit_high": "targets at κ that "
+        "stay there when x* is rounded to 8 bits, and their share of those at κ",
+        ends("linf"): "mean ‖x* − x°‖∞ in pixels of [0, 1], bootstrap over targets",
+        "l2": "mean ‖x* − x°‖₂",
+        "delta": "mean ‖θ* − θ°‖₂ / ‖θ°‖₂",
+        "flipped heldout": "predictions on R that differ from the victim's, of how many, summed "
+        "over targets",
+        ends("specificity"): "flipped / heldout, crossed bootstrap",
+        ends("kl"): "mean KL(victim ‖ faced) on R, in nats",
+        "accuracy_drop": "mean drop of accuracy on R, as a share",
+        "rounds never": "the median first round at κ among targets that reached it, and how many "
+        "did not",
+        "passes": "median forward and backward passes of the steps",
+    },
+    _markdown,
+)

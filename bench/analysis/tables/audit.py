@@ -1,9 +1,9 @@
-"""The audit of the endpoints: are the pure attacks as good as the best that is known?
+"""The audit of the endpoints: are the pure attacks as good as the best known ones?
 
-The losses of a whole sweep are divided by those of its pure attacks, so a slack one bends every
-curve. Any other attack on inputs alone that a suite runs at the same norm and κ is a rival of PGD;
-the convex optimum is the yardstick of Poisoning the last layer. How far from it other attacks on
-the last layer alone end stands beside that and is not judged.
+The losses of a sweep are divided by those of its pure attacks, so a weak pure attack distorts every
+curve. Any other attack on inputs alone at the same norm and κ is a rival of PGD. The convex optimum
+is the yardstick of Poisoning the last layer. Other attacks on the last layer alone are compared
+with the optimum as well, without a verdict.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evil_twins.bench.analysis.tables.analysis import Table
-from evil_twins.bench.analysis.tables.families import CONTROLS, IMC, PGD, POISONING
-from evil_twins.bench.analysis.tables.frames import column, line
+from evil_twins.bench.analysis.tables import text
+from evil_twins.bench.analysis.tables.analysis import Analysis, Table
+from evil_twins.bench.analysis.tables.families import PGD, POISONING
+from evil_twins.bench.analysis.tables.frames import column, line, lines
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 
 Floats = NDArray[np.float64]
@@ -28,87 +29,115 @@ RADIUS_BOUND = 1.05
 KL_BOUND = 1.1
 """The same for KL on the reference: head-only Poisoning over the convex optimum."""
 
-COLUMNS = [*STUDY, "kappa", "attack", "quantity", "against", "n", "median", "p90", "wins"]
-COLUMNS += ["bound", "passed", "duality_gap"]
+KEY = [*STUDY, "kappa", "attack"]
 
 
-def audit(records: Records) -> pd.DataFrame:
-    """Ratios of an endpoint's loss to its rivals', one line per endpoint and rival.
-
-    `quantity` is the norm whose radius is compared, or "kl". `against` names the rival; "best" is
-    the best of all rivals for each target, and `wins` how often a rival was that. `median` and
-    `p90` are over the n targets at κ under some attack of the comparison; a target that the
-    endpoint alone misses counts as infinite, one that only the endpoint reaches as 0. `bound` and
-    `passed` stand on the lines that are judged. `duality_gap` is the median of (KL - lower bound)
-    / KL of the convex optimum.
-
-    Args:
-        records: The records; without endpoints and rivals the table is empty.
-    """
-    found = [
-        one
-        for _, rows in records.rows.groupby([*STUDY, "kappa"], sort=True)
-        for one in (*_radii(records, rows), *_kls(records, rows))
-    ]
-    return pd.DataFrame(found, columns=pd.Index(COLUMNS))
+def _audit(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    for _, rows in analysis.records.rows.groupby([*STUDY, "kappa"], sort=True):
+        attacks = rows[rows["role"].eq("attack")]
+        yield from _radii(analysis.records, attacks[attacks["moves"].eq("inputs")])
+        yield from _kls(analysis.records, attacks[attacks["moves"].eq("model")])
 
 
 def _radii(records: Records, rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    norms = records.targets.groupby("row")["norm"].first().reindex(rows.index)
-    alone = rows[rows["layers"].eq("none") & norms.ne("")]
-    for row in alone.index[alone["method"].eq(PGD)]:
+    """Yield PGD's radius over the best rival's and over each rival's."""
+    norms = records.norms[rows.index]
+    for row in rows.index[rows["method"].eq(PGD)]:
         norm = str(norms[row])
-        same = alone[norms[alone.index].eq(norm) & ~alone["method"].isin([PGD, IMC, *CONTROLS])]
-        if same.empty:
+        rivals = rows[norms.eq(norm) & ~rows["method"].eq(PGD)]
+        if rivals.empty:
             continue
-        losses = _losses(records, [int(row), *map(int, same.index)], norm)
-        own, rivals = losses[:, 0], losses[:, 1:]
-        wins = np.bincount(rivals.argmin(1), minlength=rivals.shape[1])
-        key = line(records.rows[[*STUDY, "kappa", "attack"]], int(row)) | {"quantity": norm}
-        yield key | {"against": BEST} | _judged(own, rivals.min(1), RADIUS_BOUND)
-        for name, loss, won in zip(same["attack"], rivals.T, wins, strict=True):
-            yield key | {"against": name, "wins": int(won)} | _ratio(own, loss)
+        losses = _losses(records, [int(row), *map(int, rivals.index)], norm)
+        endpoint, others = losses[:, 0], losses[:, 1:]
+        wins = np.bincount(others.argmin(1), minlength=others.shape[1])
+        key = line(rows[KEY], int(row)) | {"quantity": norm}
+        yield key | {"against": BEST} | _judged(endpoint, others.min(1), RADIUS_BOUND)
+        for name, loss, count in zip(rivals["attack"], others.T, wins, strict=True):
+            yield key | {"against": name, "wins": int(count)} | _ratio(endpoint, loss)
 
 
 def _kls(records: Records, rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield the KL of each attack on the last layer over that of each convex optimum."""
     optima = rows.index[rows["method"].eq(CONVEX)]
-    norms = records.targets.groupby("row")["norm"].first().reindex(rows.index)
-    alone = rows[rows["layers"].eq("head") & norms.eq("") & ~rows["method"].isin(CONTROLS)]
-    for row in alone.index.difference(optima):
-        key = line(records.rows[[*STUDY, "kappa", "attack"]], int(row)) | {"quantity": "kl"}
-        judged = bool(rows.at[row, "method"] == POISONING)
+    for row in rows.index[rows["layers"].eq("head")].difference(optima):
+        key = line(rows[KEY], int(row)) | {"quantity": "kl"}
         for optimum in optima:
             losses = _losses(records, [int(row), int(optimum)], "kl_reference")
-            part = records.targets[records.targets["row"].eq(optimum)]
-            kl = column(part, "kl_reference")
-            gap = float(np.median(1 - column(part, "kl_bound") / kl))
-            against = {"against": rows.at[optimum, "attack"], "duality_gap": gap}
-            own, best = losses.T
-            yield key | against | (_judged(own, best, KL_BOUND) if judged else _ratio(own, best))
+            targets = records.targets[records.targets["row"].eq(optimum)]
+            gaps = 1 - column(targets, "kl_bound") / column(targets, "kl_reference")
+            key |= {"against": rows.at[optimum, "attack"], "duality_gap": float(np.median(gaps))}
+            endpoint, best = losses.T
+            if rows.at[row, "method"] == POISONING:
+                yield key | _judged(endpoint, best, KL_BOUND)
+            else:
+                yield key | _ratio(endpoint, best)
 
 
 def _losses(records: Records, rows: list[int], name: str) -> Floats:
-    """(targets, rows) losses over the targets that the rows share; infinite where κ is missed."""
-    some = records.targets[records.targets["row"].isin(rows)]
-    some = some.assign(loss=some[name].where(some["at_kappa"], np.inf))
-    wide = some.pivot(index="target_id", columns="row", values="loss")[rows].dropna()
+    """Return (targets, rows) losses of the targets that the rows share, infinite if κ is missed."""
+    targets = records.targets[records.targets["row"].isin(rows)]
+    targets = targets.assign(loss=targets[name].where(targets["at_kappa"], np.inf))
+    wide = targets.pivot(index="target_id", columns="row", values="loss")[rows].dropna()
     return wide.to_numpy(dtype=np.float64)
 
 
-def _ratio(own: Floats, other: Floats) -> dict[str, float]:
-    known = np.isfinite(own) | np.isfinite(other)
-    own, other = own[known], other[known]
-    if not len(own):
+def _ratio(endpoint: Floats, rival: Floats) -> dict[str, float]:
+    finite = np.isfinite(endpoint) | np.isfinite(rival)
+    endpoint, rival = endpoint[finite], rival[finite]
+    if not len(endpoint):
         return {"n": 0, "median": np.nan, "p90": np.nan}
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(np.isinf(own), np.inf, own / other)
+        ratio = np.where(np.isinf(endpoint), np.inf, endpoint / rival)
     p90 = np.quantile(ratio, 0.9, method="higher")  # interpolation would subtract infinities
     return {"n": len(ratio), "median": float(np.median(ratio)), "p90": float(p90)}
 
 
-def _judged(own: Floats, other: Floats, bound: float) -> dict[str, Any]:
-    found = _ratio(own, other)
-    return found | {"bound": bound, "passed": found["median"] <= bound}
+def _judged(endpoint: Floats, rival: Floats, bound: float) -> dict[str, Any]:
+    ratio = _ratio(endpoint, rival)
+    return ratio | {"bound": bound, "passed": ratio["median"] <= bound}
 
 
-AUDIT = Table("audit", lambda of: audit(of.records), optional=True)
+def _markdown(analysis: Analysis) -> str:
+    table = analysis.table(AUDIT)
+    header = ["endpoint", "loss", "against", "targets", "median", "p90", "best for", "bound", ""]
+    body = [
+        [
+            f"{text.study(line)}: {line['attack']} κ {text.short(float(line['kappa']))}",
+            *(str(line[name]) for name in ("quantity", "against", "n")),
+            text.number(line["median"], 4),
+            text.number(line["p90"], 4),
+            text.number(line["wins"]),
+            text.number(line["bound"]),
+            "" if pd.isna(line["bound"]) else ("passed" if line["passed"] else "failed"),
+        ]
+        for line in lines(table)
+    ]
+    gap = table["duality_gap"].max()
+    note = "" if pd.isna(gap) else f" Relative duality gap of the optimum: {text.number(gap)}."
+    return (
+        "# Audit of the endpoints\n\n"
+        "Loss of a pure attack over that of a rival, target by target: PGD's radius against other "
+        "attacks on inputs and the best of them, the KL of each attack on the last layer "
+        "alone, on the attacker's images, against the convex optimum. The median is held against "
+        f"the bound, where there is one.{note}\n\n"
+    ) + text.markdown(header, body, left=3)
+
+
+AUDIT = Table(
+    "audit",
+    _audit,
+    {
+        " ".join(KEY): "",
+        "quantity": 'the norm whose radius is compared, or "kl"',
+        "against": 'the rival; "best" is the best of all for each target',
+        "n": "",
+        "median p90": "of the ratios endpoint / rival, target by target; what the endpoint alone "
+        "misses counts as infinite, what only it reaches as 0",
+        "wins": "how often this rival was the best",
+        "bound passed": "the largest median that passes: 1.05 for radii, 1.1 for KL; empty for "
+        "what is no endpoint",
+        "duality_gap": "median (KL − lower bound) / KL of the convex optimum",
+    },
+    _markdown,
+    optional=True,
+)

@@ -4,44 +4,37 @@ The rows are those of the method `within` under the labels within-<distance in %
 """
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.tables.analysis import Table
-from evil_twins.bench.analysis.tables.families import WITHIN
+from evil_twins.bench.analysis.tables import text
+from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.frames import column, lines
-from evil_twins.bench.analysis.tables.records import STUDY, Records
+from evil_twins.bench.analysis.tables.records import STUDY
 
-LABEL = re.compile(r"within-(\d+)")
+WITHIN = "within"
+LABEL = re.compile(rf"{WITHIN}-(\d+)")
 POINT = [*STUDY, "kappa", "phi", "distance"]
-COLUMNS = [*POINT, "n", "confidence", "low", "high", "at_kappa"]
-COLUMNS += ["linf", "delta", "flipped", "heldout"]
 
 
-def budgets(records: Records) -> pd.DataFrame:
-    """One line per point of each grid, over the targets that all of its points share.
-
-    `phi` and `distance` are the budgets, as shares of the smallest that reach κ alone; `confidence`
-    is the mean, with its bootstrap interval over targets, `at_kappa` counts targets; `linf` and
-    `delta` are mean distances of inputs and models; `flipped` of `heldout` predictions on R.
-
-    Args:
-        records: The records; without such rows the table is empty.
-    """
-    rows = records.rows[records.rows["method"].eq(WITHIN)]
+def _budgets(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    """Yield one line per point of each grid, over the targets that all of its points share."""
+    rows = analysis.records.rows
+    rows = rows[rows["method"].eq(WITHIN)]
     share = rows["attack"].str.extract(f"^{LABEL.pattern}$", expand=False).astype(float) / 100
     rows = rows.assign(distance=share)[share.notna()]
-    found = []
     for _, grid in rows.groupby([*STUDY, "kappa"], sort=True):
-        some = records.targets[records.targets["row"].isin(grid.index)]
-        counts = some["target_id"].value_counts()
-        some = some[some["target_id"].isin(counts.index[counts == len(grid)])]
+        targets = analysis.records.targets
+        targets = targets[targets["row"].isin(grid.index)]
+        counts = targets["target_id"].value_counts()
+        targets = targets[targets["target_id"].isin(counts.index[counts == len(grid)])]
         ordered = grid.sort_values(["distance", "phi"])
         for key in lines(ordered[POINT].reset_index(names="row")):
-            found.append(key | _point(some[some["row"] == key["row"]]))
-    return pd.DataFrame(found, columns=pd.Index(COLUMNS))
+            yield key | _point(targets[targets["row"] == key["row"]])
 
 
 def _point(targets: pd.DataFrame) -> dict[str, float]:
@@ -59,4 +52,43 @@ def _point(targets: pd.DataFrame) -> dict[str, float]:
     }
 
 
-BUDGETS = Table("budgets", lambda of: budgets(of.records), optional=True)
+def _markdown(analysis: Analysis) -> str:
+    header = ["grid", "φ", "model budget", "targets", "confidence", "95 %", "at κ"]
+    body = [
+        [
+            text.at_kappa(line),
+            text.short(float(line["phi"])),
+            text.short(float(line["distance"])),
+            str(line["n"]),
+            text.number(line["confidence"]),
+            f"{text.number(line['low'])} to {text.number(line['high'])}",
+            str(line["at_kappa"]),
+            text.number(255 * line["linf"]),
+            text.number(line["delta"]),
+            text.number(1000 * line["flipped"] / line["heldout"]) if line["heldout"] else "",
+        ]
+        for line in lines(analysis.table(BUDGETS))
+    ]
+    return (
+        "# Confidence within fixed budgets\n\n"
+        "Means over the targets that all points of a grid share. Budgets are shares of what "
+        "reaches κ alone: the smallest PGD radius, and the shortest change of the head.\n\n"
+    ) + text.markdown([*header, "‖x* − x°‖∞ · 255", "δ", "disagreement ‰"], body)
+
+
+BUDGETS = Table(
+    "budgets",
+    _budgets,
+    {
+        " ".join([*STUDY, "kappa"]): "",
+        "phi distance": "the budgets, as shares of the smallest that reach κ alone",
+        "n": "",
+        "confidence": "the mean over the targets that all points share",
+        "low high": "",
+        "at_kappa": "targets at κ",
+        "linf delta": "mean distances of inputs and models",
+        "flipped heldout": "predictions on R that differ from the victim's, of how many",
+    },
+    _markdown,
+    optional=True,
+)

@@ -1,86 +1,77 @@
 """The detection table: which detector catches which attack, at what false-alarm rate."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.tables.analysis import Table
-from evil_twins.bench.analysis.tables.decisions import Cell, cells
-from evil_twins.bench.analysis.tables.records import KEYS, Records
+from evil_twins.bench.analysis.tables import text
+from evil_twins.bench.analysis.tables.analysis import Analysis, Table
+from evil_twins.bench.analysis.tables.decisions import Cell
+from evil_twins.bench.analysis.tables.frames import line, lines
+from evil_twins.bench.analysis.tables.paired import WORST
+from evil_twins.bench.analysis.tables.records import Records
 
-ALPHAS = (0.01, 0.05, 0.1)
-_FIRST = ["dataset", "victim", "attack", "kappa", "phi", "detector", "knowledge"]
-_COUNTS = ["n", "at_kappa", "detected", "rate", "low", "high", "fpr_nominal", "fpr_realised"]
-_FURTHER = ["layers", "method", "lam", "seed", "detected_at_kappa"]
-_FALSE_ALARMS = ["fpr_k", "fpr_n", "fpr_p", "fpr_p_holm", "calibration_n", "threshold", "ties"]
-_SEPARATION = ["auroc_low", "auroc_high", "ks_n", "ks_null", "ks_null95"]
-_MATCHED = ["ks_matched", "ks_matched_null95", "match_gap"]
-COLUMNS = [
-    *[*_FIRST, *_COUNTS, "auroc", "ks", "success"],
-    *[*_FURTHER, *_FALSE_ALARMS, *_SEPARATION, *_MATCHED, "note"],
-]
+STRICT, LOOSE = 0.01, 0.1
+"""Nominal rates beside the headline one."""
 
-
-def rates(fpr: float) -> tuple[float, ...]:
-    """The nominal rates of the table: those of every suite, `fpr` in the place of the headline."""
-    return tuple(sorted({fpr if alpha == stats.FPR else alpha for alpha in ALPHAS}))
+Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 class _Matching:
     """Matches by confidence, once per row: they do not depend on the detector."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[NDArray[np.intp], NDArray[np.intp]]] = {}
+        self._matches: dict[bytes, Pairs] = {}
 
-    def __call__(
-        self, attacked: NDArray[np.float64], benign: NDArray[np.float64]
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def __call__(self, attacked: NDArray[np.float64], benign: NDArray[np.float64]) -> Pairs:
         key = attacked.tobytes() + benign.tobytes()
-        if key not in self._known:
-            self._known = {key: stats.matched(attacked, benign)}
-        return self._known[key]
+        if key not in self._matches:
+            self._matches = {key: stats.matched(attacked, benign)}
+        return self._matches[key]
 
 
 def _separation(cell: Cell, match: _Matching) -> dict[str, float]:
-    """AUROC and KS: they have no threshold, so they are the same at every nominal rate."""
+    """Compute AUROC and KS, which have no threshold and are equal at every nominal rate."""
     attacked, benign, owner = cell.score, cell.fresh.score, cell.fresh.owner
     area = stats.auroc(attacked, benign, owner)
     # KS grows as n shrinks, so both sides get the same n: benign scores evenly over the models.
     n = min(len(attacked), len(benign))
-    some = stats.equal_share(np.arange(len(attacked)), n)
-    even = benign[stats.equal_share(owner, n)]
-    null, null95 = stats.ks_null(attacked[some], even)
+    first = attacked[stats.equal_share(np.arange(len(attacked)), n)]
+    second = benign[stats.equal_share(owner, n)]
+    null, null95 = stats.ks_null(first, second)
     pool = cell.pool
-    first, second = match(cell.confidence, pool.confidence)
-    gaps = np.abs(cell.confidence[first] - pool.confidence[second])
-    mine, theirs = attacked[first], pool.score[second]
+    pairs = match(cell.confidence, pool.confidence)
+    gaps = np.abs(cell.confidence[pairs[0]] - pool.confidence[pairs[1]])
+    matched = attacked[pairs[0]], pool.score[pairs[1]]
     return {
         "auroc": area.value,
         "auroc_low": area.low,
         "auroc_high": area.high,
         "ks_n": n,
-        "ks": stats.ks(attacked[some], even),
+        "ks": stats.ks(first, second),
         "ks_null": null,
         "ks_null95": null95,
-        "ks_matched": stats.ks(mine, theirs),
-        "ks_matched_null95": stats.ks_null(mine, theirs)[1],
+        "ks_matched": stats.ks(*matched),
+        "ks_matched_null95": stats.ks_null(*matched)[1],
         "match_gap": float(np.median(gaps)) if len(gaps) else np.nan,
     }
 
 
 def _note(cell: Cell, rule: stats.Threshold) -> str:
-    parts = [rule.note]
+    notes = [rule.note]
     if cell.unscored:
-        parts.append(f"{cell.unscored} targets without a score")
+        notes.append(f"{cell.unscored} targets without a score")
     if cell.broken:
-        parts.append(f"{cell.broken} scores were not numbers")
-    return "; ".join(part for part in parts if part)
+        notes.append(f"{cell.broken} scores were not numbers")
+    return "; ".join(note for note in notes if note)
 
 
-def _at(cell: Cell, alpha: float) -> dict[str, object]:
-    """Counts at one nominal rate."""
-    rule = stats.threshold(cell.calibration.score, alpha)
+def _counts(cell: Cell, fpr: float) -> dict[str, object]:
+    """Count at one nominal rate."""
+    rule = stats.threshold(cell.calibration.score, fpr)
     flagged = cell.score > rule.value
     fresh = cell.fresh.score
     false = int((fresh > rule.value).sum())
@@ -92,7 +83,7 @@ def _at(cell: Cell, alpha: float) -> dict[str, object]:
         "rate": rate.value,
         "low": rate.low,
         "high": rate.high,
-        "fpr_nominal": alpha,
+        "fpr_nominal": fpr,
         "fpr_realised": false / len(fresh) if len(fresh) else np.nan,
         "success": int((cell.at_kappa & cell.within_eps & ~flagged).sum()),
         "detected_at_kappa": int((flagged & cell.at_kappa).sum()),
@@ -106,39 +97,109 @@ def _at(cell: Cell, alpha: float) -> dict[str, object]:
     }
 
 
-def detection(records: Records, alphas: tuple[float, ...] = ALPHAS) -> pd.DataFrame:
-    """One line per row, detector and nominal false-positive rate.
-
-    `n` are all targets that were scored; `at_kappa`, `detected` and `detected_at_kappa` count
-    among them; `success` counts those at kappa, within eps and not flagged. `fpr_p_holm` is
-    corrected over the detectors of a row. `ks` compares n attacked with as many benign inputs,
-    `ks_null` and `ks_null95` are its mean and 95th percentile under shuffled labels, `ks_matched`
-    compares with the benign inputs of nearest confidence, `match_gap` apart in the median.
+def rates(records: Records, cells: Iterable[Cell], nominal: Iterable[float]) -> pd.DataFrame:
+    """Compute the detection table.
 
     Args:
         records: The records.
-        alphas: Nominal false-positive rates.
+        cells: The cells that get a line.
+        nominal: Nominal false-positive rates.
     """
-    match = _Matching()
-    lines = []
-    for cell in cells(records):
+    match, nominal = _Matching(), sorted(set(nominal))
+    entries = []
+    for cell in cells:
         shared = {"row": cell.row, "detector": cell.detector, "knowledge": cell.knowledge}
         shared |= _separation(cell, match)
-        lines += [shared | _at(cell, alpha) for alpha in alphas]
-    if not lines:
-        return pd.DataFrame(columns=pd.Index(COLUMNS))
-    table = pd.DataFrame(lines)
-    families = table.groupby(["row", "fpr_nominal"])["fpr_p"]
-    table["fpr_p_holm"] = families.transform(lambda p: stats.holm(p.to_numpy(dtype=np.float64)))
+        entries += [shared | _counts(cell, fpr) for fpr in nominal]
+    if not entries:
+        return pd.DataFrame(columns=pd.Index(DETECTION.names))
+    table = pd.DataFrame(entries)
+    tests = table.groupby(["row", "fpr_nominal"])["fpr_p"]
+    table["fpr_p_holm"] = tests.transform(lambda p: stats.holm(p.to_numpy(dtype=np.float64)))
     table = table.merge(records.rows, left_on="row", right_index=True)
-    return table.sort_values(["row", "detector", "fpr_nominal"], ignore_index=True)[COLUMNS]
+    return table.sort_values(["row", "detector", "fpr_nominal"], ignore_index=True)[DETECTION.names]
 
 
-def numbered(records: Records, table: pd.DataFrame) -> pd.DataFrame:
-    """The detection table with the number of each line's row as a further column `row`."""
-    if table.empty:
-        return table.assign(row=pd.Series(dtype=np.int64))
-    return table.merge(records.rows[KEYS].reset_index(names="row"), on=KEYS, how="left")
+def _markdown(analysis: Analysis) -> str:
+    """Write attack by detector at the headline rate, then the worst case over attacks."""
+    table = analysis.numbered(DETECTION)
+    table = table[table["fpr_nominal"] == analysis.fpr]
+    blocks = [
+        f"# Detection rate at a false-positive rate of {text.percent(analysis.fpr)}\n\n"
+        "Each cell: flagged/targets, their share and its Clopper–Pearson 95 % interval, over all "
+        "targets whether or not the attack reached κ. `any` is the OR of all detectors at the "
+        "same total false-positive rate; half of the calibration images set its units, the other "
+        "half its threshold.\n"
+    ]
+    for title, rows in text.studies(analysis.records.rows):
+        blocks.append(f"\n## {title}\n\n" + _matrix(rows, table))
+        if missing := text.unscored(int((~rows.index.isin(table["row"])).sum())):
+            blocks.append(f"\n{missing}: see [all attacks](attacks.md).\n")
+    if len(worst := analysis.table(WORST)):
+        title = "\n## Caught under every attack of the suite that reaches κ\n\n"
+        blocks.append(title + _worst(worst))
+    if notes := int((table["note"] != "").sum()):
+        blocks.append(f"\n{notes} cells carry a note; see the column `note` of the CSV.\n")
+    return "".join([*blocks, "\n", text.failures(analysis.records)])
 
 
-DETECTION = Table("detection", lambda of: detection(of.records, rates(of.fpr)))
+def _matrix(rows: pd.DataFrame, table: pd.DataFrame) -> str:
+    cells = {(line["row"], line["detector"]): _rate(line) for line in lines(table)}
+    detectors = sorted({detector for _, detector in cells})
+    body = [
+        [text.name(line(rows, row)), *(cells.get((row, name), "") for name in detectors)]
+        for row in text.ordered(rows[rows.index.isin(table["row"])])
+    ]
+    return text.markdown(["attack", *detectors], body)
+
+
+def _rate(line: dict[str, float]) -> str:
+    return text.rate(int(line["detected"]), int(line["n"]), line["low"], line["high"])
+
+
+def _worst(table: pd.DataFrame) -> str:
+    body = [
+        [
+            text.at_kappa(line),
+            str(line["detector"]),
+            str(line["attacks"]),
+            text.rate(line["caught"], line["n"], line["low"], line["high"]),
+        ]
+        for line in lines(table)
+    ]
+    return text.markdown(["study", "detector", "attacks", "caught"], body, left=2)
+
+
+DETECTION = Table(
+    "detection",
+    lambda analysis: rates(
+        analysis.records, analysis.cells.values(), (STRICT, analysis.fpr, LOOSE)
+    ),
+    {
+        "dataset victim attack kappa phi detector": "",
+        "knowledge": "what the detector knows, K0 to K3",
+        "n": "",
+        "at_kappa": "how many of the targets the attack brought to κ",
+        "detected rate": "targets flagged, of all n, with the interval",
+        "low high": "",
+        "fpr_nominal": "the false-positive rate for which the threshold was set, on benign scores "
+        "under the faced models",
+        "fpr_realised": "the share of other benign images that were flagged",
+        "auroc": "attacked against benign scores",
+        "ks": "Kolmogorov-Smirnov statistic of attacked and benign scores",
+        "success": "targets at κ, within ε and not flagged: what the attacker gets",
+        "layers method lam seed": "",
+        "detected_at_kappa": "of the targets at κ, those flagged",
+        "fpr_k fpr_n fpr_p fpr_p_holm": "other benign images that were flagged, of how many, the "
+        "beta-binomial test, Holm-corrected over the detectors of the row",
+        "calibration_n threshold ties": "calibration scores, the threshold from them, and how many "
+        "equal it",
+        "auroc_low auroc_high": "the interval of `auroc`, by a paired bootstrap",
+        "ks_n ks_null ks_null95": "n on either side of `ks`, mean and 95th percentile of its "
+        "permutation null",
+        "ks_matched ks_matched_null95 match_gap": "KS against benign inputs matched by confidence, "
+        "the 95th percentile of its null, and how far apart the confidences are in the median",
+        "note": "what must be said of the threshold and the scores",
+    },
+    _markdown,
+)

@@ -1,6 +1,6 @@
 """Attack families: the rows of one sweep between their two pure endpoints."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,6 @@ from evil_twins.bench.analysis.tables.records import STUDY, Records
 PGD = "pgd"
 POISONING = "poisoning"
 IMC = "imc"
-WITHIN = "within"
-PROPOSITION = "proposition"
-CONTROLS = ("untouched", "noise", "fine-tuning", WITHIN, PROPOSITION)
-"""Methods of which κ asks nothing: neither rivals of an endpoint nor among the worst cases."""
 
 FAMILY = [*STUDY, "attack", "method", "layers", "kappa"]
 
@@ -26,11 +22,11 @@ class Family:
 
     Attributes:
         key: Values of FAMILY.
-        along: "phi" or "lam": what is swept.
+        along: "phi" or "lam", the swept parameter.
         norm: "linf" or "l2": the norm of its fidelity loss, and a column of the targets.
-        rows: (row, level) by rising level, endpoints left out.
-        pgd: Row of the pure input attack at the same kappa in that norm, None when there is none.
-        poisoning: Row of the pure model attack on the same layers, None when there is none.
+        rows: (row, level) by rising level, without endpoints.
+        pgd: Row of the pure input attack at the same kappa in that norm, or None.
+        poisoning: Row of the pure model attack on the same layers, or None.
     """
 
     key: dict[str, Any]
@@ -41,7 +37,7 @@ class Family:
     poisoning: int | None
 
     def line(self) -> list[tuple[int, float]]:
-        """All rows by rising fidelity loss, as (row, phi or lam); endpoints where they exist.
+        """Return all rows by rising fidelity loss, as (row, phi or lam), with endpoints if run.
 
         Along phi the levels of the endpoints are 0 and 1. Along lam the price of fidelity falls
         from infinity (Poisoning) to 0 (PGD).
@@ -49,60 +45,60 @@ class Family:
         first, last = (0.0, 1.0) if self.along == "phi" else (float("inf"), 0.0)
         inner = [(row, level) for row, level in self.rows if level not in (first, last)]
         inner = inner if self.along == "phi" else inner[::-1]
-        start = [] if self.poisoning is None else [(self.poisoning, first)]
-        end = [] if self.pgd is None else [(self.pgd, last)]
-        given = dict(self.rows)
-        if not start:
-            start = [(row, level) for row, level in given.items() if level == first]
-        if not end:
-            end = [(row, level) for row, level in given.items() if level == last]
-        return [*start, *inner, *end]
+        return [*self._end(self.poisoning, first), *inner, *self._end(self.pgd, last)]
+
+    def _end(self, row: int | None, level: float) -> list[tuple[int, float]]:
+        """Return the endpoint, or else rows of the sweep itself at its level."""
+        if row is not None:
+            return [(row, level)]
+        return [(swept, value) for swept, value in dict(self.rows).items() if value == level]
+
+    def is_of(self, study: dict[str, Any]) -> bool:
+        """Return whether the sweep belongs to a study."""
+        return all(self.key[name] == study[name] for name in STUDY)
 
 
-def _endpoint(rows: pd.DataFrame, wanted: dict[str, Any]) -> int | None:
-    """The row of a pure attack for a family; where several fit, the one of the plain name."""
-    at = pd.Series(True, index=rows.index)
-    for name, value in wanted.items():
-        at &= rows[name].eq(value)
-    found = rows[at]
-    plain = found[found["attack"].eq(wanted["method"])]
-    found = plain if len(plain) else found
-    return None if found.empty else int(found.index[0])
+def _endpoint(rows: pd.DataFrame, values: dict[str, Any]) -> int | None:
+    """Return the row of a pure attack; of several, the one that is labelled by its method."""
+    fits = pd.Series(True, index=rows.index)
+    for name, value in values.items():
+        fits &= rows[name].eq(value)
+    named = rows[fits & rows["attack"].eq(values["method"])]
+    pure = named if len(named) else rows[fits]
+    return None if pure.empty else int(pure.index[0])
 
 
 def families(records: Records) -> Iterator[Family]:
-    """Every sweep along phi and along lam, in the order of the rows."""
-    norms = records.targets.groupby("row")["norm"].first()
-    every = records.rows.assign(norm=norms.reindex(records.rows.index))
-    joint = every[every["method"].eq(IMC)]
+    """Find every sweep along phi and along lam, in the order of the rows."""
+    rows = records.rows.assign(norm=records.norms)
+    joint = rows[rows["method"].eq(IMC)]
     for along in ("phi", "lam"):
         swept = joint[joint[along].notna()]
         if along == "lam":
             swept = swept[swept["phi"].isna()]
-        for values, rows in swept.groupby(FAMILY, dropna=False, sort=True):
+        for values, levels in swept.groupby(FAMILY, dropna=False, sort=True):
             key = dict(zip(FAMILY, values, strict=True))
-            norm = str(rows["norm"].iloc[0])
-            same = {name: key[name] for name in (*STUDY, "kappa")}
-            levels = lines(rows.sort_values(along).reset_index(names="row"))
+            norm = str(levels["norm"].iloc[0])
+            shared = {name: key[name] for name in (*STUDY, "kappa")}
+            ordered = lines(levels.sort_values(along).reset_index(names="row"))
             yield Family(
                 key=key,
                 along=along,
                 norm=norm,
-                rows=tuple((int(one["row"]), float(one[along])) for one in levels),
-                pgd=_endpoint(every, same | {"method": PGD, "norm": norm}),
-                poisoning=_endpoint(every, same | {"method": POISONING, "layers": key["layers"]}),
+                rows=tuple((int(line["row"]), float(line[along])) for line in ordered),
+                pgd=_endpoint(rows, shared | {"method": PGD, "norm": norm}),
+                poisoning=_endpoint(rows, shared | {"method": POISONING, "layers": key["layers"]}),
             )
 
 
-def sweeps(records: Records) -> list[Family]:
-    """The families, but for one level alone beside several on the same layers, κ and norm.
+def sweeps(families: Sequence[Family]) -> list[Family]:
+    """Drop each family of one level that has a longer one with the same layers, κ and norm.
 
-    Such a row varies the sweep at one place (by another exit, say): it is no curve of its own.
+    Such a row varies the sweep at one place, for instance by another exit: it is no curve.
     """
-    every = list(families(records))
 
-    def place(one: Family) -> tuple[object, ...]:
-        return (*(one.key[k] for k in (*STUDY, "layers", "kappa")), one.along, one.norm)
+    def place(family: Family) -> tuple[object, ...]:
+        return (*(family.key[k] for k in (*STUDY, "layers", "kappa")), family.along, family.norm)
 
-    whole = {place(one) for one in every if len(one.rows) > 1}
-    return [one for one in every if len(one.rows) > 1 or place(one) not in whole]
+    curves = {place(family) for family in families if len(family.rows) > 1}
+    return [family for family in families if len(family.rows) > 1 or place(family) not in curves]

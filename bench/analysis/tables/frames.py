@@ -1,5 +1,6 @@
-"""Lines and columns of frames as plain values."""
+"""Lines and columns of data frames as plain values."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,15 +9,30 @@ from numpy.typing import NDArray
 
 
 def lines(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Every line by column name."""
-    return [{str(key): value for key, value in one.items()} for one in frame.to_dict("records")]
+    """Return all lines, each by column name."""
+    return [{str(key): value for key, value in line.items()} for line in frame.to_dict("records")]
 
 
 def line(frame: pd.DataFrame, index: int) -> dict[str, Any]:
-    """One line by column name."""
+    """Return a line by column name."""
     return {str(key): value for key, value in frame.loc[index].to_dict().items()}
 
 
 def column(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
-    """A column as float64."""
+    """Return a column as float64."""
     return frame[name].to_numpy(dtype=np.float64)
+
+
+def frame(lines: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> pd.DataFrame:
+    """Return lines as a frame with these columns, even if there are no lines."""
+    return pd.DataFrame(list(lines), columns=pd.Index(list(columns)))
+
+
+def ends(name: str) -> str:
+    """Return the names of a value and of the ends of its interval: "name name_low name_high"."""
+    return f"{name} {name}_low {name}_high"
+
+
+def spread(name: str, interval: tuple[float, float, float]) -> dict[str, float]:
+    """Return a value and the ends of its interval by the names of `ends`."""
+    return dict(zip(ends(name).split(), interval, strict=True))

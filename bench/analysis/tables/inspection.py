@@ -1,4 +1,4 @@
-"""What detectors of models say: the models of each row beside honest fine-tunes of the victim."""
+"""Scores of models: the models of each row beside honest fine-tunes of the victim."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -9,177 +9,181 @@ from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
-from evil_twins.bench.analysis.tables.analysis import Table
-from evil_twins.bench.analysis.tables.decisions import ALPHA
-from evil_twins.bench.analysis.tables.frames import column, line, lines
+from evil_twins.bench.analysis.tables.analysis import Analysis, Table
+from evil_twins.bench.analysis.tables.frames import column, ends, line, lines, spread
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records
 from evil_twins.bench.store.records import MODEL_SCORE
 
 Floats = NDArray[np.float64]
 
-TUNING = "fine-tuning"
-WANTED = 40
-"""Fine-tunes that a threshold should rest on: from 39 on it is not the largest of them."""
-
-COLUMNS = [*KEYS, "detector", "models", "median", "against", "references", "reference_median"]
-COLUMNS += ["threshold", "flagged", "rate", "low", "high", "auroc", "auroc_low", "auroc_high"]
-COLUMNS += ["p", "p_holm", "note"]
+ENOUGH = 40
+"""Fine-tunes for a threshold at 5 %: from 39 on it is not the largest of them."""
 
 
 class _Models(NamedTuple):
-    """The first target that faces each model (n,), and the scores of the models (n,)."""
+    """The first target that faces each model, (n,), and the scores of the models, (n,)."""
 
     names: list[str]
     score: Floats
 
 
-def inspection(records: Records) -> pd.DataFrame:
-    """One line per detector of models and row, a model counted once however many targets face it.
-
-    `references` models of the rows `against` are honest fine-tunes of the same layers (of any
-    layers for the victim itself). `flagged` of `models` score above the threshold that these give
-    for a false-positive rate of 5 %: their conformal p is at most that. `p` is the two-sided test
-    of Mann and Whitney, `p_holm` corrected over the rows of a study. Of a row of fine-tunes each
-    model is held against the others, and nothing is tested.
-
-    Args:
-        records: The records; without a detector of models the table is empty.
-    """
-    known = records.details[records.details["name"] == MODEL_SCORE]
-    found: list[dict[str, Any]] = []
-    for detector, facts in known.groupby("detector", sort=True):
+def _inspection(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    """Yield one line per detector of models and row; a model counts once."""
+    records = analysis.records
+    details = records.details[records.details["name"] == MODEL_SCORE]
+    for detector, facts in details.groupby("detector", sort=True):
         scores = {int(str(row)): _models(records, part) for row, part in facts.groupby("row")}
         for _, rows in records.rows.groupby(STUDY, sort=True):
-            own = [row for row in text.ordered(rows) if row in scores]
-            judged = [_line(records, row, scores, str(detector)) for row in own]
-            adjusted = stats.holm(np.array([one["p"] for one in judged], dtype=np.float64))
-            found += [one | {"p_holm": p} for one, p in zip(judged, adjusted, strict=True)]
-    return pd.DataFrame(found, columns=pd.Index(COLUMNS))
+            scored = [row for row in text.ordered(rows) if row in scores]
+            judged = [_line(analysis, row, scores) for row in scored]
+            adjusted = stats.holm(np.array([line["p"] for line in judged], dtype=np.float64))
+            for judgement, p in zip(judged, adjusted, strict=True):
+                yield judgement | {"detector": detector, "p_holm": p}
 
 
 def _models(records: Records, facts: pd.DataFrame) -> _Models:
-    """The models of a row; the victim, which all targets face, counts as one."""
+    """Return the models of a row; the victim, which all targets face, counts as one."""
     facts = facts.sort_values("target_id")
     if records.rows.at[int(facts["row"].iloc[0]), "layers"] == "none":
         facts = facts[:1]
     return _Models(list(facts["target_id"]), column(facts, "value"))
 
 
-def _line(records: Records, row: int, scores: dict[int, _Models], detector: str) -> dict[str, Any]:
-    key, mine = line(records.rows[KEYS], row), scores[row]
+def _line(analysis: Analysis, row: int, scores: dict[int, _Models]) -> dict[str, Any]:
+    records = analysis.records
+    key, models = line(records.rows[KEYS], row), scores[row]
     rows = _references(records, key, scores)
     labels = dict.fromkeys(str(records.rows.at[other, "attack"]) for other in rows)
-    value = mine.score
-    pool = np.concatenate([np.empty(0), *(scores[one].score for one in rows)])
-    found = {"detector": detector, "models": len(value), "median": float(np.median(value))}
-    found |= {"against": ", ".join(labels), "references": len(pool)}
-    if row in rows:
-        flagged, rule = _among_themselves(value, pool), None
+    names = [name for other in rows for name in scores[other].names]
+    pool = np.concatenate([np.empty(0), *(scores[other].score for other in rows)])
+    judged = key | {"models": len(models.score), "median": float(np.median(models.score))}
+    judged |= {"against": ", ".join(labels), "references": len(pool), "p": np.nan}
+    rule = None if row in rows else stats.threshold(pool, analysis.fpr)
+    if rule is None:
+        flagged = _flagged_references(models.score, pool, analysis.fpr)
     else:
-        rule = stats.threshold(pool, ALPHA)
-        flagged = value > rule.value
-        found["threshold"] = rule.value
-    share = stats.clopper_pearson(int(flagged.sum()), len(value))
-    found |= {"flagged": int(flagged.sum()), "rate": share.value}
-    found |= {"low": share.low, "high": share.high, "p": np.nan}
+        flagged = models.score > rule.value
+        judged["threshold"] = rule.value
+    share = stats.clopper_pearson(int(flagged.sum()), len(flagged))
+    judged |= {"flagged": int(flagged.sum()), "rate": share.value}
+    judged |= {"low": share.low, "high": share.high}
     if len(pool):
-        found["reference_median"] = float(np.median(pool))
-    if len(value) > 1 and len(pool) > 1 and row not in rows:
-        names = [name for one in rows for name in scores[one].names]
-        found |= _separation(mine, _Models(names, pool))
-    size = int((records.targets["row"] == row).sum())
-    return key | found | {"note": "; ".join(_notes(key, len(value), size, len(pool), rule))}
+        judged["reference_median"] = float(np.median(pool))
+    if len(flagged) > 1 and len(pool) > 1 and rule is not None:
+        judged |= _separation(models, _Models(names, pool))
+    targets = int((records.targets["row"] == row).sum())
+    return judged | {"note": "; ".join(_notes(judged, targets, rule, analysis.fpr))}
 
 
 def _references(records: Records, key: dict[str, Any], scores: dict[int, _Models]) -> list[int]:
-    """The rows of honest fine-tunes that a row is held against."""
-    rows = records.rows[records.rows["method"].eq(TUNING)]
+    """Return the rows of honest fine-tunes that a row is compared with."""
+    rows = records.rows
+    rows = rows[rows["role"].eq("control") & rows["moves"].eq("model")]
     same = rows[STUDY].eq(pd.Series({name: key[name] for name in STUDY})).all(axis=1)
     if key["layers"] != "none":
         same &= rows["layers"].eq(key["layers"])
     return [int(row) for row in rows.index[same] if row in scores]
 
 
-def _among_themselves(value: Floats, pool: Floats) -> NDArray[np.bool_]:
-    """Which of the scores, each of them in the pool, have p ≤ α among all the others."""
-    others = (pool >= value[:, None]).sum(1) - 1
-    flagged: NDArray[np.bool_] = (1 + others) / len(pool) <= ALPHA + 1e-9
+def _flagged_references(score: Floats, pool: Floats, fpr: float) -> NDArray[np.bool_]:
+    """Return which scores, all of them in the pool, have p <= fpr among the others."""
+    higher = (pool >= score[:, None]).sum(1) - 1
+    flagged: NDArray[np.bool_] = (1 + higher) / len(pool) <= fpr + 1e-9
     return flagged
 
 
-def _separation(mine: _Models, pool: _Models) -> dict[str, float]:
-    """AUROC, and the test; models of the same target saw the same minibatches, and are paired."""
-    owner = pd.Index(mine.names).get_indexer(pd.Index(pool.names)).astype(np.intp)
+def _separation(models: _Models, pool: _Models) -> dict[str, float]:
+    """Compute AUROC and test; models of one target saw the same minibatches and are paired."""
+    owner = pd.Index(models.names).get_indexer(pd.Index(pool.names)).astype(np.intp)
     if (owner < 0).any():
         owner = np.full(len(owner), -1, dtype=np.intp)
-    area = stats.auroc(mine.score, pool.score, owner)
-    p = stats.mann_whitney(mine.score, pool.score)
-    return {"auroc": area.value, "auroc_low": area.low, "auroc_high": area.high, "p": p}
+    area = stats.auroc(models.score, pool.score, owner)
+    return spread("auroc", area) | {"p": stats.mann_whitney(models.score, pool.score)}
 
 
 def _notes(
-    key: dict[str, Any], models: int, targets: int, references: int, rule: stats.Threshold | None
+    judged: dict[str, Any], targets: int, rule: stats.Threshold | None, fpr: float
 ) -> Iterator[str]:
-    """What must be known of a line."""
-    if key["layers"] == "none":
+    """Yield the limitations of a line in words."""
+    models, references = judged["models"], judged["references"]
+    if judged["layers"] == "none":
         yield f"the victim itself, one model for {targets} targets"
     elif models < targets:
         yield f"{models} models for {targets} targets"
     if rule is None:
-        yield "reference: each model beside the others, about 5 % by construction"
+        about = text.percent(fpr)
+        yield f"reference: each model beside the others, about {about} by construction"
     elif not references:
         yield "no honest fine-tunes to compare with"
-    else:
-        yield from [rule.note] * bool(rule.note)
-    if 0 < references < WANTED:
-        yield f"{references} honest fine-tunes, fewer than {WANTED}"
+    elif rule.note:
+        yield rule.note
+    if 0 < references < ENOUGH:
+        yield f"{references} honest fine-tunes, fewer than {ENOUGH}"
 
 
-def words(table: pd.DataFrame) -> str:
-    """The table for people, by study and detector."""
-    header = ["attack", "models", "median score", "of fine-tunes", f"flagged at {100 * ALPHA:g} %"]
+def _markdown(analysis: Analysis) -> str:
+    fpr = text.percent(analysis.fpr)
+    header = ["attack", "models", "median score", "of fine-tunes", f"flagged at {fpr}"]
     header += ["AUROC", "p (Holm)", "note"]
-    parts = [
+    blocks = [
         "# Models inspected\n\n"
         "One score for each faced model, beside those of honest fine-tunes of the same layers, "
         "which are free of poison. Flagged: above the threshold that they give for a "
-        "false-positive rate of 5 %, with the Clopper–Pearson interval (95 %); AUROC with a "
+        f"false-positive rate of {fpr}, with the Clopper–Pearson interval (95 %); AUROC with a "
         "bootstrap interval; p of the test of Mann and Whitney, two-sided, Holm-corrected over "
         "rows.\n"
     ]
-    for _, some in table.groupby([*STUDY, "detector"], sort=True):
-        own = lines(some)
-        parts.append(f"\n## {text.study(own[0])}: {text.one_line(own[0]['detector'])}\n\n")
-        parts.append(text.markdown(header, [_words(one) for one in own]))
-        parts += [f"\n{said}\n" for said in _missing(some)]
-    return "".join(parts)
+    for _, rows in analysis.table(INSPECTION).groupby([*STUDY, "detector"], sort=True):
+        table = lines(rows)
+        title = f"{text.study(table[0])}: {text.one_line(table[0]['detector'])}"
+        blocks.append(f"\n## {title}\n\n{text.markdown(header, [_row(line) for line in table])}")
+        blocks += [f"\n{remedy}\n" for remedy in _remedies(rows)]
+    return "".join(blocks)
 
 
-def _words(one: dict[str, Any]) -> list[str]:
-    known = bool(one["references"]) and np.isfinite(one.get("threshold") or 0)
-    ends = (text.number(one[f"auroc{end}"], 2) for end in ("", "_low", "_high"))
-    area = "" if np.isnan(one["auroc"]) else "{} [{}, {}]".format(*ends)
+def _row(line: dict[str, Any]) -> list[str]:
+    judged = bool(line["references"]) and np.isfinite(line.get("threshold") or 0)
     return [
-        text.name(one),
-        str(one["models"]),
-        text.number(one["median"]),
-        text.number(one["reference_median"]),
-        text.rate(one["flagged"], one["models"], one["low"], one["high"]) if known else "",
-        area,
-        text.p_value(one["p_holm"]),
-        str(one["note"]),
+        text.name(line),
+        str(line["models"]),
+        text.number(line["median"]),
+        text.number(line["reference_median"]),
+        text.rate(line["flagged"], line["models"], line["low"], line["high"]) if judged else "",
+        "" if np.isnan(line["auroc"]) else text.interval(line, "auroc", digits=2),
+        text.p_value(line["p_holm"]),
+        str(line["note"]),
     ]
 
 
-def _missing(some: pd.DataFrame) -> Iterator[str]:
-    """What would have to be run for a threshold, and how."""
-    few = some[column(some, "references") < WANTED]
+def _remedies(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield the row of a suite that a threshold needs, for each set of layers."""
+    few = rows[column(rows, "references") < ENOUGH]
     for layers in sorted(set(few["layers"])):
-        which = "" if layers == "none" else f', layers = "{layers}"'
+        victim = layers == "none"
+        which = "" if victim else f', layers = "{layers}"'
         yield (
-            f"Too few honest fine-tunes for {'the victim' if which == '' else f'layers {layers}'}. "
-            f'Remedy: a row with method = "{TUNING}"{which} and {WANTED} targets or more.'
+            f"Too few honest fine-tunes for {'the victim' if victim else f'layers {layers}'}. "
+            f'Remedy: a row with method = "fine-tuning"{which} and {ENOUGH} targets or more.'
         )
 
 
-INSPECTION = Table("inspection", lambda of: inspection(of.records), optional=True)
+INSPECTION = Table(
+    "inspection",
+    _inspection,
+    {
+        " ".join([*KEYS, "detector"]): "",
+        "models median": "how many models the row has, and the median of their scores",
+        "against references reference_median": "the rows of honest fine-tunes, how many models "
+        "they have, and the median of those",
+        "threshold": "from the scores of the fine-tunes, at a false-positive rate of 5 %",
+        "flagged rate low high": "models above it, which is to say with a conformal p ≤ 0.05, with "
+        "the Clopper–Pearson interval; it takes the threshold as given",
+        ends("auroc"): "models against fine-tunes; bootstrap, paired where both have one for each "
+        "target",
+        "p p_holm": "Mann and Whitney's test, two-sided, and after Holm's correction over the rows "
+        "of a study",
+        "note": "what must be said of it: the victim itself, shared models, too few fine-tunes",
+    },
+    _markdown,
+    optional=True,
+)

@@ -1,4 +1,7 @@
-"""What it costs, and what it shows, that one poisoned model serves several targets."""
+"""Costs and detection of poisoned models that serve several targets each."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -6,55 +9,33 @@ from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
-from evil_twins.bench.analysis.tables.analysis import Table
-from evil_twins.bench.analysis.tables.decisions import decisions
-from evil_twins.bench.analysis.tables.frames import column, lines
-from evil_twins.bench.analysis.tables.records import KEYS, Records
-from evil_twins.bench.analysis.tables.samples import specificity_samples
+from evil_twins.bench.analysis.tables.analysis import Analysis, Table
+from evil_twins.bench.analysis.tables.frames import column, ends, lines, spread
+from evil_twins.bench.analysis.tables.records import KEYS
 
 Floats = NDArray[np.float64]
 
-_ENDS = ("", "_low", "_high")
-COST = ("specificity", "share", "kl", "linf")
-COLUMNS = [*KEYS, "serves", "models", "n", "at_kappa"]
-COLUMNS += [f"{name}{end}" for name in COST for end in _ENDS]
-COLUMNS += ["delta", "confidence_max", "detector", "detected", "rate", "low", "high", "success"]
+COSTS = {"specificity": 1000, "share": 1000, "kl": 1000, "linf": 255}
+"""The costs with the scale of each in the table for people."""
 
 
-def load(records: Records, samples: dict[int, Floats] | None = None) -> pd.DataFrame:
-    """One line per row that changes models and detector, at a false-positive rate of 5 %.
+def _load(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    """Yield one line per row that changes models and detector, if a model serves several targets.
 
-    `serves` targets share each of `models` models. `specificity` is that of a model, `share` the
-    same for each target that it serves; `kl` and `linf` are means. Targets of one model are not
-    independent: intervals are of bootstraps over models, that of `rate` no narrower than the one
-    of Clopper and Pearson; with a single model there is none. `success` counts targets at kappa,
-    within eps and not flagged.
-
-    Args:
-        records: The records; the table is empty where every model serves one target.
-        samples: `specificity_samples` of them, or None: they are taken here.
+    Targets of one model are not independent, so intervals are of bootstraps over models. That of
+    `rate` is no narrower than the one of Clopper and Pearson. A single model gives no interval.
     """
-    found: list[dict[str, object]] = []
-    if not _shared(records.targets):
-        return pd.DataFrame(columns=pd.Index(COLUMNS))
-    samples = specificity_samples(records) if samples is None else samples
-    flags = dict(iter(decisions(records).groupby("row")))
+    records = analysis.records
+    if records.targets["group"].eq(records.targets["target_id"]).all():
+        return
+    flags = dict(iter(analysis.decisions.groupby("row")))
     for row, key in zip(records.rows.index, lines(records.rows[KEYS]), strict=True):
         targets = records.targets[records.targets["row"] == row]
         if key["layers"] != "none" and int(row) in flags:
-            cost = key | _cost(targets, samples.get(int(row)))
-            mine = targets.merge(flags[int(row)].drop(columns="row"), on="target_id")
-            for name, part in mine.groupby("detector", sort=True):
-                found.append(cost | {"detector": name} | _caught(part))
-    return pd.DataFrame(found, columns=pd.Index(COLUMNS))
-
-
-def _shared(targets: pd.DataFrame) -> bool:
-    """Whether a model serves several targets anywhere; older records know of none."""
-    if "group" not in targets.columns:
-        return False
-    known = targets[targets["group"].notna()]
-    return bool((known["group"] != known["target_id"]).any())
+            cost = key | _cost(targets, analysis.specificity_samples.get(int(row)))
+            flagged = targets.merge(flags[int(row)].drop(columns="row"), on="target_id")
+            for name, cells in flagged.groupby("detector", sort=True):
+                yield cost | {"detector": name} | _caught(cells)
 
 
 def _cost(targets: pd.DataFrame, samples: Floats | None) -> dict[str, object]:
@@ -62,82 +43,101 @@ def _cost(targets: pd.DataFrame, samples: Floats | None) -> dict[str, object]:
     serves = len(targets) // models
     heldout = int(targets["heldout"].sum())
     share = float(targets["flipped"].sum() / heldout) if heldout else np.nan
-    known = samples is not None and models > 1
-    pooled = stats.percentile(share, samples if known and samples is not None else np.empty(0))
-    each = tuple(value / serves for value in pooled)
-    intervals = (pooled, each, _mean(targets, "kl"), _mean(targets, "linf"))
-    cost = {
-        f"{name}{end}": value
-        for name, one in zip(COST, intervals, strict=True)
-        for end, value in zip(_ENDS, one, strict=True)
-    }
+    pooled = stats.percentile(share, samples if samples is not None and models > 1 else np.empty(0))
     return {
         "serves": serves,
         "models": models,
         "n": len(targets),
         "at_kappa": int(targets["at_kappa"].sum()),
-        **cost,
+        **spread("specificity", pooled),
+        **spread("share", stats.Interval(*(value / serves for value in pooled))),
+        **spread("kl", _mean(targets, "kl")),
+        **spread("linf", _mean(targets, "linf")),
         "delta": float(targets["delta"].mean()),
         "confidence_max": float(targets["confidence"].max()),
     }
 
 
 def _mean(targets: pd.DataFrame, name: str) -> stats.Interval:
-    """The mean over targets, with its interval over models, which serve equally many."""
+    """Return the mean over targets with its interval over models, which serve equally many."""
     means = targets.groupby("group", sort=True)[name].mean().to_numpy(dtype=np.float64)
     if len(means) < 2:
         return stats.Interval(float(means.mean()), np.nan, np.nan)
     return stats.mean_interval(means)
 
 
-def _caught(part: pd.DataFrame) -> dict[str, float]:
-    flagged = column(part, "flagged")
-    over = _mean(part, "flagged")
+def _caught(cells: pd.DataFrame) -> dict[str, float]:
+    flagged = column(cells, "flagged")
+    models = _mean(cells, "flagged")
     exact = stats.clopper_pearson(int(flagged.sum()), len(flagged))
-    reached = part["at_kappa"].to_numpy(dtype=bool) & part["within_eps"].to_numpy(dtype=bool)
+    reached = cells["at_kappa"].to_numpy(dtype=bool) & cells["within_eps"].to_numpy(dtype=bool)
     return {
         "detected": int(flagged.sum()),
         "rate": exact.value,
-        "low": min(exact.low, over.low) if np.isfinite(over.low) else np.nan,
-        "high": max(exact.high, over.high) if np.isfinite(over.high) else np.nan,
+        "low": min(exact.low, models.low) if np.isfinite(models.low) else np.nan,
+        "high": max(exact.high, models.high) if np.isfinite(models.high) else np.nan,
         "success": int((reached & (flagged == 0)).sum()),
     }
 
 
-def words(table: pd.DataFrame) -> str:
-    """The table for people: a line a row, the rate of each detector as a column."""
+def _markdown(analysis: Analysis) -> str:
+    """Write a line a row, the rate of each detector as a column."""
+    table, rate = analysis.table(LOAD), "rate low high"
     detectors = list(dict.fromkeys(table["detector"]))
     header = ["attack", "serves", "models", "at κ", "highest confidence"]
     header += ["disagreement ‰", "a target", "KL · 1000", "‖x* − x°‖∞ · 255", *detectors]
-    found = []
     order = ["dataset", "victim", "seed", "method", "layers", "kappa", "phi", "lam", "serves"]
-    for _, part in table.groupby([*order, "attack"], sort=True, dropna=False):
-        own = lines(part)
-        one, by = own[0], {line["detector"]: line for line in own}
-        cost = [("specificity", 1000), ("share", 1000), ("kl", 1000), ("linf", 255)]
-        found.append(
+    body = []
+    for _, cells in table.groupby([*order, "attack"], sort=True, dropna=False):
+        by_detector = {line["detector"]: line for line in lines(cells)}
+        row = lines(cells)[0]
+        body.append(
             [
-                text.name(one),
-                *(f"{one[name]:.0f}" for name in ("serves", "models")),
-                f"{one['at_kappa']:.0f}/{one['n']:.0f}",
-                f"{one['confidence_max']:.4f}",
-                *(_spread(one, name, scale) for name, scale in cost),
-                *(_spread(by[name], "rate", 100) if name in by else "" for name in detectors),
+                text.name(row),
+                *(f"{row[name]:.0f}" for name in ("serves", "models")),
+                f"{row['at_kappa']:.0f}/{row['n']:.0f}",
+                f"{row['confidence_max']:.4f}",
+                *(_interval(row, ends(name), scale) for name, scale in COSTS.items()),
+                *(
+                    _interval(by_detector[name], rate, 100) if name in by_detector else ""
+                    for name in detectors
+                ),
             ]
         )
     return (
         "# One poisoned model for several targets\n\n"
         "What it costs and, in %, how many targets each detector flags at a false-positive rate of "
-        "5 %. In brackets 95 % intervals over models: with one model there is none.\n\n"
-    ) + text.markdown(header, found)
+        f"{text.percent(analysis.fpr)}. In brackets 95 % intervals over models: with one model "
+        "there is none.\n\n"
+    ) + text.markdown(header, body)
 
 
-def _spread(one: dict[str, object], name: str, scale: float) -> str:
-    names = (name, "low", "high") if name == "rate" else (name + end for end in _ENDS)
-    value, low, high = (scale * float(str(one[each])) for each in names)
+def _interval(line: Mapping[str, object], names: str, scale: float) -> str:
+    value, low, high = (scale * float(str(line[name])) for name in names.split())
     if np.isnan(low):
         return f"{value:.3g}"
     return f"{value:.3g} [{low:.3g}, {high:.3g}]"
 
 
-LOAD = Table("load", lambda of: load(of.records, of.specificity_samples), optional=True)
+LOAD = Table(
+    "load",
+    _load,
+    {
+        " ".join(KEYS): "",
+        "serves models": "targets to a model, and how many models",
+        "n": "",
+        "at_kappa": "targets at κ",
+        ends("specificity"): "share of R on which victim and poisoned model disagree, crossed "
+        "bootstrap over models and images",
+        ends("share"): "the same divided by `serves`: for each target",
+        ends("kl"): "mean KL(victim ‖ faced) on R, in nats",
+        ends("linf"): "mean ‖x* − x°‖∞ in pixels of [0, 1]",
+        "delta confidence_max": "mean ‖θ* − θ°‖₂ / ‖θ°‖₂; the largest f_t(x*; θ*)",
+        "detector": "",
+        "detected rate low high": "targets above the threshold; the interval is no narrower than "
+        "that of as many independent targets (Clopper and Pearson)",
+        "success": "targets at κ, within ε and not flagged",
+    },
+    _markdown,
+    optional=True,
+)

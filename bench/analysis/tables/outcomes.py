@@ -1,22 +1,24 @@
-"""What lies beside a score: reformed classes, certified radii, how the curvature was computed."""
+"""Facts beside a score: reformed classes, certified radii, the kind of curvature spectrum."""
+
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evil_twins.bench.analysis.tables.analysis import Table
+from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.frames import column, line
-from evil_twins.bench.analysis.tables.records import KEYS, Records
+from evil_twins.bench.analysis.tables.records import KEYS
 
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
-# Names that scorers give their details.
+# Names that detectors give their facts.
 REFORMED = "reformed"  # class of the reformed input under the faced model
-SMOOTHED = "smoothed"  # class of the smoothed faced model, ABSTAIN when it does not decide
+SMOOTHED = "smoothed"  # class of the smoothed faced model, or ABSTAIN
 RADIUS = "certified_radius"  # radius certified for that class
 CHANGE = "confidence_change"  # of the class of x, after reforming or under noise
-EXACT = "exact"  # 1 where the curvature spectrum is exact, 0 where it is iterated
+EXACT = "exact"  # 1 for an exact curvature spectrum, 0 for an iterated one
 ABSTAIN = -1
 
 
@@ -24,8 +26,8 @@ def _median(values: Floats) -> float:
     return float(np.median(values)) if len(values) else float("nan")
 
 
-def _reformer(facts: pd.DataFrame, label: Floats, flagged: Bools) -> dict[str, float]:
-    """Flagged / else reformed to the true label / else still wrong."""
+def _reformer(facts: pd.DataFrame, label: Floats) -> dict[str, float]:
+    flagged = facts["flagged"].to_numpy(dtype=bool)
     right = column(facts, REFORMED) == label
     return {
         "flagged": int(flagged.sum()),
@@ -35,9 +37,8 @@ def _reformer(facts: pd.DataFrame, label: Floats, flagged: Bools) -> dict[str, f
 
 
 def _certificate(facts: pd.DataFrame, label: Floats) -> dict[str, float]:
-    """Whose class is certified: at x* under the faced model it is mostly the wrong one."""
-    smoothed = column(facts, SMOOTHED)
-    radius = column(facts, RADIUS)
+    """Count certified classes: at x* under the faced model it is mostly the wrong one."""
+    smoothed, radius = column(facts, SMOOTHED), column(facts, RADIUS)
     abstains = smoothed == ABSTAIN
     true, wrong = ~abstains & (smoothed == label), ~abstains & (smoothed != label)
     return {
@@ -49,50 +50,48 @@ def _certificate(facts: pd.DataFrame, label: Floats) -> dict[str, float]:
     }
 
 
-def _line(facts: pd.DataFrame) -> dict[str, float]:
+def _counts(facts: pd.DataFrame) -> dict[str, float]:
     label = column(facts, "label")
-    known = set(facts.columns[facts.notna().all()])
-    found: dict[str, float] = {"n": len(facts)}
-    if REFORMED in known:
-        found |= _reformer(facts, label, facts["flagged"].to_numpy(dtype=bool))
-    if {SMOOTHED, RADIUS} <= known:
-        found |= _certificate(facts, label)
-    if CHANGE in known:
-        found |= {"fall": float(np.maximum(-column(facts, CHANGE), 0.0).mean())}
-    if EXACT in known:
-        found |= {"exact": int(facts[EXACT].sum())}
-    return found
+    names = set(facts.columns[facts.notna().all()])
+    counts: dict[str, float] = {}
+    if REFORMED in names:
+        counts |= _reformer(facts, label)
+    if {SMOOTHED, RADIUS} <= names:
+        counts |= _certificate(facts, label)
+    if CHANGE in names:
+        counts["fall"] = float(np.maximum(-column(facts, CHANGE), 0.0).mean())
+    if EXACT in names:
+        counts["exact"] = int(facts[EXACT].sum())
+    return counts
 
 
-def outcomes(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
-    """One line per row and detector that reports facts beside its score.
-
-    Counts are over targets. `flagged`, `reformed_true`, `still_wrong` split the inputs of a
-    reformer; `certified_true` and `certified_wrong` count inputs whose true or another class is
-    certified, `radius_*` are the median radii (l2, pixels of [0, 1]), `abstained` the rest;
-    `exact` counts inputs whose curvature spectrum is exact; `fall` is the mean loss of confidence
-    in the class of x after reforming or under noise, gains counted as 0, as in the code of the
-    paper's authors. Columns that do not apply are empty.
-
-    Args:
-        records: The records.
-        decided: `decisions` of them.
-    """
-    keys = ["row", "detector", "target_id"]
-    columns = [*KEYS, "detector", "n", "flagged", "reformed_true", "still_wrong", "abstained"]
-    columns += ["certified_true", "certified_wrong", "radius_true", "radius_wrong", "exact", "fall"]
+def _outcomes(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    """Yield one line per row and detector with facts; columns that do not apply are empty."""
+    records, keys = analysis.records, ["row", "detector", "target_id"]
     if records.details.empty:
-        return pd.DataFrame(columns=pd.Index(columns))
+        return
     wide = records.details.pivot(index=keys, columns="name", values="value").reset_index()
-    wide = wide.merge(decided, on=keys)
+    wide = wide.merge(analysis.decisions, on=keys)
     wide = wide.merge(records.targets[["row", "target_id", "label"]], on=["row", "target_id"])
-    lines = []
-    for (row, detector), part in wide.groupby(["row", "detector"], sort=True):
-        found = _line(part)
-        if len(found) > 1:
+    for (row, detector), facts in wide.groupby(["row", "detector"], sort=True):
+        if counts := _counts(facts):
             key = line(records.rows[KEYS], int(str(row)))
-            lines.append(key | {"detector": detector} | found)
-    return pd.DataFrame(lines, columns=pd.Index(columns))
+            yield key | {"detector": detector, "n": len(facts)} | counts
 
 
-OUTCOMES = Table("outcomes", lambda of: outcomes(of.records, of.decisions))
+OUTCOMES = Table(
+    "outcomes",
+    _outcomes,
+    {
+        " ".join([*KEYS, "detector n"]): "",
+        "flagged reformed_true still_wrong": "of a reformer: flagged; else given the true class at "
+        "AE(x); else wrong all the same",
+        "abstained certified_true certified_wrong": "of smoothing: no class certified; the true "
+        "one; another one",
+        "radius_true radius_wrong": "median certified l2 radius of those, in pixels of [0, 1]",
+        "exact": "of the curvature: inputs whose spectrum is exact and not iterated",
+        "fall": "mean loss of confidence in the class of x, of the manifold after reforming, of "
+        "smoothing when the logits are averaged under noise; a gain counts as 0. The code of the "
+        "paper's authors measures this in place of a rate",
+    },
+)

@@ -6,117 +6,126 @@ from typing import Any
 import pandas as pd
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.tables.analysis import Table
-from evil_twins.bench.analysis.tables.families import CONTROLS, IMC, families
-from evil_twins.bench.analysis.tables.frames import line
+from evil_twins.bench.analysis.tables.analysis import Analysis, Table
+from evil_twins.bench.analysis.tables.families import IMC
+from evil_twins.bench.analysis.tables.frames import frame, line
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 
 _KEYS = [*STUDY, "attack", "layers", "kappa", "phi", "lam"]
 
 
-def _compare(mine: pd.DataFrame, other: pd.DataFrame) -> dict[str, float]:
-    both = mine.merge(other, on="target_id", suffixes=("", "_other")).sort_values("target_id")
-    first = both["flagged"].to_numpy(dtype=bool)
-    second = both["flagged_other"].to_numpy(dtype=bool)
-    test = stats.mcnemar(first, second)
-    ranks = [both[name].to_numpy(dtype=float) for name in ("rank", "rank_other")]
+def _compare(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float]:
+    pairs = first.merge(second, on="target_id", suffixes=("", "_other")).sort_values("target_id")
+    flagged, against = (pairs[name].to_numpy(dtype=bool) for name in ("flagged", "flagged_other"))
+    test = stats.mcnemar(flagged, against)
+    ranks = [pairs[name].to_numpy(dtype=float) for name in ("rank", "rank_other")]
     return {
-        "n": len(both),
-        "flagged": int(first.sum()),
-        "flagged_against": int(second.sum()),
+        "n": len(pairs),
+        "flagged": int(flagged.sum()),
+        "flagged_against": int(against.sum()),
         "only": test.first,
         "only_against": test.second,
         "p_mcnemar": test.p,
-        "rank_shift": float((ranks[0] - ranks[1]).mean()) if len(both) else float("nan"),
+        "rank_shift": float((ranks[0] - ranks[1]).mean()) if len(pairs) else float("nan"),
         "p_signed_rank": stats.signed_rank(ranks[0], ranks[1]),
     }
 
 
-def paired(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
-    """McNemar (decisions at one threshold) and signed-rank (conformal ranks), attack by attack.
-
-    One line per IMC row, pure attack and detector. `only` counts targets flagged under IMC alone,
-    `rank_shift` is the mean change of the conformal rank (negative: IMC looks more benign). Holm
-    is over all lines of one family against one pure attack.
-
-    Args:
-        records: The records.
-        decided: `decisions` of them.
-    """
-    parts = dict(list(decided.groupby(["row", "detector"])))
-    detectors = sorted(set(decided["detector"]))
-    lines = []
-    for family in families(records):
-        for row, _ in family.rows:
-            key = line(records.rows[_KEYS], row)
-            for against, end in (("pgd", family.pgd), ("poisoning", family.poisoning)):
-                for detector in detectors:
-                    if end is None or not {(row, detector), (end, detector)} <= parts.keys():
-                        continue
-                    found = _compare(parts[row, detector], parts[end, detector])
-                    lines.append(key | {"against": against, "detector": detector} | found)
-    table = pd.DataFrame(lines)
-    if not len(table):
-        return pd.DataFrame(columns=pd.Index([*_KEYS, "against", "detector"]))
-    groups = table.groupby([*STUDY, "attack", "layers", "kappa", "against"], dropna=False)
-    for name in ("p_mcnemar", "p_signed_rank"):
-        table[f"{name}_holm"] = groups[name].transform(lambda p: stats.holm(p.to_numpy(float)))
+def _paired(analysis: Analysis) -> pd.DataFrame:
+    table = frame(_pairs(analysis), PAIRED.names)
+    if len(table):
+        groups = table.groupby([*STUDY, "attack", "layers", "kappa", "against"], dropna=False)
+        for name in ("p_mcnemar", "p_signed_rank"):
+            table[f"{name}_holm"] = groups[name].transform(lambda p: stats.holm(p.to_numpy(float)))
     return table
 
 
-def under_every(
+def _pairs(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    cells = dict(list(analysis.decisions.groupby(["row", "detector"])))
+    detectors = sorted(set(analysis.decisions["detector"]))
+    for family in analysis.families:
+        for row, _ in family.rows:
+            key = line(analysis.records.rows[_KEYS], row)
+            for against, end in (("pgd", family.pgd), ("poisoning", family.poisoning)):
+                for detector in detectors:
+                    if end is None or not {(row, detector), (end, detector)} <= cells.keys():
+                        continue
+                    pair = _compare(cells[row, detector], cells[end, detector])
+                    yield key | {"against": against, "detector": detector} | pair
+
+
+def caught_by_attack(
     records: Records, decided: pd.DataFrame
 ) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Who is caught under each attack of the list of a study at one kappa, for every detector.
+    """Find the targets that each detector catches under each attack of a study at one κ.
 
-    The list is every row with that kappa, controls left out: it is fixed by the suite. Targets
-    that some row of the list lacks are left out. Caught is a target that is flagged, or that the
-    attack does not bring to κ within its radius: an attack that fails has passed no detector.
+    The attacks are all rows with that κ but controls and yardsticks: the suite fixes the list.
+    Targets that a row of the list lacks are left out. A target is caught if it is flagged, or if
+    the attack does not bring it to κ within its radius: a failed attack passes no detector.
 
     Args:
         records: The records.
-        decided: `decisions` of them.
+        decided: `decide` of their cells.
 
     Yields:
-        Study, kappa and detector by name; who is caught, by target (lines) and row (columns).
+        Study, kappa and detector by name; whether a target (line) is caught under a row (column).
     """
-    rows = records.rows[records.rows["kappa"].notna()]
-    rows = rows[~rows["method"].isin(CONTROLS)]
+    rows = records.rows[records.rows["kappa"].notna() & records.rows["role"].eq("attack")]
     facts = records.targets
     reached = facts[["row", "target_id"]].assign(done=facts["at_kappa"] & facts["within_eps"])
     joined = decided.merge(rows, left_on="row", right_index=True)
     joined = joined.merge(reached, on=["row", "target_id"])
     joined["caught"] = joined["flagged"] | ~joined["done"].astype(bool)
-    for key, part in joined.groupby([*STUDY, "kappa", "detector"], sort=True):
-        wide = part.pivot(index="target_id", columns="row", values="caught").dropna()
+    for key, cells in joined.groupby([*STUDY, "kappa", "detector"], sort=True):
+        wide = cells.pivot(index="target_id", columns="row", values="caught").dropna()
         yield dict(zip([*STUDY, "kappa", "detector"], key, strict=True)), wide.astype(bool)
 
 
 def worst(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
-    """Targets that a detector catches under *every* attack that brings them to κ within its radius.
+    """Count the targets that a detector catches under *every* attack at one κ.
 
     Args:
         records: The records.
-        decided: `decisions` of them.
-
-    Returns:
-        One line per study, kappa and detector: attacks (how many), n, caught, rate, low, high,
-        imc_caught (the same over the IMC rows alone).
+        decided: `decide` of their cells.
     """
-    lines = []
-    for found, wide in under_every(records, decided):
+    table = []
+    for key, wide in caught_by_attack(records, decided):
         joint = [row for row in wide.columns if records.rows.at[row, "method"] == IMC]
         caught = int(wide.all(axis=1).sum())
         rate = stats.clopper_pearson(caught, len(wide))
-        found |= {"attacks": wide.shape[1], "n": len(wide), "caught": caught, "rate": rate.value}
-        found |= {"low": rate.low, "high": rate.high}
-        found |= {"imc_caught": int(wide[joint].all(axis=1).sum()) if joint else 0}
-        lines.append(found)
-    columns = [*STUDY, "kappa", "detector", "attacks", "n", "caught", "rate", "low", "high"]
-    return pd.DataFrame(lines, columns=pd.Index([*columns, "imc_caught"]))
+        counts = {"attacks": wide.shape[1], "n": len(wide), "caught": caught, "rate": rate.value}
+        counts |= {"low": rate.low, "high": rate.high}
+        counts |= {"imc_caught": int(wide[joint].all(axis=1).sum()) if joint else 0}
+        table.append(key | counts)
+    return frame(table, WORST.names)
 
 
-PAIRED = Table("paired", lambda of: paired(of.records, of.decisions))
-
-
-WORST = Table("worst", lambda of: worst(of.records, of.decisions))
+PAIRED = Table(
+    "paired",
+    _paired,
+    {
+        " ".join(_KEYS): "",
+        "against": '"pgd" or "poisoning"',
+        "detector n": "",
+        "flagged flagged_against": "targets flagged under IMC, and under the pure attack",
+        "only only_against": "flagged under that one alone",
+        "p_mcnemar": "McNemar's test",
+        "rank_shift": "mean change of the conformal rank; negative: IMC looks more benign",
+        "p_signed_rank": "Wilcoxon's test of that",
+        "p_mcnemar_holm p_signed_rank_holm": "Holm's correction over all lines of a sweep against "
+        "one pure attack",
+    },
+)
+WORST = Table(
+    "worst",
+    lambda analysis: worst(analysis.records, analysis.decisions),
+    {
+        " ".join([*STUDY, "kappa detector"]): "",
+        "attacks": "how many rows are in the list",
+        "n": "",
+        "caught rate": "targets flagged under every one of them that brings them to κ within its "
+        "radius, with the interval",
+        "low high": "",
+        "imc_caught": "the same of the IMC rows",
+    },
+)

@@ -1,69 +1,96 @@
-"""The price of evasion: what an attacker who knows detectors pays beside one who does not."""
+"""The price of evasion: the extra losses of an attacker who knows detectors."""
+
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.tables.analysis import Table
-from evil_twins.bench.analysis.tables.frames import column, lines
-from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records
-
-Floats = NDArray[np.float64]
+from evil_twins.bench.analysis.tables import text
+from evil_twins.bench.analysis.tables.analysis import Analysis, Table
+from evil_twins.bench.analysis.tables.frames import column, ends, lines, spread
+from evil_twins.bench.analysis.tables.records import KEYS, STUDY
 
 AWARE = "aware"
-OBLIVIOUS = ("imc", "pgd", "poisoning")
-"""The methods that an aware attack is set beside: the same but for what it knows."""
-
-UNIT = [*STUDY, "kappa", "phi"]
-LOSSES = ("linf", "specificity", "kl")
-COLUMNS = [*KEYS, "against", "n"]
-COLUMNS += [f"{loss}{end}" for loss in LOSSES for end in ("", "_low", "_high")]
+LOSSES = {"linf": 255, "specificity": 1000, "kl": 1000}
+"""The compared losses with the scale of each in the table for people."""
 
 
-def price(records: Records, samples: dict[int, Floats]) -> pd.DataFrame:
-    """One line per aware row that has an oblivious one of the same κ and φ on the same targets.
-
-    `linf`, `specificity` and `kl` are what it loses more, in pixels of [0, 1], as a share of R and
-    in nats, with 95 % intervals: of paired differences over targets, and for the specificity loss
-    of the crossed bootstrap that both rows share. What that buys stands in the detection table.
-
-    Args:
-        records: The records; without aware rows the table is empty.
-        samples: `specificity_samples` of them.
-    """
-    rows = records.rows[records.rows["phi"].notna()].rename_axis("own").reset_index()
-    aware, oblivious = rows[rows["method"].eq(AWARE)], rows[rows["method"].isin(OBLIVIOUS)]
-    pairs = aware.merge(oblivious, on=UNIT, suffixes=("", "_other"))
-    # PGD changes no layer; it is the end of every sweep.
-    alike = pairs["layers_other"].isin(["none"]) | pairs["layers_other"].eq(pairs["layers"])
-    of = dict(iter(records.targets.set_index("target_id").sort_index().groupby("row")))
-    found = []
+def _price(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    """Yield one line per aware row and oblivious row of the same κ and φ on the same targets."""
+    rows, samples = analysis.records.rows, analysis.specificity_samples
+    rows = rows[rows["phi"].notna() & rows["role"].eq("attack")].reset_index(names="row")
+    aware = rows["method"].eq(AWARE)
+    unit = [*STUDY, "kappa", "phi"]
+    pairs = rows[aware].merge(rows[~aware], on=unit, suffixes=("", "_other"))
+    # An attack on inputs alone changes no layer; it is the end of every sweep.
+    alike = pairs["moves_other"].eq("inputs") | pairs["layers_other"].eq(pairs["layers"])
+    groups = analysis.records.targets.set_index("target_id").sort_index().groupby("row")
+    targets = dict(iter(groups))
     for pair in lines(pairs[alike]):
-        own, other = int(pair["own"]), int(pair["own_other"])
-        mine, theirs = of[own], of[other]
-        if mine.index.equals(theirs.index):
+        sides = pair["row"], pair["row_other"]
+        aware_targets, other_targets = (targets[side] for side in sides)
+        if aware_targets.index.equals(other_targets.index):
+            drawn = [samples[side] for side in sides if side in samples]
+            specificity = drawn[0] - drawn[1] if len(drawn) == 2 else np.empty(0)
             key = {name: pair[name] for name in KEYS}
-            key |= {"against": pair["attack_other"], "n": len(mine)}
-            found.append(key | _more(mine, theirs, samples.get(own), samples.get(other)))
-    return pd.DataFrame(found, columns=pd.Index(COLUMNS))
+            key |= {"against": pair["attack_other"], "n": len(aware_targets)}
+            yield key | _differences(aware_targets, other_targets, specificity)
 
 
-def _more(
-    mine: pd.DataFrame, theirs: pd.DataFrame, own: Floats | None, other: Floats | None
+def _differences(
+    aware: pd.DataFrame, other: pd.DataFrame, specificity: "np.typing.NDArray[np.float64]"
 ) -> dict[str, float]:
-    share = (mine["flipped"].sum() - theirs["flipped"].sum()) / max(1, mine["heldout"].sum())
-    both = np.empty(0) if own is None or other is None else own - other
-    intervals = {
-        "linf": stats.mean_interval(column(mine, "linf") - column(theirs, "linf")),
-        "specificity": stats.percentile(float(share), both),
-        "kl": stats.mean_interval(column(mine, "kl") - column(theirs, "kl")),
-    }
-    return {
-        f"{loss}{end}": value
-        for loss, one in intervals.items()
-        for end, value in (("", one.value), ("_low", one.low), ("_high", one.high))
-    }
+    """Return the paired differences of the losses; those of specificity come as samples."""
+    share = (aware["flipped"].sum() - other["flipped"].sum()) / max(1, aware["heldout"].sum())
+    linf, kl = (
+        stats.mean_interval(column(aware, name) - column(other, name)) for name in ("linf", "kl")
+    )
+    return (
+        spread("linf", linf)
+        | spread("specificity", stats.percentile(float(share), specificity))
+        | spread("kl", kl)
+    )
 
 
-PRICE = Table("price", lambda of: price(of.records, of.specificity_samples), optional=True)
+def _markdown(analysis: Analysis) -> str:
+    header = ["attack", "against", "targets", "‖x* − x°‖∞ · 255", "disagreement ‰", "KL · 1000"]
+    body = [
+        [
+            text.name(line),
+            str(line["against"]),
+            str(line["n"]),
+            *(
+                "{} [{}, {}]".format(*(f"{scale * line[name]:z.2f}" for name in ends(loss).split()))
+                for loss, scale in LOSSES.items()
+            ),
+        ]
+        for line in lines(analysis.table(PRICE))
+    ]
+    return (
+        "# The price of evasion\n\n"
+        "What an attack that knows detectors loses more than one that does not, at the same φ on "
+        "the same targets, with 95 % intervals of the paired difference (disagreement: crossed "
+        "over targets and images). Both reach κ: the one may go beyond it, the other ends there. "
+        "Which detectors it evades, its label says.\n\n"
+    ) + text.markdown(header, body)
+
+
+PRICE = Table(
+    "price",
+    _price,
+    {
+        " ".join(KEYS): "",
+        "against": "the oblivious row: IMC, or at the ends an attack on the model or the inputs "
+        "alone",
+        "n": "",
+        ends("linf"): "mean of ‖x* − x°‖∞, aware less oblivious, in pixels of [0, 1], with its "
+        "95 % interval over targets",
+        ends("specificity"): "the same of the share of R on which victim and faced model disagree, "
+        "by the crossed bootstrap of both rows",
+        ends("kl"): "the same of the mean KL on R, in nats",
+    },
+    _markdown,
+    optional=True,
+)

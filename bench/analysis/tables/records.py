@@ -1,9 +1,9 @@
 """The records of one suite as frames that share one numbering of their rows."""
 
-from dataclasses import dataclass, replace
-from math import nan
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from evil_twins.bench.errors import UserError
@@ -12,25 +12,23 @@ from evil_twins.bench.store import records
 KEYS = list(records.KEYS)
 STUDY = ["dataset", "victim", "seed"]
 
-_NEEDED = {
+_REQUIRED = {
     "targets": [*KEYS, *records.TARGETS, *records.NATURE],
     "scores": [*KEYS, "detector", "knowledge", *records.SCORES],
 }
-_NEWER = {"targets": ["log_odds", "group"]}
-"""Columns that older records lack; NaN there."""
 _OPTIONAL = {
     "flips": [*KEYS, *records.FLIPS],
     "details": [*KEYS, "detector", *records.DETAILS],
     "gallery": [*KEYS, *records.GALLERY],
     "failures": list(records.FAILURES),
-    "victims": [*STUDY, "accuracy"],
+    "victims": [*STUDY, *records.VICTIMS],
 }
 _NAMES = ("dataset", "victim", "attack", "method", "layers", "detector", "list", "target_id")
 
 
 @dataclass(frozen=True)
 class Records:
-    """What a suite left, as the reading half knows it.
+    """What a run leaves, without targets of the development list.
 
     Attributes:
         rows: One line per combination of KEYS, with `moves` and `role` of the attack; the index is
@@ -53,11 +51,22 @@ class Records:
     failures: pd.DataFrame
     victims: pd.DataFrame
 
+    @property
+    def norms(self) -> "pd.Series[str]":
+        """The norm of each row's input attack, "" for a row that moves no input."""
+        return self.targets.groupby("row")["norm"].first().reindex(self.rows.index)
 
-def _frame(directory: Path, name: str, columns: list[str], *, needed: bool) -> pd.DataFrame:
+    def numbered(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table with key columns with the number of each line's row, `row`, added."""
+        if table.empty:
+            return table.assign(row=pd.Series(dtype=np.int64))
+        return table.merge(self.rows[KEYS].reset_index(names="row"), on=KEYS, how="left")
+
+
+def _frame(directory: Path, name: str, columns: list[str]) -> pd.DataFrame:
     path = directory / f"{name}.parquet"
     if not path.exists():
-        if needed:
+        if name in _REQUIRED:
             raise UserError(
                 f"no records in {directory}: {path.name} is missing\n"
                 "expected: targets.parquet and scores.parquet, as a run leaves them\n"
@@ -65,7 +74,6 @@ def _frame(directory: Path, name: str, columns: list[str], *, needed: bool) -> p
             )
         return pd.DataFrame(columns=pd.Index(columns))
     frame = records.read(path)
-    frame = frame.assign(**{new: nan for new in _NEWER.get(name, []) if new not in frame.columns})
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise UserError(
@@ -78,7 +86,7 @@ def _frame(directory: Path, name: str, columns: list[str], *, needed: bool) -> p
 
 
 def _refuse_breaks(frame: pd.DataFrame, path: Path) -> None:
-    """A name of several lines would add to every table and page in which it stands."""
+    """Refuse names of several lines: they would add lines to tables and pages."""
     for column in (name for name in _NAMES if name in frame.columns):
         for name in frame[column].dropna().unique():
             if len(str(name).splitlines()) > 1:
@@ -90,50 +98,51 @@ def _refuse_breaks(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _reported(targets: pd.DataFrame) -> pd.DataFrame:
-    """The confirmatory targets, or all where a suite has none; a control may serve any list."""
+    """Return the confirmatory targets, or all if there are none: a control may serve any list."""
     confirmatory = targets["list"] == "confirmatory"
     return targets[confirmatory] if confirmatory.any() else targets
 
 
 def _numbered(frame: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The frame with `row` in place of its keys; what belongs to no reported row is left out."""
+    """Return the frame with `row` in place of its keys, without lines of unreported rows."""
     numbers = rows[KEYS].reset_index(names="row")
     frame = frame.astype({key: rows[key].dtype for key in KEYS}) if frame.empty else frame
     return frame.merge(numbers, on=KEYS, how="inner").drop(columns=KEYS)
 
 
 def _of_targets(frame: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
-    """Only what stands under a reported target, or under no single one."""
-    kept = pd.MultiIndex.from_frame(targets[["row", "target_id"]])
-    there = pd.MultiIndex.from_frame(frame[["row", "target_id"]]).isin(kept)
-    return frame[there | (frame["target_id"] == "").to_numpy()]
+    """Return the lines of reported targets and those of no single target."""
+    reported = pd.MultiIndex.from_frame(targets[["row", "target_id"]])
+    listed = pd.MultiIndex.from_frame(frame[["row", "target_id"]]).isin(reported)
+    return frame[listed | (frame["target_id"] == "").to_numpy()]
 
 
 def number(frames: dict[str, pd.DataFrame]) -> Records:
-    """Records from frames with key columns, as `read` finds them on disk.
+    """Return records from frames with key columns, as they lie on disk.
 
     Args:
         frames: "targets" and "scores", and any of the other frames of `Records`.
     """
-    given = {
+    frames = {
         name: frames.get(name, pd.DataFrame(columns=pd.Index(columns)))
-        for name, columns in (_NEEDED | _OPTIONAL).items()
+        for name, columns in (_REQUIRED | _OPTIONAL).items()
     }
-    reported = _reported(given["targets"])
+    reported = _reported(frames["targets"])
     natures = reported.drop_duplicates(KEYS)[[*KEYS, *records.NATURE]]
     rows = natures.sort_values(KEYS, ignore_index=True)
     targets = _numbered(reported, rows).sort_values(["row", "target_id"], ignore_index=True)
-    rest = {
-        name: _of_targets(_numbered(given[name], rows), targets)
+    flips, scores, details, gallery = (
+        _of_targets(_numbered(frames[name], rows), targets)
         for name in ("flips", "scores", "details", "gallery")
-    }
+    )
     order = ["row", "detector", "role", "target_id", "image_id"]
-    rest["scores"] = rest["scores"].sort_values(order, ignore_index=True)
-    return Records(rows, targets, **rest, failures=given["failures"], victims=given["victims"])
+    scores = scores.sort_values(order, ignore_index=True)
+    unnumbered = {name: frames[name] for name in ("failures", "victims")}
+    return Records(rows, targets, flips, scores, details, gallery, **unnumbered)
 
 
 def read(results_dir: Path) -> Records:
-    """The records of one suite.
+    """Read the records of one suite.
 
     Args:
         results_dir: `<results>/<suite>`, where `run` leaves targets.parquet and scores.parquet.
@@ -141,10 +150,5 @@ def read(results_dir: Path) -> Records:
     Raises:
         UserError: Records are missing, damaged or of another version.
     """
-    frames = {name: _frame(results_dir, name, c, needed=True) for name, c in _NEEDED.items()}
-    frames |= {name: _frame(results_dir, name, c, needed=False) for name, c in _OPTIONAL.items()}
-    found = number(frames)
-    failures = results_dir / "failures.csv"
-    if found.failures.empty and failures.exists():
-        found = replace(found, failures=pd.read_csv(failures, dtype=str).fillna(""))
-    return found
+    names = (_REQUIRED | _OPTIONAL).items()
+    return number({name: _frame(results_dir, name, columns) for name, columns in names})

@@ -2,27 +2,45 @@
 
 from pathlib import Path
 from string import ascii_lowercase
+from typing import Any
 
 import pandas as pd
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from evil_twins.bench.analysis.kept import current
+from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import text
-from evil_twins.bench.analysis.tables.any_of import with_any
-from evil_twins.bench.analysis.tables.decisions import ALPHA, decisions
+from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.frames import line, lines
-from evil_twins.bench.analysis.tables.records import STUDY, Records, read
+from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records
+from evil_twins.bench.analysis.tables.write import FOLDER
 
 
-def _letters(detectors: list[str]) -> dict[str, str]:
-    """A short column head for each detector: a, b, ... z, a2, b2, ..."""
+def _heads(detectors: list[str]) -> dict[str, str]:
+    """Return a short column head for each detector: a, b, ... z, a2, b2, ..."""
     heads = [letter + turn for turn in ("", "2", "3", "4") for letter in ascii_lowercase]
     return dict(zip(detectors, heads, strict=False))
 
 
-def _matrix(rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str]) -> Table:
-    title = Text(f"{text.study(lines(rows)[0])}: targets flagged at FPR {100 * ALPHA:g} %, in %")
+def _stored(directory: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the counts of the stored detection table, by the numbers of its rows."""
+    table = pd.read_csv(directory / FOLDER / "detection.csv", keep_default_na=False, na_values="")
+    table = table[table["fpr_nominal"].eq(FPR)]
+    # A CSV file holds six digits of a number, as the names of rows do.
+    names = [" ".join(_written(line)) for line in lines(rows[KEYS])]
+    numbers = dict(zip(names, rows.index, strict=True))
+    table["row"] = [numbers[" ".join(_written(line))] for line in lines(table[KEYS])]
+    return table.rename(columns={"detected": "flagged"})[["row", "detector", "flagged", "n"]]
+
+
+def _written(key: dict[str, Any]) -> list[str]:
+    return [f"{value:.6g}" if isinstance(value, float) else str(value) for value in key.values()]
+
+
+def _matrix(rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str], fpr: float) -> Table:
+    title = Text(f"{text.study(lines(rows)[0])}: targets flagged at FPR {text.percent(fpr)}, in %")
     # Without rules between columns twelve detectors fit into 80 characters.
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column("attack", no_wrap=True)
@@ -30,21 +48,18 @@ def _matrix(rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str]) -> 
     for head in heads.values():
         table.add_column(head, justify="right", min_width=3)
     for row in text.ordered(rows[rows.index.isin(counts["row"])]):
-        mine = {one["detector"]: one for one in lines(counts[counts["row"] == row])}
-        cells = [
-            f"{100 * mine[name]['flagged'] / mine[name]['n']:.0f}" if name in mine else "·"
-            for name in heads
-        ]
-        size = max(one["n"] for one in mine.values())
-        table.add_row(Text(text.name(line(rows, row))), str(size), *cells)
-    if left := text.unscored(int((~rows.index.isin(counts["row"])).sum())):
-        table.caption, table.caption_justify = Text(f"{left}: see attacks.md"), "left"
+        cells = {cell["detector"]: cell for cell in lines(counts[counts["row"] == row])}
+        shares = {name: f"{100 * cell['flagged'] / cell['n']:.0f}" for name, cell in cells.items()}
+        size = max(cell["n"] for cell in cells.values())
+        written = [shares.get(name, "·") for name in heads]
+        table.add_row(Text(text.name(line(rows, row))), str(size), *written)
+    if missing := text.unscored(int((~rows.index.isin(counts["row"])).sum())):
+        table.caption, table.caption_justify = Text(f"{missing}: see attacks.md"), "left"
     return table
 
 
-def _legend(records: Records, heads: dict[str, str]) -> Text:
-    known = records.scores.groupby("detector")["knowledge"].max()
-    names = [f"{head} {name} ({known[name]})" for name, head in heads.items()]
+def _legend(knowledge: dict[str, str], heads: dict[str, str]) -> Text:
+    names = [f"{head} {name} ({knowledge[name]})" for name, head in heads.items()]
     return Text("  ·  ".join(name.replace(" ", "\N{NO-BREAK SPACE}") for name in names))
 
 
@@ -52,29 +67,36 @@ def _failures(records: Records) -> Text:
     if records.failures.empty:
         return Text("no cell failed")
     listed = [
-        f"  {one['kind']} {one['cell']}: {one['reason']}"
-        for one in lines(records.failures.sort_values(["kind", "cell"]))
+        f"  {line['kind']} {line['cell']}: {line['reason']}"
+        for line in lines(records.failures.sort_values(["kind", "cell"]))
     ]
     return Text("\n".join([text.failed(len(listed)) + ":", *listed]))
 
 
-def show(results_dir: Path) -> Group:
-    """The matrix of detection rates at FPR 5 %, for `rich` to print.
+def show(results_dir: Path, fpr: float = FPR) -> Group:
+    """Return the matrix of detection rates, for `rich` to print.
 
-    Columns are detectors under short heads, named below; a dot stands for a cell without scores.
-    Failed cells are listed last.
+    Columns are detectors under short heads, named below. A dot stands for a cell without scores.
+    Failed cells are listed last. At the default rate the stored tables are used, if current.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.
+        fpr: The nominal false-positive rate.
 
     Raises:
         UserError: Records are missing, damaged or of another version.
     """
-    records = with_any(read(results_dir))
-    decided = decisions(records)
-    sums = decided.groupby(["row", "detector"])["flagged"].agg(flagged="sum", n="size")
-    counts = sums.reset_index()
-    heads = _letters(sorted(set(decided["detector"])))
-    matrices = [_matrix(rows, counts, heads) for _, rows in records.rows.groupby(STUDY)]
+    analysis = Analysis(results_dir, fpr)
+    records = analysis.stored
+    if fpr == FPR and current(results_dir, FOLDER):
+        counts = _stored(results_dir, records.rows)
+    else:
+        groups = analysis.decisions.groupby(["row", "detector"])["flagged"]
+        counts = groups.agg(flagged="sum", n="size").reset_index()
+    knowledge = dict(records.scores.groupby("detector")["knowledge"].max())
+    knowledge["any"] = max(knowledge.values(), default="")
+    heads = _heads(sorted(set(counts["detector"])))
+    matrices = [_matrix(rows, counts, heads, fpr) for _, rows in records.rows.groupby(STUDY)]
     note = "κ required confidence · φ share of the PGD radius · any = OR at the same total FPR"
-    return Group(*matrices, _legend(records, heads), Text(note, style="dim"), _failures(records))
+    legend = _legend(knowledge, heads)
+    return Group(*matrices, legend, Text(note, style="dim"), _failures(records))

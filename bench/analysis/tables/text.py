@@ -1,18 +1,19 @@
-"""How numbers and rows are written in readable tables and figures."""
+"""Numbers and rows as readable tables and figures write them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite, isnan
 
 import pandas as pd
 
-from evil_twins.bench.analysis.tables.families import PROPOSITION, WITHIN
+from evil_twins.bench.analysis.tables.frames import lines
+from evil_twins.bench.analysis.tables.records import STUDY, Records
 
 ROUNDING = 1e-12
-"""What a difference of equal numbers may leave."""
+"""Rounding error of a difference of equal numbers."""
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number with so many significant digits; empty when unknown."""
+    """Write a number with `digits` significant digits; empty for NaN."""
     if isnan(value):
         return ""
     if abs(value) < ROUNDING:
@@ -23,78 +24,116 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def p_value(value: float) -> str:
-    """A p-value: two significant digits, "< 0.001" below that; empty when untested."""
+    """Write a p-value with two significant digits, "< 0.001" below that; empty for NaN."""
     if isnan(value):
         return ""
     return "< 0.001" if value < 0.001 else f"{value:.2g}"
 
 
+def percent(share: float) -> str:
+    """Write a nominal rate in percent, as "5 %"."""
+    return f"{100 * share:g} %"
+
+
 def rate(k: int, n: int, low: float, high: float) -> str:
-    """A share as `k/n rate [low, high]`."""
+    """Write a share as `k/n rate [low, high]`."""
     return f"{k}/{n} {k / n:.2f} [{low:.2f}, {high:.2f}]" if n else "0/0"
 
 
+def interval(line: Mapping[str, float], name: str, scale: float = 1, digits: int = 3) -> str:
+    """Write a value with the ends of its interval in brackets, all times `scale`."""
+    value, low, high = (number(scale * line[name + end], digits) for end in ("", "_low", "_high"))
+    return f"{value} [{low}, {high}]"
+
+
+def difference(line: Mapping[str, float]) -> str:
+    """Write the difference of two rates with its sign and interval."""
+    low, high = line["difference_low"], line["difference_high"]
+    return f"{line['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
 def name(row: Mapping[str, object]) -> str:
-    """A row in words, such as "imc head κ .75 φ .5"; what does not apply is left out."""
-    parts = [str(row["attack"])]
+    """Write a row in words, such as "imc head κ .75 φ .5", without values that do not apply."""
+    words = [str(row["attack"])]
     layers = str(row["layers"])
-    if layers not in ("none", "") and layers not in parts[0]:
-        parts.append(layers)
+    if layers not in ("none", "") and layers not in words[0]:
+        words.append(layers)
     for column, symbol in (("kappa", "κ"), ("phi", "φ"), ("lam", "λ")):
         level = float(str(row[column]))
         if not isnan(level):
-            parts.append(f"{symbol} {short(level)}")
-    return one_line(" ".join(parts))
+            words.append(f"{symbol} {short(level)}")
+    return one_line(" ".join(words))
 
 
 def short(value: float) -> str:
-    """A level without a leading zero: .75, 0, 1, 30."""
+    """Write a level without a leading zero: .75, 0, 1, 30."""
     text = f"{value:g}"
     return text[1:] if text.startswith("0.") else text
 
 
 def failed(cells: int) -> str:
-    """How many cells failed."""
+    """Write the number of failed cells."""
     return f"{cells} cell{'' if cells == 1 else 's'} failed" if cells else "no cell failed"
 
 
+def failures(records: Records) -> str:
+    """Write the failed cells as a list, or that there are none."""
+    if records.failures.empty:
+        return "No cell failed.\n"
+    listed = [
+        "- " + one_line(f"{line['kind']} {line['cell']}: {line['reason']}") + "\n"
+        for line in lines(records.failures.sort_values(["kind", "cell"]))
+    ]
+    return f"{failed(len(listed))}:\n\n" + "".join(listed)
+
+
 def unscored(attacks: int) -> str:
-    """How many attacks a matrix of rates leaves out, as no detector saw them; "" for none."""
+    """Write the number of attacks without scores, which a matrix leaves out; "" for none."""
     if not attacks:
         return ""
     return f"{attacks} attack{' has' if attacks == 1 else 's have'} no scores and no line here"
 
 
 def study(row: Mapping[str, object]) -> str:
-    """A study in words: data set, victim, seed."""
+    """Write a study in words: data set, victim, seed."""
     return one_line(f"{row['dataset']}, {row['victim']}, seed {row['seed']}")
 
 
+def studies(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the rows of each study with its title."""
+    for _, group in rows.groupby(STUDY, sort=True):
+        yield study(lines(group)[0]), group
+
+
+def at_kappa(line: Mapping[str, object]) -> str:
+    """Write a study and κ in words."""
+    return f"{study(line)}, κ {short(float(str(line['kappa'])))}"
+
+
 def ordered(rows: pd.DataFrame) -> list[int]:
-    """Row numbers in reading order: controls, attacks by kappa, layers and phi or lam, the rest.
+    """Return row numbers in reading order: controls, attacks by κ, layers and φ or λ, yardsticks.
 
     Poisoning stands above the sweep and PGD below it.
     """
-    place = {"untouched": -2, "noise": -1, "fine-tuning": -1}
-    place |= {WITHIN: 1, PROPOSITION: 1}
+    role, nothing = rows["role"], rows["moves"].eq("nothing").astype(int)
     keys = rows.assign(
-        _control=[place.get(str(method), 0) for method in rows["method"]],
+        _place=role.eq("yardstick").astype(int) - role.eq("control").astype(int) - nothing,
         _phi=rows["phi"].fillna(0.5),
         _price=-rows["lam"].fillna(0.0),
     )
-    order = ["dataset", "victim", "seed", "_control", "kappa", "_phi", "attack", "layers", "_price"]
+    order = ["dataset", "victim", "seed", "_place", "kappa", "_phi", "attack", "layers", "_price"]
     return [int(row) for row in keys.sort_values(order).index]
 
 
 def markdown(header: Sequence[str], lines: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table; the first `left` columns are set left, the others right."""
+    """Write a Markdown table; the first `left` columns are set left, the others right."""
     rule = [":--" if i < left else "--:" for i in range(len(header))]
     rows = [header, rule, *lines]
     return "".join("| " + " | ".join(map(_cell, row)) + " |\n" for row in rows)
 
 
 def one_line(words: str) -> str:
-    """The words without line breaks: a name from a record must not begin a paragraph."""
+    """Remove line breaks: a name from a record must not begin a paragraph."""
     return " ".join(words.split())
 
 

@@ -3,115 +3,106 @@
 from collections.abc import Iterator
 from math import isnan
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.tables import frames, text
-from evil_twins.bench.analysis.tables.any_of import NAME, with_any
-from evil_twins.bench.analysis.tables.decisions import ALPHA, decisions
-from evil_twins.bench.analysis.tables.families import CONTROLS
-from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records, read
+from evil_twins.bench.analysis.tables import text
+from evil_twins.bench.analysis.tables.analysis import Analysis
+from evil_twins.bench.analysis.tables.any_of import NAME as ANY
+from evil_twins.bench.analysis.tables.frames import frame, line, lines
+from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records
+from evil_twins.bench.analysis.tables.write import csv
 
 Form = Literal["md", "csv", "latex"]
-_COLUMNS = [*KEYS, "detector", "n", "detected", "rate", "low", "high", "best"]
-_LATEX = {mark: f"\\{mark}" for mark in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "κ": r"$\kappa$",
-    "φ": r"$\varphi$",
-    "λ": r"$\lambda$",
-}
+_RATES = ["row", "detector", "n", "detected", "rate", "low", "high", "best"]
+_GREEK = {"κ": r"$\kappa$", "φ": r"$\varphi$", "λ": r"$\lambda$"}
 
 
-def typeset(results_dir: Path, form: Form) -> str:
-    """The rates at the headline false-positive rate: detectors down, the attacks at one κ across.
+def typeset(results_dir: Path, form: Form, fpr: float = stats.FPR) -> str:
+    """Write the rates at a false-positive rate: detectors down, the attacks at one κ across.
 
-    Best is the detector that flags most targets of an attack, all of them where several do. The OR
-    of all is no candidate, and of a control, which nobody need catch, nothing is best.
+    The best detector flags most targets of an attack; several may. The OR of all is no candidate,
+    and no detector is best for a control or a yardstick.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.
         form: "csv" has one line a rate, the others one table a study and κ.
+        fpr: The nominal false-positive rate.
 
     Raises:
         UserError: Records are missing, damaged or of another version.
     """
-    records = read(results_dir)
-    table = rates(records)
+    analysis = Analysis(results_dir, fpr)
+    rows, table = analysis.records.rows, rates(analysis)
     if form == "csv":
-        given = table.merge(records.rows, left_on="row", right_index=True)
-        made = given[_COLUMNS].astype({"best": int})
-        return made.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    made_of = _markdown if form == "md" else _latex
-    share = f"Targets flagged at a false-positive rate of {100 * ALPHA:g} %, in %"
-    blocks = [made_of(f"{share}: {title}.", *grid) for title, grid in _grids(records, table, form)]
-    return "\n".join(blocks)
+        joined = table.merge(rows, left_on="row", right_index=True)
+        return csv(joined[[*KEYS, *_RATES[1:]]].astype({"best": int})).decode()
+    write = _markdown if form == "md" else _latex
+    share = f"Targets flagged at a false-positive rate of {text.percent(fpr)}, in %"
+    grids = _grids(analysis.records, table)
+    return "\n".join(write(f"{share}: {title}.", names, cells) for title, names, cells in grids)
 
 
-def rates(records: Records) -> pd.DataFrame:
-    """One line per row and detector: row, detector, n, detected, rate, low, high, best."""
-    decided = decisions(with_any(records))
-    lines = []
-    for (row, detector), part in decided.groupby(["row", "detector"], sort=True):
-        k, n = int(part["flagged"].sum()), len(part)
+def rates(analysis: Analysis) -> pd.DataFrame:
+    """Return one line per row and detector: row, detector, n, detected, rate, low, high, best."""
+    rows, table = analysis.records.rows, []
+    for (row, detector), cells in analysis.decisions.groupby(["row", "detector"], sort=True):
+        k, n = int(cells["flagged"].sum()), len(cells)
         rate = stats.clopper_pearson(k, n)
-        candidate = detector != NAME and records.rows.at[row, "method"] not in CONTROLS
-        own = {"row": row, "detector": detector, "n": n, "detected": k, "rate": rate.value}
-        lines.append(own | {"low": rate.low, "high": rate.high, "best": candidate and k > 0})
-    names = ["row", "detector", "n", "detected", "rate", "low", "high", "best"]
-    table = pd.DataFrame(lines, columns=pd.Index(names))
-    most = table["rate"].where(table["best"].astype(bool), -np.inf).groupby(table["row"])
-    table["best"] = table["best"].astype(bool) & table["rate"].eq(most.transform("max"))
-    return table
+        candidate = k > 0 and detector != ANY and rows.at[row, "role"] == "attack"
+        table.append([row, detector, n, k, *rate, candidate])
+    rated = frame((dict(zip(_RATES, cells, strict=True)) for cells in table), _RATES)
+    best = rated["best"].astype(bool)
+    most = rated["rate"].where(best, -np.inf).groupby(rated["row"]).transform("max")
+    return rated.assign(best=best & rated["rate"].eq(most))
 
 
-_Grid = tuple[list[str], list[list[str]]]
-
-
-def _grids(records: Records, table: pd.DataFrame, form: Form) -> Iterator[tuple[str, _Grid]]:
-    """A title, a header and lines for each study and κ."""
-    known = {(one["row"], one["detector"]): one for one in frames.lines(table)}
-    detectors = sorted(set(table["detector"]), key=lambda name: (name == NAME, name))
+def _grids(
+    records: Records, table: pd.DataFrame
+) -> Iterator[tuple[str, list[str], dict[str, list[dict[str, Any] | None]]]]:
+    """Yield a title, the names of the rows and the cells by detector for each study and κ."""
+    cells = {(cell["row"], cell["detector"]): cell for cell in lines(table)}
+    detectors = sorted(set(table["detector"]), key=lambda name: (name == ANY, name))
+    if not detectors:
+        return
     for _, rows in records.rows.groupby([*STUDY, "kappa"], dropna=False, sort=True):
         order = text.ordered(rows)
         kappa = float(rows["kappa"].iloc[0])
-        plain = [frames.line(rows, row) | {"kappa": float("nan")} for row in order]
+        keys = [line(rows, row) | {"kappa": float("nan")} for row in order]
         level = "no κ" if isnan(kappa) else f"κ {text.short(kappa)}"
-        cells = [[_cell(known.get((row, name)), form) for row in order] for name in detectors]
-        lines = [[name, *own] for name, own in zip(detectors, cells, strict=True)]
-        if lines:
-            title = f"{text.study(plain[0])}, {level}"
-            yield title, (["detector", *map(text.name, plain)], lines)
+        title = f"{text.study(keys[0])}, {level}"
+        grid = {name: [cells.get((row, name)) for row in order] for name in detectors}
+        yield title, list(map(text.name, keys)), grid
 
 
-def _cell(one: dict[str, float] | None, form: Form) -> str:
-    if one is None:
+def _rate(cell: dict[str, Any] | None, bold: str) -> str:
+    """Write a cell of a grid; `bold` is the form of a best rate."""
+    if cell is None:
         return ""
-    rate = text.number(100 * one["rate"])
-    if one["best"]:
-        rate = f"**{rate}**" if form == "md" else rf"\textbf{{{rate}}}"
-    return f"{rate} [{100 * one['low']:.0f}, {100 * one['high']:.0f}]"
+    rate = text.number(100 * cell["rate"])
+    rate = bold.format(rate) if cell["best"] else rate
+    return f"{rate} [{100 * cell['low']:.0f}, {100 * cell['high']:.0f}]"
 
 
-def _markdown(title: str, header: list[str], lines: list[list[str]]) -> str:
-    return f"{title}\n\n{text.markdown(header, lines)}"
+def _markdown(title: str, names: list[str], grid: dict[str, list[dict[str, Any] | None]]) -> str:
+    body = [[name, *(_rate(cell, "**{}**") for cell in cells)] for name, cells in grid.items()]
+    return f"{title}\n\n{text.markdown(['detector', *names], body)}"
 
 
-def _latex(title: str, header: list[str], lines: list[list[str]]) -> str:
-    rows = [[_escaped(line[0]), *line[1:]] for line in lines]
-    body = "".join(" & ".join(row) + " \\\\\n" for row in rows)
-    return (
-        "% needs \\usepackage{booktabs}\n"
-        f"% {title}\n"
-        f"\\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}\n\\toprule\n"
-        f"{' & '.join(map(_escaped, header))} \\\\\n\\midrule\n{body}"
-        "\\bottomrule\n\\end{tabular}\n"
-    )
+def _latex(title: str, names: list[str], grid: dict[str, list[dict[str, Any] | None]]) -> str:
+    body = [[_rate(cell, r"\textbf{{{}}}") for cell in cells] for cells in grid.values()]
+    style = pd.DataFrame(body, index=pd.Index(grid), columns=pd.Index(names, name="detector")).style
+    for axis in (0, 1):
+        style = style.format_index(_greek, axis=axis, escape="latex")
+    table = style.to_latex(hrules=True, column_format=f"l{'r' * len(names)}")
+    return f"% needs \\usepackage{{booktabs}}\n% {title}\n{table}"
 
 
-def _escaped(words: str) -> str:
-    return "".join(_LATEX.get(mark, mark) for mark in text.one_line(words))
+def _greek(label: object) -> str:
+    words = str(label)
+    for letter, command in _GREEK.items():
+        words = words.replace(letter, command)
+    return words

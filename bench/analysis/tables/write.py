@@ -1,71 +1,72 @@
-"""Tables as files: CSV for machines, Markdown for people, the same bytes for the same records."""
+"""All tables, and their files: CSV for machines, Markdown for people."""
 
-from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
 
-from evil_twins.bench.analysis.tables import inspection, load, printed, readable
-from evil_twins.bench.analysis.tables.compute import Tables, compute
-from evil_twins.bench.analysis.tables.controls import words
-from evil_twins.bench.analysis.tables.detection import numbered
-from evil_twins.bench.analysis.tables.records import Records, read
+from evil_twins.bench.analysis.kept import kept
+from evil_twins.bench.analysis.stats import FPR
+from evil_twins.bench.analysis.tables.analysis import Analysis
+from evil_twins.bench.analysis.tables.attacks import ATTACKS
+from evil_twins.bench.analysis.tables.audit import AUDIT
+from evil_twins.bench.analysis.tables.budgets import BUDGETS
+from evil_twins.bench.analysis.tables.calibration import CALIBRATION
+from evil_twins.bench.analysis.tables.controls import CONTROLS
+from evil_twins.bench.analysis.tables.detection import DETECTION
+from evil_twins.bench.analysis.tables.inspection import INSPECTION
+from evil_twins.bench.analysis.tables.load import LOAD
+from evil_twins.bench.analysis.tables.outcomes import OUTCOMES
+from evil_twins.bench.analysis.tables.paired import PAIRED, WORST
+from evil_twins.bench.analysis.tables.price import PRICE
+from evil_twins.bench.analysis.tables.specificity import SPECIFICITY
+from evil_twins.bench.analysis.tables.sweeps import TRADEOFF, TRENDS
+from evil_twins.bench.analysis.tables.victims import VICTIMS
 
-OPTIONAL = ("audit", "budgets", "specificity", "controls", "price", "load", "inspection")
-"""Tables that are there only if the suite runs what they compare."""
+TABLES = (
+    *(DETECTION, ATTACKS, CALIBRATION, TRENDS, PAIRED, WORST, TRADEOFF, OUTCOMES, VICTIMS),
+    *(AUDIT, BUDGETS, SPECIFICITY, CONTROLS, PRICE, LOAD, INSPECTION),
+)
+"""All tables, in the order of the page."""
+
+FOLDER = "tables"
 
 
 def csv(frame: pd.DataFrame) -> bytes:
-    """A frame as every table is written."""
+    """Write a frame in the form of all CSV files."""
     text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     return text.encode()
 
 
-def texts(records: Records, tables: Tables) -> dict[str, str]:
-    """The Markdown tables by name."""
-    found = numbered(records, tables.detection)
-    made = {
-        "detection": readable.detection(records, found, tables.worst),
-        "attacks": readable.attacks(records, tables.attacks),
-        "calibration": readable.calibration(tables.calibration),
-        "trends": readable.trends(tables.trends),
-        "victims": printed.victims(tables.victims),
-        "audit": readable.audit(tables.audit),
-        "budgets": readable.budgets(tables.budgets),
-        "specificity": printed.specificity(tables.specificity),
-        "controls": words.controls(tables.controls),
-        "price": readable.price(tables.price),
-        "load": load.words(tables.load),
-        "inspection": inspection.words(tables.inspection),
-    }
-    return {name: text for name, text in made.items() if not _absent(tables, name)}
+def files(analysis: Analysis) -> dict[str, bytes]:
+    """Return the content of `tables/` by file name; equal records give equal bytes."""
+    present = [table for table in TABLES if not table.optional or len(analysis.table(table))]
+    content = {f"{table.name}.csv": csv(analysis.table(table)) for table in present}
+    for table in present:
+        if table.markdown is not None:
+            content[f"{table.name}.md"] = table.markdown(analysis).encode()
+    return content
 
 
-def _absent(tables: Tables, name: str) -> bool:
-    return name in OPTIONAL and bool(getattr(tables, name).empty)
-
-
-def files(records: Records, tables: Tables) -> dict[str, bytes]:
-    """What stands under `tables/`, by file name."""
-    names = [field.name for field in fields(tables) if not _absent(tables, field.name)]
-    made = {f"{name}.csv": csv(getattr(tables, name)) for name in names}
-    return made | {f"{name}.md": text.encode() for name, text in texts(records, tables).items()}
-
-
-def write(results_dir: Path) -> None:
-    """Computes every table of a suite and writes it under `tables/`.
+def write(results_dir: Path, analysis: Analysis | None = None) -> None:
+    """Write all tables of a suite under `tables/`, unless the stored ones are current.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.
+        analysis: Of these records at the default false-positive rate, to share its numbers with
+            figures and page; None: a new one.
 
     Raises:
         UserError: Records are missing, damaged or of another version.
+        ValueError: The analysis has another false-positive rate.
     """
-    records = read(results_dir)
-    made = files(records, compute(records))
-    directory = results_dir / "tables"
-    directory.mkdir(exist_ok=True)
-    for old in (path for name in OPTIONAL for path in directory.glob(f"{name}.*")):
-        old.unlink()
-    for name, content in made.items():
-        (directory / name).write_bytes(content)
+    if analysis is not None and analysis.fpr != FPR:
+        raise ValueError(f"stored tables are those of the rate {FPR:g}, not {analysis.fpr:g}")
+
+    def make() -> dict[str, bytes]:
+        content = files(analysis or Analysis(results_dir))
+        for table in TABLES:
+            for path in (results_dir / FOLDER).glob(f"{table.name}.*"):
+                path.unlink()
+        return {f"{FOLDER}/{name}": data for name, data in content.items()}
+
+    kept(results_dir, FOLDER, make)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from evil_twins.bench.analysis import tables
-from evil_twins.bench.analysis.tables.audit import audit
+from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.analysis.tables.audit import AUDIT
 from tests.bench import synthetic
 from tests.bench.runs import carry_out
 from tests.bench.suites import HEAD, doubt
@@ -64,7 +65,12 @@ def _with(made: dict[str, pd.DataFrame], like: str, **change: object) -> None:
     """Add a row of targets that copies another one."""
     targets = made["targets"]
     copy = targets[targets["attack"] == like].assign(**change)
+    copy["role"] = synthetic.nature(str(copy["method"].iloc[0]))["role"]
     made["targets"] = pd.concat([targets, copy], ignore_index=True)
+
+
+def _audit(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    return Analysis(tables.number(frames)).table(AUDIT)
 
 
 def _frames() -> dict[str, pd.DataFrame]:
@@ -91,7 +97,7 @@ def made() -> dict[str, pd.DataFrame]:
 
 
 def test_ratios_are_those_of_the_records(made: dict[str, pd.DataFrame]) -> None:
-    found = audit(tables.number(made)).set_index(["quantity", "against"])
+    found = _audit(made).set_index(["quantity", "against"])
     assert list(found.index) == [
         ("linf", "best"),
         ("linf", "level"),
@@ -115,7 +121,7 @@ def test_how_far_others_on_the_last_layer_are_from_the_optimum_is_told_and_not_j
 ) -> None:
     _with(made, "poisoning", attack="few", method="few-weights", kl_reference=0.021)
     _with(made, "poisoning", attack="tuned", method="fine-tuning", kl_reference=0.021)
-    found = audit(tables.number(made)).set_index(["attack", "against"])
+    found = _audit(made).set_index(["attack", "against"])
     few = found.loc[("few", "floor")]
     assert few["median"] == pytest.approx(2)
     assert pd.isna(few["bound"])
@@ -129,14 +135,14 @@ def test_kappa_missed_counts_as_infinitely_far(made: dict[str, pd.DataFrame]) ->
     own = targets.index[targets["attack"] == "pgd"]
     targets.loc[own[:7], "at_kappa"] = False
     targets.loc[targets["attack"].isin(["swing", "level"]), "at_kappa"] = True
-    best = audit(tables.number(made)).iloc[0]
+    best = _audit(made).iloc[0]
     assert (best["n"], best["median"]) == (10, np.inf)
     assert not best["passed"]
     targets["at_kappa"] = targets["attack"] == "pgd"
-    best = audit(tables.number(made)).iloc[0]
+    best = _audit(made).iloc[0]
     assert (best["n"], best["median"], best["passed"]) == (10, 0, True)
     targets["at_kappa"] = False
-    best = audit(tables.number(made)).iloc[0]
+    best = _audit(made).iloc[0]
     assert (best["n"], best["passed"]) == (0, False)
 
 
@@ -159,7 +165,7 @@ def test_the_endpoints_pass_on_digits(tmp_path: Path) -> None:
     head = HEAD.replace("count = 4", "count = 16").replace("recipe = { epochs = 2 }\n", "")
     done = carry_out(tmp_path, ENDPOINTS, doubt(), head=head, jobs=2)
     assert not done.state.failed
-    found = audit(tables.read(tmp_path / "small"))
+    found = Analysis(tmp_path / "small").table(AUDIT)
     print(found.to_string())
     judged = found[found["bound"].notna()]
     assert list(judged["quantity"]) == ["linf", "l2", "kl"] * 2

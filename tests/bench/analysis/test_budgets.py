@@ -10,9 +10,9 @@ from evil_twins.bench.analysis import plots, tables
 from evil_twins.bench.analysis.plots import budgets as figure
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.study import studies
-from evil_twins.bench.analysis.tables import text
-from evil_twins.bench.analysis.tables.audit import audit
-from evil_twins.bench.analysis.tables.budgets import budgets
+from evil_twins.bench.analysis.tables import Analysis, text
+from evil_twins.bench.analysis.tables.audit import AUDIT
+from evil_twins.bench.analysis.tables.budgets import BUDGETS
 from evil_twins.bench.analysis.tables.paired import worst
 from tests.bench import claimed, synthetic
 from tests.bench.claimed import TRUE, World
@@ -21,7 +21,7 @@ SMALL = replace(TRUE, n=8, kappas=(0.75,), grid=(0.0, 1.0), rounds={}, lowered=N
 
 
 def test_a_line_for_each_point_of_the_grid() -> None:
-    table = budgets(tables.number(claimed.frames(SMALL)))
+    table = Analysis(tables.number(claimed.frames(SMALL))).table(BUDGETS)
     points = list(zip(table["distance"], table["phi"], strict=True))
     assert points == [(a, b) for a in (0.0, 0.5, 1.0) for b in (0.0, 0.5, 1.0)]
     assert set(table["n"]) == {8}
@@ -37,7 +37,7 @@ def test_another_unit_is_no_part_of_the_grid_and_targets_are_shared() -> None:
     targets = made["targets"]
     lost = targets["attack"].eq("within-50") & targets["label"].lt(2)
     made["targets"] = targets[~lost]
-    table = budgets(tables.number(made))
+    table = Analysis(tables.number(made)).table(BUDGETS)
     assert len(table) == 9
     assert set(table["n"]) == {6}
 
@@ -71,7 +71,7 @@ def test_the_figure_says_what_its_axes_are() -> None:
 
 def test_what_asks_nothing_of_kappa_is_no_rival_and_no_worst_case() -> None:
     records = tables.number(claimed.frames(replace(SMALL, lowered=1.0)))
-    assert audit(records).empty
+    assert Analysis(records).table(AUDIT).empty
     decided = pd.DataFrame(
         {"row": records.rows.index, "detector": "one", "target_id": "gtsrb/0000", "flagged": True}
     )
@@ -87,4 +87,4 @@ def test_what_asks_nothing_of_kappa_is_no_rival_and_no_worst_case() -> None:
 
 
 def test_without_rows_the_table_is_empty() -> None:
-    assert budgets(tables.number(claimed.frames(World(n=2)))).empty
+    assert Analysis(tables.number(claimed.frames(World(n=2)))).table(BUDGETS).empty

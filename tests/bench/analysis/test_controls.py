@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 
 from evil_twins.bench.analysis import tables
-from evil_twins.bench.analysis.tables import Records
-from evil_twins.bench.analysis.tables.controls import controls, words
-from evil_twins.bench.analysis.tables.families import families, sweeps
+from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.analysis.tables.controls import CONTROLS
+from evil_twins.bench.analysis.tables.controls.words import words
+from evil_twins.bench.analysis.tables.families import Family
 from tests.bench import claimed, controlled
 
 STAYS, GONE, OPEN, NONE = "stays", "vanishes", "undecided", "no signal"
 
 
 def _controls(made: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    records = tables.with_any(tables.number(made))
-    return controls(records, tables.decisions(records), tables.detection(records, (0.05,)))
+    return Analysis(tables.number(made)).table(CONTROLS)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def _scores(made: dict[str, pd.DataFrame], attack: str, detector: str, role: str
 
 
 def test_the_words_say_what_vanishes_and_by_how_much(table: pd.DataFrame) -> None:
-    page = words.controls(table)
+    page = words(table, 0.05)
     first = page.split("## Noise")[0]
     assert "- curvature: a signal in 7 of 7 rows; it **vanishes** in 7.\n" in first
     assert "- smoothing-gap: a signal in 7 of 7 rows; it stays in 7.\n" in first
@@ -137,12 +137,12 @@ def test_a_suite_without_controls_has_no_table() -> None:
 
 
 def test_one_level_beside_a_sweep_is_no_sweep_of_its_own() -> None:
-    def labels(records: Records) -> tuple[set[str], set[str]]:
-        return tuple({str(one.key["attack"]) for one in f(records)} for f in (families, sweeps))
+    def labels(families: list[Family]) -> set[str]:
+        return {str(family.key["attack"]) for family in families}
 
     made = controlled.frames()
-    every, own = labels(tables.number(made))
-    assert every == {"imc-head", "imc-head-first"}
-    assert own == {"imc-head"}
-    alone = {name: frame[frame["attack"] != "imc-head"] for name, frame in made.items()}
-    assert labels(tables.number(alone))[1] == {"imc-head-first"}
+    analysis = Analysis(tables.number(made))
+    assert labels(analysis.families) == {"imc-head", "imc-head-first"}
+    assert labels(analysis.sweeps) == {"imc-head"}
+    single = {name: frame[frame["attack"] != "imc-head"] for name, frame in made.items()}
+    assert labels(Analysis(tables.number(single)).sweeps) == {"imc-head-first"}

@@ -3,19 +3,19 @@
 import pytest
 
 from evil_twins.bench.analysis import tables
-from evil_twins.bench.analysis.tables import Tables
-from evil_twins.bench.analysis.tables.decisions import decisions
-from evil_twins.bench.analysis.tables.paired import worst
+from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.analysis.tables.detection import DETECTION
+from evil_twins.bench.analysis.tables.paired import PAIRED, WORST
 from tests.bench import synthetic
 
 
 @pytest.fixture(scope="module")
-def computed() -> Tables:
-    return tables.compute(tables.number(synthetic.frames()))
+def analysis() -> Analysis:
+    return Analysis(tables.number(synthetic.frames()))
 
 
-def test_paired_table_compares_imc_with_both_pure_attacks(computed: Tables) -> None:
-    table = computed.paired
+def test_paired_table_compares_imc_with_both_pure_attacks(analysis: Analysis) -> None:
+    table = analysis.table(PAIRED)
     assert set(table["attack"]) == {"imc"}
     assert len(table) == 2 * 3 * 2 * 7
     assert (
@@ -27,10 +27,12 @@ def test_paired_table_compares_imc_with_both_pure_attacks(computed: Tables) -> N
     assert (late["rank_shift"] > 0.1).all()
 
 
-def test_worst_case_is_at_most_the_least_rate(computed: Tables) -> None:
-    five = computed.detection[computed.detection["fpr_nominal"] == 0.05]
+def test_worst_case_is_at_most_the_least_rate(analysis: Analysis) -> None:
+    five = analysis.table(DETECTION)
+    five = five[five["fpr_nominal"] == 0.05]
     least = five[five["kappa"] == 0.75].groupby("detector")["detected"].min()
-    worst = computed.worst[computed.worst["kappa"] == 0.75].set_index("detector")
+    worst = analysis.table(WORST)
+    worst = worst[worst["kappa"] == 0.75].set_index("detector")
     assert (worst["attacks"] == 5).all()
     assert (worst["caught"] <= least).all()
     assert (worst["caught"] <= worst["imc_caught"]).all()
@@ -51,7 +53,6 @@ def test_an_attack_that_misses_kappa_or_leaves_its_radius_has_passed_no_detector
         names = sorted(set(targets["target_id"]))[:missed]
         own = targets["method"].eq("pgd") & targets["target_id"].isin(names)
         targets.loc[own, fact] = False
-        records = tables.number(made)
-        found = worst(records, decisions(records))
-        assert (found["caught"] == caught).all()
-        assert (found["n"] == 40).all()
+        worst = Analysis(tables.number(made)).table(WORST)
+        assert (worst["caught"] == caught).all()
+        assert (worst["n"] == 40).all()

@@ -5,10 +5,9 @@ import pytest
 
 from evil_twins.bench.analysis import tables
 from evil_twins.bench.analysis.paper import PUBLISHED, comparison
-from evil_twins.bench.analysis.tables import printed
-from evil_twins.bench.analysis.tables.attacks import attacks
-from evil_twins.bench.analysis.tables.baseline import victims
-from evil_twins.bench.analysis.tables.specificity import specificity
+from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.analysis.tables.specificity import SPECIFICITY
+from evil_twins.bench.analysis.tables.victims import VICTIMS
 from tests.bench import claimed
 
 
@@ -69,8 +68,8 @@ def _world(dataset: str) -> dict[str, pd.DataFrame]:
 
 
 def test_poisoning_stands_beside_table_2() -> None:
-    records = tables.number(_world("folder:gtsrb"))
-    table = specificity(records, attacks(records)).set_index("kappa")
+    analysis = Analysis(tables.number(_world("folder:gtsrb")))
+    table = analysis.table(SPECIFICITY).set_index("kappa")
     assert list(table.index) == [0.75, 0.9]
     one = table.loc[0.75]
     assert (one["paper_data"], one["paper_victim"]) == ("other copy", "resnet18")
@@ -81,16 +80,16 @@ def test_poisoning_stands_beside_table_2() -> None:
     assert (one["drop"], one["drop_cut"]) == (pytest.approx(0.005), pytest.approx(0.01))
     assert one["drop_cut_low"] < 0.01 < one["drop_cut_high"]
     assert one["kl_low"] < one["kl"] < one["kl_high"]
-    page = printed.specificity(table.reset_index())
+    page = tables.files(analysis)["specificity.md"].decode()
     assert "folder:gtsrb: printed drops are the stored ones after swapping the two κ" in page
     assert "| other copy | 0.25 | 0.271 |" in page
 
 
 def test_without_a_counterpart_the_columns_of_the_paper_are_empty() -> None:
-    records = tables.number(_world("fashion-mnist"))
-    table = specificity(records, attacks(records))
+    analysis = Analysis(tables.number(_world("fashion-mnist")))
+    table = analysis.table(SPECIFICITY)
     assert table["paper_drop"].isna().all()
-    page = printed.specificity(table)
+    page = tables.files(analysis)["specificity.md"].decode()
     assert "stored in its authors'" not in page
 
 
@@ -98,13 +97,15 @@ def test_accuracy_has_an_interval_where_its_images_are_known() -> None:
     made = claimed.frames(claimed.World(n=2, dataset="folder:gtsrb"))
     key = {"dataset": "folder:gtsrb", "victim": "resnet18-narrow", "seed": 0, "accuracy": 0.98}
     made["victims"] = pd.DataFrame([key | {"images": 1000}])
-    table = victims(tables.number(made))
+    analysis = Analysis(tables.number(made))
+    table = analysis.table(VICTIMS)
     one = table.iloc[0]
     assert one["accuracy_low"] == pytest.approx(0.9693, abs=1e-3)
     assert one["accuracy_high"] == pytest.approx(0.9877, abs=1e-3)
-    assert "| 98 [96.93, 98.77] | other copy | resnet18 | 99.12% |" in printed.victims(table)
-    made["victims"] = pd.DataFrame([key])
-    assert "| 98 | other copy |" in printed.victims(victims(tables.number(made)))
+    assert (
+        "| 98 [96.93, 98.77] | other copy | resnet18 | 99.12% |"
+        in tables.files(analysis)["victims.md"].decode()
+    )
 
 
 def test_the_tables_say_how_a_folder_of_images_is_encoded() -> None:
@@ -115,17 +116,17 @@ def test_the_tables_say_how_a_folder_of_images_is_encoded() -> None:
     made["victims"] = pd.DataFrame(
         [key | {"images": 1000}, key | {"images": 9, "dataset": "digits"}]
     )
-    table = victims(tables.number(made))
+    analysis = Analysis(tables.number(made))
+    table = analysis.table(VICTIMS)
     assert dict(zip(table["dataset"], table["files"], strict=True)) == {
         "folder:gtsrb": "jpeg",
         "digits": "",
     }
-    assert "| 1,000 JPEG | 98 [" in printed.victims(table)
+    assert "| 1,000 JPEG | 98 [" in tables.files(analysis)["victims.md"].decode()
 
 
 def test_no_poisoning_no_table() -> None:
     made = claimed.frames(claimed.World(n=4))
     for name in ("targets", "scores"):
         made[name] = made[name][made[name]["method"] == "pgd"]
-    records = tables.number(made)
-    assert specificity(records, attacks(records)).empty
+    assert Analysis(tables.number(made)).table(SPECIFICITY).empty

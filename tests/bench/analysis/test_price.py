@@ -10,8 +10,8 @@ from evil_twins.bench.analysis import tables
 from evil_twins.bench.analysis.plots import price as figure
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.study import studies
-from evil_twins.bench.analysis.tables.price import price
-from evil_twins.bench.analysis.tables.samples import specificity_samples
+from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.analysis.tables.price import PRICE
 from tests.bench import claimed, synthetic
 from tests.bench.claimed import TRUE
 
@@ -32,8 +32,7 @@ def _with_aware(**changes: float) -> dict[str, pd.DataFrame]:
 
 
 def test_it_is_the_difference_of_the_pairs() -> None:
-    records = tables.number(_with_aware(linf=0.01, kl=0.002))
-    table = price(records, specificity_samples(records, 200))
+    table = Analysis(tables.number(_with_aware(linf=0.01, kl=0.002))).table(PRICE)
     own = table[table["attack"].eq("aware-imc-head") & table["against"].eq("imc-head")]
     assert sorted(own["phi"]) == [0.1, 0.25, 0.5, 0.75, 0.9]
     # Whole networks are set beside whole networks.
@@ -51,8 +50,7 @@ def test_other_targets_have_no_price() -> None:
     targets = made["targets"]
     gone = targets["method"].eq("aware") & targets["label"].eq(0)
     made["targets"] = targets[~gone]
-    records = tables.number(made)
-    assert price(records, {}).empty
+    assert Analysis(tables.number(made)).table(PRICE).empty
 
 
 def test_rows_along_another_axis_are_not_at_the_same_phi() -> None:
@@ -63,7 +61,7 @@ def test_rows_along_another_axis_are_not_at_the_same_phi() -> None:
         frame = frame[~both | frame["phi"].eq(0.5)]
         made[name] = frame.assign(phi=frame["phi"].mask(both))
     records = tables.number(made)
-    assert price(records, specificity_samples(records, 20)).empty
+    assert Analysis(records).table(PRICE).empty
     assert figure.draw(next(iter(studies(records)))) is None
 
 

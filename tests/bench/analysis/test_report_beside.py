@@ -55,8 +55,8 @@ def test_differences_are_those_counted_on_the_shared_targets(tmp_path: Path) -> 
     assert "Targets in both: 14." in page
     flagged = []
     for name in "ab":
-        records = tables.with_any(tables.read(tmp_path / name))
-        decided = tables.decisions(records).join(records.rows, on="row")
+        analysis = tables.Analysis(tmp_path / name)
+        decided = analysis.decisions.join(analysis.records.rows, on="row")
         flagged.append(decided[decided["kappa"].eq(0.75)])
     both = flagged[0].merge(flagged[1], on=["attack", "phi", "detector", "target_id"])
     for line in table.itertuples():

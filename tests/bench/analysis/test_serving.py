@@ -11,7 +11,8 @@ from matplotlib.collections import LineCollection
 from evil_twins.bench.analysis import plots, tables
 from evil_twins.bench.analysis.plots import serving, style
 from evil_twins.bench.analysis.plots.study import studies
-from evil_twins.bench.analysis.tables.load import load
+from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.analysis.tables.load import LOAD
 from evil_twins.bench.analysis.tables.samples import specificity_samples
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.suite import matrix, suite
@@ -36,7 +37,7 @@ def _grouped(serves: int) -> dict[str, pd.DataFrame]:
 def test_intervals_are_over_models_and_a_single_model_has_none() -> None:
     width = {}
     for serves, models in ((4, 25), (100, 1)):
-        table = load(tables.number(_grouped(serves)))
+        table = Analysis(tables.number(_grouped(serves))).table(LOAD)
         assert set(table["serves"]) == {serves}
         assert set(table["models"]) == {models}
         assert (table["rate"] * 100).to_numpy() == pytest.approx(table["detected"].to_numpy())
@@ -49,12 +50,12 @@ def test_intervals_are_over_models_and_a_single_model_has_none() -> None:
 
 def test_specificity_is_resampled_a_model_at_a_time() -> None:
     made = _grouped(1)
-    alone = specificity_samples(tables.number(made), 100)
-    made["targets"] = made["targets"].drop(columns="group")
+    single = specificity_samples(tables.number(made), 100)
+    made["targets"]["group"] = None
     for row, samples in specificity_samples(tables.number(made), 100).items():
-        assert np.array_equal(samples, alone[row])
+        assert np.array_equal(samples, single[row])
     four = specificity_samples(tables.number(_grouped(4)), 100)
-    assert any(four[row].std() > alone[row].std() for row in alone)
+    assert any(four[row].std() > single[row].std() for row in single)
 
 
 def test_it_is_written_where_models_serve_several_and_only_there(tmp_path: Path) -> None:

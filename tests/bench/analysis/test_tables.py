@@ -6,15 +6,26 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from evil_twins.bench.analysis import tables
-from evil_twins.bench.analysis.tables import Records, Tables
-from evil_twins.bench.analysis.tables.baseline import victims
-from evil_twins.bench.analysis.tables.sweeps import tradeoff, trends
+from evil_twins.bench.analysis.tables import Analysis, Records
+from evil_twins.bench.analysis.tables.attacks import ATTACKS
+from evil_twins.bench.analysis.tables.calibration import CALIBRATION
+from evil_twins.bench.analysis.tables.decisions import decisions
+from evil_twins.bench.analysis.tables.detection import DETECTION
+from evil_twins.bench.analysis.tables.outcomes import OUTCOMES
+from evil_twins.bench.analysis.tables.paired import PAIRED
+from evil_twins.bench.analysis.tables.sweeps import TRADEOFF, TRENDS
+from evil_twins.bench.analysis.tables.victims import VICTIMS
 from tests.bench import synthetic
 
 
 @pytest.fixture(scope="module")
-def computed() -> Tables:
-    return tables.compute(tables.number(synthetic.frames()))
+def analysis() -> Analysis:
+    return Analysis(tables.number(synthetic.frames()))
+
+
+def _detection(records: Records) -> pd.DataFrame:
+    table = Analysis(records, add_any=False).table(DETECTION)
+    return table[table["fpr_nominal"] == 0.05]
 
 
 def _with(change: dict[str, float], role: str = "attacked") -> Records:
@@ -26,14 +37,14 @@ def _with(change: dict[str, float], role: str = "attacked") -> Records:
     return tables.number(made)
 
 
-def test_first_columns_are_the_agreed_ones(computed: Tables) -> None:
+def test_first_columns_are_the_agreed_ones(analysis: Analysis) -> None:
     first = "dataset victim attack kappa phi detector knowledge n at_kappa detected rate low high "
     first += "fpr_nominal fpr_realised auroc ks success"
-    assert list(computed.detection.columns[:18]) == first.split()
+    assert list(analysis.table(DETECTION).columns[:18]) == first.split()
 
 
 def test_everything_and_nothing_flagged() -> None:
-    table = tables.detection(_with({"confidence": 1e9, "manifold-max": -1e9}), (0.05,))
+    table = _detection(_with({"confidence": 1e9, "manifold-max": -1e9}))
     attacked = table[table["method"] != "untouched"]
     loud = attacked[attacked["detector"] == "confidence"]
     assert (loud["rate"] == 1).all()
@@ -49,20 +60,20 @@ def test_a_score_equal_to_the_threshold_is_not_flagged() -> None:
     made = synthetic.frames(n=30, kappas=(0.75,))
     made["scores"]["score"] = 1.0
     records = tables.number(made)
-    table = tables.detection(records, (0.05,))
+    table = _detection(records)
     assert (table["detected"] == 0).all()
     assert (table["fpr_k"] == 0).all()
     assert (table["auroc"] == 0.5).all()
     assert table["note"].str.contains("equal the threshold").all()
-    assert not tables.decisions(records)["flagged"].any()
+    assert not decisions(records)["flagged"].any()
 
 
 def test_success_needs_kappa_and_eps_and_silence() -> None:
     made = synthetic.frames(kappas=(0.75,))
     made["targets"]["within_eps"] = np.arange(len(made["targets"])) % 2 == 0
     records = tables.number(made)
-    table = tables.detection(records, (0.05,))
-    decided = tables.decisions(records).merge(records.targets, on=["row", "target_id"])
+    table = _detection(records)
+    decided = decisions(records).merge(records.targets, on=["row", "target_id"])
     wins = decided["at_kappa"] & decided["within_eps"] & ~decided["flagged"]
     assert table["success"].sum() == wins.sum()
     assert 0 < wins.sum() < len(wins)
@@ -70,7 +81,7 @@ def test_success_needs_kappa_and_eps_and_silence() -> None:
 
 def test_counts_and_auroc_agree_with_the_scores() -> None:
     made = synthetic.frames(kappas=(0.75,))
-    table = tables.detection(tables.number(made), (0.05,))
+    table = _detection(tables.number(made))
     line = table[(table["attack"] == "pgd") & (table["detector"] == "curvature")].iloc[0]
     scores = made["scores"]
     mine = scores[(scores["attack"] == "pgd") & (scores["detector"] == "curvature")]
@@ -85,7 +96,7 @@ def test_counts_and_auroc_agree_with_the_scores() -> None:
 
 def test_untouched_is_compared_with_correctly_classified_inputs_only() -> None:
     made = synthetic.frames(kappas=(0.75,))
-    table = tables.detection(tables.number(made), (0.05,))
+    table = _detection(tables.number(made))
     scores = made["scores"]
     fresh = scores[(scores["role"] == "fpr") & (scores["detector"] == "confidence")]
     right = fresh[fresh["method"] == "untouched"]["correct"].sum()
@@ -94,12 +105,12 @@ def test_untouched_is_compared_with_correctly_classified_inputs_only() -> None:
     assert sizes["pgd"] == 80
 
 
-def test_false_positive_rates_are_accepted_and_a_shifted_split_is_not(computed: Tables) -> None:
-    assert (computed.calibration["fpr_p_holm"].dropna() > 0.01).all()
+def test_false_positive_rates_are_accepted_and_a_shifted_split_is_not(analysis: Analysis) -> None:
+    assert (analysis.table(CALIBRATION)["fpr_p_holm"].dropna() > 0.01).all()
     shifted = _with({})
     at = (shifted.scores["role"] == "fpr") & (shifted.scores["detector"] == "manifold-l1")
     shifted.scores.loc[at, "score"] += 2
-    table = tables.detection(shifted, (0.05,))
+    table = _detection(shifted)
     assert (table[table["detector"] == "manifold-l1"]["fpr_p_holm"] < 0.01).all()
     assert (table[table["detector"] == "confidence"]["fpr_p_holm"] > 0.01).all()
 
@@ -111,7 +122,7 @@ def test_or_of_all_may_be_asked_for_twice() -> None:
 
 def test_or_of_all_keeps_the_total_rate_and_catches_what_one_catches() -> None:
     loud = tables.with_any(_with({"smoothing-gap": 1e6}))
-    table = tables.detection(loud, (0.05,))
+    table = _detection(loud)
     table = table[table["detector"] == "any"]
     assert (table[table["method"] != "untouched"]["rate"] == 1).all()
     assert table["fpr_k"].sum() / table["fpr_n"].sum() == pytest.approx(0.05, abs=0.03)
@@ -126,7 +137,7 @@ def test_scores_that_are_missing_or_no_numbers_are_said() -> None:
     first, second = scores.index[at][:2]
     scores.loc[first, "score"] = np.nan
     made["scores"] = scores.drop(index=second)
-    table = tables.detection(tables.number(made), (0.05,))
+    table = _detection(tables.number(made))
     line = table[(table["attack"] == "pgd") & (table["detector"] == "confidence")].iloc[0]
     assert line["n"] == 39
     assert "1 targets without a score" in line["note"]
@@ -137,14 +148,14 @@ def test_development_targets_are_not_reported() -> None:
     made = synthetic.frames(kappas=(0.75,))
     made["targets"].loc[made["targets"]["target_id"] < "digits/0010", "list"] = "development"
     records = tables.number(made)
-    assert set(tables.detection(records, (0.05,))["n"]) == {30}
+    assert set(_detection(records)["n"]) == {30}
     own = records.scores["target_id"]
     assert (own[own != ""] >= "digits/0010").all()
 
 
-def test_attacks_table_pools_counts(computed: Tables) -> None:
+def test_attacks_table_pools_counts(analysis: Analysis) -> None:
     made = synthetic.frames()["targets"]
-    table = computed.attacks.set_index(["attack", "kappa", "phi"])
+    table = analysis.table(ATTACKS).set_index(["attack", "kappa", "phi"])
     line = table.loc[("poisoning", 0.75, 0.0)]
     mine = made[(made["attack"] == "poisoning") & (made["kappa"] == 0.75)]
     assert line["specificity"] == pytest.approx(mine["flipped"].sum() / (40 * 300))
@@ -155,8 +166,8 @@ def test_attacks_table_pools_counts(computed: Tables) -> None:
     assert line["survive_8bit_rate"] == pytest.approx(survived / mine["at_kappa"].sum())
 
 
-def test_tradeoff_runs_from_one_endpoint_to_the_other(computed: Tables) -> None:
-    curve = computed.tradeoff[computed.tradeoff["kappa"] == 0.75]
+def test_tradeoff_runs_from_one_endpoint_to_the_other(analysis: Analysis) -> None:
+    curve = analysis.table(TRADEOFF)[analysis.table(TRADEOFF)["kappa"] == 0.75]
     assert list(curve["level"]) == [0, 0.25, 0.5, 0.75, 1]
     assert list(curve["end"]) == ["poisoning", "", "", "", "pgd"]
     assert list(curve["fidelity"]) == pytest.approx([0, 0.25, 0.5, 0.75, 1])
@@ -178,7 +189,7 @@ def test_a_family_ends_at_the_pgd_of_its_own_norm() -> None:
             other = other.assign(norm="l2", linf=3 * other["linf"])
         made[name] = pd.concat([other, made[name]], ignore_index=True)
     twins, plain = (
-        tradeoff(tables.number(frames))["fidelity"].to_numpy()
+        Analysis(tables.number(frames)).table(TRADEOFF)["fidelity"].to_numpy()
         for frames in (made, synthetic.frames())
     )
     np.testing.assert_allclose(twins, plain)
@@ -191,17 +202,20 @@ def test_rows_of_fewer_targets_are_compared_on_those_they_share() -> None:
         frame = made[name]
         dropped = frame["method"].eq("imc") & frame["target_id"].isin(known[10:])
         made[name] = frame[~dropped]
-    computed = tables.compute(tables.number(made))
-    curve = computed.tradeoff.set_index("level")
+    analysis = Analysis(tables.number(made))
+    curve = analysis.table(TRADEOFF).set_index("level")
     assert curve.loc[[0.25, 0.5, 0.75], "kl"].between(0, 1).all()
     assert curve.loc[[0.25, 0.5, 0.75], "specificity"].isna().all()
     assert curve.loc[0, "specificity"] == 1
-    assert set(computed.paired["n"]) == set(computed.trends["n"]) == {10}
-    assert set(computed.detection.groupby("method")["n"].max().loc[["imc", "pgd"]]) == {10, 20}
+    assert set(analysis.table(PAIRED)["n"]) == set(analysis.table(TRENDS)["n"]) == {10}
+    assert set(analysis.table(DETECTION).groupby("method")["n"].max().loc[["imc", "pgd"]]) == {
+        10,
+        20,
+    }
 
 
-def test_trends_have_the_expected_direction(computed: Tables) -> None:
-    found = computed.trends.set_index(["quantity", "kappa"])
+def test_trends_have_the_expected_direction(analysis: Analysis) -> None:
+    found = analysis.table(TRENDS).set_index(["quantity", "kappa"])
     assert (found["p_holm"] < 0.001).all()
     assert found.loc[("fidelity", 0.75), "last"] > found.loc[("fidelity", 0.75), "first"]
     made = synthetic.frames(n=20, kappas=(0.75,))
@@ -212,7 +226,7 @@ def test_trends_have_the_expected_direction(computed: Tables) -> None:
         for one in made["targets"].to_dict("records")
     ]
     made["targets"]["linf"] = turned
-    wrong = trends(tables.number(made)).set_index("quantity")
+    wrong = Analysis(tables.number(made)).table(TRENDS).set_index("quantity")
     assert (wrong.loc["fidelity", "p"] > 0.9).all()
 
 
@@ -224,14 +238,14 @@ def test_lam_is_swept_from_dear_to_cheap() -> None:
             frame.loc[at, "lam"] = frame.loc[at, "phi"].map({0.25: 30.0, 0.5: 10.0, 0.75: 1.0})
             frame.loc[at, "phi"] = np.nan
     records = tables.number(made)
-    found = trends(records)
+    found = Analysis(records).table(TRENDS)
     assert set(found["along"]) == {"lam"}
     assert (found["p"] < 0.001).all()
-    assert list(tradeoff(records)["level"]) == [np.inf, 30, 10, 1, 0]
+    assert list(Analysis(records).table(TRADEOFF)["level"]) == [np.inf, 30, 10, 1, 0]
 
 
-def test_outcomes_split_every_target(computed: Tables) -> None:
-    table = computed.outcomes
+def test_outcomes_split_every_target(analysis: Analysis) -> None:
+    table = analysis.table(OUTCOMES)
     reformer = table[table["detector"] == "manifold-max"]
     parts = reformer[["flagged", "reformed_true", "still_wrong"]].sum(axis=1)
     assert (parts == reformer["n"]).all()
@@ -248,7 +262,7 @@ def test_a_gain_of_confidence_is_no_fall() -> None:
         name="confidence_change", value=[-0.6, 0.2, -0.2, 0.0] * (len(facts) // 4)
     )
     made["details"] = pd.concat([made["details"], changes])
-    table = tables.compute(tables.number(made)).outcomes
+    table = Analysis(tables.number(made)).table(OUTCOMES)
     falls = table.set_index("detector")["fall"]
     assert falls["manifold-max"].tolist() == pytest.approx([0.2] * (len(facts) // 4))
     assert falls.drop("manifold-max").isna().all()
@@ -257,8 +271,18 @@ def test_a_gain_of_confidence_is_no_fall() -> None:
 def test_victims_stand_beside_the_paper() -> None:
     made = synthetic.frames(n=1, kappas=(0.75,))
     made["victims"] = pd.DataFrame(
-        [{"dataset": "gtsrb", "victim": "resnet18", "seed": 0, "accuracy": 0.98, "epochs": 3}]
+        [
+            {
+                "dataset": "gtsrb",
+                "victim": "resnet18",
+                "seed": 0,
+                "accuracy": 0.98,
+                "images": 9,
+                "epochs": 3,
+            }
+        ]
     )
-    table = victims(tables.number(made))
+    made["victims"]["epochs"] = 3
+    table = Analysis(tables.number(made)).table(VICTIMS)
     assert table.loc[0, "paper_accuracy"] == pytest.approx(0.9912)
     assert list(table.columns)[-1] == "epochs"

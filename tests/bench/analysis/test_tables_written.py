@@ -67,13 +67,6 @@ def test_names_with_brackets_are_shown_as_they_are(tmp_path: Path) -> None:
     assert "[/b] pgd" in console.export_text()
 
 
-def test_older_records_are_read(tmp_path: Path) -> None:
-    directory = synthetic.write(tmp_path, synthetic.frames(n=20, kappas=(0.75,)))
-    targets = pd.read_parquet(directory / "targets.parquet")
-    targets.drop(columns="log_odds").to_parquet(directory / "targets.parquet")
-    assert tables.read(directory).targets["log_odds"].isna().all()
-
-
 def test_missing_and_foreign_records_are_explained(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run SUITE"):
         tables.write(tmp_path)

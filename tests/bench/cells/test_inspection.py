@@ -10,9 +10,8 @@ import pytest
 
 from evil_twins.bench.analysis import stats, tables
 from evil_twins.bench.analysis.page.facts import facts
-from evil_twins.bench.analysis.tables.compute import compute
-from evil_twins.bench.analysis.tables.inspection import inspection
-from evil_twins.bench.analysis.tables.write import files
+from evil_twins.bench.analysis.tables import Analysis, files
+from evil_twins.bench.analysis.tables.inspection import INSPECTION
 from evil_twins.bench.cells import seeds
 from evil_twins.bench.commands import app
 from evil_twins.bench.errors import UserError
@@ -63,7 +62,7 @@ def _line(table: pd.DataFrame, **key: object) -> "pd.Series[float]":
 
 
 def test_models_that_stand_out_are_found_and_hidden_ones_are_not() -> None:
-    found = inspection(tables.number(_made()))
+    found = Analysis(tables.number(_made())).table(INSPECTION)
     loud, quiet = (_line(found, attack="poisoning", kappa=kappa) for kappa in (0.75, 0.9))
     assert (loud["flagged"], loud["auroc"], loud["against"]) == (40, 1, "fine-tuning-head")
     assert loud["p_holm"] < 1e-10
@@ -75,7 +74,7 @@ def test_models_that_stand_out_are_found_and_hidden_ones_are_not() -> None:
 
 
 def test_the_fine_tunes_are_held_against_each_other() -> None:
-    own = _line(inspection(tables.number(_made())), method="fine-tuning")
+    own = _line(Analysis(tables.number(_made())).table(INSPECTION), method="fine-tuning")
     left_out = [stats.conformal_p(TUNED[[i]], np.delete(TUNED, i))[0] for i in range(40)]
     assert own["flagged"] == (np.array(left_out) <= 0.05).sum() == 2
     assert np.isnan([own["auroc"], own["p"], own["threshold"]]).all()
@@ -83,7 +82,7 @@ def test_the_fine_tunes_are_held_against_each_other() -> None:
 
 
 def test_the_victim_is_one_model() -> None:
-    found = inspection(tables.number(_made()))
+    found = Analysis(tables.number(_made())).table(INSPECTION)
     still = found[found["layers"] == "none"]
     assert set(still["models"]) == {1}
     assert set(still["flagged"]) == {1}
@@ -97,7 +96,7 @@ def test_of_a_shared_model_there_is_one_score() -> None:
     shared = facts["name"].eq(MODEL_SCORE) & facts["method"].eq("imc") & facts["phi"].eq(0.5)
     kept = facts["target_id"].isin([f"digits/{i:04d}" for i in range(0, 40, 8)])
     made["details"] = facts[~shared | kept]
-    found = inspection(tables.number(made))
+    found = Analysis(tables.number(made)).table(INSPECTION)
     for _, one in found[found["method"].eq("imc") & found["phi"].eq(0.5)].iterrows():
         assert (one["models"], one["note"]) == (5, "5 models for 40 targets")
         # Bootstrapped apart from the fine-tunes, of which most belong to other targets.
@@ -110,10 +109,10 @@ def test_of_a_shared_model_there_is_one_score() -> None:
 )
 def test_too_few_fine_tunes_are_said_with_the_remedy(tuned: int, said: str) -> None:
     known = tables.number(_made(tuned))
-    one = _line(inspection(known), attack="poisoning", kappa=0.75)
+    one = _line(Analysis(known).table(INSPECTION), attack="poisoning", kappa=0.75)
     assert said in one["note"]
     assert one["flagged"] == 0
-    text = files(known, compute(known))["inspection.md"].decode()
+    text = files(Analysis(known))["inspection.md"].decode()
     assert 'a row with method = "fine-tuning", layers = "head" and 40 targets or more' in text
     assert "/40 0" not in text  # no rate where there is no threshold
 
@@ -121,10 +120,10 @@ def test_too_few_fine_tunes_are_said_with_the_remedy(tuned: int, said: str) -> N
 def test_no_other_table_sees_them(tmp_path: Path) -> None:
     made = _made(0)
     known = tables.number(made)
-    seen = files(known, compute(known))
+    seen = files(Analysis(known))
     made["details"] = made["details"][made["details"]["name"] != MODEL_SCORE]
     plain = tables.number(made)
-    unseen = files(plain, compute(plain))
+    unseen = files(Analysis(plain))
     assert {name for name in seen if name not in unseen} == {"inspection.csv", "inspection.md"}
     assert {name: seen[name] for name in unseen} == unseen
     tables.write(synthetic.write(tmp_path, _made()))

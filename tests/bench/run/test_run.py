@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.commands import app
 from evil_twins.bench.run import session
 from evil_twins.bench.run.assemble import Finished
@@ -195,7 +196,7 @@ def test_a_row_of_fewer_targets_has_the_first_ones_and_shares_their_radii(folder
         .set_index("target_id")["linf"]
         .equals(targets.loc["whole"].set_index("target_id")["linf"].loc[sorted(order[:2])])
     )
-    detection = tables.compute(tables.read(folder / "small")).detection
+    detection = tables.Analysis(folder / "small").table(DETECTION)
     assert dict(detection.groupby("attack")["n"].max()) == {"part": 2, "whole": 4}
     assert dict(detection.groupby("attack")["calibration_n"].max()) == {"part": 10, "whole": 20}
     made = titles(done.plan, [key for key, one in done.plan.cells.items() if one.kind == "attack"])

@@ -7,15 +7,14 @@ from typing import Any
 import pandas as pd
 
 from evil_twins.bench.analysis.tables import text
+from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.any_of import NAME as ANY
 from evil_twins.bench.analysis.tables.compare.differences import DIFFERENCE, corrected, differ
-from evil_twins.bench.analysis.tables.decisions import decisions
-from evil_twins.bench.analysis.tables.families import CONTROLS
 from evil_twins.bench.analysis.tables.frames import lines
-from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records
+from evil_twins.bench.analysis.tables.records import KEYS, STUDY
 
 ROW = [key for key in KEYS if key not in ("victim", "seed")]
-"""What two suites must agree on for their rows to be set beside each other."""
+"""Keys that must be equal in two suites for their rows to be compared."""
 _TARGET = ["target_id", "goal"]
 _SIDES = ["suite", "victim", "seed", "other_suite", "other_victim", "other_seed"]
 COLUMNS = [*_SIDES, *ROW, "detector", *DIFFERENCE]
@@ -26,10 +25,10 @@ class Side:
     """One study (data set, victim, seed) of a suite.
 
     Attributes:
-        suite: The suite.
+        suite: Name of the suite.
         study: Values of STUDY.
-        rows: Its attacks, controls left out, with their number as `row`.
-        decided: Who is flagged at the headline rate: row, detector, target_id, goal, flagged.
+        rows: Its attacks, without controls and yardsticks, with their number as `row`.
+        decided: The decisions: row, detector, target_id, goal, flagged.
     """
 
     suite: str
@@ -44,21 +43,26 @@ class Side:
 
     @property
     def detectors(self) -> set[str]:
-        """Their names."""
+        """The names of its detectors."""
         return set(self.decided["detector"])
+
+    def columns(self, prefix: str) -> dict[str, Any]:
+        """Return suite, victim and seed as columns."""
+        facts = {"suite": self.suite, "victim": self.study["victim"], "seed": self.study["seed"]}
+        return {prefix + name: value for name, value in facts.items()}
 
 
 @dataclass(frozen=True)
 class Between:
-    """One side beside another.
+    """One side minus another.
 
     Attributes:
         first: The side whose rates stand first.
-        second: The side that is taken from it.
-        targets: How many targets (input and goal class) both attacked.
+        second: The side that is subtracted.
+        targets: Number of targets (input and goal class) that both attacked.
         table: A line per attack and detector that both have: `row`, the number of the attack in the
             first side, and `COLUMNS`.
-        why: Why nothing can be paired; empty where something can.
+        why: The reason why nothing can be paired, or empty.
     """
 
     first: Side
@@ -68,26 +72,27 @@ class Between:
     why: str
 
 
-def sides(suite: str, records: Records) -> Iterator[Side]:
-    """Every study of a suite.
+def sides(suite: str, analysis: Analysis) -> Iterator[Side]:
+    """Yield every study of a suite.
 
     Args:
         suite: Its name.
-        records: Its records, with the detector "any" where it is wanted.
+        analysis: Its numbers.
     """
+    records = analysis.records
     goals = records.targets[["row", *_TARGET]]
-    decided = decisions(records).merge(goals, on=["row", "target_id"])
-    aimed = records.rows[~records.rows["method"].isin(CONTROLS)].reset_index(names="row")
-    for _, rows in aimed.groupby(STUDY, sort=True):
+    decided = analysis.decisions.merge(goals, on=["row", "target_id"])
+    attacks = records.rows[records.rows["role"].eq("attack")].reset_index(names="row")
+    for _, rows in attacks.groupby(STUDY, sort=True):
         study = {name: lines(rows)[0][name] for name in STUDY}
         yield Side(suite, study, rows, decided[decided["row"].isin(rows["row"])])
 
 
 def between(first: Side, second: Side) -> Between:
-    """The first side minus the second, on the targets of both.
+    """Subtract the second side from the first, on the targets of both.
 
-    Targets are paired by name and goal class, rows by `ROW`, detectors by name; `any` only where
-    both sides have the same detectors. Holm's correction is over all lines.
+    Targets are paired by name and goal class, rows by `ROW`, detectors by name; `any` only if both
+    sides have the same detectors. Holm's correction is over all lines.
 
     Args:
         first: A study of one suite.
@@ -97,30 +102,27 @@ def between(first: Side, second: Side) -> Between:
     shared = first.detectors & second.detectors
     if first.detectors != second.detectors:
         shared -= {ANY}
-    same = first.decided[_TARGET].drop_duplicates().merge(second.decided[_TARGET].drop_duplicates())
-    mine = first.decided[first.decided["detector"].isin(shared)].merge(rows, on="row")
-    both = mine.merge(
+    targets = (side.decided[_TARGET].drop_duplicates() for side in (first, second))
+    common = len(next(targets).merge(next(targets)))
+    pairs = first.decided[first.decided["detector"].isin(shared)].merge(rows, on="row")
+    pairs = pairs.merge(
         second.decided,
         left_on=["row_", "detector", *_TARGET],
         right_on=["row", "detector", *_TARGET],
         suffixes=("", "_other"),
     )
-    whose = _named(first, "") | _named(second, "other_")
-    found = []
-    for (row, detector), part in both.groupby(["row", "detector"], sort=True):
-        key = lines(rows.loc[rows["row"] == row, ROW])[0]
-        sets = (part[name].to_numpy(dtype=bool) for name in ("flagged", "flagged_other"))
-        found.append(whose | key | {"row": row, "detector": detector} | differ(*sets))
-    why = "" if found else _why(first, second, len(same), len(rows))
-    return Between(first, second, len(same), corrected(found, ["row", *COLUMNS]), why)
+    names = first.columns("") | second.columns("other_")
+    comparisons = []
+    for (row, detector), cells in pairs.groupby(["row", "detector"], sort=True):
+        key = lines(rows.loc[rows["row"] == row, ROW])[0] | {"row": row, "detector": detector}
+        flags = (cells[name].to_numpy(dtype=bool) for name in ("flagged", "flagged_other"))
+        comparisons.append(names | key | differ(*flags))
+    reason = "" if comparisons else _reason(first, second, common, len(rows))
+    table = corrected(comparisons, ["row", *COLUMNS])
+    return Between(first, second, common, table, reason)
 
 
-def _named(side: Side, prefix: str) -> dict[str, Any]:
-    facts = {"suite": side.suite, "victim": side.study["victim"], "seed": side.study["seed"]}
-    return {prefix + name: value for name, value in facts.items()}
-
-
-def _why(first: Side, second: Side, targets: int, rows: int) -> str:
+def _reason(first: Side, second: Side, targets: int, rows: int) -> str:
     if first.study["dataset"] != second.study["dataset"]:
         return "the data sets differ"
     if not targets:

@@ -1,5 +1,6 @@
-"""Two sides that decide on the same targets, and how far apart they are."""
+"""Comparisons of two sides that decide on the same targets."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -7,26 +8,27 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.tables.frames import frame
 
 DIFFERENCE = ["n", "both", "only", "only_other", "difference", "low", "high", "p", "p_holm"]
 
 Bools = NDArray[np.bool_]
 
 
-def differ(mine: Bools, other: Bools) -> dict[str, float]:
-    """One side's decisions and the other's: `DIFFERENCE`, but for the correction.
+def differ(first: Bools, second: Bools) -> dict[str, float]:
+    """Compare the decisions of two sides: `DIFFERENCE`, without the correction.
 
-    `difference` is the rate of the one minus that of the other (Tango's interval), `p` that of
-    McNemar's exact test.
+    `difference` is the first rate minus the second (Tango's interval), `p` that of McNemar's exact
+    test.
 
     Args:
-        mine: (N,) decisions.
-        other: (N,) decisions on the same targets, in the same order.
+        first: (N,) decisions.
+        second: (N,) decisions on the same targets, in the same order.
     """
-    test, gap = stats.mcnemar(mine, other), stats.paired_difference(mine, other)
+    test, gap = stats.mcnemar(first, second), stats.paired_difference(first, second)
     return {
-        "n": len(mine),
-        "both": int((mine & other).sum()),
+        "n": len(first),
+        "both": int((first & second).sum()),
         "only": test.first,
         "only_other": test.second,
         "difference": gap.value,
@@ -36,8 +38,7 @@ def differ(mine: Bools, other: Bools) -> dict[str, float]:
     }
 
 
-def corrected(lines: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    """A frame of comparisons, p-values corrected over all of them."""
-    table = pd.DataFrame(lines, columns=pd.Index(columns))
-    table["p_holm"] = stats.holm(table["p"].to_numpy(dtype=np.float64))
-    return table
+def corrected(lines: Iterable[Mapping[str, Any]], columns: list[str]) -> pd.DataFrame:
+    """Return comparisons as a frame, with p-values corrected over all of them."""
+    table = frame(lines, columns)
+    return table.assign(p_holm=stats.holm(table["p"].to_numpy(dtype=np.float64)))

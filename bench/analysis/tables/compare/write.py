@@ -1,45 +1,40 @@
 """The tables of a comparison as files."""
 
-from dataclasses import fields
 from pathlib import Path
 
-import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from evil_twins.bench.analysis.tables.compare import words
-from evil_twins.bench.analysis.tables.compare.attack import Against, against
-from evil_twins.bench.analysis.tables.compare.detector import Beside, beside
-from evil_twins.bench.analysis.tables.records import KEYS, read
-from evil_twins.bench.analysis.tables.write import csv
+from evil_twins.bench.analysis.stats import FPR
+from evil_twins.bench.analysis.tables.analysis import Analysis
+from evil_twins.bench.analysis.tables.compare import attack, detector
+from evil_twins.bench.analysis.tables.records import KEYS
+from evil_twins.bench.analysis.tables.write import FOLDER, csv
 from evil_twins.bench.store import records
 
 
-def compare(directory: Path, kind: str, label: str) -> None:
-    """Writes what a newcomer gave under `tables/`: CSV for machines, compare.md for people.
+def compare(directory: Path, kind: str, label: str, fpr: float = FPR) -> None:
+    """Write the comparison with a newcomer under `tables/`: CSV for machines, Markdown for people.
 
     Args:
-        directory: Of the comparison, with its records.
+        directory: The folder of the comparison, with its records.
         kind: "attack" or "detector".
         label: The newcomer.
+        fpr: The nominal false-positive rate, beside the strict one of 1 %.
 
     Raises:
         UserError: Records are missing, damaged or of another version.
     """
-    found = read(directory)
-    made: Beside | Against
+    analysis = Analysis(directory, fpr, add_any=False)
     with threadpool_limits(1):
         if kind == "detector":
-            made = beside(found, _costs(directory), label)
-            said = words.detector(found, made, label)
+            costs = records.read(directory / "costs.parquet")[[*KEYS, *records.COSTS]]
+            tables = detector.tables(analysis, costs, label)
+            words = detector.words(analysis, tables, label)
         else:
-            made = against(found)
-            said = words.attack(found, made, label)
-    place = directory / "tables"
-    place.mkdir(exist_ok=True)
-    for field in fields(made):
-        (place / f"{field.name}.csv").write_bytes(csv(getattr(made, field.name)))
-    (place / "compare.md").write_bytes(said.encode())
-
-
-def _costs(directory: Path) -> pd.DataFrame:
-    return records.read(directory / "costs.parquet")[[*KEYS, *records.COSTS]]
+            tables = attack.tables(analysis)
+            words = attack.words(analysis, tables, label)
+    folder = directory / FOLDER
+    folder.mkdir(exist_ok=True)
+    for name, table in tables.items():
+        (folder / f"{name}.csv").write_bytes(csv(table))
+    (folder / "compare.md").write_bytes(words.encode())

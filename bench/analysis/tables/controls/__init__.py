@@ -1,46 +1,52 @@
 """Controls that explain: what is left of a signal when its simplest cause is held equal."""
 
-import pandas as pd
+from collections.abc import Iterator
+from typing import Any
 
-from evil_twins.bench.analysis.tables.analysis import Table
+from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.controls.calibration import calibration
 from evil_twins.bench.analysis.tables.controls.confidence import confidence
 from evil_twins.bench.analysis.tables.controls.endpoints import endpoints
-from evil_twins.bench.analysis.tables.controls.line import COLUMNS
 from evil_twins.bench.analysis.tables.controls.twins import twins
-from evil_twins.bench.analysis.tables.decisions import ALPHA, cells
-from evil_twins.bench.analysis.tables.detection import DETECTION, numbered
-from evil_twins.bench.analysis.tables.families import sweeps
-from evil_twins.bench.analysis.tables.records import Records
+from evil_twins.bench.analysis.tables.controls.words import words
+from evil_twins.bench.analysis.tables.frames import ends
+from evil_twins.bench.analysis.tables.records import KEYS
 
-__all__ = ["COLUMNS", "controls"]
+__all__ = ["CONTROLS"]
 
 
-def controls(records: Records, decided: pd.DataFrame, detection: pd.DataFrame) -> pd.DataFrame:
-    """One line per control, row and detector: what was measured beside what may explain it.
+def _controls(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    yield from confidence(analysis)
+    yield from twins(analysis)
+    yield from endpoints(analysis)
+    yield from calibration(analysis)
 
-    `control` is "confidence", "noise", "fine-tuning", "endpoints" or "calibration"; `value` is the
-    signal of the row and `control_value` what is left, or what the control itself gives, each with
-    its 95 % interval, or for a KS the 95th percentile of its null; `reading` says in a word what
-    follows. Columns that do not apply are empty.
 
-    Args:
-        records: The records.
-        decided: `decisions` of them.
-        detection: The detection table.
-    """
-    swept = sweeps(records)
-    found = numbered(records, detection[detection["fpr_nominal"] == ALPHA])
-    scored = {(cell.row, cell.detector): cell for cell in cells(records)}
-    lines = [
-        *confidence(found, swept),
-        *twins(records, decided, swept),
-        *endpoints(records, swept),
-        *calibration(records, scored, swept),
-    ]
-    return pd.DataFrame(lines, columns=pd.Index(COLUMNS))
+def _markdown(analysis: Analysis) -> str:
+    return words(analysis.table(CONTROLS), analysis.fpr)
 
 
 CONTROLS = Table(
-    "controls", lambda of: controls(of.records, of.decisions, of.table(DETECTION)), optional=True
+    "controls",
+    _controls,
+    {
+        " ".join(KEYS): "",
+        "control against": '"confidence", "noise", "fine-tuning", "endpoints" or "calibration", '
+        "and with what the row is compared",
+        "detector": "",
+        "quantity": "what is compared: a KS, a rate, a false-positive rate, the leverage",
+        "n": "",
+        "value": "the signal of the row",
+        "low high": "",
+        "null95": "the 95th percentile of its null if it is a KS",
+        "control_n control_value control_low control_high control_null95": "the same of the "
+        "control, or what it leaves",
+        ends("difference"): "of the two; with an interval where they stand on the same targets",
+        "p p_holm": "its test, corrected over detectors",
+        "gap": "how far apart the matched confidences are",
+        "reading": 'what follows, in a word: "no signal", "stays", "vanishes" or "undecided"; for '
+        "a threshold, whether its false alarms agree with the nominal rate",
+    },
+    _markdown,
+    optional=True,
 )

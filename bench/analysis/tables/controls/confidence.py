@@ -3,52 +3,49 @@
 from collections.abc import Iterator
 from typing import Any
 
-import pandas as pd
-
-from evil_twins.bench.analysis.tables.controls import line
-from evil_twins.bench.analysis.tables.families import Family
+from evil_twins.bench.analysis.tables.analysis import Analysis
+from evil_twins.bench.analysis.tables.controls import line as reading
+from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.frames import lines
 from evil_twins.bench.analysis.tables.records import KEYS
 
 GROUPS = ("curvature", "smoothing")
-"""Detectors whose label starts so: their statistic vanishes or saturates with the confidence."""
+"""First words of detectors whose statistic vanishes or saturates with the confidence."""
 
 NEAR = 0.05
-"""Benign inputs whose confidence is further off than this in the median are no match."""
+"""Largest median distance of matched confidences that counts as a match."""
 
 
-def confidence(found: pd.DataFrame, sweeps: list[Family]) -> Iterator[dict[str, Any]]:
-    """KS against benign inputs, and against those of nearest confidence: a line a row and detector.
+def confidence(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    """Compare KS against all benign inputs with KS against those of nearest confidence.
 
-    A signal is a KS above the 95th percentile of its null. It "vanishes" if the matched KS lies
-    within its own null: a poor match would leave a larger difference, not a smaller one. Else it
-    "stays" if the match is near, and is "undecided" without benign inputs of such confidence.
-
-    Args:
-        found: The detection table with the numbers of the rows, at one rate.
-        sweeps: Whose rows are looked at, endpoints included.
+    Yields a line per row of a sweep, endpoints included, and detector. A signal is a KS above the
+    95th percentile of its null. It "vanishes" if the matched KS lies within its own null: a poor
+    match would leave a larger difference, not a smaller one. Else it "stays" if the match is near,
+    and is "undecided" without benign inputs of such confidence.
     """
-    rows = {row for family in sweeps for row, _ in family.line()}
-    mine = found["row"].isin(rows) & found["detector"].str.startswith(GROUPS)
-    for one in lines(found[mine]):
-        yield {key: one[key] for key in KEYS} | {
+    rows = {row for family in analysis.sweeps for row, _ in family.line()}
+    table = analysis.numbered(DETECTION)
+    table = table[table["fpr_nominal"].eq(analysis.fpr) & table["row"].isin(rows)]
+    for line in lines(table[table["detector"].str.startswith(GROUPS)]):
+        yield {key: line[key] for key in KEYS} | {
             "control": "confidence",
             "against": "benign inputs of equal confidence",
-            "detector": one["detector"],
+            "detector": line["detector"],
             "quantity": "ks",
-            "n": one["ks_n"],
-            "value": one["ks"],
-            "null95": one["ks_null95"],
-            "control_value": one["ks_matched"],
-            "control_null95": one["ks_matched_null95"],
-            "gap": one["match_gap"],
-            "reading": _reading(one),
+            "n": line["ks_n"],
+            "value": line["ks"],
+            "null95": line["ks_null95"],
+            "control_value": line["ks_matched"],
+            "control_null95": line["ks_matched_null95"],
+            "gap": line["match_gap"],
+            "reading": _reading(line),
         }
 
 
-def _reading(one: dict[str, Any]) -> str:
-    if not one["ks"] > one["ks_null95"]:
-        return line.NONE
-    if one["ks_matched"] <= one["ks_matched_null95"]:
-        return line.GONE
-    return line.STAYS if one["match_gap"] <= NEAR else line.OPEN
+def _reading(line: dict[str, Any]) -> str:
+    if not line["ks"] > line["ks_null95"]:
+        return reading.NONE
+    if line["ks_matched"] <= line["ks_matched_null95"]:
+        return reading.GONE
+    return reading.STAYS if line["match_gap"] <= NEAR else reading.OPEN

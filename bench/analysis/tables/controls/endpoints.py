@@ -1,7 +1,7 @@
 """Is it more than a slack endpoint? The leverage with loose attacks and with tight ones."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,17 +9,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.tables.controls import line
-from evil_twins.bench.analysis.tables.families import Family
-from evil_twins.bench.analysis.tables.frames import line as row_of
+from evil_twins.bench.analysis.tables.analysis import Analysis
+from evil_twins.bench.analysis.tables.controls import line as reading
+from evil_twins.bench.analysis.tables.controls.line import spread
+from evil_twins.bench.analysis.tables.frames import line
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records
 from evil_twins.bench.analysis.tables.samples import specificity_samples
 
 Floats = NDArray[np.float64]
 
 FIRST = "-first"
-"""What ends the label of a row whose attack stops at its first iterate at κ, as the paper's does;
-the rest is the label of its tight twin. Records do not hold the exit."""
+"""Ending of the label of a loose row, whose attack stops at its first iterate at κ as the paper's
+does. The label without it is that of the tight twin. Records do not hold the exit."""
 
 
 class Losses(NamedTuple):
@@ -29,112 +30,101 @@ class Losses(NamedTuple):
     samples: Floats
 
 
-@dataclass(frozen=True)
-class Ends:
-    """The rows that a leverage is made of: IMC, PGD, Poisoning."""
+class Ends(NamedTuple):
+    """The rows of a leverage: IMC, PGD, Poisoning."""
 
     joint: int
     pgd: int
     poisoning: int
 
-    def __iter__(self) -> Iterator[int]:
-        yield from (self.joint, self.pgd, self.poisoning)
 
+def endpoints(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    """Compute the leverage 1 − fidelity − specificity, both normalised, with loose and tight rows.
 
-def endpoints(records: Records, sweeps: list[Family]) -> Iterator[dict[str, Any]]:
-    """The leverage 1 − fidelity − specificity, both normalised, with loose and with tight rows.
-
-    A line for each row of a sweep along φ and each set of loose rows in place of the tight ones:
-    PGD's endpoint alone, Poisoning's alone, and all that is there if IMC itself is. `value` is the
-    leverage with loose rows, `control_value` that with tight ones, their difference is slack;
-    targets are those at κ in every row that is compared at this κ.
-
-    Args:
-        records: The records.
-        sweeps: The sweeps.
+    Yields a line for each row of a sweep along φ and each set of loose rows in place of the tight
+    ones: PGD's endpoint alone, Poisoning's alone, and all loose rows if IMC itself has one.
+    `value` is the leverage with loose rows, `control_value` that with tight ones, their difference
+    is slack. Targets are those at κ in every row that is compared at this κ.
     """
-    for family in sweeps:
+    records = analysis.records
+    for family in analysis.sweeps:
         if family.along != "phi" or family.pgd is None or family.poisoning is None:
             continue
-        cases = [
-            (row, Ends(row, family.pgd, family.poisoning), loose)
-            for row, _ in family.rows
-            for loose in _loose(records, Ends(row, family.pgd, family.poisoning))
-        ]
+        tight_rows = [Ends(row, family.pgd, family.poisoning) for row, _ in family.rows]
+        cases = [(tight, loose) for tight in tight_rows for loose in _loose(records, tight)]
         if not cases:
             continue
-        rows = {one for _, tight, loose in cases for one in (*tight, *loose)}
+        rows = {row for case in cases for ends in case for row in ends}
         fidelity, harm, n = _losses(records, sorted(rows), family.norm)
-        for row, tight, loose in cases:
-            slack, own = (_leverage(fidelity, harm, ends) for ends in (loose, tight))
-            gap = Losses(slack.value - own.value, slack.samples - own.samples)
-            named = [rec for rec, other in zip(loose, tight, strict=True) if rec != other]
-            yield row_of(records.rows[KEYS], row) | {
+        for tight, loose in cases:
+            slack, base = (_leverage(fidelity, harm, ends) for ends in (loose, tight))
+            gap = Losses(slack.value - base.value, slack.samples - base.samples)
+            replaced = [row for row, other in zip(loose, tight, strict=True) if row != other]
+            intervals = [stats.percentile(*losses) for losses in (slack, base, gap)]
+            yield line(records.rows[KEYS], tight.joint) | {
                 "control": "endpoints",
-                "against": ", ".join(str(records.rows.at[one, "attack"]) for one in named),
+                "against": ", ".join(str(records.rows.at[row, "attack"]) for row in replaced),
                 "quantity": "leverage",
                 "n": n,
                 "control_n": n,
-                **line.spread("value", stats.percentile(*slack)),
-                **line.spread("control_value", stats.percentile(*own)),
-                **line.spread("difference", stats.percentile(*gap)),
-                "reading": _reading(stats.percentile(*slack), stats.percentile(*own)),
+                **spread("value", intervals[0]),
+                **spread("control_value", intervals[1]),
+                **spread("difference", intervals[2]),
+                "reading": _reading(intervals[0], intervals[1]),
             }
 
 
 def _loose(records: Records, tight: Ends) -> Iterator[Ends]:
-    twin = {row: _twin(records.rows, row) for row in tight}
-    pgd, poisoning, joint = twin[tight.pgd], twin[tight.poisoning], twin[tight.joint]
+    joint, pgd, poisoning = (_twin(records.rows, row) for row in tight)
     if pgd is not None:
-        yield replace(tight, pgd=pgd)
+        yield tight._replace(pgd=pgd)
     if poisoning is not None:
-        yield replace(tight, poisoning=poisoning)
+        yield tight._replace(poisoning=poisoning)
     if joint is not None:
-        whole = Ends(joint, tight.pgd if pgd is None else pgd, tight.poisoning)
-        yield whole if poisoning is None else replace(whole, poisoning=poisoning)
+        pgd = tight.pgd if pgd is None else pgd
+        yield Ends(joint, pgd, tight.poisoning if poisoning is None else poisoning)
 
 
 def _twin(rows: pd.DataFrame, row: int) -> int | None:
-    """The loose row of the same study, κ and φ."""
-    own = row_of(rows, row)
-    at = rows["attack"].eq(f"{own['attack']}{FIRST}")
+    """Return the loose row of the same study, κ and φ."""
+    tight = line(rows, row)
+    fits = rows["attack"].eq(f"{tight['attack']}{FIRST}")
     for name in (*STUDY, "kappa", "phi"):
-        at &= rows[name].eq(own[name]) | (rows[name].isna() & pd.isna(own[name]))
-    return int(rows.index[at][0]) if at.any() else None
+        fits &= rows[name].eq(tight[name]) | (rows[name].isna() & pd.isna(tight[name]))
+    return int(rows.index[fits][0]) if fits.any() else None
 
 
 def _losses(
     records: Records, rows: Sequence[int], norm: str
 ) -> tuple[dict[int, Losses], dict[int, Losses], int]:
-    """Fidelity and specificity loss of each row on the targets at κ in all, and their number."""
-    there = records.targets[records.targets["row"].isin(rows)]
-    counts = there.loc[there["at_kappa"], "target_id"].value_counts()
+    """Return fidelity and specificity loss by row on the targets at κ in all, and their number."""
+    targets = records.targets[records.targets["row"].isin(rows)]
+    counts = targets.loc[targets["at_kappa"], "target_id"].value_counts()
     names = sorted(counts.index[counts == len(rows)])
-    there = there[there["target_id"].isin(names)]
+    targets = targets[targets["target_id"].isin(names)]
     flips = records.flips[records.flips["row"].isin(rows)]
     flips = flips[flips["target_id"].isin(names)]
-    some = replace(records, rows=records.rows.loc[list(rows)], targets=there, flips=flips)
-    pooled = specificity_samples(some) if names else {}
+    shared = replace(records, rows=records.rows.loc[list(rows)], targets=targets, flips=flips)
+    pooled = specificity_samples(shared) if names else {}
     weights = stats.draws(len(names)) if names else np.zeros((0, 0))
     unknown = np.full(len(weights), np.nan)
     fidelity, harm = {}, {}
     for row in rows:
-        mine = there[there["row"] == row].sort_values("target_id")
-        far = mine[norm].to_numpy(dtype=np.float64)
-        share = mine["flipped"].sum() / max(1, mine["heldout"].sum())
-        fidelity[row] = Losses(float(far.mean()) if names else np.nan, weights @ far / len(names))
+        group = targets[targets["row"] == row].sort_values("target_id")
+        distance = group[norm].to_numpy(dtype=np.float64)
+        share = group["flipped"].sum() / max(1, group["heldout"].sum())
+        mean = float(distance.mean()) if names else np.nan
+        fidelity[row] = Losses(mean, weights @ distance / len(names))
         harm[row] = Losses(float(share), pooled.get(row, unknown))
     return fidelity, harm, len(names)
 
 
 def _leverage(fidelity: dict[int, Losses], harm: dict[int, Losses], ends: Ends) -> Losses:
-    far, costs = (
-        (fidelity[ends.joint], fidelity[ends.pgd]),
-        (harm[ends.joint], harm[ends.poisoning]),
-    )
     with np.errstate(divide="ignore", invalid="ignore"):
         value, samples = (
-            1 - np.divide(far[0][i], far[1][i]) - np.divide(costs[0][i], costs[1][i])
+            1
+            - np.divide(fidelity[ends.joint][i], fidelity[ends.pgd][i])
+            - np.divide(harm[ends.joint][i], harm[ends.poisoning][i])
             for i in range(2)
         )
     return Losses(float(value), samples)
@@ -142,7 +132,7 @@ def _leverage(fidelity: dict[int, Losses], harm: dict[int, Losses], ends: Ends) 
 
 def _reading(loose: stats.Interval, tight: stats.Interval) -> str:
     if not np.isfinite([*loose, *tight]).all():
-        return line.OPEN
+        return reading.OPEN
     if not loose.low > 0:
-        return line.NONE
-    return line.STAYS if tight.low > 0 else line.GONE
+        return reading.NONE
+    return reading.STAYS if tight.low > 0 else reading.GONE

@@ -6,75 +6,76 @@ from typing import Any
 import pandas as pd
 
 from evil_twins.bench.analysis.paper import KAPPA
-from evil_twins.bench.analysis.tables import frames, text
+from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.controls import line as reading
 from evil_twins.bench.analysis.tables.controls.confidence import NEAR
-from evil_twins.bench.analysis.tables.decisions import ALPHA
+from evil_twins.bench.analysis.tables.frames import lines
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY
 
 Line = dict[str, Any]
+Section = Callable[[pd.DataFrame, str], str]
 
 
-def controls(table: pd.DataFrame) -> str:
-    """All controls of a suite; a control that was not run has no section."""
-    parts = [
+def words(table: pd.DataFrame, fpr: float) -> str:
+    """Write all controls of a suite; a control that was not run has no section.
+
+    Args:
+        table: The table of controls.
+        fpr: The nominal false-positive rate.
+    """
+    blocks = [
         "# Controls that explain\n\n"
         "What is left of a signal when its simplest cause is held equal. A rate is a count with "
         "its Clopper–Pearson 95 % interval, a difference a paired bootstrap over targets.\n"
     ]
     several = len(table[STUDY].drop_duplicates()) > 1
-    for _, study in table.groupby(STUDY, sort=True):
-        head = text.study(frames.lines(study)[0])
+    for study, rows in text.studies(table):
         for name, (title, section) in _SECTIONS.items():
-            mine = study[study["control"] == name]
-            if len(mine):
-                parts.append(f"\n## {title}{f': {head}' if several else ''}\n\n{section(mine)}")
-    return "".join(parts)
+            group = rows[rows["control"] == name]
+            if len(group):
+                head = f"{title}: {study}" if several else title
+                blocks.append(f"\n## {head}\n\n{section(group, text.percent(fpr))}")
+    return "".join(blocks)
 
 
 def _shown(table: pd.DataFrame) -> float:
-    """The κ that is printed in full: the paper's, or the lowest that was run."""
+    """Return the κ that is printed in full: the paper's, or the lowest that was run."""
     kappas = sorted(float(kappa) for kappa in set(table["kappa"]))
     return KAPPA if KAPPA in kappas else kappas[0]
 
 
 def _pair(line: Line, stem: str = "") -> str:
-    """A count with its interval."""
+    """Write a count with its interval."""
     n = int(line[f"{stem}n"])
     return text.rate(round(line[f"{stem}value"] * n), n, line[f"{stem}low"], line[f"{stem}high"])
 
 
-def _difference(line: Line) -> str:
-    low, high = line["difference_low"], line["difference_high"]
-    return f"{line['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
-
-
 def _counts(table: pd.DataFrame) -> str:
-    """Readings by detector, in a sentence each; detectors without any signal in one."""
-    said, silent = [], []
-    for name, part in table.groupby("detector", sort=True):
-        counts = part["reading"].value_counts()
-        heard = len(part) - int(counts.get(reading.NONE, 0))
-        if not heard:
+    """Count readings, a sentence per detector; detectors without a signal share one."""
+    verbs = {reading.STAYS: "stays", reading.GONE: "**vanishes**", reading.OPEN: "is undecided"}
+    sentences, silent = [], []
+    for name, rows in table.groupby("detector", sort=True):
+        counts = rows["reading"].value_counts()
+        signals = len(rows) - int(counts.get(reading.NONE, 0))
+        if not signals:
             silent.append(str(name))
             continue
-        words = {reading.STAYS: "stays", reading.GONE: "**vanishes**", reading.OPEN: "is undecided"}
-        told = [f"{words[one]} in {counts[one]}" for one in words if one in counts]
-        said.append(f"- {name}: a signal in {heard} of {len(part)} rows; it {', '.join(told)}.\n")
+        readings = ", ".join(f"{verbs[key]} in {counts[key]}" for key in verbs if key in counts)
+        sentences.append(f"- {name}: a signal in {signals} of {len(rows)} rows; it {readings}.\n")
     if silent:
-        said.append(f"- No signal that a control could explain: {', '.join(silent)}.\n")
-    return "".join(said) + "\n"
+        sentences.append(f"- No signal that a control could explain: {', '.join(silent)}.\n")
+    return "".join(sentences) + "\n"
 
 
-def _confidence(table: pd.DataFrame) -> str:
+def _confidence(table: pd.DataFrame, fpr: str) -> str:
     names = sorted(set(table["detector"]))
     shown = table[table["kappa"].eq(_shown(table)) & table["lam"].isna()]
-    lines = []
-    for _, part in shown.groupby(KEYS, sort=False, dropna=False):
-        cells = {one["detector"]: _matched(one) for one in frames.lines(part)}
-        first = frames.lines(part)[0]
+    body = []
+    for _, rows in shown.groupby(KEYS, sort=False, dropna=False):
+        cells = {line["detector"]: _matched(line) for line in lines(rows)}
+        first = lines(rows)[0]
         place = [text.name(first), text.number(first["gap"], 2)]
-        lines.append([*place, *(cells.get(name, "") for name in names)])
+        body.append([*place, *(cells.get(name, "") for name in names)])
     return (
         "KS of attacked against benign scores under the same faced models → against the benign "
         "inputs of nearest confidence; in brackets the 95th percentile of the null at equal n. "
@@ -82,57 +83,64 @@ def _confidence(table: pd.DataFrame) -> str:
         "more of it, not less), stays above it if the confidences are at most "
         f"{text.short(NEAR)} apart in the median, and is undecided where benign inputs of such "
         f"confidence are lacking.\n\n{_counts(table)}"
-    ) + text.markdown(["attack", "confidences apart", *names], lines)
+    ) + text.markdown(["attack", "confidences apart", *names], body)
 
 
-def _matched(one: Line) -> str:
-    pair = f"{one['value']:.2f} → {one['control_value']:.2f} ({one['control_null95']:.2f})"
-    return f"{pair} {one['reading']}"
+def _matched(line: Line) -> str:
+    pair = f"{line['value']:.2f} → {line['control_value']:.2f} ({line['control_null95']:.2f})"
+    return f"{pair} {line['reading']}"
 
 
-def _twins(attack: str, control: str) -> Callable[[pd.DataFrame], str]:
-    def section(table: pd.DataFrame) -> str:
-        lines = [
+def _twins(attack: str, control: str) -> Section:
+    def section(table: pd.DataFrame, fpr: str) -> str:
+        body = [
             [
-                text.name(one),
-                str(one["detector"]),
-                _pair(one),
-                _pair(one, "control_"),
-                _difference(one),
-                text.p_value(one["p_holm"]),
-                str(one["reading"]),
+                text.name(line),
+                str(line["detector"]),
+                _pair(line),
+                _pair(line, "control_"),
+                text.difference(line),
+                text.p_value(line["p_holm"]),
+                str(line["reading"]),
             ]
-            for one in frames.lines(table[table["reading"] != reading.NONE])
+            for line in lines(table[table["reading"] != reading.NONE])
         ]
         header = ["attack", "detector", attack, control, "difference", "p (Holm)", "signal"]
         return (
-            f"Flagged at a false-positive rate of {100 * ALPHA:g} % under {attack} and under "
+            f"Flagged at a false-positive rate of {fpr} under {attack} and under "
             f"{control}, on the same targets. A rate whose interval lies above the nominal one is "
             "a signal: only these are listed. It stays where McNemar's test tells it from the "
             "control at 5 %, Holm-corrected over detectors; it vanishes where the interval of the "
             "difference holds 0 and at most half of the excess over the nominal rate is left.\n\n"
             f"{_counts(table)}"
-        ) + text.markdown(header, lines, left=2)
+        ) + text.markdown(header, body, left=2)
 
     return section
 
 
-def _endpoints(table: pd.DataFrame) -> str:
-    lines, said = [], []
-    for one in frames.lines(table):
-        loose, tight = one["value"], one["control_value"]
-        share = f"{(loose - tight) / loose:.0%}" if loose > 0 else ""
-        own = f"{one['control_value']:.2f} [{one['control_low']:.2f}, {one['control_high']:.2f}]"
-        printed = f"{loose:.2f} [{one['low']:.2f}, {one['high']:.2f}]"
-        place = [text.name(one), str(one["against"]), str(int(one["n"]))]
-        lines.append([*place, printed, own, _difference(one), share, str(one["reading"])])
-    for name, part in table.groupby("against", sort=True):
-        proven = int((part["difference_low"] > 0).sum())
-        gone = int((part["reading"] == reading.GONE).sum())
-        slack, whole = (float(part[column].mean()) for column in ("difference", "value"))
-        said.append(
+def _endpoints(table: pd.DataFrame, fpr: str) -> str:
+    body, sentences = [], []
+    for line in lines(table):
+        loose, tight = line["value"], line["control_value"]
+        body.append(
+            [
+                text.name(line),
+                str(line["against"]),
+                str(int(line["n"])),
+                f"{loose:.2f} [{line['low']:.2f}, {line['high']:.2f}]",
+                f"{tight:.2f} [{line['control_low']:.2f}, {line['control_high']:.2f}]",
+                text.difference(line),
+                f"{(loose - tight) / loose:.0%}" if loose > 0 else "",
+                str(line["reading"]),
+            ]
+        )
+    for name, rows in table.groupby("against", sort=True):
+        proven = int((rows["difference_low"] > 0).sum())
+        gone = int((rows["reading"] == reading.GONE).sum())
+        slack, whole = (float(rows[column].mean()) for column in ("difference", "value"))
+        sentences.append(
             f"- {name} loose: mean leverage {whole:.2f}, of which {slack:+.2f} is slack. The "
-            f"interval of the slack lies above 0 in {proven} of {len(part)} rows; with tight rows "
+            f"interval of the slack lies above 0 in {proven} of {len(rows)} rows; with tight rows "
             f"the leverage {'**vanishes**' if gone else 'vanishes'} in {gone}.\n"
         )
     header = ["attack", "loose", "targets", "leverage, loose", "leverage, tight", "slack", "share"]
@@ -140,50 +148,51 @@ def _endpoints(table: pd.DataFrame) -> str:
         "The leverage 1 − fidelity − specificity, both over the losses of the pure attacks, with "
         "rows that stop at their first iterate at κ, as the paper's attacks do, in place of tight "
         "ones. Slack: the difference, on the same targets and bootstrap samples (crossed over "
-        "targets × R).\n\n" + "".join(said) + "\n"
-    ) + text.markdown([*header, "leverage"], lines, left=2)
+        "targets × R).\n\n" + "".join(sentences) + "\n"
+    ) + text.markdown([*header, "leverage"], body, left=2)
 
 
-def _calibration(table: pd.DataFrame) -> str:
+def _calibration(table: pd.DataFrame, fpr: str) -> str:
     keys = ["attack", "layers", "kappa", "phi", "lam", "detector"]
     alarms, rates = (table[table["quantity"] == name] for name in ("fpr", "rate"))
-    both = alarms.merge(rates[[*keys, *_COUNTED]], on=keys, suffixes=("", "_caught"))
-    shown = both[both["phi"].eq(0) & both["kappa"].eq(_shown(table))]
-    lines = []
-    for one in frames.lines(shown):
-        caught = {name: one[f"{name}_caught"] for name in _COUNTED}
-        cells = [_pair(part, side) for part in (one, caught) for side in ("", "control_")]
-        lines.append([text.name(one), str(one["detector"]), *cells])
+    joined = alarms.merge(rates[[*keys, *_COUNTED]], on=keys, suffixes=("", "_caught"))
+    shown = joined[joined["phi"].eq(0) & joined["kappa"].eq(_shown(table))]
+    body = []
+    for line in lines(shown):
+        caught = {name: line[f"{name}_caught"] for name in _COUNTED}
+        cells = [_pair(counts, side) for counts in (line, caught) for side in ("", "control_")]
+        body.append([text.name(line), str(line["detector"]), *cells])
     header = ["attack", "detector", "false alarms, victim", "false alarms, faced"]
     return (
         "Thresholds from benign scores of the victim, as the paper's authors set them, against "
         "those from benign scores under the faced models: false alarms among other benign inputs "
-        f"under the faced models at a nominal {100 * ALPHA:g} %, and flagged targets. Poisoning "
-        f"alone is listed, where the faced models differ most.\n\n{_missed(both)}\n"
-    ) + text.markdown([*header, "flagged, victim", "flagged, faced"], lines, left=2)
+        f"under the faced models at a nominal {fpr}, and flagged targets. Poisoning "
+        f"alone is listed, where the faced models differ most.\n\n{_missed(joined)}\n"
+    ) + text.markdown([*header, "flagged, victim", "flagged, faced"], body, left=2)
 
 
-def _missed(both: pd.DataFrame) -> str:
-    """Where the victim's threshold misses its rate (beta-binomial), by detector."""
-    said = []
-    for name, part in both.groupby("detector", sort=True):
-        missed = part[part["p_holm"] < 0.05]
+def _missed(table: pd.DataFrame) -> str:
+    """Count per detector the rows in which the victim's threshold misses its rate."""
+    sentences = []
+    for name, rows in table.groupby("detector", sort=True):
+        missed = rows[rows["p_holm"] < 0.05]
         if len(missed):
-            named = ("value", "control_value", "value_caught", "control_value_caught")
-            alarms, own, caught, less = (float(missed[column].mean()) for column in named)
-            said.append(
+            columns = ("value", "control_value", "value_caught", "control_value_caught")
+            alarms, faced, caught, fewer = (float(missed[column].mean()) for column in columns)
+            sentences.append(
                 f"- {name}: the victim's threshold misses the nominal rate in {len(missed)} of "
-                f"{len(part)} rows; there, in the mean, it flags {alarms:.1%} of benign inputs, "
-                f"the rows' own thresholds {own:.1%}, and {caught:.1%} of targets, the rows' own "
-                f"{less:.1%}.\n"
+                f"{len(rows)} rows; there, in the mean, it flags {alarms:.1%} of benign inputs, "
+                f"the rows' own thresholds {faced:.1%}, and {caught:.1%} of targets, the rows' own "
+                f"{fewer:.1%}.\n"
             )
-    rest = both.loc[both["p_holm"].notna(), "detector"].nunique() - len(said)
-    said.append(f"- The nominal rate is missed in no row by {'the other ' * bool(said)}{rest}.\n")
-    return "".join(said)
+    others = table.loc[table["p_holm"].notna(), "detector"].nunique() - len(sentences)
+    which = "the other " * bool(sentences)
+    sentences.append(f"- The nominal rate is missed in no row by {which}{others}.\n")
+    return "".join(sentences)
 
 
 _COUNTED = [f"{side}{name}" for side in ("", "control_") for name in ("n", "value", "low", "high")]
-_SECTIONS: dict[str, tuple[str, Callable[[pd.DataFrame], str]]] = {
+_SECTIONS: dict[str, tuple[str, Section]] = {
     "confidence": ("Benign inputs of equal confidence", _confidence),
     "noise": ("Noise of equal norm", _twins("PGD", "noise of its norm")),
     "fine-tuning": ("Fine-tuning without poison", _twins("Poisoning", "honest fine-tuning")),

@@ -1,0 +1,116 @@
+"""Files derived from records, made again only if records, code or libraries change."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from evil_twins.bench.store.checksums import checksum, fingerprint
+
+NOTE = "derived.json"
+"""The file in the folder of a suite that lists the derived files with their keys."""
+
+LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib", "seaborn", "jinja2")
+
+
+def kept(
+    directory: Path,
+    what: str,
+    make: Callable[[], Mapping[str, bytes]],
+    inputs: Iterable[Path] = (),
+) -> list[Path]:
+    """Return the derived files of one kind; they are made if they are missing or out of date.
+
+    Files that an earlier call made and this one does not are removed.
+
+    Args:
+        directory: `<results>/<suite>`, with the records of a run.
+        what: The kind of files, such as "tables".
+        make: Their content by path within the directory.
+        inputs: Files beside the records that the content depends on.
+    """
+    key, note = _key(directory, inputs), _note(directory)
+    if _current(directory, note.get(what), key):
+        return [directory / name for name in note[what]["files"]]
+    files = make()
+    for stale in set(_files(note.get(what))) - files.keys():
+        (directory / stale).unlink(missing_ok=True)
+    for name, content in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes(content)
+    digests = {name: checksum(directory / name) for name in files}
+    text = json.dumps(_note(directory) | {what: {"key": key, "files": digests}}, indent=1)
+    draft = directory / f".{NOTE}.{os.getpid()}"
+    draft.write_text(text + "\n")
+    draft.replace(directory / NOTE)
+    return [directory / name for name in files]
+
+
+def current(directory: Path, what: str, inputs: Iterable[Path] = ()) -> bool:
+    """Return whether the stored files of one kind are those that `kept` would make."""
+    return _current(directory, _note(directory).get(what), _key(directory, inputs))
+
+
+def _current(directory: Path, entry: Any, key: str) -> bool:
+    files = _files(entry)
+    return (
+        bool(files)
+        and entry["key"] == key
+        and all(
+            _within(directory, name) and checksum(directory / name) == digest
+            for name, digest in files.items()
+        )
+    )
+
+
+def _files(entry: Any) -> dict[str, str]:
+    """Return the files that a note lists; a note of another shape lists none."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("files"), dict):
+        return {}
+    files = entry["files"]
+    return files if all(_local(name) for name in files) and "key" in entry else {}
+
+
+def _local(name: str) -> bool:
+    """Return whether a path stays within its folder."""
+    return not Path(name).is_absolute() and ".." not in Path(name).parts
+
+
+def _within(directory: Path, name: str) -> bool:
+    """Return whether a file is there and no link leads out of the folder."""
+    path = directory / name
+    return path.is_file() and path.resolve().is_relative_to(directory.resolve())
+
+
+def _note(directory: Path) -> dict[str, Any]:
+    try:
+        note = json.loads((directory / NOTE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _key(directory: Path, inputs: Iterable[Path]) -> str:
+    """Hash everything that derived files depend on."""
+    stored = [*sorted(directory.glob("*.parquet")), *inputs]
+    records = {str(path): checksum(path) for path in stored if path.is_file()}
+    names = {os.path.relpath(path, directory): digest for path, digest in records.items()}
+    return fingerprint([directory.name, names, _code()])
+
+
+@cache
+def _code() -> str:
+    """Hash the code that derives files, and the versions of its libraries."""
+    room = Path(__file__).parent
+    files = [path for path in room.rglob("*") if path.suffix in _SOURCES]
+    files.append(room.parent / "store" / "records.py")
+    digests = {path.relative_to(room.parent).as_posix(): checksum(path) for path in files}
+    versions = [metadata.version(library) for library in LIBRARIES]
+    return fingerprint([digests, versions, sys.version])
+
+
+_SOURCES = {".py", ".toml", ".html", ".css", ".js"}
