@@ -109,7 +109,7 @@ def _page(suite: str, directory: Path, place: Path) -> Iterator[str]:
     if not stored.exists():
         return
     try:
-        made = page.index(tables.read(place), directory, suite)
+        made = page.index(place, suite, directory)
     except UserError:  # what is wrong with the records has been said
         return
     if made != stored.read_bytes():
