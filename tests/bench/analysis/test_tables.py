@@ -9,7 +9,6 @@ from evil_twins.bench.analysis import tables
 from evil_twins.bench.analysis.tables import Analysis, Records
 from evil_twins.bench.analysis.tables.attacks import ATTACKS
 from evil_twins.bench.analysis.tables.calibration import CALIBRATION
-from evil_twins.bench.analysis.tables.decisions import decisions
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.outcomes import OUTCOMES
 from evil_twins.bench.analysis.tables.paired import PAIRED
@@ -65,7 +64,7 @@ def test_a_score_equal_to_the_threshold_is_not_flagged() -> None:
     assert (table["fpr_k"] == 0).all()
     assert (table["auroc"] == 0.5).all()
     assert table["note"].str.contains("equal the threshold").all()
-    assert not decisions(records)["flagged"].any()
+    assert not Analysis(records).decisions["flagged"].any()
 
 
 def test_success_needs_kappa_and_eps_and_silence() -> None:
@@ -73,7 +72,7 @@ def test_success_needs_kappa_and_eps_and_silence() -> None:
     frames["targets"]["within_eps"] = np.arange(len(frames["targets"])) % 2 == 0
     records = tables.number(frames)
     table = _detection(records)
-    decided = decisions(records).merge(records.targets, on=["row", "target_id"])
+    decided = Analysis(records).decisions.merge(records.targets, on=["row", "target_id"])
     wins = decided["at_kappa"] & decided["within_eps"] & ~decided["flagged"]
     assert table["success"].sum() == wins.sum()
     assert 0 < wins.sum() < len(wins)

@@ -163,6 +163,25 @@ def test_a_forged_note_leads_nowhere(tmp_path: Path) -> None:
         tables.write(directory)
         assert json.loads((directory / NOTE).read_text()) == note
     assert (tmp_path / "secret").read_text() == "keep"
+    forged = {"tables": {"key": "", "files": {"failures.parquet": "", "tables/stale.csv": ""}}}
+    (directory / NOTE).write_text(json.dumps(forged))
+    (directory / "tables" / "stale.csv").touch()
+    tables.write(directory)
+    assert (directory / "failures.parquet").exists()
+    assert not (directory / "tables" / "stale.csv").exists()
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    directory = synthetic.write(tmp_path / "small", synthetic.frames(n=8, kappas=(0.75,)))
+    (tmp_path / "secret").write_text("keep")
+    (directory / "tables").mkdir()
+    (directory / "tables" / "victims.csv").symlink_to(tmp_path / "secret")
+    tables.write(directory)
+    assert (tmp_path / "secret").read_text() == "keep"
+    (directory / "tables").rename(tmp_path / "elsewhere")
+    (directory / "tables").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="link"):
+        tables.write(directory)
 
 
 def test_the_shown_matrix_is_the_same_from_stored_tables_and_from_records(tmp_path: Path) -> None:
