@@ -16,7 +16,7 @@ def line(folder: Path, results: Path, *more: str) -> list[str]:
     return ["run", path, "--results", str(results), "--jobs", "1", *more]
 
 
-def same(one: Path, other: Path) -> bool:
+def same(first: Path, second: Path) -> bool:
     """Whether two folders of results hold the same records, byte for byte."""
-    pairs = [(p, other / p.relative_to(one)) for p in sorted(one.glob("small/*.parquet"))]
+    pairs = [(p, second / p.relative_to(first)) for p in sorted(first.glob("small/*.parquet"))]
     return bool(pairs) and all(a.read_bytes() == b.read_bytes() for a, b in pairs)

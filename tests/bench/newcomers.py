@@ -13,7 +13,7 @@ ROWS = (
     table("attacks", method="poisoning", kappa=0.75) + HEAD,
     table("attacks", method="imc", kappa=0.75, phi=0.5) + "input = {}\n" + HEAD,
 )
-MINE = '''
+PLUGINS = '''
 import torch
 
 
@@ -72,5 +72,5 @@ class Benign:
 
 def prepare(folder: Path) -> str:
     """Writes both into a folder; the path of the suite."""
-    (folder / "mine.py").write_text(MINE)
+    (folder / "mine.py").write_text(PLUGINS)
     return suites.write(folder, *ROWS, doubt(), far())

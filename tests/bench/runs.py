@@ -23,13 +23,13 @@ def carry_out(
     drop: bool = False,
 ) -> Finished:
     """Run the suite of these parts in the folder, and put its records together."""
-    made = suite.load(suites.write(folder, *parts, head=head))
+    small = suite.load(suites.write(folder, *parts, head=head))
     loaded = cached_dataset("digits", None, None)
-    cells = plan(made, loaded, "cpu")
+    cells = plan(small, loaded, "cpu")
     store = Store(folder / "small" / "cells")
     how = engine or (here() if jobs == 1 else local(jobs))
     state = run(cells, Place(store, None, {}), how, most=most, drop=drop)
-    finished = Finished(made, loaded, cells, state, store)
+    finished = Finished(small, loaded, cells, state, store)
     assemble(finished, folder / "small")
     return finished
 

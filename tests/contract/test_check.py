@@ -25,8 +25,8 @@ class Brightness:
 """
 
 
-def _here(function: Callable[..., Any], given: tuple[Any, ...], limit: float | None) -> Any:
-    return function(*given)
+def _here(function: Callable[..., Any], arguments: tuple[Any, ...], limit: float | None) -> Any:
+    return function(*arguments)
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def test_what_does_not_run_is_not_looked_at_further(
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(BRIGHTNESS.format(score="x.maen()"))
     assert app.main(["check", "mine.py:Brightness"]) == 1
-    said = capsys.readouterr().out
-    assert "seen: AttributeError: 'Tensor' object has no attribute 'maen'" in said
-    assert "1 failed, 10 not looked at, as they rest on what failed" in said
+    message = capsys.readouterr().out
+    assert "seen: AttributeError: 'Tensor' object has no attribute 'maen'" in message
+    assert "1 failed, 10 not looked at, as they rest on what failed" in message
 
 
 NUMBERS = "failed   scores are finite numbers, one an image, in float32 or float64"
@@ -70,7 +70,7 @@ NUMBERS = "failed   scores are finite numbers, one an image, in float32 or float
 
 @pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
-    ("score", "seen"),
+    ("score", "fault"),
     [
         ("value.half()", "the scores are torch.float16; float32 or float64 was expected"),
         ("value / 0 * 0", "function 'own' returned NaN or infinity for 16 of 16 images"),
@@ -80,7 +80,7 @@ NUMBERS = "failed   scores are finite numbers, one an image, in float32 or float
 )
 def test_what_a_plain_function_returns_is_told_by_the_clause_on_scores(
     score: str,
-    seen: str,
+    fault: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -89,10 +89,10 @@ def test_what_a_plain_function_returns_is_told_by_the_clause_on_scores(
     source = "def own(model, x):\n    value = x.mean((1, 2, 3))\n    return "
     Path("mine.py").write_text(source + score)
     assert app.main(["check", "mine.py:own"]) == 1
-    said = capsys.readouterr().out
-    assert said.startswith("passed   it can be fitted, and scores images")
-    assert f"{NUMBERS}, where the images are\n           seen: {seen}\n" in said
-    assert said.endswith("3 passed, 1 failed, 7 not looked at, as they rest on what failed\n")
+    message = capsys.readouterr().out
+    assert message.startswith("passed   it can be fitted, and scores images")
+    assert f"{NUMBERS}, where the images are\n           seen: {fault}\n" in message
+    assert message.endswith("3 passed, 1 failed, 7 not looked at, as they rest on what failed\n")
 
 
 CAUSES = {
@@ -121,15 +121,15 @@ def test_one_cause_is_told_once_with_what_mends_it(
     cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    score, seen, remedy = CAUSES[cause]
+    score, fault, remedy = CAUSES[cause]
     source = "import itertools\nimport torch\n\nturn = itertools.count()\n\n\n@torch.no_grad()\n"
     source += "def own(model, x):\n    value = model(x).softmax(1).amax(1)\n    return "
     Path("mine.py").write_text(source + score)
     assert app.main(["check", "mine.py:own"]) == 1
-    said = capsys.readouterr().out
-    assert said.count("failed  ") == said.count("remedy") == 1
-    assert f"seen: {seen}" in said
-    assert f"remedy: {remedy}\n" in said
+    message = capsys.readouterr().out
+    assert message.count("failed  ") == message.count("remedy") == 1
+    assert f"seen: {fault}" in message
+    assert f"remedy: {remedy}\n" in message
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -141,13 +141,13 @@ def test_what_a_view_does_not_hold(
     body = f"    def fit(self, view):\n        return view.{wanted}\n"
     Path("mine.py").write_text(f"class Own:\n{body}")
     assert app.main(["check", "mine.py:Own"]) == 1
-    said = capsys.readouterr().out
-    assert f"seen: a view has no {wanted!r}: it holds model, benign, generator, prepared" in said
-    assert "remedy: clean images are view.benign, without labels; as K2 or K3" in said
+    message = capsys.readouterr().out
+    assert f"seen: a view has no {wanted!r}: it holds model, benign, generator, prepared" in message
+    assert "remedy: clean images are view.benign, without labels; as K2 or K3" in message
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         (":a", "remedy: a name of `evil-twins list`, module:Name, or file.py:Name"),
         ("smothing", "did you mean 'smoothing'"),
@@ -164,11 +164,11 @@ def test_what_a_view_does_not_hold(
         ("evil_twins.bench.analysis.stats:Threshold", "value is missing"),
     ],
 )
-def test_a_mistake(name: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake(name: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.main(["check", name]) == 2
     streams = capsys.readouterr()
     assert streams.out == ""
-    assert said in streams.err
+    assert message in streams.err
     assert len(streams.err.strip().splitlines()) <= 3
 
 
@@ -179,9 +179,9 @@ def test_a_file_that_does_not_load_is_to_be_mended(
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(source)
     assert app.main(["check", "mine.py:own"]) == 2
-    said = capsys.readouterr().err
-    assert "remedy: mend mine.py, which raises that when it is loaded" in said
-    assert len(said.strip().splitlines()) <= 3
+    message = capsys.readouterr().err
+    assert "remedy: mend mine.py, which raises that when it is loaded" in message
+    assert len(message.strip().splitlines()) <= 3
 
 
 @pytest.mark.parametrize("name", [*ATTACKS, *DETECTORS])
@@ -207,10 +207,10 @@ def test_one_that_never_ends(
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text("import time\n" + BRIGHTNESS.format(score="time.sleep(600)"))
     assert app.main(["check", "mine.py:Brightness", "--time-limit", "5"]) == 1
-    said = capsys.readouterr().out
+    message = capsys.readouterr().out
     remedy = "           remedy: see that it ends, or allow more by --time-limit\n"
-    assert f"seen: it took longer than 5 s\n{remedy}" in said
-    assert said.count("remedy") == 1
+    assert f"seen: it took longer than 5 s\n{remedy}" in message
+    assert message.count("remedy") == 1
     Path("mine.py").write_text("import os\n" + BRIGHTNESS.format(score="os._exit(7)"))
     assert app.main(["check", "mine.py:Brightness"]) == 1
     assert "seen: its process died (exit status 7)" in capsys.readouterr().out

@@ -17,7 +17,7 @@ from evil_twins.attacks.steps.input import InputStep
 from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.detectors.base import DefenderView
 
-SEEN: dict[int, Tensor] = {}
+FIRST_SCORES: dict[int, Tensor] = {}
 
 
 def doubt(model: nn.Module, x: Tensor) -> Tensor:
@@ -64,18 +64,18 @@ class Wrong:
         if self.fault == "seeded fit":
             scale = 1 + random.random()
         if self.fault == "anew":
-            held = SEEN.setdefault(id(model), model(view.benign * 0 + 0.5)[0])
+            first = FIRST_SCORES.setdefault(id(model), model(view.benign * 0 + 0.5)[0])
 
         def score(x: Tensor) -> Any:
-            found = scale * doubt(model, x)
+            values = scale * doubt(model, x)
             calls.append(len(calls))
             if self.fault == "prepares":
-                found = found + (x - view.prepared["mean"]).abs().mean((1, 2, 3)).double()
+                values = values + (x - view.prepared["mean"]).abs().mean((1, 2, 3)).double()
             if self.fault == "anew":
-                found = found + held.double().sum()
+                values = values + first.double().sum()
             if self.fault == "untouched x":
                 x.zero_()
-            return _bent(self.fault, found, len(calls), x, model)
+            return _bent(self.fault, values, len(calls), x, model)
 
         return score
 
@@ -113,25 +113,25 @@ def _meddle(fault: str, view: DefenderView) -> None:
             random.seed(0)
 
 
-def _bent(fault: str, found: Tensor, calls: int, x: Tensor, model: nn.Module) -> Any:
+def _bent(fault: str, values: Tensor, calls: int, x: Tensor, model: nn.Module) -> Any:
     """What a detector returns in place of sound scores."""
-    places = torch.arange(len(found))
+    places = torch.arange(len(values))
     bent: dict[str, Callable[[], Any]] = {
-        "numbers list": found.tolist,
-        "numbers nan": lambda: torch.where(places == 0, torch.nan, found),
-        "numbers shape": lambda: found.unsqueeze(1),
-        "numbers integer": lambda: (1e6 * found).long(),
-        "numbers half": lambda: (1e3 * found).half(),
-        "numbers graph": lambda: found * torch.ones((), requires_grad=True),
-        "seeded call": lambda: found + torch.rand(()),
-        "independent mean": lambda: found - found.mean(),
-        "independent place": lambda: found + places,
-        "flags drift": lambda: found + calls,
-        "flags nothing": lambda: torch.full_like(found, 0.5),
-        "flags decisions": lambda: (found > 0.6).double(),
-        "direction": lambda: -found,
+        "numbers list": values.tolist,
+        "numbers nan": lambda: torch.where(places == 0, torch.nan, values),
+        "numbers shape": lambda: values.unsqueeze(1),
+        "numbers integer": lambda: (1e6 * values).long(),
+        "numbers half": lambda: (1e3 * values).half(),
+        "numbers graph": lambda: values * torch.ones((), requires_grad=True),
+        "seeded call": lambda: values + torch.rand(()),
+        "independent mean": lambda: values - values.mean(),
+        "independent place": lambda: values + places,
+        "flags drift": lambda: values + calls,
+        "flags nothing": lambda: torch.full_like(values, 0.5),
+        "flags decisions": lambda: (values > 0.6).double(),
+        "direction": lambda: -values,
     }
-    return bent[fault]() if fault in bent else found
+    return bent[fault]() if fault in bent else values
 
 
 @dataclass

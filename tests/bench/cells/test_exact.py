@@ -57,8 +57,8 @@ def test_cells_run_exactly(device: str) -> None:
 def test_so_do_check_and_score_and_what_is_timed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[tuple[bool, ...]] = []
-    note: Callable[..., int] = lambda *_: seen.append(state()) or 0  # noqa: E731
+    states: list[tuple[bool, ...]] = []
+    note: Callable[..., int] = lambda *_: states.append(state()) or 0  # noqa: E731
     monkeypatch.setattr(run, "_case", lambda *_: None)
     monkeypatch.setattr(run, "CLAUSES", {"detector": (Clause("", "", note),)})
     run.look("detector", Component("", {}), 0, "cuda")
@@ -70,5 +70,5 @@ def test_so_do_check_and_score_and_what_is_timed(
     assert app.main(["score", *files]) == 0
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     timing._seconds(note, "cuda", 1)
-    assert len(seen) == 3 + 1 + timing.REPEATS
-    assert set(seen) == {BOUND}
+    assert len(states) == 3 + 1 + timing.REPEATS
+    assert set(states) == {BOUND}

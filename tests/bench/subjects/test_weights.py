@@ -48,9 +48,9 @@ def stored(folder: Path) -> Path:
 
 def fetched(folder: Path, head: str = FETCHED) -> State:
     """Run the suite with the weights that lie beside it."""
-    made = suite.load(suites.write(folder, shift(poison=True), doubt(), head=head))
-    cells = plan(made, cached_dataset("digits", None, None), "cpu")
-    return run(cells, Place(Store(folder / "small" / "cells"), None, {}, made.weights), here())
+    small = suite.load(suites.write(folder, shift(poison=True), doubt(), head=head))
+    cells = plan(small, cached_dataset("digits", None, None), "cpu")
+    return run(cells, Place(Store(folder / "small" / "cells"), None, {}, small.weights), here())
 
 
 def test_two_machines_attack_the_same_victim(trained: Path, tmp_path: Path) -> None:
@@ -59,11 +59,11 @@ def test_two_machines_attack_the_same_victim(trained: Path, tmp_path: Path) -> N
     assert not state.failed
     assert checksum(stored(tmp_path)) == checksum(stored(trained))
     for kind in ("attack", "score"):
-        here_, there = (
+        trained_ids, fetched_ids = (
             {path.parent.name for path in folder.glob(f"small/cells/{kind}/*/cell.json")}
             for folder in (trained, tmp_path)
         )
-        assert here_ == there
+        assert trained_ids == fetched_ids
     assert merge([trained, tmp_path], tmp_path / "merged") == {"small": 4}
 
 
@@ -81,24 +81,24 @@ def test_the_identity_is_the_content_and_not_the_place(trained: Path, tmp_path: 
 def test_the_accuracy_is_that_of_the_weights(trained: Path, tmp_path: Path) -> None:
     shutil.copy(stored(trained), tmp_path / "victim.safetensors")
     fetched(tmp_path)
-    found, expected = (
+    actual, expected = (
         pd.read_parquet(next(folder.glob("small/cells/victim/*/victim.parquet")))
         for folder in (tmp_path, trained)
     )
-    pd.testing.assert_frame_equal(found, expected)
+    pd.testing.assert_frame_equal(actual, expected)
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "message"),
     [
         (other(classes=7), "resnet-tiny of 7 classes"),
         (other(side=12), r"for images \(1, 12, 12\)"),
         (other("resnet18-narrow", side=8), "resnet18-narrow of 10 classes"),
     ],
 )
-def test_another_network_is_refused(tmp_path: Path, model: Classifier, said: str) -> None:
+def test_another_network_is_refused(tmp_path: Path, model: Classifier, message: str) -> None:
     weights.save(model, tmp_path / "victim.safetensors")
-    with pytest.raises(UserError, match=said) as error:
+    with pytest.raises(UserError, match=message) as error:
         fetched(tmp_path)
     assert "expected: resnet-tiny of 10 classes for images (1, 8, 8)" in str(error.value)
     assert not (tmp_path / "small").exists()
@@ -130,8 +130,8 @@ def test_weights_that_are_missing_damaged_or_no_numbers_are_refused(tmp_path: Pa
 def test_weights_that_change_after_the_plan_fail_their_cell(tmp_path: Path) -> None:
     path = tmp_path / "victim.safetensors"
     weights.save(other(), path)
-    made = suite.load(suites.write(tmp_path, shift(), doubt(), head=FETCHED))
-    cells = plan(made, cached_dataset("digits", None, None), "cpu")
+    small = suite.load(suites.write(tmp_path, shift(), doubt(), head=FETCHED))
+    cells = plan(small, cached_dataset("digits", None, None), "cpu")
     path.write_bytes(b"something else")
-    state = run(cells, Place(Store(tmp_path / "cells"), None, {}, made.weights), here())
+    state = run(cells, Place(Store(tmp_path / "cells"), None, {}, small.weights), here())
     assert "has changed during the run; run again" in state.failed[cells.victim]
