@@ -34,6 +34,12 @@ def carry_out(
     return finished
 
 
+def planned(folder: Path, *parts: str, head: str = suites.HEAD) -> Plan:
+    """Plan the suite of these parts on the digits."""
+    small = suite.load(suites.write(folder, *parts, head=head))
+    return plan(small, cached_dataset("digits", None, None), "cpu")
+
+
 def titles(plan: Plan, keys: list[str]) -> list[str]:
     """Kinds and titles of the cells, sorted."""
     return sorted(f"{plan.cells[key].kind} {plan.cells[key].title}" for key in keys)

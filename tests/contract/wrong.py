@@ -1,7 +1,6 @@
 """Detectors and attacks that break the clauses of the contract that they are named for."""
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -80,41 +79,33 @@ class Wrong:
         return score
 
 
+def _raise(error: BaseException) -> None:
+    raise error
+
+
 def _meddle(fault: str, view: DefenderView) -> None:
-    """What a detector does to what it is given, or to the process."""
-    match fault:
-        case "runs raise":
-            raise RuntimeError("the detector\nfell over")
-        case "runs exit":
-            raise SystemExit(3)
-        case "runs hang":
-            time.sleep(600)
-        case "untouched weights":
-            next(view.model.parameters()).data.mul_(1.5)
-        case "untouched mode":
-            view.model.train()
-        case "untouched frozen":
-            view.model.requires_grad_(True)
-        case "untouched hook":
-            view.model.register_forward_hook(lambda *_: None)
-        case "untouched benign":
-            view.benign.mul_(0.5)
-        case "untouched dtype":
-            torch.set_default_dtype(torch.float64)
-        case "untouched threads":
-            torch.set_num_threads(torch.get_num_threads() + 1)
-        case "untouched grad":
-            torch.set_grad_enabled(False)
-        case "untouched torch":
-            torch.manual_seed(0)
-        case "untouched numpy":
-            np.random.seed(0)
-        case "untouched python":
-            random.seed(0)
+    """Change what a detector must not change: its view or the process."""
+    model = view.model
+    changes: dict[str, Callable[[], object]] = {
+        "runs raise": lambda: _raise(RuntimeError("the detector\nfell over")),
+        "runs exit": lambda: _raise(SystemExit(3)),
+        "untouched weights": lambda: next(model.parameters()).data.mul_(1.5),
+        "untouched mode": model.train,
+        "untouched frozen": lambda: model.requires_grad_(True),
+        "untouched hook": lambda: model.register_forward_hook(lambda *_: None),
+        "untouched benign": lambda: view.benign.mul_(0.5),
+        "untouched dtype": lambda: torch.set_default_dtype(torch.float64),
+        "untouched threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
+        "untouched grad": lambda: torch.set_grad_enabled(False),
+        "untouched torch": lambda: torch.manual_seed(0),
+        "untouched numpy": lambda: np.random.seed(0),
+        "untouched python": lambda: random.seed(0),
+    }
+    changes.get(fault, lambda: None)()
 
 
 def _bent(fault: str, values: Tensor, calls: int, x: Tensor, model: nn.Module) -> Any:
-    """What a detector returns in place of sound scores."""
+    """Return what a detector gives in place of sound scores."""
     places = torch.arange(len(values))
     bent: dict[str, Callable[[], Any]] = {
         "numbers list": values.tolist,
@@ -199,14 +190,11 @@ class WrongAttack:
 
 
 def _vandalise(fault: str, view: AttackerView) -> None:
-    match fault:
-        case "runs raise":
-            raise RuntimeError("the attack\nfell over")
-        case "untouched victim":
-            view.victim.head.weight.data.mul_(1.001)
-        case "untouched targets":
-            view.targets.x.mul_(0.999)
-        case "untouched torch":
-            torch.manual_seed(0)
-        case "untouched threads":
-            torch.set_num_threads(torch.get_num_threads() + 1)
+    changes: dict[str, Callable[[], object]] = {
+        "runs raise": lambda: _raise(RuntimeError("the attack\nfell over")),
+        "untouched victim": lambda: view.victim.head.weight.data.mul_(1.001),
+        "untouched targets": lambda: view.targets.x.mul_(0.999),
+        "untouched torch": lambda: torch.manual_seed(0),
+        "untouched threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
+    }
+    changes.get(fault, lambda: None)()

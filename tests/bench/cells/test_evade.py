@@ -11,10 +11,10 @@ from evil_twins.bench.cells.evade import _penalties
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished
-from evil_twins.bench.run.plan import COPIES, Plan, plan
+from evil_twins.bench.run.plan import COPIES
 from evil_twins.bench.suite import suite
 from evil_twins.detectors.base import DefenderView
-from tests.bench.runs import carry_out
+from tests.bench.runs import carry_out, planned
 from tests.bench.suites import HEAD, doubt, table, write
 
 STEPS = {"input": "{ norm = 'linf' }", "model": "{ layers = 'head', delta = 20.0 }"}
@@ -38,17 +38,12 @@ def _column(name: str) -> str:
     return "\n".join(["[[detectors]]", f'name = "{name}"', *fields, ""])
 
 
-def _planned(folder: Path, *parts: str) -> Plan:
-    small = suite.load(write(folder, *parts))
-    return plan(small, cached_dataset("digits", None, None), "cpu")
-
-
 def test_only_the_cell_of_the_attacker_stands_on_what_it_evades(tmp_path: Path) -> None:
     columns = [_column("manifold"), _column("confidence")]
-    oblivious = _planned(tmp_path, _attack("imc", "imc"), *columns)
-    unaware = _planned(tmp_path, _attack("imc", "imc"), _attack("aware"), *columns)
+    oblivious = planned(tmp_path, _attack("imc", "imc"), *columns)
+    unaware = planned(tmp_path, _attack("imc", "imc"), _attack("aware"), *columns)
     both = _attack("aware", evade="['manifold', 'confidence']")
-    evading = _planned(tmp_path, _attack("imc", "imc"), both, *columns)
+    evading = planned(tmp_path, _attack("imc", "imc"), both, *columns)
     assert set(oblivious.cells) <= set(unaware.cells) & set(evading.cells)
     new = [evading.cells[key] for key in set(evading.cells) - set(unaware.cells)]
     kinds = sorted(cell.kind for cell in new)

@@ -7,26 +7,18 @@ import pandas as pd
 import pytest
 import torch
 
-from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished
-from evil_twins.bench.run.plan import Plan, plan
 from evil_twins.bench.subjects import data, victims
 from evil_twins.bench.subjects.victims import Recipe
-from evil_twins.bench.suite import suite
 from evil_twins.detectors.base import DefenderView
 from evil_twins.detectors.disagreement import Disagreement
-from tests.bench.runs import carry_out
-from tests.bench.suites import HEAD, doubt, shift, table, write
+from tests.bench.runs import carry_out, planned
+from tests.bench.suites import HEAD, doubt, shift, table
 
 TUNED = table("attacks", name="tuned", method="fine-tuning", layers="head", lr=1.0, steps=5)
 SECOND = table("detectors", name="second", method="disagreement")
 VICTIM = table("detectors", name="victim", method="disagreement", trusted="victim")
-
-
-def planned(folder: Path, *parts: str, head: str = HEAD) -> Plan:
-    small = suite.load(write(folder, *parts, head=head))
-    return plan(small, cached_dataset("digits", None, None), "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,11 @@ import torch
 
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.plan import plan
 from evil_twins.bench.subjects import architectures, data, victims, weights
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.retraining import Retraining, retrain
 from evil_twins.bench.subjects.victims import Recipe
-from evil_twins.bench.suite import suite
-from tests.bench import suites
-from tests.bench.runs import carry_out
+from tests.bench.runs import carry_out, planned
 from tests.bench.suites import HEAD, doubt, shift
 
 SHORT = Recipe(epochs=2, flip=True)
@@ -35,10 +32,9 @@ def same(first: Classifier, second: Classifier) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-def planned(folder: Path, head: str) -> str:
-    """The identity of the victim's cell."""
-    small = suite.load(suites.write(folder, shift(), doubt(), head=head))
-    cells = plan(small, cached_dataset("digits", None, None), "cpu")
+def identity(folder: Path, head: str) -> str:
+    """Return the identity of the victim's cell."""
+    cells = planned(folder, shift(), doubt(), head=head)
     return cells.cells[cells.victim].identity({})
 
 
@@ -93,12 +89,10 @@ def test_a_suite_asks_for_it(tmp_path: Path) -> None:
 
 
 def test_every_key_counts_and_plain_training_is_what_it_was(tmp_path: Path) -> None:
-    standard = planned(tmp_path, HEAD)
-    small = suite.load(suites.write(tmp_path, shift(), doubt()))
-    cells = plan(small, cached_dataset("digits", None, None), "cpu")
+    standard, cells = identity(tmp_path, HEAD), planned(tmp_path, shift(), doubt())
     assert "retraining" not in cells.cells[cells.victim].spec
     heads = [HEAD + "[victim.retraining]\n", BENT, BENT.replace("replays = 2", "replays = 3")]
-    identities = {planned(tmp_path, head) for head in heads}
+    identities = {identity(tmp_path, head) for head in heads}
     assert len(identities | {standard}) == 4
 
 
@@ -119,7 +113,7 @@ def test_mistakes(tmp_path: Path, old: str, new: str, message: str) -> None:
             "[victim.recipe]\nepochs = 1\n", ""
         )
     with pytest.raises(UserError, match=message) as error:
-        planned(tmp_path, head)
+        identity(tmp_path, head)
     assert len(str(error.value).splitlines()) <= 3
 
 

@@ -1,6 +1,7 @@
 """A victim from a file: taken as it is, and refused before anything runs if it does not fit."""
 
 import shutil
+import tomllib
 from pathlib import Path
 
 import pandas as pd
@@ -8,19 +9,16 @@ import pytest
 import torch
 
 from evil_twins.bench.cells.execute import Place
-from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.engine import here
 from evil_twins.bench.run.merge import merge
-from evil_twins.bench.run.plan import plan
 from evil_twins.bench.run.schedule import State, run
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import checksum
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
-from evil_twins.bench.suite import suite
 from tests.bench import suites
-from tests.bench.runs import carry_out
+from tests.bench.runs import carry_out, planned
 from tests.bench.suites import doubt, shift
 
 FETCHED = suites.HEAD.replace("recipe = { epochs = 2 }", 'weights = "victim.safetensors"')
@@ -48,9 +46,9 @@ def stored(folder: Path) -> Path:
 
 def fetched(folder: Path, head: str = FETCHED) -> State:
     """Run the suite with the weights that lie beside it."""
-    small = suite.load(suites.write(folder, shift(poison=True), doubt(), head=head))
-    cells = plan(small, cached_dataset("digits", None, None), "cpu")
-    return run(cells, Place(Store(folder / "small" / "cells"), None, {}, small.weights), here())
+    cells = planned(folder, shift(poison=True), doubt(), head=head)
+    weights = folder / tomllib.loads(head)["victim"]["weights"]
+    return run(cells, Place(Store(folder / "small" / "cells"), None, {}, weights), here())
 
 
 def test_two_machines_attack_the_same_victim(trained: Path, tmp_path: Path) -> None:
@@ -130,8 +128,7 @@ def test_weights_that_are_missing_damaged_or_no_numbers_are_refused(tmp_path: Pa
 def test_weights_that_change_after_the_plan_fail_their_cell(tmp_path: Path) -> None:
     path = tmp_path / "victim.safetensors"
     weights.save(other(), path)
-    small = suite.load(suites.write(tmp_path, shift(), doubt(), head=FETCHED))
-    cells = plan(small, cached_dataset("digits", None, None), "cpu")
+    cells = planned(tmp_path, shift(), doubt(), head=FETCHED)
     path.write_bytes(b"something else")
-    state = run(cells, Place(Store(tmp_path / "cells"), None, {}, small.weights), here())
+    state = run(cells, Place(Store(tmp_path / "cells"), None, {}, path), here())
     assert "has changed during the run; run again" in state.failed[cells.victim]
