@@ -1,4 +1,4 @@
-"""A small suite, and a file of plug-ins that its users might bring."""
+"""A small suite and a file of its users' plug-ins."""
 
 from pathlib import Path
 
@@ -71,6 +71,6 @@ class Benign:
 
 
 def prepare(folder: Path) -> str:
-    """Writes both into a folder; the path of the suite."""
+    """Write both into a folder; return the path of the suite."""
     (folder / "mine.py").write_text(PLUGINS)
     return suites.write(folder, *ROWS, doubt(), far())

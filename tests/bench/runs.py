@@ -41,5 +41,5 @@ def planned(folder: Path, *parts: str, head: str = suites.HEAD) -> Plan:
 
 
 def titles(plan: Plan, keys: list[str]) -> list[str]:
-    """Kinds and titles of the cells, sorted."""
+    """Return kinds and titles of the cells, sorted."""
     return sorted(f"{plan.cells[key].kind} {plan.cells[key].title}" for key in keys)

@@ -1,4 +1,4 @@
-"""The command that holds a component to its contract."""
+"""The command that judges a component by its contract."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -83,7 +83,7 @@ WARNED = ("efficacy never", "labels")
 
 
 def _judged(case: DetectorCase | AttackCase) -> dict[str, Verdict]:
-    """Verdicts by the name of the clause, of those that are not kept."""
+    """Return the verdicts of broken clauses by name."""
     clauses = DETECTOR if isinstance(case, DetectorCase) else ATTACK
     verdicts = {clause.name: clause.judge(case) for clause in clauses}
     return {name: verdict for name, verdict in verdicts.items() if verdict.outcome != "passed"}
@@ -107,7 +107,7 @@ def test_a_wrong_detector(fault: str) -> None:
 
 @dataclass(frozen=True)
 class Late:
-    """Looks at clean data where the model doubts more than it does of any benign image."""
+    """A detector that uses clean data only where the model doubts most."""
 
     doubt: float
     knowledge: str = "K1"

@@ -1,4 +1,4 @@
-"""On a GPU all keep their contract, and attacks find what they find on a processor."""
+"""On a GPU all keep their contract, and attacks give the results of a processor."""
 
 import copy
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def exactly() -> Iterator[None]:
 
 @lru_cache
 def moved_view(device: str) -> AttackerView:
-    """The view of the processor, moved as it is."""
+    """Move the view of the processor to a device."""
     view = attacker("cpu")
     victim, targets, reference = cast(nn.Module, view.victim), view.targets, view.reference
     network: Any = copy.deepcopy(victim).to(device)
@@ -84,7 +84,7 @@ def test_detectors_keep_their_contract(name: str, parameters: dict[str, Any]) ->
     ids=["pgd", "poisoning", "convex", "imc", "poisoning-all", "imc-all"],
 )
 def test_attacks_find_what_they_find_on_a_processor(attack: Attack) -> None:
-    """Rounding tells, and what starts alike may part; what it costs does not."""
+    """Rounding may lead to other pixels, but not to other costs."""
     on_cpu, on_gpu = attacked(attack, "cpu"), attacked(attack, "cuda")
     for result in (on_cpu, on_gpu):
         assert (result.confidence >= KAPPA).all()

@@ -1,4 +1,4 @@
-"""What every detector of models must keep, and what one that does not is told."""
+"""The clauses of detectors of models, with components that break them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ def world() -> World:
 
 
 def judged(detector: Any) -> dict[str, tuple[str, str]]:
-    """Clause -> outcome and what was seen, of those that are not simply kept."""
+    """Map the clauses that did not pass to outcome and fault."""
     case = DetectorCase(detector, world())
     verdicts = {clause.name: clause.judge(case) for clause in INSPECTOR}
     return {k: (v.outcome, v.fault) for k, v in verdicts.items() if v.outcome != "passed"}
@@ -35,7 +35,7 @@ def test_inspection_keeps_them() -> None:
 
 @dataclass(frozen=True)
 class Weight:
-    """The first weight of a model, found in a way that may break a clause."""
+    """An inspector that returns the first weight of a model, and may break a clause."""
 
     look: Callable[[DefenderView, dict[int, float]], object]
     memory: dict[int, float] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Detectors and attacks that break the clauses of the contract that they are named for."""
+"""Detectors and attacks that break the clauses that name their faults."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Attackers who know detectors: what a suite says, what their cells stand on, what they reach."""
+"""Attackers who know detectors: suites, dependencies of their cells, results."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -83,7 +83,7 @@ def test_what_cannot_be_evaded_is_said(
 
 
 def _passed(done: Finished, label: str, detector: str) -> list[bool]:
-    """Whether each target reaches κ below the 95th percentile of the calibration scores."""
+    """Check each target: κ reached, with a score below the 95th percentile of calibration."""
     passed: list[bool] = []
     for shard in done.plan.shards:
         if shard.row.label == label:
@@ -97,14 +97,14 @@ def _passed(done: Finished, label: str, detector: str) -> list[bool]:
 
 
 def test_each_penalty_gets_the_preparations_of_its_own_detector(tmp_path: Path) -> None:
-    """Of two detectors the second is the one that is trained."""
+    """Only the second of two detectors has a preparation."""
     row = _attack("both", evade="['confidence', 'manifold']", rounds=2)
     done = carry_out(tmp_path, row, _column("confidence"), _column("manifold"))
     assert not done.state.failed
 
 
 def test_the_first_images_that_a_penalty_sees_are_not_of_one_class() -> None:
-    """Those of a folder lie sorted by class."""
+    """The images of a folder are sorted by class."""
     train = cached_dataset("digits", None, None).train
     train = train.take(train.label.argsort(stable=True))
     batches: list[Tensor] = []
@@ -131,7 +131,7 @@ def test_the_first_images_that_a_penalty_sees_are_not_of_one_class() -> None:
 
 
 def test_an_unbounded_attack_defeats_every_detector(tmp_path: Path) -> None:
-    """By scores with noise, an auto-encoder and calibration images that the attacker never saw."""
+    """The scores use noise, an auto-encoder and calibration images that the attacker has not."""
     whole = {"phi": None, "input": "{ norm = 'linf', eps = 1.0 }", "rounds": 60, "level": 0.25}
     rows = [_attack(f"aware-{name}", evade=f"['{name}']", **whole) for name in COLUMNS]
     done = carry_out(tmp_path, *rows, *map(_column, COLUMNS))
@@ -147,7 +147,7 @@ def test_an_unbounded_attack_defeats_every_detector(tmp_path: Path) -> None:
 
 
 def test_no_rival_without_a_gradient_beats_it(tmp_path: Path) -> None:
-    """PGD on a second victim, and searches that ask the victim for confidences or classes."""
+    """Rivals are PGD on a second victim, and searches by confidences or classes of the victim."""
     ball, free = "{ norm = 'linf', eps = 0.5 }", {"phi": None, "model": None}
     names, rivals = ("smoothing", "curvature", "confidence"), ("transferred", "square", "hopskip")
     rows = [

@@ -1,4 +1,4 @@
-"""How work on a GPU is made as exact as on a processor; what comes of it, `test_gpu.py` sees."""
+"""Exact arithmetic on a GPU: the settings here, the results in `test_gpu.py`."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Detectors of models: what a run leaves of them, and the table, on planted scores."""
+"""Detectors of models: records of a run, and the table, on planted scores."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ TUNED = np.random.default_rng(3).normal(size=40)
 
 @dataclass(frozen=True)
 class Broken:
-    """Its score is no number."""
+    """An inspector whose score is NaN."""
 
     knowledge: ClassVar[str] = "K0"
     preparation: ClassVar[None] = None
@@ -41,7 +41,7 @@ class Broken:
 
 
 def _records(tuned: int = 40) -> dict[str, pd.DataFrame]:
-    """Records with scores of models: Poisoning stands out at κ .75 and is hidden at κ .9."""
+    """Make records with scores of models: Poisoning stands out at κ .75 and is hidden at κ .9."""
     frames = synthetic.frames(40)
     of = frames["targets"]
     honest = of[of["method"].eq("poisoning") & of["kappa"].eq(0.75)][:tuned].assign(

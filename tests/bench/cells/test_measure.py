@@ -1,4 +1,4 @@
-"""What a cell measures of a model that an attack has left."""
+"""Measures of the models of an attack."""
 
 from dataclasses import replace
 

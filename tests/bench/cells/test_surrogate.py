@@ -1,4 +1,4 @@
-"""The second victim that a transferred attack looks at."""
+"""The second victim of a transferred attack."""
 
 from pathlib import Path
 

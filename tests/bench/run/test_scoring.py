@@ -1,4 +1,4 @@
-"""One's own model and images through detectors: a world in which every p-value is known."""
+"""The command `score`: a world in which every p-value is known."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class Brightness:
         return lambda x: x.double().mean((1, 2, 3))
 """
 GREY = range(0, 240, 4)
-"""Of the benign images, by name: 60, of which 30 calibrate."""
+"""Grey levels of the 60 benign images, of which 30 calibrate."""
 
 SHOWN = np.array([0, 101, 233, 255], np.uint8)
 

@@ -106,7 +106,7 @@ def test_missing_files_say_where_and_how(tmp_path: Path, name: str, place: str) 
 
 
 def idx(path: Path, values: np.ndarray) -> None:
-    """The format of MNIST: a magic number, the shape big-endian, the bytes."""
+    """Write the format of MNIST: a magic number, the big-endian shape, the bytes."""
     head = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">i4").tobytes()
     path.write_bytes(head + values.astype(np.uint8).tobytes())
 

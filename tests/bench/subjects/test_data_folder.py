@@ -26,7 +26,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def everything(dataset: Dataset) -> dict[str, tuple[int, str]]:
-    """Id -> (label, hash of the pixels), over all splits."""
+    """Map ids to (label, hash of the pixels), over all splits."""
     return {
         name: (int(label), hashlib.sha256(pixels.numpy().tobytes()).hexdigest())
         for split in ("train", *Splits.model_fields)
@@ -105,7 +105,7 @@ def test_halves_of_two_sizes_are_refused(tree: Path) -> None:
 
 
 def test_resizing_keeps_the_centre(tree: Path) -> None:
-    """A wide picture, white but for a black middle: but for the rim the crop sees black alone."""
+    """The crop of a wide white picture with a black middle is black except for its rim."""
     pixels = np.full((20, 60, 3), 255, np.uint8)
     pixels[:, 20:40] = 0
     Image.fromarray(pixels).save(tree / "train/cat/wide.png")

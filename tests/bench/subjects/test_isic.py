@@ -1,4 +1,4 @@
-"""ISIC 2018 in its official layout, on made images."""
+"""ISIC 2018 in its official layout, on synthetic images."""
 
 import shutil
 from collections.abc import Callable
@@ -20,7 +20,7 @@ TRAINING = TRUTH.format("Training")
 
 
 def write_part(root: Path, part: str, count: int, first: int = 0) -> None:
-    """So many images of 30 by 20, as bright as their label says, and their ground truth."""
+    """Write images of 30 by 20, their brightness by label, and their ground truth."""
     (root / INPUT.format(part)).mkdir(parents=True)
     lines = [",".join(["image", *CLASSES])]
     for i in range(first, first + count):

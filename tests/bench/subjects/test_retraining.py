@@ -1,4 +1,4 @@
-"""Adversarial training: what it is without a ball, how a suite asks for it, and what it gains."""
+"""Adversarial training: limits, suites that ask for it, robustness."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -119,7 +119,7 @@ def test_mistakes(tmp_path: Path, old: str, new: str, message: str) -> None:
 
 @pytest.mark.slow
 def test_it_is_harder_to_deceive(digits: data.Dataset) -> None:
-    """More of R stays right within a ball in which plain training loses most of it."""
+    """More of R stays correct in a ball in which standard training loses most of it."""
     eps = 32 / 255
     recipe, bent = Recipe(epochs=20), Retraining(replays=4, eps=eps, step=eps / 4)
     standard = victims.train(digits.train, "resnet-tiny", 10, recipe, seed=0)
@@ -131,7 +131,7 @@ def test_it_is_harder_to_deceive(digits: data.Dataset) -> None:
 
 
 def _standing(model: Classifier, images: data.Images, eps: float) -> float:
-    """Share that stays right under ten signed-gradient steps away from the label."""
+    """Return the share that stays correct under ten signed-gradient steps from the label."""
     x, label = images.x, images.label
     at = x
     for _ in range(10):

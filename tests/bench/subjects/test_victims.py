@@ -20,7 +20,7 @@ SHORT = Recipe(epochs=2, flip=True)
 
 
 def untrained(architecture: str, shape: tuple[int, int, int]) -> Classifier:
-    """A network whose batch-norm is unlike that it is born with, and whose signals stay alive."""
+    """Build a network with batch-norm away from its initial values, and with live signals."""
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""A victim from a file: taken as it is, and refused before anything runs if it does not fit."""
+"""A victim from a file: copied unchanged, or refused before anything runs."""
 
 import shutil
 import tomllib
@@ -33,7 +33,7 @@ def other(name: str = "resnet-tiny", classes: int = 10, side: int = 8) -> Classi
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a suite has run with a victim of its own, two models poisoned."""
+    """Run a suite with a trained victim and poisoned models; return its folder."""
     folder = tmp_path_factory.mktemp("trained")
     assert not carry_out(folder, shift(poison=True), doubt()).state.failed
     return folder
@@ -45,7 +45,7 @@ def stored(folder: Path) -> Path:
 
 
 def fetched(folder: Path, head: str = FETCHED) -> State:
-    """Run the suite with the weights that lie beside it."""
+    """Run the suite with the weights in its folder."""
     cells = planned(folder, shift(poison=True), doubt(), head=head)
     weights = folder / tomllib.loads(head)["victim"]["weights"]
     return run(cells, Place(Store(folder / "small" / "cells"), None, {}, weights), here())

@@ -1,4 +1,4 @@
-"""Suites that extend others: what they change, add and drop, and how each mistake is said."""
+"""Suites that extend others: changes, additions, drops, and the message of each mistake."""
 
 from pathlib import Path
 

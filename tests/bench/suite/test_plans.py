@@ -1,4 +1,4 @@
-"""The suites that come with the package, planned on data sets of the size that they are for."""
+"""The built-in suites, planned on data sets of their sizes."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ PAPER = ("gtsrb-small", "cifar10-small", "fashion-small", "cifar10", "gtsrb", "i
 
 
 def blank(count: int) -> Images:
-    """So many images of no size: a plan looks at numbers alone."""
+    """Make images without pixels: a plan uses numbers alone."""
     ids = tuple(f"{count}/{i}" for i in range(count))
     return Images(ids, torch.empty(count, 3, 0, 0, dtype=torch.uint8), torch.zeros(count).long())
 

@@ -1,4 +1,4 @@
-"""Suites: what they expand to, and how each mistake in one is said."""
+"""Suites: their rows and columns, and the message of each mistake."""
 
 import re
 from math import isnan
