@@ -22,7 +22,7 @@ from evil_twins.bench.run.state import State
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import fingerprint
 from tests.bench import suites
-from tests.bench.runs import carry_out, plan_of, titles
+from tests.bench.runs import carry_out, planned, titles
 from tests.bench.suites import doubt, far, shift, table
 
 
@@ -140,7 +140,7 @@ def test_models_that_cannot_be_made_again_in_time_are_one_failure(tmp_path: Path
 
 
 def test_models_that_vanish_before_they_are_scored_are_made_again(tmp_path: Path) -> None:
-    cells = plan_of(tmp_path, shift("both", poison=True), doubt(), far())
+    cells = planned(tmp_path, shift("both", poison=True), doubt(), far())
     store = Store(tmp_path / "cells")
 
     class Thief(Lines):
@@ -159,7 +159,7 @@ def test_models_that_vanish_before_they_are_scored_are_made_again(tmp_path: Path
 
 def test_what_another_run_finishes_meanwhile_is_not_computed_again(tmp_path: Path) -> None:
     rows = [shift(f"a{i}", amount=i / 20) for i in range(3)]
-    cells = plan_of(tmp_path, *rows, doubt())
+    cells = planned(tmp_path, *rows, doubt())
     place = Place(Store(tmp_path / "cells"), None, {})
 
     class Neighbour(Lines):
@@ -180,7 +180,7 @@ def test_code_that_changes_during_a_run_is_not_stored_under_the_old_identity(
     file = tmp_path / "mine.py"
     file.write_text(suites.PLUGINS.read_text())
     detector = table("detectors", name="mine", method="mine.py:Doubt")
-    cells = plan_of(tmp_path, shift(), detector)
+    cells = planned(tmp_path, shift(), detector)
     place = Place(Store(tmp_path / "cells"), None, {})
     file.write_text(file.read_text().replace("doubt = 1 -", "doubt = 7 -"))
     state = run(cells, place, inline())
@@ -230,7 +230,7 @@ def test_a_damaged_record_is_made_again(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_keeps_what_is_finished(folder: Path) -> None:
-    cells = plan_of(folder, shift(), doubt("late", scale=7.0))
+    cells = planned(folder, shift(), doubt("late", scale=7.0))
     store = Store(folder / "small" / "cells")
 
     class Impatient(Lines):

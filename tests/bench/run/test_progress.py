@@ -9,13 +9,13 @@ from rich.console import Console
 from evil_twins.bench.cells.execute import Outcome
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.progress import Bars, Lines, progress
-from tests.bench.runs import plan_of
+from tests.bench.runs import planned
 from tests.bench.suites import doubt, shift
 
 
 @pytest.fixture
 def cells(tmp_path: Path) -> Plan:
-    return plan_of(tmp_path, shift("a"), shift("b", amount=0.2), doubt())
+    return planned(tmp_path, shift("a"), shift("b", amount=0.2), doubt())
 
 
 def _console(*, terminal: bool) -> Console:
