@@ -20,7 +20,6 @@ from evil_twins.bench.analysis.tables.samples import specificity_samples
 from evil_twins.bench.analysis.tables.text import short
 
 Floats = NDArray[np.float64]
-Names = "pd.Index[str]"
 PURE = {0.0: "Poisoning", 1.0: "PGD"}
 
 
@@ -87,7 +86,7 @@ class Evidence:
         targets = self.records.targets
         return targets[targets["row"].isin(rows)]
 
-    def reached(self, rows: Sequence[int]) -> Names:
+    def reached(self, rows: Sequence[int]) -> "pd.Index[str]":
         """Return the targets that are at κ under every one of the rows, sorted.
 
         Raises:
@@ -100,7 +99,7 @@ class Evidence:
             raise Unmeasured("no target is at κ in every row")
         return names
 
-    def column(self, rows: Sequence[int], names: Names, name: str) -> Floats:
+    def column(self, rows: Sequence[int], names: "pd.Index[str]", name: str) -> Floats:
         """Return (targets, rows) values of a column of the targets."""
         wide = self.targets(rows).pivot(index="target_id", columns="row", values=name)
         return wide.loc[names, list(rows)].to_numpy(dtype=np.float64)
@@ -109,18 +108,18 @@ class Evidence:
         """Return (resamples, n) counts of how often each of n units is drawn."""
         return stats.draws(n, stream, self.rules.test.resamples)
 
-    def means(self, rows: Sequence[int], names: Names, name: str) -> Losses:
+    def means(self, rows: Sequence[int], names: "pd.Index[str]", name: str) -> Losses:
         """Return means of a column over the targets."""
         values = self.column(rows, names, name)
         return Losses(values.mean(axis=0), self.draws(len(names)) @ values / len(names))
 
-    def disagreement(self, rows: Sequence[int], names: Names) -> Losses:
+    def disagreement(self, rows: Sequence[int], names: "pd.Index[str]") -> Losses:
         """Return the pooled disagreement on R, resampled over targets × images.
 
         Raises:
             Unmeasured: There are no held-out images.
         """
-        cache, key = self._samples, tuple(names)
+        cache, key = self._samples, tuple(str(name) for name in names)
         if key not in cache:  # drawing the images takes longest: once for the whole sweep
             records = self.only(self.rows)
             targets = records.targets[records.targets["target_id"].isin(names)]
@@ -200,7 +199,9 @@ class Evidence:
         return table[table["bound"].notna()].merge(pd.DataFrame(ends, columns=keys), on=keys)
 
 
-def decided(of: Evidence, detector: str, rows: Sequence[int], names: Names, what: str) -> Floats:
+def decided(
+    of: Evidence, detector: str, rows: Sequence[int], names: "pd.Index[str]", what: str
+) -> Floats:
     """Return (targets, rows) of "flagged" or "rank" of a detector.
 
     Raises:

@@ -119,7 +119,7 @@ def _holm(p: Sequence[float]) -> list[float]:
     """Apply Holm's correction over all claims; an unknown p-value counts as 1 and stays unknown."""
     values = np.array(p, dtype=np.float64)
     adjusted = stats.holm(np.where(np.isnan(values), 1.0, values))
-    return np.where(np.isnan(values), nan, adjusted).tolist()
+    return [float(p) for p in np.where(np.isnan(values), nan, adjusted)]
 
 
 def _outcome(above: float, below: float, level: float) -> Outcome:

@@ -128,9 +128,9 @@ def _facts(suites: Sequence[Suite]) -> list[tuple[str, list[list[str]]]]:
 
 def _pairs(suites: Sequence[Suite]) -> Iterator[Between]:
     studies = [list(sides(suite.name, suite.analysis)) for suite in suites]
-    for left, right in combinations(studies, 2):
-        for first in left:
-            for second in right:
+    for firsts, seconds in combinations(studies, 2):
+        for first in firsts:
+            for second in seconds:
                 yield between(first, second)
 
 

@@ -110,7 +110,7 @@ def draw(results_dir: Path, analysis: Analysis | None = None, fpr: float = FPR) 
     place = f"{folder(fpr)}figures"
 
     def make() -> dict[str, bytes]:
-        content = {}
+        content: dict[str, bytes] = {}
         for study, kind, drawn in figures(analysis or Analysis(results_dir, fpr)):
             content |= _files(drawn, f"{place}/{kind.name}{study.suffix}")
         return content

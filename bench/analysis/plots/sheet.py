@@ -60,7 +60,12 @@ def _show(axes: Axes, across: int, down: int, image: Floats, note: str) -> None:
         np.divide(image.shape[:2], max(image.shape[:2])),
     )
     extent = (x - wide / 2, x + wide / 2, y - high / 2, y + high / 2)
-    look = {"cmap": "gray" if grey else None, "vmin": 0, "vmax": 1, "interpolation": "nearest"}
+    look: dict[str, Any] = {
+        "cmap": "gray" if grey else None,
+        "vmin": 0,
+        "vmax": 1,
+        "interpolation": "nearest",
+    }
     axes.imshow(pixels, extent=extent, **look)
     axes.text(x, y - high / 2 - 0.03, note, ha="center", va="top", fontsize=7, color=style.INK)
 

@@ -41,9 +41,9 @@ def _panel(
         if newcomer not in ("", detector):
             x, points = _points(study, newcomer, family, place)
             order = np.argsort(x, kind="stable")
-            rates = np.array([point["rate"] for point in points])[order]
+            grey = np.array([point["rate"] for point in points])[order]
             axes.plot(
-                np.array(x)[order], rates, color=style.GREY, linestyle=look.linestyle, zorder=1
+                np.array(x)[order], grey, color=style.GREY, linestyle=look.linestyle, zorder=1
             )
         x, points = _points(study, detector, family, place)
         rates, low, high = ([p[name] for p in points] for name in ("rate", "low", "high"))

@@ -55,7 +55,7 @@ def test_table_and_figure_are_there_only_with_a_grid(tmp_path: Path) -> None:
 
 
 def test_the_figure_says_what_its_axes_are() -> None:
-    study = next(studies(tables.number(claimed.frames(SMALL))))
+    study = next(studies(Analysis(tables.number(claimed.frames(SMALL)), add_any=False)))
     with style.look():
         drawn = figure.draw(study)
         assert drawn is not None
@@ -65,7 +65,9 @@ def test_the_figure_says_what_its_axes_are() -> None:
     assert len(axes.texts) == 9
     words = " ".join(drawn._supxlabel.get_text().split())  # type: ignore[attr-defined]
     assert "n = 8 targets" in words
-    none = next(studies(tables.number(claimed.frames(replace(SMALL, odds=None)))))
+    none = next(
+        studies(Analysis(tables.number(claimed.frames(replace(SMALL, odds=None))), add_any=False))
+    )
     assert figure.draw(none) is None
 
 

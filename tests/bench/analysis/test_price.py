@@ -62,7 +62,7 @@ def test_rows_along_another_axis_are_not_at_the_same_phi() -> None:
         frames[name] = frame.assign(phi=frame["phi"].mask(both))
     records = tables.number(frames)
     assert Analysis(records).table(PRICE).empty
-    assert figure.draw(next(iter(studies(records)))) is None
+    assert figure.draw(next(iter(studies(Analysis(records, add_any=False))))) is None
 
 
 def test_it_is_written_where_there_are_such_rows_and_only_there(tmp_path: Path) -> None:
@@ -79,11 +79,13 @@ def test_it_is_written_where_there_are_such_rows_and_only_there(tmp_path: Path) 
 
 
 def test_its_figure_holds_what_the_table_says() -> None:
-    study = next(iter(studies(tables.number(_with_aware(linf=0.01, kl=0.002)))))
+    study = next(
+        iter(studies(Analysis(tables.number(_with_aware(linf=0.01, kl=0.002)), add_any=False)))
+    )
     with style.look():
         sheet = figure.draw(study)
     assert sheet is not None
-    table = study.price
+    table = study.table(PRICE)
     for axes, (loss, unit) in zip(
         sheet.axes, (("linf", 255), ("specificity", 1000), ("kl", 1000)), strict=True
     ):
@@ -100,5 +102,5 @@ def test_its_figure_holds_what_the_table_says() -> None:
         assert drawn == pytest.approx(sorted(ends))
     names = [text.get_text() for text in sheet.legends[0].get_texts()]
     assert {"aware-imc-all κ .75", "aware-imc-head κ .75"} <= set(names)
-    oblivious = next(iter(studies(tables.number(claimed.frames(TRUE)))))
+    oblivious = next(iter(studies(Analysis(tables.number(claimed.frames(TRUE)), add_any=False))))
     assert figure.draw(oblivious) is None

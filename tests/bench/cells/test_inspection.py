@@ -134,7 +134,7 @@ def test_no_other_table_sees_them(tmp_path: Path) -> None:
 
 def test_the_page_names_them_among_what_was_run(tmp_path: Path) -> None:
     for made, named in ((_made(), [["mm-bd"]]), (synthetic.frames(4), [])):
-        found = facts(tables.number(made), {}, [], tmp_path)
+        found = facts(Analysis(tables.number(made)), {}, tmp_path)
         assert [said for head, said in found if head == "Detectors of models"] == named
 
 
