@@ -230,7 +230,7 @@ def test_several_suites_follow_one_slider(browser: Any, several: Path) -> None:
     after = page.evaluate(rates)
     assert len(before) == len(after) == 2
     assert all(more > fewer for more, fewer in zip(after, before, strict=True))
-    assert page.locator(".sure").count() == page.locator("text='significant'").count() > 0
+    assert page.locator(".significant").count() == page.locator("text='significant'").count() > 0
     context.close()
     assert said == []
 
