@@ -1,12 +1,9 @@
-"""IMC that knows the detectors: input and model bent together, past κ and below their thresholds.
+"""IMC that knows the detectors: input and model move together, past κ and below the thresholds.
 
-Constrained as Bryniarski et al. (ICLR 2022) ask for, where a weighted sum of losses would let one
-detector pay for another: every limit has a multiplier of its own, for each target, at each step.
+The limits are constraints (Bryniarski et al., ICLR 2022): with a weighted sum of losses, one
+detector could pay for another. Each limit has its own multiplier, for each target, in each step.
 """
 
-from __future__ import annotations
-
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,56 +12,51 @@ from torch import Tensor
 
 from evil_twins.attacks import norms
 from evil_twins.attacks.base import Attacked, AttackerView, Nature, evenly
-from evil_twins.attacks.efficacy import refuse
+from evil_twins.attacks.efficacy import validate
 from evil_twins.attacks.imc import IMC
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import per_item
 from evil_twins.attacks.pgd import PGD
-from evil_twins.attacks.steps.best import Best
+from evil_twins.attacks.steps.best import BestPairs
 from evil_twins.attacks.steps.input import InputStep
-from evil_twins.attacks.steps.limits import AMONG, Limits
+from evil_twins.attacks.steps.limits import BENIGN_IMAGES, Limits
 from evil_twins.attacks.steps.model import ModelStep, ModelWalk
 from evil_twins.attacks.steps.multipliers import joint
+from evil_twins.attacks.steps.nature import nature
+from evil_twins.attacks.steps.pace import cosine
 from evil_twins.attacks.steps.serving import Parameters, inner
 
 INSIDE = 0.02
-"""Steps aim so far within each limit, in its unit: rounding and curvature cannot end beyond it."""
+"""Distance to each limit that steps aim at, in its unit, against rounding and curvature."""
 
 WORSE = 1e3
-"""By so much a pair that breaks a limit is worse than the largest KL; one below κ twice so."""
+"""Penalty of a pair that breaks a limit, above the largest KL. Below κ it counts twice."""
 
+LEVEL = 0.75
+"""Level of the quantile of benign penalties that is τ_j. The difference to 1 - false-positive rate
+is slack, because the attacker does not know the detector's random numbers and data."""
 
-LATE = 0.5
-"""The pace from which on pairs are judged: before, they are still on their way."""
+LATE_PACE = 0.5
+"""The pace from which on pairs are candidates for the best. Earlier ones still move far."""
 
 
 @dataclass(frozen=True)
 class Aware:
     """Input and model: min KL subject to g >= logit κ and s_j(x; θ) <= τ_j(θ) for each penalty j.
 
-    The input stays in F_r(x°), the model in F_δ(θ°), as with IMC; κ is a floor. Each round takes
+    As with IMC, the input stays in F_r(x°) and the model in F_δ(θ°); κ is a floor. Each round takes
     one joint step (dx, dθ): the shortest that keeps all limits to first order while KL falls, dθ in
-    the metric of the Fisher information, dx at most α r long. So a multiplier is what a limit costs
-    in KL, and the input moves where that falls. It starts at oblivious IMC, and the best pair is
-    kept for each target: the least KL within all limits or, if none is, the least excess at κ.
+    the metric of the Fisher information, dx at most α r long. A multiplier is the KL that a limit
+    costs; the input moves to lower it. The first pair is that of IMC without detectors. The best
+    pair of each target is kept: the least KL within all limits, else the least excess at κ.
 
     Attributes:
         input: The input step, and in the PGD at κ that sets the unit of φ.
         model: The model step.
         kappa: The least efficacy.
         phi: r as a share of the target's smallest PGD radius at κ; None: r = ε.
-        rounds: Rounds of one course.
-        courses: How often its paces are gone through.
-        restart: Where courses but the first begin: at the "best" pair so far, or with its model at
-            a "random" input within the radius.
-        level: τ_j is this quantile of benign penalties; what is left to 1 - false-positive rate
-            is slack for all that the attacker cannot know.
-        every: Rounds after which τ_j is taken anew.
-        facing: Under which model τ_j is taken: the "current" one, as the defender would, or the
-            "victim", once.
-        variant: "lagrangian" keeps all limits at each step. The others mend the one that is broken
-            most, as their namesakes in Bryniarski et al. (ICLR 2022) do: "selective" looks at no
-            other, "orthogonal" lowers none of the others, to first order.
+        rounds: Rounds of joint steps.
+        every: Rounds after which τ_j is computed again, under the models of that round.
     """
 
     input: InputStep
@@ -72,128 +64,90 @@ class Aware:
     kappa: float
     phi: float | None = None
     rounds: int = 100
-    courses: int = 1
-    restart: Literal["best", "random"] = "best"
-    level: float = 0.75
     every: int = 10
-    facing: Literal["current", "victim"] = "current"
-    variant: Literal["lagrangian", "selective", "orthogonal"] = "lagrangian"
 
     def __post_init__(self) -> None:
-        refuse(self.kappa, self.rounds)
-        self.model.refuse_serving()
-        self.input.refuse_lattice()
-        if self.phi is not None and not 0 <= self.phi <= 1:
-            raise ValueError(f"phi is {self.phi}; a share between 0 and 1 was expected")
-        if not (self.courses >= 1 and self.every >= 1 and 0 < self.level < 1):
-            raise ValueError("it needs courses >= 1, every >= 1 and a level between 0 and 1")
+        validate(self.kappa, self.rounds, self.phi)
+        self.model.forbid_serves()
+        self.input.forbid_quantize()
+        if self.every < 1:
+            raise ValueError(f"every is {self.every}; at least 1 was expected")
 
     @property
     def nature(self) -> Nature:
-        """What it moves and how far, and what it needs."""
-        return Nature(
-            "both",
-            phi=self.phi,
-            norm=self.input.norm,
-            eps=self.input.eps,
-            layers=self.model.layers,
-            delta=self.model.delta,
-            radii=PGD(self.input, self.kappa) if self.phi else None,
-            evades=True,
-        )
+        """The properties of the attack with these parameters."""
+        radii = PGD(self.input, self.kappa) if self.phi else None
+        return nature("both", self.input, self.model, self.phi, radii=radii, evades=True)
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Attack every target; without penalties in the view this is IMC with κ as a floor.
-
-        Raises:
-            ValueError: If `phi` is given and the view holds no radii.
-        """
-        if self.phi and view.radii is None:
-            raise ValueError("phi needs the targets' smallest PGD radii in view.radii")
-        leave: Literal["first", "polish"] = "first" if self.phi is None else "polish"
-        first = IMC(self.input, self.model, self.kappa, self.rounds, leave, self.phi)(view)
-        course = _Course(self, view, first)
-        for turn in range(self.courses):
-            course.restart(turn)
-            for k in range(self.rounds):
-                course.step((1 + math.cos(math.pi * k / self.rounds)) / 2)
-        course.offer()
-        x, models = course.best.x, course.best.models
+        """Attack every target."""
+        exit: Literal["first", "polish"] = "first" if self.phi is None else "polish"
+        first = IMC(self.input, self.model, self.kappa, self.rounds, exit, self.phi)(view)
+        pairs = _Pairs(self, view, first)
+        for k in range(self.rounds):
+            pairs.step(k)
+        pairs.update_best()
+        x, models = pairs.best.x, pairs.best.models
         with torch.no_grad():
             confidence = models.confidence(x, view.targets.goal)
         late = torch.where(confidence >= self.kappa, self.rounds, -1)
         rounds = torch.where(first.rounds > 0, first.rounds, late)
-        passes = first.passes + course.limits.passes + course.weights.passes
+        passes = first.passes + pairs.limits.passes + pairs.weights.passes
         return Attacked(x, models, confidence, rounds, passes)
 
 
-class _Course:
-    """The N pairs on their way, and the best of each so far."""
+class _Pairs:
+    """The N current pairs, and the best of each target so far."""
 
     def __init__(self, attack: Aware, view: AttackerView, first: Attacked) -> None:
         self.attack, self.view = attack, view
-        self.limits = Limits(view, attack.kappa, attack.level)
+        self.limits = Limits(view, attack.kappa, LEVEL)
         self.weights = ModelWalk(attack.model, view)
-        self.every = torch.arange(len(view.targets), device=view.targets.x.device)
-        self.some = evenly(len(view.reference), max(attack.model.batch, AMONG)).to(self.every)
+        self.indices = torch.arange(len(view.targets), device=view.targets.x.device)
+        judging = evenly(len(view.reference), max(attack.model.batch, BENIGN_IMAGES))
+        self.kl_images = judging.to(self.indices)
         self.radius = view.targets.x.new_full((len(view.targets),), attack.input.eps)
         if attack.phi is not None:
-            unit = 0 * self.radius if view.radii is None else view.radii.to(self.radius)
+            unit = view.required_radii().to(self.radius) if attack.phi else 0 * self.radius
             self.radius = torch.minimum(self.radius, attack.phi * unit)
-        models = self.weights.models if first.models.layers == "none" else first.models
-        self.best = Best(first.x, models)
-        self.turn, self.beta = 0, torch.ones_like(self.radius)
-
-    def restart(self, turn: int) -> None:
-        """Go on from the best pairs, or from other inputs under their models, without momentum."""
-        self.x, origin = self.best.x.clone(), self.view.targets.x
-        if turn and self.attack.restart == "random":
-            draws = [
-                torch.rand(origin.shape[1:], generator=self.view.generator(i, "restart", turn))
-                for i in range(len(origin))
-            ]
-            norm, where = self.attack.input.norm, torch.stack(draws).to(origin)
-            self.x = norms.scatter(origin, self.radius, norm, where)
-        self.weights.models, self.weights.count = self.best.models, 0
-        self.weights.slopes = {
-            name: torch.zeros_like(value) for name, value in self.best.models.parameters.items()
-        }
+        if first.models.layers != "none":
+            self.weights.models = first.models
+        self.x, self.best = first.x.clone(), BestPairs(first.x, self.weights.models)
+        self.beta = torch.ones_like(self.radius)
 
     @torch.no_grad()
-    def offer(self) -> None:
+    def update_best(self) -> None:
         """Keep the pairs that are better than the best."""
         models = self.weights.models
-        left = self.limits.judged(models, self.x)
-        excess = (-left).clamp_min(0).sum(0).clamp(max=WORSE / 2)
-        broken = WORSE * ((excess > 0).to(excess) + (left[0] < 0).to(excess))
-        merit = -(broken + torch.where(excess > 0, excess, self.harm(models)))
-        self.best.offer(merit, self.x, models)
+        room = self.limits.mean_room(models, self.x)
+        excess = (-room).clamp_min(0).sum(0).clamp(max=WORSE / 2)
+        broken = WORSE * ((excess > 0).to(excess) + (room[0] < 0).to(excess))
+        merit = -(broken + torch.where(excess > 0, excess, self._kl(models)))
+        self.best.update(merit, self.x, models)
 
-    def harm(self, models: PairedModels) -> Tensor:
-        """Mean KL(f(·; θ°) ‖ f(·; θ)) on some reference images, the same for all, (N,)."""
+    def _kl(self, models: PairedModels) -> Tensor:
+        """Compute the mean KL(f(·; θ°) ‖ f(·; θ)) on reference images, the same for all, (N,)."""
         walk = self.weights
-        some, share = walk.inputs[self.some], walk.kept[self.some]
-        faced = models.logits(some.unsqueeze(0)).log_softmax(-1)
+        inputs, benign = walk.inputs[self.kl_images], walk.benign[self.kl_images]
+        faced = models.logits(inputs.unsqueeze(0)).log_softmax(-1)
         if models.layers == "all":
-            self.limits.passes += len(some)
-        kl: Tensor = (share * (share.clamp_min(1e-30).log() - faced)).sum(-1).mean(1)
+            self.limits.passes += len(inputs)
+        kl: Tensor = (benign * (benign.clamp_min(1e-30).log() - faced)).sum(-1).mean(1)
         return kl
 
-    def step(self, pace: float) -> None:
-        """One joint step of all pairs, of size `pace` in (0, 1]."""
-        walk, attack, every = self.weights, self.attack, self.every
-        if attack.facing == "current" and self.turn % attack.every == 0:
-            self.limits.take(walk.models, self.turn)
-        if pace == 1 or pace <= LATE:
-            self.offer()
-        leaf = self.x.clone().requires_grad_()
-        theta = {n: v.detach().clone().requires_grad_() for n, v in walk.models.parameters.items()}
-        models = PairedModels(self.view.victim, len(every), theta)
-        room = self.limits.room(models, leaf, self.turn)
-        self.turn += 1
+    def step(self, turn: int) -> None:
+        """Take the joint step of all pairs in this round."""
+        walk, pace = self.weights, cosine(turn, self.attack.rounds)
+        if turn % self.attack.every == 0:
+            self.limits.calibrate(walk.models, turn)
+        if pace == 1 or pace <= LATE_PACE:
+            self.update_best()
+        leaf, models = self.x.clone().requires_grad_(), walk.models.leaves()
+        theta = dict(models.parameters)
+        room = self.limits.room(models, leaf, turn)
         ups, pixels = _slopes(room, leaf, theta)
-        walk.weigh(theta, ups[0], -room[0].detach(), every)
-        slope = walk.mixed(walk.rise(models, theta, every), every)
+        walk.weigh(theta, ups[0], -room[0].detach(), self.indices)
+        slope = walk.add_momentum(walk.loss_gradient(models, self.indices), self.indices)
         with torch.no_grad():
             self._move(room.detach().T, ups, pixels, slope, theta, pace)
 
@@ -211,50 +165,53 @@ class _Course:
         gram = torch.stack([torch.stack([inner(u, c) for c in climbs], 1) for u in ups], 1)
         fall = torch.stack([inner(slope, c) for c in climbs], 1)
         eta = step.lr * pace if step.delta else 0.0
-        need = (INSIDE - room).clamp(max=step.reach)
-        lost = room[:, :1] < -step.reach  # elsewhere a penalty may pull towards another class
-        need[:, 1:] = torch.where(lost, -torch.inf, need[:, 1:])
-        if self.attack.variant != "lagrangian":
-            worst = torch.zeros_like(room, dtype=torch.bool).scatter(1, room.argmin(1, True), True)
-            least = -torch.inf if self.attack.variant == "selective" else 0.0
-            need = torch.where(worst | need.isneginf(), need, least)
-        gains, lacks, far = eta * gram, need + eta * fall, self._far(pixels, pace)
-        price, dx, self.beta = joint(gains, lacks, pixels, far, self.beta, self._free)
-        own = (price * (gram @ price.unsqueeze(2)).squeeze(2)).sum(1) - 2 * (price * fall).sum(1)
-        long = eta * (own + inner(slope, lean)).clamp_min(0).sqrt()
-        most = step.trust * step.reach / gram.diagonal(dim1=1, dim2=2).amax(1).sqrt()
-        share = eta * (most / long.clamp_min(1e-30)).clamp(max=1.0)
+        need = (INSIDE - room).clamp(max=step.gain)
+        # Far below κ the penalties are ignored: they may pull towards another class.
+        need[:, 1:] = torch.where(room[:, :1] < -step.gain, -torch.inf, need[:, 1:])
+        gains, lack, longest = eta * gram, need + eta * fall, self._longest(pixels, pace)
+        mu, dx, self.beta = joint(gains, lack, pixels, longest, self.beta, self._free)
+        square = (mu * (gram @ mu.unsqueeze(2)).squeeze(2)).sum(1) - 2 * (mu * fall).sum(1)
+        length = eta * (square + inner(slope, lean)).clamp_min(0).sqrt()
+        most = step.trust * step.gain / gram.diagonal(dim1=1, dim2=2).amax(1).sqrt()
+        share = eta * (most / length.clamp_min(1e-30)).clamp(max=1.0)
         change = {
             name: per_item(share, value)
-            * (sum(per_item(price[:, a], value) * c[name] for a, c in enumerate(climbs)) - value)
+            * (sum(per_item(mu[:, a], value) * c[name] for a, c in enumerate(climbs)) - value)
             for name, value in lean.items()
         }
-        walk.shift({n: v.detach() for n, v in theta.items()}, change, self.every)
-        origin, norm = self.view.targets.x, self.attack.input.norm
-        self.x = norms.project(self.x + dx.view_as(self.x), origin, self.radius, norm)
+        walk.shift({n: v.detach() for n, v in theta.items()}, change, self.indices)
+        self.x = self._project(dx.view_as(self.x))
 
-    def _far(self, pixels: Tensor, pace: float) -> Tensor:
-        """The longest part of a step in x, (N,): α r, if no limit (N, A, D) changes by too much."""
+    def _project(self, change: Tensor) -> Tensor:
+        norm = self.attack.input.norm
+        return norms.project(self.x + change, self.view.targets.x, self.radius, norm)
+
+    def _longest(self, pixels: Tensor, pace: float) -> Tensor:
+        """Compute the longest step in x, (N,): α r, or less if a limit would change too much.
+
+        Args:
+            pixels: Gradients of the limits by x, (N, A, D).
+            pace: The relative size of the step.
+        """
         attack, steepest = self.attack, pixels.norm(dim=2).amax(1).clamp_min(1e-12)
         flat = pixels.shape[2] ** 0.5 if attack.input.norm == "linf" else 1.0
-        most = attack.model.trust * attack.model.reach / steepest
+        most = attack.model.trust * attack.model.gain / steepest
         return torch.minimum(attack.input.step * pace * self.radius * flat, most)
 
     def _free(self, towards: Tensor) -> Tensor:
-        """1 for pixels that may move towards (N, D), 0 where the ball or the box is met, (N, D)."""
+        """Return 1 for pixels that may move along (N, D), 0 at the ball or the box, (N, D)."""
         tiny = per_item(1e-3 * self.radius, self.x) * towards.view_as(self.x).sign()
-        origin, norm = self.view.targets.x, self.attack.input.norm
-        moved = norms.project(self.x + tiny, origin, self.radius, norm) - self.x
+        moved = self._project(tiny) - self.x
         return ((moved * tiny) > 0).flatten(1).to(towards)
 
 
 def _slopes(room: Tensor, x: Tensor, theta: Parameters) -> tuple[list[Parameters], Tensor]:
-    """The gradients of A limits (A, N) by the parameters, and by x, (N, A, D)."""
+    """Compute the gradients of A limits (A, N) by the parameters, and by x, (N, A, D)."""
     ups, pixels = [], []
-    for one in room:
-        found = torch.autograd.grad(
-            one.sum(), [x, *theta.values()], retain_graph=True, materialize_grads=True
+    for limit in room:
+        slopes = torch.autograd.grad(
+            limit.sum(), [x, *theta.values()], retain_graph=True, materialize_grads=True
         )
-        pixels.append(found[0].flatten(1))
-        ups.append(dict(zip(theta, found[1:], strict=True)))
+        pixels.append(slopes[0].flatten(1))
+        ups.append(dict(zip(theta, slopes[1:], strict=True)))
     return ups, torch.stack(pixels, 1)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from evil_twins.attacks.models import Victim, features_of
+from evil_twins.attacks.models import PairedModels, Victim, features_of
 from evil_twins.attacks.norms import Norm
-
-if TYPE_CHECKING:
-    from evil_twins.attacks.models import PairedModels
 
 
 @dataclass(frozen=True)
 class Targets:
-    """N inputs that the victim classifies correctly, and the classes they shall be taken for.
+    """N inputs that the victim classifies correctly, and their goal classes.
 
     Attributes:
         x: Images x° (N, C, H, W) in [0, 1].
@@ -37,12 +34,12 @@ class Targets:
 
 @dataclass(frozen=True)
 class Reference:
-    """Benign training images that the attacker holds, and what the victim makes of them.
+    """Benign training images that the attacker holds, with their features.
 
     Attributes:
         x: Images (M, C, H, W) in [0, 1].
         label: True classes (M,).
-        features: What the last layer of the victim gets of them, (M, D).
+        features: Inputs of the victim's last layer, (M, D).
     """
 
     x: Tensor
@@ -51,7 +48,7 @@ class Reference:
 
     @classmethod
     def of(cls, victim: Victim, x: Tensor, label: Tensor) -> Reference:
-        """The reference, its features computed: a forward pass of every image."""
+        """Build the reference; its features take a forward pass of every image."""
         return cls(x, label, features_of(victim, x))
 
     def __len__(self) -> int:
@@ -69,12 +66,12 @@ class Penalty(Protocol):
     def __call__(
         self, logits: Logits, x: Tensor, generators: Sequence[torch.Generator], /
     ) -> Tensor:
-        """Values (N, B) of images (N, B, C, H, W) or (1, B, C, H, W), with their graph.
+        """Compute values (N, B) of images (N, B, C, H, W) or (1, B, C, H, W), with their graph.
 
         Args:
             logits: The faced models.
             x: The images.
-            generators: One for each batch, so that none depends on those beside it.
+            generators: One for each batch, so that no batch depends on another.
         """
 
 
@@ -90,8 +87,8 @@ class AttackerView:
             for the same three get the same numbers, so that comparisons stay paired.
         radii: ‖x* - x°‖ of `nature.radii` on these targets, (N,) in pixels, or None.
         surrogate: A model of the victim's architecture and training from another seed, for an
-            attack that looks at it in the victim's place; else None.
-        evade: Stand-ins for the scores of the detectors to evade, fitted from what it holds.
+            attack that uses it in the victim's place; else None.
+        evade: Stand-ins for the scores of the detectors to evade, fitted on the attacker's data.
     """
 
     victim: Victim
@@ -102,10 +99,30 @@ class AttackerView:
     surrogate: Victim | None = None
     evade: tuple[Penalty, ...] = ()
 
+    def unchanged_models(self) -> PairedModels:
+        """Return N faced models that all are the victim."""
+        return PairedModels(self.victim, len(self.targets), {})
+
+    def generators(self, index: Iterable[int], purpose: str, turn: int) -> list[torch.Generator]:
+        """Return the generators of the targets at these positions."""
+        return [self.generator(i, purpose, turn) for i in index]
+
+    def uniform(self, index: Sequence[int], purpose: str, turn: int) -> Tensor:
+        """Draw numbers in [0, 1) in the shape of the targets at these positions."""
+        x = self.targets.x
+        draws = self.generators(index, purpose, turn)
+        return torch.stack([torch.rand(x.shape[1:], generator=draw) for draw in draws]).to(x)
+
+    def required_radii(self) -> Tensor:
+        """Return `radii`; raise ValueError if the view holds none."""
+        if self.radii is None:
+            raise ValueError("this attack needs the targets' smallest PGD radii in view.radii")
+        return self.radii
+
 
 @dataclass(frozen=True)
 class Attacked:
-    """What an attack leaves: the i-th input x* faces the i-th model θ*.
+    """The result of an attack: the i-th input x* faces the i-th model θ*.
 
     Attributes:
         x: Inputs x* (N, C, H, W) in [0, 1].
@@ -113,12 +130,11 @@ class Attacked:
         confidence: f_t(x*; θ*), (N,).
         rounds: The round in which κ was first reached, (N,), counted from 1; -1 for never.
         passes: Passes of one image through the whole network, (N,): a forward is one pass and a
-            backward another. Those of the steps: neither work on the last layer alone, on cached
-            features, nor the search for the end at κ, some forward passes, nor what is computed
-            once for all targets.
-        bound: A proven lower bound on the mean KL on the reference of any model that differs from
-            the victim in the same parameters and reaches κ at the same input, (N,), or None.
-        serves: Targets to a model: so many, one after the other, have models that are alike.
+            backward another. Only the passes of steps count. Three things do not: work on the last
+            layer with cached features, the search for the end at κ, and work shared by all targets.
+        bound: A proven lower bound on the mean KL on the reference, (N,), or None. It holds for
+            any model with the same changed parameters that reaches κ at the same input.
+        serves: Targets that share one model; they follow each other.
     """
 
     x: Tensor
@@ -132,21 +148,21 @@ class Attacked:
 
 @dataclass(frozen=True)
 class Nature:
-    """What an attack is, whatever it is called: what it moves and how far, and what it needs.
+    """The properties of an attack that do not depend on its name.
 
     Attributes:
         moves: What differs from x° and θ°.
         role: An "attack" is held to κ; a "control" and a "yardstick" are compared with one.
         phi: φ, the fidelity budget as a share of the smallest PGD radius; None if it has none.
         lam: λ, the price of the fidelity loss; None if it has none.
-        norm: In which it moves inputs, or None.
+        norm: The norm of the change of inputs, or None.
         eps: ε, the largest radius in that norm (without one, in linf), in pixels of [0, 1].
         delta: δ, the largest ‖θ - θ°‖₂ / ‖θ°‖₂.
-        layers: Which parameters may move: "head" or "all".
-        serves: Targets, one after the other, that one poisoned model serves.
+        layers: The parameters that may move: "head" or "all".
+        serves: Targets that one poisoned model serves; they follow each other.
         radii: The attack whose distances ‖x* - x°‖ it gets as `view.radii`, or None.
-        surrogate: Whether it gets `view.surrogate`.
-        evades: Whether it heeds `view.evade`.
+        surrogate: True if it gets `view.surrogate`.
+        evades: True if it uses `view.evade`.
     """
 
     moves: Literal["inputs", "model", "both", "nothing"]
@@ -168,20 +184,20 @@ class Attack(Protocol):
 
     @property
     def kappa(self) -> float | None:
-        """The required efficacy, or None for a control that aims at nothing."""
+        """The required efficacy, or None for a control without a goal."""
 
     @property
     def nature(self) -> Nature:
-        """What it is with these parameters."""
+        """The properties of the attack with these parameters."""
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target of the view."""
 
 
 def evenly(count: int, most: int) -> Tensor:
-    """Positions of `most` of `count` images, evenly from first to last; all, if there are fewer.
+    """Return positions of `most` of `count` images, evenly spaced; all, if there are fewer.
 
-    Where images lie sorted by class, as those of a folder do, the first ones are of one class.
+    Images of a folder are sorted by class, so that the first ones are of one class.
     """
     most = min(count, most)
     return torch.arange(most) * count // max(1, most)

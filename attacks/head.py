@@ -16,40 +16,40 @@ from scipy.special import log_softmax, logsumexp, softmax
 from torch import Tensor
 
 from evil_twins.attacks.base import Attacked, AttackerView, Nature
-from evil_twins.attacks.efficacy import AIM, logit, margin, refuse
-from evil_twins.attacks.models import PairedModels, size
+from evil_twins.attacks.efficacy import AIM, logit, margin, measured, validate
+from evil_twins.attacks.models import PairedModels, parameter_norm
 from evil_twins.attacks.steps.fisher import FLOOR, head_blocks, with_one
 
 Array = NDArray[np.float64]
 
 OUTER = 40
-"""Updates of the multiplier at most."""
+"""The largest number of updates of the multiplier."""
 
 TOLERANCE = 1e-6
-"""The margin that may be missing in the end, in logits."""
+"""The margin that may be missing at the end, in logits."""
 
 
 @dataclass(frozen=True)
 class RankOneHead:
-    """w_t moves along the target's features, the other rows against it, just far enough for κ.
+    """w_t moves along the target's features and the other rows against them, as far as κ needs.
 
     With h = [φ(x°); 1] every logit moves by a constant share of α‖h‖²; all others move alike, so
-    g rises by α‖h‖² K/(K - 1), and α has a closed form. The reference is not looked at.
+    g rises by α‖h‖² K/(K - 1), and α has a closed form. The reference is not used.
     """
 
     kappa: float
 
     def __post_init__(self) -> None:
-        refuse(self.kappa)
+        validate(self.kappa)
 
     @property
     def nature(self) -> Nature:
-        """What it moves and how far, and what it needs."""
+        """The properties of the attack with these parameters."""
         return Nature("model", phi=0.0, layers="head")
 
     @torch.no_grad()
     def __call__(self, view: AttackerView) -> Attacked:
-        """Attack every target; x* is x°."""
+        """Attack every target."""
         x, goal, head = view.targets.x, view.targets.goal, view.victim.head
         features = view.victim.features(x)
         logits = head(features)
@@ -61,7 +61,8 @@ class RankOneHead:
         bias = alpha.unsqueeze(1) * towards
         weight = bias.unsqueeze(2) * features.unsqueeze(1)
         edited = {"head.weight": head.weight + weight, "head.bias": head.bias + bias}
-        return attacked(view, edited, self.kappa)
+        models = PairedModels(view.victim, len(x), edited)
+        return measured(view, x, models, 1, 1, self.kappa)
 
 
 @dataclass(frozen=True)
@@ -77,20 +78,23 @@ class ConvexHead:
     delta: float = 4.0
 
     def __post_init__(self) -> None:
-        refuse(self.kappa)
+        validate(self.kappa)
 
     @property
     def nature(self) -> Nature:
-        """What it moves and how far, and what it needs."""
+        """The properties of the attack with these parameters."""
         return Nature("model", phi=0.0, layers="head")
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Attack every target; x* is x°."""
-        optima = convex_optima(view, self.kappa, self.delta)
-        rows = torch.stack([optimum.head for optimum in optima]).to(view.targets.x)
+        """Attack every target."""
+        problem, goals = HeadProblem.of(view, self.kappa, self.delta), view.targets.goal.tolist()
+        optima = [problem.solve(h, t) for h, t in zip(target_rows(view), goals, strict=True)]
+        x = view.targets.x
+        rows = torch.stack([optimum.head for optimum in optima]).to(x)
         edited = {"head.weight": rows[..., :-1], "head.bias": rows[..., -1]}
+        models = PairedModels(view.victim, len(x), edited)
         bound = torch.tensor([optimum.bound for optimum in optima], dtype=torch.float64)
-        return replace(attacked(view, edited, self.kappa), bound=bound)
+        return replace(measured(view, x, models, 1, 1, self.kappa), bound=bound)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,31 +112,28 @@ class Optimum:
     bound: float
 
 
-def convex_optima(view: AttackerView, kappa: float, delta: float) -> list[Optimum]:
-    """Solve the convex head problem of every target: min KL subject to g >= logit κ.
-
-    Args:
-        view: What the attacker holds.
-        kappa: The required efficacy.
-        delta: δ of the ball within which the lower bound holds.
-    """
-    problem, targets = HeadProblem.of(view, kappa, delta), rows_of(view)
-    return [problem.solve(h, t) for h, t in zip(targets, view.targets.goal.tolist(), strict=True)]
-
-
 @torch.no_grad()
-def rows_of(view: AttackerView) -> Array:
-    """What the rows [weight | bias] of the last layer are multiplied by at x°, (N, D + 1)."""
+def target_rows(view: AttackerView) -> Array:
+    """Compute [φ(x°); 1], which the rows [weight | bias] are multiplied by, (N, D + 1)."""
     rows: Array = with_one(view.victim.features(view.targets.x)).double().numpy(force=True)
     return rows
 
 
 @dataclass(frozen=True, eq=False)
 class HeadProblem:
-    """What all targets share: the method of multipliers, in the metric of the Fisher information.
+    """The convex head problem for any target, solved by the method of multipliers.
 
     In the coordinates v, θ_c = θ°_c + L_c v_c with L Lᵀ the inverse Fisher block of class c, KL is
     nearly ½‖v‖² and L-BFGS needs few steps. A parameter whose row of L is 0 stays as it is.
+
+    Attributes:
+        start: Rows [weight | bias] of the victim, (K, D + 1).
+        inputs: [φ; 1] of the reference, (M, D + 1).
+        benign: Log-probabilities of the victim on the reference, (M, K).
+        probabilities: Their exponentials.
+        scale: L, (K, D + 1, D + 1).
+        aim: The required margin.
+        radius: δ ‖θ°‖₂; the bounds hold within this distance of θ°.
     """
 
     start: Array
@@ -146,7 +147,7 @@ class HeadProblem:
     @classmethod
     @torch.no_grad()
     def of(cls, view: AttackerView, kappa: float, delta: float) -> HeadProblem:
-        """The problem of the view's victim and reference, at κ; the bounds hold within F_δ(θ°)."""
+        """Build the problem of the view's victim and reference; bounds hold within F_δ(θ°)."""
         head, features = view.victim.head, view.reference.features
         rows = torch.cat([head.weight, head.bias.unsqueeze(1)], 1).double()
         inputs, benign = with_one(features).double(), head(features).double().log_softmax(1)
@@ -158,11 +159,11 @@ class HeadProblem:
             benign.exp().numpy(force=True),
             torch.linalg.cholesky(blocks).numpy(force=True),
             logit(kappa + AIM),
-            delta * float(size(view.victim)),
+            delta * float(parameter_norm(view.victim)),
         )
 
     def solve(self, target: Array, goal: int) -> Optimum:
-        """The optimum for one target with [φ; 1] = `target` (D + 1,)."""
+        """Solve the problem for one target with [φ; 1] = `target` (D + 1,)."""
         v, mu = np.zeros(self.start.size), 0.0
         _, missing, _, climb = self._parts(v, target, goal)
         weight = 30 / float(climb @ climb)
@@ -196,7 +197,7 @@ class HeadProblem:
         return kl + (force**2 - mu**2) / (2 * weight), down - force * climb
 
     def _parts(self, v: Array, target: Array, goal: int) -> tuple[float, float, Array, Array]:
-        """KL, missing margin, and the gradients of KL and of g in v."""
+        """Compute KL, the missing margin, and the gradients of KL and of g by v."""
         kl, g, down, climb = self._values(self._rows(v), target, goal)
         back = np.einsum("kde,skd->ske", self.scale, np.stack([down, climb]))
         return kl, self.aim - g, back[0].ravel(), back[1].ravel()
@@ -206,41 +207,26 @@ class HeadProblem:
         return np.asarray(self.start + step)
 
     def _values(self, rows: Array, target: Array, goal: int) -> tuple[float, float, Array, Array]:
-        """KL, the margin g, and their gradients (K, D + 1) at the given rows."""
+        """Compute KL, the margin g, and their gradients (K, D + 1) at these rows."""
         log_faced = log_softmax(self.inputs @ rows.T, axis=1)
         change = self.benign - log_faced
         kl = float(np.vdot(self.probabilities, change)) / len(self.inputs)
         down = (np.exp(log_faced) - self.probabilities).T @ self.inputs / len(self.inputs)
         logits = rows @ target
-        others = np.where(np.arange(len(logits)) == goal, -np.inf, logits)
-        pull = -softmax(others)
+        rivals = np.where(np.arange(len(logits)) == goal, -np.inf, logits)
+        pull = -softmax(rivals)
         pull[goal] = 1.0
-        return kl, logits[goal] - logsumexp(others), down, np.outer(pull, target)
+        return kl, logits[goal] - logsumexp(rivals), down, np.outer(pull, target)
 
     def _optimum(self, v: Array, target: Array, goal: int, mu: float) -> Optimum:
-        """The solution, and a bound on what the gradient that is left lets other heads gain.
+        """Return the solution, with a lower bound from the remaining gradient.
 
         The Lagrangian KL - μ (g - aim) is convex: at any θ' it is at least its value here minus
-        ‖its gradient here‖ times the distance.
+        the norm of its gradient here times the distance.
         """
         rows = self._rows(v)
         kl, g, down, climb = self._values(rows, target, goal)
-        left = float(np.linalg.norm(down - mu * climb))
-        reach = self.radius + float(np.linalg.norm(rows - self.start))
-        bound = kl - mu * (g - self.aim) - left * reach
+        slope = float(np.linalg.norm(down - mu * climb))
+        distance = self.radius + float(np.linalg.norm(rows - self.start))
+        bound = kl - mu * (g - self.aim) - slope * distance
         return Optimum(torch.from_numpy(rows), kl, bound)
-
-
-def attacked(view: AttackerView, edited: dict[str, Tensor], kappa: float) -> Attacked:
-    """x° and the edited last layers, as an attack leaves them.
-
-    Args:
-        view: What the attacker holds.
-        edited: Parameters of the last layer -> (N, *shape).
-        kappa: The required efficacy.
-    """
-    x, goal = view.targets.x, view.targets.goal
-    models = PairedModels(view.victim, len(goal), edited)
-    confidence = models.confidence(x, goal)
-    rounds = torch.where(confidence >= kappa, 1, -1)
-    return Attacked(x, models, confidence, rounds, torch.ones_like(goal))

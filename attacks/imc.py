@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import inf
+from dataclasses import dataclass, replace
 
 from evil_twins.attacks.base import Attacked, AttackerView, Nature
-from evil_twins.attacks.efficacy import refuse
+from evil_twins.attacks.efficacy import validate
 from evil_twins.attacks.loop import Exit, alternate
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.poisoning import Poisoning
 from evil_twins.attacks.steps.input import InputStep, InputWalk
 from evil_twins.attacks.steps.model import ModelStep, ModelWalk
-from evil_twins.attacks.steps.radius import Fixed, Priced
+from evil_twins.attacks.steps.nature import nature
+from evil_twins.attacks.steps.radius import Balanced
 
 
 @dataclass(frozen=True)
 class IMC:
     """Input and model: min λ ‖x - x°‖ + ν KL subject to f_t(x; θ) >= κ, in F_ε(x°) and F_δ(θ°).
 
-    How the two losses are weighed is said in one of two ways:
+    One of two parameters weighs the two losses:
 
     * `phi`: the radius of the input is the share φ of the target's own smallest PGD radius at κ;
       φ = 0 is Poisoning and φ = 1 is PGD.
     * `lam`: the radius is a variable with the price λ a unit; a large λ is Poisoning.
 
-    With the exit `first` it may be left open, as in the paper's Algorithm 1: x moves within all of
-    F_ε, and both stop at κ.
+    With the exit `first` both may be missing, as in the paper's Algorithm 1: x moves within all of
+    F_ε, and both steps stop at κ.
 
     Without an input step, or with its ε = 0, IMC is Poisoning; without a model step, or with its
     δ = 0, it is PGD: the very same computation.
 
     Raises:
-        ValueError: If both steps are missing, or not just one of `phi` and `lam` is given where
-            both steps are there and all rounds are used.
+        ValueError: If both steps are missing. With both steps and the exit `polish`, if `phi` and
+            `lam` are both given or both missing.
     """
 
     input: InputStep | None
@@ -45,14 +45,12 @@ class IMC:
     lam: float | None = None
 
     def __post_init__(self) -> None:
-        refuse(self.kappa, self.rounds)
+        validate(self.kappa, self.rounds, self.phi)
         if self.input is None and self.model is None:
             raise ValueError("IMC needs an input step, a model step or both")
-        open_ = self.exit == "first" and self.phi is None
-        if self._joint and not open_ and (self.phi is None) == (self.lam is None):
+        within_eps = self.exit == "first" and self.phi is None
+        if self._joint and not within_eps and (self.phi is None) == (self.lam is None):
             raise ValueError("IMC needs either phi or lam, and not both")
-        if self.phi is not None and not 0 <= self.phi <= 1:
-            raise ValueError(f"phi is {self.phi}; a share between 0 and 1 was expected")
 
     @property
     def _joint(self) -> bool:
@@ -60,7 +58,7 @@ class IMC:
 
     @property
     def _pure(self) -> PGD | Poisoning | None:
-        """What is left when one of the two steps may not move anything."""
+        """The attack that this one equals if one of its steps cannot move anything."""
         if self.model is None or self.model.delta == 0 or (self._joint and self.phi == 1):
             assert self.input is not None
             return PGD(self.input, self.kappa, self.rounds, self.exit)
@@ -70,39 +68,24 @@ class IMC:
 
     @property
     def nature(self) -> Nature:
-        """What it moves and how far, and what it needs: for `phi` the radii of PGD."""
-        needs = self.input is not None and self.phi is not None and self._pure is None
-        step, model = self.input, self.model
-        return Nature(
-            "both" if self._pure is None else self._pure.nature.moves,
-            phi=self.phi,
-            lam=self.lam,
-            norm=step.norm if step else None,
-            eps=step.eps if step else inf,
-            layers=model.layers if model else "all",
-            delta=model.delta if model else inf,
-            serves=model.serves if model else 1,
-            radii=PGD(step, self.kappa) if step and needs else None,
-        )
+        """The properties of the attack with these parameters; for `phi` it needs PGD's radii."""
+        pure, radii = self._pure, None
+        if self.input is not None and self.phi is not None and pure is None:
+            radii = PGD(self.input, self.kappa)
+        joint = nature("both", self.input, self.model, self.phi, self.lam, radii=radii)
+        return joint if pure is None else replace(joint, moves=pure.nature.moves)
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Attack every target.
-
-        Raises:
-            ValueError: If `phi` is given and the view holds no radii.
-        """
+        """Attack every target."""
         if (pure := self._pure) is not None:
             return pure(view)
         assert self.input is not None
         assert self.model is not None
         if self.lam is not None:
-            inputs = InputWalk(self.input, Priced(self.lam, self.model.nu), view)
+            inputs = InputWalk(self.input, view, 0.0, Balanced(self.lam, self.model.nu))
         elif self.phi is None:
-            whole = view.targets.x.new_full((len(view.targets),), self.input.eps)
-            inputs = InputWalk(self.input, Fixed(), view, whole)
-        elif view.radii is not None:
-            inputs = InputWalk(self.input, Fixed(), view, self.phi * view.radii)
+            inputs = InputWalk(self.input, view, self.input.eps)
         else:
-            raise ValueError("IMC with phi needs the targets' smallest PGD radii in view.radii")
+            inputs = InputWalk(self.input, view, self.phi * view.required_radii())
         weights = ModelWalk(self.model, view)
         return alternate(view, self.kappa, self.rounds, self.exit, inputs, weights)

@@ -13,12 +13,12 @@ from torch.func import functional_call, vmap
 
 from evil_twins.attacks.norms import per_item
 
-LOT = 256
-"""Images that go through the victim together where there are many."""
+BATCH = 256
+"""Images in one pass through the victim."""
 
 
 class Victim(Protocol):
-    """A classifier whose features and last layer are reachable: logits = head(features(x)).
+    """A classifier whose features and last layer can be called: logits = head(features(x)).
 
     Eval mode, frozen, pixels in [0, 1] in, normalisation inside, batch-norm folded.
     """
@@ -26,17 +26,17 @@ class Victim(Protocol):
     head: nn.Linear
 
     def features(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> the inputs (N, D) of the last layer."""
+        """Compute the inputs (N, D) of the last layer from images (N, C, H, W)."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> logits (N, K)."""
+        """Compute logits (N, K) from images (N, C, H, W)."""
 
 
 HEAD = {"head.weight", "head.bias"}
 
-TOGETHER = {"cpu": 2**17, "cuda": 2**24}
-"""Pixel values in one pass through stacked models. Beyond them a CPU is faster model by model; a
-GPU runs out of memory."""
+PIXELS_PER_PASS = {"cpu": 2**17, "cuda": 2**24}
+"""Pixel values in one pass through stacked models. Beyond this number a CPU is faster model by
+model; a GPU runs out of memory."""
 
 
 @dataclass(frozen=True)
@@ -54,45 +54,63 @@ class PairedModels:
     count: int
     parameters: Mapping[str, Tensor]
 
+    @classmethod
+    def copies(cls, victim: Victim, count: int, layers: str) -> PairedModels:
+        """Copy the parameters of these layers ("head" or "all") `count` times."""
+        named = cast(nn.Module, victim).named_parameters()
+        parameters = {
+            name: value.detach().expand(count, *value.shape).clone()
+            for name, value in named
+            if layers == "all" or name in HEAD
+        }
+        return cls(victim, count, parameters)
+
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, i: int) -> nn.Module:
-        """The i-th model: a copy that shares nothing with the victim, or the victim itself."""
+        """Return the i-th model: a copy that shares nothing with the victim, or the victim."""
         if not -self.count <= i < self.count:
             raise IndexError(f"model {i} of {self.count}")
-        victim = cast(nn.Module, self.victim)
         if not self.parameters:
-            return victim
-        model = copy.deepcopy(victim)
+            return self._module
+        model = copy.deepcopy(self._module)
         with torch.no_grad():
             for name, value in self.parameters.items():
                 model.get_parameter(name).copy_(value[i])
         return model
 
     @property
+    def _module(self) -> nn.Module:
+        return cast(nn.Module, self.victim)
+
+    @property
     def layers(self) -> str:
-        """Which layers differ from the victim: "none", "head" or "all"."""
+        """The layers that differ from the victim: "none", "head" or "all"."""
         if not self.parameters:
             return "none"
         return "head" if set(self.parameters) <= HEAD else "all"
 
+    def leaves(self) -> PairedModels:
+        """Detach the parameters and record gradients for them."""
+        leaves = {name: v.detach().requires_grad_() for name, v in self.parameters.items()}
+        return PairedModels(self.victim, self.count, leaves)
+
     def rows(self, index: Tensor) -> PairedModels:
-        """The models at the given positions (n,)."""
-        chosen = {name: _picked(value, index) for name, value in self.parameters.items()}
+        """Select the models at the given positions (n,)."""
+        chosen = {name: _select(value, index) for name, value in self.parameters.items()}
         return PairedModels(self.victim, len(index), chosen)
 
     def scaled(self, s: Tensor) -> PairedModels:
-        """The models θ° + s (θ - θ°), s (N,)."""
-        victim = cast(nn.Module, self.victim)
+        """Compute the models θ° + s (θ - θ°), s (N,)."""
         moved = {
-            name: torch.lerp(victim.get_parameter(name), value, per_item(s, value).to(value))
+            name: torch.lerp(self._module.get_parameter(name), value, per_item(s, value).to(value))
             for name, value in self.parameters.items()
         }
         return PairedModels(self.victim, self.count, moved)
 
     def features(self, x: Tensor) -> Tensor:
-        """What `logits` needs of images (..., C, H, W), so that it may be computed once.
+        """Compute the argument of `logits` from images (..., C, H, W), to be used several times.
 
         Returns:
             Features (..., D) if the models differ in the head at most, else the images.
@@ -102,10 +120,10 @@ class PairedModels:
         return self.victim.features(x.flatten(0, -4)).view(*x.shape[:-3], -1)
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """The i-th batch of inputs through the i-th model: (N, B, ...) -> (N, B, K).
+        """Pass the i-th batch of inputs through the i-th model: (N, B, ...) -> (N, B, K).
 
         Args:
-            inputs: What `features` returned for images (N, B, C, H, W), or for images
+            inputs: The result of `features` for images (N, B, C, H, W), or for images
                 (B, C, H, W) that all models share, with a leading dimension of size 1.
         """
         if self.layers == "none":
@@ -120,55 +138,57 @@ class PairedModels:
         return self._whole(inputs.expand(self.count, *inputs.shape[1:]))
 
     def _whole(self, images: Tensor) -> Tensor:
-        """Logits of whole networks: as many models in one pass as pays on the device."""
-        module = cast(nn.Module, self.victim)
+        """Compute logits of whole networks, several models in one pass if that is faster."""
 
-        def one(parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
-            return cast(Tensor, functional_call(module, dict(parameters), (x,)))
+        def forward(parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+            return cast(Tensor, functional_call(self._module, dict(parameters), (x,)))
 
-        together = TOGETHER.get(images.device.type, 0) // images[0].numel()
-        if together > 1:
-            stacked: Tensor = vmap(one, chunk_size=together)(dict(self.parameters), images)
+        stack = PIXELS_PER_PASS.get(images.device.type, 0) // images[0].numel()
+        if stack > 1:
+            stacked: Tensor = vmap(forward, chunk_size=stack)(dict(self.parameters), images)
             return stacked
-        separate = {name: value.unbind(0) for name, value in self.parameters.items()}
-        models = ({name: v[i] for name, v in separate.items()} for i in range(self.count))
-        return torch.stack([one(own, x) for own, x in zip(models, images, strict=True)])
+        unbound = {name: value.unbind(0) for name, value in self.parameters.items()}
+        models = ({name: v[i] for name, v in unbound.items()} for i in range(self.count))
+        return torch.stack([forward(model, x) for model, x in zip(models, images, strict=True)])
+
+    def logits_at(self, x: Tensor) -> Tensor:
+        """Pass the i-th image through the i-th model: (N, C, H, W) -> (N, K)."""
+        return self.logits(self.features(x.unsqueeze(1))).squeeze(1)
 
     def confidence(self, x: Tensor, goal: Tensor) -> Tensor:
-        """f_t(x_i; θ_i): images (N, C, H, W), goals (N,) -> probabilities (N,)."""
-        logits = self.logits(self.features(x.unsqueeze(1))).squeeze(1)
-        return logits.softmax(1).gather(1, goal.unsqueeze(1)).squeeze(1)
+        """Compute f_t(x_i; θ_i): images (N, C, H, W), goals (N,) -> probabilities (N,)."""
+        return self.logits_at(x).softmax(1).gather(1, goal.unsqueeze(1)).squeeze(1)
 
     def moved(self) -> Tensor:
-        """‖θ_i - θ°‖₂ over all parameters, (N,) float64."""
-        victim = cast(nn.Module, self.victim)
+        """Compute ‖θ_i - θ°‖₂ over all parameters, (N,) float64."""
         squares = self.victim.head.weight.new_zeros(self.count, dtype=torch.float64)
         for name, value in self.parameters.items():
-            squares += (value - victim.get_parameter(name)).double().flatten(1).square().sum(1)
+            change = value - self._module.get_parameter(name)
+            squares += change.double().flatten(1).square().sum(1)
         return squares.sqrt()
 
     def distance(self) -> Tensor:
-        """δ: ‖θ_i - θ°‖₂ / ‖θ°‖₂ over all parameters of the victim, (N,)."""
-        return self.moved() / size(self.victim)
+        """Compute δ: ‖θ_i - θ°‖₂ / ‖θ°‖₂ over all parameters of the victim, (N,)."""
+        return self.moved() / parameter_norm(self.victim)
 
 
-def _picked(value: Tensor, index: Tensor) -> Tensor:
-    """Rows of stacked weights; those of convolutions with their channels last, the faster layout.
+def _select(value: Tensor, index: Tensor) -> Tensor:
+    """Select rows of stacked weights; convolutions get channels last, the faster layout.
 
-    What a step adds has its channels first, and so has their sum.
+    A step has its channels first, and so has the sum of weights and step.
     """
     if value.dim() != 5:
         return value[index]
     return value.movedim(2, -1).index_select(0, index.to(value.device)).movedim(-1, 2)
 
 
-def size(victim: Victim) -> Tensor:
-    """‖θ°‖₂, () float64."""
+def parameter_norm(victim: Victim) -> Tensor:
+    """Compute ‖θ°‖₂, () float64."""
     values = cast(nn.Module, victim).parameters()
     return torch.stack([value.detach().double().square().sum() for value in values]).sum().sqrt()
 
 
 @torch.no_grad()
 def features_of(victim: Victim, x: Tensor) -> Tensor:
-    """The victim's features (M, D) of many images (M, C, H, W), a few hundred at a time."""
-    return torch.cat([victim.features(some) for some in x.split(LOT)])
+    """Compute the victim's features (M, D) of many images (M, C, H, W) in batches."""
+    return torch.cat([victim.features(batch) for batch in x.split(BATCH)])

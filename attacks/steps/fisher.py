@@ -1,10 +1,8 @@
 """An approximate Fisher information: K-FAC (Martens & Grosse, ICML 2015; Grosse & Martens, 2016).
 
 At the victim it is the curvature of the specificity loss KL(f(·; θ°) ‖ f(·; θ)). Steps on θ are
-taken in its metric, because KL is far too ill-conditioned for plain gradients.
+taken in its metric, because KL is too ill-conditioned for gradient descent.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,17 +14,17 @@ from torch import Tensor, nn
 from evil_twins.attacks.models import Victim
 
 HEAD_DAMPING = 1e-3
-"""Added to each block of the last layer, as a share of its mean: there KL is convex."""
+"""Damping of each block of the last layer, as a share of its mean. KL is convex there."""
 
 BODY_DAMPING = 0.1
-"""The same for the other layers, where KL is far from quadratic."""
+"""Damping of the other layers, where KL is far from quadratic."""
 
 FLOOR = {"head": 1e-4, "all": 0.01}
-"""Added to the covariance of the label, diag p - ppᵀ, by which layers may move: where a victim is
-certain, KL looks flat but rises soon, and in a whole network sooner than in its last layer."""
+"""Floor of the covariance of the label, diag p - ppᵀ, by the layers that may move. Where a victim
+is certain, KL is flat nearby only; for a whole network this range is shorter than for the head."""
 
 CHUNK = 64
-"""Images whose activations are held at once."""
+"""Images whose activations are in memory together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +40,7 @@ class Fisher:
     body: Mapping[str, tuple[Tensor, Tensor]]
 
     def __call__(self, gradient: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """F⁻¹ times each of N gradients; names -> (N, *shape), both ways."""
+        """Multiply each of N gradients by F⁻¹: names -> (N, *shape) to the same."""
         rows = torch.cat([gradient["head.weight"], gradient["head.bias"].unsqueeze(2)], 2)
         rows = (rows.transpose(0, 1) @ self.head).transpose(0, 1)  # the blocks are symmetric
         steps: dict[str, Tensor] = {"head.weight": rows[..., :-1], "head.bias": rows[..., -1]}
@@ -55,7 +53,7 @@ class Fisher:
 
 
 def head_blocks(features: Tensor, probabilities: Tensor, floor: float) -> Tensor:
-    """The inverses of E[p_c (1 - p_c) φφᵀ], one a class: nearly Newton's metric for the last layer.
+    """Compute the inverse of E[p_c (1 - p_c) φφᵀ] of each class, nearly Newton's metric.
 
     Args:
         features: φ without its constant 1, (M, D).
@@ -77,7 +75,7 @@ def head_blocks(features: Tensor, probabilities: Tensor, floor: float) -> Tensor
 def body_factors(
     victim: Victim, images: Tensor, floor: float, generator: torch.Generator
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """The inverse Kronecker factors of every convolution and of every linear layer but the head.
+    """Compute the inverse Kronecker factors of all convolutions and linear layers but the head.
 
     Args:
         victim: The benign model.
@@ -95,9 +93,9 @@ def body_factors(
         if isinstance(layer, nn.Conv2d | nn.Linear) and layer is not victim.head
     }
     covered = {f"{name}.{part}" for name in (*layers, "head") for part in ("weight", "bias")}
-    if odd := [name for name, _ in module.named_parameters() if name not in covered]:
+    if unknown := [name for name, _ in module.named_parameters() if name not in covered]:
         raise ValueError(
-            f"all-layer poisoning knows convolutions and linear layers only, not {odd[0]!r};"
+            f"all-layer poisoning knows convolutions and linear layers only, not {unknown[0]!r};"
             " fold batch-norm into the convolutions first"
         )
     inputs: dict[str, Tensor] = {}
@@ -116,18 +114,18 @@ def _moments(
     floor: float,
     generator: torch.Generator,
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Sums over images of Σ aaᵀ over positions, and of the mean of ggᵀ over positions."""
-    seen: dict[str, Tensor] = {}
+    """Sum over images: Σ aaᵀ over positions, and the mean of ggᵀ over positions."""
+    activations: dict[str, Tensor] = {}
     slopes: dict[str, Tensor] = {}
 
-    def watch(name: str, layer: nn.Module) -> torch.utils.hooks.RemovableHandle:
+    def record(name: str, layer: nn.Module) -> torch.utils.hooks.RemovableHandle:
         def keep(_: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
-            seen[name] = args[0].detach()
+            activations[name] = args[0].detach()
             out.register_hook(lambda g: slopes.__setitem__(name, g))
 
         return layer.register_forward_hook(keep)
 
-    handles = [watch(name, layer) for name, layer in layers.items()]
+    handles = [record(name, layer) for name, layer in layers.items()]
     try:
         leaf = x.detach().requires_grad_()
         logits = victim(leaf)
@@ -139,7 +137,9 @@ def _moments(
     finally:
         for handle in handles:
             handle.remove()
-    return {name: _factors(layer, seen[name], slopes[name]) for name, layer in layers.items()}
+    return {
+        name: _factors(layer, activations[name], slopes[name]) for name, layer in layers.items()
+    }
 
 
 def _factors(layer: nn.Module, a: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,7 +156,7 @@ def _factors(layer: nn.Module, a: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _invert(a: Tensor, g: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Both factors inverted with their share of the damping (Martens & Grosse, § 6.3)."""
+    """Invert both factors, each with its share of the damping (Martens & Grosse, § 6.3)."""
     mean_a, mean_g = a.diagonal().mean(), g.diagonal().mean().clamp_min(1e-30)
     share = BODY_DAMPING**0.5
     damped_a = a + share * mean_a * torch.eye(len(a), dtype=a.dtype, device=a.device)
@@ -165,7 +165,7 @@ def _invert(a: Tensor, g: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def with_one(a: Tensor) -> Tensor:
-    """Inputs of a layer (..., D), with the constant 1 that its bias is multiplied by."""
+    """Append 1, the input of the bias, to the inputs of a layer: (..., D) -> (..., D + 1)."""
     return torch.cat([a, torch.ones_like(a[..., :1])], -1)
 
 
@@ -174,22 +174,22 @@ class Specificity:
     """The loss that a model step lowers on the reference.
 
     Attributes:
-        outputs: Logits and their dimension -> what the loss keeps as the victim has it, of the same
-            shape: its gradient with respect to the logits is the difference of the two.
-        floor: Of the Fisher information, by layers.
+        outputs: Logits and their dimension -> outputs of the same shape. The gradient of the loss
+            by the logits is the outputs of the faced model minus those of the victim.
+        floor: The floor of the Fisher information, by layers.
     """
 
     outputs: Callable[[Tensor, int], Tensor]
     floor: Mapping[str, float]
 
 
-def _itself(logits: Tensor, dim: int) -> Tensor:
+def _identity(logits: Tensor, dim: int) -> Tensor:
     return logits
 
 
 DIVERGENCE = Specificity(torch.softmax, FLOOR)
 """Mean KL(f(·; θ°) ‖ f(·; θ))."""
 
-ANCHOR = Specificity(_itself, {"head": 1.0, "all": 1.0})
-"""Mean ½‖z(·; θ) - z(·; θ°)‖² (Zhang et al., ICLR 2022). Its curvature is 1 in every logit, which
-the floor adds to the covariance of the label; that is at most ½, so the metric is nearly exact."""
+ANCHOR = Specificity(_identity, {"head": 1.0, "all": 1.0})
+"""Mean ½‖z(·; θ) - z(·; θ°)‖² (Zhang et al., ICLR 2022). Its curvature is 1 in every logit. The
+floor adds it to the covariance of the label, which is at most ½: the metric is nearly exact."""

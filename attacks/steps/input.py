@@ -1,7 +1,5 @@
 """Move inputs along the steepest direction of the margin, within a radius."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +11,7 @@ from evil_twins.attacks.efficacy import Line, margin, straight
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import Norm, per_item
 from evil_twins.attacks.steps import lattice
-from evil_twins.attacks.steps.radius import Rule, Seen
+from evil_twins.attacks.steps.radius import Measured, Rule, fixed
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,8 @@ class InputStep:
         step: α as a share of the current radius r, falling to 0 along a cosine with `polish`.
         steps: Input steps in one round.
         quantize: Search among images whose pixels are whole numbers of 1/255, as x° must be; so is
-            a radius for linf, φ times one rounded down. What rounding takes from a step is added
-            to the next.
+            a radius for linf, φ times one rounded down. The rounding error of a step is added to
+            the next step.
     """
 
     norm: Norm = "linf"
@@ -45,59 +43,65 @@ class InputStep:
 
     @property
     def line(self) -> Line:
-        """From x° to x*, on the lattice if the search is."""
+        """The way from x° to x*, on the lattice if the search is."""
         return lattice.between if self.quantize else straight
 
     def moved(
         self, x: Tensor, origin: Tensor, gradient: Tensor, radius: Tensor, pace: float
     ) -> Tensor:
-        """Where inputs x (N, C, H, W) go, each within its radius (N,) of its origin."""
+        """Move inputs x (N, C, H, W), each within its radius (N,) of its origin."""
         far = per_item(self.step * pace * radius, x)
         return norms.project(
             x + far * norms.direction(gradient, self.norm), origin, radius, self.norm
         )
 
-    def refuse_lattice(self) -> None:
-        """For attacks whose search is not made for the lattice.
-
-        Raises:
-            ValueError: It is asked for.
-        """
+    def forbid_quantize(self) -> None:
+        """Raise ValueError if `quantize` is set, for attacks that cannot search on the lattice."""
         if self.quantize:
             raise ValueError("quantize is for pgd, transferred-pgd and imc alone")
 
 
 class InputWalk:
-    """The N inputs on their way: what the input step keeps between two rounds."""
+    """The N inputs and the state of the input step between two rounds.
+
+    The first radii are (N,) or one number for all. Under a rule other than `fixed`, ε limits them.
+    """
 
     def __init__(
-        self, step: InputStep, rule: Rule, view: AttackerView, radius: Tensor | None = None
+        self, step: InputStep, view: AttackerView, radius: Tensor | float, rule: Rule = fixed
     ) -> None:
         self.step, self.rule, self.targets = step, rule, view.targets
         self.x = view.targets.x.clone()
-        self.radius = self.x.new_zeros(len(self.x)) if radius is None else radius.to(self.x)
+        if isinstance(radius, float | int):
+            radius = self.x.new_full((len(self.x),), radius)
+        self.radius = radius.to(self.x)
         if step.quantize:
-            if not lattice.on_it(self.x):
+            if not lattice.contains(self.x):
                 raise ValueError("quantize needs targets whose pixels are whole numbers of 1/255")
             if step.norm == "linf":
                 self.radius = lattice.whole(self.radius)
-        self.limit = torch.full_like(self.radius, step.eps) if radius is None else self.radius
-        self.rest = torch.zeros_like(self.x)
+        self.limit = self.radius if rule is fixed else torch.full_like(self.radius, step.eps)
+        self.rounding = torch.zeros_like(self.x)
         self.best = torch.full_like(self.radius, torch.inf)
-        self.found = self.x.clone()
+        self.best_x = self.x.clone()
         self.passes = torch.zeros(len(self.x), dtype=torch.int64, device=self.x.device)
-        self._held: tuple[Tensor, Tensor, Tensor] | None = None
+        self._cache: tuple[Tensor, Tensor, Tensor] | None = None
 
-    def look(self, models: PairedModels, active: Tensor) -> tuple[Tensor, Tensor]:
-        """The active inputs as leaves, and what the models need of them, with its graph.
+    def forward(self, models: PairedModels, active: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the active inputs as leaves, and their features for the models, with the graph.
 
-        One pass forward serves whoever looks until the inputs move again.
+        One forward pass is kept until the inputs move again.
         """
-        if self._held is None or not torch.equal(self._held[0], active):
+        if self._cache is None or not torch.equal(self._cache[0], active):
             leaf = self.x[active].requires_grad_()
-            self._held = active, leaf, models.features(leaf.unsqueeze(1))
-            self.passes[active] += models.layers != "all"  # of those only `advance` makes a pass
-        return self._held[1:]
+            self._cache = active, leaf, models.features(leaf.unsqueeze(1))
+            self.passes[active] += models.layers != "all"  # with all layers `advance` makes it
+        return self._cache[1:]
+
+    def climb(self, models: PairedModels, pace: float) -> Tensor:
+        """Move all inputs one step up the margin, without an end, as `advance` does."""
+        indices = torch.arange(len(self.x), device=self.x.device)
+        return self.advance(models, indices, torch.inf, torch.inf, pace)
 
     def advance(
         self,
@@ -106,48 +110,48 @@ class InputWalk:
         aim: float,
         done: float,
         pace: float,
-        price: Tensor,
+        margin_cost: Tensor | None = None,
     ) -> Tensor:
         """Move the active inputs one step towards the margin `aim` under their models.
 
         Args:
             models: The N models that the N inputs face.
-            active: Which targets move, (n,).
-            aim: The margin that is asked for.
-            done: The margin from which on a target is left as it is.
+            active: Positions of the targets that move, (n,).
+            aim: The required margin.
+            done: The margin at which a target no longer moves.
             pace: The size of this round's steps, in (0, 1].
-            price: KL that each model pays per unit of margin, (N,).
+            margin_cost: KL that a unit of margin costs each model, (N,), for `Balanced`.
 
         Returns:
             The margins (n,) before the step.
         """
         step, origin = self.step, self.targets.x[active]
-        leaf, seen = self.look(models, active)
+        leaf, features = self.forward(models, active)
         x = leaf.detach()
-        g = margin(models.rows(active).logits(seen).squeeze(1), self.targets.goal[active])
+        g = margin(models.rows(active).logits(features).squeeze(1), self.targets.goal[active])
         (gradient,) = torch.autograd.grad(g.sum(), leaf)
         missing, distance = aim - g.detach(), norms.size(x - origin, step.norm)
         nearer = (missing <= 0) & (distance < self.best[active])
         self.best[active[nearer]] = distance[nearer]
-        self.found[active[nearer]] = x[nearer]
+        self.best_x[active[nearer]] = x[nearer]
         slope = norms.dual_size(gradient, step.norm)
-        if step.quantize:  # half a level more, or rounding could leave it missing for ever
+        if step.quantize:  # half a level more, or rounding could keep it from κ for ever
             missing = missing + (missing > 0) * slope / (2 * lattice.LEVELS)
-        state = Seen(missing, slope, distance, self.best[active], price[active])
+        cost = torch.zeros_like(slope) if margin_cost is None else margin_cost[active]
+        state = Measured(missing, slope, distance, self.best[active], cost)
         radius = self.rule(self.radius[active], state, pace).clamp(0, step.eps)
-        rest = self.rest[active] if step.quantize else None
-        moved = step.moved(x if rest is None else x + rest, origin, gradient, radius, pace)
+        start = x + self.rounding[active] if step.quantize else x
+        moved = step.moved(start, origin, gradient, radius, pace)
         moves = g.detach() < done
         if step.quantize:
-            free, moved = moved, lattice.nearest(moved, origin, self.limit[active], step.norm)
-            self.rest[active[moves]] = (free - moved)[moves]
+            exact, moved = moved, lattice.nearest(moved, origin, self.limit[active], step.norm)
+            self.rounding[active[moves]] = (exact - moved)[moves]
         self.x[active[moves]] = moved[moves]
         self.radius[active[moves]] = radius[moves]
-        self._held = None
+        self._cache = None
         self.passes[active] += 2 if models.layers == "all" else 1
         return g.detach()
 
     def nearest(self) -> Tensor:
-        """The nearest inputs that reached κ, or the last ones where none did (N, C, H, W)."""
-        found = self.best.isfinite().view(-1, *[1] * (self.x.dim() - 1))
-        return torch.where(found, self.found, self.x)
+        """Return the nearest inputs that reached κ, else the last ones, (N, C, H, W)."""
+        return torch.where(per_item(self.best.isfinite(), self.x), self.best_x, self.x)

@@ -1,7 +1,5 @@
 """The 8-bit lattice: images of which every pixel is a whole number of 1/255."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -11,25 +9,25 @@ from evil_twins.attacks.norms import Norm, per_item
 LEVELS = 255
 
 TINY = 1e-3
-"""Rounding that is forgiven in a number of levels."""
+"""Tolerance of a number of levels."""
 
 GOLDEN = 0.6180339887498949
 
 
 def whole(radius: Tensor) -> Tensor:
-    """Radii (N,) rounded down to whole numbers of 1/255."""
+    """Round radii (N,) down to whole numbers of 1/255."""
     return (radius * LEVELS + TINY).floor() / LEVELS
 
 
 def nearest(x: Tensor, center: Tensor, radius: Tensor, norm: Norm) -> Tensor:
-    """A point of the lattice near x and within F_r(center); the nearest, if r is whole for linf.
+    """Round x to the lattice within F_r(center); to the nearest point, if r is whole for linf.
 
     Args:
         x: Points (N, ...) of F_r(center) ∩ [0, 1].
         center: Centres (N, ...) on the lattice.
         radius: Radii (N,), >= 0.
-        norm: Which ball. In l2 rounding may lead out of it: there it is rounded from a little
-            nearer to the centre, and towards the centre where that leads out as well.
+        norm: The norm of the ball. In l2 rounding may lead out of it. Then a point a little nearer
+            to the centre is rounded; if that leads out as well, x is rounded towards the centre.
 
     Returns:
         (N, ...), within the radius up to rounding.
@@ -38,16 +36,16 @@ def nearest(x: Tensor, center: Tensor, radius: Tensor, norm: Norm) -> Tensor:
     most = radius * LEVELS + TINY
     near = step.round()
     shorter = (most / norms.size(near, norm).clamp_min(1)).clamp(max=1.0)
-    for other in ((step * per_item(shorter, step)).round(), step.trunc()):
-        near = torch.where(per_item(norms.size(near, norm) <= most, near), near, other)
+    for candidate in ((step * per_item(shorter, step)).round(), step.trunc()):
+        near = torch.where(per_item(norms.size(near, norm) <= most, near), near, candidate)
     return (origin + near) / LEVELS
 
 
 def between(start: Tensor, end: Tensor, s: Tensor) -> Tensor:
-    """The way from `start` to `end` on the lattice: a pixel by 1/255 at a time.
+    """Move along the way from `start` to `end` on the lattice, one pixel by 1/255 at a time.
 
-    Each pixel goes towards its end only, and takes its steps at values of s of its own: where all
-    go equally far no two go together, elsewhere hardly any.
+    Each pixel goes towards its end only, and its steps are at other values of s than those of other
+    pixels. If all pixels go equally far, no two of them step together; else hardly any do.
 
     Args:
         start: Points (N, ...) of the lattice.
@@ -62,6 +60,6 @@ def between(start: Tensor, end: Tensor, s: Tensor) -> Tensor:
     return (origin + torch.minimum(taken, levels.abs()) * levels.sign()) / LEVELS
 
 
-def on_it(x: Tensor) -> bool:
-    """Whether every pixel is a whole number of 1/255, up to rounding."""
+def contains(x: Tensor) -> bool:
+    """Return True if every pixel is a whole number of 1/255, up to rounding."""
     return bool(((x * LEVELS).round() / LEVELS - x).abs().max() < TINY / LEVELS)

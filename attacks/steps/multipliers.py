@@ -1,6 +1,4 @@
-"""The price of each limit in a step that keeps them all: a small problem for each target."""
-
-from __future__ import annotations
+"""Lagrange multipliers of a step that keeps several limits, for each target."""
 
 from collections.abc import Callable
 from itertools import product
@@ -11,10 +9,10 @@ from torch import Tensor
 from evil_twins.attacks.norms import per_item
 
 DAMPING = 0.01
-"""Added to each limit, as a share of itself: those that contradict each other stay finite."""
+"""Damping of each limit, as a share of itself: contradictory limits get finite multipliers."""
 
 TURNS = 3
-"""How often a step finds its multipliers, until they fit the length of its part in x."""
+"""Solutions in one step; β and the free pixels are corrected between them."""
 
 
 def joint(
@@ -25,18 +23,18 @@ def joint(
     beta: Tensor,
     free: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The multipliers of a step in model and input together, whose part in x costs nothing.
+    """Compute a step in model and input that keeps all limits; its part in x does not cost KL.
 
-    It is β Σ μ_a ∇ₓc_a, with β such that it is `far` long, or less if that is enough: so the model
-    does what is left.
+    The part in x is β Σ μ_a ∇ₓc_a. β makes it as long as `far`, or shorter if that suffices. The
+    model makes up for the remaining lack of each limit.
 
     Args:
-        gram: What the multipliers gain through the model, (N, A, A).
-        need: What the limits lack, (N, A).
+        gram: Gain of each limit by a unit of each multiplier through the model, (N, A, A).
+        need: Lack of each limit, (N, A).
         pixels: Gradients ∇ₓc of the limits, (N, A, D).
         far: The longest step in x, (N,).
         beta: β of the last step, (N,).
-        free: A direction (N, D) -> 1 for the pixels that may go there, else 0.
+        free: A direction (N, D) -> 1 for the pixels that may move along it, else 0.
 
     Returns:
         Multipliers (N, A), the step in x (N, D), and β.
@@ -46,40 +44,40 @@ def joint(
     inside = pixels
     for turn in range(TURNS):
         both = gram + per_item(beta, gram) * (inside @ pixels.mT)
-        price = multipliers(both, need)
-        towards = (price.unsqueeze(1) @ inside).squeeze(1)
+        mu = multipliers(both, need)
+        towards = (mu.unsqueeze(1) @ inside).squeeze(1)
         long = towards.norm(dim=1).clamp_min(1e-30)
         if turn < TURNS - 1:
             beta = beta * (far / (beta * long)).clamp(0.01, 100)
-            inside = pixels * free((price.unsqueeze(1) @ pixels).squeeze(1)).unsqueeze(1)
-    return price, torch.minimum(beta, far / long).unsqueeze(1) * towards, beta
+            inside = pixels * free((mu.unsqueeze(1) @ pixels).squeeze(1)).unsqueeze(1)
+    return mu, torch.minimum(beta, far / long).unsqueeze(1) * towards, beta
 
 
 def multipliers(gram: Tensor, need: Tensor) -> Tensor:
-    """The μ >= 0 with gram μ >= need, and equal where μ > 0: by looking at every set that may bind.
+    """Solve gram μ >= need with μ >= 0, and equality where μ > 0, by trying every active set.
 
-    A step along Σ μ_a u_a is the shortest that changes each limit a, which rises along its own u_a,
-    by need_a at least; with one limit it is a Newton step. There are few limits, so that all sets
-    of them take less time than an iteration.
+    Limit a rises along u_a. Σ μ_a u_a is the shortest step that raises each limit a by need_a at
+    least; with one limit it is a Newton step. The limits are so few that trying all sets of them is
+    faster than an iteration.
 
     Args:
-        gram: What a unit of each multiplier gains for each limit, (N, A, A), symmetric.
-        need: What each limit lacks, (N, A); negative where there is room.
+        gram: Gain of each limit by a unit of each multiplier, (N, A, A), symmetric.
+        need: Lack of each limit, (N, A); negative where the limit is kept with room to spare.
 
     Returns:
-        (N, A); 0 for a limit that nothing changes.
+        (N, A); 0 for a limit that no multiplier changes.
     """
     n, count = need.shape
-    own = gram.double().diagonal(dim1=1, dim2=2)
-    scale = torch.where(own > torch.finfo(gram.dtype).tiny, own.rsqrt(), 0.0)
-    one = torch.eye(count, dtype=own.dtype, device=own.device)
-    unit = gram * scale.unsqueeze(2) * scale.unsqueeze(1) + DAMPING * one
-    want = (need * scale).nan_to_num().clamp(min=-1e9).unsqueeze(1)
-    binds = torch.tensor(list(product([0, 1], repeat=count)), dtype=own.dtype, device=own.device)
+    diagonal = gram.double().diagonal(dim1=1, dim2=2)
+    scale = torch.where(diagonal > torch.finfo(gram.dtype).tiny, diagonal.rsqrt(), 0.0)
+    identity = torch.eye(count, dtype=diagonal.dtype, device=diagonal.device)
+    unit = gram * scale.unsqueeze(2) * scale.unsqueeze(1) + DAMPING * identity
+    lack = (need * scale).nan_to_num().clamp(min=-1e9).unsqueeze(1)
+    binds = identity.new_tensor(list(product([0, 1], repeat=count)))
     both = binds.unsqueeze(2) * binds.unsqueeze(1)
     system = unit.unsqueeze(1) * both + torch.diag_embed(1 - binds)
-    found = torch.linalg.solve(system, want * binds)
-    lacking = (want - found @ unit).clamp_min(0) * (1 - binds)
-    wrong = torch.maximum(lacking, -found).amax(2)
-    chosen: Tensor = found[torch.arange(n, device=own.device), wrong.argmin(1)]
+    solutions = torch.linalg.solve(system, lack * binds)
+    missing = (lack - solutions @ unit).clamp_min(0) * (1 - binds)
+    violation = torch.maximum(missing, -solutions).amax(2)
+    chosen: Tensor = solutions[torch.arange(n, device=gram.device), violation.argmin(1)]
     return (chosen.clamp_min(0) * scale).to(gram)

@@ -1,89 +1,80 @@
-"""How far an input may go from x°: rules for the radius r of F_r(x°), one radius a target."""
+"""Rules for the radius r of F_r(x°), the largest distance of an input; one radius a target."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What one pass over the targets has shown; every tensor is (N,).
+class Measured:
+    """Measurements of one pass over the targets; every tensor is (N,).
 
     Attributes:
-        missing: How much margin is missing to κ; <= 0 where κ is reached.
+        missing: The margin that is missing to κ; <= 0 where κ is reached.
         slope: ‖∇ₓg‖ in the dual norm: margin gained per unit of radius.
         distance: ‖x - x°‖.
-        best: The smallest distance at which κ was reached; inf if none yet.
-        price: KL on the reference that the model pays per unit of margin.
+        best: The smallest distance at which κ was reached; inf before that.
+        margin_cost: KL on the reference that a unit of margin costs the model.
     """
 
     missing: Tensor
     slope: Tensor
     distance: Tensor
     best: Tensor
-    price: Tensor
+    margin_cost: Tensor
 
 
-class Rule(Protocol):
-    """(current radii, what was seen, step size in (0, 1]) -> new radii, before the limit ε."""
-
-    def __call__(self, radius: Tensor, seen: Seen, size: float, /) -> Tensor:
-        """New radii (N,)."""
+Rule = Callable[[Tensor, Measured, float], Tensor]
+"""(current radii, measurements, step size in (0, 1]) -> new radii, before the limit ε."""
 
 
 @dataclass(frozen=True)
 class Smallest:
-    """The smallest radius that reaches κ: a little less where it is reached, else a little more.
+    """Search the smallest radius that reaches κ: shrink r where κ is reached, else grow it.
 
-    Until κ is reached for the first time, r is what a locally linear margin asks for
-    (Pintor et al., NeurIPS 2021).
+    Until κ is reached for the first time, r is the radius that reaches κ if the margin is locally
+    linear (Pintor et al., NeurIPS 2021).
     """
 
     change: float = 0.15
     finest: float = 0.003
 
-    def __call__(self, radius: Tensor, seen: Seen, size: float) -> Tensor:
-        """New radii (N,)."""
+    def __call__(self, radius: Tensor, state: Measured, size: float) -> Tensor:
+        """Compute new radii (N,)."""
         change = max(self.change * size, self.finest)
         tiny = torch.finfo(radius.dtype).tiny
-        linear = seen.distance + seen.missing / seen.slope.clamp_min(tiny)
+        linear = state.distance + state.missing / state.slope.clamp_min(tiny)
         linear = torch.minimum(linear, 2 * radius + 0.1)
-        more = torch.where(seen.best.isfinite(), radius * (1 + change), linear)
-        less = torch.minimum(radius, seen.best) * (1 - change)
-        return torch.where(seen.missing <= 0, less, more)
+        larger = torch.where(state.best.isfinite(), radius * (1 + change), linear)
+        smaller = torch.minimum(radius, state.best) * (1 - change)
+        return torch.where(state.missing <= 0, smaller, larger)
+
+
+def fixed(radius: Tensor, state: Measured, size: float) -> Tensor:
+    """Keep the first radius: ε, or the share φ of each target's smallest PGD radius."""
+    return radius
 
 
 @dataclass(frozen=True)
-class Fixed:
-    """The radius it starts from: ε, or the share φ of each target's smallest PGD radius."""
-
-    def __call__(self, radius: Tensor, seen: Seen, size: float) -> Tensor:
-        """The same radii (N,)."""
-        return radius
-
-
-@dataclass(frozen=True)
-class Priced:
-    """λ as the price of a unit of radius, against ν KL as the price of a unit of margin.
+class Balanced:
+    """Balance λ r against ν KL.
 
     At the optimum of λ r + ν KL subject to g >= logit κ, a unit of radius saves as much KL as it
-    costs: ν · price · slope = λ. The radius moves by the logarithm of their ratio, so that the
-    optimum does not depend on the step size, and by at most what changes the margin by `reach`,
-    so that the model can follow.
+    costs: ν · margin_cost · slope = λ. The radius moves by the logarithm of their ratio, so that
+    the optimum does not depend on the step size. The margin changes by `most` at most, so that the
+    model can follow.
     """
 
     lam: float
     nu: float
-    reach: float = 0.5
+    most: float = 0.5
 
-    def __call__(self, radius: Tensor, seen: Seen, size: float) -> Tensor:
-        """New radii (N,)."""
+    def __call__(self, radius: Tensor, state: Measured, size: float) -> Tensor:
+        """Compute new radii (N,)."""
         tiny = torch.finfo(radius.dtype).tiny
-        saved = (self.nu * seen.price * seen.slope).clamp_min(tiny)
+        saved = (self.nu * state.margin_cost * state.slope).clamp_min(tiny)
         ratio = (saved / max(self.lam, tiny)).log().clamp(-1, 1)
-        most = self.reach / seen.slope.clamp_min(tiny)
+        most = self.most / state.slope.clamp_min(tiny)
         return (radius + size * ratio * most).clamp_min(0)

@@ -1,28 +1,27 @@
-"""The surest input and model within fixed limits of both: what a little of each amounts to."""
+"""The input and model of largest margin within fixed limits of both."""
 
-from __future__ import annotations
-
-import math
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
-from torch import Tensor, nn
+from torch import Tensor
 
 from evil_twins.attacks.base import Attacked, AttackerView, Nature
-from evil_twins.attacks.efficacy import AIM, logit, margin, refuse
-from evil_twins.attacks.models import HEAD, PairedModels
+from evil_twins.attacks.efficacy import AIM, logit, margin, validate
+from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import per_item
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.poisoning import Poisoning
-from evil_twins.attacks.steps.best import Best, Parameters, margins, size_of
+from evil_twins.attacks.steps.best import BestPairs
 from evil_twins.attacks.steps.input import InputStep, InputWalk
 from evil_twins.attacks.steps.model import ModelStep
-from evil_twins.attacks.steps.radius import Fixed
+from evil_twins.attacks.steps.nature import nature
+from evil_twins.attacks.steps.pace import cosine
+from evil_twins.attacks.steps.serving import gradient, norm_of
 
 Array = NDArray[np.float64]
 
@@ -32,18 +31,18 @@ STEP = 0.5
 
 @dataclass(frozen=True)
 class Within:
-    """Input and model: max g(x; θ) over x in F_ε(x°) and θ in F_δ(θ°); no loss is kept small.
+    """Input and model: max g(x; θ) over x in F_ε(x°) and θ in F_δ(θ°), without a loss.
 
     Input and model steps along their normalised gradients take turns; the best pair is kept.
 
     Attributes:
         input: The input step here, and in the PGD at κ that sets the unit of ε.
-        model: The model step of the Poisoning at κ that sets the unit of δ; `layers` counts here.
+        model: The model step of the Poisoning at κ that sets the unit of δ; its `layers` may move.
         kappa: The efficacy of those two; here none is required.
         phi: ε as a share of the target's smallest PGD radius; at 0 x stays x°.
         distance: δ as a share of its unit; at 0 θ stays θ°.
-        unit: ‖θ - θ°‖₂ / ‖θ°‖₂ of that Poisoning, which keeps KL small and so goes far where the
-            reference does not notice; or of the shortest change of the head that reaches κ at x°.
+        unit: ‖θ - θ°‖₂ / ‖θ°‖₂ of that Poisoning, which may go far where KL stays small; or of the
+            shortest change of the head that reaches κ at x°.
         rounds: Rounds of an input step and a model step.
     """
 
@@ -56,9 +55,9 @@ class Within:
     rounds: int = 100
 
     def __post_init__(self) -> None:
-        refuse(self.kappa, self.rounds)
-        self.model.refuse_serving()
-        self.input.refuse_lattice()
+        validate(self.kappa, self.rounds)
+        self.model.forbid_serves()
+        self.input.forbid_quantize()
         if not (self.phi >= 0 and self.distance >= 0):
             raise ValueError("limits need phi >= 0 and distance >= 0")
         if self.unit == "shortest" and self.model.layers != "head":
@@ -66,132 +65,100 @@ class Within:
 
     @property
     def nature(self) -> Nature:
-        """What it moves and how far, and what it needs."""
-        return Nature(
-            "both",
-            role="yardstick",
-            phi=self.phi,
-            norm=self.input.norm,
-            eps=self.input.eps,
-            layers=self.model.layers,
-            delta=self.model.delta,
-            radii=PGD(self.input, self.kappa),
-        )
+        """The properties of the attack with these parameters."""
+        radii = PGD(self.input, self.kappa)
+        return nature("both", self.input, self.model, self.phi, role="yardstick", radii=radii)
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Attack every target.
-
-        Raises:
-            ValueError: If the view holds no radii.
-        """
-        if view.radii is None:
-            raise ValueError("limits need the targets' smallest PGD radii in view.radii")
-        every = torch.arange(len(view.targets), device=view.targets.x.device)
-        walk = InputWalk(self.input, Fixed(), view, self.phi * view.radii)
+        """Attack every target."""
+        goal = view.targets.goal
+        walk = InputWalk(self.input, view, self.phi * view.required_radii())
         models, length, passes = self._start(view)
-        best, enough = Best(walk.x, models), logit(self.kappa)
-        reached = torch.full_like(every, -1)
-        free = torch.zeros_like(walk.radius)
+        best, enough = BestPairs(walk.x, models), logit(self.kappa)
+        reached, indices = torch.full_like(goal, -1), torch.arange(len(goal), device=goal.device)
         for k in range(self.rounds):
-            pace = (1 + math.cos(math.pi * k / self.rounds)) / 2
+            pace = cosine(k, self.rounds)
             if self.phi:
                 before = walk.x.clone()
-                g = walk.advance(models, every, math.inf, math.inf, pace, free)
-                best.offer(g, before, models)
+                best.update(walk.climb(models, pace), before, models)
             if self.distance:
-                seen = walk.look(models, every)[1].detach()
-                g, after = _climb(models, seen, view.targets.goal, STEP * pace * length, length)
-                best.offer(g, walk.x, models)
-                models, passes = after, passes + 2 * (models.layers == "all")
+                features = walk.forward(models, indices)[1].detach()
+                g, moved = _climb(models, features, goal, STEP * pace * length, length)
+                best.update(g, walk.x, models)
+                models, passes = moved, passes + 2 * (models.layers == "all")
             reached[(best.merit >= enough) & (reached < 0)] = k
+        best.update_margin(walk.x, models, goal)
         with torch.no_grad():
-            best.offer(margins(models, walk.x, view.targets.goal), walk.x, models)
-            confidence = best.models.confidence(best.x, view.targets.goal)
+            confidence = best.models.confidence(best.x, goal)
         reached = torch.where((reached < 0) & (confidence >= self.kappa), self.rounds, reached)
         return Attacked(best.x, best.models, confidence, reached, passes + walk.passes + 1)
 
     def _start(self, view: AttackerView) -> tuple[PairedModels, Tensor, Tensor]:
-        """The models to start from, δ ‖θ°‖₂ (N,) float64, and the passes that it took (N,)."""
-        nothing = torch.zeros_like(view.targets.goal)
+        """Compute the first models, δ ‖θ°‖₂ (N,) float64, and the passes for them (N,)."""
+        zero = torch.zeros_like(view.targets.goal)
         if self.distance == 0:
-            return PairedModels(view.victim, len(nothing), {}), nothing.double(), nothing
-        models = _copies(view, self.model.layers)
+            return view.unchanged_models(), zero.double(), zero
+        models = PairedModels.copies(view.victim, len(zero), self.model.layers)
         if self.unit == "shortest":
-            return models, self.distance * shortest(view, self.kappa), nothing + 1
+            return models, self.distance * shortest(view, self.kappa), zero + 1
         poisoned = Poisoning(self.model, self.kappa)(view)
         return models, self.distance * poisoned.models.moved(), poisoned.passes
 
 
 @torch.no_grad()
 def shortest(view: AttackerView, kappa: float) -> Tensor:
-    """The smallest ‖θ - θ°‖₂ of a head at κ at x°, (N,) float64.
+    """Compute the smallest ‖θ - θ°‖₂ of a head at κ at x°, (N,) float64.
 
     With h = [φ(x°); 1] such a head moves each row along h: the logits by u, θ by ‖u‖ / ‖h‖. The
     margin is concave in u, so that the smallest u is a convex problem of K numbers.
 
     Args:
-        view: What the attacker holds.
+        view: The attacker's view.
         kappa: The required efficacy.
     """
     features = view.victim.features(view.targets.x)
     size = (features.double().square().sum(1) + 1).sqrt()
     logits = view.victim.head(features).double().numpy(force=True)
     goals = view.targets.goal.tolist()
-    moved = [_least(z, t, logit(kappa + AIM)) for z, t in zip(logits, goals, strict=True)]
+    moved = [_least_change(z, t, logit(kappa + AIM)) for z, t in zip(logits, goals, strict=True)]
     return torch.tensor(moved, dtype=torch.float64, device=size.device) / size
 
 
-def _least(z: Array, goal: int, aim: float) -> float:
-    """The smallest ‖u‖ with the margin `aim` at the logits z + u (K,).
+def _least_change(z: Array, goal: int, aim: float) -> float:
+    """Compute the smallest ‖u‖ with the margin `aim` at the logits z + u (K,).
 
-    The goal's logit makes up for what the others, which move freely, leave missing.
+    The other logits move freely; the goal's logit supplies the missing margin.
     """
-    others = np.delete(z, goal)
+    rivals = np.delete(z, goal)
 
     def half_square(u: Array) -> tuple[float, Array]:
-        missing = aim + logsumexp(others + u) - z[goal]
-        return float(u @ u + missing**2) / 2, u + missing * softmax(others + u)
+        missing = aim + logsumexp(rivals + u) - z[goal]
+        return float(u @ u + missing**2) / 2, u + missing * softmax(rivals + u)
 
-    still = np.zeros_like(others)
-    if aim + logsumexp(others) <= z[goal]:
+    if aim + logsumexp(rivals) <= z[goal]:
         return 0.0
-    found = minimize(
+    solution = minimize(
         half_square,
-        still,
+        np.zeros_like(rivals),
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": 1000, "maxfun": 2000, "gtol": 1e-9, "ftol": 1e-14},
     )
-    return float(np.sqrt(2 * found.fun))
-
-
-def _copies(view: AttackerView, layers: str) -> PairedModels:
-    """The victim N times over, held in the parameters of these layers."""
-    n, named = len(view.targets), dict(cast(nn.Module, view.victim).named_parameters())
-    start = {
-        name: value.detach().expand(n, *value.shape).clone()
-        for name, value in named.items()
-        if layers == "all" or name in HEAD
-    }
-    return PairedModels(view.victim, n, start)
-
-
-def _slope(models: PairedModels, seen: Tensor, goal: Tensor) -> tuple[Tensor, Parameters]:
-    """The margins (N,) of the models at what they see (N, 1, ...), and their gradients."""
-    leaves = {name: value.detach().requires_grad_() for name, value in models.parameters.items()}
-    live = PairedModels(models.victim, len(models), leaves)
-    g = margin(live.logits(seen).squeeze(1), goal)
-    found = torch.autograd.grad(g.sum(), list(leaves.values()))
-    return g.detach(), dict(zip(leaves, found, strict=True))
+    return float(np.sqrt(2 * solution.fun))
 
 
 def _climb(
-    models: PairedModels, seen: Tensor, goal: Tensor, far: Tensor, most: Tensor
+    models: PairedModels, features: Tensor, goal: Tensor, length: Tensor, most: Tensor
 ) -> tuple[Tensor, PairedModels]:
-    """The margins (N,), and the models a step `far` (N,) up, back within `most` (N,) of θ°."""
-    g, slope = _slope(models, seen, goal)
-    share = far / size_of(slope).clamp_min(torch.finfo(torch.float64).tiny)
+    """Move the models by `length` (N,) up the margin, within `most` (N,) of θ°.
+
+    Returns the margins (N,) before the step, and the moved models.
+    """
+    live = models.leaves()
+    g = margin(live.logits(features).squeeze(1), goal)
+    slope = gradient(g, live.parameters)
+    share = length / norm_of(slope).clamp_min(torch.finfo(torch.float64).tiny)
     moved = {n: v + per_item(share, v).to(v) * slope[n] for n, v in models.parameters.items()}
     after = PairedModels(models.victim, len(models), moved)
     distance = after.moved()
-    return g, after.scaled(torch.where(distance > most, most / distance, 1.0))
+    return g.detach(), after.scaled(torch.where(distance > most, most / distance, 1.0))

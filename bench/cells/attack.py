@@ -1,21 +1,20 @@
-"""The attack cell: choose targets, attack them, measure what it cost, store x* and θ*."""
+"""The attack cell: choose targets, attack them, measure the cost, store x* and θ*."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from evil_twins.attacks.base import AttackerView, Reference, Targets
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import size
 from evil_twins.bench.cells import measure, seeds
+from evil_twins.bench.cells.stored import ATTACKED, load_tensors, save_tensors
 from evil_twins.bench.cells.targets import choose
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components import returned
@@ -27,55 +26,43 @@ if TYPE_CHECKING:
 
 
 def numbers(dataset: str, ids: tuple[str, ...]) -> Callable[[int, str, int], torch.Generator]:
-    """(index of a target, purpose, round) -> generator."""
+    """Return a function from (index of a target, purpose, round) to a generator."""
     return lambda i, purpose, turn: seeds.generator(dataset, ids[i], purpose, turn)
 
 
 def radii(work: Work, unit: Attack | None, count: int) -> Tensor | None:
-    """How far the attack that sets the unit moved the first N = count of its targets, (N,)."""
+    """Return how far the attack that sets the unit moved its first N = count targets, (N,)."""
     if unit is None:
         return None
-    stored = load_file(work.parents["radii"] / "attacked.safetensors", device=str(work.device))
-    return size((stored["x"] - stored["origin"])[:count], unit.nature.norm or "linf")
+    tensors = load_tensors(work.parents["radii"] / ATTACKED, work.device)
+    return size((tensors["x"] - tensors["origin"])[:count], unit.nature.norm or "linf")
 
 
 def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:
-    """Attack; leaves x* and, if any, θ*, and the parts of targets, flips and gallery."""
-    data, victim, attack, device = work.dataset, work.victim, work.built(), work.device
+    """Attack; store x* and changed parameters, and the parts of targets, flips and gallery."""
+    data, victim, attack, device = work.dataset, work.victim, work.build(), work.device
     chosen = choose(work)
+    images = chosen.images
     view = AttackerView(
         victim=victim,
-        targets=Targets(
-            chosen.images.x.to(device), chosen.images.label.to(device), chosen.goal.to(device)
-        ),
+        targets=Targets(images.x.to(device), images.label.to(device), chosen.goal.to(device)),
         reference=Reference(
             data.train.x.to(device), data.train.label.to(device), work.features("train")
         ),
-        generator=numbers(data.name, chosen.images.ids),
-        radii=radii(work, attack.nature.radii, len(chosen.images)),
+        generator=numbers(data.name, images.ids),
+        radii=radii(work, attack.nature.radii, len(images)),
         surrogate=work.surrogate,
         evade=evade,
     )
     result = returned.attacked(attack(copy.deepcopy(view)), view, f"attack {work.label!r}")
+    # An attack may have changed its copy of the victim: the models stand over the true one.
     models = PairedModels(view.victim, len(result.models), result.models.parameters)
-    result = replace(result, models=models)  # an attack owns what it was given, and no more
-    frames = measure.frames(
-        attack,
-        result,
-        view,
-        chosen.images,
-        data.heldout,
-        work.features("heldout"),
-        work.spec["targets"],
-    )
+    result = replace(result, models=models)
+    heldout = (data.heldout, work.features("heldout"))
+    frames = measure.frames(attack, result, view, images, *heldout, work.spec["targets"])
     for name, (frame, columns) in frames.items():
         records.write(frame, columns, work.out / f"{name}.parquet")
     tensors = {"x": result.x, "origin": view.targets.x, "goal": view.targets.goal}
-    _save(tensors, work.out / "attacked.safetensors")
+    save_tensors(tensors, work.out / ATTACKED)
     if models.parameters:
-        _save(models.parameters, work.out / MODELS)
-
-
-def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
-    own = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    save_file(own, path)
+        save_tensors(models.parameters, work.out / MODELS)

@@ -1,44 +1,45 @@
-"""The attack cell of an attacker who knows detectors: what stands in for them in its view.
+"""The attack cell of an attacker who knows detectors: penalties stand for them in its view.
 
-A module of its own, so that other attacks do not stand on the code of detectors.
+This module is separate so that other attacks do not depend on the code of detectors.
 """
 
 from collections.abc import Iterator
 
 import torch
-from safetensors.torch import load_file
 
 from evil_twins.bench.cells import attack, seeds
+from evil_twins.bench.cells.fitting import Defender
+from evil_twins.bench.cells.stored import PREPARED, load_tensors
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.errors import Fault
-from evil_twins.detectors.base import DefenderView, Penalty
+from evil_twins.detectors.base import Penalty
 
 
 def run(work: Work) -> None:
-    """Attack with the penalties of the detectors to evade; leaves what every attack leaves."""
-    found = (one for j in range(len(work.evade)) for one in _penalties(work, j))
-    attack.run(work, tuple(found))
+    """Attack with the penalties of the detectors to evade; store what every attack stores."""
+    attack.run(work, tuple(p for j in range(len(work.evade)) for p in _penalties(work, j)))
 
 
 def _penalties(work: Work, j: int) -> Iterator[Penalty]:
-    """Those of the j-th detector: one for each preparation that the attacker made, or just one.
+    """Yield the penalties of the j-th detector: one for each preparation by the attacker, or one.
 
-    They come from what the attacker holds: the victim, and the training images, of which a detector
-    may take the first ones; in a folder those are all of one class.
+    They come from the victim and the attacker's training images. These are shuffled, because a
+    detector may take the first ones, and those of a folder are all of one class.
     """
     data, detector = work.dataset, work.evade[j]
     order = torch.randperm(len(data.train), generator=seeds.generator(data.name, "attacker", j))
     benign = data.train.take(order).x.to(work.device)
-    made = [role for role in sorted(work.parents) if role.startswith(f"fit {j} ")]
-    for role in made or [""]:
-        path = work.parents[role] / "prepared.safetensors" if role else None
-        prepared = load_file(path, device=str(work.device)) if path else {}
-        draws = seeds.generator(data.name, "attacker", "penalty", j)
-        view = DefenderView(work.victim, benign, draws, prepared)
-        penalty: Penalty = detector.build().penalty(view)
+    fits = [role for role in sorted(work.parents) if role.startswith(f"fit {j} ")]
+    for role in fits or [""]:
+        prepared = load_tensors(work.parents[role] / PREPARED, work.device) if role else {}
+        defender = Defender(
+            detector.build(), f"detector {detector.spec['class']!r}", benign, prepared
+        )
+        view = defender.view(work.victim, seeds.generator(data.name, "attacker", "penalty", j))
+        penalty: Penalty = defender.detector.penalty(view)
         if not callable(penalty):
             raise Fault(
-                f"the penalty of detector {detector.spec['class']!r} is {type(penalty).__name__}; "
+                f"the penalty of {defender.name} is {type(penalty).__name__}; "
                 "expected a function of logits, images and generators"
             )
         yield penalty

@@ -1,4 +1,4 @@
-"""Arithmetic of a GPU like that of a processor: float32, and the same bits every time."""
+"""Make a GPU compute as a processor does: in float32, and the same bits every time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 
 @contextmanager
 def exact(device: torch.device | str) -> Iterator[None]:
-    """What torch does not do by itself on a GPU; a processor needs none of it.
+    """Set torch to exact and deterministic arithmetic on a GPU; leave a processor as it is.
 
-    By itself torch rounds what a convolution multiplies to 10 bits (TF32), so that the confidence
-    of one input differs by 1e-4 from batch to batch, and adds in an order that changes from run to
-    run. What has no deterministic form runs all the same, with torch's warning.
+    By default torch rounds the factors of a convolution to 10 bits (TF32), so that the confidence
+    of one input differs by 1e-4 from batch to batch. It also adds in an order that changes from
+    run to run. An operation without a deterministic form still runs, with torch's warning.
 
     Args:
         device: Where the work is done.

@@ -1,4 +1,4 @@
-"""Run cells in a worker: only specs come in, only what became of them goes out."""
+"""Run cells in a worker: specs come in, outcomes go out."""
 
 import platform
 import time
@@ -31,13 +31,13 @@ class Job:
     """One cell to run, with its identity.
 
     Attributes:
-        kind: Of the cell.
-        identity: Of the cell.
-        title: What people call it.
-        label: What the suite calls its component.
+        kind: "victim", "fit", "attack" or "score".
+        identity: Identity of the cell.
+        title: Name for people.
+        label: Name of its component in the suite.
         component: The attack or detector, or None.
-        spec: What decides what it leaves.
-        source: SHA-256 of the code that it stands on.
+        spec: Everything that decides its content.
+        source: SHA-256 of the code that it depends on.
         parents: Role -> (kind, identity, content hash) of a finished cell.
         evade: The detectors that the attack evades.
     """
@@ -59,19 +59,19 @@ class Job:
 
     @property
     def threads(self) -> int:
-        """On how many it computes: part of its spec, as sums depend on it."""
+        """Number of its threads: part of its spec, because sums depend on it."""
         return int(self.spec["threads"])
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell: its content hash, or the reason why it failed; and how long it took.
+    """The result of a cell: its content hash, or the reason of its failure; and its duration.
 
     Attributes:
-        identity: Of the cell.
+        identity: Identity of the cell.
         content: Its content hash, or None.
-        reason: Why it failed, or nothing.
-        seconds: From its start to its end, NaN if it could not tell.
+        reason: Reason of the failure, or nothing.
+        seconds: Time from start to end, NaN where it is unknown.
     """
 
     identity: str
@@ -82,13 +82,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run reads and writes.
+    """The places that a run reads from and writes to.
 
     Attributes:
         store: Finished cells.
-        data: Where data sets lie, or None for the default place.
+        data: The folder of data sets, or None for the default place.
         code: Version of the code, for the sidecars.
-        weights: The file of a victim that is not trained, if there is one.
+        weights: The file of a victim that is not trained, or None.
     """
 
     store: Store
@@ -97,9 +97,9 @@ class Place:
     weights: Path | None = None
 
     def lost(self, job: Job, why: str) -> Outcome:
-        """The outcome of a cell that could not tell its own: its record is left here.
+        """Record the failure of a cell whose worker died, and return its outcome.
 
-        A cell that was finished nevertheless, before its worker was lost, stays finished.
+        A cell that was committed before its worker died stays finished.
         """
         content = self.store.find(job.kind, job.identity)
         if content is None or self.store.lacks_models(job.kind, job.identity):
@@ -109,7 +109,7 @@ class Place:
 
 
 def execute(place: Place, job: Job) -> Outcome:
-    """Run a cell; whatever it raises is the reason in its record."""
+    """Run a cell; if it raises, record the reason."""
     start = time.perf_counter()
     provenance.forget_peak()
     try:
@@ -132,26 +132,26 @@ def execute(place: Place, job: Job) -> Outcome:
 
 
 def compute(place: Place, job: Job, folder: Path) -> None:
-    """What a cell leaves, into a folder; its parents are checked first.
+    """Check the parents of a cell, and write its content into a folder.
 
     Raises:
-        Fault: A parent is damaged, the code is not that of the plan, or what a component returned
+        Fault: A parent is damaged, the code is not that of the plan, or the result of a component
             is not sound.
     """
     parents = {role: place.store.path(*parent[:2]) for role, parent in job.parents.items()}
     for role, (_, _, content) in job.parents.items():
         if verify_cell(parents[role]) != content:
             raise Fault(f"{parents[role]} has changed during the run; run again")
-    own = (job.spec, job.label, job.component, parents, folder)
-    work = Work(*own, place.data, place.weights, job.evade)
-    _unchanged(job)
-    with alone(job):
+    cell = (job.spec, job.label, job.component, parents, folder)
+    work = Work(*cell, place.data, place.weights, job.evade)
+    _check_code(job)
+    with isolated(job):
         (evade.run if job.evade else KINDS[job.kind])(work)
-    _unchanged(job)
+    _check_code(job)
 
 
-def _unchanged(job: Job) -> None:
-    """See that a cell computes what its identity says, though files may be edited meanwhile."""
+def _check_code(job: Job) -> None:
+    """Check that the code is that of the cell's identity: files may be edited during a run."""
     if job.code.digest != job.source:
         raise Fault(
             f"the code of {job.label!r} is not that of the plan: it has changed during the run, or "
@@ -159,11 +159,11 @@ def _unchanged(job: Job) -> None:
         )
 
 
-def alone(job: Job) -> ExitStack:
-    """The threads of the suite, exact arithmetic, and random numbers that depend on the cell alone.
+def isolated(job: Job) -> ExitStack:
+    """Set the threads of the suite, exact arithmetic, and a global seed that the cell decides.
 
-    So a cell leaves the same bytes wherever and beside whatever it runs, even if a component draws
-    from the global generator.
+    So a cell stores the same bytes wherever it runs, even if a component draws from the global
+    generator.
     """
     stack = ExitStack()
     stack.enter_context(threadpool_limits(job.threads))
@@ -177,15 +177,15 @@ def alone(job: Job) -> ExitStack:
 
 
 def reason(error: BaseException) -> str:
-    """Why a cell failed, in one line."""
-    said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    """Return the reason of a failure in one line."""
+    text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
     if isinstance(error, Fault | UserError):
-        return said
-    return f"{type(error).__name__}: {said}"[:300]
+        return text
+    return f"{type(error).__name__}: {text}"[:300]
 
 
 def sidecar_of(job: Job, place: Place, seconds: float) -> dict[str, Any]:
-    """What is worth knowing about a cell and is no part of its content."""
+    """Return facts about the making of a cell that are no part of its content."""
     return {
         "code": dict(place.code),
         "versions": dict(job.code.versions),

@@ -1,4 +1,4 @@
-"""What an attack has reached and what it has cost, target by target."""
+"""Measure what an attack reached and what it cost, target by target."""
 
 from collections.abc import Mapping
 from math import inf, isnan, nan
@@ -10,32 +10,32 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks.base import Attacked, AttackerView, Nature, Reference
-from evil_twins.attacks.models import LOT, PairedModels, Victim
+from evil_twins.attacks.models import BATCH, PairedModels, Victim
 from evil_twins.bench.store import records
 from evil_twins.bench.store.records import Columns
 from evil_twins.bench.subjects.data import Images
 
 SHOWN = 8
-"""Targets of a row whose images are kept for the figures."""
+"""Number of targets of a row whose images are kept for the figures."""
 
 TOLERANCE = 1e-5
-"""Relative rounding that is forgiven when a distance is held against its limit."""
+"""Relative rounding that is allowed when a distance is compared with its limit."""
 
 PART: Columns = {**records.TARGETS, "layers": records.KEYS["layers"]}
-"""The part of targets.parquet that a cell leaves; which layers moved is a key of the whole row."""
+"""Columns that a cell stores of targets.parquet: with the layers that moved, a key of the row."""
 
 
 @torch.no_grad()
 def harm(
     models: PairedModels, victim: Victim, images: Images | Reference, features: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """How the N models differ from the victim on M images.
+    """Measure how the N models differ from the victim on M images.
 
     Args:
         models: The N models.
         victim: The victim.
         images: The images.
-        features: The victim's of them, (M, D).
+        features: The victim's features of the images (M, D).
 
     Returns:
         Mean KL(victim ‖ faced) (N,), disagreement (N, M), drop of accuracy (N,).
@@ -45,10 +45,10 @@ def harm(
         return torch.zeros(n), torch.zeros(n, m, dtype=torch.bool), torch.zeros(n)
     kl, flips, drop = torch.zeros(n, dtype=torch.float64), [], torch.zeros(n, dtype=torch.float64)
     inputs = images.x if models.layers == "all" else features
-    lots = (some.split(LOT) for some in (inputs, features, images.label.cpu()))
-    for given, known, label in zip(*lots, strict=True):
-        benign = victim.head(known).double().log_softmax(-1)
-        faced = models.logits(given.to(known.device).unsqueeze(0)).double().log_softmax(-1)
+    batches = (tensor.split(BATCH) for tensor in (inputs, features, images.label.cpu()))
+    for x, z, label in zip(*batches, strict=True):
+        benign = victim.head(z).double().log_softmax(-1)
+        faced = models.logits(x.to(z.device).unsqueeze(0)).double().log_softmax(-1)
         kl += (benign.exp() * (benign - faced)).sum((-1, -2)).cpu()
         before, after = benign.argmax(-1).cpu(), faced.argmax(-1).cpu()
         flips.append(before != after)
@@ -56,11 +56,11 @@ def harm(
     return kl / m, torch.cat(flips, 1), drop / m
 
 
-def harm_known(models: PairedModels, view: AttackerView) -> Tensor:
-    """Mean KL(victim ‖ faced) on the attacker's own reference (N,).
+def harm_on_reference(models: PairedModels, view: AttackerView) -> Tensor:
+    """Measure the mean KL(victim ‖ faced) on the attacker's reference (N,).
 
-    NaN where more than the last layer moved: N passes over all training images would cost more
-    than the attack.
+    It is NaN where more than the last layer moved: N passes over all training images would cost
+    more than the attack.
     """
     if models.layers == "all":
         return torch.full((len(models),), nan)
@@ -69,19 +69,19 @@ def harm_known(models: PairedModels, view: AttackerView) -> Tensor:
 
 @torch.no_grad()
 def outputs(models: PairedModels, x: Tensor) -> Tensor:
-    """Logits of each model at its own input, (N, K) float64."""
+    """Compute the logits of each model at its own input, (N, K) float64."""
     return models.logits(models.features(x.unsqueeze(1))).squeeze(1).double().cpu()
 
 
 def log_odds(logits: Tensor, goal: Tensor) -> Tensor:
-    """Logarithm of p / (1 - p) of the goals (N,) under logits (N, K), finite where p is 1."""
+    """Return log(p / (1 - p)) of the goals (N,) under logits (N, K), finite where p rounds to 1."""
     at = goal.unsqueeze(1)
     others = logits.scatter(1, at, -inf).logsumexp(1)
     return logits.gather(1, at).squeeze(1) - others
 
 
 def within(nature: Nature, linf: Tensor, l2: Tensor, delta: Tensor) -> Tensor:
-    """Whether the limits ε and δ that the attack states are kept, (N,)."""
+    """Check each target against the ε and the δ that the attack states, (N,)."""
     far = l2 if nature.norm == "l2" else linf
     return (far <= nature.eps * (1 + TOLERANCE)) & (delta <= nature.delta * (1 + TOLERANCE))
 
@@ -93,33 +93,33 @@ def frames(
     images: Images,
     heldout: Images,
     features: Tensor,
-    wanted: Mapping[str, Any],
+    spec: Mapping[str, Any],
 ) -> dict[str, tuple[pd.DataFrame, Columns]]:
-    """The parts of targets, flips and gallery.
+    """Return the parts of targets, flips and gallery, each with its columns.
 
     Args:
         attack: The attack.
-        result: What it returned.
-        view: What it was given.
+        result: Its result.
+        view: Its view.
         images: The targets.
         heldout: R.
-        features: The victim's of R, (M, D).
-        wanted: The targets as the spec asks for them.
+        features: The victim's features of R, (M, D).
+        spec: The targets in the spec of the cell.
     """
     n, m = len(images), result.serves
     faced = result.models.rows(torch.arange(0, n, m, device=result.x.device))
-    told = harm(faced, view.victim, heldout, features)
-    kl, flips, drop = (part.repeat_interleave(m, 0) for part in told)
+    harms = harm(faced, view.victim, heldout, features)
+    kl, flips, drop = (part.repeat_interleave(m, 0) for part in harms)
     bound = torch.full((n,), nan) if result.bound is None else result.bound.cpu()
     targets = _targets(attack, result, view).assign(
         target_id=list(images.ids),
-        list=wanted["list"],
+        list=spec["list"],
         kl=kl.numpy(),
         flipped=flips.sum(1).numpy(),
         heldout=len(heldout),
         accuracy_drop=drop.numpy(),
         norm=attack.nature.norm or "",
-        kl_reference=harm_known(faced, view).repeat_interleave(m).numpy(),
+        kl_reference=harm_on_reference(faced, view).repeat_interleave(m).numpy(),
         kl_bound=bound.numpy(),
         group=[images.ids[i - i % m] for i in range(n)],
     )
@@ -130,7 +130,7 @@ def frames(
             "image_id": [heldout.ids[j] for j in columns],
         }
     )
-    shown = max(0, min(n, SHOWN - wanted["first"]))
+    shown = max(0, min(n, SHOWN - spec["first"]))
     return {
         "targets": (targets, PART),
         "flips": (flipped, records.FLIPS),

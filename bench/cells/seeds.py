@@ -1,6 +1,6 @@
-"""Random numbers from names: hash(data set, target id, purpose, round), without attack or suite.
+"""Seed random numbers by names: data set, target id, purpose, round; neither attack nor suite.
 
-Two attacks on one target thereby draw with the same numbers, and comparisons stay paired.
+So two attacks on one target draw the same numbers, and comparisons stay paired.
 """
 
 import hashlib
@@ -9,11 +9,11 @@ import torch
 
 
 def seed(*names: str | int) -> int:
-    """A number in [0, 2**63) that depends on the names and on nothing else."""
+    """Return a number in [0, 2**63) that depends on the names alone."""
     text = "\0".join(str(name) for name in names)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def generator(*names: str | int) -> torch.Generator:
-    """A CPU generator that is seeded by the names."""
+    """Return a CPU generator that is seeded by the names."""
     return torch.Generator().manual_seed(seed(*names))

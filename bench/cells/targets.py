@@ -1,4 +1,4 @@
-"""Which inputs a suite attacks, and the classes they shall be taken for."""
+"""Choose the inputs that a suite attacks, and their goal classes."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,22 +8,23 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks.efficacy import logit, margin
-from evil_twins.attacks.models import LOT
+from evil_twins.attacks.models import BATCH
 from evil_twins.attacks.norms import project
 from evil_twins.bench.cells import seeds
-from evil_twins.bench.cells.work import Source, Work, cached_features, cached_victim
+from evil_twins.bench.cells.stored import cached_victim
+from evil_twins.bench.cells.work import Source, Work, cached_features
 from evil_twins.bench.errors import Fault
+from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Images
-from evil_twins.bench.subjects.victims import Classifier
 
 CHECKS = 8
-"""How often the difficulty filter looks: before its first step of PGD, and after the next seven."""
+"""Checks of the difficulty filter: before its first step of PGD, and after the next seven."""
 
 EASY = 3
-"""An input is too easy if fewer steps than these suffice,"""
+"""Steps of the filter below which an input is too easy."""
 
 SURE = 0.95
-"""the goal class having this confidence."""
+"""Confidence of the goal class at which the filter counts no further step."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +32,20 @@ class Chosen:
     """The targets of a cell.
 
     Attributes:
-        first: Position of the first among all targets of the suite.
-        images: Their images, labels and ids.
+        images: Images, labels and ids.
         goal: Goal classes (N,).
     """
 
-    first: int
     images: Images
     goal: Tensor
 
 
 @dataclass(frozen=True)
 class Difficulty:
-    """The filter of the authors' code: how hard an input must be, and how hard it may be.
+    """The filter in the code of the paper's authors: inputs neither too easy nor too hard.
 
     Attributes:
-        eps: The largest change of a pixel that its PGD may make.
+        eps: The largest change of a pixel by its PGD.
         step: The change of each pixel in one step.
     """
 
@@ -55,91 +54,93 @@ class Difficulty:
 
 
 def choose(work: Work) -> Chosen:
-    """The cell's share of the first images of the list that may be attacked.
+    """Choose the cell's share of the first images of the list that may be attacked.
 
-    These are the ones that the victim classifies correctly and, where the suite asks for a
-    difficulty, that are neither too easy nor too hard for it.
+    The victim classifies them correctly. Where the suite states a difficulty, they are neither too
+    easy nor too hard for it.
 
     Raises:
         Fault: There are too few of them.
     """
-    wanted = work.spec["targets"]
-    hardness = Difficulty(**wanted["difficulty"]) if wanted["difficulty"] else None
-    path = work.parents["victim"] / "victim.safetensors"
-    how = (wanted["list"], wanted["goals"], hardness)
-    places, goals = eligible(path, work.device, work.source, *how)
-    after = wanted["after"]
-    if (left := max(0, len(places) - after)) < wanted["count"]:
+    spec = work.spec["targets"]
+    difficulty = Difficulty(**spec["difficulty"]) if spec["difficulty"] else None
+    rules = (spec["list"], spec["goals"], difficulty)
+    places, goals = eligible(work.parents["victim"], work.device, work.source, *rules)
+    after = spec["after"]
+    if (available := max(0, len(places) - after)) < spec["count"]:
         behind = f" after the first {after}" if after else ""
-        remedy = f"; set targets.count to {left}" if left else ""
-        fit = "correctly" + (" and finds as hard as was asked" if hardness else "")
+        remedy = f"; set targets.count to {available}" if available else ""
+        fit = "correctly" + (" and finds as hard as was asked" if difficulty else "")
         raise Fault(
-            f"the victim classifies {len(places)} of the {wanted['list']} targets {fit}; "
-            f"{wanted['count']} were asked for{behind}{remedy}"
+            f"the victim classifies {len(places)} of the {spec['list']} targets {fit}; "
+            f"{spec['count']} were asked for{behind}{remedy}"
         )
-    part = slice(after + wanted["first"], after + wanted["last"])
-    listed: Images = getattr(work.dataset, wanted["list"])
-    return Chosen(wanted["first"], listed.take(places[part]), goals[part])
+    part = slice(after + spec["first"], after + spec["last"])
+    return Chosen(work.dataset.split(spec["list"]).take(places[part]), goals[part])
 
 
 @lru_cache(maxsize=2)
 def eligible(
-    path: Path,
+    victim: Path,
     device: torch.device,
     source: Source,
     split: str,
     goals: str,
     difficulty: Difficulty | None,
 ) -> tuple[Tensor, Tensor]:
-    """Positions in a list of the images that may be attacked, and their goal classes, both (M,).
+    """Return positions in a list of the images that may be attacked, and their goals, both (M,).
 
     Args:
-        path: File of the victim.
+        victim: Folder of the victim cell.
         device: Where to compute.
-        source: Gives the data set.
+        source: Source of the data set.
         split: The list.
         goals: "random" or "second".
         difficulty: The filter, or None.
     """
-    data, victim = source(), cached_victim(path, device)
-    images: Images = getattr(data, split)
+    data, network = source(), cached_victim(victim, device)
+    images = data.split(split)
     with torch.no_grad():
-        logits = victim.head(cached_features(path, device, source, split)).cpu()
+        logits = network.head(cached_features(victim, device, source, split)).cpu()
     places = torch.nonzero(logits.argmax(1) == images.label).flatten()
     if goals == "second":
         aims = second(logits, images.label)
     else:
-        named = zip(images.ids, images.label.tolist(), strict=True)
-        drawn = [drawn_goal(data.name, name, label, len(data.classes)) for name, label in named]
-        aims = torch.tensor(drawn)
+        aims = drawn_goals(data.name, images, len(data.classes))
     if difficulty is not None:
         steps = [
-            steps_needed(victim, images.pixels[some] / 255, aims[some], difficulty, device)
-            for some in places.split(LOT)
+            steps_needed(network, images.pixels[i] / 255, aims[i], difficulty, device)
+            for i in places.split(BATCH)
         ]
         count = torch.cat(steps) if steps else places
         places = places[(count >= EASY) & (count < CHECKS)]
     return places, aims[places]
 
 
+def drawn_goals(dataset: str, images: Images, classes: int) -> Tensor:
+    """Draw a goal class (N,) for each of N images of a data set."""
+    labels = zip(images.ids, images.label.tolist(), strict=True)
+    return torch.tensor([drawn_goal(dataset, name, label, classes) for name, label in labels])
+
+
 def drawn_goal(dataset: str, name: str, label: int, classes: int) -> int:
-    """A class other than the label, drawn from the names of data set and target."""
+    """Draw a class other than the label, from the names of data set and target."""
     drawn = torch.randint(classes - 1, (1,), generator=seeds.generator(dataset, name, "goal"))
     return int(drawn) + (int(drawn) >= label)
 
 
 def second(logits: Tensor, label: Tensor) -> Tensor:
-    """The most likely class that is not the label: (N, K), (N,) -> (N,)."""
+    """Return the most likely class that is not the label: (N, K), (N,) -> (N,)."""
     return logits.scatter(1, label.unsqueeze(1), -torch.inf).argmax(1)
 
 
 def steps_needed(
     victim: Classifier, x: Tensor, goal: Tensor, difficulty: Difficulty, device: torch.device
 ) -> Tensor:
-    """Steps of targeted PGD after which the goal is first surer than `SURE`; `CHECKS` for never.
+    """Count the steps of targeted PGD after which the goal is first surer than `SURE`.
 
-    Steps along the sign of the gradient from x itself, as the authors' code takes them; whether
-    they were enough is looked at before each step, so that the last of eight is never looked at.
+    The steps go along the sign of the gradient from x itself, as in the authors' code. The check
+    comes before each step, so that the result of the last of eight is never checked.
 
     Args:
         victim: The victim.
@@ -149,15 +150,15 @@ def steps_needed(
         device: Where to compute.
 
     Returns:
-        Counts (N,) from 0 to `CHECKS`, on the CPU.
+        Counts (N,) from 0 to `CHECKS`, which means never, on the CPU.
     """
     origin, goal = x.to(device), goal.to(device)
-    at, found = origin, torch.full_like(goal, CHECKS)
+    point, count = origin, torch.full_like(goal, CHECKS)
     radius = origin.new_full((len(origin),), difficulty.eps)
-    for taken in range(CHECKS):
-        leaf = at.detach().requires_grad_()
+    for steps in range(CHECKS):
+        leaf = point.detach().requires_grad_()
         sure = margin(victim(leaf), goal)
-        found = torch.where((sure > logit(SURE)) & (found == CHECKS), taken, found)
+        count = torch.where((sure > logit(SURE)) & (count == CHECKS), steps, count)
         (gradient,) = torch.autograd.grad(sure.sum(), leaf)
-        at = project(at + difficulty.step * gradient.sign(), origin, radius, "linf")
-    return found.cpu()
+        point = project(point + difficulty.step * gradient.sign(), origin, radius, "linf")
+    return count.cpu()

@@ -1,26 +1,27 @@
-"""The victim cell: train a classifier, or take a stored one; its accuracy on the test split."""
+"""The victim cell: train a classifier or copy a stored one; measure its accuracy."""
 
 import shutil
 from pathlib import Path
 
 import pandas as pd
 
+from evil_twins.bench.cells.stored import VICTIM
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.store import records
 from evil_twins.bench.store.checksums import checksum
-from evil_twins.bench.subjects import victims
+from evil_twins.bench.subjects import victims, weights
+from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.retraining import Retraining, retrain
-from evil_twins.bench.subjects.victims import Classifier, Recipe
+from evil_twins.bench.subjects.splits import Splits
 
 
 def run(work: Work) -> None:
-    """Train, unless the suite names a file; leaves victim.safetensors and victim.parquet."""
-    path = work.out / "victim.safetensors"
-    model = _fetched(work, path) if "weights" in work.spec else _trained(work, path)
-    data = work.dataset
-    test = [data.fit, data.calibration, data.fpr, data.heldout, data.development, data.confirmatory]
-    right = sum(victims.accuracy(model, images) * len(images) for images in test if len(images))
+    """Train, unless the suite names a file; store victim.safetensors and victim.parquet."""
+    path = work.out / VICTIM
+    model = _copied(work, path) if "weights" in work.spec else _trained(work, path)
+    test = [images for split in Splits.model_fields if len(images := work.dataset.split(split))]
+    right = sum(victims.accuracy(model, images) * len(images) for images in test)
     count = sum(len(images) for images in test)
     line = pd.DataFrame({"accuracy": [right / count], "images": [count]})
     records.write(line, records.VICTIMS, work.out / "victim.parquet")
@@ -28,20 +29,21 @@ def run(work: Work) -> None:
 
 def _trained(work: Work, path: Path) -> Classifier:
     data, spec = work.dataset, work.spec
-    task = (data.train, spec["architecture"], len(data.classes), Recipe(**spec["recipe"]))
-    where = (spec["seed"], work.device)
+    recipe = victims.Recipe(**spec["recipe"])
+    task = (data.train, spec["architecture"], len(data.classes), recipe)
     if "retraining" in spec:
-        model = retrain(*task, Retraining(**spec["retraining"]), *where)
+        retraining = Retraining(**spec["retraining"])
+        model = retrain(*task, retraining, spec["seed"], work.device)
     else:
-        model = victims.train(*task, *where)
-    victims.save(model, path)
+        model = victims.train(*task, spec["seed"], work.device)
+    weights.save(model, path)
     return model
 
 
-def _fetched(work: Work, path: Path) -> Classifier:
-    """The file as it is, byte for byte: so every machine has the same parent of all else."""
+def _copied(work: Work, path: Path) -> Classifier:
+    """Copy the file byte for byte, so that every machine has the same parent of all cells."""
     assert work.weights is not None
     shutil.copyfile(work.weights, path)
     if checksum(path) != work.spec["weights"]:
         raise Fault(f"{work.weights} has changed during the run; run again")
-    return victims.load(path).to(work.device)
+    return weights.load(path).to(work.device)

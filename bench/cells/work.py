@@ -1,4 +1,4 @@
-"""What a worker keeps between two cells: the last data set, victims and their features."""
+"""One cell to run, and what a worker keeps between cells: the last data set and features."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from evil_twins.attacks.models import LOT
+from evil_twins.attacks.models import BATCH
+from evil_twins.bench.cells.stored import cached_victim
 from evil_twins.bench.errors import Fault
-from evil_twins.bench.subjects import data, victims
-from evil_twins.bench.subjects.data import Dataset, Images
+from evil_twins.bench.subjects import data
+from evil_twins.bench.subjects.architectures import Classifier
+from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.subjects.splits import USUAL, Splits
-from evil_twins.bench.subjects.victims import Classifier
 
 if TYPE_CHECKING:  # a victim depends on no component
     from evil_twins.bench.components.component import Component
@@ -24,7 +25,7 @@ if TYPE_CHECKING:  # a victim depends on no component
 
 @dataclass(frozen=True)
 class Source:
-    """A data set by name."""
+    """The arguments that load a data set; equal sources share one copy in memory."""
 
     name: str
     root: Path | None
@@ -32,7 +33,7 @@ class Source:
     splits: Splits
 
     def __call__(self) -> Dataset:
-        """The data set, loaded once."""
+        """Load the data set, once."""
         return cached_dataset(self.name, self.root, self.size, self.splits)
 
 
@@ -41,13 +42,13 @@ class Work:
     """One cell to run.
 
     Attributes:
-        spec: What decides what the cell leaves.
-        label: What the suite calls the component.
+        spec: Everything that decides the content of the cell.
+        label: Name of the component in the suite.
         component: The attack or detector, or None.
         parents: Role -> folder of the finished cell.
         out: The folder to write to.
-        data: Where data sets lie, or None for the default place.
-        weights: The file of a victim that is not trained, if there is one.
+        data: The folder of data sets, or None for the default place.
+        weights: The file of a victim that is not trained, or None.
         evade: The detectors that the attack evades.
     """
 
@@ -62,15 +63,15 @@ class Work:
 
     @property
     def device(self) -> torch.device:
-        """Where the cell computes."""
+        """Device on which the cell computes."""
         return torch.device(self.spec["device"])
 
     @property
     def source(self) -> Source:
-        """What gives the data set; equal for cells of one data set."""
-        wanted = self.spec["dataset"]
-        name, splits = wanted["name"].split(":")[0], Splits(**wanted.get("splits", {}))
-        return Source(name, self.data, wanted["size"], splits)
+        """Source of the data set; equal for cells of one data set."""
+        spec = self.spec["dataset"]
+        splits = Splits(**spec.get("splits", {}))
+        return Source(spec["name"].split(":")[0], self.data, spec["size"], splits)
 
     @property
     def dataset(self) -> Dataset:
@@ -79,37 +80,31 @@ class Work:
         Raises:
             Fault: It has changed since.
         """
-        wanted, found = self.spec["dataset"], self.source()
-        if found.digest != wanted["digest"]:
-            raise Fault(f"the data set {wanted['name']} has changed during the run; run again")
-        return found
+        spec, dataset = self.spec["dataset"], self.source()
+        if dataset.digest != spec["digest"]:
+            raise Fault(f"the data set {spec['name']} has changed during the run; run again")
+        return dataset
 
     @property
     def victim(self) -> Classifier:
         """The victim, on the device."""
-        return cached_victim(self.parents["victim"] / "victim.safetensors", self.device)
-
-    def trusted(self, knowledge: str) -> Classifier | None:
-        """The model that a defender of this knowledge trusts, on the device; None below K2."""
-        return self.victim if knowledge == "K3" else self._second("trusted")
+        return cached_victim(self.parents["victim"], self.device)
 
     @property
     def surrogate(self) -> Classifier | None:
-        """The model that the attack looks at in the victim's place, if it asks for one."""
-        return self._second("surrogate")
+        """The model that the attack sees in the victim's place, or None."""
+        return self.second("surrogate")
 
-    def _second(self, role: str) -> Classifier | None:
-        if role not in self.parents:
-            return None
-        return cached_victim(self.parents[role] / "victim.safetensors", self.device)
+    def second(self, role: str) -> Classifier | None:
+        """Return the independently trained victim of that role, on the device, or None."""
+        return cached_victim(self.parents[role], self.device) if role in self.parents else None
 
     def features(self, split: str) -> Tensor:
-        """The victim's features (M, D) of a split of the data set, on the device."""
-        path = self.parents["victim"] / "victim.safetensors"
-        return cached_features(path, self.device, self.source, split)
+        """Return the victim's features (M, D) of a split of the data set, on the device."""
+        return cached_features(self.parents["victim"], self.device, self.source, split)
 
-    def built(self) -> Any:
-        """The attack or the detector."""
+    def build(self) -> Any:
+        """Build the attack or the detector."""
         assert self.component is not None
         return self.component.build()
 
@@ -118,21 +113,14 @@ class Work:
 def cached_dataset(
     name: str, root: Path | None, size: int | None, splits: Splits = USUAL
 ) -> Dataset:
-    """A data set that is on this machine already."""
+    """Load a data set that is on this machine."""
     return data.load(name, root, size=size, splits=splits)
 
 
-@lru_cache(maxsize=2)
-def cached_victim(path: Path, device: torch.device) -> Classifier:
-    """A stored victim."""
-    return victims.load(path).to(device)
-
-
 @lru_cache(maxsize=4)
-def cached_features(path: Path, device: torch.device, source: Source, split: str) -> Tensor:
-    """What the last layer of a stored victim gets of a split: a forward pass of every image."""
-    images: Images = getattr(source(), split)
-    network = cached_victim(path, device)
-    lots = images.pixels.split(LOT)
+def cached_features(victim: Path, device: torch.device, source: Source, split: str) -> Tensor:
+    """Compute the inputs of the last layer of the victim in a folder, for a split (M, D)."""
+    network = cached_victim(victim, device)
+    batches = source().split(split).pixels.split(BATCH)
     with torch.no_grad():
-        return torch.cat([network.features(some.to(device) / 255) for some in lots])
+        return torch.cat([network.features(batch.to(device) / 255) for batch in batches])

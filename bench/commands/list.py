@@ -9,7 +9,7 @@ def list_names() -> int:
     """Suites, data sets, victims, attacks and detectors."""
     from evil_twins.bench.components import adapters
     from evil_twins.bench.components import registry as components
-    from evil_twins.bench.components.names import GROUPS, OWN, registry
+    from evil_twins.bench.components.names import GROUPS, OURS, registry
     from evil_twins.bench.run.screen import screen
     from evil_twins.bench.suite import suite
 
@@ -21,7 +21,7 @@ def list_names() -> int:
             table.add_row(kind, name, "")
     for kind in GROUPS:
         for name, place in registry(kind).items():
-            trouble = name not in OWN[kind] and components.trouble(kind, name)
+            trouble = name not in OURS[kind] and components.trouble(kind, name)
             table.add_row(kind, name, f"{place}: {trouble}" if trouble else place)
     for row in adapters.listed():
         table.add_row(*row)

@@ -29,10 +29,10 @@ def score(
     """Put one's own model and images through every detector; no attack is run."""
     from evil_twins.bench.cells.exact_arithmetic import exact
     from evil_twins.bench.run import score
-    from evil_twins.bench.run.score_request import Asked
+    from evil_twins.bench.run.score_request import Request
     from evil_twins.bench.run.workspace import resolve_device
 
-    request = Asked(
+    request = Request(
         victim=victim,
         faced=faced,
         inputs=inputs,

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from evil_twins.bench.components.plain import adopted
+from evil_twins.bench.components.plain import adapted
 
 OURS = "evil_twins."
 """How the modules of this project begin."""
@@ -81,7 +81,7 @@ class Component:
             module = importlib.import_module(module_name)
         if not hasattr(module, name):
             raise NoSuchName(f"there is no {name!r} in it")
-        return adopted(getattr(module, name))
+        return adapted(getattr(module, name))
 
     def build(self) -> Any:
         """Return the attack or the detector itself."""

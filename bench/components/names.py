@@ -1,4 +1,4 @@
-"""What names attacks and detectors have: the project's own, and those of installed packages."""
+"""Names of attacks and detectors: those of the project and those of installed packages."""
 
 import ast
 import re
@@ -10,50 +10,50 @@ from evil_twins.attacks import ATTACKS
 from evil_twins.bench.errors import UserError
 from evil_twins.detectors import DETECTORS
 
-OWN: Mapping[str, Mapping[str, str]] = {
+OURS: Mapping[str, Mapping[str, str]] = {
     "attack": {**ATTACKS, "apgd": "evil_twins.bench.components.adapters.art:APGD"},
     "detector": DETECTORS,
 }
 GROUPS = {"attack": "evil_twins.attacks", "detector": "evil_twins.detectors"}
-"""Entry points by which an installed package offers its own."""
+"""Entry points of installed packages."""
 
 CALL = re.compile(r"([\w.-]+|.*?:\w+)(\(.*\))", re.DOTALL)
-"""A name of the list, or a place and a name in it; and brackets."""
+"""Pattern of a name, or of a file or module and a name in it; then brackets."""
 UNCLOSED = re.compile(r"([\w.-]+|.*?:\w+)\([^)]*", re.DOTALL)
 
 
 def registry(kind: str) -> dict[str, str]:
-    """Every name of a kind -> "module:Name"; the project's own stand before those of others.
+    """Return every name of a kind -> "module:Name"; names of the project win over others.
 
     Args:
         kind: "attack" or "detector".
     """
     points = entry_points(group=GROUPS[kind])
-    others = {point.name: f"{point.module}:{point.attr}" for point in points}
-    return {**OWN[kind], **{k: v for k, v in sorted(others.items()) if k not in OWN[kind]}}
+    foreign = {point.name: f"{point.module}:{point.attr}" for point in points}
+    return {**OURS[kind], **dict(sorted(foreign.items())), **OURS[kind]}
 
 
-def parted(method: str) -> tuple[str, dict[str, Any]]:
-    """A name and the parameters in its brackets: "a.py:B(k=5)" is "a.py:B" and {"k": 5}.
+def split_call(method: str) -> tuple[str, dict[str, Any]]:
+    """Return a name and the parameters in its brackets: "a.py:B(k=5)" is "a.py:B" and {"k": 5}.
 
     Raises:
-        UserError: What stands in brackets are not parameters by name, each a literal.
+        UserError: The brackets hold something else than parameters by name, each a literal.
     """
-    found = CALL.fullmatch(method)
-    if found is None:
+    match = CALL.fullmatch(method)
+    if match is None:
         if unclosed := UNCLOSED.fullmatch(method):
             raise _unreadable(method, unclosed[1])
         return method, {}
     try:
-        call = ast.parse(f"_{found[2]}", mode="eval").body
+        call = ast.parse(f"_{match[2]}", mode="eval").body
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError("not by name")
-        given = {str(one.arg or ""): ast.literal_eval(one.value) for one in call.keywords}
-        if "" in given or len(given) < len(call.keywords):
+        values = {str(word.arg or ""): ast.literal_eval(word.value) for word in call.keywords}
+        if "" in values or len(values) < len(call.keywords):
             raise ValueError("not by name, or twice")
     except (SyntaxError, ValueError, TypeError) as error:
-        raise _unreadable(method, found[1]) from error
-    return found[1], given
+        raise _unreadable(method, match[1]) from error
+    return match[1], values
 
 
 def _unreadable(method: str, name: str) -> UserError:

@@ -1,4 +1,4 @@
-"""Dataclasses from what a user wrote, and back: fields checked, mistakes said in one line."""
+"""Make dataclasses from the values of a user: check fields, report mistakes in one line."""
 
 import dataclasses
 import json
@@ -12,50 +12,50 @@ from evil_twins.bench.components.component import adapter
 from evil_twins.bench.errors import UserError, unknown
 
 
-def checked(cls: Any, given: Mapping[str, Any], where: str) -> Any:
-    """A dataclass from what a user wrote.
+def checked(cls: Any, values: Mapping[str, Any], where: str) -> Any:
+    """Return a dataclass with the values of a user.
 
     Raises:
-        UserError: A field is unknown, missing or of the wrong type; `where` says in what.
+        UserError: A field is unknown, missing or of the wrong type; `where` names the table.
     """
-    _known(cls, given, where)
+    _check_names(cls, values, where)
     try:
-        return adapter(cls).validate_json(json.dumps(given, default=str), strict=True)
+        return adapter(cls).validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         raise mistake(error, where) from error
 
 
 def _nested(hint: Any) -> type | None:
-    """The dataclass in a type such as `InputStep | None`."""
+    """Return the dataclass in a type such as `InputStep | None`."""
     for candidate in (hint, *typing.get_args(hint)):
         if isinstance(candidate, type) and dataclasses.is_dataclass(candidate):
             return candidate
     return None
 
 
-def _known(cls: Any, given: Mapping[str, Any], where: str) -> None:
+def _check_names(cls: Any, values: Mapping[str, Any], where: str) -> None:
     hints = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls) if field.init]
-    for name, value in given.items():
+    for name, value in values.items():
         if name not in names:
             raise unknown(f"parameter of {where}", name, names)
         inner = _nested(hints[name])
         if inner is not None and isinstance(value, Mapping):
-            _known(inner, value, f"{where}, {name}")
+            _check_names(inner, value, f"{where}, {name}")
 
 
 def mistake(error: ValidationError, where: str) -> UserError:
-    """The first complaint of pydantic in one line, and its remedy."""
+    """Return the first complaint of pydantic in one line, and its remedy."""
     first = error.errors(include_url=False)[0]
     name = dotted(first["loc"])
     if first["type"] == "missing":
         return UserError(f"{where}: {name} is missing\nremedy: add {name}")
-    said = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ")
     got = f"; {first['input']!r} was given" if name else ""
-    line = f"{where}: {name + ': ' if name else ''}{said}{got}"[:300]
+    line = f"{where}: {name + ': ' if name else ''}{message}{got}"[:300]
     return UserError(f"{line}\nremedy: give {name or 'its parameters'} such a value")
 
 
 def dotted(location: Sequence[int | str]) -> str:
-    """A place in a table as one reads it, without pydantic's names of types."""
+    """Return the location of a value in a table, without pydantic's names of types."""
     return ".".join(str(part) for part in location if not str(part)[:1].isupper())

@@ -1,4 +1,4 @@
-"""Plain functions and classes as detectors: written by people who know nothing of this project."""
+"""Plain functions and classes as detectors, of authors who do not know this project."""
 
 import copy
 import inspect
@@ -11,79 +11,82 @@ from typing import Any
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def adopted(found: Any) -> Any:
-    """A detector's dataclass for a plain function or class; anything else as it is.
+def adapted(component: Any) -> Any:
+    """Return a detector's dataclass for a plain function or class; anything else unchanged.
 
     A function is `score(model, x)`: the faced model and images (N, C, H, W) in [0, 1] -> scores
     (N,). It knows the faced model alone. A class has `fit(self, view)`, which returns a function
-    from images to scores; without a word on it, it knows clean data as well and prepares nothing.
-    Further arguments of the function, and those of the class, are the parameters.
+    from images to scores. Unless it states otherwise, it knows clean data too and has no
+    preparation. Further arguments of the function, and those of the class, are the parameters.
 
     Args:
-        found: What a name stands for.
+        component: A function, a class or another value.
     """
-    if is_dataclass(found):
-        return found
-    make: Callable[[Any], type] | None = None
-    if inspect.isfunction(found) and len(inspect.signature(found).parameters) >= 2:
-        make = _function
-    elif inspect.isclass(found) and hasattr(found, "fit"):
-        make = _class
-    return make(found) if make else found
+    if is_dataclass(component):
+        return component
+    if inspect.isfunction(component) and len(inspect.signature(component).parameters) >= 2:
+        return _from_function(component)
+    if inspect.isclass(component) and hasattr(component, "fit"):
+        return _from_class(component)  # type: ignore[arg-type]
+    return component
 
 
 @lru_cache(maxsize=64)
-def _function(found: Any) -> type:
+def _from_function(function: Any) -> type:
     def fit(self: Any, view: Any) -> Callable[[Any], Any]:
-        return partial(_scores, partial(found, view.model, **_given(self)), found.__name__)
+        score = partial(function, view.model, **_values(self))
+        return partial(_scores, score, function.__name__)
 
     members = {"knowledge": "K0", "preparation": None, "fit": fit}
-    return _dataclass(found, list(inspect.signature(found).parameters.values())[2:], members)
+    return _dataclass(function, list(inspect.signature(function).parameters.values())[2:], members)
 
 
 def _scores(function: Callable[[Any], Any], name: str, x: Any) -> Any:
-    """Scores (N,) of images (N, C, H, W), some at a time: the function may hold its gradients."""
-    import torch  # what only lists names does not wait for it
+    """Return scores (N,) of images (N, C, H, W), in batches, as the function may keep gradients."""
+    import torch  # a list of names waits for no torch
 
     from evil_twins.bench.components.returned import numbers
     from evil_twins.detectors.base import batches
 
-    found = []
-    for lot in batches(x):
-        scores = function(lot)
-        numbers(scores, len(lot), f"function {name!r}")
-        found.append(scores.detach())
-    return torch.cat(found)
+    parts = []
+    for batch in batches(x):
+        scores = function(batch)
+        numbers(scores, len(batch), f"function {name!r}")
+        parts.append(scores.detach())
+    return torch.cat(parts)
 
 
 @lru_cache(maxsize=64)
-def _class(found: Any) -> type:
-    def made(self: Any) -> Any:
-        return found(**_given(self))
+def _from_class(cls: Any) -> type:
+    def instance(self: Any) -> Any:
+        return cls(**_values(self))
 
     members = {
-        "knowledge": property(lambda self: getattr(made(self), "knowledge", "K1")),
-        "preparation": property(lambda self: getattr(made(self), "preparation", None)),
-        "fit": lambda self, view: made(self).fit(view),
+        "knowledge": property(lambda self: getattr(instance(self), "knowledge", "K1")),
+        "preparation": property(lambda self: getattr(instance(self), "preparation", None)),
+        "fit": lambda self, view: instance(self).fit(view),
     }
-    return _dataclass(found, list(inspect.signature(found).parameters.values()), members)
+    return _dataclass(cls, list(inspect.signature(cls).parameters.values()), members)
 
 
-def _given(made: Any) -> dict[str, Any]:
-    return {one.name: getattr(made, one.name) for one in fields(made)}
+def _values(instance: Any) -> dict[str, Any]:
+    return {item.name: getattr(instance, item.name) for item in fields(instance)}
 
 
 def _dataclass(
-    found: Any, arguments: list[inspect.Parameter], members: dict[str, Any]
+    component: Any, arguments: list[inspect.Parameter], members: dict[str, Any]
 ) -> type[Any]:
-    """A frozen dataclass whose fields are these arguments, with further members."""
-    hints = typing.get_type_hints(found.__init__ if inspect.isclass(found) else found)
-    taken = [
-        (one.name, hints.get(one.name, Any), _field(one)) for one in arguments if one.kind in NAMED
+    """Return a frozen dataclass whose fields are these arguments, with further members."""
+    hints = typing.get_type_hints(component.__init__ if inspect.isclass(component) else component)
+    parameters = [
+        (argument.name, hints.get(argument.name, Any), _field(argument))
+        for argument in arguments
+        if argument.kind in NAMED
     ]
-    made = make_dataclass(found.__name__, taken, namespace=members, frozen=True, kw_only=True)
-    made.__module__, made.__qualname__ = found.__module__, found.__qualname__
-    return made
+    name = component.__name__
+    cls = make_dataclass(name, parameters, namespace=members, frozen=True, kw_only=True)
+    cls.__module__, cls.__qualname__ = component.__module__, component.__qualname__
+    return cls
 
 
 def _field(argument: inspect.Parameter) -> Any:

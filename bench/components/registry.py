@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evil_twins.bench.components.adapters import INSTALL_OOD, PACKAGES, usable
-from evil_twins.bench.components.adapters.unusable import reasons
+from evil_twins.bench.components.adapters.unusable import reason
 from evil_twins.bench.components.component import Component, NoSuchName, parameters
 from evil_twins.bench.components.names import GROUPS, registry
 from evil_twins.bench.components.parameters import checked
@@ -40,9 +40,9 @@ def _place(kind: str, method: str, folder: Path) -> str:
 
 def _adapter_place(kind: str, package: str, name: str) -> str:
     places = usable(package)
-    if reason := reasons(package).get(name):
+    if why := reason(package, name):
         raise UserError(
-            f"{package}:{name} cannot be used: {reason}\n"
+            f"{package}:{name} cannot be used: {why}\n"
             f"remedy: one of the {kind}s of `evil-twins list`"
         )
     if name not in places:

@@ -1,4 +1,4 @@
-"""What attacks and detectors return is checked before it is measured or stored."""
+"""Check the return values of attacks and detectors before they are measured or stored."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def _shape(shape: torch.Size) -> str:
 
 
 def images(x: object, like: Tensor, whose: str) -> None:
-    """Images in [0, 1] of the right shape.
+    """Check that images are in [0, 1] and of the right shape.
 
     Raises:
         Fault: They are not.
@@ -34,12 +34,12 @@ def images(x: object, like: Tensor, whose: str) -> None:
 
 
 def attacked(result: Any, view: AttackerView, whose: str) -> Attacked:
-    """What an attack returned, if it is sound.
+    """Return the return value of an attack, if it is valid.
 
     Args:
         result: The return value.
-        view: What the attack was given.
-        whose: Names the attack in the message.
+        view: The argument of the attack.
+        whose: Name of the attack in the message.
 
     Raises:
         Fault: Wrong type, shape, range, number or names.
@@ -62,11 +62,11 @@ def attacked(result: Any, view: AttackerView, whose: str) -> Attacked:
 
 
 def _parameters(models: PairedModels, view: AttackerView, whose: str) -> None:
-    known = dict(view.victim.named_parameters())  # type: ignore[attr-defined]
+    expected = dict(view.victim.named_parameters())  # type: ignore[attr-defined]
     for name, value in models.parameters.items():
-        if name not in known:
+        if name not in expected:
             raise Fault(f"{whose} changed {name!r}, which is no parameter of the victim")
-        if value.shape != (len(models), *known[name].shape):
+        if value.shape != (len(models), *expected[name].shape):
             raise Fault(
                 f"{whose} returned {name} of {_shape(value.shape)} for {len(models)} models"
             )
@@ -75,13 +75,13 @@ def _parameters(models: PairedModels, view: AttackerView, whose: str) -> None:
 
 
 def numbers(values: object, n: int, whose: str, what: str = "images") -> Tensor:
-    """Scores or facts (n,), if they are sound.
+    """Return scores or facts (n,), if they are valid.
 
     Args:
-        values: What was returned.
-        n: How many numbers were expected.
-        whose: Names in the message who returned them,
-        what: and what each of them belongs to.
+        values: The return value.
+        n: Expected number of values.
+        whose: Name of the component in the message.
+        what: Name in the message of the objects with a value each.
 
     Raises:
         Fault: Wrong type or length, or NaN or infinity.

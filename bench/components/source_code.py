@@ -157,10 +157,10 @@ def _versions(module: str) -> Mapping[str, str]:
     if module in sys.stdlib_module_names:
         return {}
     try:
-        found = [metadata.distribution(DISTRIBUTIONS.get(module, module))]
+        installed = [metadata.distribution(DISTRIBUTIONS.get(module, module))]
     except metadata.PackageNotFoundError:
-        found = [metadata.distribution(name) for name in _offers().get(module, [])]
-    return {distribution.name: distribution.version for distribution in found}
+        installed = [metadata.distribution(name) for name in _offers().get(module, [])]
+    return {distribution.name: distribution.version for distribution in installed}
 
 
 @lru_cache(maxsize=1)

@@ -1,1 +1,1 @@
-"""What every attack and every detector must keep: each clause once, for tests and for `check`."""
+"""The contract of attacks and detectors: each clause once, for tests and for `check`."""

@@ -11,182 +11,154 @@ from evil_twins.attacks.efficacy import SLACK
 from evil_twins.attacks.models import HEAD, PairedModels
 from evil_twins.attacks.norms import size
 from evil_twins.bench.cells import measure
-from evil_twins.bench.contract.attacked import AttackCase, one, unlike
-from evil_twins.bench.contract.clause import Broken, Clause, Doubtful, refuse_loose
-from evil_twins.bench.contract.state import Globals, differing, picture, stir
+from evil_twins.bench.contract.cases import AttackCase, difference, single_target
+from evil_twins.bench.contract.clause import Broken, Doubtful, clause, refuse_loose
+from evil_twins.bench.contract.state import Globals, changes, snapshot, stir
 
-STATED = 1e-5
-"""By so much a stated confidence may differ from the one that the models give."""
+ROUNDING = 1e-5
+"""Allowed difference of a stated confidence from that of the models."""
 
 
+@clause("fix what it raises; called with a view, it returns an `Attacked`", basis=True)
 def runs(case: AttackCase) -> None:
-    """It gets through four targets, whatever it returns."""
+    """It attacks four targets."""
     _ = case.returned
 
 
+@clause("write @dataclass(frozen=True) above it")
 def frozen(case: AttackCase) -> None:
-    """Parameters are data that nothing changes."""
+    """It is a frozen dataclass whose fields are its parameters."""
     refuse_loose(case.attack)
 
 
+@clause("clamp to [0, 1], detach, and return PairedModels over view.victim", basis=True)
 def sound(case: AttackCase) -> None:
-    """Images, models and facts have the shapes and ranges that they must have."""
-    found, x = case.found, case.view.targets.x
-    if found.x.dtype != x.dtype or found.x.device != x.device:
-        raise Broken(f"x* is {found.x.dtype} on {found.x.device}; {x.dtype} on {x.device} expected")
-    graphs = [name for name, v in found.models.parameters.items() if v.requires_grad]
-    if found.x.requires_grad or graphs:
-        raise Broken(f"{'x*' if found.x.requires_grad else graphs[0]} carries a graph of gradients")
+    """x* are finite images in [0, 1] like the targets, with a model and three facts for each."""
+    result, x = case.result, case.view.targets.x
+    if result.x.dtype != x.dtype or result.x.device != x.device:
+        actual = f"x* is {result.x.dtype} on {result.x.device}"
+        raise Broken(f"{actual}; {x.dtype} on {x.device} expected")
+    graphs = [name for name, value in result.models.parameters.items() if value.requires_grad]
+    if result.x.requires_grad or graphs:
+        raise Broken(
+            f"{'x*' if result.x.requires_grad else graphs[0]} carries a graph of gradients"
+        )
 
 
+@clause(
+    "return models.confidence(x, view.targets.goal), and change no weights outside `models`",
+)
 def confidence(case: AttackCase) -> None:
-    """It says what it has reached."""
-    found, goal = case.found, case.view.targets.goal
+    """The confidence that it states is f_t(x*; θ*) under the victim that it was given."""
+    result, goal = case.result, case.view.targets.goal
     for i in range(len(goal)):
-        given = float(case.models[i](found.x[i : i + 1]).softmax(1)[0, goal[i]])
-        if abs(given - float(found.confidence[i])) > STATED:
-            stated = float(found.confidence[i])
-            raise Broken(f"it states {stated:.6f} for target {i}, whose model gives {given:.6f}")
+        actual = float(case.models[i](result.x[i : i + 1]).softmax(1)[0, goal[i]])
+        stated = float(result.confidence[i])
+        if abs(actual - stated) > ROUNDING:
+            raise Broken(f"it states {stated:.6f} for target {i}, whose model gives {actual:.6f}")
 
 
+@clause("end with evil_twins.attacks.efficacy.equalise; or set `kappa` to None if it aims at none")
 def efficacy(case: AttackCase) -> None:
-    """No target that reaches κ is surer than the others that do."""
+    """Targets that reach κ end in [κ, κ + 0.01], where it states a κ."""
     kappa = case.attack.kappa
     if kappa is None or case.attack.nature.role != "attack":
         return
     with torch.no_grad():
-        reached = case.models.confidence(case.found.x, case.view.targets.goal)
-    over = float(reached.max())
-    if over > kappa + SLACK + STATED:
-        raise Broken(f"κ is {kappa:g}; it went on to {over:.4f}, beyond {kappa + SLACK:g}")
-    if not bool((reached >= kappa).any()):
-        raise Doubtful(f"κ is {kappa:g}; of {len(reached)} targets none came beyond {over:.4f}")
+        values = case.models.confidence(case.result.x, case.view.targets.goal)
+    most = float(values.max())
+    if most > kappa + SLACK + ROUNDING:
+        raise Broken(f"κ is {kappa:g}; it went on to {most:.4f}, beyond {kappa + SLACK:g}")
+    if not bool((values >= kappa).any()):
+        raise Doubtful(f"κ is {kappa:g}; of {len(values)} targets none came beyond {most:.4f}")
 
 
+@clause("project with evil_twins.attacks.norms.project at the end of every step")
 def limits(case: AttackCase) -> None:
-    """It stays within the ε and the δ that it states."""
-    away = (case.found.x.double() - case.view.targets.x.double()).flatten(1)
-    far = away.abs().amax(1), away.norm(dim=1), case.models.distance()
-    kept = measure.within(case.attack.nature, *far)
+    """Inputs stay within the ε, and models within the δ, that it states."""
+    change = (case.result.x.double() - case.view.targets.x.double()).flatten(1)
+    distances = change.abs().amax(1), change.norm(dim=1), case.models.distance()
+    kept = measure.within(case.attack.nature, *distances)
     if not bool(kept.all()):
         i = int((~kept).nonzero()[0])
-        linf, l2, delta = (float(value[i]) for value in far)
+        linf, l2, delta = (float(value[i]) for value in distances)
         raise Broken(f"target {i} lies at linf {linf:.4g}, l2 {l2:.4g}, its model at δ {delta:.4g}")
 
 
+@clause("name no other parameters in PairedModels")
 def layers(case: AttackCase) -> None:
-    """It changes the layers that it states."""
-    others = sorted(set(case.found.models.parameters) - HEAD)
+    """Models differ in the head only, where it states layers = "head"."""
+    others = sorted(set(case.result.models.parameters) - HEAD)
     if case.attack.nature.layers == "head" and others:
         raise Broken(f'it states layers = "head", and returns {others[0]}')
 
 
+@clause("draw from view.generator(i, purpose, round), never from a global generator")
 def repeated(case: AttackCase) -> None:
-    """Chance comes from the view's generator alone."""
-    first = case.found
+    """Two runs give the same inputs and models."""
+    first = case.result
     stir(1)
-    if what := unlike(first, case.run(case.view)):
-        raise Broken(f"a second run gave other {what}")
+    if part := difference(first, case.run(case.view)):
+        raise Broken(f"a second run gave other {part}")
 
 
+@clause("work on copies, and set back what you set; edits of weights belong into PairedModels")
 def untouched(case: AttackCase) -> None:
-    """What it is given stays as it was."""
+    """The victim, the targets, the reference and the state of the process stay as they are."""
     view = copy.deepcopy(case.view)
-    given = {"the targets": view.targets.x, "their labels": view.targets.label}
-    given |= {"their goals": view.targets.goal, "the reference": view.reference.x}
-    given |= {"its labels": view.reference.label, "its features": view.reference.features}
+    tensors = {"the targets": view.targets.x, "their labels": view.targets.label}
+    tensors |= {"their goals": view.targets.goal, "the reference": view.reference.x}
+    tensors |= {"its labels": view.reference.label, "its features": view.reference.features}
     victim = cast(nn.Module, view.victim)
-    shown, before = picture(victim, given), Globals.now()
+    before, process = snapshot(victim, tensors), Globals.now()
     case.attack(view)
-    changed = differing(shown, picture(victim, given)) + before.changed()
+    changed = changes(before, snapshot(victim, tensors)) + process.changed()
     if changed:
         raise Broken(f"it changed {', '.join(changed[:3]).replace('the model', 'the victim')}")
 
 
-def alone(case: AttackCase) -> None:
-    """A target fares as well without the others, if not by the same pixels: sign() amplifies."""
-    view, found = case.view, case.found
-    together = case.models.distance()
+@clause("take no step that several targets share, and draw for each by its own index")
+def independent(case: AttackCase) -> None:
+    """A target fares alike alone and among others."""
+    # Pixels may differ, because sign() amplifies rounding: what is reached and moved may not.
+    view, result = case.view, case.result
+    distances = case.models.distance()
     for i in (0, len(view.targets) - 1):
-        single = case.run(one(view, i))
-        ours = PairedModels(view.victim, 1, single.models.parameters)
-        own, others = float(single.confidence), float(found.confidence[i])
-        if abs(own - others) > SLACK / 2:
-            raise Broken(f"alone, target {i} reached {own:.4f}; among others {others:.4f}")
-        far = size(torch.stack([single.x[0], found.x[i]]) - view.targets.x[i], "linf").tolist()
-        moved = [float(ours.distance()), float(together[i])]
-        for what, (lone, other) in (("input", far), ("model", moved)):
-            if abs(lone - other) > 0.1 * other + 2e-3:
-                raise Broken(f"alone, the {what} of target {i} moved {lone:.4g}; else {other:.4g}")
+        single = case.run(single_target(view, i))
+        model = PairedModels(view.victim, 1, single.models.parameters)
+        ours, others = float(single.confidence), float(result.confidence[i])
+        if abs(ours - others) > SLACK / 2:
+            raise Broken(f"alone, target {i} reached {ours:.4f}; among others {others:.4f}")
+        inputs = size(torch.stack([single.x[0], result.x[i]]) - view.targets.x[i], "linf").tolist()
+        models = [float(model.distance()), float(distances[i])]
+        for part, (single_move, other) in (("input", inputs), ("model", models)):
+            if abs(single_move - other) > 0.1 * other + 2e-3:
+                moves = f"moved {single_move:.4g}; else {other:.4g}"
+                raise Broken(f"alone, the {part} of target {i} {moves}")
 
 
+@clause("use view.targets.goal; inputs that depend on the true class can be told by it")
 def labels(case: AttackCase) -> None:
-    """It aims at the goal, and the true class leaves no trace in what it returns."""
+    """The true classes leave no trace: it aims at the goals."""
     view = case.view
     classes = view.victim.head.out_features
     other = (view.targets.label + 1) % classes
     other = torch.where(other == view.targets.goal, (other + 1) % classes, other)
     misled = case.run(replace(view, targets=replace(view.targets, label=other)))
-    if what := unlike(case.found, misled):
-        raise Doubtful(f"with other true classes it gave other {what} for the same goals")
+    if part := difference(case.result, misled):
+        raise Doubtful(f"with other true classes it gave other {part} for the same goals")
 
 
 ATTACK = (
-    Clause(
-        "it attacks four targets",
-        "mend what it raises; called with a view, it returns an `Attacked`",
-        runs,
-        basis=True,
-    ),
-    Clause(
-        "it is a frozen dataclass whose fields are its parameters",
-        "write @dataclass(frozen=True) above it",
-        frozen,
-    ),
-    Clause(
-        "x* are finite images in [0, 1] like the targets, with a model and three facts for each",
-        "clamp to [0, 1], detach, and return PairedModels over view.victim",
-        sound,
-        basis=True,
-    ),
-    Clause(
-        "the confidence that it states is f_t(x*; θ*) under the victim that it was given",
-        "return models.confidence(x, view.targets.goal), and change no weights outside `models`",
-        confidence,
-    ),
-    Clause(
-        "targets that reach κ end in [κ, κ + 0.01], where it states a κ",
-        "end with evil_twins.attacks.efficacy.equalise; or set `kappa` to None if it aims at none",
-        efficacy,
-    ),
-    Clause(
-        "inputs stay within the ε, and models within the δ, that it states",
-        "project with evil_twins.attacks.norms.project at the end of every step",
-        limits,
-    ),
-    Clause(
-        'models differ in the head only, where it states layers = "head"',
-        "name no other parameters in PairedModels",
-        layers,
-    ),
-    Clause(
-        "two runs give the same inputs and models",
-        "draw from view.generator(i, purpose, round), never from a global generator",
-        repeated,
-    ),
-    Clause(
-        "the victim, the targets, the reference and the state of the process stay as they are",
-        "work on copies, and set back what you set; edits of weights belong into PairedModels",
-        untouched,
-    ),
-    Clause(
-        "a target fares alike alone and among others",
-        "take no step that several targets share, and draw for each by its own index",
-        alone,
-    ),
-    Clause(
-        "the true classes leave no trace: it aims at the goals",
-        "use view.targets.goal; inputs that depend on the true class can be told by it",
-        labels,
-    ),
+    runs,
+    frozen,
+    sound,
+    confidence,
+    efficacy,
+    limits,
+    layers,
+    repeated,
+    untouched,
+    independent,
+    labels,
 )

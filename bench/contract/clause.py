@@ -1,4 +1,4 @@
-"""A clause of the contract, and what looking at one component has shown of it."""
+"""A clause of the contract, and the verdict on one component."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,33 +12,33 @@ Outcome = Literal["passed", "warning", "failed"]
 
 
 class Broken(Fault):
-    """A clause is not kept; says in one line what was seen.
+    """A clause is broken; the message describes in one line how.
 
     Attributes:
-        remedy: How just that is mended, if not as the clause says.
+        remedy: The remedy for this case, if it is not that of the clause.
     """
 
-    def __init__(self, seen: str, remedy: str = "") -> None:
-        super().__init__(seen)
+    def __init__(self, fault: str, remedy: str = "") -> None:
+        super().__init__(fault)
         self.remedy = remedy
 
 
 class Doubtful(Exception):
-    """A clause is kept, and yet something is most likely not as it was meant."""
+    """A clause is kept, but something is most likely a mistake."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What looking at a clause has shown.
+    """The result of one clause.
 
     Attributes:
         outcome: "passed", "warning" or "failed".
-        seen: What was seen, in one line; nothing where the clause is kept.
-        remedy: How that is mended, where it is not as the clause says.
+        fault: The observed fault, in one line; empty if the clause passed.
+        remedy: The remedy for this case, if it is not that of the clause.
     """
 
     outcome: Outcome
-    seen: str = ""
+    fault: str = ""
     remedy: str = ""
 
 
@@ -47,10 +47,10 @@ class Clause:
     """One clause.
 
     Attributes:
-        expected: What a component must do, in one line.
-        remedy: How one that does not is mended, in one line.
-        look: Looks at a case; raises `Broken` or `Doubtful`, or whatever the component raises.
-        basis: Whether the clauses that follow rest on this one: they would fail with it.
+        expected: The duty of a component, in one line.
+        remedy: The remedy for a component that breaks it, in one line.
+        look: Judges a case; raises `Broken` or `Doubtful`, or any error of the component.
+        basis: Whether later clauses would fail with this one.
     """
 
     expected: str
@@ -60,15 +60,11 @@ class Clause:
 
     @property
     def name(self) -> str:
-        """Names the clause among those of its kind."""
+        """Name of the clause among those of its kind."""
         return self.look.__name__
 
     def judge(self, case: Any) -> Verdict:
-        """Look at a case; the state of the process is afterwards what it was.
-
-        Args:
-            case: A `DetectorCase` or an `AttackCase`.
-        """
+        """Judge an `AttackCase` or a `DetectorCase`, and restore the state of the process."""
         before = Globals.now()
         try:
             self.look(case)
@@ -77,17 +73,29 @@ class Clause:
         except BaseException as error:  # a user's code may raise anything, SystemExit included
             if isinstance(error, KeyboardInterrupt):
                 raise
-            return Verdict("failed", reason(error), getattr(error, "remedy", ""))
+            remedy = error.remedy if isinstance(error, Broken) else ""
+            return Verdict("failed", reason(error), remedy)
         finally:
             before.restore()
         return Verdict("passed")
 
 
-def refuse_loose(made: Any) -> None:
+def clause(remedy: str, *, basis: bool = False) -> Callable[[Callable[[Any], None]], Clause]:
+    """Make a clause of a function; its docstring is the duty, as `check` prints it."""
+
+    def decorate(look: Callable[[Any], None]) -> Clause:
+        duty = (look.__doc__ or "").strip().removesuffix(".")
+        return Clause(duty[:1].lower() + duty[1:], remedy, look, basis)
+
+    return decorate
+
+
+def refuse_loose(component: Any) -> None:
     """Refuse an attack or a detector that is no frozen dataclass.
 
     Raises:
         Broken: It is none.
     """
-    if not getattr(made, "__dataclass_params__", None) or not made.__dataclass_params__.frozen:
-        raise Broken(f"{type(made).__name__} is no frozen dataclass")
+    facts = getattr(component, "__dataclass_params__", None)
+    if facts is None or not facts.frozen:
+        raise Broken(f"{type(component).__name__} is no frozen dataclass")

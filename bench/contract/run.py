@@ -1,4 +1,4 @@
-"""`evil-twins check`: one component, held to every clause of its kind."""
+"""`evil-twins check`: judge one component by every clause of its kind."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,11 +14,10 @@ from rich.markup import escape
 from evil_twins.bench.cells.exact_arithmetic import exact
 from evil_twins.bench.components import registry
 from evil_twins.bench.components.component import Component
-from evil_twins.bench.components.names import parted
-from evil_twins.bench.contract.attacked import AttackCase
+from evil_twins.bench.components.names import split_call
 from evil_twins.bench.contract.attacks import ATTACK
+from evil_twins.bench.contract.cases import AttackCase, DetectorCase
 from evil_twins.bench.contract.clause import Clause, Verdict
-from evil_twins.bench.contract.detectors import DetectorCase
 from evil_twins.bench.contract.inspectors import INSPECTOR
 from evil_twins.bench.contract.telling import DETECTOR
 from evil_twins.bench.contract.worlds import KAPPA, attacker, defender
@@ -31,7 +30,7 @@ CLAUSES: Mapping[str, tuple[Clause, ...]] = {
     "detector": DETECTOR,
     "inspector": INSPECTOR,
 }
-USUAL: Mapping[str, Any] = {
+DEFAULTS: Mapping[str, Any] = {
     "kappa": KAPPA,
     "phi": 0.5,
     "distance": 0.5,
@@ -40,14 +39,14 @@ USUAL: Mapping[str, Any] = {
     "input": {},
     "model": {"layers": "head"},
 }
-"""What parameters are set to that have no value of their own."""
+"""Values of parameters that have no default."""
 
 
 def check(method: str, device: str, limit: float) -> int:
-    """Hold an attack or a detector to its contract and print one line for each clause.
+    """Judge an attack or a detector by its contract and print one line for each clause.
 
     Args:
-        method: As a suite names it, such as "file.py:Name(k=5)", the file in the working directory.
+        method: Its name in a suite, such as "file.py:Name(k=5)", the file in the working directory.
         device: "cpu" or "cuda".
         limit: Seconds that each clause may take.
 
@@ -62,20 +61,20 @@ def check(method: str, device: str, limit: float) -> int:
     for clause, verdict in verdicts(kind, component, device, limit):
         counts[verdict.outcome] = counts.get(verdict.outcome, 0) + 1
         print(f"{verdict.outcome:8} {clause.expected}", flush=True)
-        if verdict.seen:
+        if verdict.fault:
             remedy = verdict.remedy or clause.remedy
-            print(f"{'':8}   seen: {verdict.seen}\n{'':8}   remedy: {remedy}", flush=True)
-    left = len(CLAUSES[kind]) - sum(counts.values())
-    said = [f"{count} {outcome}" for outcome, count in counts.items()]
-    said += [f"{left} not looked at, as they rest on what failed"] if left else []
-    print(f"{kind} {component.spec['class']}: {', '.join(said)}")
+            print(f"{'':8}   seen: {verdict.fault}\n{'':8}   remedy: {remedy}", flush=True)
+    skipped = len(CLAUSES[kind]) - sum(counts.values())
+    summary = [f"{count} {outcome}" for outcome, count in counts.items()]
+    summary += [f"{skipped} not looked at, as they rest on what failed"] if skipped else []
+    print(f"{kind} {component.spec['class']}: {', '.join(summary)}")
     return SOME_FAILED if "failed" in counts else DONE
 
 
 def verdicts(
     kind: str, component: Component, device: str, limit: float
 ) -> Iterator[tuple[Clause, Verdict]]:
-    """The clauses with their verdicts; none after one that failed and that they rest on.
+    """Yield the clauses with their verdicts, up to a basis that failed.
 
     Args:
         kind: "attack", "detector" or "inspector".
@@ -88,10 +87,10 @@ def verdicts(
         with console.status("digits, a victim and some attacks"):
             lane.submit(guard.isolated, world, (kind, device), None).result()
         for number, clause in enumerate(CLAUSES[kind]):
-            given = (kind, component, number, device)
+            arguments = (kind, component, number, device)
             with console.status(escape(clause.expected)):
                 try:
-                    verdict = lane.submit(guard.isolated, look, given, limit).result()
+                    verdict = lane.submit(guard.isolated, look, arguments, limit).result()
                 except guard.Lost as lost:
                     verdict = Verdict("failed", lost.why, lost.remedy)
             yield clause, verdict
@@ -103,48 +102,48 @@ def verdicts(
 
 
 def resolve(method: str) -> tuple[str, Component]:
-    """Kind and component of a name, its parameters set where they have no value of their own.
+    """Return kind and component of a name, with values for parameters without a default.
 
     A detector of models is of the kind "inspector".
 
     Raises:
         UserError: There is no such component, or it cannot be made.
     """
-    name, given = parted(method)
+    name, parameters = split_call(method)
     kind = registry.kind_of(name, Path.cwd())
-    found = registry.find(kind, name, Path.cwd())
-    made = registry.configure(found, _filled(found.load(), given), kind, method)
-    inspects = kind == "detector" and not isinstance(made.build(), Detector)
-    return "inspector" if inspects else kind, made
+    entry = registry.find(kind, name, Path.cwd())
+    component = registry.configure(entry, _filled(entry.load(), parameters), kind, method)
+    inspects = kind == "detector" and not isinstance(component.build(), Detector)
+    return "inspector" if inspects else kind, component
 
 
-def _filled(cls: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters, those without a value of their own as `USUAL` has them."""
-    absent = (MISSING,) if given else (MISSING, None)
-    open_ = [
+def _filled(cls: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the `DEFAULTS` of the fields without a default; without parameters, of None as well."""
+    absent = (MISSING,) if parameters else (MISSING, None)
+    empty = {
         field.name
         for field in (fields(cls) if is_dataclass(cls) else ())
         if field.default in absent and field.default_factory is MISSING
-    ]
-    return {name: USUAL[name] for name in open_ if name in USUAL} | dict(given)
+    }
+    return {name: value for name, value in DEFAULTS.items() if name in empty} | dict(parameters)
 
 
 def world(kind: str, device: str) -> None:
-    """Make the world in which the clauses of a kind are looked at; it is kept."""
+    """Make the world for the clauses of a kind, and keep it in this process."""
     with exact(device):
         (attacker if kind == "attack" else defender)(device)
 
 
 @lru_cache(maxsize=1)
 def _case(kind: str, place: str, parameters: str, device: str) -> AttackCase | DetectorCase:
-    made = Component(place, json.loads(parameters)).build()
+    built = Component(place, json.loads(parameters)).build()
     if kind == "attack":
-        return AttackCase(made, attacker(device))
-    return DetectorCase(made, defender(device))
+        return AttackCase(built, attacker(device))
+    return DetectorCase(built, defender(device))
 
 
 def look(kind: str, component: Component, number: int, device: str) -> Verdict:
-    """The verdict on one clause; what a case has computed serves those that follow."""
+    """Judge one clause; later clauses use what the case has computed."""
     parameters = json.dumps(dict(component.parameters), sort_keys=True)
     with exact(device):
         return CLAUSES[kind][number].judge(_case(kind, component.place, parameters, device))

@@ -1,4 +1,4 @@
-"""What a component must leave as it was: the state of the process, and the tensors of its view."""
+"""What a component must not change: the state of the process, and the tensors of its view."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -22,13 +22,14 @@ GLOBAL: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
         torch.use_deterministic_algorithms,
     ),
 }
+"""Name -> functions that read and write a part of the state of the process."""
 
 DRAWN = tuple(name for name in GLOBAL if "random" in name or "GPU" in name)
-"""Which of them drawing changes."""
+"""The parts that a draw of random numbers changes."""
 
 
 def same(first: Any, second: Any) -> bool:
-    """Whether two values are equal, tensors and arrays within them bit for bit."""
+    """Tell whether two values are equal, tensors and arrays within them bit for bit."""
     if isinstance(first, Tensor) and isinstance(second, Tensor):
         return first.shape == second.shape and torch.equal(first, second)
     if isinstance(first, np.ndarray):
@@ -40,7 +41,7 @@ def same(first: Any, second: Any) -> bool:
 
 @dataclass(frozen=True)
 class Globals:
-    """The state of the process.
+    """The state of the process at one moment.
 
     Attributes:
         facts: Name in `GLOBAL` -> its value.
@@ -50,40 +51,41 @@ class Globals:
 
     @classmethod
     def now(cls) -> "Globals":
-        """As it is at this moment."""
+        """Read the present state."""
         return cls({name: read() for name, (read, _) in GLOBAL.items()})
 
     def changed(self) -> list[str]:
-        """What is otherwise now."""
+        """Name the parts that have changed since."""
         return [name for name, (read, _) in GLOBAL.items() if not same(self.facts[name], read())]
 
     def restore(self) -> None:
-        """Make it so again."""
+        """Restore the parts that have changed since."""
         for name in self.changed():
             GLOBAL[name][1](self.facts[name])
 
 
 def stir(seed: int) -> None:
-    """Set the global random numbers, on which nothing may depend."""
+    """Seed the global random numbers, on which nothing may depend."""
     torch.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)
 
 
-def picture(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Values by name, of a model and of tensors, for comparison with what they are later."""
-    named = (*model.named_parameters(), *model.named_buffers())
-    hooks = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in model.modules()]
-    seen: dict[str, Any] = {f"the model's {name}": value.detach().clone() for name, value in named}
-    seen |= {name: value.detach().clone() for name, value in tensors.items()}
-    return seen | {
-        "the model's eval mode": [part.training for part in model.modules()],
-        "which weights of the model need gradients": [v.requires_grad for _, v in named],
-        "the gradients of the model's weights": [v.grad is None for _, v in named],
-        "the hooks of the model": hooks,
+def snapshot(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Copy the values of a model and of tensors by name, for a later comparison."""
+    weights = (*model.named_parameters(), *model.named_buffers())
+    values = {f"the model's {name}": value for name, value in weights} | dict(tensors)
+    parts = list(model.modules())
+    return {name: value.detach().clone() for name, value in values.items()} | {
+        "the model's eval mode": [part.training for part in parts],
+        "which weights of the model need gradients": [v.requires_grad for _, v in weights],
+        "the gradients of the model's weights": [v.grad is None for _, v in weights],
+        "the hooks of the model": [
+            len(part._forward_hooks) + len(part._forward_pre_hooks) for part in parts
+        ],
     }
 
 
-def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Names of what two pictures show otherwise."""
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Name the values in which two snapshots differ."""
     return [name for name in before if not same(before[name], after.get(name))]

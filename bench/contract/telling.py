@@ -1,93 +1,78 @@
-"""The clauses on what a detector's scores tell: what it knows, and what it can flag."""
-
-import copy
+"""The clauses on the meaning of a detector's scores: what it knows, and what it can flag."""
 
 import numpy as np
 import torch
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.contract.clause import Broken, Clause, Doubtful
-from evil_twins.bench.contract.detectors import SOUND, DetectorCase, scored
+from evil_twins.bench.contract.cases import DetectorCase
+from evil_twins.bench.contract.clause import Broken, Doubtful, clause
+from evil_twins.bench.contract.detectors import SOUND, scored
 from evil_twins.bench.contract.state import same
 
 ALPHA = 0.05
 COARSE = 5
-"""So many values among benign images, or fewer, are decisions rather than scores."""
+"""Largest number of different benign scores that are decisions rather than scores."""
 
 UNLIKELY = 1e-3
-"""A chance below which false alarms are no bad luck."""
+"""Probability below which false alarms are not due to chance."""
 
 
+@clause('set knowledge = "K1" if it uses view.benign or a preparation, and knowledge = "K0" if not')
 def knowledge(case: DetectorCase) -> None:
-    """What it says that it knows is what it uses."""
-    own, world = case.detector, case.world
-    if own.knowledge == "K0" and own.preparation is not None:
+    """It knows what it states: K0 the faced model, K1 clean data as well."""
+    detector, world = case.detector, case.world
+    if detector.knowledge == "K0" and detector.preparation is not None:
         raise Broken("it states K0, and has a preparation, which is trained on clean data")
-    if own.knowledge not in ("K0", "K1"):
+    if detector.knowledge not in ("K0", "K1"):
         return
     model = world.models[0]
-    x = torch.cat([case.some, *(one.x for one in world.attacks if one.model is model)])
-    other = case.view(copy.deepcopy(model), world.other, case.prepare(world.other))
-    equal = same(scored(own.fit(other), x), scored(case.fit(model), x))
-    if own.knowledge == "K0" and not equal:
+    x = torch.cat([case.sample, *(a.x for a in world.attacks if a.model is model)])
+    other = case.fit(model, case.defender_on(world.other, case.prepare(world.other)))
+    equal = same(scored(other, x), scored(case.fit(model), x))
+    if detector.knowledge == "K0" and not equal:
         raise Broken(
             "as K0 it looks at the faced model alone, and it scores otherwise with other clean data"
         )
-    if own.knowledge == "K1" and equal:
+    if detector.knowledge == "K1" and equal:
         raise Doubtful("as K1 it may use clean data, and it scores the same with other clean data")
 
 
+@clause("return the number that it decides by, before any threshold or rounding of its own")
 def flags(case: DetectorCase) -> None:
-    """At the threshold that the harness sets it flags some inputs, and not all."""
+    """At a threshold for 5 % of benign images it flags something, and not everything."""
     model, fresh = case.world.models[0], case.world.fresh
     scorer = case.fit(model)
-    usual, others = (scored(scorer, some).numpy() for some in (fresh[::2], fresh[1::2]))
-    attacked = np.concatenate([scored(case.fit(m.model), m.x).numpy() for m in case.world.attacks])
-    both = np.concatenate([usual, others, attacked])
-    if (both == both[0]).all():
-        raise Broken(f"it gave {both[0]:.6g} to each of {len(both)} inputs: it can flag nothing")
-    rule = stats.threshold(usual, ALPHA)
+    calibration, others = (scored(scorer, images).numpy() for images in (fresh[::2], fresh[1::2]))
+    attacked = [scored(case.fit(m.model), m.x).numpy() for m in case.world.attacks]
+    values = np.concatenate([calibration, others, *attacked])
+    if (values == values[0]).all():
+        raise Broken(
+            f"it gave {values[0]:.6g} to each of {len(values)} inputs: it can flag nothing"
+        )
+    rule = stats.threshold(calibration, ALPHA)
     alarms, count = int((others > rule.value).sum()), len(others)
     if stats.fpr_test(alarms, count, rule) < UNLIKELY and alarms > count // 2:
         raise Broken(f"with a threshold for 5 % it flags {alarms} of {count} other benign images")
-    if (values := len(np.unique(both))) <= COARSE:
-        raise Doubtful(f"it gave {values} values to {len(both)} inputs: it decides by itself")
+    if (distinct := len(np.unique(values))) <= COARSE:
+        raise Doubtful(f"it gave {distinct} values to {len(values)} inputs: it decides by itself")
     if rule.ties > 1:
         raise Doubtful(f"{rule.ties} of {rule.n} benign scores equal the threshold for 5 %")
 
 
+@clause("return the negative score, if a low one is the suspicious one")
 def direction(case: DetectorCase) -> None:
-    """Attacked inputs score higher than benign ones, under one attack at least."""
-    found: dict[str, list[float]] = {}
+    """Higher means more suspicious."""
+    wins: dict[str, list[float]] = {}
     for inputs in case.world.attacks:
         scorer = case.fit(inputs.model)
         benign = scored(scorer, case.world.fresh[:40]).numpy()
-        wins = [
-            (score > benign).mean() + (score == benign).mean() / 2
-            for score in scored(scorer, inputs.x).numpy()
-        ]
-        found.setdefault(inputs.name, []).extend(float(win) for win in wins)
-    areas = {name: float(np.mean(wins)) for name, wins in found.items()}
+        for score in scored(scorer, inputs.x).numpy():
+            win = (score > benign).mean() + (score == benign).mean() / 2
+            wins.setdefault(inputs.name, []).append(float(win))
+    areas = {name: float(np.mean(values)) for name, values in wins.items()}
     if areas and max(areas.values()) < 0.5:
-        said = ", ".join(f"{name} {area:.2f}" for name, area in areas.items())
-        raise Doubtful(f"attacked inputs score lower than benign ones: AUROC {said}")
+        text = ", ".join(f"{name} {area:.2f}" for name, area in areas.items())
+        raise Doubtful(f"attacked inputs score lower than benign ones: AUROC {text}")
 
 
-DETECTOR = (
-    *SOUND,
-    Clause(
-        "it knows what it states: K0 the faced model, K1 clean data as well",
-        'set knowledge = "K1" if it uses view.benign or a preparation, and knowledge = "K0" if not',
-        knowledge,
-    ),
-    Clause(
-        "at a threshold for 5 % of benign images it flags something, and not everything",
-        "return the number that it decides by, before any threshold or rounding of its own",
-        flags,
-    ),
-    Clause(
-        "higher means more suspicious",
-        "return the negative score, if a low one is the suspicious one",
-        direction,
-    ),
-)
+DETECTOR = (*SOUND, knowledge, flags, direction)

@@ -1,4 +1,4 @@
-"""A small world of real digits: a victim trained in seconds, targets, a few faced models."""
+"""Make a small world of real digits: a victim of seconds, targets, a few faced models."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +16,8 @@ from evil_twins.attacks.poisoning import Poisoning
 from evil_twins.attacks.steps.input import InputStep
 from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.bench.cells.attack import numbers
-from evil_twins.bench.cells.targets import drawn_goal
-from evil_twins.bench.subjects import data, victims
+from evil_twins.bench.cells.targets import drawn_goals
+from evil_twins.bench.subjects import architectures, data, victims
 
 KAPPA = 0.75
 BENIGN = 80
@@ -26,10 +26,10 @@ TARGETS = 4
 
 @dataclass(frozen=True)
 class Inputs:
-    """Attacked inputs under one faced model, for a detector to find.
+    """Attacked inputs under one faced model.
 
     Attributes:
-        name: What they were made by.
+        name: Name of their attack.
         model: The faced model.
         x: The inputs (N, C, H, W).
     """
@@ -41,13 +41,13 @@ class Inputs:
 
 @dataclass(frozen=True)
 class World:
-    """What a detector is held to the contract with.
+    """The models and images on which a detector is judged.
 
     Attributes:
         models: At least two faced models of one architecture, in eval mode, frozen.
-        benign: Clean data (M, C, H, W) in [0, 1], on which it is fitted.
+        benign: Clean data (M, C, H, W) in [0, 1] for fits.
         other: As many other clean images.
-        fresh: Benign images (S, C, H, W), to be scored; 2 at least.
+        fresh: Benign images (S, C, H, W) for scores, at least 2.
         attacks: Attacked inputs.
         trusted: Knowledge, "K2" or "K3" -> the model that such a defender trusts.
     """
@@ -62,18 +62,13 @@ class World:
 
 @lru_cache(maxsize=1)
 def attacker(device: str) -> AttackerView:
-    """A view on four targets that the victim classifies correctly, with a second model.
-
-    Args:
-        device: "cpu" or "cuda".
-    """
+    """Make a view on four targets that the victim classifies correctly, with a second model."""
     digits = data.load("digits")
     victim = _trained(digits, 0, device)
     with torch.no_grad():
         right = victim(digits.development.x.to(device)).argmax(1).cpu() == digits.development.label
     chosen = digits.development.take(torch.nonzero(right).flatten()[:TARGETS])
-    named = zip(chosen.ids, chosen.label.tolist(), strict=True)
-    goal = torch.tensor([drawn_goal("digits", name, label, 10) for name, label in named])
+    goal = drawn_goals("digits", chosen, 10)
     targets = Targets(chosen.x.to(device), chosen.label.to(device), goal.to(device))
     x, label = digits.train.x.to(device), digits.train.label.to(device)
     reference = Reference.of(victim, x, label)
@@ -83,11 +78,7 @@ def attacker(device: str) -> AttackerView:
 
 @lru_cache(maxsize=1)
 def defender(device: str) -> World:
-    """The victim and models poisoned for the attacker's targets, with inputs of PGD and IMC.
-
-    Args:
-        device: "cpu" or "cuda".
-    """
+    """Make a world of the victim and of poisoned models, with inputs of PGD and IMC."""
     digits, view = data.load("digits"), attacker(device)
     step, head = InputStep(), ModelStep("head")
     victim = cast(nn.Module, view.victim)
@@ -96,14 +87,14 @@ def defender(device: str) -> World:
     unit = replace(view, radii=size(pgd.x - view.targets.x, "linf"))
     both = IMC(step, head, KAPPA, phi=0.5)(unit)
     attacks = [Inputs("PGD", victim, pgd.x)]
-    for name, done in (("poisoning", poisoned), ("IMC", both)):
-        attacks += [Inputs(name, done.models[i], done.x[i : i + 1]) for i in range(TARGETS)]
+    for name, result in (("poisoning", poisoned), ("IMC", both)):
+        attacks += [Inputs(name, result.models[i], result.x[i : i + 1]) for i in range(TARGETS)]
     benign, other = digits.train.x[:200].to(device), digits.train.x[200:400].to(device)
     fresh = digits.calibration.x[:BENIGN].to(device)
     trusted = {"K2": cast(nn.Module, view.surrogate), "K3": victim}
     return World((victim, poisoned.models[0]), benign, other, fresh, attacks, trusted)
 
 
-def _trained(digits: data.Dataset, seed: int, device: str) -> victims.Classifier:
+def _trained(digits: data.Dataset, seed: int, device: str) -> architectures.Classifier:
     recipe = victims.Recipe(epochs=8)
     return victims.train(digits.train, "resnet-tiny", 10, recipe, seed, device)

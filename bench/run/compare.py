@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 
 from evil_twins.bench.cells.execute import Outcome
-from evil_twins.bench.components.names import parted
+from evil_twins.bench.components.names import split_call
 from evil_twins.bench.components.registry import kind_of
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished, keys_of
@@ -81,7 +81,7 @@ def newcomer(text: str, suite: Suite) -> Newcomer:
     Raises:
         UserError: There is no such thing, or the suite has it already.
     """
-    method, parameters = parted(text)
+    method, parameters = split_call(text)
     kind = kind_of(method, WORKING_DIRECTORY.parent)
     fixed = [f"{name}={value!r}" for name, value in parameters.items() if name not in SWEPT]
     short = method.rpartition(":")[2] + (f"({', '.join(fixed)})" if fixed else "")

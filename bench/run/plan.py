@@ -12,7 +12,7 @@ from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.data_size import check_splits
 from evil_twins.bench.store.cells import SCHEMA
 from evil_twins.bench.store.checksums import fingerprint
-from evil_twins.bench.subjects import victims
+from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.subjects.retraining import Retraining
 from evil_twins.bench.subjects.splits import USUAL
@@ -141,7 +141,7 @@ class _Planner:
                 retraining = checked(Retraining, model.retraining, "[victim.retraining]")
                 spec["retraining"] = asdict(retraining)
         else:
-            spec["weights"] = victims.digest(path, model.architecture, self.data)
+            spec["weights"] = weights.digest(path, model.architecture, self.data)
         title = f"{model.name} seed {seed}"
         return Cell("victim", title, model.architecture, None, spec, self.source("victim"))
 

@@ -1,4 +1,4 @@
-"""What `evil-twins score` is asked for: files and names, read and held against each other."""
+"""The request of `evil-twins score`: files and names, read and checked against each other."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects import data, image_files, victims
+from evil_twins.bench.subjects import data, image_files, weights
+from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.publishers import sha
-from evil_twins.bench.subjects.victims import Classifier
 
 
 @dataclass(frozen=True)
 class Benign:
-    """Clean data, cut into disjoint parts.
+    """Clean images, cut into disjoint parts.
 
     Attributes:
-        name: Names the data in the seeds.
-        train: Images (M, C, H, W) for the part of a detector that depends on clean data alone.
-        fit: Images for the rest of its fitting.
+        name: Name of the data in the seeds.
+        train: Images (M, C, H, W) for the preparations of detectors.
+        fit: Images for the rest of their fitting.
         calibration: Images (n, C, H, W) for thresholds and p-values.
     """
 
@@ -31,8 +31,8 @@ class Benign:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked of `score`.
+class Request:
+    """The arguments of `score`.
 
     Attributes:
         victim: File of the benign model.
@@ -41,7 +41,7 @@ class Asked:
         benign: Clean images in the same forms, or None for those of the data set.
         dataset: Name of a data set, if there are no other clean images.
         root: Where data sets lie, or None for the default place.
-        detectors: The suite whose detectors are used.
+        detectors: The suite with the detectors.
         fpr: Share of benign images that each detector may flag.
     """
 
@@ -55,22 +55,21 @@ class Asked:
     fpr: float
 
     def models(self) -> tuple[Classifier, Classifier]:
-        """The victim and the faced model.
+        """Read the victim and the faced model.
 
         Raises:
             UserError: One is missing or damaged, or they do not fit each other.
         """
-        victim, faced = victims.load(self.victim), victims.load(self.faced)
-        kinds = [(model.classes, tuple(model.shape)) for model in (victim, faced)]
-        if kinds[0] != kinds[1]:
-            raise UserError(
-                f"{self.faced}: {kinds[1][0]} classes for images {kinds[1][1]}\n"
-                f"expected: {kinds[0][0]} classes for images {kinds[0][1]}, as the victim has them"
-            )
+        victim, faced = weights.load(self.victim), weights.load(self.faced)
+        expected, actual = (
+            f"{model.classes} classes for images {tuple(model.shape)}" for model in (victim, faced)
+        )
+        if actual != expected:
+            raise UserError(f"{self.faced}: {actual}\nexpected: {expected}, as the victim has them")
         return victim, faced
 
     def clean(self, model: Classifier) -> Benign:
-        """Clean images for a model: a data set's own splits, or a user's cut in two by their names.
+        """Read clean images for a model: the splits of a data set, or a folder cut in two by names.
 
         Raises:
             UserError: There are none, too few for the share that may be flagged, or unfit ones.
@@ -82,29 +81,30 @@ class Asked:
                 "clean images are needed, from one place\n"
                 "remedy: give a folder with --benign, or the name of a data set with --dataset"
             )
-        found = self._own(self.benign, model) if self.benign else self._set(model)
-        needed, n = max(1, ceil(round(1 / self.fpr, 9)) - 1), len(found.calibration)
-        if n < needed or not len(found.fit):
+        benign = self._folder(self.benign, model) if self.benign else self._dataset(model)
+        needed, n = max(1, ceil(round(1 / self.fpr, 9)) - 1), len(benign.calibration)
+        if n < needed or not len(benign.fit):
             raise UserError(
                 f"{n} benign images are left for thresholds; --fpr {self.fpr:g} needs {needed}\n"
                 "remedy: a larger --fpr, or more images; half of those in --benign go into fitting"
             )
-        return found
+        return benign
 
-    def _own(self, place: Path, model: Classifier) -> Benign:
+    def _folder(self, place: Path, model: Classifier) -> Benign:
         names, x = image_files.read(place, model.shape)
         order = torch.tensor(sorted(range(len(names)), key=lambda i: sha(names[i])))
-        known, rest = x[order[: len(x) // 2]], x[order[len(x) // 2 :]]
-        return Benign(place.name, known, known, rest)
+        fit, calibration = x[order[: len(x) // 2]], x[order[len(x) // 2 :]]
+        return Benign(place.name, fit, fit, calibration)
 
-    def _set(self, model: Classifier) -> Benign:
+    def _dataset(self, model: Classifier) -> Benign:
         assert self.dataset is not None
         side = model.shape[1] if model.shape[1] == model.shape[2] else None
-        found = data.load(self.dataset, self.root, size=side)
-        if tuple(found.train.pixels.shape[1:]) != tuple(model.shape):
+        dataset = data.load(self.dataset, self.root, size=side)
+        shape = tuple(dataset.train.pixels.shape[1:])
+        if shape != tuple(model.shape):
             raise UserError(
-                f"{self.dataset} has images {tuple(found.train.pixels.shape[1:])}\n"
+                f"{self.dataset} has images {shape}\n"
                 f"expected: {tuple(model.shape)}, as the models have them"
             )
-        calibration = torch.cat([found.calibration.x, found.fpr.x])
-        return Benign(found.name, found.train.x, found.fit.x, calibration)
+        calibration = torch.cat([dataset.calibration.x, dataset.fpr.x])
+        return Benign(dataset.name, dataset.train.x, dataset.fit.x, calibration)

@@ -1,9 +1,9 @@
-"""Where finished cells lie: one folder each, `<kind>/<id>/`, whole or not there at all.
+"""The store of finished cells: one folder each, `<kind>/<id>/`, complete or absent.
 
-A cell is written beside its place and renamed into it; the rename is the commit mark. Inside:
-records, tensors, `cell.json` (what the cell is and the SHA-256 of every file) and
+A cell is written into a temporary folder and renamed into its place; the rename is the commit. It
+holds records, tensors, `cell.json` (the cell's facts and the SHA-256 of every file) and
 `provenance.json` (times and machine), which is no part of the content. The file of the poisoned
-models may be removed at any time: a cell that needs it has it made again.
+models may be removed at any time: a cell that needs it makes it again.
 """
 
 import json
@@ -17,23 +17,23 @@ from typing import Any
 
 from evil_twins.bench.store.checksums import (
     MODELS,
-    _content,
-    _listed,
+    UNREADABLE,
     checksum,
+    content_hash,
     damage,
     fingerprint,
-    left_models,
+    listed_files,
+    lists_models,
 )
 
 SCHEMA = 3
-"""Part of every identity: raised when what a cell leaves changes its form."""
-
+"""Part of every identity: raised when the stored form of cells changes."""
 
 ATTEMPTS = 5
-"""To put a cell into its place while other runs do the same."""
+"""Number of attempts to put a cell into its place while other runs do the same."""
 
-_HERE = platform.node().replace(".", "-")
-_ASIDE = {"cell.json", "provenance.json"}
+_HOST = platform.node().replace(".", "-")
+_NO_CONTENT = {"cell.json", "provenance.json"}
 
 
 @dataclass(frozen=True)
@@ -47,55 +47,58 @@ class Store:
     root: Path
 
     def path(self, kind: str, name: str) -> Path:
-        """Where a cell lies, or would lie."""
+        """Return the folder of a cell, which need not exist."""
         return self.root / kind / name
 
     def log(self, kind: str, name: str) -> Path:
-        """Where the traceback of a failed cell lies."""
+        """Return the file for the traceback of a failed cell."""
         return self.root / kind / f"{name}.log"
 
     def failure(self, kind: str, name: str) -> Path:
-        """Where the reason of a failed cell lies."""
+        """Return the file for the reason of a failed cell."""
         return self.root / kind / f"{name}.failed.json"
 
-    def find(self, kind: str, name: str) -> str | None:
-        """The content hash of a finished cell; None if it is missing or damaged.
+    def _json(self, kind: str, name: str, file: str = "cell.json") -> Any:
+        return json.loads((self.path(kind, name) / file).read_text())
 
-        A file of the size and the time of change that it was committed with is taken for whole;
-        any other is read. What is read by another cell is checked against its checksum then.
+    def find(self, kind: str, name: str) -> str | None:
+        """Return the content hash of a finished cell; None if it is missing or damaged.
+
+        A file is read only if its size or its time of change is not that of the commit. A cell
+        that reads another one verifies every checksum.
         """
         folder = self.path(kind, name)
         try:
-            listed = json.loads((folder / "cell.json").read_text())
-            if (listed["kind"], listed["identity"]) != (kind, name):
-                return None  # the folder of another cell, put here
-            for file, (size, digest, changed) in listed["files"].items():
+            cell = self._json(kind, name)
+            if (cell["kind"], cell["identity"]) != (kind, name):
+                return None  # somebody put the folder of another cell here
+            for file, (size, digest, changed) in cell["files"].items():
                 if file == MODELS and not (folder / file).exists():
                     continue
-                found = (folder / file).stat()
-                if found.st_size != size:
+                stat = (folder / file).stat()
+                if stat.st_size != size:
                     return None
-                if found.st_mtime_ns != changed and checksum(folder / file) != digest:
+                if stat.st_mtime_ns != changed and checksum(folder / file) != digest:
                     return None
-            return str(listed["content"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return str(cell["content"])
+        except UNREADABLE:
             return None
 
     def lacks_models(self, kind: str, name: str) -> bool:
-        """Whether the models that a finished cell left have been removed."""
+        """Tell whether the models of a finished cell have been removed."""
         folder = self.path(kind, name)
-        return left_models(folder) and not (folder / MODELS).exists()
+        return lists_models(folder) and not (folder / MODELS).exists()
 
     def drop_models(self, kind: str, name: str) -> None:
-        """Remove the models that a finished cell left."""
+        """Remove the models of a finished cell."""
         (self.path(kind, name) / MODELS).unlink(missing_ok=True)
 
     def unmark(self, kind: str, name: str) -> None:
-        """Take a damaged cell no longer for finished, so that it is made again."""
+        """Mark a damaged cell as not finished, so that it is made again."""
         (self.path(kind, name) / "cell.json").unlink(missing_ok=True)
 
     def cells(self) -> Iterator[tuple[str, str]]:
-        """Kind and identity of every cell that was committed, in a fixed order."""
+        """Yield kind and identity of every finished cell, in a fixed order."""
         for path in sorted(self.root.glob("*/[!.]*/cell.json")):
             yield path.parts[-3], path.parts[-2]
 
@@ -104,39 +107,37 @@ class Store:
         yield from (self.path(*cell) for cell in self.cells())
 
     def ruins(self) -> list[Path]:
-        """Folders of cells that were found damaged and have not been made again."""
+        """List the folders of cells that are unmarked and have not been made again."""
         folders = (path for path in self.root.glob("*/[!.]*") if path.is_dir())
         return sorted(path for path in folders if not (path / "cell.json").exists())
 
     def spec(self, kind: str, name: str) -> Any:
-        """What a finished cell was made from; None if it cannot be read."""
+        """Read the spec of a finished cell; None if it cannot be read."""
         try:
-            return json.loads((self.path(kind, name) / "cell.json").read_text())["spec"]
-        except (OSError, ValueError, KeyError, TypeError):
+            return self._json(kind, name)["spec"]
+        except UNREADABLE:
             return None
 
     def title(self, kind: str, name: str) -> str:
-        """What people call a finished cell."""
-        return str(json.loads((self.path(kind, name) / "cell.json").read_text())["title"])
+        """Read the title of a finished cell."""
+        return str(self._json(kind, name)["title"])
 
     def seconds(self, kind: str, name: str) -> float:
-        """How long a finished cell took to compute; 0 if it no longer says."""
+        """Read the seconds that a finished cell took; 0 if they cannot be read."""
         try:
-            return float(
-                json.loads((self.path(kind, name) / "provenance.json").read_text())["seconds"]
-            )
-        except (OSError, ValueError, KeyError, TypeError):
+            return float(self._json(kind, name, "provenance.json")["seconds"])
+        except UNREADABLE:
             return 0.0
 
     def begin(self, kind: str, name: str) -> Path:
-        """An empty folder in which a cell is written."""
+        """Make an empty temporary folder in which a cell is written."""
         self.discard(kind, name)
-        folder = self._beside(kind, name)
+        folder = self._temporary(kind, name)
         folder.mkdir(parents=True)
         return folder
 
-    def _beside(self, kind: str, name: str) -> Path:
-        return self.root / kind / f".{name}.{_HERE}.{os.getpid()}"
+    def _temporary(self, kind: str, name: str) -> Path:
+        return self.root / kind / f".{name}.{_HOST}.{os.getpid()}"
 
     def commit(
         self, kind: str, name: str, folder: Path, facts: Mapping[str, Any], provenance: object
@@ -144,25 +145,23 @@ class Store:
         """Put a written cell into its place.
 
         Args:
-            kind: Of the cell.
+            kind: Kind of the cell.
             name: Its identity.
-            folder: What `begin` gave, with every file in it.
+            folder: The folder from `begin`, with every file in it.
             facts: Title, spec and parents.
-            provenance: What is worth knowing and depends on the machine and the moment.
+            provenance: Facts that depend on the machine and the moment.
 
         Returns:
             The content hash.
         """
-        paths = sorted(path for path in folder.iterdir() if path.name not in _ASIDE)
-        found = {path.name: path.stat() for path in paths}
-        files = {
-            path.name: (found[path.name].st_size, checksum(path), found[path.name].st_mtime_ns)
-            for path in paths
-        }
-        content = _content(files)
+        files = {}
+        for path in sorted(path for path in folder.iterdir() if path.name not in _NO_CONTENT):
+            stat = path.stat()
+            files[path.name] = (stat.st_size, checksum(path), stat.st_mtime_ns)
+        content = content_hash(files)
         (folder / "provenance.json").write_text(json.dumps(provenance, indent=1, sort_keys=True))
-        own = {"kind": kind, "identity": name, "schema": SCHEMA}
-        cell = {**facts, **own, "files": files, "content": content}
+        names = {"kind": kind, "identity": name, "schema": SCHEMA}
+        cell = {**facts, **names, "files": files, "content": content}
         cell["provenance"] = checksum(folder / "provenance.json")
         sealed = json.dumps(cell | {"seal": fingerprint(cell)}, indent=1, sort_keys=True)
         (folder / "cell.json").write_text(sealed)
@@ -170,9 +169,9 @@ class Store:
         return content
 
     def place(self, kind: str, name: str, folder: Path) -> None:
-        """Put a whole cell, written beside its place, into it; one that is there already stays."""
+        """Rename a complete temporary folder into its place, unless an equal cell is there."""
         place, old = self.path(kind, name), folder.with_name(f"{folder.name}.old")
-        for left in reversed(range(ATTEMPTS)):
+        for attempts in reversed(range(ATTEMPTS)):
             if self._same(place, folder):
                 shutil.rmtree(folder)
                 break
@@ -183,52 +182,49 @@ class Store:
                 folder.rename(place)
                 break
             except OSError:  # another run was faster by a moment
-                if not left:
+                if not attempts:
                     raise
         self.failure(kind, name).unlink(missing_ok=True)
         self.log(kind, name).unlink(missing_ok=True)
 
     def _same(self, place: Path, folder: Path) -> bool:
-        """Whether a cell is there that is whole and holds what the folder holds."""
         if damage(place) or self.lacks_models(*place.parts[-2:]):
             return False
-        return _content(_listed(place)) == _content(_listed(folder))
+        return content_hash(listed_files(place)) == content_hash(listed_files(folder))
 
     def reason(self, kind: str, name: str) -> str:
-        """Why a cell failed when it was run last; nothing if it did not, or was not run."""
+        """Read why a cell failed in its last run; nothing if it did not fail or did not run."""
         try:
             return str(json.loads(self.failure(kind, name).read_text())["reason"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except UNREADABLE:
             return ""
 
     def fail(self, kind: str, name: str, title: str, reason: str, traceback: str) -> None:
-        """Leave the reason why a cell failed, and its traceback, if the disk has room for them."""
-        beside = self.failure(kind, name).with_suffix(f".{os.getpid()}")
+        """Write the reason of a failure and its traceback, if the disk has room for them."""
+        temporary = self.failure(kind, name).with_suffix(f".{os.getpid()}")
         try:
-            beside.parent.mkdir(parents=True, exist_ok=True)
+            temporary.parent.mkdir(parents=True, exist_ok=True)
             self.log(kind, name).write_text(traceback)
-            beside.write_text(json.dumps({"cell": title, "reason": reason}, indent=1))
-            beside.replace(self.failure(kind, name))
+            temporary.write_text(json.dumps({"cell": title, "reason": reason}, indent=1))
+            temporary.replace(self.failure(kind, name))
         except OSError:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
     def discard(self, kind: str, name: str) -> None:
-        """Remove what a cell that was not committed has written."""
-        shutil.rmtree(self._beside(kind, name), ignore_errors=True)
+        """Remove the temporary folder of a cell that was not committed."""
+        shutil.rmtree(self._temporary(kind, name), ignore_errors=True)
 
     def sweep(self) -> None:
-        """Remove what killed runs on this machine left half written."""
+        """Remove the temporary folders of killed runs on this machine."""
         for folder in self.root.glob("*/.*"):
             machine, _, process = folder.name.removesuffix(".old").rpartition(".")
-            if machine.endswith(f".{_HERE}") and process.isdigit() and not _alive(int(process)):
+            if machine.endswith(f".{_HOST}") and process.isdigit() and not _alive(int(process)):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 def _alive(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
     return True

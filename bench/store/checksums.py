@@ -13,60 +13,62 @@ from evil_twins.bench.errors import Fault
 MODELS = "models.safetensors"
 """The one file of a finished cell that may be missing."""
 
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError)
+"""Errors of a JSON file that is missing, damaged or of another form."""
+
 
 def fingerprint(value: Any) -> str:
-    """SHA-256 of a JSON value."""
+    """Return the SHA-256 of a JSON value."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def left_models(folder: Path) -> bool:
-    """Whether a finished cell left poisoned models, be they still there or not."""
-    return MODELS in _listed(folder)
+def lists_models(folder: Path) -> bool:
+    """Tell whether a finished cell lists poisoned models, even if their file was removed."""
+    return MODELS in listed_files(folder)
 
 
-def _content(files: Mapping[str, Any]) -> str:
+def content_hash(files: Mapping[str, Any]) -> str:
+    """Return the hash over the checksums of files, which `listed_files` gives."""
     return fingerprint({name: digest for name, (_, digest, _) in files.items()})
 
 
-def _listed(folder: Path) -> dict[str, Any]:
-    """File -> (size, SHA-256, time of change), as a cell says of itself."""
+def listed_files(folder: Path) -> dict[str, Any]:
+    """Read from a cell: file -> (size, SHA-256, time of change); nothing if it is damaged."""
     try:
-        listed: dict[str, Any] = json.loads((folder / "cell.json").read_text())["files"]
-        return listed
-    except (OSError, ValueError, KeyError, TypeError):
+        files: dict[str, Any] = json.loads((folder / "cell.json").read_text())["files"]
+        return files
+    except UNREADABLE:
         return {}
 
 
 def damage(folder: Path) -> list[str]:
-    """The files of a finished cell that are missing or not what was committed."""
+    """List the files of a finished cell that are missing or not as they were committed."""
     try:
         cell = json.loads((folder / "cell.json").read_text())
         if cell.pop("seal") != fingerprint(cell):
             return ["cell.json"]
         if (cell["kind"], cell["identity"]) != folder.parts[-2:]:
-            return ["cell.json"]  # the folder of another cell, put here
+            return ["cell.json"]  # somebody put the folder of another cell here
         expected = {file: digest for file, (_, digest, _) in cell["files"].items()}
         expected["provenance.json"] = cell["provenance"]
-        return [file for file, digest in expected.items() if _bad(folder / file, digest)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return [file for file, digest in expected.items() if _damaged(folder / file, digest)]
+    except UNREADABLE:
         return ["cell.json"]
 
 
-def _bad(path: Path, digest: str) -> bool:
-    if not path.is_file():
-        return path.name != MODELS
-    return checksum(path) != digest
+def _damaged(path: Path, digest: str) -> bool:
+    return checksum(path) != digest if path.is_file() else path.name != MODELS
 
 
 def verify(folder: Path) -> str:
-    """Check every file of a finished cell; one that is damaged is no longer taken for finished.
+    """Check every file of a finished cell; unmark the cell if one is damaged.
 
     Returns:
         The content hash.
@@ -74,7 +76,7 @@ def verify(folder: Path) -> str:
     Raises:
         Fault: A file is missing or damaged.
     """
-    if found := damage(folder):
+    if files := damage(folder):
         (folder / "cell.json").unlink(missing_ok=True)
-        raise Fault(f"{folder / found[0]} is missing or damaged; remedy: run again")
-    return _content(_listed(folder))
+        raise Fault(f"{folder / files[0]} is missing or damaged; remedy: run again")
+    return content_hash(listed_files(folder))

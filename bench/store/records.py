@@ -1,8 +1,8 @@
-"""Where both halves meet: the columns of every record, and how they are written and read.
+"""The columns of every record, and how records are written and read.
 
-One Parquet file for each schema lies under `<results>/<suite>/`. The parts that cells leave have
-the same columns without the keys, which are put in front when a suite is assembled: so a cell does
-not depend on what a row is called.
+One Parquet file for each schema lies under `<results>/<suite>/`. The parts that cells store have
+the same columns without the keys, which are added when a suite is assembled. So a cell does not
+depend on the name of a row.
 """
 
 import os
@@ -32,7 +32,7 @@ KEYS: Columns = {
     "phi": _REAL,
     "lam": _REAL,
 }
-"""What names a row of a study; NaN in kappa, phi and lam means: does not apply."""
+"""The name of a row of a study; NaN in kappa, phi and lam means: does not apply."""
 
 TARGETS: Columns = {
     "target_id": _TEXT,
@@ -62,11 +62,11 @@ TARGETS: Columns = {
 }
 """`log_odds` are those of `confidence`, finite where it rounds to 1. `norm` is that of an attack on
 inputs, else "". `kl_reference` is the mean KL on the attacker's images, NaN if more than the last
-layer moved; no model at κ can go below `kl_bound` (NaN: unknown). `group` is the target_id of the
-first target that is served by the same poisoned model: its own where each has its own model.
+layer moved. No model at κ has a KL below `kl_bound` (NaN: unknown). `group` is the target_id of
+the first target of the same poisoned model.
 """
 NATURE: Columns = {"moves": _TEXT, "role": _TEXT}
-"""What an attack says of itself, beside its targets."""
+"""The nature of an attack, stored with its targets."""
 FLIPS: Columns = {"target_id": _TEXT, "image_id": _TEXT}
 GALLERY: Columns = {
     "target_id": _TEXT,
@@ -88,71 +88,71 @@ SCORES: Columns = {
 DETAILS: Columns = {"target_id": _TEXT, "name": _TEXT, "value": _REAL}
 VICTIMS: Columns = {"accuracy": _REAL, "images": _WHOLE}
 COSTS: Columns = {"detector": _TEXT, "seconds": _REAL, "inputs": _WHOLE}
-"""Of the score cells of a row: how long they took, fits included, and how many inputs they hold."""
+"""Seconds of the score cells of a row, fits included, and the number of their inputs."""
 MODEL_SCORE = "score of the model"
-"""Name of the detail that a detector of models leaves, for the first target that faces a model."""
+"""Name of the detail of a detector of models, stored for the first target that faces a model."""
 FAILURES: Columns = {"kind": _TEXT, "cell": _TEXT, "reason": _TEXT, "log": _TEXT}
 
 GROUP = 2**18
-"""About so many lines are written together, and held in memory until then."""
+"""Number of lines that are held in memory and then written together."""
 
 
 def write(frame: pd.DataFrame, columns: Columns, path: Path) -> None:
-    """The frame as Parquet, whole or not at all; equal frames give equal bytes.
+    """Write a frame as Parquet, completely or not at all; equal frames give equal bytes.
 
     Args:
-        frame: Has the columns of `columns`; others are left out.
+        frame: Frame with these columns; further ones are not written.
         columns: Names and types, in the order in which they are written.
-        path: The file; its folder is made if it is missing.
+        path: The file; its folder is made.
     """
     schema = pa.schema(list(columns.items()))
     save(pa.Table.from_pandas(frame[list(columns)], schema=schema, preserve_index=False), path)
 
 
 def save(table: pa.Table, path: Path) -> None:
-    """The table as Parquet, whole or not at all; equal tables give equal bytes."""
+    """Write a table as Parquet, completely or not at all; equal tables give equal bytes."""
     with writing(path, table.schema.remove_metadata()) as append:
         append(table)
 
 
 @contextmanager
 def writing(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-    """A function that adds the lines of a table to the file; what it holds is bounded.
+    """Open a file and give a function that adds the lines of a table, in bounded memory.
 
     Args:
-        path: The file, which is there only when the block ends well; its folder is made.
-        schema: Of all tables that are added. Equal tables in equal order give equal bytes.
+        path: The file, which exists only when the block ends well; its folder is made.
+        schema: Schema of all tables. Equal tables in equal order give equal bytes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    held, lines = [schema.empty_table()], 0
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    buffer, lines = [schema.empty_table()], 0
 
     def append(table: pa.Table) -> None:
         nonlocal lines
-        held.append(table.replace_schema_metadata(None))
+        buffer.append(table.replace_schema_metadata(None))
         lines += len(table)
         if lines >= GROUP:
-            file.write_table(pa.concat_tables(held).combine_chunks())
-            del held[1:]
+            file.write_table(pa.concat_tables(buffer).combine_chunks())
+            del buffer[1:]
             lines = 0
 
     try:
-        with pq.ParquetWriter(beside, schema, compression="zstd") as file:
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as file:
             yield append
-            file.write_table(pa.concat_tables(held).combine_chunks())
-        beside.replace(path)
+            file.write_table(pa.concat_tables(buffer).combine_chunks())
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def empty(columns: Columns) -> pd.DataFrame:
-    """A frame without lines."""
+    """Return a frame without lines."""
     frame: pd.DataFrame = pa.schema(list(columns.items())).empty_table().to_pandas()
     return frame
 
 
 def keyed(table: pa.Table, keys: Mapping[str, Any], columns: Columns) -> pa.Table:
-    """The table with the same keys in every line (None: empty), in the order of `columns`."""
+    """Add the same keys to every line of a table (None: empty), in the order of `columns`."""
 
     def column(name: str, kind: pa.DataType) -> pa.ChunkedArray:
         if name not in keys:
@@ -164,7 +164,7 @@ def keyed(table: pa.Table, keys: Mapping[str, Any], columns: Columns) -> pa.Tabl
 
 
 def read(path: Path) -> pd.DataFrame:
-    """What `write` wrote.
+    """Read a frame that `write` wrote.
 
     Raises:
         UserError: The file is missing or damaged.
@@ -174,7 +174,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def load(path: Path) -> pa.Table:
-    """What `save` wrote.
+    """Read a table that `save` wrote.
 
     Raises:
         UserError: The file is missing or damaged.

@@ -1,4 +1,4 @@
-"""Residual networks (He et al., CVPR 2016), from torchvision's parts."""
+"""Build residual networks (He et al., CVPR 2016) from torchvision's parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from evil_twins.bench.errors import unknown
 
-# Below this side a stride of 4 before the first block would leave too little to look at.
+# Largest side for which a stride of 4 before the first block leaves too few pixels.
 SMALL = 64
 
 
@@ -22,8 +22,8 @@ class Classifier(nn.Module):
     Attributes:
         architecture: One of `ARCHITECTURES`.
         shape: (C, H, W) of the images.
-        mean: Per channel, subtracted from the images, (C, 1, 1).
-        std: Per channel, by which they are then divided, (C, 1, 1).
+        mean: Mean of each channel, subtracted from the images, (C, 1, 1).
+        std: Deviation of each channel, which then divides them, (C, 1, 1).
         trunk: Normalised images (N, C, H, W) -> features (N, D).
         head: The last layer, features (N, D) -> logits (N, K).
     """
@@ -50,11 +50,11 @@ class Classifier(nn.Module):
 
     @property
     def classes(self) -> int:
-        """K."""
+        """Number of classes, K."""
         return self.head.out_features
 
     def features(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> the inputs (N, D) of the last layer.
+        """Map images (N, C, H, W) to the inputs (N, D) of the last layer.
 
         Raises:
             ValueError: The images have another shape than the network was built for.
@@ -64,21 +64,21 @@ class Classifier(nn.Module):
         return cast(Tensor, self.trunk((x - self.mean) / self.std))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> logits (N, K)."""
+        """Map images (N, C, H, W) to logits (N, K)."""
         return cast(Tensor, self.head(self.features(x)))
 
 
 class _Mean(nn.Module):
-    """Average pooling of whole planes, in an operation that stacked models can share."""
+    """Average pooling of planes, by an operation that stacked models can share."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Planes (N, C, H, W) -> (N, C)."""
+        """Map planes (N, C, H, W) to means (N, C)."""
         return x.mean((2, 3))
 
 
 def _stock(name: str, shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
-    """Torchvision's own network without its last layer, its stem fitted to the images."""
-    from torchvision import models  # takes seconds to load: only where a network is built
+    """Return torchvision's network without its last layer; its stem fits the images."""
+    from torchvision import models  # takes seconds to load
 
     net: models.ResNet = getattr(models, name)(weights=None)
     channels, side = shape[0], min(shape[1:])
@@ -94,7 +94,7 @@ def _stock(name: str, shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
 
 
 def _composed(channels: int, width: int, stages: int, blocks: int) -> tuple[nn.Module, int]:
-    """The same family at another width: each stage halves the side and doubles the width."""
+    """Build the same family at another width: each stage halves the side and doubles the width."""
     from torchvision.models.resnet import BasicBlock
 
     layers: list[nn.Module] = [
@@ -127,7 +127,7 @@ ARCHITECTURES = tuple(_TRUNKS)
 def build(
     architecture: str, classes: int, shape: tuple[int, int, int], mean: Tensor, std: Tensor
 ) -> Classifier:
-    """An untrained network with batch-norm, its weights drawn from the global generator.
+    """Build an untrained network with batch-norm; its weights come from the global generator.
 
     Images of a side up to 64 get a 3 by 3 stem without pooling; larger ones the stock stem.
 
@@ -135,8 +135,8 @@ def build(
         architecture: One of `ARCHITECTURES`.
         classes: K.
         shape: (C, H, W) of the images.
-        mean: Per channel, (C,), in [0, 1].
-        std: Per channel, (C,), above 0.
+        mean: Mean of each channel, (C,), in [0, 1].
+        std: Deviation of each channel, (C,), above 0.
 
     Raises:
         UserError: Unknown architecture.
@@ -146,12 +146,12 @@ def build(
     trunk, width = _TRUNKS[architecture](shape)
     head = nn.Linear(width, classes)
     model = Classifier(architecture, shape, trunk, head, mean, std)
-    # Convolutions run in the layout of their weights; this one is the faster on CPU and GPU.
+    # Convolutions run in the layout of their weights; this one is faster on CPU and GPU.
     return model.to(memory_format=torch.channels_last)
 
 
 def fold(model: Classifier) -> Classifier:
-    """A copy in eval mode, frozen, its batch-norm folded into the convolutions.
+    """Return a frozen copy in eval mode, with batch-norm folded into the convolutions.
 
     Logits equal those of the model in eval mode to rounding.
 
@@ -168,4 +168,4 @@ def fold(model: Classifier) -> Classifier:
                 setattr(parent, conv[0], fuse_conv_bn_eval(conv[1], child))
                 setattr(parent, name, nn.Identity())
             conv = (name, child) if isinstance(child, nn.Conv2d) else None
-    return folded.eval().requires_grad_(False)  # the new identities as well
+    return folded.eval().requires_grad_(False)  # for the new identities as well

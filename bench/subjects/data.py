@@ -1,4 +1,4 @@
-"""Real images, cut once into the disjoint splits on which everything else stands."""
+"""Load real images and cut them into the disjoint splits of a data set."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from evil_twins.bench.subjects.splits import USUAL, Splits
 
 NAMES = ("digits", "fashion-mnist", "cifar10", "gtsrb", "isic2018", "folder")
 
-# Side in pixels to which images of many sizes come, unless another is asked for.
+# Default side in pixels of data sets with images of many sizes.
 SIZES = {"gtsrb": 32, "isic2018": 224}
 
-# Images that one thread reads at a time: enough to outweigh the handing over.
+# Images that one thread reads at a time.
 BLOCK = 64
 
 _Decoded = tuple[npt.NDArray[np.uint8], int]
@@ -52,11 +52,11 @@ class Images:
 
     @property
     def x(self) -> Tensor:
-        """The images (N, C, H, W) as float32 in [0, 1], made anew at every call."""
+        """The images (N, C, H, W) as float32 in [0, 1], a new tensor at every call."""
         return self.pixels / 255
 
     def take(self, indices: Tensor | Sequence[int]) -> Images:
-        """The images at the given positions, in that order."""
+        """Return the images at these positions, in this order."""
         index = torch.as_tensor(indices, dtype=torch.int64)
         ids = tuple(self.ids[i] for i in index.tolist())
         return Images(ids, self.pixels[index], self.label[index])
@@ -69,15 +69,15 @@ class Dataset:
     Attributes:
         name: One of `NAMES`; "folder:<directory name>" for a folder.
         classes: Names of the classes, by label.
-        train: For the victim, the auto-encoders and the attacker's reference.
-        fit: What a detector may fit beside its training data.
-        calibration: For thresholds.
-        fpr: For the realised false-positive rate.
+        train: Images for the victim, the auto-encoders and the attacker's reference.
+        fit: Further images for the fits of detectors.
+        calibration: Images for thresholds.
+        fpr: Images for the realised false-positive rate.
         heldout: R, for specificity.
         development: Targets on which settings may be chosen.
         confirmatory: Targets that are reported.
         digest: SHA-256 over classes, ids, pixels, labels and splits.
-        damaged: Files that could not be read and are left out.
+        damaged: Files that could not be read and are skipped.
     """
 
     name: str
@@ -92,6 +92,12 @@ class Dataset:
     digest: str
     damaged: tuple[str, ...]
 
+    def split(self, name: str) -> Images:
+        """Return the split of that name."""
+        images = getattr(self, name)
+        assert isinstance(images, Images)
+        return images
+
 
 def load(
     name: str,
@@ -101,22 +107,22 @@ def load(
     size: int | None = None,
     splits: Splits = USUAL,
 ) -> Dataset:
-    """Loads a data set and cuts it into splits.
+    """Load a data set and cut it into splits.
 
-    The test half is sorted by SHA-256 of "<name>/<id>" and cut in these shares, so the
-    splits, the target lists among them, depend on nothing but shares and names. The digits have no
-    official halves: the first half by SHA-256 of the id trains. A damaged image keeps its place
-    in that order, so that its absence moves no other.
+    The test half is sorted by SHA-256 of "<name>/<id>" and cut in these shares. So the splits and
+    target lists depend on shares and names alone. The digits have no official halves: the first
+    half by SHA-256 of the id trains. A damaged image keeps its place in that order, so that its
+    absence moves no other image.
 
     Args:
         name: One of `NAMES`.
-        root: The directory torchvision keeps its data in (default: the user's cache), or in which
-            the archives of ISIC 2018 were unpacked, or the folder with `train/<class>/*` and
+        root: The folder of torchvision's data (default: the user's cache), the folder with the
+            unpacked archives of ISIC 2018, or the folder with `train/<class>/*` and
             `test/<class>/*`.
-        download: Fetch what is missing.
-        size: Side in pixels to which the centre square of every image is resized. By default
-            images keep their own size, which they must then share; 32 for gtsrb, 224 for isic2018.
-        splits: Into what shares the test half is cut.
+        download: Fetch missing files.
+        size: Side in pixels to which the centre square of every image is resized. The default is
+            32 for gtsrb and 224 for isic2018. Other images keep their size, which must be one.
+        splits: Shares of the test half.
 
     Raises:
         UserError: Unknown name, files missing or damaged as a whole, classes without images, or
@@ -133,8 +139,8 @@ def load(
         classes, train, test = digits()
     else:
         home = (root or platformdirs.user_cache_path("evil-twins") / "data").expanduser()
-        halves = isic(home) if name == "isic2018" else published(name, home, download)
-        (classes, train, test), size = halves, size or SIZES.get(name)
+        source = isic(home) if name == "isic2018" else published(name, home, download)
+        (classes, train, test), size = source, size or SIZES.get(name)
     return _cut(name, classes, train, test, size, splits)
 
 
@@ -146,19 +152,20 @@ def _cut(
     size: int | None,
     shares: Splits,
 ) -> Dataset:
-    learnt, bad = _decode(f"{name}/train", classes, train, size)
-    held, worse = _decode(f"{name}/test", classes, test, size)
-    shapes = [tuple(images.pixels.shape[1:]) for images in (learnt, held)]
+    training, damaged = _decode(f"{name}/train", classes, train, size)
+    tested, damaged_too = _decode(f"{name}/test", classes, test, size)
+    shapes = [tuple(images.pixels.shape[1:]) for images in (training, tested)]
     if shapes[0] != shapes[1]:
-        raise _mixed(name, held.ids[0], shapes[1], shapes[0])
-    rank = sorted(test.ids, key=lambda one: sha(f"{name}/{one}"))
+        raise _mixed(name, tested.ids[0], shapes[1], shapes[0])
+    rank = sorted(test.ids, key=lambda image: sha(f"{name}/{image}"))
     share = shares.model_dump()
     edges = np.rint(np.cumsum([0.0, *share.values()]) * len(rank)).astype(int).tolist()
-    place = {one: i for i, one in enumerate(held.ids)}
-    splits = {"train": learnt}
+    place = {image: i for i, image in enumerate(tested.ids)}
+    splits = {"train": training}
     for split, (low, high) in zip(share, pairwise(edges), strict=True):
-        splits[split] = held.take([place[one] for one in rank[low:high] if one in place])
-    return Dataset(name, classes, **splits, digest=_digest(classes, splits), damaged=bad + worse)
+        splits[split] = tested.take([place[image] for image in rank[low:high] if image in place])
+    damaged += damaged_too
+    return Dataset(name, classes, **splits, digest=_digest(classes, splits), damaged=damaged)
 
 
 def _digest(classes: tuple[str, ...], splits: dict[str, Images]) -> str:
@@ -173,7 +180,7 @@ def _digest(classes: tuple[str, ...], splits: dict[str, Images]) -> str:
 def _decode(
     name: str, classes: tuple[str, ...], half: Half, size: int | None
 ) -> tuple[Images, tuple[str, ...]]:
-    """Every readable image of the half of that name, and the ids of the others."""
+    """Read every readable image of the half of that name; return them and the other ids."""
     count = len(half.ids)
     pixels, label, kept = np.empty(0, np.uint8), np.empty(count, np.int64), list[int]()
     blocks = [range(low, min(low + BLOCK, count)) for low in range(0, count, BLOCK)]
@@ -195,32 +202,32 @@ def _decode(
     damaged = tuple(half.ids[i] for i in sorted(set(range(count)) - set(kept)))
     if damaged:
         pixels, label = pixels[kept], label[kept]
-    bare = sorted(set(range(len(classes))) - set(label.tolist()))
-    if bare:
+    empty = sorted(set(range(len(classes))) - set(label.tolist()))
+    if empty:
         raise UserError(
-            f"{name}: no readable image of class {classes[bare[0]]!r}\n"
-            "remedy: remove the class or mend its files; expected: at least one per class"
+            f"{name}: no readable image of class {classes[empty[0]]!r}\n"
+            "remedy: remove the class or fix its files; expected: at least one per class"
         )
     ids = tuple(half.ids[i] for i in kept)
     return Images(ids, torch.from_numpy(pixels), torch.from_numpy(label)), damaged
 
 
 def _read(files: Files, size: int | None, block: range) -> list[_Decoded | None]:
-    """Images (C, H, W) with their labels; None for those that cannot be decoded."""
-    found = list[_Decoded | None]()
+    """Read images (C, H, W) with their labels; None for those that cannot be decoded."""
+    images = list[_Decoded | None]()
     for index in block:
         try:
             image, label = files[index]
             if size and image.size != (size, size):
                 image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
-            found.append((np.atleast_3d(np.asarray(image)).transpose(2, 0, 1), label))
+            images.append((np.atleast_3d(np.asarray(image)).transpose(2, 0, 1), label))
         except DAMAGE:
-            found.append(None)
-    return found
+            images.append(None)
+    return images
 
 
-def _mixed(name: str, one: str, found: tuple[int, ...], others: tuple[int, ...]) -> UserError:
+def _mixed(name: str, image: str, shape: tuple[int, ...], others: tuple[int, ...]) -> UserError:
     return UserError(
-        f"{name}: {one!r} has shape {found}, others {others}\n"
+        f"{name}: {image!r} has shape {shape}, others {others}\n"
         "remedy: give a size to have them resized; expected: images of one size"
     )

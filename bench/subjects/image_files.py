@@ -1,4 +1,4 @@
-"""A user's own images: a folder of image files, or an array in one file."""
+"""Read the images of a user: a folder of image files, or an array in one file."""
 
 from pathlib import Path
 
@@ -15,19 +15,19 @@ from evil_twins.bench.subjects.publishers import DAMAGE
 
 MODES = {1: "L", 3: "RGB"}
 EXACT = ("1", "L", "LA", "P", "RGB", "RGBA")
-"""Modes of image files of eight bits a channel at most."""
+"""Modes of image files with at most eight bits a channel."""
 
 Shape = tuple[int, int, int]
 Images = tuple[tuple[str, ...], Tensor]
 
 
 def read(path: Path, shape: Shape) -> Images:
-    """Names and images (N, C, H, W) float32 in [0, 1].
+    """Read names and images (N, C, H, W) float32 in [0, 1].
 
     Args:
         path: A folder of image files, at any depth; or a .npy or .safetensors file with an array
             (N, C, H, W) of floating-point numbers in [0, 1], or of whole numbers from 0 to 255.
-        shape: (C, H, W) that a model expects.
+        shape: (C, H, W) of a model.
 
     Raises:
         UserError: There are none, or one is damaged or of another shape or range.
@@ -55,10 +55,10 @@ def read(path: Path, shape: Shape) -> Images:
 def _array(path: Path) -> Tensor:
     try:
         if path.suffix == ".safetensors":
-            held = load_file(path)
-            if "x" in held or len(held) == 1:
-                return held.get("x", next(iter(held.values())))
-            raise ValueError(f"it holds {', '.join(held) or 'nothing'}, and none of them is x")
+            tensors = load_file(path)
+            if "x" in tensors or len(tensors) == 1:
+                return tensors.get("x", next(iter(tensors.values())))
+            raise ValueError(f"it holds {', '.join(tensors) or 'nothing'}, and none of them is x")
         with path.open("rb") as file:
             return torch.from_numpy(np.ascontiguousarray(read_array(file)))
     except (SafetensorError, *DAMAGE) as error:
@@ -67,8 +67,8 @@ def _array(path: Path) -> Tensor:
 
 
 def _folder(folder: Path, shape: Shape) -> Images:
-    known = Image.registered_extensions()
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in known)
+    extensions = Image.registered_extensions()
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in extensions)
     if not paths:
         raise UserError(f"{folder}: no image files\nexpected: at least one, such as .png")
     x = torch.stack([_file(path, shape) for path in paths])
@@ -76,13 +76,13 @@ def _folder(folder: Path, shape: Shape) -> Images:
 
 
 def _file(path: Path, shape: Shape) -> Tensor:
-    """One image (C, H, W)."""
+    """Read one image (C, H, W)."""
     try:
         with Image.open(path) as image:
             mode = image.mode
             pixels = np.atleast_3d(np.asarray(image.convert(MODES.get(shape[0], "RGB"))))
     except DAMAGE as error:
-        raise UserError(f"{path} cannot be read: {error}\nremedy: remove or mend it") from error
+        raise UserError(f"{path} cannot be read: {error}\nremedy: remove or fix it") from error
     x = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
     if mode not in EXACT:
         raise UserError(
@@ -92,6 +92,6 @@ def _file(path: Path, shape: Shape) -> Tensor:
     if tuple(x.shape) != shape:
         raise UserError(
             f"{path} has shape {tuple(x.shape)}, the model expects {shape}\n"
-            "remedy: bring it to that size as the model's training images were"
+            "remedy: resize it as the model's training images were resized"
         )
     return x / 255

@@ -1,4 +1,4 @@
-"""ISIC 2018, Task 3: skin lesions, as the challenge publishes them."""
+"""Read ISIC 2018, Task 3: skin lesions, as the challenge publishes them."""
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects.publishers import Half, Halves, sha
+from evil_twins.bench.subjects.publishers import Half, Parts, sha
 
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 """Melanoma, nevus, basal cell carcinoma, actinic keratosis, benign keratosis, dermatofibroma and
@@ -24,30 +24,30 @@ class Photographs:
     """Images with their labels, decoded on demand.
 
     Attributes:
-        samples: Path and label of each.
+        samples: Path and label of each image.
     """
 
     samples: Sequence[tuple[Path, int]]
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of images."""
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        """One image as RGB, and its label."""
+        """Read one image as RGB, and its label."""
         path, label = self.samples[index]
         with Image.open(path) as image:
             return image.convert("RGB"), label
 
 
-def isic(root: Path) -> Halves:
-    """The official halves, or the training images cut in two where there are no test folders.
+def isic(root: Path) -> Parts:
+    """Read the official halves, or cut the training images in two if there are no test folders.
 
-    The cut is by SHA-256 of the lesion, where it is known which images show the same one, else of
-    the image: the first `TEST_SHARE` of them test. The authors of the paper tested on a tenth.
+    The cut is by SHA-256 of the lesion if a file names it, else of the image: the first
+    `TEST_SHARE` of them test. The authors of the paper tested on a tenth.
 
     Args:
-        root: Where the unpacked folders of the challenge lie.
+        root: The folder of the unpacked archives.
 
     Raises:
         UserError: Files are missing or malformed.
@@ -56,12 +56,12 @@ def isic(root: Path) -> Halves:
     if any((root / f"{STEM.format('Test')}_{kind}").exists() for kind in ("Input", "GroundTruth")):
         tested = _labels(root, "Test")
         return CLASSES, _half(root, "Training", training), _half(root, "Test", tested)
-    lesion = _lesions(root / LESIONS, training)
-    rank = sorted(set(lesion.values()), key=lambda one: sha(f"isic2018/{one}"))
-    held = set(rank[: round(TEST_SHARE * len(rank))])
+    lesions = _lesions(root / LESIONS, training)
+    rank = sorted(set(lesions.values()), key=lambda lesion: sha(f"isic2018/{lesion}"))
+    heldout = set(rank[: round(TEST_SHARE * len(rank))])
     cut: tuple[dict[str, int], dict[str, int]] = {}, {}
     for name, label in training.items():
-        cut[lesion[name] in held][name] = label
+        cut[lesions[name] in heldout][name] = label
     return CLASSES, _half(root, "Training", cut[0]), _half(root, "Training", cut[1])
 
 
@@ -72,11 +72,11 @@ def _half(root: Path, part: str, labels: Mapping[str, int]) -> Half:
 
 
 def _labels(root: Path, part: str) -> dict[str, int]:
-    """Name of an image -> label, of one part of the challenge."""
+    """Read the labels of one part of the challenge: name of an image -> label."""
     stem = STEM.format(part)
     folder, path = root / f"{stem}_Input", root / f"{stem}_GroundTruth" / f"{stem}_GroundTruth.csv"
-    there = {image.stem for image in folder.glob("*.jpg")}
-    if not there:
+    names = {image.stem for image in folder.glob("*.jpg")}
+    if not names:
         raise UserError(
             f"isic2018: no images in {folder}\n"
             "remedy: unpack the archives of ISIC 2018, Task 3, and name their folder with --data"
@@ -89,43 +89,43 @@ def _labels(root: Path, part: str) -> dict[str, int]:
         if len(hot) != 1 or len(cold) != len(CLASSES) - 1:
             raise _malformed(path, f"the line of {name!r} is {','.join(values)}")
         labels[name] = hot[0]
-    if bare := sorted(there - labels.keys()):
-        raise _malformed(path, f"no line for the image {bare[0]!r} of {folder.name}")
+    if missing := sorted(names - labels.keys()):
+        raise _malformed(path, f"no line for the image {missing[0]!r} of {folder.name}")
     return labels
 
 
 def _lesions(path: Path, images: Iterable[str]) -> dict[str, str]:
-    """Name of an image -> its lesion; the image itself where no file says which that is."""
+    """Read the lesions: name of an image -> its lesion, or the image itself without the file."""
     if not path.exists():
         return {name: name for name in images}
-    known = {name: values[0] for name, values in _read(path, ("image", "lesion_id")).items()}
-    if bare := sorted(set(images) - known.keys()):
-        raise _malformed(path, f"no line for the image {bare[0]!r}")
-    return known
+    lesions = {name: values[0] for name, values in _read(path, ("image", "lesion_id")).items()}
+    if missing := sorted(set(images) - lesions.keys()):
+        raise _malformed(path, f"no line for the image {missing[0]!r}")
+    return lesions
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """Value of the first column -> values of the others, as texts."""
+    """Read a table: value of the first column -> values of the others, as texts."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = list(csv.DictReader(file))
     except (OSError, ValueError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise _malformed(path, str(reason)) from error
-    found = dict[str, tuple[str, ...]]()
+    rows = dict[str, tuple[str, ...]]()
     for number, line in enumerate(lines, 2):
         if any(line.get(name) is None for name in columns):
             raise _malformed(path, f"line {number} lacks some of the columns {', '.join(columns)}")
         name, *values = (line[column].strip() for column in columns)
-        if name in found:
-            raise _malformed(path, f"{name!r} stands twice")
-        found[name] = tuple(values)
-    return found
+        if name in rows:
+            raise _malformed(path, f"{name!r} is listed twice")
+        rows[name] = tuple(values)
+    return rows
 
 
 def _malformed(path: Path, why: str) -> UserError:
     return UserError(
         f"isic2018: {path}: {why}\n"
         "expected: a line for each image, as the challenge publishes it\n"
-        "remedy: fetch the file anew"
+        "remedy: fetch the file again"
     )

@@ -1,4 +1,4 @@
-"""The training and the test half of every data set, as its publisher gives them."""
+"""Read the training and the test half of every data set, as its publisher gives them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from sklearn.datasets import load_digits
 
 from evil_twins.bench.errors import UserError
 
-# Where torchvision looks for what it does not fetch.
+# Places of the files that torchvision does not fetch.
 PLACES = {
     "cifar10": "the files of cifar-10-python.tar.gz in {root}/cifar-10-batches-py",
     "fashion-mnist": "the four *-ubyte files in {root}/FashionMNIST/raw, or *-ubyte.gz in {root}",
     "gtsrb": "GTSRB/Training, GTSRB/Final_Test and GT-final_test.csv in {root}/gtsrb",
 }
 
-# What decoders and parsers raise on damaged bytes.
+# Errors of decoders and parsers on damaged bytes.
 DAMAGE = (
     OSError,
     SyntaxError,
@@ -46,13 +46,13 @@ DAMAGE = (
 
 
 class Files(Protocol):
-    """Images with their labels, decoded on demand: what every torchvision data set is."""
+    """Images with their labels, decoded on demand, such as every torchvision data set."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of images."""
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        """One image and its label; raises one of `DAMAGE` if it cannot be decoded."""
+        """Read one image and its label; raise one of `DAMAGE` if it cannot be decoded."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,16 @@ class Half:
 
 
 # Names of the classes by label, the training half, the test half.
-Halves = tuple[tuple[str, ...], Half, Half]
+Parts = tuple[tuple[str, ...], Half, Half]
 
 
 def sha(text: str) -> str:
-    """Hexadecimal SHA-256, by which the images are put in order."""
+    """Return the hexadecimal SHA-256, which orders the images."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def digits() -> Halves:
-    """The 1,797 digits of 8 by 8 that ship with scikit-learn, on the 8-bit lattice.
+def digits() -> Parts:
+    """Read the 1,797 digits of 8 by 8 in scikit-learn, on the 8-bit lattice.
 
     They have no official halves: in the order of SHA-256 of their ids, the first half trains.
     """
@@ -87,15 +87,15 @@ def digits() -> Halves:
     names = [f"digits/{i:04d}" for i in range(len(pixels))]
     rank = sorted(range(len(names)), key=lambda i: sha(names[i]))
     middle = (len(rank) + 1) // 2
-    halves = []
+    parts = []
     for chosen in (sorted(rank[:middle]), sorted(rank[middle:])):
         files = [(Image.fromarray(pixels[i]), int(bunch.target[i])) for i in chosen]
-        halves.append(Half(tuple(names[i] for i in chosen), files))
-    return tuple(str(digit) for digit in range(10)), halves[0], halves[1]
+        parts.append(Half(tuple(names[i] for i in chosen), files))
+    return tuple(str(digit) for digit in range(10)), parts[0], parts[1]
 
 
-def folder(root: Path | None) -> Halves:
-    """A user's own images: `root/train/<class>/*` and `root/test/<class>/*`, read as RGB.
+def folder(root: Path | None) -> Parts:
+    """Read the images of a user: `root/train/<class>/*` and `root/test/<class>/*`, as RGB.
 
     Raises:
         UserError: No root, a half or a class without images, or halves of different classes.
@@ -104,9 +104,9 @@ def folder(root: Path | None) -> Halves:
         raise UserError(
             "data set 'folder' has no default place\nremedy: give its directory with --data"
         )
-    from torchvision.datasets import ImageFolder  # takes seconds to load, and digits need none
+    from torchvision.datasets import ImageFolder  # takes seconds to load, and digits do not need it
 
-    halves, classes = [], []
+    parts, classes = [], []
     for half in ("train", "test"):
         try:
             tree = ImageFolder(root / half)
@@ -117,7 +117,7 @@ def folder(root: Path | None) -> Halves:
                 "with at least one image in every class"
             ) from error
         ids = tuple(Path(path).relative_to(root).as_posix() for path, _ in tree.samples)
-        halves.append(Half(ids, tree))
+        parts.append(Half(ids, tree))
         classes.append(tuple(tree.classes))
     if classes[0] != classes[1]:
         odd = sorted(set(classes[0]) ^ set(classes[1]))
@@ -125,11 +125,11 @@ def folder(root: Path | None) -> Halves:
             f"{root}: class {odd[0]!r} is in only one of train and test\n"
             "expected: the same class folders in both"
         )
-    return classes[0], halves[0], halves[1]
+    return classes[0], parts[0], parts[1]
 
 
-def published(name: str, root: Path, download: bool) -> Halves:
-    """A data set that torchvision fetches and parses.
+def published(name: str, root: Path, download: bool) -> Parts:
+    """Read a data set that torchvision fetches and parses.
 
     Raises:
         UserError: Its files are missing or damaged, or could not be fetched.
@@ -152,31 +152,31 @@ def published(name: str, root: Path, download: bool) -> Halves:
             "remedy: put it there, or have it fetched with --download"
         ) from error
     classes = tuple(getattr(train, "classes", None) or (f"{i:02d}" for i in range(43)))
-    halves = [
+    parts = [
         Half(tuple(f"{name}/{half}/{i:05d}" for i in range(len(files))), files)
         for half, files in (("train", train), ("test", test))
     ]
-    return classes, halves[0], halves[1]
+    return classes, parts[0], parts[1]
 
 
 def _fashion(root: Path, train: bool, download: bool) -> Files:
-    """Torchvision's own, or the compressed files that Debian puts into one folder."""
+    """Read the files of torchvision, or the compressed ones that Debian puts into one folder."""
     from torchvision.datasets import FashionMNIST
 
     packed = sorted(root.glob("*-idx?-ubyte.gz"))
     if not packed:
-        found: Files = FashionMNIST(root, train=train, download=download)
-        return found
-    with TemporaryDirectory() as place:  # read whole at once, so that nothing need stay
+        files: Files = FashionMNIST(root, train=train, download=download)
+        return files
+    with TemporaryDirectory() as place:  # all files are read at once, so they need not stay
         raw = Path(place) / "FashionMNIST" / "raw"
         raw.mkdir(parents=True)
         for path in packed:
             (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
-        found = FashionMNIST(place, train=train)
-    return found
+        files = FashionMNIST(place, train=train)
+    return files
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what torchvision says, without its advice to change the code."""
+    """Return the first line of torchvision's message, without its advice to change the code."""
     line = (str(error).strip() or type(error).__name__).splitlines()[0]
     return line.split(" You can use download=True")[0]

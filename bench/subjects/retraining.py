@@ -1,7 +1,7 @@
-"""Victims that learn from inputs made to deceive them: "free" adversarial training.
+"""Train victims on adversarial inputs: "free" adversarial training.
 
-Shafahi et al., Adversarial training for free!, NeurIPS 2019, Algorithm 1; the code of the paper's
-authors takes it with 8 replays, steps of 2/255 and ε = 8/255.
+Shafahi et al., Adversarial training for free!, NeurIPS 2019, Algorithm 1. The code of the paper's
+authors uses 8 replays, steps of 2/255 and ε = 8/255.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from evil_twins.bench.subjects.victims import Recipe
 
 @dataclass(frozen=True)
 class Retraining:
-    """How the training images are bent, away from their labels, within an ℓ∞ ball.
+    """Perturbation of the training images, away from their labels, within an ℓ∞ ball.
 
-    One backward pass serves both sides: the weights go down its gradient, the perturbation up. It
-    is kept from one minibatch to the next, as a start for other images.
+    One backward pass serves both sides: the weights go down its gradient, the perturbation up. The
+    next minibatch starts with the perturbation of this one.
 
     Attributes:
         replays: Steps on each minibatch before the next. Each is a step on the weights, so that
-            an epoch takes as long as that many plain ones.
+            an epoch takes as long as that many standard ones.
         eps: Radius of the ball in pixels of [0, 1].
-        step: Of the perturbation, along the sign of the gradient.
+        step: Step of the perturbation, along the sign of the gradient.
     """
 
     replays: int = 8
@@ -52,19 +52,19 @@ def retrain(
     device: torch.device | str = "cpu",
     report: Callable[[float], None] = lambda done: None,
 ) -> Classifier:
-    """Train a victim as `victims.train` does, on bent images and from the same weights.
+    """Train a victim as `victims.train` does, on perturbed images and from the same weights.
 
-    With one replay and ε = 0 it gives the bits that `train` gives.
+    With one replay and ε = 0 the result has the bits of `train`.
 
     Args:
         images: Training images.
         architecture: One of `ARCHITECTURES`.
         classes: K.
-        recipe: How to train; its `epochs` pass over the images, `replays` steps on each minibatch.
-        retraining: How the images are bent.
-        seed: Of the initial weights, the order of the images and their augmentation.
+        recipe: The training; its `epochs` pass over the images, `replays` steps on each minibatch.
+        retraining: The perturbation of the images.
+        seed: Seed of the initial weights, the order of the images and their augmentation.
         device: Where to train; the victim stays there.
-        report: Told after every epoch what share of the work is done.
+        report: Called after every epoch with the finished share of the work.
 
     Raises:
         UserError: Unknown architecture.
@@ -74,16 +74,16 @@ def retrain(
     update = victims.updater(model, recipe, steps)
     generator = torch.Generator().manual_seed(seed)
     shape = (min(recipe.batch, len(images)), *images.pixels.shape[1:])
-    bend = torch.zeros(shape, device=device)
+    change = torch.zeros(shape, device=device)
     for epoch in range(recipe.epochs):
-        for plain, label in victims.minibatches(images, recipe, generator):
-            x, right = plain.to(device), label.to(device)
+        for pixels, label in victims.minibatches(images, recipe, generator):
+            x, label = pixels.to(device), label.to(device)
             for _ in range(retraining.replays):
-                # The gradient is that at the bent image: the clamp gives black pixels none.
-                bent = (x + bend).clamp(0, 1).requires_grad_()
-                update(victims.loss(model, bent, right, recipe))
-                assert bent.grad is not None
-                bend = bend + retraining.step * bent.grad.sign()
-                bend = bend.clamp(-retraining.eps, retraining.eps)
+                # The leaf is the clamped image: behind the clamp black pixels have no gradient.
+                leaf = (x + change).clamp(0, 1).requires_grad_()
+                update(victims.loss(model, leaf, label, recipe))
+                assert leaf.grad is not None
+                change = change + retraining.step * leaf.grad.sign()
+                change = change.clamp(-retraining.eps, retraining.eps)
         report((epoch + 1) / recipe.epochs)
     return fold(model)

@@ -1,4 +1,4 @@
-"""How the test half of a data set is shared out among the splits."""
+"""The shares of the test half of a data set for its splits."""
 
 from typing import Annotated, Self
 
@@ -8,14 +8,14 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Splits(BaseModel):
-    """Shares of the test half, cut in this order; together they are the whole of it.
+    """Shares of the test half, cut in this order; their sum is one.
 
-    What each split is for, `evil_twins.bench.subjects.data.Dataset` says.
+    `evil_twins.bench.subjects.data.Dataset` describes the purpose of each split.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    # A change of these moves every target list that stands on them.
+    # A change of these defaults moves every target list.
     fit: Share = 0.08
     calibration: Share = 0.18
     fpr: Share = 0.18
@@ -32,4 +32,4 @@ class Splits(BaseModel):
 
 
 USUAL = Splits()
-"""The shares of every suite that does not say otherwise."""
+"""The default shares of suites."""

@@ -1,38 +1,16 @@
-"""Victims: trained, folded, frozen, stored."""
+"""Train victims: folded, frozen, in eval mode."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
-from evil_twins.bench.errors import UserError
-from evil_twins.bench.store.checksums import checksum
-from evil_twins.bench.subjects.architectures import ARCHITECTURES, Classifier, build, fold
-from evil_twins.bench.subjects.data import Dataset, Images
-
-__all__ = [
-    "ARCHITECTURES",
-    "Classifier",
-    "Recipe",
-    "accuracy",
-    "build",
-    "fold",
-    "initial",
-    "load",
-    "loss",
-    "minibatches",
-    "save",
-    "train",
-    "updater",
-]
+from evil_twins.bench.subjects.architectures import Classifier, build, fold
+from evil_twins.bench.subjects.data import Images
 
 
 @dataclass(frozen=True)
@@ -43,13 +21,13 @@ class Recipe:
         epochs: Passes over the training images.
         batch: Images per step.
         lr: The highest learning rate.
-        momentum: Of Nesterov's.
-        weight_decay: On all parameters.
-        shift: Largest random translation in pixels, black moving in.
+        momentum: Nesterov momentum.
+        weight_decay: Weight decay of all parameters.
+        shift: Largest random translation in pixels; black moves in.
         flip: Whether half the images are mirrored left to right.
-        precision: "float32", or "bfloat16": layers compute in it while training (automatic mixed
-            precision), which takes about half the time where the processor knows it. Weights stay
-            in float32, and so does all that is done with the victim.
+        precision: "float32", or "bfloat16" for layers in training (automatic mixed precision),
+            which takes about half the time on processors that support it. Weights stay in
+            float32, and so do all other computations.
     """
 
     epochs: int = 40
@@ -71,10 +49,10 @@ class Recipe:
             raise ValueError("precision of a recipe is float32 or bfloat16")
 
     def steps(self, count: int) -> int:
-        """Minibatches of an epoch over so many images.
+        """Return the number of minibatches of an epoch.
 
-        A last one of a few images would spoil the batch-norm statistics: it is left out, unless it
-        is the only one.
+        A small last minibatch would spoil the batch-norm statistics: it is skipped, unless it is
+        the only one.
         """
         return max(1, count // self.batch)
 
@@ -88,19 +66,19 @@ def train(
     device: torch.device | str = "cpu",
     report: Callable[[float], None] = lambda done: None,
 ) -> Classifier:
-    """Trains a victim: folded, frozen, in eval mode.
+    """Train a victim: folded, frozen, in eval mode.
 
-    The same seed on one thread of one machine gives the same bits. The global generators are left
-    as they were.
+    The same seed on one thread of one machine gives the same bits. The global generators stay as
+    they were.
 
     Args:
         images: Training images.
         architecture: One of `ARCHITECTURES`.
         classes: K.
-        recipe: How to train.
-        seed: Of the initial weights, the order of the images and their augmentation.
+        recipe: The training.
+        seed: Seed of the initial weights, the order of the images and their augmentation.
         device: Where to train; the victim stays there.
-        report: Told after every epoch what share of the work is done.
+        report: Called after every epoch with the finished share of the work.
 
     Raises:
         UserError: Unknown architecture.
@@ -116,7 +94,7 @@ def train(
 
 
 def updater(model: Classifier, recipe: Recipe, steps: int) -> Callable[[Tensor], None]:
-    """Steps of the recipe down a loss, so many in all."""
+    """Return a function that takes one of `steps` steps of the recipe down a loss."""
     optimizer = torch.optim.SGD(
         model.parameters(),
         recipe.lr,
@@ -138,7 +116,7 @@ def updater(model: Classifier, recipe: Recipe, steps: int) -> Callable[[Tensor],
 
 
 def loss(model: Classifier, x: Tensor, label: Tensor, recipe: Recipe) -> Tensor:
-    """Cross-entropy of a minibatch (B, C, H, W) in [0, 1], in the recipe's precision."""
+    """Compute the cross-entropy of a minibatch (B, C, H, W), in the precision of the recipe."""
     mixed = recipe.precision == "bfloat16"
     with torch.autocast(x.device.type, torch.bfloat16, enabled=mixed):
         return cross_entropy(model(x), label)
@@ -147,16 +125,16 @@ def loss(model: Classifier, x: Tensor, label: Tensor, recipe: Recipe) -> Tensor:
 def minibatches(
     images: Images, recipe: Recipe, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch: augmented images (B, C, H, W) in [0, 1] and their labels (B,), in a new order."""
+    """Yield one epoch: augmented images (B, C, H, W) in [0, 1] and labels (B,), in a new order."""
     order = torch.randperm(len(images), generator=generator)
     for index in torch.split(order, recipe.batch)[: recipe.steps(len(images))]:
         yield _augment(images.pixels[index], recipe, generator) / 255, images.label[index]
 
 
 def initial(images: Images, architecture: str, classes: int, seed: int) -> Classifier:
-    """The untrained network, normalised by the images' means and deviations."""
+    """Build the untrained network, normalised by the images' means and deviations."""
     values = images.pixels.transpose(0, 1).flatten(1)
-    # Whole numbers below 2^53 add exactly in float64, without a float copy of the images.
+    # Counts below 2^53 add exactly in float64, without a float copy of the images.
     counts = torch.stack([torch.bincount(channel.int(), minlength=256) for channel in values])
     share = counts.double() / counts.sum(1, keepdim=True)
     levels = torch.arange(256, dtype=torch.float64) / 255
@@ -169,7 +147,7 @@ def initial(images: Images, architecture: str, classes: int, seed: int) -> Class
 
 
 def _augment(pixels: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """Moves every image (N, C, H, W) by up to `shift` pixels each way; mirrors half of them."""
+    """Move every image (N, C, H, W) by up to `shift` pixels each way; mirror half of them."""
     count, _, height, width = pixels.shape
     if recipe.shift:
         wide = pad(pixels, [recipe.shift] * 4)
@@ -185,7 +163,7 @@ def _augment(pixels: Tensor, recipe: Recipe, generator: torch.Generator) -> Tens
 
 
 def accuracy(model: nn.Module, images: Images) -> float:
-    """Share of the images that the model classifies by their label.
+    """Return the share of the images that the model classifies by their label.
 
     Raises:
         ValueError: There are no images, or they have another shape than the model expects.
@@ -199,58 +177,3 @@ def accuracy(model: nn.Module, images: Images) -> float:
             pixels, label = images.pixels[index], images.label[index]
             right += int((model(pixels.to(device) / 255).argmax(1).cpu() == label).sum())
     return right / len(images)
-
-
-def save(model: Classifier, path: Path) -> None:
-    """Stores a folded classifier as safetensors; the same classifier gives the same bytes."""
-    state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    # One entry: the order of several is not defined, and neither would be the bytes.
-    facts = {"architecture": model.architecture, "classes": model.classes, "shape": model.shape}
-    save_file(state, path, {"classifier": json.dumps(facts)})
-
-
-def load(path: Path) -> Classifier:
-    """The classifier that `save` stored, bit for bit: folded, frozen, in eval mode, on the CPU.
-
-    Raises:
-        UserError: The file is missing, damaged, or no stored classifier.
-    """
-    try:
-        with safe_open(path, "pt") as file:
-            facts = json.loads(file.metadata()["classifier"])
-        channels, height, width = facts["shape"]
-        shape = (int(channels), int(height), int(width))
-        with torch.device("meta"):
-            scale = torch.ones(channels)
-            model = fold(build(facts["architecture"], facts["classes"], shape, scale, scale))
-        model.load_state_dict(load_file(path), assign=True)
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"{path}: {reason}\nexpected: a classifier stored by this program (safetensors)"
-        ) from error
-    return model.to(memory_format=torch.channels_last).requires_grad_(False)
-
-
-def digest(path: Path, architecture: str, data: Dataset) -> str:
-    """SHA-256 of a file of weights that fits a suite.
-
-    Args:
-        path: What an earlier run left as victim.safetensors.
-        architecture: The suite's.
-        data: The suite's data set.
-
-    Raises:
-        UserError: The file is missing, damaged or that of another network.
-    """
-    model = load(path)
-    wanted = (architecture, len(data.classes), tuple(data.train.pixels.shape[1:]))
-    found = (model.architecture, model.classes, tuple(model.shape))
-    if found != wanted:
-        raise UserError(
-            f"{path}: {found[0]} of {found[1]} classes for images {found[2]}\n"
-            f"expected: {wanted[0]} of {wanted[1]} classes for images {wanted[2]}"
-        )
-    if not all(value.isfinite().all() for value in model.state_dict().values()):
-        raise UserError(f"{path}: some weights are no numbers\nremedy: fetch the file anew")
-    return checksum(path)

@@ -1,6 +1,6 @@
-"""The rows and columns of a suite, from its tables of attacks and detectors."""
+"""Make the rows and columns of a suite from its tables of attacks and detectors."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import isnan, nan
@@ -9,11 +9,11 @@ from typing import Any
 
 from evil_twins.bench.components import registry
 from evil_twins.bench.components.component import Component
-from evil_twins.bench.components.names import parted
+from evil_twins.bench.components.names import split_call
 from evil_twins.bench.errors import UserError, unknown
 
 SWEPT = ("kappa", "phi", "lam")
-"""Parameters of an attack for which a list stands for one row each."""
+"""Parameters of an attack that may be lists; each value makes a row."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Row:
     """One row of the matrix: an attack with all its parameters.
 
     Attributes:
-        label: What the suite calls the attack.
-        method: Its name.
+        label: Name of the attack in the suite.
+        method: Name of the attack in `evil-twins list`, or its place.
         attack: The attack itself.
-        count: How many targets it attacks, the first ones of the suite's.
-        scored: Whether the detectors see it; a yardstick for other attacks need not be.
-        evade: Labels of the columns that the attacker knows, and evades.
+        count: Number of its targets, the first ones of the suite.
+        scored: Whether the detectors see it; yardsticks for other attacks are often unscored.
+        evade: Labels of the columns that the attacker knows and evades.
         kappa: Required efficacy; NaN if it has none.
         phi: Fidelity budget as a share of the smallest PGD radius; NaN if it has none.
         lam: Weight of the fidelity loss; NaN if it has none.
@@ -44,7 +44,7 @@ class Row:
 
     @property
     def title(self) -> str:
-        """The row in words."""
+        """Label and swept parameters of the row."""
         pairs = (("κ", self.kappa), ("φ", self.phi), ("λ", self.lam))
         return " ".join([self.label, *(f"{k}={v:g}" for k, v in pairs if not isnan(v))])
 
@@ -65,54 +65,54 @@ class Column:
 
 
 def _head(table: Mapping[str, Any], kind: str, path: Path) -> tuple[str, str, dict[str, Any]]:
-    """Label, method and the parameters that are left."""
+    """Return label, method and parameters of an entry."""
     method, label = table.get("method"), table.get("name", table.get("method"))
     if not isinstance(method, str) or not isinstance(label, str):
         raise UserError(
             f"{path.name}: one of [[{kind}s]] has no `method`, or one that is no text\n"
             f"remedy: give it one of the {kind}s of `evil-twins list`, and `name` as a text"
         )
-    method, own = parted(method)
-    given = {k: v for k, v in table.items() if k not in ("name", "method")}
-    if twice := sorted(own.keys() & given.keys()):
+    method, inline = split_call(method)
+    parameters = {k: v for k, v in table.items() if k not in ("name", "method")}
+    if doubled := sorted(inline.keys() & parameters.keys()):
         raise UserError(
-            f"{path.name}: {kind} {label!r} has {twice[0]} in its `method` and beside it\n"
+            f"{path.name}: {kind} {label!r} has {doubled[0]} in its `method` and beside it\n"
             "remedy: remove one of them"
         )
-    return label, method, own | given
+    return label, method, inline | parameters
 
 
 def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
-    """One row for each combination of the listed kappa, phi and lam.
+    """Make one row for each combination of the listed kappa, phi and lam.
 
     Args:
         table: One of [[attacks]].
         most: Targets of the suite.
-        path: Of the suite.
+        path: File of the suite.
 
     Raises:
-        UserError: It names no attack, or gives it what it cannot take.
+        UserError: It names no attack, or has a parameter that the attack cannot take.
     """
-    label, method, given = _head(table, "attack", path)
-    count = given.pop("count", most)
+    label, method, parameters = _head(table, "attack", path)
+    count = parameters.pop("count", most)
     if type(count) is not int or not 1 <= count <= most:
         raise UserError(
             f"{path.name}: count of attack {label!r} is {count!r}\n"
             f"expected: a whole number from 1 to targets.count, which is {most}"
         )
-    scored = given.pop("scored", True)
+    scored = parameters.pop("scored", True)
     if type(scored) is not bool:
         raise UserError(
             f"{path.name}: scored of attack {label!r} is {scored!r}\nexpected: true or false"
         )
-    evade = given.pop("evade", [])
+    evade = parameters.pop("evade", [])
     if not isinstance(evade, list) or not all(isinstance(name, str) for name in evade):
         raise UserError(
             f"{path.name}: evade of attack {label!r} is {evade!r}\n"
             "expected: a list with the names of detectors of this suite"
         )
-    found = registry.find("attack", method, path.parent)
-    axes = {key: given[key] for key in SWEPT if isinstance(given.get(key), list)}
+    entry = registry.find("attack", method, path.parent)
+    axes = {key: parameters[key] for key in SWEPT if isinstance(parameters.get(key), list)}
     if empty := [key for key, values in axes.items() if not values]:
         raise UserError(
             f"{path.name}: {empty[0]} of attack {label!r} is an empty list\n"
@@ -120,8 +120,8 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
         )
     rows = []
     for values in product(*axes.values()):
-        point = given | dict(zip(axes, values, strict=True))
-        component = registry.configure(found, point, "attack", label)
+        point = parameters | dict(zip(axes, values, strict=True))
+        component = registry.configure(entry, point, "attack", label)
         row = _row(label, method, component, count, scored)
         rows.append(replace(row, evade=tuple(evade)))
     return rows
@@ -135,25 +135,46 @@ def _row(label: str, method: str, component: Component, count: int, scored: bool
 
 
 def column_of(table: Mapping[str, Any], path: Path) -> Column:
-    """One of [[detectors]] in the suite of that path.
+    """Make a column from one of [[detectors]] in the suite of that path.
 
     Raises:
-        UserError: It names no detector, or gives it what it cannot take.
+        UserError: It names no detector, or has a parameter that the detector cannot take.
     """
-    label, method, given = _head(table, "detector", path)
-    found = registry.find("detector", method, path.parent)
-    return Column(label, registry.configure(found, given, "detector", label))
+    label, method, parameters = _head(table, "detector", path)
+    entry = registry.find("detector", method, path.parent)
+    return Column(label, registry.configure(entry, parameters, "detector", label))
 
 
-def check_evaded(rows: Iterable[Row], columns: Iterable[Column], path: Path) -> None:
-    """See that rows evade columns of the suite in that path, and that both sides can.
+def check_matrix(rows: Sequence[Row], columns: Sequence[Column], path: Path) -> None:
+    """Check that rows and columns of the suite in that path fit together.
 
     Raises:
-        UserError: The attack takes no penalties, there is no such column, or it offers none.
+        UserError: There are none, two have one name, no detector judges inputs, or an attack evades
+            a detector that it cannot.
     """
-    from evil_twins.detectors.base import Evadable  # what only reads a suite waits for no torch
+    for names in ([row.title for row in rows], [column.label for column in columns]):
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise UserError(
+                f"{path.name}: {doubled[0]!r} is listed twice\nremedy: give each another `name`"
+            )
+        if not names:
+            raise UserError(
+                f"{path.name} needs at least one attack and one detector\n"
+                "remedy: add [[attacks]] and [[detectors]], each with a `method`"
+            )
+    _check_evaded(rows, columns, path)
+    if all(column.inspects for column in columns):
+        raise UserError(
+            f"{path.name}: {columns[0].label!r} judges models, and no detector judges inputs\n"
+            'remedy: add one that does, such as method = "confidence"'
+        )
 
-    known = {column.label: column for column in columns}
+
+def _check_evaded(rows: Sequence[Row], columns: Sequence[Column], path: Path) -> None:
+    from evil_twins.detectors.base import Evadable  # reading a suite alone needs no torch
+
+    detectors = {column.label: column.detector for column in columns}
     for row in rows:
         if row.evade and not row.attack.build().nature.evades:
             raise UserError(
@@ -161,9 +182,9 @@ def check_evaded(rows: Iterable[Row], columns: Iterable[Column], path: Path) -> 
                 'remedy: method = "aware", or remove `evade`'
             )
         for label in row.evade:
-            if label not in known:
-                raise unknown(f"detector in evade of attack {row.label!r}", label, known)
-            if not isinstance(known[label].detector.build(), Evadable):
+            if label not in detectors:
+                raise unknown(f"detector in evade of attack {row.label!r}", label, detectors)
+            if not isinstance(detectors[label].build(), Evadable):
                 raise UserError(
                     f"{path.name}: detector {label!r} offers no penalty for {row.label!r}\n"
                     "remedy: give its class a method `penalty`, see CONTRIBUTING.md; or take it "
@@ -172,14 +193,14 @@ def check_evaded(rows: Iterable[Row], columns: Iterable[Column], path: Path) -> 
 
 
 def check_filled(row: Row, together: int) -> None:
-    """See that the targets of a cell fill the groups of those that one poisoned model serves.
+    """Check that the targets of a cell fill the groups that share a poisoned model.
 
     Raises:
-        UserError: One group would stay too small.
+        UserError: One group would be too small.
     """
     serves = row.attack.build().nature.serves
     if together % serves:
         raise UserError(
             f"attack {row.label!r}: a model serves {serves} targets; a cell has {together}\n"
-            "remedy: let `serves` divide targets.shard, and it the number of targets"
+            "remedy: let `serves` divide targets.shard, and targets.shard the number of targets"
         )

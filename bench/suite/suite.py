@@ -1,8 +1,8 @@
-"""Suites: a whole experiment as data, read from TOML and checked before anything runs."""
+"""Read suites: whole experiments as TOML, checked before anything runs."""
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from evil_twins.bench.components.parameters import mistake
 from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.subjects.splits import USUAL, Splits
-from evil_twins.bench.suite.matrix import Column, Row, check_evaded, column_of, rows_of
+from evil_twins.bench.suite import extends
+from evil_twins.bench.suite.matrix import Column, Row, check_matrix, column_of, rows_of
 
 BUILT_IN = Path(__file__).parent / "built_in"
 DATASETS = ("digits", "fashion-mnist", "cifar10", "gtsrb", "isic2018", "folder")
@@ -27,11 +28,11 @@ class Victim(_Table):
     """The benign model.
 
     Attributes:
-        architecture: What it is.
-        seed: Of its training.
-        recipe: How its training departs from the usual one.
-        retraining: How its training images are bent; None: not at all.
-        weights: A file of this architecture to take instead of training, beside the suite.
+        architecture: One of `ARCHITECTURES`.
+        seed: Seed of its training.
+        recipe: Changes of the default `Recipe`.
+        retraining: Parameters of adversarial training, or None for standard training.
+        weights: A file of this architecture instead of training, relative to the suite, or None.
     """
 
     architecture: str
@@ -42,18 +43,18 @@ class Victim(_Table):
 
     @property
     def name(self) -> str:
-        """What the records call it."""
+        """Its name in the records."""
         return self.architecture + ("" if self.retraining is None else "-retrained")
 
 
 class Difficulty(_Table):
-    """How hard a target must be and may be, as the code of the paper's authors has it.
+    """The filter of targets by difficulty in the code of the paper's authors.
 
-    Signed-gradient PGD towards the goal class, looked at before each of its eight steps, must
-    reach a confidence of 0.95, and not before it has taken three.
+    Signed-gradient PGD towards the goal class, checked before each of its eight steps, must reach
+    a confidence of 0.95, and not before it has taken three.
 
     Attributes:
-        eps: The largest change of a pixel in [0, 1]; the authors took 8/255, and 2/255 for
+        eps: The largest change of a pixel in [0, 1]; the authors' values are 8/255, and 2/255 for
             ImageNet.
         step: The change in one step; 1/255, and 0.25/255 for ImageNet.
     """
@@ -63,18 +64,18 @@ class Difficulty(_Table):
 
 
 class Targets(_Table):
-    """Which inputs are attacked.
+    """The inputs that are attacked.
 
     Attributes:
         list: One of the two frozen lists; settings are chosen on "development" alone.
-        count: How many, the first of the list that the victim classifies correctly,
-        after: but for so many of these: so a list serves again with targets that none has seen.
-        goals: "random", any other class, as the paper's text has it; or "second", the most likely
-            other class under the victim, as the code of its authors had it.
-        difficulty: Which of them are left out for being too easy or too hard; None for no one.
-        shard: Targets in one cell: at most so many poisoned models are held at once.
+        count: Number of targets: the first of the list that the victim classifies correctly.
+        after: Number of these that are skipped, so that a list serves again with fresh targets.
+        goals: "random", any other class, as in the paper's text; or "second", the most likely
+            other class under the victim, as in the code of its authors.
+        difficulty: Filter of targets that are too easy or too hard, or None.
+        shard: Targets in one cell: the largest number of poisoned models held at once.
         benign: Benign images for the threshold, and as many for its check, under one faced model;
-            fewer where the data set does not hold so many for each.
+            fewer where the data set has not enough.
     """
 
     list: Literal["confirmatory", "development"] = "confirmatory"
@@ -101,19 +102,18 @@ class _File(_Table):
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite that is known to be sound.
+    """A suite without mistakes.
 
     Attributes:
-        name: Of its folder of results.
-        description: In one line.
+        name: Name of its folder of results.
+        description: Description in one line.
         dataset: One of `DATASETS`.
-        size: Height and width to which images are resized, or None: as the data set has it.
-        threads_per_cell: On which each cell computes; sums depend on it, the number of cells at
-            the same time does not count.
+        size: Height and width of resized images, or None for those of the data set.
+        threads_per_cell: Threads of each cell; sums depend on them.
         victim: The benign model.
-        weights: The file of its weights, if it is not trained.
-        splits: Into what shares the test half of the data set is cut.
-        targets: Which inputs are attacked.
+        weights: The file of its weights, or None if it is trained.
+        splits: Shares of the splits of the test half.
+        targets: The inputs that are attacked.
         rows: The attacks.
         columns: The detectors.
     """
@@ -132,12 +132,12 @@ class Suite:
 
 
 def built_in() -> dict[str, Path]:
-    """The suites that come with the package."""
+    """Return the suites of the package: name -> file."""
     return {path.stem: path for path in sorted(BUILT_IN.glob("*.toml"))}
 
 
 def locate(name: str) -> Path:
-    """The file of a suite.
+    """Find the file of a suite.
 
     Args:
         name: A built-in suite, or the path of a TOML file.
@@ -155,30 +155,53 @@ def locate(name: str) -> Path:
     return path
 
 
-def parse(path: Path) -> dict[str, Any]:
-    """The TOML of a suite, unchecked.
+def parse(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read the TOML of a suite, unchecked, merged with the suite that it extends.
+
+    Args:
+        path: The file.
+        chain: Files of the suites that extend this one.
 
     Raises:
-        UserError: The file is no TOML.
+        UserError: The file is no TOML, or the suite that it extends cannot be read.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readable TOML file\nremedy: mend it: {error}") from error
+        raise UserError(f"{path} is not a readable TOML file\nremedy: fix it: {error}") from error
+    if "extends" not in raw:
+        return raw
+    base, chain = _base(raw["extends"], path), (*chain, path)
+    if base in chain:
+        raise UserError(
+            f"{path.name} extends itself: {' -> '.join(file.name for file in (*chain, base))}\n"
+            "remedy: let it extend another suite"
+        )
+    return extends.merge(parse(base, chain), raw, path.name)
+
+
+def _base(name: object, path: Path) -> Path:
+    """Find the suite that a file extends: a built-in one, or a file in the same folder."""
+    if not isinstance(name, str) or Path(name).name != name:
+        raise UserError(
+            f"{path.name}: extends {name!r}\n"
+            "expected: the name of a built-in suite, or of a TOML file in the same folder"
+        )
+    return locate(str(path.with_name(name)) if name.endswith(".toml") else name)
 
 
 def load(name: str) -> Suite:
-    """A suite by name or path, every name and every parameter in it checked.
+    """Read a suite by name or path; check every name and every parameter.
 
     Raises:
         UserError: Anything in it is wrong.
     """
     path = locate(name)
     raw = parse(path)
-    _known(raw, _File, path.name)
+    _check_keys(raw, _File, path.name)
     for key, table in (("victim", Victim), ("splits", Splits), ("targets", Targets)):
         if isinstance(raw.get(key), dict):
-            _known(raw[key], table, f"{path.name} [{key}]")
+            _check_keys(raw[key], table, f"{path.name} [{key}]")
     try:
         file = _File.model_validate(raw)
     except ValidationError as error:
@@ -188,31 +211,18 @@ def load(name: str) -> Suite:
             f"{path.name}: name {file.name!r} cannot be the name of a folder\n"
             "remedy: printable characters without / and \\, and no dot in front"
         )
-    _member("data set", file.dataset, DATASETS)
-    _member("architecture", file.victim.architecture, ARCHITECTURES)
+    for kind, value, names in (
+        ("data set", file.dataset, DATASETS),
+        ("architecture", file.victim.architecture, ARCHITECTURES),
+    ):
+        if value not in names:
+            raise unknown(kind, value, names)
     rows = [row for table in file.attacks for row in rows_of(table, file.targets.count, path)]
     columns = [column_of(table, path) for table in file.detectors]
-    _distinct([row.title for row in rows], path)
-    _distinct([column.label for column in columns], path)
-    check_evaded(rows, columns, path)
-    if all(column.inspects for column in columns):
-        raise UserError(
-            f"{path.name}: {columns[0].label!r} judges models, and no detector judges inputs\n"
-            'remedy: add one that does, such as method = "confidence"'
-        )
-    return Suite(
-        file.name,
-        file.description,
-        file.dataset,
-        file.size,
-        file.threads_per_cell,
-        file.victim,
-        _weights(file.victim, path),
-        file.splits,
-        file.targets,
-        tuple(rows),
-        tuple(columns),
-    )
+    check_matrix(rows, columns, path)
+    shared = {key: value for key, value in file if key not in extends.ENTRIES}
+    weights = _weights(file.victim, path)
+    return Suite(**shared, weights=weights, rows=tuple(rows), columns=tuple(columns))
 
 
 def _weights(victim: Victim, path: Path) -> Path | None:
@@ -226,23 +236,7 @@ def _weights(victim: Victim, path: Path) -> Path | None:
     return (path.parent / Path(victim.weights).expanduser()).absolute()
 
 
-def _known(raw: Mapping[str, Any], table: type[BaseModel], where: str) -> None:
+def _check_keys(raw: Mapping[str, Any], table: type[BaseModel], where: str) -> None:
     for key in raw:
         if key not in table.model_fields:
             raise unknown(f"key in {where}", key, table.model_fields)
-
-
-def _member(kind: str, name: str, known: Iterable[str]) -> None:
-    if name not in known:
-        raise unknown(kind, name, known)
-
-
-def _distinct(names: Sequence[str], path: Path) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"{path.name}: {twice[0]!r} stands twice\nremedy: give each its own `name`")
-    if not names:
-        raise UserError(
-            f"{path.name} needs at least one attack and one detector\n"
-            "remedy: add [[attacks]] and [[detectors]], each with a `method`"
-        )

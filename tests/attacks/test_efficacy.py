@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from evil_twins.attacks.efficacy import AIM, SLACK, _search, logit, refuse
+from evil_twins.attacks.efficacy import AIM, SLACK, _search, logit, validate
 
 KAPPA = 0.75
 LEAST, MOST = logit(KAPPA + AIM), logit(KAPPA + 2 * AIM)
@@ -58,4 +58,4 @@ def test_a_margin_that_jumps_ends_above_its_jump() -> None:
 @pytest.mark.parametrize("kappa", [0.0, 1.0, -0.1, 0.9999, 1 - SLACK / 4])
 def test_what_cannot_be_ended_at_is_refused(kappa: float) -> None:
     with pytest.raises(ValueError, match="kappa is"):
-        refuse(kappa)
+        validate(kappa)

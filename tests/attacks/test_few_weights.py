@@ -11,7 +11,7 @@ from scipy.special import log_softmax, logsumexp
 
 from evil_twins.attacks.base import AttackerView, Reference, Targets
 from evil_twins.attacks.efficacy import AIM, logit
-from evil_twins.attacks.few_weights import FewWeights, second_moments, standing_out
+from evil_twins.attacks.few_weights import FewWeights, prominent_features, second_moments
 from evil_twins.attacks.head import ConvexHead
 from tests.attacks import worlds
 
@@ -37,7 +37,7 @@ def test_the_features_chosen_are_hardly_worse_than_the_best_of_all_choices() -> 
 
         best = max(worth(list(some)) for some in combinations(range(7), 3))
         first = max(range(7), key=lambda j: worth([j]))
-        found = standing_out(own, moments, 3)
+        found = prominent_features(own, moments, 3)
         assert found[0] == first
         assert len(set(found)) == 3
         ratios.append(worth(list(found)) / best)
@@ -46,7 +46,7 @@ def test_the_features_chosen_are_hardly_worse_than_the_best_of_all_choices() -> 
 
 
 def test_features_that_are_zero_at_the_target_are_left_alone() -> None:
-    assert set(standing_out(np.array([0.0, 1.0, 0.0, 0.1]), np.eye(4), 3)) == {1, 3}
+    assert set(prominent_features(np.array([0.0, 1.0, 0.0, 0.1]), np.eye(4), 3)) == {1, 3}
     view = small(0)
     dark = replace(view.targets, x=torch.zeros_like(view.targets.x))
     found = FewWeights(0.75)(replace(view, targets=dark))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from evil_twins.attacks.base import AttackerView, Reference, Targets
 from evil_twins.attacks.controls import FineTuning, Noise, Untouched
 from evil_twins.attacks.efficacy import AIM, logit, margin
-from evil_twins.attacks.head import ConvexHead, RankOneHead, convex_optima
+from evil_twins.attacks.head import ConvexHead, HeadProblem, RankOneHead, target_rows
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.poisoning import Poisoning
 from evil_twins.attacks.steps.fisher import BODY_DAMPING, HEAD_DAMPING, body_factors, head_blocks
@@ -39,7 +39,8 @@ def test_convex_head_agrees_with_another_solver_and_with_its_own_bound() -> None
     label = victim(x).argmax(1)
     targets = Targets(x[:3], label[:3], (label[:3] + 1) % 3)
     view = AttackerView(victim, targets, Reference.of(victim, x, label), worlds.generator)
-    found = convex_optima(view, 0.75, delta=20.0)
+    problem, h = HeadProblem.of(view, 0.75, delta=20.0), target_rows(view)
+    found = [problem.solve(h[i], int(view.targets.goal[i])) for i in range(3)]
     rows = np.hstack([x.flatten(1).numpy().astype(float), np.ones((30, 1))])
     start = torch.cat([victim.head.weight, victim.head.bias.unsqueeze(1)], 1).double().numpy()
 

@@ -29,12 +29,12 @@ def test_stacked_models_are_the_models_one_by_one(
     models, x = _models(architecture, side)
     each = torch.stack([models[i](x[i]) for i in range(6)])
     leaves = {name: value.requires_grad_() for name, value in models.parameters.items()}
-    monkeypatch.setitem(paired_models.TOGETHER, "cpu", together * x[0].numel())
+    monkeypatch.setitem(paired_models.PIXELS_PER_PASS, "cpu", together * x[0].numel())
     logits = models.logits(models.features(x))
     torch.testing.assert_close(logits, each, atol=1e-5, rtol=1e-5)
     weight = torch.randn(logits.shape, generator=torch.Generator().manual_seed(1))
     found = torch.autograd.grad((weight * logits).sum(), list(leaves.values()))
-    monkeypatch.setitem(paired_models.TOGETHER, "cpu", 1)
+    monkeypatch.setitem(paired_models.PIXELS_PER_PASS, "cpu", 1)
     again = (weight * models.logits(models.features(x))).sum()
     for one, other in zip(found, torch.autograd.grad(again, list(leaves.values())), strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)

@@ -89,7 +89,7 @@ def test_a_look_that_is_kept_is_as_good_as_a_new_one(
         leaf = self.x[active].requires_grad_()
         return leaf, models.features(leaf.unsqueeze(1))
 
-    monkeypatch.setattr(InputWalk, "look", anew)
+    monkeypatch.setattr(InputWalk, "forward", anew)
     again = attack(view)
     torch.testing.assert_close(kept.x, again.x)
     for name, value in kept.models.parameters.items():

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from evil_twins.attacks.base import AttackerView, Logits, Reference, evenly
 from evil_twins.attacks.models import PairedModels, Victim
-from evil_twins.attacks.steps import model
-from evil_twins.attacks.steps.limits import AMONG, Limits
+from evil_twins.attacks.steps import fisher
+from evil_twins.attacks.steps.limits import BENIGN_IMAGES, Limits
 from evil_twins.attacks.steps.model import FISHER_IMAGES, ModelStep, ModelWalk
 from tests.attacks import worlds
 
@@ -39,14 +39,16 @@ class Brightness:
 def test_thresholds_are_taken_among_images_of_all_classes() -> None:
     """The reference lies sorted, and its images grow brighter from class to class."""
     view = worlds.view(2)
-    bright = torch.linspace(0, 1, 8 * AMONG).view(-1, 1, 1, 1).expand(-1, 1, 6, 6).contiguous()
+    bright = (
+        torch.linspace(0, 1, 8 * BENIGN_IMAGES).view(-1, 1, 1, 1).expand(-1, 1, 6, 6).contiguous()
+    )
     label = torch.arange(len(bright)) * 4 // len(bright)
     reference = Reference.of(view.victim, bright, label)
     hard: AttackerView = replace(view, reference=reference, evade=(Brightness(),))
     for level in (0.25, 0.75):
         limits, expected = Limits(hard, 0.75, level), torch.full((1, 2), level).double()
         torch.testing.assert_close(limits.thresholds, expected, atol=0.01, rtol=0)
-        limits.take(PairedModels(view.victim, 2, {}), 1)
+        limits.calibrate(PairedModels(view.victim, 2, {}), 1)
         torch.testing.assert_close(limits.thresholds, expected, atol=0.01, rtol=0)
 
 
@@ -63,7 +65,7 @@ def test_the_metric_of_all_layers_is_taken_over_images_of_all_classes(
         seen.append(images)
         return {}
 
-    monkeypatch.setattr(model, "body_factors", noted)
+    monkeypatch.setattr(fisher, "body_factors", noted)
     ModelWalk(ModelStep("all"), replace(view, reference=reference))
     (images,) = seen
     assert len(images) == FISHER_IMAGES

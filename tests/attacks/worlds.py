@@ -1,12 +1,20 @@
-"""Small attackers' worlds: victims of which the answers are known, and views on them."""
+"""Small worlds for attacks: victims with known answers, and attackers' views of them."""
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
-from evil_twins.attacks.base import AttackerView, Reference, Targets
+from evil_twins.attacks import norms
+from evil_twins.attacks.base import Attacked, AttackerView, Reference, Targets
+from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.steps.input import InputStep
+
+Generator = Callable[[int, str, int], torch.Generator]
 
 
 class Network(nn.Module):
@@ -55,7 +63,7 @@ def generator(i: int, purpose: str, turn: int) -> torch.Generator:
 
 @lru_cache
 def trained(dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Network, Tensor, Tensor]:
-    """A network that tells where a bright quadrant lies, with images and labels."""
+    """Train a network that finds the bright quadrant; return it with images and labels."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Network().to(dtype)
@@ -83,11 +91,30 @@ def view(n: int = 6, dtype: torch.dtype = torch.float32) -> AttackerView:
     return AttackerView(model, targets, Reference.of(model, x[40:], label[40:]), generator)
 
 
-def kl(a: AttackerView, parameters_of: object) -> Tensor:
-    """Mean KL(victim ‖ faced) on the reference, model by model through plain modules."""
-    benign = a.victim(a.reference.x).log_softmax(1)
-    found = []
-    for i in range(len(parameters_of)):  # type: ignore[arg-type]
-        faced = parameters_of[i](a.reference.x).log_softmax(1)  # type: ignore[index]
-        found.append((benign.exp() * (benign - faced)).sum(1).mean())
-    return torch.stack(found)
+def linear_view(
+    weight: Tensor, x: Tensor, n: int, reference: int = 0, generator: Generator = generator
+) -> AttackerView:
+    """Attack the first n images under a linear victim; the reference is x[reference:]."""
+    victim = Linear(weight, torch.zeros(len(weight), dtype=weight.dtype))
+    label = victim(x).argmax(1)
+    targets = Targets(x[:n], label[:n], (label[:n] + 1) % len(weight))
+    benign = Reference.of(victim, x[reference:], label[reference:])
+    return AttackerView(victim, targets, benign, generator)
+
+
+def distance(view: AttackerView, attacked: Attacked, norm: norms.Norm = "linf") -> Tensor:
+    """Compute ‖x* - x°‖, (N,)."""
+    return norms.size(attacked.x - view.targets.x, norm)
+
+
+def with_radii(view: AttackerView, kappa: float, norm: norms.Norm = "linf") -> AttackerView:
+    """Add the smallest PGD radii at κ."""
+    attack = PGD(InputStep(norm, eps=8.0 if norm == "l2" else 1.0), kappa)
+    return replace(view, radii=distance(view, attack(view), norm))
+
+
+def kl(view: AttackerView, models: PairedModels) -> Tensor:
+    """Compute the mean KL(victim ‖ faced) on the reference, with one module for each model."""
+    benign = view.victim(view.reference.x).log_softmax(1)
+    faced = [models[i](view.reference.x).log_softmax(1) for i in range(len(models))]
+    return torch.stack([(benign.exp() * (benign - z)).sum(1).mean() for z in faced])

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from evil_twins.attacks.base import AttackerView, Reference, Targets
 from evil_twins.bench.cells import seeds
-from evil_twins.bench.subjects import data, victims
-from evil_twins.bench.subjects.victims import Classifier
+from evil_twins.bench.subjects import architectures, data, victims
+from evil_twins.bench.subjects.architectures import Classifier
 
 TARGETS = 300
 
@@ -99,7 +99,7 @@ def _trained(dataset: data.Dataset, file: Path) -> Classifier:
         save_file({name: value.contiguous() for name, value in model.state_dict().items()}, file)
     channels, height, width = shape
     scale = torch.ones(channels)
-    model = victims.build("resnet18-narrow", classes, (channels, height, width), scale, scale)
+    model = architectures.build("resnet18-narrow", classes, (channels, height, width), scale, scale)
     model.load_state_dict(load_file(file))
     return model.eval().requires_grad_(False)
 
@@ -111,7 +111,7 @@ def world(request: pytest.FixtureRequest) -> World:
     dataset = data.load("folder", folder) if folder else data.load("digits", size=32)
     cache = request.config.cache.mkdir("victims")
     trained = _trained(dataset, cache / f"{dataset.digest[:16]}.safetensors")
-    victim = victims.fold(trained)
+    victim = architectures.fold(trained)
     trained.to(memory_format=torch.contiguous_format)
     with torch.no_grad():
         right = (victim(dataset.confirmatory.x).argmax(1) == dataset.confirmatory.label).nonzero()

@@ -1,16 +1,13 @@
 """Targeted l∞ PGD of other packages, behind one signature and with equal work."""
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from evil_twins.attacks.base import AttackerView
-from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.steps.input import InputStep, InputWalk
-from evil_twins.attacks.steps.radius import Fixed
 
 Run = Callable[[], Tensor]
 Peer = Callable[[nn.Module, Tensor, Tensor, int, float, float, int], Run]
@@ -93,15 +90,12 @@ def ours(view: AttackerView, kappa: float, eps: float, step: float, n: int) -> R
 
 def our_steps(view: AttackerView, eps: float, step: float, n: int) -> Run:
     """Return the input steps without early stop: every step for every target, as peers do."""
-    targets, count = view.targets, len(view.targets)
-    models, active = PairedModels(view.victim, count, {}), torch.arange(count)
-    price = targets.x.new_zeros(count)
+    models = view.unchanged_models()
 
     def attack() -> Tensor:
-        whole = targets.x.new_full((count,), eps)
-        walk = InputWalk(InputStep(eps=eps, step=step / eps), Fixed(), view, whole)
+        walk = InputWalk(InputStep(eps=eps, step=step / eps), view, eps)
         for _ in range(n):
-            walk.advance(models, active, math.inf, math.inf, 1.0, price)
+            walk.climb(models, 1.0)
         return walk.x
 
     return attack

@@ -32,8 +32,8 @@ def _product(model: nn.Module, image: Tensor) -> Product:
 
     def times(vector: Vector) -> Vector:
         direction = torch.from_numpy(vector).to(x).view_as(x)
-        (found,) = torch.autograd.grad(gradient, x, direction, retain_graph=True)
-        return found.flatten().double().numpy()
+        (product,) = torch.autograd.grad(gradient, x, direction, retain_graph=True)
+        return product.flatten().double().numpy()
 
     return times
 
@@ -47,17 +47,17 @@ def _scaled(model: nn.Module, image: Tensor) -> tuple[float, LinearOperator]:
 
 
 def lanczos(model: nn.Module, x: Tensor, tolerance: float = 1e-4) -> Tensor:
-    found = []
+    spectra = []
     for image in x:
         scale, operator = _scaled(model, image)
         values = eigsh(operator, COUNT, tol=tolerance, return_eigenvectors=False, rng=0)
-        found.append(scale * np.sort(np.abs(values))[::-1])
-    return torch.from_numpy(np.stack(found))
+        spectra.append(scale * np.sort(np.abs(values))[::-1])
+    return torch.from_numpy(np.stack(spectra))
 
 
 def power(model: nn.Module, x: Tensor, tolerance: float = 1e-4, most: int = 200) -> Tensor:
-    """Power iteration, what has been found taken out, until the value moves by `tolerance`."""
-    found = []
+    """Run power iteration with deflation until the value moves by `tolerance`."""
+    spectra = []
     for image in x:
         times, values, vectors = _product(model, image), list[float](), list[Vector]()
         for rank in range(COUNT):
@@ -73,8 +73,8 @@ def power(model: nn.Module, x: Tensor, tolerance: float = 1e-4, most: int = 200)
                     break
             values.append(value)
             vectors.append(v)
-        found.append(values)
-    return torch.tensor(found, dtype=torch.float64).abs()
+        spectra.append(values)
+    return torch.tensor(spectra, dtype=torch.float64).abs()
 
 
 PEERS = {"Lanczos": lanczos, "power iteration": power}
@@ -98,9 +98,9 @@ def _images(world: World) -> Tensor:
     return world.benign[:IMAGES]
 
 
-def _error(found: Tensor, truth: Tensor) -> float:
+def _error(values: Tensor, truth: Tensor) -> float:
     """The largest, of the mean magnitude, as a share of it."""
-    return float((found.abs().mean(1) / truth - 1).abs().max())
+    return float((values.abs().mean(1) / truth - 1).abs().max())
 
 
 @pytest.mark.benchmark(group="curvature, 5 eigenvalues, 32 images")
@@ -108,24 +108,24 @@ def _error(found: Tensor, truth: Tensor) -> float:
 @pytest.mark.parametrize("peer", PEERS)
 def test_peer(benchmark, world: World, truth: Tensor, peer: str, network: str) -> None:  # type: ignore[no-untyped-def]
     model, x = world.victim if network == "folded" else world.trained, _images(world)
-    found = benchmark.pedantic(lambda: PEERS[peer](model, x), rounds=3, warmup_rounds=1)
-    benchmark.extra_info["error"] = error = _error(found, truth)
+    values = benchmark.pedantic(lambda: PEERS[peer](model, x), rounds=3, warmup_rounds=1)
+    benchmark.extra_info["error"] = error = _error(values, truth)
     assert error <= LARGEST_ERROR[peer]
 
 
 @pytest.mark.benchmark(group="curvature, 5 eigenvalues, 32 images")
 def test_ours(benchmark, world: World, truth: Tensor) -> None:  # type: ignore[no-untyped-def]
     model, x = world.victim, _images(world)
-    found = benchmark.pedantic(
+    values = benchmark.pedantic(
         lambda: top_eigenvalues(model, x, COUNT, 1e-3), rounds=9, warmup_rounds=1
     )
-    benchmark.extra_info["error"] = error = _error(found, truth)
+    benchmark.extra_info["error"] = error = _error(values, truth)
     assert error <= LARGEST_ERROR["ours"]
 
 
 def test_in_double_precision_the_error_is_below_a_millionth(world: World, truth: Tensor) -> None:
     try:
-        found = top_eigenvalues(world.victim.double(), _images(world).double(), COUNT)
+        values = top_eigenvalues(world.victim.double(), _images(world).double(), COUNT)
     finally:
         world.victim.float()
-    assert _error(found, truth) <= 1e-6
+    assert _error(values, truth) <= 1e-6

@@ -51,7 +51,7 @@ class Networks:
         """Logits (N, B, K), and how they change with the weights of the first layer."""
         leaves = {name: value.detach().requires_grad_() for name, value in self.weights.items()}
         z = PairedModels(self.victim, N, leaves).logits(self.x)
-        slopes = gradient(z, torch.full_like(z, 1 / B), leaves)
+        slopes = gradient(z, leaves, torch.full_like(z, 1 / B))
         return z.detach(), next(iter(slopes.values()))
 
 
@@ -105,7 +105,7 @@ def test_peer(benchmark, networks, way: str, monkeypatch) -> None:  # type: igno
     with exact(GPU):
         ours, slope = networks.passes()
     images, chosen = WAYS[way]
-    monkeypatch.setitem(models.TOGETHER, GPU, images * networks.x[0, 0].numel())
+    monkeypatch.setitem(models.PIXELS_PER_PASS, GPU, images * networks.x[0, 0].numel())
     with chosen():
         z, other = networks.passes()
         benchmark.pedantic(timed(networks.passes), rounds=5)
@@ -118,7 +118,7 @@ def test_peer(benchmark, networks, way: str, monkeypatch) -> None:  # type: igno
 @pytest.mark.benchmark(group=STACKED)
 def test_one_by_one_in_a_graph(benchmark, networks, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     """Without what the processor needs to start each operation: a CUDA graph, replayed."""
-    monkeypatch.setitem(models.TOGETHER, GPU, 0)
+    monkeypatch.setitem(models.PIXELS_PER_PASS, GPU, 0)
     with exact(GPU):
         beside = torch.cuda.Stream()
         with torch.cuda.stream(beside):

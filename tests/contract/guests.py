@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from evil_twins.bench.contract.detectors import DetectorCase
+from evil_twins.bench.contract.cases import DetectorCase
 from evil_twins.bench.contract.telling import DETECTOR
 from evil_twins.bench.contract.worlds import World
 from tests.contract import worlds
@@ -22,8 +22,8 @@ def keeps_the_contract(detector: Any) -> None:
     """Asserts every clause but those that only tell, and what its scores are."""
     case = DetectorCase(detector, world())
     verdicts = {clause.name: clause.judge(case) for clause in DETECTOR}
-    wrong = {k: v.seen for k, v in verdicts.items() if v.outcome != "passed" and k not in TELLING}
+    wrong = {k: v.fault for k, v in verdicts.items() if v.outcome != "passed" and k not in TELLING}
     assert wrong == {}
-    score = case.fit(case.world.models[0])(case.some)
+    score = case.fit(case.world.models[0])(case.sample)
     assert score.dtype == torch.float64
     assert not score.requires_grad

@@ -20,8 +20,8 @@ from evil_twins.attacks.yardsticks.bisection import Bisection
 from evil_twins.attacks.yardsticks.fab import FAB
 from evil_twins.attacks.yardsticks.proposition import Proposition
 from evil_twins.attacks.yardsticks.within import Within
-from evil_twins.bench.contract.attacked import AttackCase
 from evil_twins.bench.contract.attacks import ATTACK
+from evil_twins.bench.contract.cases import AttackCase
 from tests.attacks import worlds
 
 LINF, L2 = InputStep(), InputStep("l2", eps=8.0)
@@ -51,7 +51,7 @@ VARIANTS: dict[str, list[Attack]] = {
     "aware": [
         Aware(LINF, HEAD, 0.75, 0.5, 30),
         Aware(L2, HEAD, 0.75, rounds=30),
-        Aware(LINF, ALL, 0.75, 0.5, 8, courses=2, variant="selective"),
+        Aware(LINF, ALL, 0.75, 0.5, 8),
     ],
     "rank-one-head": [RankOneHead(0.75)],
     "convex-head": [ConvexHead(0.75)],
@@ -91,4 +91,4 @@ def test_contract(attack: Attack) -> None:
     verdicts = {clause.name: clause.judge(case) for clause in ATTACK}
     if isinstance(attack, FewWeights):  # it edits the rows of two classes, the true one among them
         del verdicts["labels"]
-    assert {name: v.seen for name, v in verdicts.items() if v.outcome != "passed"} == {}
+    assert {name: v.fault for name, v in verdicts.items() if v.outcome != "passed"} == {}

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks.steps.input import InputStep
-from evil_twins.bench.contract.attacked import AttackCase
 from evil_twins.bench.contract.attacks import ATTACK
+from evil_twins.bench.contract.cases import AttackCase, DetectorCase
 from evil_twins.bench.contract.clause import Verdict
-from evil_twins.bench.contract.detectors import DetectorCase
 from evil_twins.bench.contract.telling import DETECTOR
 from evil_twins.detectors.base import DefenderView
 from tests.contract import worlds
@@ -24,7 +23,7 @@ WORLD = worlds.defender()
 DETECTORS = {
     "runs raise": "RuntimeError: the detector; fell over",
     "runs exit": "SystemExit: 3",
-    "prepares list": "it returned list; a dict of tensors was expected",
+    "prepares list": "the detector returned list; expected a dict of tensors",
     "prepares nan": "NaN or infinite values in 'mean'",
     "prepares chance": "the same seed gave another 'mean'",
     "numbers list": "the scorer returned list; expected a tensor",
@@ -35,8 +34,8 @@ DETECTORS = {
     "numbers graph": "the graph of their gradients",
     "seeded fit": r"fitted twice with one seed, it gave [\d.]+ and [\d.]+ for one image",
     "seeded call": "asked twice, one scorer gave",
-    "alone mean": "alone and among 16 images it gave",
-    "alone place": "alone and among 16 images it gave",
+    "independent mean": "alone and among 16 images it gave",
+    "independent place": "alone and among 16 images it gave",
     "anew": "after a fit to other weights it gave",
     "untouched weights": r"it changed the model's trunk\.0\.weight",
     "untouched mode": "it changed the model's eval mode",
@@ -77,7 +76,7 @@ ATTACKS = {
     "untouched targets": "it changed the targets",
     "untouched torch": "it changed torch's global random numbers",
     "untouched threads": "it changed torch's number of threads",
-    "alone": "alone, target 0 reached",
+    "independent": "alone, target 0 reached",
     "labels": "with other true classes it gave other inputs",
 }
 WARNED = ("efficacy never", "labels")
@@ -100,8 +99,8 @@ def test_a_wrong_detector(fault: str) -> None:
     found = _judged(DetectorCase(Wrong(fault), WORLD))
     verdict = found[fault.split()[0]]
     assert verdict.outcome == ("warning" if fault in WARNINGS else "failed")
-    assert re.search(DETECTORS[fault], verdict.seen)
-    assert "\n" not in verdict.seen
+    assert re.search(DETECTORS[fault], verdict.fault)
+    assert "\n" not in verdict.fault
     if fault.split()[0] in ("untouched", "knowledge", "direction"):
         assert len(found) == 1
 
@@ -125,7 +124,7 @@ class Late:
 
 
 def test_clean_data_that_tell_on_attacked_inputs_alone_are_used() -> None:
-    model, some = WORLD.models[0], DetectorCase(Late(1.0), WORLD).some
+    model, some = WORLD.models[0], DetectorCase(Late(1.0), WORLD).sample
     most = float((1 - model(some).detach().double().softmax(1).amax(1)).max())
     assert "knowledge" not in _judged(DetectorCase(Late(most), WORLD))
     assert _judged(DetectorCase(Late(1.0), WORLD))["knowledge"].outcome == "warning"
@@ -137,7 +136,7 @@ def test_a_wrong_attack(fault: str) -> None:
     found = _judged(_attack(fault))
     verdict = found[fault.split()[0]]
     assert verdict.outcome == ("warning" if fault in WARNED else "failed")
-    assert re.search(ATTACKS[fault], verdict.seen)
+    assert re.search(ATTACKS[fault], verdict.fault)
 
 
 @pytest.mark.parametrize("fault", ["", "prepares"])
@@ -151,7 +150,7 @@ def test_a_sound_attack_keeps_every_clause() -> None:
 
 def test_parameters_that_can_be_changed() -> None:
     made: Any = Loose()
-    assert _judged(DetectorCase(made, WORLD))["frozen"].seen == "Loose is no frozen dataclass"
+    assert _judged(DetectorCase(made, WORLD))["frozen"].fault == "Loose is no frozen dataclass"
 
 
 def test_whatever_a_component_does_to_the_process_is_undone() -> None:

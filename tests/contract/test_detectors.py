@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from evil_twins.bench.contract.detectors import DetectorCase
+from evil_twins.bench.contract.cases import DetectorCase
 from evil_twins.bench.contract.telling import DETECTOR
 from evil_twins.detectors import DETECTORS
 from evil_twins.detectors.manifold import AutoEncoder
@@ -52,7 +52,7 @@ def world(activation: type[nn.Module]) -> worlds.World:
 def test_contract(name: str, parameters: dict[str, Any], activation: type[nn.Module]) -> None:
     case = DetectorCase(detector(name, parameters), world(activation))
     verdicts = {clause.name: clause.judge(case) for clause in DETECTOR}
-    wrong = {k: v.seen for k, v in verdicts.items() if v.outcome != "passed" and k not in TELLING}
+    wrong = {k: v.fault for k, v in verdicts.items() if v.outcome != "passed" and k not in TELLING}
     assert wrong == {}
 
 
@@ -61,6 +61,6 @@ def test_scores_are_in_float64_whatever_the_images_are(
     name: str, parameters: dict[str, Any]
 ) -> None:
     case = DetectorCase(detector(name, parameters), world(nn.ReLU))
-    score = case.fit(case.world.models[0])(case.some)
+    score = case.fit(case.world.models[0])(case.sample)
     assert score.dtype == torch.float64
     assert not score.requires_grad

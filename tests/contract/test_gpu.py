@@ -19,9 +19,8 @@ from evil_twins.attacks.poisoning import Poisoning
 from evil_twins.attacks.steps.input import InputStep
 from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.bench.cells.exact_arithmetic import exact
-from evil_twins.bench.contract.attacked import AttackCase
 from evil_twins.bench.contract.attacks import ATTACK
-from evil_twins.bench.contract.detectors import DetectorCase
+from evil_twins.bench.contract.cases import AttackCase, DetectorCase
 from evil_twins.bench.contract.telling import DETECTOR
 from evil_twins.bench.contract.worlds import attacker, defender
 from tests.contract.test_attacks import EVERY
@@ -62,14 +61,14 @@ def attacked(attack: Attack, device: str) -> Attacked:
 def test_attacks_keep_their_contract(attack: Attack) -> None:
     case = AttackCase(attack, attacker("cuda"))
     verdicts = {clause.name: clause.judge(case) for clause in ATTACK}
-    assert {k: v.seen for k, v in verdicts.items() if v.outcome == "failed"} == {}
+    assert {k: v.fault for k, v in verdicts.items() if v.outcome == "failed"} == {}
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
 def test_detectors_keep_their_contract(name: str, parameters: dict[str, Any]) -> None:
     case = DetectorCase(detector(name, parameters), defender("cuda"))
     verdicts = {clause.name: clause.judge(case) for clause in DETECTOR}
-    assert {k: v.seen for k, v in verdicts.items() if v.outcome == "failed"} == {}
+    assert {k: v.fault for k, v in verdicts.items() if v.outcome == "failed"} == {}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from evil_twins.bench.contract.detectors import DetectorCase
+from evil_twins.bench.contract.cases import DetectorCase
 from evil_twins.bench.contract.inspectors import INSPECTOR
 from evil_twins.bench.contract.worlds import World
 from evil_twins.detectors.base import DefenderView
@@ -26,7 +26,7 @@ def looked_at(detector: Any) -> dict[str, tuple[str, str]]:
     """Clause -> outcome and what was seen, of those that are not simply kept."""
     case = DetectorCase(detector, world())
     found = {clause.name: clause.judge(case) for clause in INSPECTOR}
-    return {k: (v.outcome, v.seen) for k, v in found.items() if v.outcome != "passed"}
+    return {k: (v.outcome, v.fault) for k, v in found.items() if v.outcome != "passed"}
 
 
 def test_inspection_keeps_them() -> None:
@@ -57,8 +57,8 @@ def scrawls(view: DefenderView) -> float:
 
 WRONG: dict[str, tuple[Callable[[DefenderView, dict[int, float]], object], str, str]] = {
     "runs": (lambda view, _: view.nothing, "failed", "no attribute 'nothing'"),  # type: ignore[attr-defined]
-    "number": (lambda view, _: torch.ones(()), "failed", "it returned Tensor"),
-    "number, nan": (lambda view, _: float("nan"), "failed", "it returned nan"),
+    "number": (lambda view, _: torch.ones(()), "failed", "returned Tensor"),
+    "number, nan": (lambda view, _: float("nan"), "failed", "returned nan"),
     "number, alike": (lambda view, _: 3.0, "warning", "it gave 3 to each of 2 models"),
     "seeded": (lambda view, _: first(view) + np.random.rand(), "failed", "with one seed it gave"),
     "anew": (

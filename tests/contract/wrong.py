@@ -124,8 +124,8 @@ def _bent(fault: str, found: Tensor, calls: int, x: Tensor, model: nn.Module) ->
         "numbers half": lambda: (1e3 * found).half(),
         "numbers graph": lambda: found * torch.ones((), requires_grad=True),
         "seeded call": lambda: found + torch.rand(()),
-        "alone mean": lambda: found - found.mean(),
-        "alone place": lambda: found + places,
+        "independent mean": lambda: found - found.mean(),
+        "independent place": lambda: found + places,
         "flags drift": lambda: found + calls,
         "flags nothing": lambda: torch.full_like(found, 0.5),
         "flags decisions": lambda: (found > 0.6).double(),
@@ -173,7 +173,7 @@ class WrongAttack:
         x, n, moved, stated = done.x, len(done.x), {}, done.confidence
         if self.fault == "repeated":
             x = x + 1e-6 * torch.rand(())
-        if self.fault == "alone":
+        if self.fault == "independent":
             x = x + (x - view.targets.x).mean(0)
         if self.fault == "labels":
             x = x + 1e-6 * view.targets.label.view(-1, 1, 1, 1)
@@ -191,7 +191,7 @@ class WrongAttack:
         if self.fault == "sound double":
             x = x.double()
         x = {"sound range": x + 1, "sound shape": x[:, :, 1:]}.get(self.fault, x)
-        if self.fault in ("repeated", "alone", "labels", "limits"):
+        if self.fault in ("repeated", "independent", "labels", "limits"):
             x = x.clamp(0, 1)
             stated = PairedModels(view.victim, n, {}).confidence(x, view.targets.goal)
         models = PairedModels(view.victim, n, moved)

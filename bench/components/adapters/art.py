@@ -1,4 +1,4 @@
-"""Evasion attacks of the adversarial-robustness-toolbox (Nicolae et al., 2018) as attacks here."""
+"""AutoPGD of the adversarial-robustness-toolbox (Nicolae et al., 2018), and common adapters."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from evil_twins.attacks.models import PairedModels, Victim
 from evil_twins.attacks.norms import Norm
 
 SPAN = 1000
-"""The smallest radius that is tried is ε / SPAN."""
+"""ε divided by the smallest radius."""
 
 
 @dataclass(frozen=True)
 class APGD:
-    """Input only: AutoPGD (Croce & Hein, ICML 2020) at the smallest radius at which it succeeds.
+    """Attack inputs by AutoPGD (Croce & Hein, ICML 2020), at the smallest radius that suffices.
 
-    Its radius is one number for a whole batch. So radii come from a geometric grid, on which each
-    target is bisected, and the targets that try the same radius run together.
+    Its radius is one number for a whole batch. So radii come from a geometric grid, with a
+    bisection for each target. Targets at the same radius run together.
 
     Attributes:
-        norm: The norm of the ball.
-        kappa: The required efficacy, 0.5 at least.
-        eps: ε, the largest radius tried, in pixels of [0, 1] for linf.
+        norm: Norm of the ball.
+        kappa: Required efficacy, 0.5 at least.
+        eps: ε, the largest radius, in pixels of [0, 1] for linf.
         iterations: Steps at one radius from one start.
         restarts: Random starts at one radius.
-        ratio: Between two neighbouring radii of the grid.
+        ratio: Ratio of two neighbouring radii of the grid.
     """
 
     norm: Norm
@@ -57,18 +57,18 @@ class APGD:
 
     @property
     def nature(self) -> Nature:
-        """What it moves and how far, and what it needs."""
+        """Moves inputs within ε."""
         return Nature("inputs", norm=self.norm, eps=self.eps)
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; the faced models are the victim itself.
 
-        Random starts come from one stream for all targets of the view, as the toolbox has it.
+        Random starts of all targets come from one stream, as in the toolbox.
         """
         search, n = _Search(self, view), len(view.targets)
         large = torch.zeros(n, dtype=torch.int64)  # the grid falls from level 0, which is ε
         small = torch.full_like(large, math.ceil(math.log(SPAN, self.ratio)))
-        with own_numbers(view.generator(0, "apgd", 0)):
+        with seeded_globals(view.generator(0, "apgd", 0)):
             small[~search.attempt(large)] = 0
             while (small - large > 1).any():
                 middle = torch.where(small - large > 1, (small + large) // 2, -1)
@@ -77,20 +77,20 @@ class APGD:
                 large = torch.where(reached, middle, large)
         models = PairedModels(view.victim, n, {})
         with torch.no_grad():
-            confidence = models.confidence(search.found, view.targets.goal)
+            confidence = models.confidence(search.nearest, view.targets.goal)
         rounds = torch.where(confidence >= self.kappa, 1, -1)
-        return Attacked(search.found, models, confidence, rounds, search.passes)
+        return Attacked(search.nearest, models, confidence, rounds, search.passes)
 
 
 class Reaching(nn.Module):
-    """The victim as a classifier of K + 1 classes that says t exactly where f_t >= κ.
+    """The victim as a classifier of K + 1 classes, whose class is t exactly if f_t >= κ.
 
-    Output k is g_k - logit κ, the last one 0. With κ >= 0.5 at most one of the others is positive:
-    so any targeted attack that only knows classes can be held to a confidence.
+    Output k is g_k - logit κ, and the last one is 0. With κ >= 0.5 at most one of the first K is
+    positive. So an attack that only knows classes can be targeted at a confidence.
 
     Attributes:
         classes: K + 1.
-        passes: Images that went through the victim, backwards counted too.
+        passes: Number of images that passed the victim, forwards and backwards.
     """
 
     def __init__(self, victim: Victim, kappa: float) -> None:
@@ -99,7 +99,7 @@ class Reaching(nn.Module):
         self.classes = victim.head.out_features + 1
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> (N, K + 1)."""
+        """Return the outputs (N, K + 1) of images (N, C, H, W)."""
         self.passes += len(x) * (2 if x.requires_grad else 1)
         logits = self.victim(x.to(self.victim.head.weight.dtype))
         n, k = logits.shape
@@ -109,10 +109,10 @@ class Reaching(nn.Module):
 
 
 class Features(nn.Module):
-    """What the last layer of a model gets, as a layer of its own, which the toolbox can name.
+    """The features of a model as a layer, so that the toolbox can name them.
 
     Attributes:
-        passes: Images that went through it, backwards counted too.
+        passes: Number of images that passed it, forwards and backwards.
     """
 
     def __init__(self, model: Any) -> None:
@@ -120,21 +120,21 @@ class Features(nn.Module):
         self.model, self.passes = model, 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> features (N, D)."""
+        """Return the features (N, D) of images (N, C, H, W)."""
         self.passes += len(x) * (2 if x.requires_grad else 1)
         features: Tensor = self.model.features(x)
         return features
 
 
 def array(x: Tensor) -> NDArray[np.float32]:
-    """Images as the toolbox takes them."""
+    """Return images as an array for the toolbox."""
     return np.asarray(x.float().numpy(force=True))
 
 
-def known_to_toolbox(
+def toolbox_classifier(
     model: nn.Module, classes: int, x: Tensor, optimizer: torch.optim.Optimizer | None = None
 ) -> PyTorchClassifier:
-    """A classifier as the toolbox takes it, for inputs like x (N, ...)."""
+    """Return a classifier for the toolbox, for inputs like x (N, ...)."""
     return PyTorchClassifier(
         model=model,
         loss=nn.CrossEntropyLoss(),
@@ -147,29 +147,29 @@ def known_to_toolbox(
 
 
 class _Search:
-    """The nearest inputs that reached κ so far."""
+    """The nearest inputs so far that reach κ."""
 
     def __init__(self, attack: APGD, view: AttackerView) -> None:
         self.attack, self.view = attack, view
         self.model = Reaching(view.victim, attack.kappa)
         x = view.targets.x
-        self.classifier = known_to_toolbox(self.model, self.model.classes, x)
-        self.found = x.clone()
+        self.classifier = toolbox_classifier(self.model, self.model.classes, x)
+        self.nearest = x.clone()
         self.best = x.new_full((len(x),), torch.inf)
         self.passes = torch.zeros(len(x), dtype=torch.int64, device=x.device)
 
     def attempt(self, levels: Tensor) -> Tensor:
-        """Whether κ is reached within each target's radius; a negative level is not tried."""
+        """Return whether κ is reached within each target's radius; a negative level is skipped."""
         reached = torch.zeros(len(levels), dtype=torch.bool)
         for level in levels[levels >= 0].unique().tolist():
             index = torch.nonzero(levels == level).flatten()
             radius = self.attack.eps * self.attack.ratio**-level
-            reached[index] = self._run(index.to(self.found.device), radius).cpu()
+            reached[index] = self._run(index.to(self.nearest.device), radius).cpu()
         return reached
 
     def _run(self, index: Tensor, radius: float) -> Tensor:
-        attack, given, before = self.attack, self.view.targets, self.model.passes
-        targets = Targets(given.x[index], given.label[index], given.goal[index])
+        attack, whole, before = self.attack, self.view.targets, self.model.passes
+        targets = Targets(whole.x[index], whole.label[index], whole.goal[index])
         toolbox = AutoProjectedGradientDescent(
             self.classifier,
             norm="inf" if attack.norm == "linf" else 2,
@@ -190,15 +190,15 @@ class _Search:
         distance = norms.size(x - targets.x, attack.norm)
         nearer = reached & (distance < self.best[index])
         self.best[index[nearer]] = distance[nearer]
-        self.found[index[nearer]] = x[nearer]
+        self.nearest[index[nearer]] = x[nearer]
         return reached
 
 
 @contextmanager
-def own_numbers(generator: torch.Generator) -> Iterator[None]:
-    """The global random numbers that the toolbox draws, seeded here and put back as they were."""
+def seeded_globals(generator: torch.Generator) -> Iterator[None]:
+    """Seed the global random numbers, which the toolbox draws, and restore their state."""
     seed = int(torch.randint(2**32, (1,), generator=generator))
-    state, plain = np.random.get_state(), random.getstate()
+    numpy_state, python_state = np.random.get_state(), random.getstate()
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -206,5 +206,5 @@ def own_numbers(generator: torch.Generator) -> Iterator[None]:
             random.seed(seed)
             yield
     finally:
-        np.random.set_state(state)
-        random.setstate(plain)
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)

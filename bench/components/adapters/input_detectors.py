@@ -1,7 +1,7 @@
 """Detectors of the adversarial-robustness-toolbox (Nicolae et al., 2018) for one faced model.
 
-Two of them are supervised: what they look for was shown to them. Such a detector attacks the faced
-model itself, on clean images, and learns to tell what comes of it from what it started at.
+Two of them are supervised: they are trained on attacked images. Such a detector attacks the faced
+model itself, from clean images, and learns to separate attacked from clean ones.
 """
 
 from __future__ import annotations
@@ -17,30 +17,35 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
 from evil_twins.attacks.base import AttackerView, Reference, Targets
-from evil_twins.attacks.efficacy import refuse
+from evil_twins.attacks.efficacy import validate
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.steps.input import InputStep
-from evil_twins.bench.components.adapters.art import Features, array, known_to_toolbox, own_numbers
+from evil_twins.bench.components.adapters.art import (
+    Features,
+    array,
+    seeded_globals,
+    toolbox_classifier,
+)
 from evil_twins.detectors.base import DefenderView, features_and_logits
 
 HIDDEN = 32
-"""Units of the small networks that learn to tell attacked inputs from benign ones."""
+"""Units of the small networks that separate attacked inputs from benign ones."""
 
 
 @dataclass(frozen=True)
 class Supervised(ABC):
-    """A small network trained on benign images and on what PGD (linf) made of them.
+    """Score the log-odds of "attacked" by a small network, trained on clean and attacked images.
 
-    PGD takes each of the first images of the clean data to the class that the faced model finds
-    second most likely, at the smallest radius at which its confidence is κ; what does not reach κ
-    is left out. The score is the network's log-odds of "attacked". It is supervised: rates on PGD
-    say how it does on what it was shown, all others how it does on what it was not.
+    PGD (linf) moves each of the first clean images to the class that the faced model finds second
+    most likely, at the smallest radius with confidence κ. Images that do not reach κ are not used.
+    The detector is supervised: rates on PGD are those of the attack of its training, all other
+    rates those of unknown attacks.
 
     Attributes:
-        benign: Images of the clean data that are attacked, the first ones; all, if fewer.
-        kappa: κ of its own PGD.
-        rounds: Of its own PGD.
-        epochs: Of the network's training, by Adam at 1e-3 in batches of 32.
+        benign: Number of images of the clean data that are attacked, the first ones; all, if fewer.
+        kappa: κ of PGD.
+        rounds: Rounds of PGD.
+        epochs: Epochs of the network's training, by Adam at 1e-3 in batches of 32.
     """
 
     benign: int = 64
@@ -51,51 +56,52 @@ class Supervised(ABC):
     preparation: ClassVar[None] = None
 
     def __post_init__(self) -> None:
-        refuse(self.kappa, self.rounds)
+        validate(self.kappa, self.rounds)
         if not (self.benign >= 2 and self.epochs >= 1):
             raise ValueError("a supervised detector needs benign >= 2 and epochs >= 1")
 
     def fit(self, view: DefenderView) -> ToolboxScorer:
-        """A scorer for the faced model.
+        """Return a scorer for the faced model.
 
         Raises:
             TypeError: The faced model does not show its features.
-            ValueError: Its own attack reached κ on no image.
+            ValueError: PGD reached κ on no image.
         """
         benign, attacked = self._pairs(view)
-        both = torch.cat([benign, attacked])
-        said = np.repeat([0, 1], [len(benign), len(attacked)])
-        with own_numbers(view.generator):
-            inner = self._made(view.model, both)
-            inner.fit(array(both), said, batch_size=32, nb_epochs=self.epochs)
+        images = torch.cat([benign, attacked])
+        label = np.repeat([0, 1], [len(benign), len(attacked)])
+        with seeded_globals(view.generator):
+            inner = self._untrained(view.model, images)
+            inner.fit(array(images), label, batch_size=32, nb_epochs=self.epochs)
         return ToolboxScorer(inner, "predictions")
 
     def _pairs(self, view: DefenderView) -> tuple[Tensor, Tensor]:
-        """Benign images (M, C, H, W), and attacked ones (A, C, H, W), A <= M."""
+        """Return benign images (M, C, H, W), and attacked ones (A, C, H, W), A <= M."""
         x = view.benign[: self.benign]
         label, goal = features_and_logits(view.model, x)[1].topk(2).indices.T
         model: Any = view.model
-        given = Targets(x, label, goal), Reference.of(model, x, label)
+        targets, reference = Targets(x, label, goal), Reference.of(model, x, label)
         attack = PGD(InputStep("linf"), self.kappa, self.rounds)
-        done = attack(AttackerView(model, *given, lambda i, purpose, turn: view.generator))
-        reached = done.confidence >= self.kappa
+        attacker = AttackerView(model, targets, reference, lambda i, purpose, turn: view.generator)
+        attacked = attack(attacker)
+        reached = attacked.confidence >= self.kappa
         if not reached.any():
             raise ValueError(f"its own PGD took none of {len(x)} benign images to κ = {self.kappa}")
-        return x, done.x[reached].detach()
+        return x, attacked.x[reached].detach()
 
     @abstractmethod
-    def _made(self, model: nn.Module, x: Tensor) -> Any:
-        """The toolbox's detector with an untrained network, for images like x (N, C, H, W)."""
+    def _untrained(self, model: nn.Module, x: Tensor) -> Any:
+        """Return the toolbox's detector with an untrained network, for images like x."""
 
 
 @dataclass(frozen=True)
 class BinaryInputDetector(Supervised):
-    """Supervised, on pixels: two convolutions, their mean over the image, a linear layer.
+    """Train on pixels: two convolutions, their mean over the image, a linear layer.
 
-    After Metzen et al. (ICLR 2017), who put theirs behind a layer of the model.
+    After Metzen et al. (ICLR 2017), whose network is behind a layer of the model.
     """
 
-    def _made(self, model: nn.Module, x: Tensor) -> Any:
+    def _untrained(self, model: nn.Module, x: Tensor) -> Any:
         net = nn.Sequential(
             nn.Conv2d(x.shape[1], HIDDEN, 3, padding=1),
             nn.ReLU(),
@@ -110,9 +116,9 @@ class BinaryInputDetector(Supervised):
 
 @dataclass(frozen=True)
 class BinaryActivationDetector(Supervised):
-    """Supervised, on the features that the faced model's last layer gets: one hidden layer."""
+    """Train on the features of the faced model: one hidden layer."""
 
-    def _made(self, model: nn.Module, x: Tensor) -> Any:
+    def _untrained(self, model: nn.Module, x: Tensor) -> Any:
         features = features_and_logits(model, x[:1])[0].float()
         net = nn.Sequential(nn.Linear(features.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2))
         return evasion.BinaryActivationDetector(_in_layers(model, x), _trainable(net, features), 0)
@@ -120,14 +126,14 @@ class BinaryActivationDetector(Supervised):
 
 @dataclass(frozen=True)
 class SubsetScanningDetector:
-    """Unsupervised: the most unusual subset of the features that the last layer gets.
+    """Score the most unusual subset of the features, without training.
 
-    Each feature of an image has a p-value among benign ones; the score is the largest value that a
-    scan statistic takes over subsets of them (Cintas et al., IJCAI 2020).
+    Each feature of an image has a p-value among benign ones. The score is the largest value of a
+    scan statistic over subsets of them (Cintas et al., IJCAI 2020).
 
     Attributes:
-        scoring_function: The scan statistic, in the toolbox's words.
-        benign: Images of the clean data, the first ones; all, if there are fewer.
+        scoring_function: The scan statistic, as the toolbox names it.
+        benign: Number of images of the clean data, the first ones; all, if there are fewer.
     """
 
     scoring_function: Literal["BerkJones", "HigherCriticism", "KolmarovSmirnov"] = "BerkJones"
@@ -136,7 +142,7 @@ class SubsetScanningDetector:
     preparation: ClassVar[None] = None
 
     def fit(self, view: DefenderView) -> ToolboxScorer:
-        """A scorer for the faced model.
+        """Return a scorer for the faced model.
 
         Raises:
             TypeError: The faced model does not show its features.
@@ -150,32 +156,32 @@ class SubsetScanningDetector:
 
 @dataclass(frozen=True)
 class ToolboxScorer:
-    """Scores by a fitted detector of the toolbox, image by image.
+    """Score by a fitted detector of the toolbox, image by image.
 
     Attributes:
         inner: The toolbox's detector.
-        reported: What it reports: "scores" (N,), or "predictions" (N, 2), the logits of "benign"
-            and "attacked", of which the score is the difference.
+        reported: Key of its report: "scores" (N,), or "predictions" (N, 2), the logits of "benign"
+            and "attacked", whose difference is the score.
     """
 
     inner: Any
     reported: Literal["scores", "predictions"]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> scores (N,) float64."""
-        with own_numbers(torch.Generator()):  # the toolbox draws some, for nothing
-            told, _ = self.inner.detect(array(x), batch_size=1)
-        found = torch.from_numpy(np.asarray(told[self.reported])).double().to(x.device)
-        return found if self.reported == "scores" else found[:, 1] - found[:, 0]
+        """Return the scores (N,) float64 of images (N, C, H, W)."""
+        with seeded_globals(torch.Generator()):  # the toolbox draws numbers without use
+            report, _ = self.inner.detect(array(x), batch_size=1)
+        values = torch.from_numpy(np.asarray(report[self.reported])).double().to(x.device)
+        return values if self.reported == "scores" else values[:, 1] - values[:, 0]
 
 
 def _in_layers(model: nn.Module, x: Tensor) -> PyTorchClassifier:
-    """The faced model for the toolbox, its first layer what the last one gets."""
+    """Return the faced model for the toolbox, its first layer the features."""
     classes = features_and_logits(model, x[:1])[1].shape[1]
-    return known_to_toolbox(nn.Sequential(Features(model), model.head), classes, x)  # type: ignore[arg-type]
+    return toolbox_classifier(nn.Sequential(Features(model), model.head), classes, x)  # type: ignore[arg-type]
 
 
 def _trainable(net: nn.Module, x: Tensor) -> PyTorchClassifier:
-    """A network of two classes for inputs like x (N, ...), to be trained by Adam."""
+    """Return a network of two classes for inputs like x (N, ...), with Adam for its training."""
     optimizer = torch.optim.Adam(net.to(x.device).parameters(), lr=1e-3)
-    return known_to_toolbox(net, 2, x, optimizer)
+    return toolbox_classifier(net, 2, x, optimizer)

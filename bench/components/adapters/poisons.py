@@ -1,7 +1,7 @@
 """Poison Frogs! (Shafahi et al., NeurIPS 2018): the toolbox's feature collision, then re-training.
 
 `art:FeatureCollisionAttack` in a suite is the class of that name here. The toolbox makes poisons;
-that a defender trains on them, and what comes of it, is this file's.
+this file lets a defender train on them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,14 @@ from torch import Tensor, nn
 
 from evil_twins.attacks.base import Attacked, AttackerView, Nature, Reference, Targets
 from evil_twins.attacks.controls import FineTuning
-from evil_twins.attacks.efficacy import equalise, refuse
+from evil_twins.attacks.efficacy import equalise, validate
 from evil_twins.attacks.models import PairedModels, features_of
-from evil_twins.bench.components.adapters.art import Features, array, known_to_toolbox, own_numbers
+from evil_twins.bench.components.adapters.art import (
+    Features,
+    array,
+    seeded_globals,
+    toolbox_classifier,
+)
 
 # Chosen on the development list of digits.
 RETRAINING = FineTuning("all", lr=0.02, steps=200)
@@ -26,23 +31,23 @@ RETRAINING = FineTuning("all", lr=0.02, steps=200)
 
 @dataclass(frozen=True)
 class FeatureCollisionAttack:
-    """Training images only: the defender re-trains on what the attacker has slipped in.
+    """Attack training images: the defender re-trains on poisons of the attacker.
 
-    A poison is an image of the goal class, with its true label, bent until the victim's features of
-    it are nearly those of x°. The bent ones are those of the reference whose features are nearest
-    to begin with. Then the victim learns on from the reference and the poisons, honestly, and x°
-    faces what comes of it; each target has poisons and a model of its own. The attacker never
-    edits a weight: it needs a defender who trains on its images. So κ is reached or it is not; a
-    model that reaches it is brought back to κ along the line to θ°, and one that does not is left.
+    A poison is an image of the goal class with its true label. The toolbox moves it until its
+    features under the victim are close to those of x°. The images are those of the reference with
+    the nearest features. Then the victim is trained further, honestly, on the reference and the
+    poisons, and becomes the faced model of x°. Each target has its own poisons and model. The
+    attacker never edits a weight: it needs a defender who trains on its images. So κ may not be
+    reached. A model that reaches it is moved back to κ along the line to θ°.
 
     Attributes:
-        kappa: The required efficacy.
-        poisons: Images bent for one target; all of the goal class, if there are fewer.
-        learning_rate: Of the toolbox's steps on an image.
-        max_iter: How many.
-        similarity_coeff: How strongly the image is held where it was; by 0 the toolbox would stop
-            after one step.
-        retraining: How the defender learns on; without poisons it is the row `fine-tuning`.
+        kappa: Required efficacy.
+        poisons: Number of poisons of one target; all of the goal class, if there are fewer.
+        learning_rate: Learning rate of the toolbox's steps on an image.
+        max_iter: Number of these steps.
+        similarity_coeff: Weight of the distance to the original image; with 0 the toolbox would
+            stop after one step.
+        retraining: Training of the defender; without poisons it is the row `fine-tuning`.
     """
 
     kappa: float
@@ -53,7 +58,7 @@ class FeatureCollisionAttack:
     retraining: FineTuning = RETRAINING
 
     def __post_init__(self) -> None:
-        refuse(self.kappa, self.max_iter)
+        validate(self.kappa, self.max_iter)
         if not self.poisons >= 1:
             raise ValueError(f"poisons is {self.poisons}; at least 1 was expected")
         if not min(self.learning_rate, self.similarity_coeff) > 0:
@@ -61,7 +66,7 @@ class FeatureCollisionAttack:
 
     @property
     def nature(self) -> Nature:
-        """What it moves and how far, and what it needs."""
+        """Moves the layers that the defender re-trains."""
         return Nature("model", layers=self.retraining.layers)
 
     def __call__(self, view: AttackerView) -> Attacked:
@@ -71,37 +76,39 @@ class FeatureCollisionAttack:
             ValueError: The reference holds no image of a goal class.
         """
         tuned = [self._retrained(view, i) for i in range(len(view.targets))]
-        parameters = [one.models.parameters for one in tuned]
-        edited = {name: torch.cat([one[name] for one in parameters]) for name in parameters[0]}
+        parameters = [attacked.models.parameters for attacked in tuned]
+        edited = {name: torch.cat([model[name] for model in parameters]) for name in parameters[0]}
         models = PairedModels(view.victim, len(tuned), edited)
         x, models = equalise(self.kappa, view.targets, view.targets.x, models)
         with torch.no_grad():
             confidence = models.confidence(x, view.targets.goal)
         rounds = torch.where(confidence >= self.kappa, 1, -1)
-        return Attacked(x, models, confidence, rounds, torch.cat([one.passes for one in tuned]))
+        return Attacked(
+            x, models, confidence, rounds, torch.cat([attacked.passes for attacked in tuned])
+        )
 
     def _retrained(self, view: AttackerView, i: int) -> Attacked:
-        """What honest training on the reference and the poisons of one target leaves."""
-        given, benign = view.targets, view.reference
-        one = Targets(given.x[i : i + 1], given.label[i : i + 1], given.goal[i : i + 1])
-        with own_numbers(view.generator(i, "toolbox", 0)):
-            poisons, passes = self.crafted(view, one)
-        both = Reference(
+        """Train honestly on the reference and the poisons of one target."""
+        targets, benign = view.targets, view.reference
+        target = Targets(*(part[i : i + 1] for part in (targets.x, targets.label, targets.goal)))
+        with seeded_globals(view.generator(i, "toolbox", 0)):
+            poisons, passes = self.crafted(view, target)
+        reference = Reference(
             torch.cat([benign.x, poisons]),
-            torch.cat([benign.label, one.goal.expand(len(poisons))]),
+            torch.cat([benign.label, target.goal.expand(len(poisons))]),
             torch.cat([benign.features, features_of(view.victim, poisons)]),
         )
-        own = replace(
+        defender = replace(
             view,
-            targets=one,
-            reference=both,
+            targets=target,
+            reference=reference,
             generator=lambda _, purpose, turn: view.generator(i, purpose, turn),
         )
-        done = self.retraining(own)
-        return replace(done, passes=done.passes + passes)
+        tuned = self.retraining(defender)
+        return replace(tuned, passes=tuned.passes + passes)
 
     def crafted(self, view: AttackerView, target: Targets) -> tuple[Tensor, int]:
-        """The poisons for one target, and how often an image went through the victim for them.
+        """Return the poisons of one target, and the number of images that passed the victim.
 
         Returns:
             Images (P, C, H, W) within [0, 1], and passes.
@@ -110,24 +117,24 @@ class FeatureCollisionAttack:
             ValueError: The reference holds no image of the goal class.
         """
         features = Features(view.victim)
-        seen = nn.Sequential(features, view.victim.head)
-        model = known_to_toolbox(seen, view.victim.head.out_features, target.x)
-        bent = [self._bent(model, image, target.x) for image in self._bases(view, target)]
-        return torch.cat(bent).to(target.x), features.passes
+        layers = nn.Sequential(features, view.victim.head)
+        model = toolbox_classifier(layers, view.victim.head.out_features, target.x)
+        moved = [self._moved(model, image, target.x) for image in self._bases(view, target)]
+        return torch.cat(moved).to(target.x), features.passes
 
     @torch.no_grad()
     def _bases(self, view: AttackerView, target: Targets) -> Iterator[Tensor]:
-        """The images of the goal class whose features are nearest to those of x°, one by one."""
+        """Yield the images of the goal class whose features are nearest to those of x°."""
         goal, benign = int(target.goal), view.reference
-        own = torch.nonzero(benign.label == goal).flatten()
-        if not len(own):
+        index = torch.nonzero(benign.label == goal).flatten()
+        if not len(index):
             raise ValueError(f"the reference holds no image of class {goal} to poison")
-        away = (benign.features[own] - view.victim.features(target.x)).norm(dim=1)
-        yield from benign.x[own[away.argsort()[: self.poisons]]].split(1)
+        distance = (benign.features[index] - view.victim.features(target.x)).norm(dim=1)
+        yield from benign.x[index[distance.argsort()[: self.poisons]]].split(1)
 
-    def _bent(self, model: PyTorchClassifier, image: Tensor, target: Tensor) -> Tensor:
-        """What the toolbox makes of one image; by itself, as it hands its step on to the next."""
-        made = poisoning.FeatureCollisionAttack(
+    def _moved(self, model: PyTorchClassifier, image: Tensor, target: Tensor) -> Tensor:
+        """Return the poison of one image; the toolbox would carry its step over to the next one."""
+        attack = poisoning.FeatureCollisionAttack(
             model,
             array(target),
             feature_layer="0",
@@ -136,5 +143,5 @@ class FeatureCollisionAttack:
             similarity_coeff=self.similarity_coeff,
             verbose=False,
         )
-        found, _ = made.poison(array(image))
-        return torch.from_numpy(found)
+        poison, _ = attack.poison(array(image))
+        return torch.from_numpy(poison)

@@ -1,7 +1,7 @@
-"""Any evasion attack of the adversarial-robustness-toolbox that can be asked for a class, by name.
+"""Targeted evasion attacks of the adversarial-robustness-toolbox by name.
 
-`art:NAME` in a suite is the class NAME of this module, made from the toolbox's own when it is asked
-for: its parameters are κ and the toolbox's, with the toolbox's defaults.
+`art:NAME` in a suite is the class NAME of this module, which is made from the toolbox's class at
+its use. Its parameters are κ and those of the toolbox, with the same defaults.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import equalise, margin
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import Norm
-from evil_twins.bench.components.adapters.art import Reaching, known_to_toolbox, own_numbers
+from evil_twins.bench.components.adapters.art import Reaching, seeded_globals, toolbox_classifier
 
 Array = NDArray[np.float32]
 
@@ -35,17 +35,19 @@ NORMS: Mapping[str, Norm] = {
     "CarliniLInfMethod": "linf",
     "ZooAttack": "l2",
 }
-"""The norms of attacks that have one and no parameter for it."""
+"""Norms of attacks that have no parameter for it."""
 
-SETTLED = ("targeted", "verbose", "batch_size", "summary_writer")
-"""Parameters of the toolbox that are no one's choice here."""
+FIXED = ("targeted", "verbose", "batch_size", "summary_writer")
+"""Parameters of the toolbox that a suite cannot set."""
 
-LEAVING = ("CarliniLInfMethod",)
-"""Asked for a class, these keep what is of any class but that one (1.20.1), as if asked to leave
-it: so they are asked to leave the class that says f_t < κ."""
+UNTARGETED = ("CarliniLInfMethod",)
+"""Attacks that are used untargeted, on two classes: leave the class of f_t < κ.
+
+With a target class these keep an image of any other class (1.20.1), as if they were untargeted.
+"""
 
 
-class Whether(nn.Module):
+class Threshold(nn.Module):
     """A classifier of two classes: 0 where f_t < κ for one class t, 1 where f_t >= κ."""
 
     def __init__(self, model: Reaching, goal: int) -> None:
@@ -53,21 +55,21 @@ class Whether(nn.Module):
         self.model, self.goal = model, goal
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> (N, 2)."""
+        """Return the outputs (N, 2) of images (N, C, H, W)."""
         logits: Tensor = self.model(x)
         return logits[:, [-1, self.goal]]
 
 
 class Evasion:
-    """Input only: what an attack of the toolbox finds, brought back to κ along the line to x°.
+    """Attack inputs by an attack of the toolbox, then move x* back to κ along the line to x°.
 
-    The toolbox calls an attack a success where a class is said. Here the victim says t exactly
-    where f_t >= κ, κ being 0.5 at least, and else a class that is none of its own. An attack that
-    has to start at an input of the goal class starts at the nearest one of the reference. A target
-    for which it fails stays at x°. ε is the radius of the toolbox's search: x* is nearer where the
-    end at κ is, but how near it comes to x° is not what most of these attacks minimise.
+    An attack of the toolbox succeeds at a class. Here the class is t exactly if f_t >= κ, κ being
+    0.5 at least, and else an additional class. An attack that starts at an input of the goal class
+    starts at the nearest one of the reference. If the attack of a target fails, x* is x°. ε is the
+    radius of the toolbox's search: x* at κ is nearer, but most of these attacks do not minimise its
+    distance.
 
-    Targets are attacked one by one, each with random numbers of its own.
+    Targets are attacked one by one, each with its own random numbers.
     """
 
     kappa: float
@@ -80,17 +82,17 @@ class Evasion:
 
     @property
     def nature(self) -> Nature:
-        """It moves inputs, in the norm and as far as its parameters say, if they do."""
+        """Moves inputs, in the norm and within the radius of its parameters, if it has them."""
         return Nature("inputs", norm=self.norm, eps=self.eps)
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; the faced models are the victim itself."""
         targets, model = view.targets, Reaching(view.victim, self.kappa)
         x, passes = targets.x.clone(), torch.zeros_like(targets.goal)
-        for i, given in enumerate(_given(view, model)):
+        for i, (image, start) in enumerate(_starts(view, model)):
             before = model.passes
-            with own_numbers(view.generator(i, "toolbox", 0)):
-                x[i] = self._moved(model, given, int(targets.goal[i])).to(x)[0]
+            with seeded_globals(view.generator(i, "toolbox", 0)):
+                x[i] = self._moved(model, image, start, int(targets.goal[i])).to(x)[0]
             passes[i] = model.passes - before
         with torch.no_grad():
             reached = margin(view.victim(x), targets.goal) >= model.aim
@@ -100,67 +102,73 @@ class Evasion:
             confidence = models.confidence(x, targets.goal)
         return Attacked(x, models, confidence, torch.where(confidence >= self.kappa, 1, -1), passes)
 
-    def _moved(self, model: Reaching, given: list[Tensor], goal: int) -> Tensor:
-        """What the toolbox makes of one image, (1, C, H, W) within [0, 1].
+    def _moved(self, model: Reaching, image: Tensor, start: Tensor | None, goal: int) -> Tensor:
+        """Return the toolbox's result for one image, (1, C, H, W) within [0, 1].
 
         Args:
-            model: The victim, which says a class where it has κ.
-            given: The image, and the one to start at if there is one, (1, C, H, W).
+            model: The victim with a class for f_t >= κ.
+            image: The image (1, C, H, W).
+            start: An image of the goal class (1, C, H, W), if the reference has one.
             goal: Its goal class.
         """
-        cls = getattr(evasion, type(self).__name__)
-        known = inspect.signature(cls.__init__).parameters
-        if "init_size" in known and len(given) == 1:
-            return given[0]  # the toolbox would start at images that no seed repeats
-        leaving = type(self).__name__ in LEAVING
-        seen, classes = (Whether(model, goal), 2) if leaving else (model, model.classes)
-        classifier = known_to_toolbox(seen, classes, given[0])
-        how = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "kappa"}  # type: ignore[arg-type]
-        told = {"targeted": not leaving} | _settled(classifier)
-        how |= {name: value for name, value in told.items() if name in known}
-        if "norm" in known:
-            how["norm"] = np.inf if how["norm"] == "linf" else 2
-        image, *start = (one.numpy(force=True).copy() for one in given)
-        more = {"x_adv_init": start[0]} if "init_size" in known else {}
-        label = np.array([0 if leaving else goal])
-        found = cls(classifier, **how).generate(image, label, **more)
-        return torch.from_numpy(found).clamp(0, 1)
+        name = type(self).__name__
+        cls = getattr(evasion, name)
+        accepted = inspect.signature(cls.__init__).parameters
+        if "init_size" in accepted and start is None:
+            return image  # the toolbox would start at images that no seed repeats
+        targeted = name not in UNTARGETED
+        classes = model.classes if targeted else 2
+        classifier = toolbox_classifier(
+            model if targeted else Threshold(model, goal), classes, image
+        )
+        settings = {"targeted": targeted} | _fixed(classifier)
+        arguments = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+        del arguments["kappa"]
+        arguments |= {key: value for key, value in settings.items() if key in accepted}
+        if "norm" in accepted:
+            arguments["norm"] = np.inf if arguments["norm"] == "linf" else 2
+        label, more = np.array([goal if targeted else 0]), {}
+        if "init_size" in accepted and start is not None:
+            more["x_adv_init"] = start.numpy(force=True).copy()
+        moved = cls(classifier, **arguments).generate(image.numpy(force=True).copy(), label, **more)
+        return torch.from_numpy(moved).clamp(0, 1)
 
 
-def _settled(classifier: PyTorchClassifier) -> dict[str, Any]:
-    """What every attack that knows these parameters is told: silence, and when t is said."""
+def _fixed(classifier: PyTorchClassifier) -> dict[str, Any]:
+    """Return arguments for all attacks that accept them: no output, and the test of success."""
 
-    def said(predicted: Array, wanted: Array) -> NDArray[np.bool_]:
-        return np.asarray(predicted.argmax(1) == wanted.argmax(1))
+    def succeeded(predicted: Array, goal: Array) -> NDArray[np.bool_]:
+        return np.asarray(predicted.argmax(1) == goal.argmax(1))
 
-    def short(x: Array, wanted: Array) -> Array:
-        """By how much the goal's logit falls short of the largest other one, (N,)."""
+    def deficit(x: Array, goal: Array) -> Array:
+        """Return the largest other logit minus the goal's, (N,)."""
         logits = classifier.predict(x)
-        others = np.where(wanted > 0, -np.inf, logits).max(1)
-        return np.asarray(others - logits[wanted > 0])
+        largest = np.where(goal > 0, -np.inf, logits).max(1)
+        return np.asarray(largest - logits[goal > 0])
 
-    return {"verbose": False, "adv_criterion": said, "loss": short}
+    return {"verbose": False, "adv_criterion": succeeded, "loss": deficit}
 
 
 @torch.no_grad()
-def _given(view: AttackerView, model: Reaching) -> Iterator[list[Tensor]]:
-    """Each target's image, and the nearest of the reference of which t is said, (1, C, H, W)."""
+def _starts(view: AttackerView, model: Reaching) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield each target's image, and the nearest image of the reference with the goal class."""
     logits, images = view.victim.head(view.reference.features), view.reference.x
     for x, goal in zip(view.targets.x, view.targets.goal, strict=True):
-        there = margin(logits, goal.expand(len(logits))) >= model.aim
-        own = [x]
-        if there.any():
-            some = images[there]
-            own.append(some[(some - x).flatten(1).norm(dim=1).argmin()])
-        yield [one.unsqueeze(0).float() for one in own]
+        reached = margin(logits, goal.expand(len(logits))) >= model.aim
+        start = None
+        if reached.any():
+            candidates = images[reached]
+            nearest = (candidates - x).flatten(1).norm(dim=1).argmin()
+            start = candidates[nearest].unsqueeze(0).float()
+        yield x.unsqueeze(0).float(), start
 
 
 def _fields(cls: Any) -> Iterator[tuple[str, Any, Any]]:
-    """The toolbox's parameters that are a number or a word; norms in the words of this project."""
+    """Yield the toolbox's parameters that are a number or a word; norms as in this project."""
     for name, parameter in list(inspect.signature(cls.__init__).parameters.items())[2:]:
         if name == "norm":
             yield name, Norm, field(default="l2" if parameter.default == 2 else "linf")
-        elif name not in SETTLED and type(parameter.default) in (bool, int, float, str):
+        elif name not in FIXED and type(parameter.default) in (bool, int, float, str):
             yield name, type(parameter.default), field(default=parameter.default)
 
 

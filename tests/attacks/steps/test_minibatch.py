@@ -134,7 +134,7 @@ def test_small_minibatches_end_close_to_the_convex_optimum(monkeypatch: pytest.M
 def test_the_first_minibatch_is_already_drawn_where_the_poison_will_tell() -> None:
     view = _view(sure=20)
     walk = ModelWalk(ModelStep("head", batch=64, delta=20.0), view)
-    walk.advance(walk.look(view.targets.x), torch.arange(4), 1.0, torch.inf, 1.0)
+    walk.advance(walk.forward(view.targets.x), torch.arange(4), 1.0, torch.inf, 1.0)
     first = walk.batches.sums.diff(dim=1)
     _, final, _ = _weighed(view, _poisoned(view))
     for one, other in zip(first, final[:, 1:], strict=True):

@@ -37,7 +37,7 @@ def test_the_joint_step_gains_what_each_target_needs(seed: int, m: int) -> None:
     climb = {name: 2.0 * value for name, value in up.items()}
     gains = serving.gram(up, climb, m)
     assert torch.allclose(gains, gains.mT)
-    change = serving.along(serving.solve(gains, need), climb)
+    change = serving.combine(serving.solve(gains, need), climb)
     gained = serving.inner(up, serving.spread(change, m)).view(2, m)
     # The damping takes a little of each where gradients are nearly parallel.
     assert torch.allclose(gained, need, atol=0.05 * float(need.abs().max()))

@@ -91,8 +91,8 @@ def test_it_stays_within_reach(norm: norms.Norm) -> None:
 def test_a_round_is_drawn_once_for_all_moves_and_stops_algorithm_1_there() -> None:
     view = seen()
     attack = Proposition(InputStep(), HEAD, KAPPA, "none", rounds=6)
-    drawn = [attack.drawn(view, i) for i in range(4)]
-    assert drawn == [replace(attack, move="random").drawn(view, i) for i in range(4)]
+    drawn = [attack.drawn_round(view, i) for i in range(4)]
+    assert drawn == [replace(attack, move="random").drawn_round(view, i) for i in range(4)]
     assert all(1 <= k <= 6 for k in drawn)
     assert view.radii is not None
     x, models, _ = attack._algorithm(view, PHI * view.radii)
@@ -101,7 +101,7 @@ def test_a_round_is_drawn_once_for_all_moves_and_stops_algorithm_1_there() -> No
         still = models.moved()[i] == 0
         assert bool(still) == (k == 1)  # θ_1 is θ°
         assert not torch.equal(x[i], view.targets.x[i])
-        assert one.drawn(view, i) == 1
+        assert one.drawn_round(view, i) == 1
 
 
 def test_more_restarts_find_no_larger_loss() -> None:

@@ -10,7 +10,7 @@ from evil_twins.attacks import norms
 from evil_twins.attacks.base import AttackerView, Reference, Targets
 from evil_twins.attacks.efficacy import logit, margin
 from evil_twins.attacks.head import RankOneHead
-from evil_twins.attacks.models import size
+from evil_twins.attacks.models import parameter_norm
 from evil_twins.attacks.norms import Norm
 from evil_twins.attacks.poisoning import Poisoning
 from evil_twins.attacks.steps.input import InputStep
@@ -161,5 +161,5 @@ def test_no_head_at_kappa_is_nearer_than_the_shortest_change() -> None:
 def test_the_unit_of_the_model_is_relative_to_the_victim() -> None:
     view = seen()
     found = Within(InputStep(), HEAD, KAPPA, 0.0, 0.5)(view)
-    own = Poisoning(HEAD, KAPPA)(view).models.moved() / size(view.victim)
+    own = Poisoning(HEAD, KAPPA)(view).models.moved() / parameter_norm(view.victim)
     torch.testing.assert_close(found.models.distance(), 0.5 * own, rtol=1e-3, atol=0.0)

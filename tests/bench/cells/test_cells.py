@@ -86,7 +86,7 @@ def test_a_failure_goes_when_the_cell_succeeds(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "fit").iterdir()) == ["ab"]
 
 
-def test_of_two_runs_that_finish_the_same_cell_the_first_stays(tmp_path: Path) -> None:
+def test_of_two_runs_that_finish_the_same_cell_the_records_stays(tmp_path: Path) -> None:
     store = Store(tmp_path)
     content = _commit(store)
     first = store.path("fit", "ab").stat().st_ino
@@ -99,16 +99,16 @@ def test_of_two_runs_that_finish_the_same_cell_the_first_stays(tmp_path: Path) -
 
 def test_only_the_dead_leave_rubbish(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    mine = store.begin("fit", "ab")
-    dead = mine.with_name(mine.name.replace(str(os.getpid()), "4194305"))
+    current = store.begin("fit", "ab")
+    dead = current.with_name(current.name.replace(str(os.getpid()), "4194305"))
     elsewhere = tmp_path / "fit" / ".cd.another-machine.4194305"
     for folder in (dead, elsewhere):
         folder.mkdir()
     store.sweep()
-    assert mine.exists()
+    assert current.exists()
     assert elsewhere.exists()
     assert not dead.exists()
-    assert str(os.getpid()) in mine.name
+    assert str(os.getpid()) in current.name
 
 
 def test_an_identity_is_spec_code_and_parents() -> None:
@@ -136,12 +136,12 @@ def test_seeds_come_from_names_alone() -> None:
 
 def test_records_are_whole_typed_and_equal(tmp_path: Path) -> None:
     frame = pd.DataFrame({"target_id": ["a"], "image_id": ["b"], "more": [1]})
-    for name in ("one", "two"):
+    for name in ("first", "second"):
         records.write(frame, records.FLIPS, tmp_path / name / "flips.parquet")
-    one, two = (tmp_path / name / "flips.parquet" for name in ("one", "two"))
-    assert one.read_bytes() == two.read_bytes()
-    assert list(records.read(one).columns) == list(records.FLIPS)
-    assert [path.name for path in one.parent.iterdir()] == ["flips.parquet"]
-    one.write_bytes(one.read_bytes()[:-9])
+    first, second = (tmp_path / name / "flips.parquet" for name in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+    assert list(records.read(first).columns) == list(records.FLIPS)
+    assert [path.name for path in first.parent.iterdir()] == ["flips.parquet"]
+    first.write_bytes(first.read_bytes()[:-9])
     with pytest.raises(UserError, match=r"flips\.parquet"):
-        records.read(one)
+        records.read(first)

@@ -118,7 +118,7 @@ def test_the_first_images_that_a_penalty_sees_are_not_of_one_class() -> None:
         seen.append(view.benign)
         return len
 
-    detector = SimpleNamespace(build=lambda: SimpleNamespace(penalty=penalty))
+    detector = SimpleNamespace(name="", build=lambda: SimpleNamespace(penalty=penalty))
     work = SimpleNamespace(
         dataset=SimpleNamespace(name="digits", train=train),
         evade=[detector],

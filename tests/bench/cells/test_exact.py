@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from evil_twins.bench.cells.exact_arithmetic import exact
-from evil_twins.bench.cells.execute import Job, alone
+from evil_twins.bench.cells.execute import Job, isolated
 from evil_twins.bench.commands import app
 from evil_twins.bench.components.component import Component
 from evil_twins.bench.contract import run
@@ -49,7 +49,7 @@ def test_a_processor_is_left_as_it_is() -> None:
 def test_cells_run_exactly(device: str) -> None:
     before = state()
     job = Job("score", "0", "", "", None, {"threads": 1, "device": device}, "", {})
-    with alone(job):
+    with isolated(job):
         assert state() == (BOUND if device == "cuda" else before)
     assert state() == before
 

@@ -18,7 +18,7 @@ from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.compare import newcomer
 from evil_twins.bench.store import records
 from evil_twins.bench.store.records import MODEL_SCORE
-from evil_twins.bench.subjects.victims import load as load_victim
+from evil_twins.bench.subjects.weights import load as load_victim
 from evil_twins.bench.suite import suite
 from evil_twins.detectors.base import DefenderView
 from evil_twins.detectors.inspection import Inspection

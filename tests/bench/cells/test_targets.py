@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from evil_twins.bench.cells.targets import CHECKS, Difficulty, drawn_goal, second, steps_needed
-from evil_twins.bench.subjects import victims
+from evil_twins.bench.subjects import architectures, weights
 from tests.bench import suites
 from tests.bench.runs import carry_out
 from tests.bench.suites import doubt, shift
@@ -31,7 +31,7 @@ class Bright(nn.Module):
 
 def steps(offset: float, eps: float = 1.0, step: float = 0.1) -> int:
     x, goal = torch.full((1, 1, 1, 1), 0.0), torch.tensor([1])
-    model: victims.Classifier = Bright(offset)  # type: ignore[assignment]
+    model: architectures.Classifier = Bright(offset)  # type: ignore[assignment]
     return int(steps_needed(model, x, goal, Difficulty(eps, step), CPU))
 
 
@@ -68,7 +68,7 @@ def test_a_run_takes_the_second_class_and_leaves_out_what_is_too_easy_or_too_har
     done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + asked)
     assert not done.state.failed
     targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
-    victim = victims.load(next(tmp_path.glob("small/cells/victim/*/victim.safetensors")))
+    victim = weights.load(next(tmp_path.glob("small/cells/victim/*/victim.safetensors")))
     listed = done.data.confirmatory
     expected = {}
     for i, name in enumerate(listed.ids):
@@ -122,7 +122,7 @@ def test_too_few_targets_of_the_difficulty_are_said(tmp_path: Path) -> None:
 def test_the_images_do_not_depend_on_the_goals(tmp_path: Path, asked: str) -> None:
     done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + asked)
     targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
-    victim = victims.load(next(tmp_path.glob("small/cells/victim/*/victim.safetensors")))
+    victim = weights.load(next(tmp_path.glob("small/cells/victim/*/victim.safetensors")))
     listed = done.data.confirmatory
     right = (victim(listed.x).argmax(1) == listed.label).nonzero().flatten()[:4]
     assert set(targets["target_id"]) == set(listed.take(right).ids)

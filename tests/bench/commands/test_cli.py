@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Group
 
-from evil_twins.bench.cells.work import cached_victim
+from evil_twins.bench.cells.stored import cached_victim
 from evil_twins.bench.commands import app
 from evil_twins.bench.store import records
 from evil_twins.bench.suite import suite

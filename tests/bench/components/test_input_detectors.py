@@ -18,14 +18,14 @@ from tests.detectors.networks import Headed, digits, digits_model, rng
 QUICK: dict[str, Any] = {"benign": 8, "rounds": 5, "epochs": 2}
 
 
-def watcher(name: str, **given: Any) -> Any:
-    found = registry.find("detector", f"art:{name}", Path())
-    return registry.configure(found, given, "detector", name).build()
+def watcher(name: str, **values: Any) -> Any:
+    component = registry.find("detector", f"art:{name}", Path())
+    return registry.configure(component, values, "detector", name).build()
 
 
 def test_every_detector_of_the_toolbox_is_named() -> None:
-    known = {n for n, one in vars(evasion).items() if isinstance(one, type)}
-    usable = known - {"EvasionDetector"} - set(UNUSABLE["art", "detector"])
+    names = {n for n, cls in vars(evasion).items() if isinstance(cls, type)}
+    usable = names - {"EvasionDetector"} - set(UNUSABLE["art", "detector"])
     assert usable == set(INPUT_DETECTORS)
     assert set(SUPERVISED) < usable
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from evil_twins.bench.commands import app
 from evil_twins.bench.components import names, registry
-from evil_twins.bench.components.names import parted
-from evil_twins.bench.components.plain import adopted
+from evil_twins.bench.components.names import split_call
+from evil_twins.bench.components.plain import adapted
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.suite import suite
 from tests.bench import suites
@@ -23,7 +23,7 @@ VIEW: Any = SimpleNamespace(model=lambda x: x.flatten(1), benign=torch.zeros(3, 
 
 
 @pytest.mark.parametrize(
-    ("method", "name", "given"),
+    ("method", "name", "values"),
     [
         ("curvature", "curvature", {}),
         ("a/b.py:C", "a/b.py:C", {}),
@@ -35,21 +35,21 @@ VIEW: Any = SimpleNamespace(model=lambda x: x.flatten(1), benign=torch.zeros(3, 
         ("/a (b)/c(d)/e.py:C", "/a (b)/c(d)/e.py:C", {}),
     ],
 )
-def test_brackets_hold_parameters(method: str, name: str, given: dict[str, Any]) -> None:
-    assert parted(method) == (name, given)
+def test_brackets_hold_parameters(method: str, name: str, values: dict[str, Any]) -> None:
+    assert split_call(method) == (name, values)
 
 
 @pytest.mark.parametrize("inside", ["5", "k=f(1)", "k=x", "**k", "k=", "k=1, k=2"])
 def test_brackets_hold_nothing_else(inside: str) -> None:
     with pytest.raises(UserError, match="cannot read the parameters of") as error:
-        parted(f"mine.py:C({inside})")
+        split_call(f"mine.py:C({inside})")
     assert len(str(error.value).splitlines()) == 2
 
 
 @pytest.mark.parametrize("text", ["mine.py:C(", "mine.py:C(k=5", "my-own(s='a'"])
 def test_brackets_must_close(text: str) -> None:
     with pytest.raises(UserError, match=r"such as (mine\.py:C|my-own)\(k=5, name='a'\)$"):
-        parted(text)
+        split_call(text)
 
 
 def bright(model: Any, x: Tensor, weight: float = 1.0) -> Tensor:
@@ -69,14 +69,14 @@ class Knowing(Near):
 
 
 def test_a_function_is_a_detector_that_knows_the_faced_model() -> None:
-    made = adopted(bright)(weight=2.0)
-    assert (made.knowledge, made.preparation) == ("K0", None)
+    detector = adapted(bright)(weight=2.0)
+    assert (detector.knowledge, detector.preparation) == ("K0", None)
     x = torch.rand(5, 1, 2, 2)
-    score = made.fit(VIEW)(x)
+    score = detector.fit(VIEW)(x)
     assert torch.allclose(score.float(), 2 * x.flatten(1).mean(1))
     assert score.dtype == x.dtype
     with pytest.raises(FrozenInstanceError):
-        made.weight = 1.0
+        detector.weight = 1.0
 
 
 def test_a_function_sees_some_images_at_a_time_and_keeps_no_gradients() -> None:
@@ -87,7 +87,7 @@ def test_a_function_sees_some_images_at_a_time_and_keeps_no_gradients() -> None:
         return x.requires_grad_().mean((1, 2, 3))
 
     x = torch.rand(5, 1, 512, 512)
-    score = adopted(counts)().fit(VIEW)(x)
+    score = adapted(counts)().fit(VIEW)(x)
     assert sizes == [2, 2, 1]
     assert not score.requires_grad
 
@@ -97,27 +97,28 @@ def test_a_function_that_gives_no_score_an_image_is_told_so() -> None:
         return x.mean()
 
     with pytest.raises(Fault, match="function 'mean' returned a single number for 5"):
-        adopted(mean)().fit(VIEW)(torch.rand(5, 1, 2, 2))
+        adapted(mean)().fit(VIEW)(torch.rand(5, 1, 2, 2))
 
 
 def test_a_class_is_a_detector_whose_arguments_are_parameters() -> None:
-    cls = adopted(Near)
-    made = cls(k=3)
-    assert (made.k, made.ends, made.knowledge, made.preparation) == (3, (0, 1), "K1", None)
-    assert adopted(Knowing)(k=1).knowledge == "K0"
+    cls = adapted(Near)
+    detector = cls(k=3)
+    assert (detector.k, detector.ends) == (3, (0, 1))
+    assert (detector.knowledge, detector.preparation) == ("K1", None)
+    assert adapted(Knowing)(k=1).knowledge == "K0"
     x = torch.rand(5, 1, 2, 2)
-    assert torch.equal(made.fit(VIEW)(x), 3 * x.flatten(1).sum(1))
-    assert adopted(Near) is cls
+    assert torch.equal(detector.fit(VIEW)(x), 3 * x.flatten(1).sum(1))
+    assert adapted(Near) is cls
     assert (cls.__module__, cls.__qualname__) == (Near.__module__, "Near")
 
 
 def test_a_dataclass_stays_what_it_is() -> None:
     @dataclass(frozen=True)
-    class Own:
+    class Data:
         def fit(self, view: Any) -> None: ...
 
-    assert adopted(Own) is Own
-    assert adopted(len) is len
+    assert adapted(Data) is Data
+    assert adapted(len) is len
 
 
 WRONG = {
@@ -130,7 +131,7 @@ WRONG = {
     "no name": ("plain.py:Nea", "there is no 'Nea' in it"),
     "a module": ("plain:Near", r"or plain\.py:Near in "),
 }
-PLAIN = """
+SOURCE = """
 class Near:
     def __init__(self, k: int): ...
     def fit(self, view): ...
@@ -143,30 +144,30 @@ number = 5
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_wrong_is_said(tmp_path: Path, name: str) -> None:
     method, said = WRONG[name]
-    (tmp_path / "plain.py").write_text(PLAIN)
-    own = table("detectors", name="own", method=method).replace(f"'{method}'", f'"{method}"')
+    (tmp_path / "plain.py").write_text(SOURCE)
+    column = table("detectors", name="own", method=method).replace(f"'{method}'", f'"{method}"')
     with pytest.raises(UserError, match=said) as error:
-        suite.load(suites.write(tmp_path, shift(), own))
+        suite.load(suites.write(tmp_path, shift(), column))
     assert len(str(error.value).splitlines()) <= 3
 
 
 def test_a_parameter_stands_in_one_place(tmp_path: Path) -> None:
-    own = table("detectors", name="own", method=f"{suites.PLUGINS}:Doubt(scale=2.0)", scale=1.0)
+    column = table("detectors", name="own", method=f"{suites.PLUGINS}:Doubt(scale=2.0)", scale=1.0)
     with pytest.raises(UserError, match="has scale in its `method` and beside it"):
-        suite.load(suites.write(tmp_path, shift(), own))
+        suite.load(suites.write(tmp_path, shift(), column))
 
 
 def test_brackets_in_a_suite_are_keys_of_it(tmp_path: Path) -> None:
     rows = table("attacks", name="many", method="pgd(kappa=[0.75, 0.9], input={'eps': 0.1})")
     rows = rows.replace("'pgd(", '"pgd(').replace("})'", '})"')
-    made = suite.load(suites.write(tmp_path, rows, doubt(), doubt("two", scale=2.0)))
-    assert [(row.method, row.kappa, row.phi) for row in made.rows] == [
+    loaded = suite.load(suites.write(tmp_path, rows, doubt(), doubt("two", scale=2.0)))
+    assert [(row.method, row.kappa, row.phi) for row in loaded.rows] == [
         ("pgd", 0.75, 1.0),
         ("pgd", 0.9, 1.0),
     ]
     same = table("detectors", name="two", method=f"{suites.PLUGINS}:Doubt(scale=2.0)")
     again = suite.load(suites.write(tmp_path, rows, doubt(), same))
-    assert again.columns == made.columns
+    assert again.columns == loaded.columns
 
 
 @pytest.fixture
@@ -177,7 +178,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
         EntryPoint("broken", "no.where:Attack", "evil_twins.attacks"),
     ]
     monkeypatch.setattr(
-        names, "entry_points", lambda group: [one for one in points if one.group == group]
+        names, "entry_points", lambda group: [point for point in points if point.group == group]
     )
 
 
@@ -193,10 +194,10 @@ def test_what_packages_offer_is_listed_and_known_by_name(
     assert "no.where:Attack: cannot load the attack 'broken': ModuleNotFoundError" in " ".join(
         shown.split()
     )
-    own = table("detectors", name="mine", method="far-away(scale=3.0)")
-    made = suite.load(suites.write(tmp_path, shift(), own))
-    assert made.columns[0].detector.place == "tests.bench.plugins:Doubt"
-    assert made.columns[0].detector.build().scale == 3.0
+    column = table("detectors", name="mine", method="far-away(scale=3.0)")
+    loaded = suite.load(suites.write(tmp_path, shift(), column))
+    assert loaded.columns[0].detector.place == "tests.bench.plugins:Doubt"
+    assert loaded.columns[0].detector.build().scale == 3.0
 
 
 @pytest.mark.usefixtures("installed")

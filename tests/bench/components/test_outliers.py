@@ -23,14 +23,16 @@ from tests.bench.runs import carry_out
 from tests.contract.guests import keeps_the_contract, world
 from tests.detectors.networks import Headed, rng, small_network
 
-theirs = pytest.importorskip("pytorch_ood.detector")
+package = pytest.importorskip("pytorch_ood.detector")
 api = importlib.import_module("pytorch_ood.api")
-GIVEN: dict[str, dict[str, Any]] = {"KNN": {"k": 3}}
+PARAMETERS: dict[str, dict[str, Any]] = {"KNN": {"k": 3}}
 
 
-def outliers(name: str, **given: Any) -> Any:
-    found = registry.find("detector", f"ood:{name}", Path())
-    return registry.configure(found, GIVEN.get(name, {}) | given, "detector", name).build()
+def outliers(name: str, **values: Any) -> Any:
+    component = registry.find("detector", f"ood:{name}", Path())
+    return registry.configure(
+        component, PARAMETERS.get(name, {}) | values, "detector", name
+    ).build()
 
 
 def view(model: nn.Module) -> DefenderView:
@@ -38,8 +40,8 @@ def view(model: nn.Module) -> DefenderView:
 
 
 def test_every_detector_of_the_package_is_named() -> None:
-    found = {n for n in theirs.__all__ if isinstance(getattr(theirs, n), type)}
-    detectors = {n for n in found if issubclass(getattr(theirs, n), api.Detector)}
+    classes = {n for n in package.__all__ if isinstance(getattr(package, n), type)}
+    detectors = {n for n in classes if issubclass(getattr(package, n), api.Detector)}
     assert detectors - set(UNUSABLE["ood", "detector"]) == set(OUTLIERS)
 
 
@@ -50,17 +52,17 @@ def test_every_usable_one_keeps_the_contract(name: str, capfd: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("name", "own"),
+    ("name", "ours"),
     [
         ("MaxSoftmax", Confidence()),
         ("EnergyBased", Confidence("energy")),
         ("KNN", Neighbours("distance", k=3)),
     ],
 )
-def test_one_that_is_here_as_well_ranks_the_same(name: str, own: Any) -> None:
+def test_one_that_is_here_as_well_ranks_the_same(name: str, ours: Any) -> None:
     model, x = world().models[0], world().fresh
-    theirs, ours = (one.fit(view(model))(x) for one in (outliers(name), own))
-    assert torch.equal(theirs.argsort(), ours.argsort())
+    peer, score = (detector.fit(view(model))(x) for detector in (outliers(name), ours))
+    assert torch.equal(peer.argsort(), score.argsort())
 
 
 def test_distances_are_those_of_numpy_in_float64() -> None:
@@ -72,17 +74,17 @@ def test_distances_are_those_of_numpy_in_float64() -> None:
     centred = benign - means[torch.unique(label, return_inverse=True)[1]]
     inverse = (centred.T @ centred + 1e-6 * torch.eye(z.shape[1]).double()).inverse()
     away = z.unsqueeze(1) - means
-    known = torch.einsum("nkd,de,nke->nk", away, inverse, away).amin(1) / 2
-    assert torch.allclose(outliers("Mahalanobis").fit(view(model))(x), known, rtol=1e-6)
+    named = torch.einsum("nkd,de,nke->nk", away, inverse, away).amin(1) / 2
+    assert torch.allclose(outliers("Mahalanobis").fit(view(model))(x), named, rtol=1e-6)
     assert torch.get_default_dtype() == torch.float32
 
 
 def test_a_class_that_no_benign_image_has_is_left_out() -> None:
     model, benign = world().models[0], world().benign
-    there = model(benign).argmax(1).unique()
+    classes = model(benign).argmax(1).unique()
     scorer: Any = outliers("SHE").fit(view(model))
-    assert len(there) < model.head.out_features
-    assert len(scorer.inner.patterns) == len(there) == len(scorer.inner.head.weight)
+    assert len(classes) < model.head.out_features
+    assert len(scorer.inner.patterns) == len(classes) == len(scorer.inner.head.weight)
 
 
 def test_what_reads_features_needs_a_model_that_shows_them() -> None:
@@ -109,9 +111,9 @@ def test_one_that_cannot_be_used_says_why(monkeypatch: pytest.MonkeyPatch) -> No
         registry.find("detector", "ood:Nothing", Path())
     monkeypatch.setitem(sys.modules, "pytorch_ood.detector", None)
     ood.__getattr__.cache_clear()
-    with pytest.raises(UserError, match=r"'ood:RMD': ModuleNotFoundError: .* pytorch_ood") as found:
+    with pytest.raises(UserError, match=r"'ood:RMD': ModuleNotFoundError: .* pytorch_ood") as error:
         registry.find("detector", "ood:RMD", Path())
-    assert "remedy: pip install 'pytorch-ood>=0.4'" in str(found.value)
+    assert "remedy: pip install 'pytorch-ood>=0.4'" in str(error.value)
 
 
 def test_a_column_by_name_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,8 +123,8 @@ def test_a_column_by_name_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str
     )
     done = carry_out(tmp_path, suites.shift(), *columns)
     assert not done.state.failed
-    told = records.read(tmp_path / "small" / "scores.parquet")
-    assert set(told["detector"]) == {"ood:RMD", "ood:ReAct"}
+    scores = records.read(tmp_path / "small" / "scores.parquet")
+    assert set(scores["detector"]) == {"ood:RMD", "ood:ReAct"}
     app.main(["list"])
     shown = " ".join(capsys.readouterr().out.split())
     assert "cannot be used" not in shown

@@ -210,5 +210,5 @@ def test_a_users_packages_count_with_the_files_that_an_import_runs(tmp_path: Pat
     code = closure(tmp_path / "pk" / "inner" / "det.py")
     assert set(code.files) == inits | modules
     assert set(code.versions) == {"torch"}
-    beside = {"mine.py", "beside.py", "pk/__init__.py", "pk/far.py"}
-    assert set(closure(tmp_path / "mine.py").files) == beside
+    files = {"mine.py", "beside.py", "pk/__init__.py", "pk/far.py"}
+    assert set(closure(tmp_path / "mine.py").files) == files

@@ -35,22 +35,22 @@ FEW: dict[str, Any] = {
 }
 
 
-def few(name: str, **given: Any) -> Any:
+def small(name: str, **values: Any) -> Any:
     """The attack with few steps."""
     cls = getattr(toolbox, name)
-    known = {field.name for field in fields(cls)}
-    return cls(KAPPA, **({key: v for key, v in FEW.items() if key in known} | given))
+    accepted = {field.name for field in fields(cls)}
+    return cls(KAPPA, **({key: v for key, v in FEW.items() if key in accepted} | values))
 
 
 def test_every_attack_of_the_toolbox_is_named_and_the_usable_ones_can_be_asked_for_a_class() -> (
     None
 ):
-    found = {
+    names = {
         name
-        for name, one in vars(evasion).items()
-        if isinstance(one, type) and issubclass(one, EvasionAttack)
+        for name, cls in vars(evasion).items()
+        if isinstance(cls, type) and issubclass(cls, EvasionAttack)
     }
-    assert found - set(UNUSABLE["art", "attack"]) == set(TOOLBOX)
+    assert names - set(UNUSABLE["art", "attack"]) == set(TOOLBOX)
     assert set(toolbox.NORMS) < set(TOOLBOX)
     criterion = {"SquareAttack", "SaliencyMapMethod"}  # by a criterion of ours, and always
     for name in set(TOOLBOX) - criterion:
@@ -73,10 +73,10 @@ def test_one_that_cannot_be_used_says_why(name: str) -> None:
 
 def test_its_parameters_are_those_of_the_toolbox_in_our_words() -> None:
     square = registry.find("attack", "art:SquareAttack", Path())
-    made = registry.configure(square, {"kappa": 0.9, "norm": "l2"}, "attack", "square").build()
-    assert (made.norm, made.max_iter, made.eps, made.nature.radii) == ("l2", 100, 0.3, None)
-    assert few("HopSkipJump").norm == "l2"
-    assert few("BasicIterativeMethod").norm == "linf"
+    attack = registry.configure(square, {"kappa": 0.9, "norm": "l2"}, "attack", "square").build()
+    assert (attack.norm, attack.max_iter, attack.eps, attack.nature.radii) == ("l2", 100, 0.3, None)
+    assert small("HopSkipJump").norm == "l2"
+    assert small("BasicIterativeMethod").norm == "linf"
     with pytest.raises(UserError, match="max_iter"):
         registry.configure(square, {"kappa": 0.9, "max_iters": 3}, "attack", "square")
     with pytest.raises(UserError, match=r"\[0\.5, 1\)"):
@@ -92,19 +92,19 @@ def test_every_usable_one_ends_at_kappa_or_leaves_the_target(
 ) -> None:
     view = worlds.view(2)
     states = np.random.get_state()[1].copy(), random.getstate(), torch.get_rng_state()
-    found = few(name)(view)
+    attacked = small(name)(view)
     assert np.array_equal(np.random.get_state()[1], states[0])
     assert random.getstate() == states[1]
     assert torch.equal(torch.get_rng_state(), states[2])
-    reached = found.confidence >= KAPPA
-    assert (found.confidence[reached] <= KAPPA + 0.01).all()
-    assert torch.equal(found.x[~reached], view.targets.x[~reached])
-    assert torch.equal(found.rounds > 0, reached)
-    assert found.x.min() >= 0
-    assert found.x.max() <= 1
-    assert (found.passes > 0).all()
+    reached = attacked.confidence >= KAPPA
+    assert (attacked.confidence[reached] <= KAPPA + 0.01).all()
+    assert torch.equal(attacked.x[~reached], view.targets.x[~reached])
+    assert torch.equal(attacked.rounds > 0, reached)
+    assert attacked.x.min() >= 0
+    assert attacked.x.max() <= 1
+    assert (attacked.passes > 0).all()
     if name not in SLOW:
-        assert torch.equal(few(name)(view).x, found.x)
+        assert torch.equal(small(name)(view).x, attacked.x)
     assert capfd.readouterr() == ("", "")
 
 
@@ -129,12 +129,12 @@ def test_on_a_linear_victim_the_line_ends_near_the_smallest_radius(name: str) ->
     corners = (weight[view.targets.goal] > weight[view.targets.label]).float()
     corners = corners.view_as(view.targets.x)
     view = replace(view, reference=Reference.of(view.victim, corners, view.targets.goal))
-    norm = few(name).norm
+    norm = small(name).norm
     least = closed_form(view, norm)
-    given = {"eps": 1.05 * float(least.max())} if name == "ProjectedGradientDescent" else {}
-    found = few(name, **NEAR[name], **given)(view)
-    assert ((found.confidence >= KAPPA) & (found.confidence <= KAPPA + 0.01)).all()
-    ratio = norms.size(found.x - view.targets.x, norm) / least
+    values = {"eps": 1.05 * float(least.max())} if name == "ProjectedGradientDescent" else {}
+    attacked = small(name, **NEAR[name], **values)(view)
+    assert ((attacked.confidence >= KAPPA) & (attacked.confidence <= KAPPA + 0.01)).all()
+    ratio = norms.size(attacked.x - view.targets.x, norm) / least
     assert ratio.min() > 0.999
     assert ratio.max() < 2
 
@@ -143,9 +143,9 @@ def test_an_attack_on_decisions_starts_at_the_reference_or_not_at_all() -> None:
     view = worlds.view(2)
     goals = view.targets.goal
     none = replace(view.reference, x=view.reference.x[:0], features=view.reference.features[:0])
-    left = few("HopSkipJump")(replace(view, reference=none))
-    assert torch.equal(left.x, view.targets.x)
-    assert (few("HopSkipJump")(view).confidence >= KAPPA).all()
+    unmoved = small("HopSkipJump")(replace(view, reference=none))
+    assert torch.equal(unmoved.x, view.targets.x)
+    assert (small("HopSkipJump")(view).confidence >= KAPPA).all()
     assert (view.reference.label.unsqueeze(1) == goals).any(0).all()
 
 
@@ -155,11 +155,11 @@ def test_a_row_by_name_runs_and_is_told_its_norm(
     row = suites.table("attacks", method="art:MomentumIterativeMethod", kappa=0.75, max_iter=10)
     done = carry_out(tmp_path, row, suites.doubt())
     assert not done.state.failed
-    told = records.read(tmp_path / "small" / "targets.parquet")
-    assert set(told["norm"]) == {"linf"}
-    assert told["within_eps"].all()
-    assert set(told["attack"]) == {"art:MomentumIterativeMethod"}
+    targets = records.read(tmp_path / "small" / "targets.parquet")
+    assert set(targets["norm"]) == {"linf"}
+    assert targets["within_eps"].all()
+    assert set(targets["attack"]) == {"art:MomentumIterativeMethod"}
     app.main(["list"])
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "cannot be used" not in shown
-    assert "art:SquareAttack of the adversarial-robustness-toolbox" in shown
+    output = " ".join(capsys.readouterr().out.split())
+    assert "cannot be used" not in output
+    assert "art:SquareAttack of the adversarial-robustness-toolbox" in output

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from evil_twins.bench.cells.execute import Outcome, Place, execute
 from evil_twins.bench.cells.score import lineup
-from evil_twins.bench.cells.work import cached_dataset, cached_victim
+from evil_twins.bench.cells.stored import cached_victim
+from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.run.engine import Engine, inline
 from evil_twins.bench.run.plan import plan
 from evil_twins.bench.run.progress import Lines

@@ -17,7 +17,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from evil_twins.bench.cells.work import cached_victim
+from evil_twins.bench.cells.stored import cached_victim
 from evil_twins.bench.commands import app
 from tests.bench import suites
 from tests.bench.suites import doubt, far, shift

@@ -12,7 +12,7 @@ from torch import nn
 
 from evil_twins.bench.commands import app
 from evil_twins.bench.store.cells import Store
-from evil_twins.bench.subjects import data, victims
+from evil_twins.bench.subjects import data, weights
 from evil_twins.bench.subjects.architectures import build, fold
 from evil_twins.bench.subjects.isic import CLASSES
 from tests.bench.suites import table
@@ -87,7 +87,7 @@ def victim(architecture: str, found: data.Dataset, path: Path) -> None:
     with torch.no_grad():
         model.train()(found.heldout.x)
         model.eval().head.bias[nevus] += 1 + 2 * model(x).abs().max()
-    victims.save(fold(model), path)
+    weights.save(fold(model), path)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from safetensors.torch import save_file
 
 from evil_twins.bench.commands import app
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.score_request import Asked
-from evil_twins.bench.subjects import image_files, victims
+from evil_twins.bench.run.score_request import Request
+from evil_twins.bench.subjects import image_files, weights
+from evil_twins.bench.subjects.architectures import build, fold
 from evil_twins.bench.subjects.publishers import sha
 from tests.bench import suites
 from tests.bench.suites import doubt, shift, table
@@ -40,10 +41,10 @@ SHOWN = np.array([0, 101, 233, 255], np.uint8)
 def _model(path: Path, bias: float = 0.0, classes: int = 10, channels: int = 1) -> str:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        one = torch.ones(channels)
-        model = victims.fold(victims.build("resnet-tiny", classes, (channels, 8, 8), one / 2, one))
+        scale, shape = torch.ones(channels), (channels, 8, 8)
+        model = fold(build("resnet-tiny", classes, shape, scale / 2, scale))
     model.head.bias.data[3] += bias
-    victims.save(model, path)
+    weights.save(model, path)
     return str(path)
 
 
@@ -102,8 +103,8 @@ def test_scores_p_values_and_decisions(world: Path, capsys: pytest.CaptureFixtur
 
 def test_what_calibrates_was_never_fitted_on(world: Path) -> None:
     paths = (world / "victim.safetensors", world / "faced.safetensors", world / "x.npy")
-    asked = Asked(*paths, world / "benign", None, None, "quick", 0.1)
-    found = asked.clean(victims.load(paths[1]))
+    request = Request(*paths, world / "benign", None, None, "quick", 0.1)
+    found = request.clean(weights.load(paths[1]))
     fitted, calibrating = (set(x[:, 0, 0, 0].tolist()) for x in (found.fit, found.calibration))
     assert len(fitted) == len(calibrating) == 30
     assert fitted.isdisjoint(calibrating)

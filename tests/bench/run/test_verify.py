@@ -40,12 +40,12 @@ def test_a_cell_in_the_place_of_another_is_found(
 ) -> None:
     shutil.copytree(whole / "small", tmp_path / "small")
     run = line(tmp_path, tmp_path)
-    one, other = sorted(tmp_path.glob("small/cells/score/*/"))[:2]
-    shutil.rmtree(one)
-    shutil.copytree(other, one)
+    first, other = sorted(tmp_path.glob("small/cells/score/*/"))[:2]
+    shutil.rmtree(first)
+    shutil.copytree(other, first)
     check = ["verify", run[1], "--results", str(tmp_path), "--sample", "0"]
     assert app.main(check) == 1
-    assert str(one) in capsys.readouterr().out
+    assert str(first) in capsys.readouterr().out
     assert app.main(run) == 0
     assert "1 cells run" in capsys.readouterr().err
     assert app.main(check) == 0
@@ -53,11 +53,11 @@ def test_a_cell_in_the_place_of_another_is_found(
 
 
 def test_run_json_says_what_the_cells_took_in_all(whole: Path) -> None:
-    made = json.loads((whole / "small" / "run.json").read_text())["computing"]
+    computing = json.loads((whole / "small" / "run.json").read_text())["computing"]
     taken = [
         json.loads(path.read_text())["seconds"] for path in whole.glob("small/cells/*/*/prov*.json")
     ]
-    assert made == {"cells": CELLS, "core_hours": pytest.approx(sum(taken) / 3600, abs=1e-4)}
+    assert computing == {"cells": CELLS, "core_hours": pytest.approx(sum(taken) / 3600, abs=1e-4)}
 
 
 def test_versions_of_libraries_are_stored_and_those_that_are_not_here_are_named(
@@ -151,13 +151,15 @@ def test_a_score_that_is_not_what_it_should_be_is_made_again(
     shutil.copytree(whole / "small", tmp_path / "small")
     run, store = line(tmp_path, tmp_path), Store(tmp_path / "small" / "cells")
     kind, name = next(cell for cell in store.cells() if cell[0] == "score")
-    beside = store.begin(kind, name)
-    shutil.copytree(store.path(kind, name), beside, dirs_exist_ok=True)
-    frame = pd.read_parquet(beside / "scores.parquet")
-    frame.assign(score=frame["score"] + 1.0).to_parquet(beside / "scores.parquet")
-    facts = json.loads((beside / "cell.json").read_text())
+    neighbour = store.begin(kind, name)
+    shutil.copytree(store.path(kind, name), neighbour, dirs_exist_ok=True)
+    frame = pd.read_parquet(neighbour / "scores.parquet")
+    frame.assign(score=frame["score"] + 1.0).to_parquet(neighbour / "scores.parquet")
+    facts = json.loads((neighbour / "cell.json").read_text())
     shutil.rmtree(store.path(kind, name))
-    store.commit(kind, name, beside, {key: facts[key] for key in ("title", "spec", "parents")}, {})
+    store.commit(
+        kind, name, neighbour, {key: facts[key] for key in ("title", "spec", "parents")}, {}
+    )
     check = ["verify", run[1], "--results", str(tmp_path), "--sample", "6"]
     assert app.main(check) == 1
     assert "when it is computed again; remedy: run again" in capsys.readouterr().out

@@ -137,7 +137,7 @@ FIRST = "ISIC_0000000,1.0,0.0,0.0,0.0,0.0,0.0,0.0"
         (edited(FIRST, FIRST.replace("0.0", "1.0")), "the line of 'ISIC_0000000' is 1.0,"),
         (edited(FIRST, FIRST.replace("1.0", "0.7")), "the line of 'ISIC_0000000' is 0.7,"),
         (edited(FIRST, FIRST.replace("0.0", "nan")), "the line of 'ISIC_0000000' is 1.0,nan"),
-        (edited(FIRST, f"{FIRST}\n{FIRST}"), "'ISIC_0000000' stands twice"),
+        (edited(FIRST, f"{FIRST}\n{FIRST}"), "'ISIC_0000000' is listed twice"),
         (edited(f"{FIRST}\n", ""), "no line for the image 'ISIC_0000000'"),
         (bytes_of_an_archive, "Training_GroundTruth.csv: "),
         (lesions_without_lines, f"{LESIONS}: no line for the image 'ISIC_0000001'"),

@@ -10,9 +10,10 @@ import torch
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.plan import plan
-from evil_twins.bench.subjects import data, victims
+from evil_twins.bench.subjects import architectures, data, victims, weights
+from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.retraining import Retraining, retrain
-from evil_twins.bench.subjects.victims import Classifier, Recipe
+from evil_twins.bench.subjects.victims import Recipe
 from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.runs import carry_out
@@ -61,7 +62,7 @@ def test_the_second_step_sees_what_climbs_the_loss_of_the_first(digits: data.Dat
     update(loss)
     bent = (x + 0.05 * uphill.sign()).clamp(0, 1)  # the step leaves the ball
     update(torch.nn.functional.cross_entropy(model(bent), label))
-    for name, value in victims.fold(model).state_dict().items():
+    for name, value in architectures.fold(model).state_dict().items():
         torch.testing.assert_close(found.state_dict()[name], value, msg=name)
 
 
@@ -85,7 +86,7 @@ def test_a_suite_asks_for_it(tmp_path: Path) -> None:
         cached_dataset("digits", None, None).train,
         *("resnet-tiny", 10, Recipe(epochs=1), Retraining(replays=2, eps=0.1), 0),
     )
-    assert same(victims.load(path), expected)
+    assert same(weights.load(path), expected)
     assert done.study["victim"] == "resnet-tiny-retrained"
     targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
     assert set(targets["victim"]) == {"resnet-tiny-retrained"}

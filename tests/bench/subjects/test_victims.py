@@ -9,18 +9,11 @@ from torch import Tensor, nn
 
 from evil_twins.bench.analysis.paper import PUBLISHED
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects import data, victims
+from evil_twins.bench.subjects import data, victims, weights
+from evil_twins.bench.subjects.architectures import ARCHITECTURES, Classifier, build, fold
 from evil_twins.bench.subjects.data import Images
 from evil_twins.bench.subjects.splits import Splits
-from evil_twins.bench.subjects.victims import (
-    ARCHITECTURES,
-    Classifier,
-    Recipe,
-    accuracy,
-    build,
-    fold,
-    train,
-)
+from evil_twins.bench.subjects.victims import Recipe, accuracy, train
 
 SHAPES = {"resnet-tiny": (1, 8, 8), "resnet18-narrow": (3, 32, 32)}
 SHORT = Recipe(epochs=2, flip=True)
@@ -239,9 +232,9 @@ def test_stored_bit_for_bit(architecture: str, tmp_path: Path) -> None:
     model = fold(untrained(architecture, shape))
     path, again = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
     before = torch.get_rng_state()
-    victims.save(model, path)
-    found = victims.load(path)
-    victims.save(found, again)
+    weights.save(model, path)
+    found = weights.load(path)
+    weights.save(found, again)
     assert torch.equal(torch.get_rng_state(), before)
     assert path.read_bytes() == again.read_bytes()
     assert same(state(found), state(model))
@@ -253,7 +246,7 @@ def test_stored_bit_for_bit(architecture: str, tmp_path: Path) -> None:
 
 def test_files_that_are_no_classifier(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.safetensors", tmp_path / "bad.safetensors"
-    victims.save(fold(untrained("resnet-tiny", (1, 8, 8))), good)
+    weights.save(fold(untrained("resnet-tiny", (1, 8, 8))), good)
     facts = {"architecture": "resnet-tiny", "classes": 7, "shape": [1, 8]}
     spoilt = [
         lambda: None,
@@ -268,7 +261,7 @@ def test_files_that_are_no_classifier(tmp_path: Path) -> None:
     for spoil in spoilt:
         spoil()
         with pytest.raises(UserError, match=r"bad\.safetensors") as error:
-            victims.load(bad)
+            weights.load(bad)
         assert len(str(error.value).splitlines()) <= 3
 
 

@@ -16,8 +16,8 @@ from evil_twins.bench.run.plan import plan
 from evil_twins.bench.run.schedule import State, run
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import checksum
-from evil_twins.bench.subjects import victims
-from evil_twins.bench.subjects.architectures import build, fold
+from evil_twins.bench.subjects import weights
+from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.runs import carry_out
@@ -26,7 +26,7 @@ from tests.bench.suites import doubt, shift
 FETCHED = suites.HEAD.replace("recipe = { epochs = 2 }", 'weights = "victim.safetensors"')
 
 
-def other(name: str = "resnet-tiny", classes: int = 10, side: int = 8) -> victims.Classifier:
+def other(name: str = "resnet-tiny", classes: int = 10, side: int = 8) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         shape = (1, side, side)
@@ -72,9 +72,9 @@ def test_the_identity_is_the_content_and_not_the_place(trained: Path, tmp_path: 
     assert len(fetched(tmp_path).ran) == 3
     (tmp_path / "victim.safetensors").rename(tmp_path / "renamed.safetensors")
     assert not fetched(tmp_path, FETCHED.replace("victim.saf", "renamed.saf")).ran
-    model = victims.load(tmp_path / "renamed.safetensors")
+    model = weights.load(tmp_path / "renamed.safetensors")
     model.head.bias.data += 1
-    victims.save(model, tmp_path / "victim.safetensors")
+    weights.save(model, tmp_path / "victim.safetensors")
     assert len(fetched(tmp_path).ran) == 3
 
 
@@ -96,8 +96,8 @@ def test_the_accuracy_is_that_of_the_weights(trained: Path, tmp_path: Path) -> N
         (other("resnet18-narrow", side=8), "resnet18-narrow of 10 classes"),
     ],
 )
-def test_another_network_is_refused(tmp_path: Path, model: victims.Classifier, said: str) -> None:
-    victims.save(model, tmp_path / "victim.safetensors")
+def test_another_network_is_refused(tmp_path: Path, model: Classifier, said: str) -> None:
+    weights.save(model, tmp_path / "victim.safetensors")
     with pytest.raises(UserError, match=said) as error:
         fetched(tmp_path)
     assert "expected: resnet-tiny of 10 classes for images (1, 8, 8)" in str(error.value)
@@ -107,10 +107,10 @@ def test_another_network_is_refused(tmp_path: Path, model: victims.Classifier, s
 def test_weights_that_are_missing_damaged_or_no_numbers_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "victim.safetensors"
     model = other()
-    victims.save(model, path)
+    weights.save(model, path)
     whole = path.read_bytes()
     model.head.bias.data[0] = torch.nan
-    victims.save(model, tmp_path / "nan.safetensors")
+    weights.save(model, tmp_path / "nan.safetensors")
     for content in (
         None,
         b"",
@@ -129,7 +129,7 @@ def test_weights_that_are_missing_damaged_or_no_numbers_are_refused(tmp_path: Pa
 
 def test_weights_that_change_after_the_plan_fail_their_cell(tmp_path: Path) -> None:
     path = tmp_path / "victim.safetensors"
-    victims.save(other(), path)
+    weights.save(other(), path)
     made = suite.load(suites.write(tmp_path, shift(), doubt(), head=FETCHED))
     cells = plan(made, cached_dataset("digits", None, None), "cpu")
     path.write_bytes(b"something else")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects import data, victims
+from evil_twins.bench.subjects import architectures, data
 from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.suites import HEAD, doubt, shift, table
@@ -25,7 +25,7 @@ def _load(folder: Path, *parts: str, head: str = HEAD) -> suite.Suite:
 
 def test_the_names_without_torch_are_those_with_it() -> None:
     assert suite.DATASETS == data.NAMES
-    assert set(suite.ARCHITECTURES) == set(victims.ARCHITECTURES)
+    assert set(suite.ARCHITECTURES) == set(architectures.ARCHITECTURES)
 
 
 def test_lists_stand_for_one_row_each(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ MISTAKES = {
     "no count": ([shift(count="few")], "count of attack 'shift' is 'few'"),
     "neither true nor false": ([shift(scored="no")], "scored of attack 'shift' is 'no'"),
     "nothing to sweep": ([PGD.replace("[0.75, 0.9]", "[]")], "kappa of attack 'pgd' is an empty"),
-    "twice": ([shift(), shift(), doubt()], "'shift' stands twice"),
+    "twice": ([shift(), shift(), doubt()], "'shift' is listed twice"),
     "no such file": ([table("attacks", method="nowhere.py:Thing")], "cannot load"),
     "no such module": ([table("attacks", method="no.where:Thing")], "cannot load"),
     "no such class": ([table("attacks", method=f"{suites.PLUGINS}:Thing")], "cannot load"),

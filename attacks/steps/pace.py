@@ -1,0 +1,8 @@
+"""The relative size of the steps of a round."""
+
+import math
+
+
+def cosine(turn: int, turns: int) -> float:
+    """Compute the relative size of a step: 1 in the first turn, towards 0 in the last."""
+    return (1 + math.cos(math.pi * turn / turns)) / 2

@@ -1,0 +1,46 @@
+"""Read and write what cells store: tensors, victims and poisoned models."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from evil_twins.attacks.models import PairedModels, Victim
+from evil_twins.bench.store.checksums import MODELS, lists_models
+from evil_twins.bench.subjects import weights
+from evil_twins.bench.subjects.architectures import Classifier
+
+VICTIM, ATTACKED, PREPARED = "victim.safetensors", "attacked.safetensors", "prepared.safetensors"
+
+
+def load_tensors(path: Path, device: torch.device) -> dict[str, Tensor]:
+    """Load the tensors of a file onto a device."""
+    return load_file(path, device=str(device))
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Store copies of tensors, on the CPU and without their graph."""
+    copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    save_file(copies, path)
+
+
+@lru_cache(maxsize=2)
+def cached_victim(folder: Path, device: torch.device) -> Classifier:
+    """Load the victim of a finished victim cell."""
+    return weights.load(folder / VICTIM).to(device)
+
+
+def faced_models(attack: Path, victim: Victim, count: int, device: torch.device) -> PairedModels:
+    """Load the models that the targets of a finished attack cell face.
+
+    Args:
+        attack: Folder of the cell.
+        victim: The victim, on the device.
+        count: Number of targets.
+        device: Where to compute.
+    """
+    edits = load_tensors(attack / MODELS, device) if lists_models(attack) else {}
+    return PairedModels(victim, count, edits)

@@ -1,0 +1,68 @@
+"""Files of weights: store classifiers, read them back, check that they fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.store.checksums import checksum
+from evil_twins.bench.subjects.architectures import Classifier, build, fold
+from evil_twins.bench.subjects.data import Dataset
+
+
+def save(model: Classifier, path: Path) -> None:
+    """Store a folded classifier as safetensors; the same classifier gives the same bytes."""
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    # One entry only: the order of several is undefined, and so would be the bytes.
+    facts = {"architecture": model.architecture, "classes": model.classes, "shape": model.shape}
+    save_file(state, path, {"classifier": json.dumps(facts)})
+
+
+def load(path: Path) -> Classifier:
+    """Read the classifier that `save` stored, bit for bit: folded, frozen, eval mode, on the CPU.
+
+    Raises:
+        UserError: The file is missing, damaged, or no stored classifier.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            facts = json.loads(file.metadata()["classifier"])
+        channels, height, width = facts["shape"]
+        shape = (int(channels), int(height), int(width))
+        with torch.device("meta"):
+            scale = torch.ones(channels)
+            model = fold(build(facts["architecture"], facts["classes"], shape, scale, scale))
+        model.load_state_dict(load_file(path), assign=True)
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{path}: {reason}\nexpected: a classifier stored by this program (safetensors)"
+        ) from error
+    return model.to(memory_format=torch.channels_last).requires_grad_(False)
+
+
+def digest(path: Path, architecture: str, data: Dataset) -> str:
+    """Return the SHA-256 of a file of weights, if it fits a suite.
+
+    Args:
+        path: The file, such as the victim.safetensors of an earlier run.
+        architecture: Architecture in the suite.
+        data: Data set of the suite.
+
+    Raises:
+        UserError: The file is missing, damaged or that of another network.
+    """
+    model = load(path)
+    shapes = tuple(model.shape), tuple(data.train.pixels.shape[1:])
+    actual = f"{model.architecture} of {model.classes} classes for images {shapes[0]}"
+    expected = f"{architecture} of {len(data.classes)} classes for images {shapes[1]}"
+    if actual != expected:
+        raise UserError(f"{path}: {actual}\nexpected: {expected}")
+    if not all(value.isfinite().all() for value in model.state_dict().values()):
+        raise UserError(f"{path}: some weights are no numbers\nremedy: fetch the file again")
+    return checksum(path)
