@@ -74,10 +74,10 @@ class Result:
         from evil_twins.bench.analysis import plots
 
         names = []
-        for study, stem, figure in plots.figures(self._analysis.stored):
-            if stem + study.suffix == name:
+        for study, kind, figure in plots.figures(self._analysis):
+            if kind.name + study.suffix == name:
                 return figure
-            names.append(stem + study.suffix)
+            names.append(kind.name + study.suffix)
         raise unknown(f"figure of {self.directory.name}", name, names)
 
     def _record(self, name: str) -> pd.DataFrame:

@@ -58,10 +58,10 @@ def _points(path: str) -> np.ndarray:
 
 
 def test_figure_is_drawn_from_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    make = plots._FIGURES[FIGURE.stem]
-    monkeypatch.setattr(plots, "_FIGURES", {FIGURE.stem: make})
-    records = tables.read(FIGURE.parents[1])
-    (drawn,) = [style.svg(figure) for _, _, figure in plots.figures(records)]
+    kinds = [kind for kind in plots.FIGURES if kind.name == FIGURE.stem]
+    monkeypatch.setattr(plots, "FIGURES", kinds)
+    analysis = tables.Analysis(FIGURE.parents[1])
+    (drawn,) = [style.svg(figure) for _, _, figure in plots.figures(analysis)]
     committed = FIGURE.read_bytes()
     if f"Matplotlib v{matplotlib.__version__}," in committed.decode():
         assert drawn == committed

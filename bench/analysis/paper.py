@@ -169,7 +169,7 @@ PUBLISHED = MappingProxyType(
 )
 
 
-class Beside(NamedTuple):
+class Comparison(NamedTuple):
     """What of the paper stands beside a data set, and how far the data are the same.
 
     Attributes:
@@ -186,7 +186,7 @@ _SAME, _SPLIT, _COPY = "same data", "other split", "other copy"
 
 # The code of the paper's authors splits the images of GTSRB and ISIC 8 : 1 : 1; the data sets here
 # keep the official halves. A folder is known by its name alone.
-_BESIDE = MappingProxyType(
+_COMPARISONS = MappingProxyType(
     {
         "cifar10": ("cifar10", _SAME),
         "gtsrb": ("gtsrb", _SPLIT),
@@ -199,13 +199,13 @@ _BESIDE = MappingProxyType(
 )
 
 
-def beside(dataset: str) -> Beside | None:
+def comparison(dataset: str) -> Comparison | None:
     """What of the paper stands beside a data set; None for one that it does not study.
 
     Args:
         dataset: Its name in the records.
     """
-    if dataset not in _BESIDE:
+    if dataset not in _COMPARISONS:
         return None
-    name, data = _BESIDE[dataset]
-    return Beside(PUBLISHED[name], data)
+    name, data = _COMPARISONS[dataset]
+    return Comparison(PUBLISHED[name], data)

@@ -25,16 +25,22 @@ def compare(
     time_limit: Annotated[
         float, typer.Option(min=0.001, help="Seconds that a cell may take.")
     ] = 600.0,
+    fpr: options.FalsePositiveRate = None,
 ) -> int:
-    """Put a new detector or attack beside a suite's, on its stored attacks."""
+    """Compare a new detector or attack with those of a suite, on its stored attacks.
+
+    At another false-positive rate than the default the results lie under fpr-<rate>/compare/.
+    """
     from rich.console import Console
 
+    from evil_twins.bench.analysis.stats import FPR
     from evil_twins.bench.run.compare import compare
     from evil_twins.bench.run.session import Execution
     from evil_twins.bench.run.workspace import Folders
 
     execution, console = Execution(device.value, jobs, time_limit), Console(stderr=True)
-    return show(compare(new, suite, Folders(results, data), execution, console), console)
+    folders = Folders(results, data)
+    return show(compare(new, suite, folders, execution, console, fpr or FPR), console)
 
 
 def show(comparison: "Comparison", console: "Console") -> int:

@@ -5,11 +5,17 @@ from evil_twins.bench.commands.options import DONE
 
 
 def plot(
-    suite: options.SuiteName = "quick", results: options.ResultsFolder = options.RESULTS
+    suite: options.SuiteName = "quick",
+    results: options.ResultsFolder = options.RESULTS,
+    fpr: options.FalsePositiveRate = None,
 ) -> int:
-    """Draw every figure of a suite from its stored records."""
-    from evil_twins.bench.analysis import plots
+    """Draw every figure of a suite from its stored records.
 
-    for path in plots.draw(options.records_folder(suite, results)):
+    At another false-positive rate than the default they lie under fpr-<rate>/figures/.
+    """
+    from evil_twins.bench.analysis import plots
+    from evil_twins.bench.analysis.stats import FPR
+
+    for path in plots.draw(options.records_folder(suite, results), fpr=fpr or FPR):
         print(path)
     return DONE

@@ -5,18 +5,21 @@ from evil_twins.bench.commands.options import DONE
 
 
 def report(
-    suites: options.SuiteNames = None, results: options.ResultsFolder = options.RESULTS
+    suites: options.SuiteNames = None,
+    results: options.ResultsFolder = options.RESULTS,
+    fpr: options.FalsePositiveRate = None,
 ) -> int:
     """Write index.html: all of a suite on one page, from its stored records.
 
     Several suites A, B, ... stand side by side in <results>/A+B.html: what was run, the rates of
-    each, and paired differences on the targets that they share.
+    each, and paired differences on the targets that they share. At another false-positive rate
+    than the default a page lies under fpr-<rate>/.
     """
     from evil_twins.bench.analysis import page
+    from evil_twins.bench.analysis.stats import FPR
 
-    folders = list(
-        dict.fromkeys(options.records_folder(suite, results) for suite in suites or ["quick"])
-    )
+    names, fpr = dict.fromkeys(suites or ["quick"]), fpr or FPR
+    folders = list(dict.fromkeys(options.records_folder(name, results) for name in names))
     single = len(folders) == 1
-    print(page.write(folders[0], folders[0].name) if single else page.several(folders))
+    print(page.write(folders[0], folders[0].name, fpr) if single else page.several(folders, fpr))
     return DONE

@@ -23,16 +23,22 @@ def table(
     form: Annotated[
         Form | None, typer.Option("--format", help="Only print the rates, for a paper.")
     ] = None,
+    fpr: options.FalsePositiveRate = None,
 ) -> int:
-    """Make every table of a suite from its stored records."""
-    from evil_twins.bench.analysis import tables
+    """Make every table of a suite from its stored records.
 
-    folder = options.records_folder(suite, results)
+    At another false-positive rate than the default the rates are printed and no file is written.
+    """
+    from evil_twins.bench.analysis import tables
+    from evil_twins.bench.analysis.stats import FPR
+
+    folder, fpr = options.records_folder(suite, results), fpr or FPR
     if form is not None:
-        print(tables.typeset(folder, form.value), end="")
+        print(tables.typeset(folder, form.value, fpr), end="")
         return DONE
     from evil_twins.bench.run.screen import screen
 
-    tables.write(folder)
-    screen().print(tables.show(folder))
+    if fpr == FPR:
+        tables.write(folder)
+    screen().print(tables.show(folder, fpr))
     return DONE

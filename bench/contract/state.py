@@ -1,4 +1,4 @@
-"""What a component must not change: the state of the process, and the tensors of its view."""
+"""Compare what a component must not change: the state of the process, the tensors of a view."""
 
 import random
 from collections.abc import Callable, Mapping

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.cells.execute import Outcome
 from evil_twins.bench.components.names import split_call
 from evil_twins.bench.components.registry import kind_of
@@ -112,6 +113,7 @@ def compare(
     folders: Folders,
     execution: Execution,
     console: Console | None = None,
+    fpr: float = FPR,
 ) -> Comparison:
     """Run the cells that a new detector or attack needs on the stored attacks of a suite.
 
@@ -121,6 +123,7 @@ def compare(
         folders: The folders of results and data.
         execution: The way in which cells are run.
         console: Where progress is shown, or None to be silent.
+        fpr: The nominal false-positive rate; each rate has a folder.
 
     Raises:
         UserError: There is a mistake that is known before a cell runs, or the first cell of the
@@ -143,10 +146,11 @@ def compare(
     conclusion = Conclusion(directory, chosen, ran, ran.failed, shown=False)
     if not any(new.owns(cells, key) for key in ran.content):
         return Comparison(conclusion, None)
-    folder = directory / "compare" / new.folder
+    rate = "" if fpr == FPR else f"fpr-{fpr:g}"
+    folder = directory / rate / "compare" / new.folder
     with exclusive(store):
         state = recorded(cells, store).updated(ran)
-        write = partial(_write, workspace.finished(state), new)
+        write = partial(_write, workspace.finished(state), new, fpr)
         derive(workspace, state, folder, write, console)
     return Comparison(conclusion, folder)
 
@@ -211,16 +215,16 @@ class _Trial:
                 )
 
 
-def _write(finished: Finished, new: Newcomer, directory: Path) -> None:
+def _write(finished: Finished, new: Newcomer, fpr: float, directory: Path) -> None:
     """Write costs, tables and the figure, from the records in a folder."""
     from evil_twins.bench.analysis import plots, tables  # plotting libraries take seconds to load
 
     if new.kind == "detector":
         columns = {**records.KEYS, **records.COSTS}
         records.write(_costs(finished, new.label), columns, directory / "costs.parquet")
-    tables.compare(directory, new.kind, new.label)
+    tables.compare(directory, new.kind, new.label, fpr)
     if new.kind == "detector":
-        plots.compare(directory, new.label)
+        plots.compare(directory, new.label, fpr)
 
 
 def _costs(done: Finished, label: str) -> pd.DataFrame:

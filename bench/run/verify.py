@@ -109,7 +109,7 @@ def _page(suite: str, directory: Path, scratch: Path) -> Iterator[str]:
     if not stored.exists():
         return
     try:
-        content = page.index(tables.read(scratch), directory, suite)
+        content = page.index(scratch, suite, directory)
     except UserError:  # the error of the records is reported before
         return
     if content != stored.read_bytes():

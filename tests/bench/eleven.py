@@ -1,4 +1,4 @@
-"""A suite of eleven cells as users run it, and what is asked of its results."""
+"""A suite of eleven cells as users run it, and a comparison of results."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ CELLS = sum(KINDS.values())
 
 
 def line(folder: Path, results: Path, *more: str) -> list[str]:
-    """The arguments of a run of the suite, which is written to the folder."""
+    """Write the suite to the folder; return the arguments of its run."""
     path = suites.write(folder, *PARTS)
     return ["run", path, "--results", str(results), "--jobs", "1", *more]
 
 
-def same(one: Path, other: Path) -> bool:
-    """Whether two folders of results hold the same records, byte for byte."""
-    pairs = [(p, other / p.relative_to(one)) for p in sorted(one.glob("small/*.parquet"))]
+def same(first: Path, second: Path) -> bool:
+    """Tell whether two folders of results have the same records, byte for byte."""
+    pairs = [(p, second / p.relative_to(first)) for p in sorted(first.glob("small/*.parquet"))]
     return bool(pairs) and all(a.read_bytes() == b.read_bytes() for a, b in pairs)

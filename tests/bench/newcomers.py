@@ -1,4 +1,4 @@
-"""A small suite, and a file of plug-ins that its users might bring."""
+"""A small suite and a file of its users' plug-ins."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ ROWS = (
     table("attacks", method="poisoning", kappa=0.75) + HEAD,
     table("attacks", method="imc", kappa=0.75, phi=0.5) + "input = {}\n" + HEAD,
 )
-MINE = '''
+PLUGINS = '''
 import torch
 
 
@@ -71,6 +71,6 @@ class Benign:
 
 
 def prepare(folder: Path) -> str:
-    """Writes both into a folder; the path of the suite."""
-    (folder / "mine.py").write_text(MINE)
+    """Write both into a folder; return the path of the suite."""
+    (folder / "mine.py").write_text(PLUGINS)
     return suites.write(folder, *ROWS, doubt(), far())

@@ -1,4 +1,4 @@
-"""Attacks and detectors for the tests, sound ones and faulty ones; suites name them by file."""
+"""Attacks and detectors for the tests, sound and faulty; suites name them by file."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from evil_twins.detectors.base import DefenderView
 
 @dataclass(frozen=True)
 class Shift:
-    """Adds a constant to every pixel; may go wrong on the way."""
+    """An attack that adds a constant to every pixel, with an optional fault."""
 
     amount: float = 0.1
     fault: Literal[
@@ -68,7 +68,7 @@ class Shift:
 
 @dataclass(frozen=True)
 class Doubt:
-    """One minus the largest softmax output, or its threads; may go wrong on the way."""
+    """One minus the largest softmax output, or the threads, with an optional fault."""
 
     fault: Literal[
         "", "nan", "length", "list", "raise", "memory", "die", "kill", "hang", "meddle", "scrawl"
@@ -115,7 +115,7 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Mean:
-    """What `Prepared` trains: the mean benign image."""
+    """The preparation of `Far`: the mean benign image."""
 
     weight: float
 

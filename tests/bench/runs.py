@@ -23,17 +23,23 @@ def carry_out(
     drop: bool = False,
 ) -> Finished:
     """Run the suite of these parts in the folder, and put its records together."""
-    made = suite.load(suites.write(folder, *parts, head=head))
+    small = suite.load(suites.write(folder, *parts, head=head))
     loaded = cached_dataset("digits", None, None)
-    cells = plan(made, loaded, "cpu")
+    cells = plan(small, loaded, "cpu")
     store = Store(folder / "small" / "cells")
     how = engine or (inline() if jobs == 1 else local(jobs))
     state = run(cells, Place(store, None, {}), how, most=most, drop=drop)
-    finished = Finished(made, loaded, cells, state, store)
+    finished = Finished(small, loaded, cells, state, store)
     assemble(finished, folder / "small")
     return finished
 
 
+def planned(folder: Path, *parts: str, head: str = suites.HEAD) -> Plan:
+    """Plan the suite of these parts, which is written to the folder."""
+    small = suite.load(suites.write(folder, *parts, head=head))
+    return plan(small, cached_dataset("digits", None, small.size), "cpu")
+
+
 def titles(plan: Plan, keys: list[str]) -> list[str]:
-    """Kinds and titles of the cells, sorted."""
+    """Return kinds and titles of the cells, sorted."""
     return sorted(f"{plan.cells[key].kind} {plan.cells[key].title}" for key in keys)

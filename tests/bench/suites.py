@@ -17,7 +17,7 @@ count = 4
 
 
 def table(kind: str, **fields: object) -> str:
-    """One [[attacks]] or [[detectors]]; values are given as TOML or as plain text."""
+    """Return one of [[attacks]] or [[detectors]]; values are TOML or text."""
     lines = [f"{name} = {_toml(value)}" for name, value in fields.items()]
     return "\n".join([f"[[{kind}]]", *lines, ""])
 
@@ -41,7 +41,7 @@ def far(name: str = "far", **fields: object) -> str:
 
 
 def write(folder: Path, *parts: str, head: str = HEAD) -> str:
-    """A suite file; returns its path."""
+    """Write a suite file; return its path."""
     path = folder / "small.toml"
     path.write_text("\n".join([head, *parts]))
     return str(path)

@@ -1,4 +1,4 @@
-"""Detectors of other packages, held to the contract."""
+"""Detectors of other packages, judged by the contract."""
 
 from functools import lru_cache
 from typing import Any
@@ -14,12 +14,12 @@ from tests.contract.test_detectors import TELLING
 
 @lru_cache
 def world() -> World:
-    """One for all of them."""
+    """Make one world for all of them."""
     return worlds.defender()
 
 
 def keeps_the_contract(detector: Any) -> None:
-    """Asserts every clause but those that only tell, and what its scores are."""
+    """Assert every clause but those on the meaning of scores, and the form of its scores."""
     case = DetectorCase(detector, world())
     verdicts = {clause.name: clause.judge(case) for clause in DETECTOR}
     wrong = {k: v.fault for k, v in verdicts.items() if v.outcome != "passed" and k not in TELLING}

@@ -1,4 +1,4 @@
-"""The command that holds a component to its contract."""
+"""The command that judges a component by its contract."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,44 +25,54 @@ class Brightness:
 """
 
 
-def _here(function: Callable[..., Any], given: tuple[Any, ...], limit: float | None) -> Any:
-    return function(*given)
+Check = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Check:
+    """Write mine.py and check what it defines; return the status and the output."""
+    monkeypatch.chdir(tmp_path)
+
+    def checked(source: str, name: str, *options: str) -> tuple[int, str]:
+        Path("mine.py").write_text(source)
+        run._case.cache_clear()  # it knows a component by name and parameters
+        status = app.main(["check", f"mine.py:{name}", *options])
+        return status, capsys.readouterr().out
+
+    return checked
+
+
+def _here(function: Callable[..., Any], arguments: tuple[Any, ...], limit: float | None) -> Any:
+    return function(*arguments)
 
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process of its own takes seconds to start."""
+    """A separate process takes seconds to start."""
     monkeypatch.setattr(guard, "beside", _here)
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_a_line_for_each_clause_and_what_is_wrong(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("good.py").write_text(BRIGHTNESS.format(score="x.mean((1, 2, 3))"))
-    Path("bad.py").write_text(BRIGHTNESS.format(score="x.mean((1, 2, 3)) - x.mean()"))
-    assert app.main(["check", "good.py:Brightness"]) == 0
-    good = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in good[:-1]] == ["passed"] * 11
-    assert good[-1] == "detector good.py:Brightness: 11 passed"
-    assert app.main(["check", "bad.py:Brightness"]) == 1
-    bad = capsys.readouterr().out
+def test_a_line_for_each_clause_and_what_is_wrong(check: Check) -> None:
+    status, good = check(BRIGHTNESS.format(score="x.mean((1, 2, 3))"), "Brightness")
+    assert status == 0
+    assert [line.split()[0] for line in good.splitlines()[:-1]] == ["passed"] * 11
+    assert good.splitlines()[-1] == "detector mine.py:Brightness: 11 passed"
+    status, bad = check(BRIGHTNESS.format(score="x.mean((1, 2, 3)) - x.mean()"), "Brightness")
+    assert status == 1
     assert "failed   a score depends on its own image alone" in bad
     assert "seen: alone and among 16 images it gave" in bad
     assert "remedy: take means, ranks and scales from view.benign" in bad
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_what_does_not_run_is_not_looked_at_further(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("mine.py").write_text(BRIGHTNESS.format(score="x.maen()"))
-    assert app.main(["check", "mine.py:Brightness"]) == 1
-    said = capsys.readouterr().out
-    assert "seen: AttributeError: 'Tensor' object has no attribute 'maen'" in said
-    assert "1 failed, 10 not looked at, as they rest on what failed" in said
+def test_what_does_not_run_is_not_looked_at_further(check: Check) -> None:
+    status, message = check(BRIGHTNESS.format(score="x.maen()"), "Brightness")
+    assert status == 1
+    assert "seen: AttributeError: 'Tensor' object has no attribute 'maen'" in message
+    assert "1 failed, 10 not looked at, as they rest on what failed" in message
 
 
 NUMBERS = "failed   scores are finite numbers, one an image, in float32 or float64"
@@ -70,7 +80,7 @@ NUMBERS = "failed   scores are finite numbers, one an image, in float32 or float
 
 @pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
-    ("score", "seen"),
+    ("score", "fault"),
     [
         ("value.half()", "the scores are torch.float16; float32 or float64 was expected"),
         ("value / 0 * 0", "function 'own' returned NaN or infinity for 16 of 16 images"),
@@ -78,21 +88,15 @@ NUMBERS = "failed   scores are finite numbers, one an image, in float32 or float
         ("value.tolist()", "function 'own' returned list; expected a tensor of real numbers"),
     ],
 )
-def test_what_a_plain_function_returns_is_told_by_the_clause_on_scores(
-    score: str,
-    seen: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_the_clause_on_scores_judges_what_a_function_returns(
+    check: Check, score: str, fault: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     source = "def own(model, x):\n    value = x.mean((1, 2, 3))\n    return "
-    Path("mine.py").write_text(source + score)
-    assert app.main(["check", "mine.py:own"]) == 1
-    said = capsys.readouterr().out
-    assert said.startswith("passed   it can be fitted, and scores images")
-    assert f"{NUMBERS}, where the images are\n           seen: {seen}\n" in said
-    assert said.endswith("3 passed, 1 failed, 7 not looked at, as they rest on what failed\n")
+    status, message = check(source + score, "own")
+    assert status == 1
+    assert message.startswith("passed   it can be fitted, and scores images")
+    assert f"{NUMBERS}, where the images are\n           seen: {fault}\n" in message
+    assert message.endswith("3 passed, 1 failed, 7 not looked at, as they rest on what failed\n")
 
 
 CAUSES = {
@@ -117,37 +121,36 @@ CAUSES = {
 
 @pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("cause", CAUSES)
-def test_one_cause_is_told_once_with_what_mends_it(
-    cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    score, seen, remedy = CAUSES[cause]
+def test_one_cause_is_told_once_with_its_remedy(check: Check, cause: str) -> None:
+    score, fault, remedy = CAUSES[cause]
     source = "import itertools\nimport torch\n\nturn = itertools.count()\n\n\n@torch.no_grad()\n"
     source += "def own(model, x):\n    value = model(x).softmax(1).amax(1)\n    return "
-    Path("mine.py").write_text(source + score)
-    assert app.main(["check", "mine.py:own"]) == 1
-    said = capsys.readouterr().out
-    assert said.count("failed  ") == said.count("remedy") == 1
-    assert f"seen: {seen}" in said
-    assert f"remedy: {remedy}\n" in said
+    status, message = check(source + score, "own")
+    assert status == 1
+    assert message.count("failed  ") == message.count("remedy") == 1
+    assert f"seen: {fault}" in message
+    assert f"remedy: {remedy}\n" in message
 
 
 @pytest.mark.usefixtures("in_this_process")
-@pytest.mark.parametrize("wanted", ["victim", "labels"])
-def test_what_a_view_does_not_hold(
-    wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    body = f"    def fit(self, view):\n        return view.{wanted}\n"
-    Path("mine.py").write_text(f"class Own:\n{body}")
-    assert app.main(["check", "mine.py:Own"]) == 1
-    said = capsys.readouterr().out
-    assert f"seen: a view has no {wanted!r}: it holds model, benign, generator, prepared" in said
-    assert "remedy: clean images are view.benign, without labels; as K2 or K3" in said
+@pytest.mark.parametrize("name", ["victim", "labels"])
+def test_a_view_names_what_it_holds(check: Check, name: str) -> None:
+    body = f"    def fit(self, view):\n        return view.{name}\n"
+    status, message = check(f"class Own:\n{body}", "Own")
+    assert status == 1
+    assert f"seen: a view has no {name!r}: it holds model, benign, generator, prepared" in message
+    assert "remedy: clean images are view.benign, without labels; as K2 or K3" in message
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_fit_must_return_a_function(check: Check) -> None:
+    _, message = check("class Own:\n    def fit(self, view):\n        self.view = 1\n", "Own")
+    assert "failed   it can be fitted, and scores images" in message
+    assert "fit of the detector returned NoneType; expected a function of images" in message
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         (":a", "remedy: a name of `evil-twins list`, module:Name, or file.py:Name"),
         ("smothing", "did you mean 'smoothing'"),
@@ -164,11 +167,11 @@ def test_what_a_view_does_not_hold(
         ("evil_twins.bench.analysis.stats:Threshold", "value is missing"),
     ],
 )
-def test_a_mistake(name: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake(name: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.main(["check", name]) == 2
     streams = capsys.readouterr()
     assert streams.out == ""
-    assert said in streams.err
+    assert message in streams.err
     assert len(streams.err.strip().splitlines()) <= 3
 
 
@@ -179,9 +182,9 @@ def test_a_file_that_does_not_load_is_to_be_mended(
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(source)
     assert app.main(["check", "mine.py:own"]) == 2
-    said = capsys.readouterr().err
-    assert "remedy: mend mine.py, which raises that when it is loaded" in said
-    assert len(said.strip().splitlines()) <= 3
+    message = capsys.readouterr().err
+    assert "remedy: mend mine.py, which raises that when it is loaded" in message
+    assert len(message.strip().splitlines()) <= 3
 
 
 @pytest.mark.parametrize("name", [*ATTACKS, *DETECTORS])
@@ -201,16 +204,13 @@ def test_every_listed_name_passes(name: str, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.slow
-def test_one_that_never_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("mine.py").write_text("import time\n" + BRIGHTNESS.format(score="time.sleep(600)"))
-    assert app.main(["check", "mine.py:Brightness", "--time-limit", "5"]) == 1
-    said = capsys.readouterr().out
+def test_one_that_never_ends(check: Check) -> None:
+    source = "import time\n" + BRIGHTNESS.format(score="time.sleep(600)")
+    status, message = check(source, "Brightness", "--time-limit", "5")
+    assert status == 1
     remedy = "           remedy: see that it ends, or allow more by --time-limit\n"
-    assert f"seen: it took longer than 5 s\n{remedy}" in said
-    assert said.count("remedy") == 1
-    Path("mine.py").write_text("import os\n" + BRIGHTNESS.format(score="os._exit(7)"))
-    assert app.main(["check", "mine.py:Brightness"]) == 1
-    assert "seen: its process died (exit status 7)" in capsys.readouterr().out
+    assert f"seen: it took longer than 5 s\n{remedy}" in message
+    assert message.count("remedy") == 1
+    status, message = check("import os\n" + BRIGHTNESS.format(score="os._exit(7)"), "Brightness")
+    assert status == 1
+    assert "seen: its process died (exit status 7)" in message

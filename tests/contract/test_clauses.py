@@ -83,10 +83,10 @@ WARNED = ("efficacy never", "labels")
 
 
 def _judged(case: DetectorCase | AttackCase) -> dict[str, Verdict]:
-    """Verdicts by the name of the clause, of those that are not kept."""
+    """Return the verdicts of broken clauses by name."""
     clauses = DETECTOR if isinstance(case, DetectorCase) else ATTACK
-    found = {clause.name: clause.judge(case) for clause in clauses}
-    return {name: verdict for name, verdict in found.items() if verdict.outcome != "passed"}
+    verdicts = {clause.name: clause.judge(case) for clause in clauses}
+    return {name: verdict for name, verdict in verdicts.items() if verdict.outcome != "passed"}
 
 
 def _attack(fault: str) -> AttackCase:
@@ -96,18 +96,18 @@ def _attack(fault: str) -> AttackCase:
 
 @pytest.mark.parametrize("fault", DETECTORS)
 def test_a_wrong_detector(fault: str) -> None:
-    found = _judged(DetectorCase(Wrong(fault), WORLD))
-    verdict = found[fault.split()[0]]
+    verdicts = _judged(DetectorCase(Wrong(fault), WORLD))
+    verdict = verdicts[fault.split()[0]]
     assert verdict.outcome == ("warning" if fault in WARNINGS else "failed")
     assert re.search(DETECTORS[fault], verdict.fault)
     assert "\n" not in verdict.fault
     if fault.split()[0] in ("untouched", "knowledge", "direction"):
-        assert len(found) == 1
+        assert len(verdicts) == 1
 
 
 @dataclass(frozen=True)
 class Late:
-    """Looks at clean data where the model doubts more than it does of any benign image."""
+    """A detector that uses clean data only where the model doubts most."""
 
     doubt: float
     knowledge: str = "K1"
@@ -124,8 +124,8 @@ class Late:
 
 
 def test_clean_data_that_tell_on_attacked_inputs_alone_are_used() -> None:
-    model, some = WORLD.models[0], DetectorCase(Late(1.0), WORLD).sample
-    most = float((1 - model(some).detach().double().softmax(1).amax(1)).max())
+    model, sample = WORLD.models[0], DetectorCase(Late(1.0), WORLD).sample
+    most = float((1 - model(sample).detach().double().softmax(1).amax(1)).max())
     assert "knowledge" not in _judged(DetectorCase(Late(most), WORLD))
     assert _judged(DetectorCase(Late(1.0), WORLD))["knowledge"].outcome == "warning"
 
@@ -133,8 +133,8 @@ def test_clean_data_that_tell_on_attacked_inputs_alone_are_used() -> None:
 @pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad=True")
 @pytest.mark.parametrize("fault", ATTACKS)
 def test_a_wrong_attack(fault: str) -> None:
-    found = _judged(_attack(fault))
-    verdict = found[fault.split()[0]]
+    verdicts = _judged(_attack(fault))
+    verdict = verdicts[fault.split()[0]]
     assert verdict.outcome == ("warning" if fault in WARNED else "failed")
     assert re.search(ATTACKS[fault], verdict.fault)
 
@@ -149,8 +149,8 @@ def test_a_sound_attack_keeps_every_clause() -> None:
 
 
 def test_parameters_that_can_be_changed() -> None:
-    made: Any = Loose()
-    assert _judged(DetectorCase(made, WORLD))["frozen"].fault == "Loose is no frozen dataclass"
+    loose: Any = Loose()
+    assert _judged(DetectorCase(loose, WORLD))["frozen"].fault == "Loose is no frozen dataclass"
 
 
 def test_whatever_a_component_does_to_the_process_is_undone() -> None:

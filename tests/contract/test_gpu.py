@@ -1,4 +1,4 @@
-"""On a GPU all keep their contract, and attacks find what they find on a processor."""
+"""On a GPU all keep their contract, and attacks give the results of a processor."""
 
 import copy
 from collections.abc import Iterator
@@ -39,18 +39,18 @@ def exactly() -> Iterator[None]:
 
 
 @lru_cache
-def beside(device: str) -> AttackerView:
-    """The view of the processor, moved as it is."""
+def moved_view(device: str) -> AttackerView:
+    """Move the view of the processor to a device."""
     view = attacker("cpu")
-    victim, targets, known = cast(nn.Module, view.victim), view.targets, view.reference
-    there: Any = copy.deepcopy(victim).to(device)
-    x, label = known.x.to(device), known.label.to(device)
+    victim, targets, reference = cast(nn.Module, view.victim), view.targets, view.reference
+    network: Any = copy.deepcopy(victim).to(device)
+    x, label = reference.x.to(device), reference.label.to(device)
     moved = Targets(*(value.to(device) for value in (targets.x, targets.label, targets.goal)))
-    return replace(view, victim=there, targets=moved, reference=Reference.of(there, x, label))
+    return replace(view, victim=network, targets=moved, reference=Reference.of(network, x, label))
 
 
 def attacked(attack: Attack, device: str) -> Attacked:
-    view = beside(device)
+    view = moved_view(device)
     if attack.nature.radii:
         far = attack.nature.radii(view).x - view.targets.x
         view = replace(view, radii=size(far, attack.nature.radii.nature.norm))
@@ -84,14 +84,16 @@ def test_detectors_keep_their_contract(name: str, parameters: dict[str, Any]) ->
     ids=["pgd", "poisoning", "convex", "imc", "poisoning-all", "imc-all"],
 )
 def test_attacks_find_what_they_find_on_a_processor(attack: Attack) -> None:
-    """Rounding tells, and what starts alike may part; what it costs does not."""
-    here, there = attacked(attack, "cpu"), attacked(attack, "cuda")
-    for found in (here, there):
-        assert (found.confidence >= KAPPA).all()
-        assert (found.confidence <= KAPPA + 0.011).all()
-    origin = beside("cpu").targets.x
-    far = [size(found.x.cpu() - origin, "linf") for found in (here, there)]
+    """Rounding may lead to other pixels, but not to other costs."""
+    on_cpu, on_gpu = attacked(attack, "cpu"), attacked(attack, "cuda")
+    for result in (on_cpu, on_gpu):
+        assert (result.confidence >= KAPPA).all()
+        assert (result.confidence <= KAPPA + 0.011).all()
+    origin = moved_view("cpu").targets.x
+    far = [size(result.x.cpu() - origin, "linf") for result in (on_cpu, on_gpu)]
     torch.testing.assert_close(far[1], far[0], rtol=0.05, atol=1e-4)
-    moved = [found.models.distance().cpu() for found in (here, there)]
+    moved = [result.models.distance().cpu() for result in (on_cpu, on_gpu)]
     torch.testing.assert_close(moved[1], moved[0], rtol=0.1, atol=1e-4)
-    torch.testing.assert_close(there.passes.cpu().double(), here.passes.double(), rtol=0.2, atol=2)
+    torch.testing.assert_close(
+        on_gpu.passes.cpu().double(), on_cpu.passes.double(), rtol=0.2, atol=2
+    )

@@ -1,4 +1,4 @@
-"""What every detector of models must keep, and what one that does not is told."""
+"""The clauses of detectors of models, with components that break them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,23 +22,23 @@ def world() -> World:
     return worlds.defender()
 
 
-def looked_at(detector: Any) -> dict[str, tuple[str, str]]:
-    """Clause -> outcome and what was seen, of those that are not simply kept."""
+def judged(detector: Any) -> dict[str, tuple[str, str]]:
+    """Map the clauses that did not pass to outcome and fault."""
     case = DetectorCase(detector, world())
-    found = {clause.name: clause.judge(case) for clause in INSPECTOR}
-    return {k: (v.outcome, v.fault) for k, v in found.items() if v.outcome != "passed"}
+    verdicts = {clause.name: clause.judge(case) for clause in INSPECTOR}
+    return {k: (v.outcome, v.fault) for k, v in verdicts.items() if v.outcome != "passed"}
 
 
 def test_inspection_keeps_them() -> None:
-    assert looked_at(Inspection(starts=2, steps=3)) == {}
+    assert judged(Inspection(starts=2, steps=3)) == {}
 
 
 @dataclass(frozen=True)
 class Weight:
-    """The first weight of a model, found in a way that may break a clause."""
+    """An inspector that returns the first weight of a model, and may break a clause."""
 
     look: Callable[[DefenderView, dict[int, float]], object]
-    known: dict[int, float] = field(default_factory=dict)
+    memory: dict[int, float] = field(default_factory=dict)
     knowledge: ClassVar[str] = "K0"
     preparation: ClassVar[None] = None
 
@@ -62,7 +62,7 @@ WRONG: dict[str, tuple[Callable[[DefenderView, dict[int, float]], object], str, 
     "number, alike": (lambda view, _: 3.0, "warning", "it gave 3 to each of 2 models"),
     "seeded": (lambda view, _: first(view) + np.random.rand(), "failed", "with one seed it gave"),
     "anew": (
-        lambda view, known: known.setdefault(id(view.model), first(view)),
+        lambda view, memory: memory.setdefault(id(view.model), first(view)),
         "failed",
         "after other weights it gave",
     ),
@@ -77,12 +77,12 @@ WRONG: dict[str, tuple[Callable[[DefenderView, dict[int, float]], object], str, 
 
 @pytest.mark.parametrize("fault", WRONG)
 def test_one_that_breaks_a_clause_is_told_so(fault: str) -> None:
-    look, outcome, seen = WRONG[fault]
-    found = looked_at(Weight(look))[fault.split(",")[0]]
-    assert found[0] == outcome
-    assert seen in found[1]
+    look, outcome, message = WRONG[fault]
+    verdict = judged(Weight(look))[fault.split(",")[0]]
+    assert verdict[0] == outcome
+    assert message in verdict[1]
 
 
 def test_every_clause_of_its_own_can_be_broken() -> None:
     shared = {"frozen", "prepares"}
-    assert {name.split(",")[0] for name in WRONG} | shared == {one.name for one in INSPECTOR}
+    assert {name.split(",")[0] for name in WRONG} | shared == {clause.name for clause in INSPECTOR}

@@ -1,4 +1,4 @@
-"""Worlds of a second in which attacks and detectors are held to their contract."""
+"""Make worlds in a second in which attacks and detectors are judged."""
 
 import copy
 
@@ -16,7 +16,7 @@ def images(count: int, seed: int) -> torch.Tensor:
 
 
 def defender(activation: type[nn.Module] = nn.ReLU) -> World:
-    """Two faced models of random weights; the attacked inputs are those of which one is surest."""
+    """Make two random faced models; the attacked inputs are those of which one is surest."""
     model = Headed(small_network(activation, side=6))
     other = copy.deepcopy(model)
     with torch.no_grad():
@@ -31,5 +31,5 @@ def defender(activation: type[nn.Module] = nn.ReLU) -> World:
 
 
 def attacker() -> AttackerView:
-    """Four targets of a network that tells where a bright quadrant lies."""
+    """Make four targets of a network that recognises the bright quadrant."""
     return worlds.view(4)

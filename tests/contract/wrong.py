@@ -1,7 +1,6 @@
-"""Detectors and attacks that break the clauses of the contract that they are named for."""
+"""Detectors and attacks that break the clauses that name their faults."""
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -17,7 +16,7 @@ from evil_twins.attacks.steps.input import InputStep
 from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.detectors.base import DefenderView
 
-SEEN: dict[int, Tensor] = {}
+FIRST_SCORES: dict[int, Tensor] = {}
 
 
 def doubt(model: nn.Module, x: Tensor) -> Tensor:
@@ -64,74 +63,66 @@ class Wrong:
         if self.fault == "seeded fit":
             scale = 1 + random.random()
         if self.fault == "anew":
-            held = SEEN.setdefault(id(model), model(view.benign * 0 + 0.5)[0])
+            first = FIRST_SCORES.setdefault(id(model), model(view.benign * 0 + 0.5)[0])
 
         def score(x: Tensor) -> Any:
-            found = scale * doubt(model, x)
+            values = scale * doubt(model, x)
             calls.append(len(calls))
             if self.fault == "prepares":
-                found = found + (x - view.prepared["mean"]).abs().mean((1, 2, 3)).double()
+                values = values + (x - view.prepared["mean"]).abs().mean((1, 2, 3)).double()
             if self.fault == "anew":
-                found = found + held.double().sum()
+                values = values + first.double().sum()
             if self.fault == "untouched x":
                 x.zero_()
-            return _bent(self.fault, found, len(calls), x, model)
+            return _bent(self.fault, values, len(calls), x, model)
 
         return score
 
 
+def _raise(error: BaseException) -> None:
+    raise error
+
+
 def _meddle(fault: str, view: DefenderView) -> None:
-    """What a detector does to what it is given, or to the process."""
-    match fault:
-        case "runs raise":
-            raise RuntimeError("the detector\nfell over")
-        case "runs exit":
-            raise SystemExit(3)
-        case "runs hang":
-            time.sleep(600)
-        case "untouched weights":
-            next(view.model.parameters()).data.mul_(1.5)
-        case "untouched mode":
-            view.model.train()
-        case "untouched frozen":
-            view.model.requires_grad_(True)
-        case "untouched hook":
-            view.model.register_forward_hook(lambda *_: None)
-        case "untouched benign":
-            view.benign.mul_(0.5)
-        case "untouched dtype":
-            torch.set_default_dtype(torch.float64)
-        case "untouched threads":
-            torch.set_num_threads(torch.get_num_threads() + 1)
-        case "untouched grad":
-            torch.set_grad_enabled(False)
-        case "untouched torch":
-            torch.manual_seed(0)
-        case "untouched numpy":
-            np.random.seed(0)
-        case "untouched python":
-            random.seed(0)
-
-
-def _bent(fault: str, found: Tensor, calls: int, x: Tensor, model: nn.Module) -> Any:
-    """What a detector returns in place of sound scores."""
-    places = torch.arange(len(found))
-    bent: dict[str, Callable[[], Any]] = {
-        "numbers list": found.tolist,
-        "numbers nan": lambda: torch.where(places == 0, torch.nan, found),
-        "numbers shape": lambda: found.unsqueeze(1),
-        "numbers integer": lambda: (1e6 * found).long(),
-        "numbers half": lambda: (1e3 * found).half(),
-        "numbers graph": lambda: found * torch.ones((), requires_grad=True),
-        "seeded call": lambda: found + torch.rand(()),
-        "independent mean": lambda: found - found.mean(),
-        "independent place": lambda: found + places,
-        "flags drift": lambda: found + calls,
-        "flags nothing": lambda: torch.full_like(found, 0.5),
-        "flags decisions": lambda: (found > 0.6).double(),
-        "direction": lambda: -found,
+    """Change what a detector must not change: its view or the process."""
+    model = view.model
+    changes: dict[str, Callable[[], object]] = {
+        "runs raise": lambda: _raise(RuntimeError("the detector\nfell over")),
+        "runs exit": lambda: _raise(SystemExit(3)),
+        "untouched weights": lambda: next(model.parameters()).data.mul_(1.5),
+        "untouched mode": model.train,
+        "untouched frozen": lambda: model.requires_grad_(True),
+        "untouched hook": lambda: model.register_forward_hook(lambda *_: None),
+        "untouched benign": lambda: view.benign.mul_(0.5),
+        "untouched dtype": lambda: torch.set_default_dtype(torch.float64),
+        "untouched threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
+        "untouched grad": lambda: torch.set_grad_enabled(False),
+        "untouched torch": lambda: torch.manual_seed(0),
+        "untouched numpy": lambda: np.random.seed(0),
+        "untouched python": lambda: random.seed(0),
     }
-    return bent[fault]() if fault in bent else found
+    changes.get(fault, lambda: None)()
+
+
+def _bent(fault: str, values: Tensor, calls: int, x: Tensor, model: nn.Module) -> Any:
+    """Return what a detector gives in place of sound scores."""
+    places = torch.arange(len(values))
+    bent: dict[str, Callable[[], Any]] = {
+        "numbers list": values.tolist,
+        "numbers nan": lambda: torch.where(places == 0, torch.nan, values),
+        "numbers shape": lambda: values.unsqueeze(1),
+        "numbers integer": lambda: (1e6 * values).long(),
+        "numbers half": lambda: (1e3 * values).half(),
+        "numbers graph": lambda: values * torch.ones((), requires_grad=True),
+        "seeded call": lambda: values + torch.rand(()),
+        "independent mean": lambda: values - values.mean(),
+        "independent place": lambda: values + places,
+        "flags drift": lambda: values + calls,
+        "flags nothing": lambda: torch.full_like(values, 0.5),
+        "flags decisions": lambda: (values > 0.6).double(),
+        "direction": lambda: -values,
+    }
+    return bent[fault]() if fault in bent else values
 
 
 @dataclass
@@ -199,14 +190,11 @@ class WrongAttack:
 
 
 def _vandalise(fault: str, view: AttackerView) -> None:
-    match fault:
-        case "runs raise":
-            raise RuntimeError("the attack\nfell over")
-        case "untouched victim":
-            view.victim.head.weight.data.mul_(1.001)
-        case "untouched targets":
-            view.targets.x.mul_(0.999)
-        case "untouched torch":
-            torch.manual_seed(0)
-        case "untouched threads":
-            torch.set_num_threads(torch.get_num_threads() + 1)
+    changes: dict[str, Callable[[], object]] = {
+        "runs raise": lambda: _raise(RuntimeError("the attack\nfell over")),
+        "untouched victim": lambda: view.victim.head.weight.data.mul_(1.001),
+        "untouched targets": lambda: view.targets.x.mul_(0.999),
+        "untouched torch": lambda: torch.manual_seed(0),
+        "untouched threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
+    }
+    changes.get(fault, lambda: None)()

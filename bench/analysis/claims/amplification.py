@@ -1,4 +1,4 @@
-"""Whether little of both losses does more than the sum of what little of each does alone."""
+"""Claim h: a little of both losses does more than the sum of a little of each."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 
 def interaction(of: Evidence) -> list[Part]:
-    """Claim h; `labels` are the rows with θ° and within δ, `beside` another unit of δ."""
+    """Compute the parts of claim h, for two units of δ."""
     rule = of.rules.claims["h"]
     units: dict[str, Role] = {"Poisoning's δ": "test", "the shortest δ": "beside"}
     return [
@@ -28,27 +28,23 @@ def interaction(of: Evidence) -> list[Part]:
     ]
 
 
-def _interaction(of: Evidence, alone: str, joint: str) -> Estimate:
-    """L(ε, δ) - L(ε, 0) - L(0, δ) + L(0, 0), target by target.
+def _interaction(of: Evidence, input_only: str, joint: str) -> Estimate:
+    """Estimate L(ε, δ) - L(ε, 0) - L(0, δ) + L(0, 0) over targets.
 
     Raises:
-        Unmeasured: A row or an endpoint was not run, or the records are too old for log-odds.
+        Unmeasured: A row or an endpoint was not run, or a confidence is rounded to 1.
     """
     layers, levels = str(of.scope.key["layers"]), of.rules.claims["h"].levels
-    rows = [_row(of, label, layers, phi) for label in (alone, joint) for phi in levels]
+    rows = [_row(of, label, layers, phi) for label in (input_only, joint) for phi in levels]
     ends = of.reached([of.scope.row(of.rules.primary.kappa, phi) for phi in PURE])
     names = _shared(of, rows, ends)
     odds = of.column(rows, names, "log_odds")
-    if np.isnan(odds).any():  # older records have the confidence alone
-        confidence = of.column(rows, names, "confidence")
-        with np.errstate(divide="ignore"):
-            odds = np.log(confidence) - np.log1p(-confidence)
     if not np.isfinite(odds).all():
-        raise Unmeasured("older records, whose confidence is rounded to 1: run the suite again")
-    found: Floats = odds[:, 3] - odds[:, 1] - odds[:, 2] + odds[:, 0]
+        raise Unmeasured("the records lack finite log-odds: run the suite again")
+    gain: Floats = odds[:, 3] - odds[:, 1] - odds[:, 2] + odds[:, 0]
     n, mean = len(names), odds.mean(axis=0)
     note = "mean log-odds: neither {:.1f}, ε {:.1f}, δ {:.1f}, both {:.1f}".format(*mean)
-    return Estimate(float(found.mean()), of.draws(n) @ found / n, n, note)
+    return Estimate(float(gain.mean()), of.draws(n) @ gain / n, n, note)
 
 
 def _row(of: Evidence, label: str, layers: str, phi: float) -> int:
@@ -60,9 +56,8 @@ def _row(of: Evidence, label: str, layers: str, phi: float) -> int:
 
 
 def _shared(of: Evidence, rows: list[int], ends: "pd.Index[str]") -> "pd.Index[str]":
-    """The targets that all rows have, of those at κ under both pure attacks."""
-    some = of.records.targets[of.records.targets["row"].isin(rows)]
-    counts = some["target_id"].value_counts()
+    """Return the targets of all rows that are at κ under both pure attacks."""
+    counts = of.targets(rows)["target_id"].value_counts()
     names: pd.Index[str] = ends[ends.isin(counts.index[counts == len(rows)])]
     if names.empty:
         raise Unmeasured("no target is in every row")

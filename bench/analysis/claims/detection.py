@@ -1,4 +1,4 @@
-"""Detection along the sweep: anomalies of the input grow with fidelity loss, of the model fall."""
+"""Claims d and e: detection of inputs grows with fidelity loss, detection of models falls."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -21,10 +21,10 @@ def _rows(of: Evidence, levels: Sequence[float]) -> list[int]:
 
 
 def _tau(ranks: Floats, grid: Sequence[float]) -> Floats:
-    """Kendall's τ-b of each target's ranks with φ; 0 where its ranks never change."""
-    # Ranks that differ by rounding alone would count as ordered.
-    found = [kendalltau(one, grid).statistic for one in np.round(ranks, 12)]
-    return np.nan_to_num(np.array(found, dtype=np.float64))
+    """Return Kendall's τ-b of each target's ranks with φ; 0 if its ranks never change."""
+    # Rounded: ranks that differ by rounding errors would count as ordered.
+    taus = [kendalltau(line, grid).statistic for line in np.round(ranks, 12)]
+    return np.nan_to_num(np.array(taus, dtype=np.float64))
 
 
 def _mean(of: Evidence, values: Floats) -> Estimate:
@@ -33,15 +33,15 @@ def _mean(of: Evidence, values: Floats) -> Estimate:
 
 
 def inputs(of: Evidence) -> list[Part]:
-    """Claim d."""
+    """Compute the parts of claim d."""
     rule, grid = of.rules.claims["d"], of.rules.sweep.grid
     low, high = rule.levels
 
     def tau(detector: str) -> Estimate:
         rows = _rows(of, grid)
         ranks = decided(of, detector, rows, of.reached(rows), "rank")
-        still = int((np.ptp(ranks, axis=1) == 0).sum())
-        note = f"{still} targets whose rank never changes count 0" if still else ""
+        constant = int((np.ptp(ranks, axis=1) == 0).sum())
+        note = f"{constant} targets whose rank never changes count 0" if constant else ""
         return _mean(of, _tau(ranks, grid))._replace(note=note)
 
     def rate(detector: str) -> Estimate:
@@ -51,22 +51,25 @@ def inputs(of: Evidence) -> list[Part]:
         return _mean(of, flagged[:, 1] - flagged[:, 0])._replace(note=f"rates {note}")
 
     parts = []
-    roles: list[tuple[Role, dict[str, str]]] = [("test", rule.detectors), ("beside", rule.beside)]
+    roles: list[tuple[Role, dict[str, str]]] = [
+        ("test", rule.detectors),
+        ("beside", rule.supplementary),
+    ]
     for role, detectors in roles:
         for name, label in detectors.items():
-            made = [
+            statistics = [
                 (f"τ, {name}", "tau", tau),
                 (f"rate({short(high)}) − rate({short(low)}), {name}", "rate", rate),
             ]
             parts += [
                 bootstrapped(title, rule.margins[margin], partial(f, label), role)
-                for title, margin, f in made
+                for title, margin, f in statistics
             ]
     return parts
 
 
 def models(of: Evidence) -> list[Part]:
-    """Claim e."""
+    """Compute the parts of claim e."""
     rule = of.rules.claims["e"]
     low, high = (short(phi) for phi in rule.levels)
     forms: dict[str, Role] = {"matched": "test", "unmatched": "beside"}
@@ -85,16 +88,17 @@ def models(of: Evidence) -> list[Part]:
 def _fall(of: Evidence, detector: str, matched: bool) -> Estimate:
     rows = _rows(of, of.rules.claims["e"].levels)
     names = of.reached(rows)
-    (first, one, told), (second, two, also) = (
+    (first, first_samples, first_note), (second, second_samples, second_note) = (
         _separation(of, row, detector, names, matched) for row in rows
     )
-    return Estimate(first - second, one - two, len(names), f"{told} → {also}")
+    note = f"{first_note} → {second_note}"
+    return Estimate(first - second, first_samples - second_samples, len(names), note)
 
 
 def _separation(
     of: Evidence, row: int, detector: str, names: "pd.Index[str]", matched: bool
 ) -> tuple[float, Floats, str]:
-    """KS at equal n, its bootstrap over targets, and both in words beside the null's mean.
+    """Return KS at equal n, its bootstrap over targets, and KS with the mean of its null in words.
 
     Raises:
         Unmeasured: A target has no score, or there are fewer benign scores than targets.
@@ -106,13 +110,13 @@ def _separation(
     attacked, heads, note = cell.score[at], of.draws(n), ""
     if matched:
         pool, confidence = cell.pool, cell.confidence[at]
-        mine, theirs = stats.matched(confidence, pool.confidence)
-        gap = float(np.median(np.abs(confidence[mine] - pool.confidence[theirs])))
-        attacked, benign, heads = attacked[mine], pool.score[theirs], heads[:, mine]
+        targets, matches = stats.matched(confidence, pool.confidence)
+        gap = float(np.median(np.abs(confidence[targets] - pool.confidence[matches])))
+        attacked, benign, heads = attacked[targets], pool.score[matches], heads[:, targets]
         tails, note = heads, f", confidences {number(gap, 2)} apart"
     else:
         benign = cell.fresh.score[stats.equal_share(cell.fresh.owner, n)]
         tails = of.draws(n, stream=1)
     value, (null, _) = stats.ks(attacked, benign), stats.ks_null(attacked, benign)
-    told = f"{value:.2f} (null {null:.2f}{note})"
-    return value, stats.ks_resampled(attacked, benign, heads, tails), told
+    words = f"{value:.2f} (null {null:.2f}{note})"
+    return value, stats.ks_resampled(attacked, benign, heads, tails), words

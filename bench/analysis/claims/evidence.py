@@ -1,4 +1,4 @@
-"""What a claim is judged on: the rows of one sweep, and their resampled losses."""
+"""Evidence of the claims: the rows of one sweep, and their resampled losses."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +13,8 @@ from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.claims.part import Unmeasured
 from evil_twins.bench.analysis.claims.rules import Rules
 from evil_twins.bench.analysis.tables import Analysis
-from evil_twins.bench.analysis.tables.any_of import with_any
 from evil_twins.bench.analysis.tables.audit import AUDIT
-from evil_twins.bench.analysis.tables.decisions import Cell, cells, decisions
+from evil_twins.bench.analysis.tables.decisions import Cell, decide
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 from evil_twins.bench.analysis.tables.samples import specificity_samples
 from evil_twins.bench.analysis.tables.text import short
@@ -29,7 +28,7 @@ class Losses(NamedTuple):
 
     Attributes:
         value: (rows,) the loss.
-        samples: (resamples, rows) of it, all rows under the same draws.
+        samples: (resamples, rows) bootstrap samples of it, all rows under the same draws.
     """
 
     value: Floats
@@ -38,90 +37,96 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class Scope:
-    """One sweep along φ at every κ: what the ten claims are about.
+    """A sweep along φ at every κ, the subject of the ten claims.
 
     Attributes:
         key: Values of STUDY, attack, layers.
-        levels: κ -> φ -> number of the row, pure attacks included.
+        levels: κ -> φ -> number of the row, with the pure attacks.
     """
 
     key: Mapping[str, Any]
     levels: Mapping[float, Mapping[float, int]]
 
     def row(self, kappa: float, phi: float) -> int:
-        """The number of a row.
+        """Return the number of a row.
 
         Raises:
             Unmeasured: It was not run.
         """
-        found = self.levels.get(kappa, {}).get(phi)
-        if found is None:
+        row = self.levels.get(kappa, {}).get(phi)
+        if row is None:
             what = PURE.get(phi, f"φ {short(phi)}")
             raise Unmeasured(f"{what} was not run at κ {short(kappa)}")
-        return found
+        return row
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The records of a suite and one sweep in them.
+    """The numbers of a suite and one of its sweeps.
 
     Attributes:
-        records: The records, with the OR of all detectors.
+        analysis: The numbers of the suite.
         scope: The sweep.
         rules: The rules.
-        after: The same sweep against the victim re-trained, if it was run.
+        after: The same sweep against the re-trained victim, or None if it was not run.
     """
 
-    records: Records
+    analysis: Analysis
     scope: Scope
     rules: Rules
     after: "Evidence | None" = None
 
+    @property
+    def records(self) -> Records:
+        """The records, with the OR of all detectors."""
+        return self.analysis.records
+
+    def targets(self, rows: Sequence[int]) -> pd.DataFrame:
+        """Return the targets of some rows."""
+        targets = self.records.targets
+        return targets[targets["row"].isin(rows)]
+
     def reached(self, rows: Sequence[int]) -> "pd.Index[str]":
-        """The targets at κ under every one of the rows, sorted.
+        """Return the targets that are at κ under every one of the rows, sorted.
 
         Raises:
             Unmeasured: There are none.
         """
-        there = self.records.targets
-        there = there[there["row"].isin(rows) & there["at_kappa"]]
-        counts = there["target_id"].value_counts()
+        targets = self.targets(rows)
+        counts = targets.loc[targets["at_kappa"], "target_id"].value_counts()
         names: pd.Index[str] = pd.Index(sorted(counts.index[counts == len(set(rows))]))
         if names.empty:
             raise Unmeasured("no target is at κ in every row")
         return names
 
     def column(self, rows: Sequence[int], names: "pd.Index[str]", name: str) -> Floats:
-        """(targets, rows) values of a column of the targets."""
-        some = self.records.targets[self.records.targets["row"].isin(rows)]
-        wide = some.pivot(index="target_id", columns="row", values=name)
+        """Return (targets, rows) values of a column of the targets."""
+        wide = self.targets(rows).pivot(index="target_id", columns="row", values=name)
         return wide.loc[names, list(rows)].to_numpy(dtype=np.float64)
 
     def draws(self, n: int, stream: int = 0) -> Floats:
-        """(resamples, n) how often each of n units is drawn."""
+        """Return (resamples, n) counts of how often each of n units is drawn."""
         return stats.draws(n, stream, self.rules.test.resamples)
 
     def means(self, rows: Sequence[int], names: "pd.Index[str]", name: str) -> Losses:
-        """Means of a column over the targets."""
+        """Return means of a column over the targets."""
         values = self.column(rows, names, name)
         return Losses(values.mean(axis=0), self.draws(len(names)) @ values / len(names))
 
     def disagreement(self, rows: Sequence[int], names: "pd.Index[str]") -> Losses:
-        """Pooled disagreement on R, resampled over targets × images.
+        """Return the pooled disagreement on R, resampled over targets × images.
 
         Raises:
             Unmeasured: There are no held-out images.
         """
-        known, key = self._samples, tuple(names)
-        if key not in known:  # drawing the images takes longest: once for the whole sweep
-            some = self.only(self.rows)
-            some = replace(
-                some,
-                targets=some.targets[some.targets["target_id"].isin(names)],
-                flips=some.flips[some.flips["target_id"].isin(names)],
-            )
-            known[key] = specificity_samples(some, self.rules.test.resamples)
-        samples = known[key]
+        cache, key = self._samples, tuple(str(name) for name in names)
+        if key not in cache:  # drawing the images takes longest: once for the whole sweep
+            records = self.only(self.rows)
+            targets = records.targets[records.targets["target_id"].isin(names)]
+            flips = records.flips[records.flips["target_id"].isin(names)]
+            records = replace(records, targets=targets, flips=flips)
+            cache[key] = specificity_samples(records, self.rules.test.resamples)
+        samples = cache[key]
         if set(rows) - samples.keys():
             raise Unmeasured("no held-out images")
         flipped, heldout = (self.column(rows, names, name) for name in ("flipped", "heldout"))
@@ -129,7 +134,7 @@ class Evidence:
         return Losses(flipped.sum(axis=0) / heldout.sum(axis=0), pooled)
 
     def labelled(self, label: str, layers: Sequence[str]) -> pd.DataFrame:
-        """The rows of this study under a label, at the κ that is judged and on these layers.
+        """Return the rows of this study under a label, at the judged κ and on these layers.
 
         Raises:
             Unmeasured: There are none.
@@ -145,27 +150,25 @@ class Evidence:
         return rows
 
     def only(self, rows: Sequence[int]) -> Records:
-        """The records of these rows alone, under their numbers."""
-        given = self.records
-        parts = {name: getattr(given, name) for name in ("targets", "flips", "scores")}
-        parts = {name: part[part["row"].isin(rows)] for name, part in parts.items()}
-        return replace(given, rows=given.rows.loc[sorted(set(rows))], **parts)
+        """Return the records of these rows, under their numbers."""
+        names = ("targets", "flips", "scores")
+        frames = {name: getattr(self.records, name) for name in names}
+        frames = {name: frame[frame["row"].isin(rows)] for name, frame in frames.items()}
+        return replace(self.records, rows=self.records.rows.loc[sorted(set(rows))], **frames)
 
     def cell(self, row: int, detector: str) -> Cell:
-        """The scores of a detector on a row.
+        """Return the scores of a detector on a row.
 
         Raises:
             Unmeasured: There are none.
         """
-        some = self.only([row])
-        some = replace(some, scores=some.scores[some.scores["detector"] == detector])
-        for found in cells(some):
-            return found
-        raise Unmeasured(f"no scores of {detector!r} for every row")
+        if (row, detector) not in self.analysis.cells:
+            raise Unmeasured(f"no scores of {detector!r} for every row")
+        return self.analysis.cells[row, detector]
 
     @property
     def rows(self) -> list[int]:
-        """Every row of the sweep."""
+        """All rows of the sweep."""
         return [row for levels in self.scope.levels.values() for row in levels.values()]
 
     @cached_property
@@ -174,64 +177,67 @@ class Evidence:
 
     @cached_property
     def decided(self) -> pd.DataFrame:
-        """`decisions` of the sweep's rows at the false-positive rate of the rules."""
-        return decisions(self.only(self.rows), self.rules.test.fpr)
+        """`decide` of the sweep's rows at the false-positive rate of the rules."""
+        fpr, rows = self.rules.test.fpr, set(self.rows)
+        if self.analysis.fpr == fpr:
+            decisions = self.analysis.decisions
+            return decisions[decisions["row"].isin(rows)]
+        return decide((cell for (row, _), cell in self.analysis.cells.items() if row in rows), fpr)
 
     @cached_property
     def audited(self) -> pd.DataFrame:
-        """The judged lines of the audit that are about the ends of this sweep."""
-        found = Analysis(self.records, add_any=False).table(AUDIT)
+        """The judged lines of the audit about the ends of this sweep."""
+        table, keys = self.analysis.table(AUDIT), [*STUDY, "kappa", "attack"]
         ends = [
-            self.records.rows.loc[levels[phi], [*STUDY, "kappa", "attack"]]
+            self.records.rows.loc[levels[phi], keys]
             for levels in self.scope.levels.values()
             for phi in PURE
             if phi in levels
         ]
-        if found.empty or not ends:
-            return found.iloc[:0]
-        keys = [*STUDY, "kappa", "attack"]
-        return found[found["bound"].notna()].merge(pd.DataFrame(ends, columns=keys), on=keys)
+        if table.empty or not ends:
+            return table.iloc[:0]
+        return table[table["bound"].notna()].merge(pd.DataFrame(ends, columns=keys), on=keys)
 
 
 def decided(
     of: Evidence, detector: str, rows: Sequence[int], names: "pd.Index[str]", what: str
 ) -> Floats:
-    """(targets, rows) of "flagged" or "rank" of a detector.
+    """Return (targets, rows) of "flagged" or "rank" of a detector.
 
     Raises:
         Unmeasured: A score is missing.
     """
-    mine = of.decided[of.decided["detector"].eq(detector) & of.decided["row"].isin(rows)]
-    wide = mine.pivot(index="target_id", columns="row", values=what)
+    table = of.decided[of.decided["detector"].eq(detector) & of.decided["row"].isin(rows)]
+    wide = table.pivot(index="target_id", columns="row", values=what)
     wide = wide.reindex(index=names, columns=list(rows))
     if wide.isna().any(axis=None):
         raise Unmeasured(f"no scores of {detector!r} for every row and target")
     return wide.to_numpy(dtype=np.float64)
 
 
-def gather(records: Records, rules: Rules) -> Iterator[Evidence]:
-    """The evidence of every sweep along φ, head-only ones first.
+def gather(analysis: Analysis, rules: Rules) -> Iterator[Evidence]:
+    """Yield the evidence of every sweep along φ, head-only sweeps first.
 
-    A study without such a sweep still gives evidence, without levels: its claims are undecided.
+    A study without such a sweep has evidence without levels: its claims are undecided.
 
     Args:
-        records: The records; the detector "any" is added here.
+        analysis: The numbers of the suite.
         rules: The rules.
     """
-    told = {label for rule in rules.claims.values() for label in rule.labels.values()}
-    found: dict[tuple[Any, ...], dict[float, dict[float, int]]] = {}
-    for family in Analysis(records, add_any=False).sweeps:
+    labels = {label for rule in rules.claims.values() for label in rule.labels.values()}
+    sweeps: dict[tuple[Any, ...], dict[float, dict[float, int]]] = {}
+    for family in analysis.sweeps:
         key = family.key
-        if family.along != "phi" or family.norm != rules.sweep.norm or key["attack"] in told:
+        if family.along != "phi" or family.norm != rules.sweep.norm or key["attack"] in labels:
             continue
+        name = (*(key[part] for part in STUDY), key["attack"], key["layers"])
         levels = {level: row for row, level in family.line()}
-        name = (*(key[one] for one in STUDY), key["attack"], key["layers"])
-        found.setdefault(name, {})[float(key["kappa"])] = levels
-    for study in records.rows[STUDY].drop_duplicates().itertuples(index=False, name=None):
-        if not any(name[: len(STUDY)] == study for name in found):
-            found[(*study, "", rules.primary.layers)] = {}
+        sweeps.setdefault(name, {})[float(key["kappa"])] = levels
+    studies = analysis.records.rows[STUDY].drop_duplicates()
+    for study in studies.itertuples(index=False, name=None):
+        if not any(name[: len(STUDY)] == study for name in sweeps):
+            sweeps[(*study, "", rules.primary.layers)] = {}
     primary = (rules.primary.layers, rules.primary.attack)
-    every = with_any(records)
-    for name in sorted(found, key=lambda one: ((one[-1], one[-2]) != primary, one)):
-        scope = Scope(dict(zip([*STUDY, "attack", "layers"], name, strict=True)), found[name])
-        yield Evidence(every, scope, rules)
+    for name in sorted(sweeps, key=lambda name: ((name[-1], name[-2]) != primary, name)):
+        scope = Scope(dict(zip([*STUDY, "attack", "layers"], name, strict=True)), sweeps[name])
+        yield Evidence(analysis, scope, rules)

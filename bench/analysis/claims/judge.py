@@ -21,7 +21,7 @@ from evil_twins.bench.analysis.claims.tradeoff import ends, higher, leverage
 
 Outcome = Literal["holds", "does not hold", "undecided"]
 Claim = Callable[[Evidence], list[Part]]
-"""A claim computes its parts; what the records lack becomes a part without p-values."""
+"""Computes the parts of a claim; what the records lack becomes a part without p-values."""
 
 CLAIMS: Mapping[str, Claim] = MappingProxyType(
     {
@@ -37,22 +37,22 @@ CLAIMS: Mapping[str, Claim] = MappingProxyType(
         "j": room,
     }
 )
-"""A claim of the rules that is not here needs records that no suite leaves: it is undecided."""
+"""Claims by letter. Another claim of the rules needs records that no suite has: undecided."""
 
 UNMEASURED = "not measured in this suite"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One claim, judged.
+    """The verdict on one claim.
 
     Attributes:
-        letter: Of the claim in the rules.
+        letter: Letter of the claim in the rules.
         parts: Its statistics.
-        p_above: The largest one-sided p-value of its parts, Holm-adjusted; NaN if one is unknown.
-        p_below: The same of the other side.
+        p_above: Largest one-sided p-value of its parts, Holm-adjusted; NaN if one is unknown.
+        p_below: Largest p-value of the other side, likewise.
         outcome: The verdict.
-        reason: Why it is undecided; empty otherwise.
+        reason: Reason why it is undecided, or empty.
     """
 
     letter: str
@@ -64,19 +64,19 @@ class Verdict:
 
     @property
     def signs(self) -> str:
-        """On which side of their margins the parts that are tested lie."""
+        """The sides of their margins on which the tested parts lie."""
         return "".join(part.sign or "?" for part in self.parts if part.role == "test")
 
 
 def failures(of: Evidence) -> list[str]:
-    """The endpoints of the sweep that did not pass their audit, in words."""
-    found = of.audited
-    wrong = found[~found["passed"].astype(bool)] if len(found) else found
-    return [f"{one.attack} κ {one.kappa:g} ({one.quantity})" for one in wrong.itertuples()]
+    """Return the endpoints of the sweep that did not pass their audit, in words."""
+    audit = of.audited
+    failed = audit[~audit["passed"].astype(bool)] if len(audit) else audit
+    return [f"{end.attack} κ {end.kappa:g} ({end.quantity})" for end in failed.itertuples()]
 
 
 def judge(of: Evidence) -> list[Verdict]:
-    """Every claim of the rules, on one sweep; Holm over all of them.
+    """Judge every claim of the rules on one sweep, with Holm's correction over all claims.
 
     Args:
         of: The evidence.
@@ -86,27 +86,27 @@ def judge(of: Evidence) -> list[Verdict]:
     sides = [(nan, nan) if barred[name] else _largest(parts[name]) for name in parts]
     above, below = (_holm(side) for side in zip(*sides, strict=True))
     verdicts, level = [], of.rules.test.level
-    for name, one, other in zip(parts, above, below, strict=True):
-        outcome, reason = _outcome(one, other, level), ""
+    for name, p_above, p_below in zip(parts, above, below, strict=True):
+        outcome, reason = _outcome(p_above, p_below, level), ""
         if outcome == "undecided":
             reason = f"the audit failed for {barred[name]}" if barred[name] else ""
             reason = reason or _reason(parts[name], level)
-        verdicts.append(Verdict(name, tuple(parts[name]), one, other, outcome, reason))
+        verdicts.append(Verdict(name, tuple(parts[name]), p_above, p_below, outcome, reason))
     return verdicts
 
 
 def _barred(of: Evidence) -> dict[str, str]:
-    """Claim -> the endpoints that it divides by and that did not pass their audit, in words."""
-    own, after = failures(of), failures(of.after) if of.after else []
-    found = {}
-    for name, rule in of.rules.claims.items():
-        also = [f"{one} after re-training" for one in after] if rule.retrained else []
-        found[name] = ", ".join([*own, *also]) if rule.endpoints else ""
-    return found
+    """Return claim -> the failed endpoints by which it divides, in words."""
+    before = failures(of)
+    after = [f"{end} after re-training" for end in failures(of.after)] if of.after else []
+    return {
+        name: ", ".join([*before, *(after if rule.retrained else [])]) if rule.endpoints else ""
+        for name, rule in of.rules.claims.items()
+    }
 
 
 def _largest(parts: Sequence[Part]) -> tuple[float, float]:
-    """The claim's p-value on either side; unknown where one of its parts is."""
+    """Return the claim's p-value on either side; NaN if that of one of its parts is."""
     tests = [part for part in parts if part.role == "test"]
     needed = [part for part in parts if part.role != "beside"]
     if not tests:
@@ -116,10 +116,10 @@ def _largest(parts: Sequence[Part]) -> tuple[float, float]:
 
 
 def _holm(p: Sequence[float]) -> list[float]:
-    """Holm over all claims: those without a p-value count as 1, and stay without one."""
-    given = np.array(p, dtype=np.float64)
-    adjusted = stats.holm(np.where(np.isnan(given), 1.0, given))
-    return [float(one) for one in np.where(np.isnan(given), nan, adjusted)]
+    """Apply Holm's correction over all claims; an unknown p-value counts as 1 and stays unknown."""
+    values = np.array(p, dtype=np.float64)
+    adjusted = stats.holm(np.where(np.isnan(values), 1.0, values))
+    return [float(p) for p in np.where(np.isnan(values), nan, adjusted)]
 
 
 def _outcome(above: float, below: float, level: float) -> Outcome:
@@ -129,7 +129,7 @@ def _outcome(above: float, below: float, level: float) -> Outcome:
 
 
 def _reason(parts: Sequence[Part], level: float) -> str:
-    """Why a claim that no audit bars is undecided."""
+    """Return the reason why a claim without failed endpoints is undecided."""
     if not parts:
         return UNMEASURED
     needed = [part for part in parts if part.role != "beside"]
@@ -148,8 +148,8 @@ def _reason(parts: Sequence[Part], level: float) -> str:
 
 
 def role(of: Evidence, suite: str) -> str:
-    """Of the one sweep that the rules name "primary", of every other "replication"."""
-    wanted, key = of.rules.primary, of.scope.key
-    given = (suite, key["seed"], key["attack"], key["layers"])
-    primary = given == (wanted.suite, wanted.seed, wanted.attack, wanted.layers)
-    return "primary" if primary else "replication"
+    """Return "primary" for the sweep that the rules name, else "replication"."""
+    rule, key = of.rules.primary, of.scope.key
+    sweep = (suite, key["seed"], key["attack"], key["layers"])
+    same = sweep == (rule.suite, rule.seed, rule.attack, rule.layers)
+    return "primary" if same else "replication"

@@ -1,4 +1,4 @@
-"""Parts of a claim: one statistic each, with its interval and its two one-sided p-values."""
+"""Parts of a claim: one statistic with its interval and its two one-sided p-values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Role = Literal["test", "condition", "beside"]
 
 
 class Unmeasured(Exception):
-    """The records do not hold what a statistic needs; the message says what is missing."""
+    """Records lack what a statistic needs; the message says what is missing."""
 
 
 class Estimate(NamedTuple):
@@ -24,9 +24,9 @@ class Estimate(NamedTuple):
 
     Attributes:
         value: The statistic.
-        samples: (resamples,) of it; NaN where a sample leaves it undefined.
-        n: Targets that it rests on.
-        note: What a reader must know about it.
+        samples: (resamples,) bootstrap samples of it; NaN where it is undefined.
+        n: Number of targets.
+        note: Remarks for the reader.
     """
 
     value: float
@@ -41,16 +41,16 @@ class Part:
 
     Attributes:
         name: The statistic in words.
-        margin: What it is held against.
+        margin: The value that it is compared with.
         role: "test" counts on both sides; "condition" must be met for the claim to hold, but
-            does not refute it; "beside" is told and counts for nothing.
+            does not refute it; "beside" is shown and does not count.
         value: The statistic; NaN if it was not measured.
         low: Lower end of its 95 % interval.
         high: Upper end.
         p_above: One-sided p-value of lying at or below the margin: small means above.
         p_below: The same of the other side.
-        n: Targets.
-        note: What a reader must know; why it was not measured.
+        n: Number of targets.
+        note: Remarks for the reader, or why it was not measured.
     """
 
     name: str
@@ -66,22 +66,22 @@ class Part:
 
     @property
     def sign(self) -> str:
-        """On which side of the margin the value lies; empty if it was not measured."""
+        """The side of the margin on which the value lies; empty if it was not measured."""
         if np.isnan(self.value):
             return ""
         return {1.0: "+", -1.0: "−"}.get(float(np.sign(self.value - self.margin)), "0")
 
 
 def counted(name: str, margin: float, k: int, n: int, note: str, role: Role = "test") -> Part:
-    """A part from a share k / n, exactly: Clopper–Pearson's interval and the binomial test.
+    """Return a part from a share k / n: Clopper–Pearson's interval and the exact binomial test.
 
     Args:
         name: The share in words.
-        margin: What it is held against.
-        k: How many.
-        n: Of how many targets.
-        note: What a reader must know about it.
-        role: What the part counts for.
+        margin: The value that it is compared with.
+        k: Number of successes.
+        n: Number of targets.
+        note: Remarks for the reader.
+        role: As in `Part`.
     """
     interval = stats.clopper_pearson(k, n)
     above = float(binomtest(k, n, margin, alternative="greater").pvalue)
@@ -92,24 +92,21 @@ def counted(name: str, margin: float, k: int, n: int, note: str, role: Role = "t
 def bootstrapped(
     name: str, margin: float, measure: Callable[[], Estimate], role: Role = "test"
 ) -> Part:
-    """A part from a statistic and its bootstrap; what is missing becomes the note.
+    """Return a part from a statistic and its bootstrap; what is missing becomes the note.
 
     Args:
         name: The statistic in words.
-        margin: What it is held against.
+        margin: The value that it is compared with.
         measure: Computes it, or raises `Unmeasured`.
-        role: What the part counts for.
+        role: As in `Part`.
     """
     try:
-        found = measure()
+        estimate = measure()
     except Unmeasured as missing:
         return Part(name, margin, role, note=str(missing))
-    interval = stats.percentile(found.value, found.samples)
-    above, below = stats.one_sided(found.samples, margin, found.n)
-    undefined = int(np.isnan(found.samples).sum())
-    notes = [
-        found.note,
-        f"undefined in {undefined} samples of {len(found.samples):,}" if undefined else "",
-    ]
-    note = "; ".join(one for one in notes if one)
-    return Part(name, margin, role, *interval, above, below, found.n, note)
+    interval = stats.percentile(estimate.value, estimate.samples)
+    above, below = stats.one_sided(estimate.samples, margin, estimate.n)
+    undefined = int(np.isnan(estimate.samples).sum())
+    words = f"undefined in {undefined} samples of {len(estimate.samples):,}" if undefined else ""
+    note = "; ".join(filter(None, [estimate.note, words]))
+    return Part(name, margin, role, *interval, above, below, estimate.n, note)

@@ -1,4 +1,4 @@
-"""Whether a model step at Algorithm 1's own x lowers the least loss within reach of the input."""
+"""Claim i: a model step at the x of Algorithm 1 lowers the least loss within the input's budget."""
 
 import numpy as np
 
@@ -7,22 +7,22 @@ from evil_twins.bench.analysis.claims.part import Part, Role, Unmeasured, counte
 
 
 def descent(of: Evidence) -> list[Part]:
-    """Claim i; a random direction of equal norm stands beside."""
+    """Compute the parts of claim i; a random direction of equal norm is for comparison."""
     forms: dict[str, Role] = {"θ − ηg": "test", "θ − a random step": "beside"}
-    return [_part(of, moved, role) for moved, role in forms.items()]
+    return [_part(of, step, role) for step, role in forms.items()]
 
 
-def _part(of: Evidence, moved: str, role: Role) -> Part:
-    """The share of all shared targets of which V falls; equal values count against."""
+def _part(of: Evidence, step: str, role: Role) -> Part:
+    """Count the shared targets whose V falls; equal values count against."""
     rule = of.rules.claims["i"]
-    name, margin = f"share with V({moved}) < V(θ)", rule.margins["share"]
+    name, margin = f"share with V({step}) < V(θ)", rule.margins["share"]
     try:
         layers = [str(of.scope.key["layers"])]
-        found = [of.labelled(rule.labels[one], layers).index[0] for one in ("θ", moved)]
+        rows = [of.labelled(rule.labels[form], layers).index[0] for form in ("θ", step)]
     except Unmeasured as missing:
         return Part(name, margin, role, note=str(missing))
-    some = of.records.targets[of.records.targets["row"].isin(found)]
-    wide = some.pivot(index="target_id", columns="row", values="confidence")[found].dropna()
+    wide = of.targets(rows).pivot(index="target_id", columns="row", values="confidence")
+    wide = wide[rows].dropna()
     if wide.empty:
         return Part(name, margin, role, note="no target is in both rows")
     confidence = wide.to_numpy(dtype=np.float64)

@@ -1,10 +1,9 @@
-"""The room that re-training leaves: the least ε of IMC beside PGD's, before it and after it.
+"""Claim j: re-training leaves less room to IMC than to PGD.
 
-Poisoned after: the victim is trained anew on inputs made to deceive it, and everything is attacked
-again. Poisoned before: such training starts from the weights that all training starts from, so that
-nothing of the poison is left, and IMC is PGD under the same re-trained victim. A target's r is the
-least share φ of its PGD radius at which IMC costs at most half the mean KL on R that its Poisoning
-costs.
+Poisoned after: the victim is re-trained on adversarial inputs, and everything is attacked again.
+Poisoned before: re-training starts from the initial weights, so that it removes the poison, and IMC
+is PGD under the same re-trained victim. A target's r is the least share φ of its PGD radius at
+which IMC costs at most half the mean KL on R of its Poisoning.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,10 +19,11 @@ from numpy.typing import NDArray
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.claims.evidence import Evidence, gather
 from evil_twins.bench.analysis.claims.part import Estimate, Part, Unmeasured, bootstrapped
+from evil_twins.bench.analysis.claims.rules import rules
 from evil_twins.bench.analysis.claims.tradeoff import crossing
-from evil_twins.bench.analysis.paper import beside
-from evil_twins.bench.analysis.tables import frames, text
-from evil_twins.bench.analysis.tables.records import STUDY, read
+from evil_twins.bench.analysis.paper import comparison
+from evil_twins.bench.analysis.tables import Analysis, frames, text
+from evil_twins.bench.analysis.tables.records import STUDY
 
 Floats = NDArray[np.float64]
 COLUMNS = [*STUDY, "attack", "layers", "kappa", "of", "retraining", "n"]
@@ -36,32 +36,37 @@ ANEW = (
 )
 
 
-def with_retrained(found: Iterable[Evidence], results: Path, suite: str) -> Iterator[Evidence]:
-    """The evidence of a suite, each sweep beside the same one against the victim re-trained.
+def with_retrained(sweeps: Iterable[Evidence], results: Path, suite: str) -> Iterator[Evidence]:
+    """Add to each sweep of a suite the same sweep against the re-trained victim.
 
     Args:
-        found: Its evidence.
-        results: Where the suite lies that the rules name for its re-trained victim, if it was run.
-        suite: Its name.
+        sweeps: The evidence of the suite.
+        results: The folder with the suite that the rules name for its re-trained victim.
+        suite: Name of the suite.
 
     Raises:
         UserError: The records of that suite are damaged or of another version.
     """
     after = dict[tuple[Any, ...], Evidence]()
-    for of in found:
-        place = results / of.rules.claims["j"].retrained.get(suite, suite)
-        if not after and place.name != suite and (place / "targets.parquet").exists():
-            after = {_sweep(one): one for one in gather(read(place), of.rules)}
+    for of in sweeps:
+        if not after and (folder := retrained(results, suite)):
+            after = {_sweep(other): other for other in gather(Analysis(folder), of.rules)}
         yield replace(of, after=after.get(_sweep(of)))
 
 
+def retrained(results: Path, suite: str) -> Path | None:
+    """Return the folder of the suite against the re-trained victim, or None without records."""
+    folder = results / rules().claims["j"].retrained.get(suite, suite)
+    return folder if folder.name != suite and (folder / "targets.parquet").exists() else None
+
+
 def _sweep(of: Evidence) -> tuple[Any, ...]:
-    """What two victims share that are attacked in one way."""
+    """Return the keys that are equal for two victims under the same attack."""
     return tuple(of.scope.key[name] for name in ("dataset", "seed", "attack", "layers"))
 
 
 def room(of: Evidence) -> list[Part]:
-    """Claim j, turned over: r before / r after lies above 1 where r after / r before lies below."""
+    """Compute the parts of claim j, for r before / r after: above 1 if the inverse is below."""
     margin = 1 / of.rules.claims["j"].margins["ratio"]
     name = "r before / r after re-training, poisoned {}".format
     return [
@@ -76,34 +81,34 @@ def room(of: Evidence) -> list[Part]:
 
 
 def _cleared(of: Evidence) -> Estimate:
-    found = _gain(of, paired(of).assign(r_after=1.0))
-    return found._replace(note=f"{found.note}; {ANEW}")
+    estimate = _gain(of, paired(of).assign(r_after=1.0))
+    return estimate._replace(note=f"{estimate.note}; {ANEW}")
 
 
 def _gain(of: Evidence, both: pd.DataFrame) -> Estimate:
-    n, (before, after) = len(both), (np.log(frames.column(both, f"r_{one}")) for one in WHEN)
+    n, (before, after) = len(both), (np.log(frames.column(both, f"r_{when}")) for when in WHEN)
     samples: Floats = np.exp(of.draws(n) @ (before - after) / n)
     value = float(np.exp((before - after).mean()))
     low, high = (text.number(1 / end) for end in stats.percentile(value, samples)[:0:-1])
-    first, second = (text.number(float(np.exp(one.mean()))) for one in (before, after))
-    told = f"after / before {text.number(1 / value)} [{low}, {high}]"
-    return Estimate(value, samples, n, f"r {first} → {second}, {told}{_unseen(of, both)}")
+    first, second = (text.number(float(np.exp(logs.mean()))) for logs in (before, after))
+    ratio = f"after / before {text.number(1 / value)} [{low}, {high}]"
+    return Estimate(value, samples, n, f"r {first} → {second}, {ratio}{_extrapolated(of, both)}")
 
 
-def _unseen(of: Evidence, both: pd.DataFrame) -> str:
-    """How often the level of KL is met before the first φ above 0: that r is a guess, a line's."""
+def _extrapolated(of: Evidence, both: pd.DataFrame) -> str:
+    """Count the targets whose r lies below the first φ above 0, where it is interpolated."""
     least = min(phi for phi in of.rules.sweep.grid if phi > 0)
-    below = [int((both[f"r_{one}"] < least).sum()) for one in WHEN]
+    below = [int((both[f"r_{when}"] < least).sum()) for when in WHEN]
     if not any(below):
         return ""
     return f"; below the least φ that was run, {text.short(least)}: {below[0]} → {below[1]} targets"
 
 
 def paired(of: Evidence) -> pd.DataFrame:
-    """One line per target that both victims share, by name and goal.
+    """Return one line per target of both victims, paired by name and goal.
 
-    Columns are r_before, r_after; PGD_before, PGD_after, its smallest ε in pixels of [0, 1]; and
-    IMC_before, IMC_after, r times that.
+    Columns are r_before, r_after; PGD_before, PGD_after, the smallest ε of PGD in pixels of [0, 1];
+    IMC_before, IMC_after, r times that ε.
 
     Raises:
         Unmeasured: There are no records of the re-trained victim, or not those of every level.
@@ -122,7 +127,7 @@ def paired(of: Evidence) -> pd.DataFrame:
 
 
 def _rooms(of: Evidence) -> pd.DataFrame:
-    """Goal, r, and the least ε of PGD and of IMC, a line for each target at κ in every row."""
+    """Return goal, r, and the least ε of PGD and IMC by target that is at κ in every row."""
     share, kappa, grid = of.rules.claims["j"].share, of.rules.primary.kappa, of.rules.sweep.grid
     rows = [of.scope.row(kappa, phi) for phi in grid]
     names = of.reached(rows)
@@ -130,42 +135,42 @@ def _rooms(of: Evidence) -> pd.DataFrame:
     if (kl[:, 0] <= 0).any():
         raise Unmeasured("Poisoning costs no KL: nothing to halve")
     at = np.array(grid)
-    r = np.array([crossing(one / one[0], at, share) for one in kl])
+    r = np.array([crossing(losses / losses[0], at, share) for losses in kl])
     pgd = of.column(rows[-1:], names, of.rules.sweep.norm)[:, 0]
     goal = of.column(rows[:1], names, "goal")[:, 0]
     return pd.DataFrame({"goal": goal, "r": r, "PGD": pgd, "IMC": r * pgd}, index=names)
 
 
-def largest(found: Sequence[Evidence]) -> pd.DataFrame:
-    """The smallest ε that PGD and IMC need, before and after re-training, beside the paper's.
+def largest(sweeps: Sequence[Evidence]) -> pd.DataFrame:
+    """Return the smallest ε of PGD and IMC, before and after re-training, with that of the paper.
 
-    `linf` is the mean over the n targets that both victims share, with its bootstrap interval,
-    `largest` the largest of them, both in pixels of [0, 1]; `paper` is the largest perturbation
-    that the paper prints after re-training.
+    `linf` is the mean over the n targets of both victims, with its bootstrap interval, `largest`
+    their maximum, both in pixels of [0, 1]; `paper` is the largest perturbation that the paper
+    prints after re-training.
 
     Args:
-        found: Sweeps; those without records of the re-trained victim are left out.
+        sweeps: Sweeps; those without records of the re-trained victim are left out.
     """
     lines = []
-    for of in found:
+    for of in sweeps:
         try:
             both = paired(of)
         except Unmeasured:
             continue
-        known = beside(str(of.scope.key["dataset"]))
-        printed = known.paper.largest if known else (np.nan, np.nan)
+        published = comparison(str(of.scope.key["dataset"]))
+        printed = published.paper.largest if published else (np.nan, np.nan)
         key = {**of.scope.key, "kappa": of.rules.primary.kappa, "n": len(both)}
         for attack, paper in zip(ATTACKS, printed, strict=True):
             for when in WHEN:
                 eps = frames.column(both, f"{attack}_{when}")
                 mean = dict(zip(("linf", "low", "high"), stats.mean_interval(eps), strict=True))
-                own = {"of": attack, "retraining": when, "largest": float(eps.max())}
-                lines.append(key | own | mean | ({"paper": paper} if when == "after" else {}))
+                facts = {"of": attack, "retraining": when, "largest": float(eps.max())}
+                lines.append(key | facts | mean | ({"paper": paper} if when == "after" else {}))
     return pd.DataFrame(lines, columns=pd.Index(COLUMNS))
 
 
 def words(table: pd.DataFrame) -> str:
-    """The table as Markdown, or nothing."""
+    """Write the table as Markdown, or an empty string."""
     if table.empty:
         return ""
     header = ["sweep", "ε of", "re-training", "targets", "mean · 255", "95 %", "largest · 255"]

@@ -1,11 +1,11 @@
-"""The rules by which the paper's claims are judged, read from the TOML beside this file."""
+"""Rules by which the paper's claims are judged, read from rules.toml."""
 
 import tomllib
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 _PLACE = Path(__file__).with_name("rules.toml")
 EVERY = "every"
@@ -16,11 +16,11 @@ class _Table(BaseModel):
 
 
 class Test(_Table):
-    """What all tests share.
+    """Settings of all tests.
 
     Attributes:
-        level: Of the Holm-adjusted one-sided p-value.
-        resamples: Samples of the bootstrap.
+        level: Level of the Holm-adjusted one-sided p-value.
+        resamples: Number of bootstrap samples.
         fpr: False-positive rate of every decision.
     """
 
@@ -30,7 +30,7 @@ class Test(_Table):
 
 
 class Primary(_Table):
-    """The one suite, victim seed and attack that is judged; everything else replicates it."""
+    """The suite, victim seed and attack that are judged; everything else replicates them."""
 
     suite: str
     seed: int
@@ -40,7 +40,7 @@ class Primary(_Table):
 
 
 class Sweep(_Table):
-    """The sweep that is judged: norm, efficacies, and the levels of φ, pure attacks included."""
+    """The sweep that is judged: norm, efficacies, and levels of φ with those of pure attacks."""
 
     norm: str
     kappas: tuple[float, ...]
@@ -52,18 +52,18 @@ class Rule(_Table):
 
     Attributes:
         title: The claim in words.
-        statistic: What is held against the margins.
-        margins: By name of the quantity.
-        endpoints: Whether something is divided by the loss of a pure attack: then the audit of
-            the endpoints must not have failed.
+        statistic: The statistic that is compared with the margins.
+        margins: Margins by name of the quantity.
+        endpoints: Whether a loss is divided by that of a pure attack. If so, the audit of the
+            endpoints must not fail.
         levels: Values of φ.
         limit: A number of rounds.
-        detectors: What is judged -> label of the detector in the records.
-        beside: The same for what is only told.
-        labels: What is judged -> label of the attack in the records.
-        share: Of the mean KL of a target's Poisoning.
-        retrained: Suite -> the suite that attacks its victim re-trained, and is read beside it.
-        paper: Data set -> what the paper, or its authors' code, says; "every" stands for all.
+        detectors: Detectors that are judged: name -> label in the records.
+        supplementary: Detectors that are shown and not judged, likewise.
+        labels: Attacks that are judged: name -> label in the records.
+        share: Share of the mean KL of a target's Poisoning.
+        retrained: Suite -> the suite that attacks its re-trained victim.
+        paper: Data set -> statement of the paper or its authors' code; "every" stands for all.
     """
 
     title: str
@@ -73,19 +73,19 @@ class Rule(_Table):
     levels: tuple[float, ...] = ()
     limit: int = 0
     detectors: dict[str, str] = {}
-    beside: dict[str, str] = {}
+    supplementary: dict[str, str] = Field(default={}, alias="beside")
     labels: dict[str, str] = {}
     share: float = 0.0
     retrained: dict[str, str] = {}
     paper: dict[str, str] = {}
 
-    def said(self, dataset: str) -> str:
-        """What the paper says of this data set; empty if nothing is known."""
+    def statement(self, dataset: str) -> str:
+        """Return the statement of the paper about a data set, or an empty string."""
         return self.paper.get(dataset, self.paper.get(EVERY, ""))
 
 
 class Rules(_Table):
-    """One version of the rules; `claims` by letter."""
+    """A version of the rules; `claims` by letter."""
 
     version: int
     test: Test
@@ -96,9 +96,9 @@ class Rules(_Table):
 
 @lru_cache(maxsize=1)
 def rules() -> Rules:
-    """The rules of this version of the package."""
+    """Return the rules of this version of the package."""
     return Rules.model_validate(tomllib.loads(_PLACE.read_text(encoding="utf-8")))
 
 
-# What the paper calls its data sets, where a suite's records say it otherwise.
 ALIASES = MappingProxyType({"isic2018": "isic"})
+"""Data sets with another name in the paper."""

@@ -1,4 +1,4 @@
-"""The shape of the trade-off: below the diagonal, steep at both ends, more of it at a higher κ."""
+"""Claims a to c: the trade-off is below the diagonal, steep at both ends, stronger at higher κ."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -18,34 +18,34 @@ DISAGREEMENT, KL = "disagreement", "kl"
 def _curves(
     of: Evidence, kappas: Sequence[float], levels: Sequence[float], loss: str
 ) -> tuple[list[tuple[Floats, Floats]], int]:
-    """ρ at the levels of φ: for each κ (levels,) and (resamples, levels), on the same targets.
+    """Return ρ at the levels of φ: for each κ (levels,) and (resamples, levels), on equal targets.
 
     Raises:
         Unmeasured: A row was not run, no target is at κ in all of them, or Poisoning costs nothing.
     """
     rows = [of.scope.row(kappa, phi) for kappa in kappas for phi in (0.0, *levels)]
     names = of.reached(rows)
-    found = of.disagreement(rows, names) if loss == DISAGREEMENT else of.means(rows, names, loss)
+    losses = of.disagreement(rows, names) if loss == DISAGREEMENT else of.means(rows, names, loss)
     curves = []
     for start in range(0, len(rows), 1 + len(levels)):
         end, inner = start, slice(start + 1, start + 1 + len(levels))
-        if found.value[end] == 0:
+        if losses.value[end] == 0:
             raise Unmeasured("Poisoning flips no image of R: nothing to divide by")
         with np.errstate(divide="ignore", invalid="ignore"):
-            samples = found.samples[:, inner] / found.samples[:, [end]]
-        samples[found.samples[:, end] == 0] = np.nan
-        curves.append((found.value[inner] / found.value[end], samples))
+            samples = losses.samples[:, inner] / losses.samples[:, [end]]
+        samples[losses.samples[:, end] == 0] = np.nan
+        curves.append((losses.value[inner] / losses.value[end], samples))
     return curves, len(names)
 
 
 def _gain(rho: Floats, levels: Sequence[float]) -> Floats:
-    """A: the mean distance below the diagonal along the last axis."""
+    """Return A, the mean distance below the diagonal along the last axis."""
     gain: Floats = (1 - np.asarray(levels) - rho).mean(axis=-1)
     return gain
 
 
 def leverage(of: Evidence) -> list[Part]:
-    """Claim a."""
+    """Compute the parts of claim a."""
     rule = of.rules.claims["a"]
 
     def measure(kappa: float, loss: str) -> Estimate:
@@ -66,7 +66,7 @@ def leverage(of: Evidence) -> list[Part]:
 
 
 def crossing(rho: Floats, grid: Floats, level: float) -> float:
-    """The φ at which a falling isotonic fit of ρ over the grid, joined by lines, meets a level."""
+    """Return the φ at which a falling isotonic fit of ρ, joined by lines, meets a level."""
     if not np.isfinite(rho).all():
         return float("nan")
     fit = isotonic_regression(rho, increasing=False).x
@@ -79,7 +79,7 @@ def crossing(rho: Floats, grid: Floats, level: float) -> float:
 
 
 def ends(of: Evidence) -> list[Part]:
-    """Claim b."""
+    """Compute the parts of claim b."""
     rule, kappa = of.rules.claims["b"], of.rules.primary.kappa
     (step,) = rule.levels
     grid = np.array(of.rules.sweep.grid)
@@ -90,7 +90,7 @@ def ends(of: Evidence) -> list[Part]:
 
     def pgd() -> Estimate:
         [(value, samples)], n = _curves(of, [kappa], grid[1:].tolist(), DISAGREEMENT)
-        at = [crossing(np.append(1.0, one), grid, step) for one in (value, *samples)]
+        at = [crossing(np.append(1.0, rho), grid, step) for rho in (value, *samples)]
         if np.isnan(at[0]):
             raise Unmeasured(f"ρ does not fall to {short(step)} within the sweep")
         return Estimate((1 - at[0]) / step, (1 - np.array(at[1:])) / step, n)
@@ -103,14 +103,15 @@ def ends(of: Evidence) -> list[Part]:
 
 
 def higher(of: Evidence) -> list[Part]:
-    """Claim c."""
+    """Compute the part of claim c."""
     levels, kappas = of.rules.claims["a"].levels, of.rules.sweep.kappas
     low, high = min(kappas), max(kappas)
 
     def measure() -> Estimate:
         (first, second), n = _curves(of, [low, high], levels, DISAGREEMENT)
         value, samples = (
-            _gain(two, levels) - _gain(one, levels) for one, two in zip(first, second, strict=True)
+            _gain(high_rho, levels) - _gain(low_rho, levels)
+            for low_rho, high_rho in zip(first, second, strict=True)
         )
         return Estimate(float(value), samples, n)
 

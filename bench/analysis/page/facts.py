@@ -1,21 +1,22 @@
-"""What was run, in words."""
+"""Facts about a run, in words."""
 
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from evil_twins.bench.analysis.page.matrix import Known
+from evil_twins.bench.analysis.page.ranks import RanksByCell
+from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.tables import Analysis, frames, text
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 from evil_twins.bench.analysis.tables.victims import VICTIMS
 from evil_twins.bench.store.records import MODEL_SCORE
 
 PACKAGES = ("evil-twins", "torch", "numpy", "scipy")
-"""Whose versions are shown; run.json holds more."""
+"""Packages with a version on the page; run.json holds more."""
 
 Facts = list[tuple[str, list[str]]]
-"""A heading, and what there is to say under it."""
+"""Headings, each with its lines."""
 
 
 class _Code(BaseModel):
@@ -46,20 +47,20 @@ class _Run(BaseModel):
     computing: _Computing | None = None
 
 
-def facts(records: Records, known: Known, detectors: list[str], directory: Path) -> Facts:
-    """Attacks, budgets, targets, detectors; then date, versions and machine of the run.
+def facts(analysis: Analysis, by_cell: RanksByCell, directory: Path) -> Facts:
+    """Return attacks, budgets, targets, detectors; then date, versions and machine of the run.
 
     Args:
-        records: The records.
-        known: Ranks by row and detector.
-        detectors: Their names, in order.
-        directory: `<results>/<suite>`; without a readable run.json in it the last ones are unknown.
+        analysis: The numbers of the suite.
+        by_cell: Ranks by row and detector.
+        directory: `<results>/<suite>`; without a readable run.json the last facts are unknown.
     """
+    records, detectors = analysis.records, style.detector_order(name for _, name in by_cell)
     rows, targets = records.rows, records.targets
     sizes = sorted(set(targets.groupby("row").size()))
-    held = sorted({int(n) for n in targets["heldout"]})
-    given = records.scores.groupby("detector")["knowledge"].max()
-    calibrated = sorted({one.n for one in known.values()})
+    heldout = sorted({int(n) for n in targets["heldout"]})
+    knowledge = records.scores.groupby("detector")["knowledge"].max()
+    calibrated = sorted({cell.n for cell in by_cell.values()})
     details = records.details
     judging = sorted(set(details.loc[details["name"].eq(MODEL_SCORE), "detector"]))
     levels = [
@@ -67,36 +68,34 @@ def facts(records: Records, known: Known, detectors: list[str], directory: Path)
         for name, symbol in (("kappa", "κ"), ("phi", "φ"), ("lam", "λ"))
         if rows[name].notna().any()
     ]
-    found = [
+    entries = [
         ("Attacks", [", ".join(dict.fromkeys(str(name) for name in rows["attack"]))]),
         ("Budgets", levels),
         (
             "Targets",
             [
                 f"n = {span(sizes)} of the list {', '.join(sorted(set(targets['list'])))}",
-                f"specificity on {span(held)} held-out images",
+                f"specificity on {span(heldout)} held-out images",
             ],
         ),
-        ("Detectors", [", ".join(f"{name} ({given[name]})" for name in detectors)]),
+        ("Detectors", [", ".join(f"{name} ({knowledge[name]})" for name in detectors)]),
         ("Detectors of models", [", ".join(judging)] if judging else []),
         ("Thresholds", [f"from {span(calibrated)} benign scores for each attack"]),
     ]
-    return [(head, said) for head, said in [*found, *_made(directory)] if said]
+    return [(head, words) for head, words in [*entries, *_run(directory)] if words]
 
 
-def victims(records: Records) -> list[str]:
-    """Every study, with the accuracy of its victim where that is stored."""
-    studies = records.rows[STUDY].drop_duplicates()
-    measured = Analysis(records).table(VICTIMS).drop_duplicates(STUDY)
-    return [
-        text.study(one) + _accuracy(one)
-        for one in frames.lines(studies.merge(measured, on=STUDY, how="left"))
-    ]
+def victims(analysis: Analysis) -> list[str]:
+    """Return every study, with the accuracy of its victim if that is stored."""
+    studies = analysis.records.rows[STUDY].drop_duplicates()
+    measured = analysis.table(VICTIMS).drop_duplicates(STUDY)
+    lines = frames.lines(studies.merge(measured, on=STUDY, how="left"))
+    return [text.study(line) + _accuracy(line) for line in lines]
 
 
-def _accuracy(one: dict[str, Any]) -> str:
+def _accuracy(line: dict[str, Any]) -> str:
     value, low, high = (
-        text.number(100 * float(one[name]))
+        text.number(100 * float(line[name]))
         for name in ("accuracy", "accuracy_low", "accuracy_high")
     )
     interval = f" [{low}, {high}]" if low else ""
@@ -104,17 +103,17 @@ def _accuracy(one: dict[str, Any]) -> str:
 
 
 def failures(records: Records) -> list[dict[str, Any]]:
-    """The cells that failed, in order."""
+    """Return the failed cells, in order."""
     return frames.lines(records.failures.sort_values(["kind", "cell"]))
 
 
 def span(numbers: list[int]) -> str:
-    """The first and the last of rising numbers."""
+    """Write the first and the last of rising numbers."""
     return "–".join(str(n) for n in sorted({*numbers[:1], *numbers[-1:]})) or "none"
 
 
-def _made(directory: Path) -> Facts:
-    """What run.json says; a stranger may have written it."""
+def _run(directory: Path) -> Facts:
+    """Return the facts of run.json, which may have any content."""
     try:
         run = _Run.model_validate_json((directory / "run.json").read_bytes())
     except (OSError, ValidationError):
@@ -127,12 +126,12 @@ def _made(directory: Path) -> Facts:
     machine = [run.machine.processor, cores, run.machine.gpu or run.machine.device]
     machine.append(run.machine.system)
     python = f"Python {run.code.python}" if run.code.python else ""
-    said = {
+    entries = {
         "Date": [run.date or "unknown: run.json does not say"],
         "Command": [" ".join(run.command)],
-        "Versions": [", ".join(part for part in [python, *versions] if part), commit + changed],
-        "Machine": [", ".join(part for part in machine if part)],
+        "Versions": [", ".join(filter(None, [python, *versions])), commit + changed],
+        "Machine": [", ".join(filter(None, machine))],
     }
-    if (took := run.computing) is not None:
-        said["Computing"] = [f"{took.core_hours:.3g} core-hours in {took.cells} cells"]
-    return [(head, [part for part in parts if part]) for head, parts in said.items()]
+    if (cost := run.computing) is not None:
+        entries["Computing"] = [f"{cost.core_hours:.3g} core-hours in {cost.cells} cells"]
+    return [(head, list(filter(None, lines))) for head, lines in entries.items()]

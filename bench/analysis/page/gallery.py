@@ -1,4 +1,4 @@
-"""The gallery: each stored target under every attack, with every detector's score."""
+"""The gallery: each stored target under every attack, with the score of every detector."""
 
 from base64 import b64encode
 from dataclasses import dataclass
@@ -10,19 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from evil_twins.bench.analysis.page.matrix import Known
-from evil_twins.bench.analysis.page.ranks import Ranks
+from evil_twins.bench.analysis.page.ranks import Ranks, RanksByCell
 from evil_twins.bench.analysis.plots.sheet import gain, pair
 from evil_twins.bench.analysis.tables import frames, text
-from evil_twins.bench.analysis.tables.records import STUDY, Records
+from evil_twins.bench.analysis.tables.records import Records
 
 SIDE = 64
-"""Longest side of an image in the page, in pixels; larger ones are made smaller."""
+"""Longest side of an image on the page, in pixels; larger images are reduced."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A detector's word on one attacked input; ranks as in `Ranks`."""
+    """A detector's score of an attacked input; ranks as in `Ranks`."""
 
     score: str
     below: int
@@ -32,20 +31,20 @@ class Scored:
 
 @dataclass(frozen=True)
 class Shown:
-    """One attack on one target; images are data URIs, the difference amplified `times`."""
+    """An attack on a target; images are data URIs, the difference is amplified `times` times."""
 
     name: str
     attacked: str
     difference: str
     times: int
-    seen: int
+    predicted: int
     distance: str
     scored: tuple[Scored | None, ...]
 
 
 @dataclass(frozen=True)
 class Target:
-    """A target and what became of it."""
+    """A target and the attacks on it."""
 
     title: str
     original: str
@@ -54,61 +53,60 @@ class Target:
     attacks: tuple[Shown, ...]
 
 
-def gallery(records: Records, known: Known, detectors: list[str]) -> list[Target]:
-    """Every target of which images are stored, by study and name.
+def gallery(records: Records, by_cell: RanksByCell, detectors: list[str]) -> list[Target]:
+    """Return every target with stored images, by study and name.
 
     Args:
         records: The records.
-        known: Ranks by row and detector.
+        by_cell: Ranks by row and detector.
         detectors: The columns of scores, in order.
 
     Raises:
         UserError: A stored image is damaged.
     """
-    made = []
-    for _, rows in records.rows.groupby(STUDY, sort=True):
+    targets = []
+    for study, rows in text.studies(records.rows):
         order = {row: place for place, row in enumerate(text.ordered(rows))}
         names = {row: text.name(frames.line(rows, row)) for row in order}
-        head = text.study(frames.lines(rows)[0])
-        mine = frames.lines(records.gallery[records.gallery["row"].isin(order)])
-        mine.sort(key=lambda one: (str(one["target_id"]), order[int(one["row"])]))
-        for target, group in groupby(mine, key=lambda one: str(one["target_id"])):
+        stored = frames.lines(records.gallery[records.gallery["row"].isin(order)])
+        stored.sort(key=lambda line: (str(line["target_id"]), order[int(line["row"])]))
+        for target, group in groupby(stored, key=lambda line: str(line["target_id"])):
             lines = list(group)
             attacks = []
-            for one in lines:
-                row = int(one["row"])
-                scored = tuple(_scored(known.get((row, d)), target) for d in detectors)
-                attacks.append(_shown(names[row], one, scored))
-            title = text.one_line(f"{target} · {head}")
+            for line in lines:
+                row = int(line["row"])
+                scored = tuple(_scored(by_cell.get((row, d)), target) for d in detectors)
+                attacks.append(_shown(names[row], line, scored))
+            title = text.one_line(f"{target} · {study}")
             facts = (int(lines[0]["label"]), int(lines[0]["goal"]))
-            made.append(Target(title, _uri(pair(lines[0])[0]), *facts, tuple(attacks)))
-    return made
+            targets.append(Target(title, _uri(pair(lines[0])[0]), *facts, tuple(attacks)))
+    return targets
 
 
-def _shown(name: str, one: dict[str, Any], scored: tuple[Scored | None, ...]) -> Shown:
-    original, x = pair(one)
+def _shown(name: str, line: dict[str, Any], scored: tuple[Scored | None, ...]) -> Shown:
+    original, x = pair(line)
     times = gain([(original, x)])
     return Shown(
         name=name,
         attacked=_uri(x),
         difference=_uri(0.5 + times * (x - original)),
         times=times,
-        seen=int(one["predicted"]),
+        predicted=int(line["predicted"]),
         distance=f"{255 * float(np.abs(x - original).max()):.1f}",
         scored=scored,
     )
 
 
-def _scored(one: Ranks | None, target: str) -> Scored | None:
-    if one is None or target not in one.at:
+def _scored(cell: Ranks | None, target: str) -> Scored | None:
+    if cell is None or target not in cell.places:
         return None
-    place = one.at[target]
-    below = int(one.below[place])
-    return Scored(text.number(float(one.score[place])), below, one.n, below >= one.rank)
+    place = cell.places[target]
+    below = int(cell.below[place])
+    return Scored(text.number(float(cell.score[place])), below, cell.n, below >= cell.rank)
 
 
 def _uri(image: NDArray[np.float64]) -> str:
-    """(H, W, C) in [0, 1], C = 1 or 3, as a PNG in a data URI."""
+    """Return an image (H, W, C) in [0, 1], C = 1 or 3, as a PNG in a data URI."""
     bytes_ = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
     drawn = Image.fromarray(bytes_[:, :, 0] if bytes_.shape[2] == 1 else bytes_)
     drawn.thumbnail((SIDE, SIDE))
@@ -118,5 +116,5 @@ def _uri(image: NDArray[np.float64]) -> str:
 
 
 def uri(kind: str, content: bytes) -> str:
-    """Bytes as a data URI."""
+    """Return bytes as a data URI."""
     return f"data:{kind};base64,{b64encode(content).decode()}"

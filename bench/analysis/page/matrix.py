@@ -1,28 +1,26 @@
-"""The matrix of detection rates as the page shows it."""
+"""The matrix of detection rates on the page."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.page.ranks import Ranks
+from evil_twins.bench.analysis.page.ranks import Ranks, RanksByCell
 from evil_twins.bench.analysis.tables import frames, text
 from evil_twins.bench.analysis.tables.records import STUDY, Records
-
-Known = Mapping[tuple[int, str], Ranks]
 
 
 @dataclass(frozen=True)
 class Square:
-    """One rate: k of n, and what a slider needs to count again.
+    """One rate, k of n, with the ranks from which a slider counts again.
 
     Attributes:
-        k: Targets that are flagged.
-        n: Targets.
-        scores: Calibration scores; None where the rate does not follow the slider.
+        k: Number of flagged targets.
+        n: Number of targets.
+        scores: Number of calibration scores; None if the rate does not follow the slider.
         below: Ranks of the targets, in rising order.
-        unset: There are too few calibration scores for a threshold.
+        unset: Whether there are too few calibration scores for a threshold.
     """
 
     k: int
@@ -34,7 +32,7 @@ class Square:
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the matrix: a square or None for each detector."""
+    """A row of the matrix, with a square or None for each detector."""
 
     name: str
     kappa: str
@@ -45,39 +43,40 @@ class Line:
 
 @dataclass(frozen=True)
 class Matrix:
-    """The lines of one study (data set, victim, seed), and what is said of attacks without one."""
+    """The lines of one study (data set, victim, seed), and a remark on attacks without scores."""
 
     title: str
     lines: tuple[Line, ...]
-    left: str = ""
+    remark: str = ""
 
 
-def _square(one: Ranks | None) -> Square | None:
-    if one is None or not len(one.below):
+def _square(cell: Ranks | None) -> Square | None:
+    if cell is None or not len(cell.below):
         return None
-    below = " ".join(str(count) for count in sorted(one.below))
-    return Square(one.flagged, len(one.below), one.n, below, one.rank > one.n)
+    below = " ".join(str(count) for count in sorted(cell.below))
+    return Square(cell.flagged, len(cell.below), cell.n, below, cell.rank > cell.n)
 
 
 def _level(kappa: float) -> str:
     return "" if pd.isna(kappa) else text.short(kappa)
 
 
-def matrices(records: Records, known: Known, detectors: list[str]) -> list[Matrix]:
-    """One matrix a study; a row under a detector that left no scores has an empty place.
+def matrices(records: Records, by_cell: RanksByCell, detectors: list[str]) -> list[Matrix]:
+    """Return one matrix per study, with None for a row and detector without scores.
 
-    Attacks that no detector saw have no line.
+    Attacks without any scores have no line.
 
     Args:
         records: The records.
-        known: Ranks by row and detector.
+        by_cell: Ranks by row and detector.
         detectors: The columns, in order.
     """
-    made, reached = [], records.targets.groupby("row")["at_kappa"]
+    reached = records.targets.groupby("row")["at_kappa"]
     count, size = reached.sum(), reached.size()
-    for _, rows in records.rows.groupby(STUDY, sort=True):
-        lines, seen = [], rows[rows.index.isin({row for row, _ in known})]
-        for row in text.ordered(seen):
+    result, scored = [], {row for row, _ in by_cell}
+    for title, rows in text.studies(records.rows):
+        lines, shown = [], rows[rows.index.isin(scored)]
+        for row in text.ordered(shown):
             key = frames.line(rows, row)
             aimed = not pd.isna(key["kappa"])
             lines.append(
@@ -86,43 +85,46 @@ def matrices(records: Records, known: Known, detectors: list[str]) -> list[Matri
                     kappa=_level(key["kappa"]),
                     family="control" if key["role"] != "attack" else str(key["method"]),
                     reached=f"{int(count[row])}/{size[row]}" if aimed else "",
-                    squares=tuple(_square(known.get((row, name))) for name in detectors),
+                    squares=tuple(_square(by_cell.get((row, name))) for name in detectors),
                 )
             )
-        left = text.unscored(len(rows) - len(seen))
-        made.append(Matrix(text.study(frames.lines(rows)[0]), tuple(lines), left))
-    return made
+        remark = text.unscored(len(rows) - len(shown))
+        result.append(Matrix(title, tuple(lines), remark))
+    return result
 
 
 def worst(table: pd.DataFrame, detectors: list[str]) -> list[Line]:
-    """Targets caught under every attack: one line a study and κ.
+    """Return the targets caught under every attack: one line per study and κ.
 
     Args:
         table: The table `worst`.
         detectors: The columns, in order.
     """
-    made = []
-    for _, part in table.groupby([*STUDY, "kappa"], sort=True):
-        mine = {one["detector"]: one for one in frames.lines(part)}
-        first = next(iter(mine.values()))
+    result = []
+    for _, group in table.groupby([*STUDY, "kappa"], sort=True):
+        cells = {line["detector"]: line for line in frames.lines(group)}
+        first = next(iter(cells.values()))
         squares = [
-            Square(int(mine[name]["caught"]), int(mine[name]["n"])) if name in mine else None
+            Square(int(cells[name]["caught"]), int(cells[name]["n"])) if name in cells else None
             for name in detectors
         ]
-        level, attacks = _level(first["kappa"]), sorted({one["attacks"] for one in mine.values()})
+        level, attacks = (
+            _level(first["kappa"]),
+            sorted({line["attacks"] for line in cells.values()}),
+        )
         counted = "–".join(str(count) for count in sorted({attacks[0], attacks[-1]}))
-        name = f"{text.study(first)}, κ {level}"
-        made.append(Line(name, level, "", counted, tuple(squares)))
-    return made
+        result.append(Line(text.at_kappa(first), level, "", counted, tuple(squares)))
+    return result
 
 
 Share = tuple[str, str, int]
 """A rate in %, its interval, and its shade 0 ... 10."""
 
 
-def shares(sizes: Iterable[int]) -> dict[int, list[Share]]:
-    """What is printed for each k of 0 ... n, by n: so the page has no arithmetic of its own."""
-    return {n: [_share(k, n) for k in range(n + 1)] for n in sorted(set(sizes))}
+def shares(lines: Iterable[Line]) -> dict[int, list[Share]]:
+    """Return the words for each k of 0 ... n, by n, so that the page needs no statistics."""
+    sizes = {square.n for line in lines for square in line.squares if square}
+    return {n: [_share(k, n) for k in range(n + 1)] for n in sorted(sizes)}
 
 
 def _share(k: int, n: int) -> Share:

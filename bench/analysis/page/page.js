@@ -1,8 +1,8 @@
 "use strict";
 (() => {
-  const one = (id) => document.getElementById(id);
+  const byId = (id) => document.getElementById(id);
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
-  const shares = JSON.parse(one("shares").textContent);
+  const shares = JSON.parse(byId("shares").textContent);
   const squares = all("#matrix td[data-below]").map((cell) => ({
     cell,
     scores: Number(cell.dataset.scores),
@@ -12,7 +12,7 @@
   const lines = all("#matrix tbody tr");
   lines.forEach((line, place) => { line.dataset.place = place; });
 
-  // The r-th smallest of n calibration scores is the threshold: bench/stats/calibration.py.
+  // The r-th smallest of n calibration scores is the threshold: bench/analysis/stats/calibration.py.
   const rank = (n, rate) => n + 1 - Math.floor(Number(((n + 1) * rate).toFixed(9)));
 
   function count(rate) {
@@ -70,8 +70,8 @@
   }
 
   function choose() {
-    const kappa = one("kappa").value;
-    const family = one("family").value;
+    const kappa = byId("kappa").value;
+    const family = byId("family").value;
     for (const line of lines) {
       const { kappa: own, family: kind } = line.dataset;
       line.hidden = (kappa !== "*" && own !== kappa) || (family !== "*" && kind !== family);
@@ -85,26 +85,26 @@
   function move(percent) {
     count(percent / 100);
     tables.forEach(sort);
-    one("shown").textContent = `${percent}\u00a0%`;
+    byId("shown").textContent = `${percent}\u00a0%`;
   }
 
-  if (one("choose")) {
-    one("choose").hidden = false;
-    one("choose").addEventListener("submit", (event) => event.preventDefault());
-    one("choose").addEventListener("change", choose);
-    one("slide").addEventListener("input", () => {
-      one("rate").value = one("slide").value;
-      move(Number(one("rate").value));
+  if (byId("choose")) {
+    byId("choose").hidden = false;
+    byId("choose").addEventListener("submit", (event) => event.preventDefault());
+    byId("choose").addEventListener("change", choose);
+    byId("slide").addEventListener("input", () => {
+      byId("rate").value = byId("slide").value;
+      move(Number(byId("rate").value));
     });
-    one("rate").addEventListener("input", () => {
-      if (!one("rate").value || !one("rate").validity.valid) return;
-      one("slide").value = one("rate").value;
-      move(Number(one("rate").value));
+    byId("rate").addEventListener("input", () => {
+      if (!byId("rate").value || !byId("rate").validity.valid) return;
+      byId("slide").value = byId("rate").value;
+      move(Number(byId("rate").value));
     });
   }
 
   function search() {
-    const words = one("words").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = byId("words").value.toLowerCase().split(/\s+/).filter(Boolean);
     let found = 0;
     for (const target of all("#gallery .target")) {
       const head = target.querySelector("summary").textContent;
@@ -117,12 +117,12 @@
       target.hidden = !here;
       found += here;
     }
-    one("found").textContent = words.length ? `${found} found` : "";
+    byId("found").textContent = words.length ? `${found} found` : "";
   }
 
-  if (one("search")) {
-    one("search").hidden = false;
-    one("search").addEventListener("submit", (event) => event.preventDefault());
-    one("words").addEventListener("input", search);
+  if (byId("search")) {
+    byId("search").hidden = false;
+    byId("search").addEventListener("submit", (event) => event.preventDefault());
+    byId("words").addEventListener("input", search);
   }
 })();

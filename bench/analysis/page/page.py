@@ -1,5 +1,6 @@
-"""The page of one suite: what stands in it."""
+"""The page of one suite."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,33 +10,22 @@ from markupsafe import Markup
 
 from evil_twins.bench.analysis import plots
 from evil_twins.bench.analysis.claims import report as claims
+from evil_twins.bench.analysis.claims.retraining import retrained
+from evil_twins.bench.analysis.kept import kept
 from evil_twins.bench.analysis.page import facts, matrix, prose
 from evil_twins.bench.analysis.page.gallery import gallery, uri
 from evil_twins.bench.analysis.page.ranks import ranks
 from evil_twins.bench.analysis.page.render import render
 from evil_twins.bench.analysis.plots import style
-from evil_twins.bench.analysis.stats import FPR as ALPHA
-from evil_twins.bench.analysis.tables import TABLES, Analysis, Records, files, read, text
+from evil_twins.bench.analysis.plots.study import studies
+from evil_twins.bench.analysis.stats import FPR
+from evil_twins.bench.analysis.tables import TABLES, Analysis, files, text
+from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.paired import WORST
 
 NAME = "index.html"
-HEADINGS = {
-    "detection-phi": ("Rate along the fidelity budget φ", "detection.csv"),
-    "detection-fidelity": ("Rate against fidelity loss", "detection.csv"),
-    "tradeoff": ("Trade-off of fidelity and specificity", "tradeoff.csv"),
-    "budgets": ("Confidence within fixed budgets", "budgets.csv"),
-    "load": ("One model for several targets", "load.csv"),
-    "price": ("The price of evasion", "price.csv"),
-    "figure-4": ("Figure 4 of the paper, redrawn", "tradeoff.csv"),
-    "figure-5": ("Figure 5 of the paper, redrawn", "outcomes.csv"),
-    "roc": ("Receiver operating curves", "scores.parquet"),
-    "distributions": ("Score distributions and KS", "scores.parquet"),
-}
-"""The figures that are shown, and where their numbers are; the image sheet gives way to the
-gallery."""
-
 SCALE = 1.6
-"""Pixels for a point of a figure: its letters are then nearly as large as those of the tables."""
+"""Pixels per point of a figure: its letters are then nearly as large as those of the tables."""
 
 
 @dataclass(frozen=True)
@@ -43,28 +33,28 @@ class Drawing:
     """A figure as a data URI.
 
     Attributes:
-        name: Its name.
-        heading: What stands above it.
-        words: What it is, for those who cannot see it.
+        heading: Its heading.
+        words: Its description for readers who cannot see it.
         image: The URI.
-        width: In pixels of the page, so that all figures write in letters of one size.
+        width: Width in pixels of the page, so that all figures have letters of one size.
     """
 
-    name: str
     heading: str
     words: str
     image: str
     width: int
 
 
-def write(results_dir: Path, suite: str) -> Path:
-    """Writes `index.html`, one file that needs no other, beside the records of a suite.
+def write(results_dir: Path, suite: str, fpr: float = FPR) -> Path:
+    """Write `index.html`, one file that needs no other, unless the stored page is current.
 
-    The same records, versions and machine give the same bytes.
+    It lies in the folder of the suite, at another false-positive rate than the default under
+    `fpr-<rate>/`. Equal records, versions and machine give equal bytes.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.
-        suite: Its name.
+        suite: Name of the suite.
+        fpr: The nominal false-positive rate.
 
     Returns:
         The file.
@@ -72,84 +62,92 @@ def write(results_dir: Path, suite: str) -> Path:
     Raises:
         UserError: Records are missing, damaged or of another version.
     """
-    path = results_dir / NAME
-    path.write_bytes(index(read(results_dir), results_dir, suite))
+    name, after = f"{plots.folder(fpr)}{NAME}", retrained(results_dir.parent, suite)
+    inputs = [results_dir / "run.json", *sorted(after.glob("*.parquet") if after else ())]
+    (path,) = kept(
+        *(results_dir, f"{name} of {suite}"),
+        lambda: {name: index(results_dir, suite, fpr=fpr)},
+        inputs,
+    )
     return path
 
 
-def index(records: Records, directory: Path, suite: str) -> bytes:
-    """The page of records.
+def index(results_dir: Path, suite: str, described: Path | None = None, fpr: float = FPR) -> bytes:
+    """Return the page of a suite. Its figures are drawn if those of the folder are not current.
 
     Args:
-        records: The records.
-        directory: `<results>/<suite>`, whose run.json says how they were made.
-        suite: Its name.
+        results_dir: A folder with the records of a run.
+        suite: Name of the suite.
+        described: `<results>/<suite>` with the run.json of these records; None: `results_dir`.
+        fpr: The nominal false-positive rate.
     """
-    return render("page.html", content(records, directory, suite)).encode()
+    analysis = Analysis(results_dir, fpr)
+    drawings = _drawings(analysis, plots.draw(results_dir, analysis, fpr))
+    page = content(analysis, described or results_dir, suite)
+    return render("page.html", page | {"drawings": list(drawings)}).encode()
 
 
-def content(records: Records, directory: Path, suite: str) -> dict[str, Any]:
-    """Everything that the page says."""
-    analysis = Analysis(records)
-    scored = analysis.records
-    known = {place: ranks(cell) for place, cell in analysis.cells.items()}
-    detectors = style.detector_order([name for _, name in known])
-    judged = claims.judged(records, suite, directory.parent)
-    tabled, verdicts = files(analysis), claims.files(records, judged, suite)
-    squares = matrix.matrices(records, known, detectors)
+def content(analysis: Analysis, directory: Path, suite: str) -> dict[str, Any]:
+    """Return everything on the page but the figures.
+
+    Args:
+        analysis: The numbers of the suite.
+        directory: `<results>/<suite>`, with the run.json of the records.
+        suite: Name of the suite.
+    """
+    by_cell, records = ranks(analysis), analysis.records
+    detectors = style.detector_order(name for _, name in by_cell)
+    judged = claims.judged(analysis, suite, directory.parent)
+    verdicts = claims.files(analysis, judged, suite)
+    tables = files(analysis) | verdicts
+    matrices = matrix.matrices(records, by_cell, detectors)
     worst = matrix.worst(analysis.table(WORST), detectors)
-    lines = [line for one in squares for line in one.lines] + worst
-    sizes = {square.n for line in lines for square in line.squares if square}
-    downloads = {name: one for name, one in (tabled | verdicts).items() if name.endswith(".csv")}
     return {
         "title": suite,
-        "rate": ALPHA,
-        "facts": facts.facts(scored, known, detectors, directory),
+        "rate": analysis.fpr,
+        "facts": facts.facts(analysis, by_cell, directory),
         "failed": text.failed(len(records.failures)),
         "failures": facts.failures(records),
         "detectors": detectors,
-        "matrices": squares,
+        "matrices": matrices,
         "worst": worst,
-        "shares": matrix.shares(sizes),
-        "drawings": _drawings(records),
-        "claims": [(claims.title(one), _verdicts(one)) for one in judged],
+        "shares": matrix.shares([line for study in matrices for line in study.lines] + worst),
+        "claims": [(sweep.title, _verdicts(sweep)) for sweep in judged],
         "reasons": prose.html(verdicts["claims.md"].decode(), 3)[1],
-        "texts": _texts(analysis, tabled),
-        "targets": gallery(records, known, detectors),
-        "downloads": [
-            (name, len(one), uri("text/csv", one)) for name, one in sorted(downloads.items())
-        ],
+        "texts": _texts(analysis, tables),
+        "targets": gallery(records, by_cell, detectors),
+        "downloads": downloads({name: tables[name] for name in sorted(tables) if ".csv" in name}),
     }
 
 
-def _verdicts(one: claims.Judged) -> list[tuple[str, str, str, str]]:
-    """Letter, claim, verdict and reason."""
-    rules = one.of.rules.claims
-    return [(v.letter, rules[v.letter].title, v.outcome, v.reason) for v in one.verdicts]
+def downloads(tables: dict[str, bytes]) -> list[tuple[str, int, str]]:
+    """Return name, size and data URI of CSV files."""
+    return [(name, len(table), uri("text/csv", table)) for name, table in tables.items()]
 
 
-def _texts(analysis: Analysis, tabled: dict[str, bytes]) -> dict[str, tuple[str, Markup]]:
-    """The readable tables but for the matrix, which the page has in a form of its own."""
-    shown = [
-        table.name
-        for table in TABLES
-        if table.markdown and table.name != "detection" and len(analysis.table(table))
-    ]
-    return {name: prose.html(tabled[f"{name}.md"].decode(), 3) for name in shown}
+def _verdicts(sweep: claims.Judged) -> list[tuple[str, str, str, str]]:
+    """Return letter, claim, verdict and reason."""
+    return [(v.letter, sweep.claim(v), v.outcome, v.reason) for v in sweep.verdicts]
 
 
-def _drawings(records: Records) -> list[Drawing]:
-    made = []
-    for study, name, figure in plots.figures(records):
-        if name in HEADINGS:
-            heading, numbers = HEADINGS[name]
-            words = f"{heading}: {study.title}. The numbers are in {numbers}."
-            drawn = style.svg(figure)
-            image = uri("image/svg+xml", drawn)
-            made.append(Drawing(name + study.suffix, heading, words, image, _width(drawn)))
-    return made
+def _texts(analysis: Analysis, tables: dict[str, bytes]) -> dict[str, tuple[str, Markup]]:
+    """Return the readable tables without the matrix, which the page has in another form."""
+    names = [table.name for table in TABLES if table.markdown and len(analysis.table(table))]
+    shown = [name for name in names if name != DETECTION.name]
+    return {name: prose.html(tables[f"{name}.md"].decode(), 3) for name in shown}
 
 
-def _width(drawn: bytes) -> int:
-    points = ElementTree.fromstring(drawn).attrib["width"].removesuffix("pt")
+def _drawings(analysis: Analysis, paths: list[Path]) -> Iterator[Drawing]:
+    drawn = {path.name: path for path in paths}
+    for study in studies(analysis):
+        for kind in plots.FIGURES:
+            path = drawn.get(f"{kind.name}{study.suffix}.svg")
+            if path and kind.heading:
+                words = f"{kind.heading}: {study.title}. The numbers are in {kind.numbers}."
+                image = path.read_bytes()
+                yield Drawing(kind.heading, words, uri("image/svg+xml", image), _width(image))
+
+
+def _width(image: bytes) -> int:
+    points = ElementTree.fromstring(image).attrib["width"].removesuffix("pt")
     return round(SCALE * float(points))

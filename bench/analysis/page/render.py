@@ -1,4 +1,4 @@
-"""A page from what stands in it, with the policy that keeps it from asking for anything else."""
+"""Rendering of a page, with the policy that forbids it to load anything else."""
 
 import re
 from base64 import b64encode
@@ -11,11 +11,11 @@ from markupsafe import Markup
 
 
 def render(template: str, content: dict[str, Any]) -> str:
-    """The page; every value of `content` is escaped but for what is marked as HTML.
+    """Render a page; every value of `content` is escaped unless it is marked as HTML.
 
     Args:
-        template: "page.html" or "beside.html".
-        content: What it names.
+        template: "page.html" or "comparison.html".
+        content: Values of the names in the template.
     """
     folder = Path(__file__).parent
     environment = Environment(
@@ -27,22 +27,22 @@ def render(template: str, content: dict[str, Any]) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["bound"] = _bound
-    own = {
+    assets = {
         name: Markup((folder / file).read_text(encoding="utf-8"))
         for name, file in (("style", "page.css"), ("script", "page.js"))
     }
     policy = (
-        f"default-src 'none'; img-src data:; style-src {_allowed(own['style'])}; "
-        f"script-src {_allowed(own['script'])}; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src {_allowed(assets['style'])}; "
+        f"script-src {_allowed(assets['script'])}; base-uri 'none'; form-action 'none'"
     )
-    return environment.get_template(template).render(**content, **own, policy=policy)
+    return environment.get_template(template).render(**content, **assets, policy=policy)
 
 
 def _bound(name: str) -> str:
-    """The name of a row, no symbol at the end of a line and its level at the start of the next."""
+    """Join each symbol of a row's name to its level, so that no line break parts them."""
     return re.sub("([κφλ]) ", "\\1\N{NO-BREAK SPACE}", name)
 
 
 def _allowed(source: str) -> str:
-    """The one source that the policy lets through."""
+    """Return the only source that the policy allows."""
     return f"'sha256-{b64encode(sha256(source.encode()).digest()).decode()}'"

@@ -1,11 +1,13 @@
 """Figures from stored records: nothing here loads a model."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from evil_twins.bench.analysis.kept import kept
 from evil_twins.bench.analysis.plots import (
     budgets,
     distributions,
@@ -20,77 +22,121 @@ from evil_twins.bench.analysis.plots import (
     tradeoff,
 )
 from evil_twins.bench.analysis.plots.study import Study, studies
-from evil_twins.bench.analysis.tables import Records, read, with_any
+from evil_twins.bench.analysis.stats import FPR
+from evil_twins.bench.analysis.tables import Analysis
 
-__all__ = ["compare", "draw", "figures"]
-
-_FIGURES = {
-    "detection-phi": sweeps.along_phi,
-    "detection-fidelity": sweeps.along_fidelity,
-    "tradeoff": tradeoff.draw,
-    "budgets": budgets.draw,
-    "load": serving.draw,
-    "price": price.draw,
-    "figure-4": figure4.draw,
-    "figure-5": figure5.draw,
-    "roc": roc.draw,
-    "distributions": distributions.draw,
-    "images": sheet.draw,
-}
+__all__ = ["FIGURES", "FigureKind", "compare", "draw", "figures", "folder"]
 
 
-def figures(records: Records) -> Iterator[tuple[Study, str, Figure]]:
-    """Every figure with its study and its name; one whose data the suite lacks is left out.
+@dataclass(frozen=True)
+class FigureKind:
+    """A kind of figure.
 
-    Args:
-        records: As `read` returns them; the detector "any" is added here.
+    Attributes:
+        name: Stem of its files.
+        draw: Draws it, or returns None if the study does not have its data.
+        heading: Its heading on the page; empty: the page does not show it.
+        numbers: The file with its numbers.
     """
+
+    name: str
+    draw: Callable[[Study], Figure | None]
+    heading: str = ""
+    numbers: str = ""
+
+
+FIGURES = (
+    FigureKind(
+        *("detection-phi", sweeps.along_phi),
+        *("Rate along the fidelity budget φ", "detection.csv"),
+    ),
+    FigureKind(
+        *("detection-fidelity", sweeps.along_fidelity),
+        *("Rate against fidelity loss", "detection.csv"),
+    ),
+    FigureKind(
+        *("tradeoff", tradeoff.draw),
+        *("Trade-off of fidelity and specificity", "tradeoff.csv"),
+    ),
+    FigureKind("budgets", budgets.draw, "Confidence within fixed budgets", "budgets.csv"),
+    FigureKind("load", serving.draw, "One model for several targets", "load.csv"),
+    FigureKind("price", price.draw, "The price of evasion", "price.csv"),
+    FigureKind("figure-4", figure4.draw, "Figure 4 of the paper, redrawn", "tradeoff.csv"),
+    FigureKind("figure-5", figure5.draw, "Figure 5 of the paper, redrawn", "outcomes.csv"),
+    FigureKind("roc", roc.draw, "Receiver operating curves", "scores.parquet"),
+    FigureKind(
+        *("distributions", distributions.draw),
+        *("Score distributions and KS", "scores.parquet"),
+    ),
+    FigureKind("images", sheet.draw),  # the page has a gallery in its place
+)
+
+
+def figures(analysis: Analysis) -> Iterator[tuple[Study, FigureKind, Figure]]:
+    """Yield every figure with its study and kind; figures without data are left out."""
     with style.look(), threadpool_limits(1):
-        for study in studies(with_any(records)):
-            for name, make in _FIGURES.items():
-                made = make(study)
-                if made is not None:
-                    yield study, name, made
+        for study in studies(analysis):
+            for kind in FIGURES:
+                if (drawn := kind.draw(study)) is not None:
+                    yield study, kind, drawn
 
 
-def draw(results_dir: Path) -> list[Path]:
-    """Draws every figure of a suite under `figures/`, as SVG and PNG.
+def folder(fpr: float) -> str:
+    """Return the folder of results at a false-positive rate, within that of the suite.
 
-    A figure whose data the suite does not hold (no sweep, no stored images) is left out. Records
-    of several studies (data set, victim, seed) give one set of figures each.
+    Files at another rate than the default have a folder of their rate, such as `fpr-0.01/`.
+    """
+    return "" if fpr == FPR else f"fpr-{fpr:g}/"
+
+
+def draw(results_dir: Path, analysis: Analysis | None = None, fpr: float = FPR) -> list[Path]:
+    """Draw every figure of a suite as SVG and PNG, unless the stored files are current.
+
+    They lie under `figures/`, at another false-positive rate than the default under
+    `fpr-<rate>/figures/`. A figure is left out if the suite does not have its data (no sweep, no
+    stored images). Records of several studies (data set, victim, seed) give a set of figures each.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.
+        analysis: The numbers of the suite at `fpr`, if the caller has them.
+        fpr: The nominal false-positive rate.
 
     Returns:
-        The files, in the order in which they were drawn.
+        The files, in the order of the figures.
 
     Raises:
         UserError: Records are missing, damaged or of another version.
     """
-    directory = results_dir / "figures"
-    records = read(results_dir)
-    directory.mkdir(exist_ok=True)
-    paths = []
-    for study, name, made in figures(records):
-        paths += style.save(made, directory, name + study.suffix)
-    return paths
+    place = f"{folder(fpr)}figures"
+
+    def make() -> dict[str, bytes]:
+        content: dict[str, bytes] = {}
+        for study, kind, drawn in figures(analysis or Analysis(results_dir, fpr)):
+            content |= _files(drawn, f"{place}/{kind.name}{study.suffix}")
+        return content
+
+    return kept(results_dir, place, make)
 
 
-def compare(directory: Path, label: str) -> None:
-    """Draws a new detector's rate along phi beside those of the others, under `figures/`.
+def _files(drawn: Figure, name: str) -> dict[str, bytes]:
+    return {f"{name}.svg": style.svg(drawn), f"{name}.png": style.png(drawn)}
+
+
+def compare(directory: Path, label: str, fpr: float = FPR) -> None:
+    """Draw the rate of a new detector along phi with those of all others, under `figures/`.
 
     Args:
-        directory: Of the comparison, with its records.
-        label: The detector.
+        directory: The folder of the comparison, with its records.
+        label: The new detector.
+        fpr: The nominal false-positive rate.
 
     Raises:
         UserError: Records are missing, damaged or of another version.
     """
-    records = read(directory)
+    analysis = Analysis(directory, fpr, add_any=False)
     (directory / "figures").mkdir(exist_ok=True)
     with style.look(), threadpool_limits(1):
-        for study in studies(records):
-            made = sweeps.along_phi(study, label)
-            if made is not None:
-                style.save(made, directory / "figures", "compare" + study.suffix)
+        for study in studies(analysis):
+            if (drawn := sweeps.along_phi(study, label)) is not None:
+                for name, content in _files(drawn, f"figures/compare{study.suffix}").items():
+                    (directory / name).write_bytes(content)

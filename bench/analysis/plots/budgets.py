@@ -8,36 +8,37 @@ from matplotlib.figure import Figure
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.study import Study
 from evil_twins.bench.analysis.tables import text
+from evil_twins.bench.analysis.tables.budgets import BUDGETS
 from evil_twins.bench.analysis.tables.frames import column, lines
 
 DARK = 0.55
-"""Confidence from which on a cell is so dark that its numbers are white."""
+"""The confidence from which a cell is so dark that its numbers are white."""
 
 
 def _panel(axes: Axes, grid: pd.DataFrame, kappa: float) -> None:
     phis, shares = (np.unique(column(grid, name)) for name in ("phi", "distance"))
     image = np.full((len(shares), len(phis)), np.nan)
-    for one in lines(grid):
-        across, up = (
-            int(np.searchsorted(levels, one[name]))
-            for levels, name in ((phis, "phi"), (shares, "distance"))
+    for point in lines(grid):
+        x, y = (
+            int(np.searchsorted(phis, point["phi"])),
+            int(np.searchsorted(shares, point["distance"])),
         )
-        image[up, across] = one["confidence"]
+        image[y, x] = point["confidence"]
         axes.text(
-            *(float(across), float(up)),
-            f"{one['confidence']:.2f}\n{one['low']:.2f}–{one['high']:.2f}",
+            *(float(x), float(y)),
+            f"{point['confidence']:.2f}\n{point['low']:.2f}–{point['high']:.2f}",
             ha="center",
             va="center",
             fontsize=7,
-            color="white" if one["confidence"] > DARK else style.INK,
+            color="white" if point["confidence"] > DARK else style.INK,
         )
     axes.imshow(image, origin="lower", vmin=0, vmax=1, cmap="Blues", aspect="auto")
     far = [255 * _mean(grid, "phi", phi, "linf") for phi in phis]
-    changed = [_mean(grid, "distance", share, "delta") for share in shares]
-    below = [f"{text.short(a)}\n{b:.1f}/255" for a, b in zip(phis, far, strict=True)]
-    beside = [f"{text.short(a)}\n{b:.2g}" for a, b in zip(shares, changed, strict=True)]
-    axes.set_xticks(range(len(phis)), below)
-    axes.set_yticks(range(len(shares)), beside)
+    changes = [_mean(grid, "distance", share, "delta") for share in shares]
+    xlabels = [f"{text.short(phi)}\n{mean:.1f}/255" for phi, mean in zip(phis, far, strict=True)]
+    ylabels = [f"{text.short(s)}\n{mean:.2g}" for s, mean in zip(shares, changes, strict=True)]
+    axes.set_xticks(range(len(phis)), xlabels)
+    axes.set_yticks(range(len(shares)), ylabels)
     axes.set_title(f"κ {text.short(kappa)}")
     axes.set_xlabel("fidelity budget φ, mean ‖x* − x°‖∞")
     axes.set_ylabel("model budget, mean δ")
@@ -50,20 +51,21 @@ def _mean(grid: pd.DataFrame, axis: str, level: float, name: str) -> float:
 
 
 def draw(study: Study) -> Figure | None:
-    """One panel a κ; None without a grid."""
-    if study.budgets.empty:
+    """Draw one panel per κ; None without a grid."""
+    table = study.table(BUDGETS)
+    if table.empty:
         return None
-    grids = list(study.budgets.groupby("kappa", sort=True))
-    made = style.figure(max(5.2, 3.6 * len(grids) + 0.6), 4.0)
-    panels = made.subplots(1, len(grids), squeeze=False).flat
+    grids = list(table.groupby("kappa", sort=True))
+    drawn = style.figure(max(5.2, 3.6 * len(grids) + 0.6), 4.0)
+    panels = drawn.subplots(1, len(grids), squeeze=False).flat
     for axes, (kappa, grid) in zip(panels, grids, strict=True):
         _panel(axes, grid, float(str(kappa)))
-    sizes = ", ".join(str(n) for n in sorted({int(n) for n in study.budgets["n"]}))
+    sizes = ", ".join(str(n) for n in sorted({int(n) for n in table["n"]}))
     note = (
         "Mean of f_t(x*; θ*), its 95 % interval below it, where the attack may go so far and no "
         "loss is kept small. Budgets are shares of each target's smallest PGD radius and of the "
         "shortest change of its head that reach κ alone; below them the mean distances. "
-        f"n = {sizes} targets; {text.failed(study.failed)}."
+        f"n = {sizes} targets; {study.failures}."
     )
-    style.caption(made, f"Confidence within fixed budgets: {study.title}", note)
-    return made
+    style.caption(drawn, f"Confidence within fixed budgets: {study.title}", note)
+    return drawn

@@ -12,7 +12,8 @@ from evil_twins.bench.analysis.tables.decisions import Cell
 from evil_twins.bench.analysis.tables.frames import lines
 
 Floats = NDArray[np.float64]
-HEAVY = 200.0  # ratio of the outer quantiles above which a positive score is drawn on a log axis
+HEAVY = 200.0
+"""Ratio of the outer quantiles above which a positive score is drawn on a log axis."""
 _NOTE = (
     "Scores (higher = more suspicious, own scale a detector, 0.5 % at either end drawn at the "
     "edge): benign inputs under the same faced models grey, attacked inputs as a line. KS "
@@ -22,8 +23,8 @@ _NOTE = (
 
 
 def _range(values: list[Floats]) -> tuple[float, float, bool]:
-    """Common limits of a detector's panels, and whether they are on a log axis."""
-    pooled = np.concatenate(values)
+    """Return the common limits of a detector's panels, and whether their axis is logarithmic."""
+    pooled = np.concatenate(values or [np.empty(0)])
     pooled = pooled[np.isfinite(pooled)]
     if not len(pooled):
         return 0.0, 1.0, False
@@ -53,17 +54,16 @@ def _histograms(axes: Axes, cell: Cell, limits: tuple[float, float, bool]) -> No
 
 
 def draw(study: Study) -> Figure | None:
-    """Detectors down, attacks across; KS with its null band in each panel; None without scores."""
-    rows, names = study.examples(4), study.detectors()
+    """Draw detectors down, attacks across, KS and its null in each panel; None without scores."""
+    rows, names = study.examples(4), study.detectors
     if not rows or not names:
         return None
-    facts = {(int(one["row"]), one["detector"]): one for one in lines(study.detection)}
-    made = style.figure(2.1 * len(rows) + 1.0, 0.92 * len(names) + 1.5)
-    grid = made.subplots(len(names), len(rows), squeeze=False, sharey=False)
+    facts = {(int(line["row"]), line["detector"]): line for line in lines(study.detection)}
+    drawn = style.figure(2.1 * len(rows) + 1.0, 0.92 * len(names) + 1.5)
+    grid = drawn.subplots(len(names), len(rows), squeeze=False, sharey=False)
     for name, across in zip(names, grid, strict=True):
-        cells = [study.cells.get((row, name)) for row in rows]
-        known = [side for cell in cells if cell for side in (cell.score, cell.fresh.score)]
-        limits = _range(known) if known else (0.0, 1.0, False)
+        cells = [study.cell(row, name) for row in rows]
+        limits = _range([s for cell in cells if cell for s in (cell.score, cell.fresh.score)])
         for row, cell, axes in zip(rows, cells, across, strict=True):
             if cell is None or not len(cell.fresh.score):
                 axes.axis("off")
@@ -87,5 +87,5 @@ def draw(study: Study) -> Figure | None:
             textcoords="offset points",
             fontsize=8.5,
         )
-    style.caption(made, f"Benign and attacked scores: {study.title}", _NOTE + study.footer())
-    return made
+    style.caption(drawn, f"Benign and attacked scores: {study.title}", _NOTE + study.footer())
+    return drawn

@@ -8,15 +8,15 @@ from sklearn.metrics import roc_curve
 
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.study import Study
-from evil_twins.bench.analysis.stats import FPR as ALPHA
+from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.decisions import Cell
 
 COLUMNS = 4
 
 
-def _rocs(axes: Axes, cells: list[Cell | None]) -> None:
+def _panel(axes: Axes, cells: list[Cell | None], fpr: float) -> None:
     axes.plot([0, 1], [0, 1], color=style.FAINT, linewidth=0.8, zorder=0)
-    axes.axvline(ALPHA, color=style.MUTED, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
+    axes.axvline(fpr, **style.REFERENCE)
     for cell, look in zip(cells, style.looks(len(cells)), strict=True):
         if cell is None or not len(cell.score) or not len(cell.fresh.score):
             continue
@@ -32,26 +32,21 @@ def _rocs(axes: Axes, cells: list[Cell | None]) -> None:
 
 
 def draw(study: Study) -> Figure | None:
-    """One panel a detector, one line an attack; None without attacks."""
-    rows, names = study.examples(), study.detectors()
+    """Draw one panel per detector, one line per attack; None without attacks."""
+    rows, names = study.examples(), study.detectors
     if not rows or not names:
         return None
-    tall = -(-len(names) // COLUMNS)
-    made = style.figure(9.2, 1.75 * tall + 1.4)
-    for at, (axes, name) in enumerate(
-        zip(style.panels(made, len(names), COLUMNS), names, strict=True)
-    ):
-        _rocs(axes, [study.cells.get((row, name)) for row in rows])
+    drawn = style.figure(9.2, 1.75 * -(-len(names) // COLUMNS) + 1.4)
+    panels = style.panels(drawn, len(names), COLUMNS, "benign inputs flagged")
+    for axes, name in zip(panels, names, strict=True):
+        _panel(axes, [study.cell(row, name) for row in rows], study.fpr)
         axes.set_title(name)
-        if at + COLUMNS >= len(names):
-            axes.set_xlabel("benign inputs flagged")
-    made.supylabel("attacked inputs flagged", fontsize=8.5, color=style.INK)
+    drawn.supylabel("attacked inputs flagged", fontsize=8.5, color=style.INK)
     note = (
-        f"Shares in [0, 1]; dotted: a false-positive rate of {100 * ALPHA:g} %. Benign inputs "
-        "stand under the same faced models as the attacked ones and were not used for thresholds. "
-    )
-    looks = zip(rows, style.looks(len(rows)), strict=True)
-    entries = [style.entry(look, study.name(row), marker=False) for row, look in looks]
-    title = f"Receiver operating curves: {study.title}"
-    style.caption(made, title, note + study.footer(), entries)
-    return made
+        f"Shares in [0, 1]; dotted: a false-positive rate of {text.percent(study.fpr)}. Benign "
+        "inputs stand under the same faced models as the attacked ones and were not used for "
+        "thresholds. "
+    ) + study.footer()
+    entries = style.entries((study.name(row) for row in rows), marker=False)
+    style.caption(drawn, f"Receiver operating curves: {study.title}", note, entries)
+    return drawn

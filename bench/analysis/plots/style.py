@@ -1,26 +1,38 @@
-"""The look of all figures: calm, readable in grey, the same bytes for the same records."""
+"""The look of all figures: calm, readable in grey, equal bytes for equal records."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from textwrap import fill
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
 INK, MUTED, GREY, FAINT = "#222222", "#6f6f6f", "#b3b3b3", "#d9d9d9"
 GROUPS = ("manifold", "smoothing", "curvature", "confidence")
+DPI = 160
+REFERENCE: dict[str, Any] = {
+    "color": MUTED,
+    "linewidth": 0.8,
+    "linestyle": (0, (2, 2)),
+    "zorder": 0,
+}
+"""The style of dotted lines behind the data."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """How one line is told from others without its colour: dash and marker go with it."""
+    """The style of one line; dash and marker distinguish it without its colour."""
 
     color: str
     dash: tuple[float, ...]
@@ -30,6 +42,11 @@ class Look:
     def linestyle(self) -> Literal["-"] | tuple[float, tuple[float, ...]]:
         """The dash in matplotlib's form."""
         return (0, self.dash) if self.dash else "-"
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Arguments of `Axes.plot`."""
+        return {"color": self.color, "linestyle": self.linestyle, "marker": self.marker}
 
 
 # Dark to light and back, so that neighbours differ in grey as well.
@@ -44,13 +61,13 @@ LOOKS = (
 
 
 def looks(count: int) -> list[Look]:
-    """As many looks as asked for; after six they repeat."""
+    """Return `count` looks; they repeat after six."""
     return [LOOKS[i % len(LOOKS)] for i in range(count)]
 
 
 @contextmanager
 def look() -> Iterator[None]:
-    """Settings of all figures, undone on leaving."""
+    """Apply the settings of all figures, and undo them on leaving."""
     settings = {
         **sns.axes_style("ticks"),
         **sns.plotting_context("paper", font_scale=0.9),
@@ -62,7 +79,9 @@ def look() -> Iterator[None]:
         "axes.titlesize": 8.5,
         "axes.titlelocation": "left",
         "axes.titlepad": 5.0,
+        "axes.titley": 1.0,  # fixed: to place titles above ticks takes a pass over all ticks
         "font.family": ["DejaVu Sans"],
+        "image.composite_image": False,
         "lines.linewidth": 1.3,
         "lines.markersize": 4.0,
         "legend.frameon": False,
@@ -77,43 +96,62 @@ def look() -> Iterator[None]:
 
 
 def figure(width: float, height: float) -> Figure:
-    """An empty figure; sizes in inches."""
-    made = Figure(figsize=(width, height), layout="constrained")
-    made.get_layout_engine().set(w_pad=0.06, h_pad=0.05)  # type: ignore[union-attr, call-arg]
-    return made
+    """Return an empty figure; sizes in inches."""
+    empty = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    empty.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # type: ignore[union-attr, call-arg]
+    return empty
 
 
-def panels(made: Figure, count: int, columns: int) -> list[Axes]:
-    """Small multiples with shared axes; places that stay empty are taken away."""
+def panels(parent: Figure, count: int, columns: int, xlabel: str) -> list[Axes]:
+    """Add small multiples with shared axes, and the label below the lowest of each column."""
     rows = -(-count // columns)
-    grid = made.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    grid = parent.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     flat: list[Axes] = list(grid.flat)
     for axes in flat[count:]:
         axes.remove()
     for place, axes in enumerate(flat[:count]):
-        axes.xaxis.set_tick_params(labelbottom=place + columns >= count)
+        lowest = place + columns >= count
+        axes.xaxis.set_tick_params(labelbottom=lowest)
+        if lowest:
+            axes.set_xlabel(xlabel)
     return flat[:count]
 
 
-def entry(one: Look, name: str, *, marker: bool = True) -> Line2D:
-    """A legend entry."""
-    return Line2D(
-        *([], []),
-        color=one.color,
-        linestyle=one.linestyle,
-        marker=one.marker if marker else "",
-        mec="white",
-        label=name,
-    )
+def curve(
+    axes: Axes, x: ArrayLike, y: ArrayLike, band: tuple[ArrayLike, ArrayLike], look: Look
+) -> None:
+    """Draw a line with the band of its intervals, in the order of x."""
+    order = np.argsort(np.asarray(x), kind="stable")
+    x, y, low, high = (np.asarray(values)[order] for values in (x, y, *band))
+    axes.fill_between(x, low, high, color=look.color, alpha=0.13, linewidth=0)
+    axes.plot(*(x, y), **look.line, mec="white")
 
 
-def caption(made: Figure, title: str, text: str, entries: Sequence[Line2D] = ()) -> None:
-    """Title and legend above, an explanation below, within the figure."""
+def entry(look: Look, name: str, *, marker: bool = True) -> Line2D:
+    """Return a legend entry."""
+    line = look.line | ({} if marker else {"marker": ""})
+    return Line2D(*([], []), **line, mec="white", label=name)
+
+
+def entries(names: Iterable[str], *, marker: bool = True) -> list[Line2D]:
+    """Return the legend entries of lines under the looks in order."""
+    labels = list(names)
+    pairs = zip(looks(len(labels)), labels, strict=True)
+    return [entry(look, label, marker=marker) for look, label in pairs]
+
+
+def further(count: int, shown: int, what: str) -> str:
+    """Return the sentence about lines that the figure does not show, or nothing."""
+    return f" {count - shown} further {what}." if count > shown else ""
+
+
+def caption(parent: Figure, title: str, text: str, entries: Sequence[Line2D] = ()) -> None:
+    """Add title and legend above and an explanation below, within the figure."""
     if entries:
-        made.legend(
+        parent.legend(
             handles=list(entries),
             loc="outside upper left",
-            ncols=min(3 if made.get_figwidth() > 8 else 2, len(entries)),
+            ncols=min(3 if parent.get_figwidth() > 8 else 2, len(entries)),
             title=title,
             alignment="left",
             title_fontproperties={"size": 10},
@@ -121,38 +159,44 @@ def caption(made: Figure, title: str, text: str, entries: Sequence[Line2D] = ())
             columnspacing=2.5,
         )
     else:
-        made.suptitle(title, x=0.01, ha="left", fontsize=10, color=INK)
-    width = int(made.get_figwidth() * 18)
-    made.supxlabel(fill(text, width), x=0.01, ha="left", fontsize=7, color=MUTED)
+        parent.suptitle(title, x=0.01, ha="left", fontsize=10, color=INK)
+    width = int(parent.get_figwidth() * 18)
+    parent.supxlabel(fill(text, width), x=0.01, ha="left", fontsize=7, color=MUTED)
 
 
-def save(made: Figure, directory: Path, name: str) -> list[Path]:
-    """The figure as SVG and PNG, without dates."""
-    paths = [directory / f"{name}.svg", directory / f"{name}.png"]
-    paths[0].write_bytes(svg(made))
-    _write(made, paths[1], {"Software": None})
-    return paths
-
-
-def svg(made: Figure) -> bytes:
-    """The figure as SVG, the bytes that `save` writes."""
-    # Laid out once: it costs more than drawing, and a PNG drawn later then agrees.
-    made.draw_without_rendering()
-    made.set_layout_engine("none")
+def svg(drawn: Figure) -> bytes:
+    """Return a figure as SVG, without a date."""
+    _lay_out(drawn)
     stream = BytesIO()
-    _write(made, stream, {"Date": None}, "svg")
+    FigureCanvasSVG(drawn).print_svg(stream, metadata={"Date": None})
     return stream.getvalue()
 
 
-def _write(
-    made: Figure, into: Path | BytesIO, facts: dict[str, None], kind: str | None = None
-) -> None:
-    # Long names may reach beyond the margin; nothing of them is cut.
-    made.savefig(into, format=kind, dpi=160, bbox_inches="tight", pad_inches=0.1, metadata=facts)
+def png(drawn: Figure) -> bytes:
+    """Return a figure as PNG, without a date."""
+    _lay_out(drawn)
+    drawn.set_dpi(DPI)  # `print_svg` leaves another value
+    stream = BytesIO()
+    FigureCanvasAgg(drawn).print_png(stream, metadata={"Software": None})
+    return stream.getvalue()
 
 
-def detector_order(names: Sequence[str]) -> list[str]:
-    """Detectors by group, the OR of all at the end."""
+def _lay_out(drawn: Figure) -> None:
+    """Place everything once: it costs more than drawing."""
+    engine = drawn.get_layout_engine()
+    if not isinstance(engine, ConstrainedLayoutEngine):
+        return
+    engine.execute(drawn)
+    wide, high = drawn.get_size_inches()
+    box = drawn.get_tightbbox(FigureCanvasAgg(drawn).get_renderer())
+    if (over := max(box.x1 - wide, -box.x0, 0.0)) > 0:  # long names: no text is cut off
+        drawn.set_size_inches(wide + over + 0.1, high)
+        engine.execute(drawn)
+    drawn.set_layout_engine("none")
+
+
+def detector_order(names: Iterable[str]) -> list[str]:
+    """Sort detectors by group, with the OR of all at the end."""
 
     def place(name: str) -> tuple[int, str]:
         if name == "any":

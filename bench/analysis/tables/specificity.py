@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.paper import beside
+from evil_twins.bench.analysis.paper import comparison
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.attacks import ATTACKS
@@ -29,7 +29,7 @@ def _specificity(analysis: Analysis) -> Iterator[dict[str, Any]]:
 
 
 def _table2(dataset: str, kappa: float) -> dict[str, Any]:
-    published = beside(dataset)
+    published = comparison(dataset)
     if published is None or kappa not in published.paper.specificity:
         return {"paper_data": "", "paper_victim": "", "paper_note": ""}
     return {

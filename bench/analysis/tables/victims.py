@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.paper import beside
+from evil_twins.bench.analysis.paper import comparison
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.frames import column, ends, lines
@@ -19,7 +19,7 @@ def _victims(analysis: Analysis) -> pd.DataFrame:
     table = analysis.stored.victims.copy()
     counts = zip(column(table, "accuracy"), column(table, "images"), strict=True)
     rates = [stats.clopper_pearson(round(share * n), int(n)) for share, n in counts]
-    papers = [beside(str(name)) for name in table["dataset"]]
+    papers = [comparison(str(name)) for name in table["dataset"]]
     table = table.assign(
         accuracy_low=[rate.low for rate in rates],
         accuracy_high=[rate.high for rate in rates],

@@ -11,6 +11,7 @@ from evil_twins.bench.analysis.claims import judge
 from evil_twins.bench.analysis.claims.evidence import Evidence, gather
 from evil_twins.bench.analysis.claims.judge import CLAIMS, Verdict
 from evil_twins.bench.analysis.claims.rules import rules
+from evil_twins.bench.analysis.tables import Analysis
 from tests.bench import claimed
 from tests.bench.claimed import FALSE, OPEN, TRUE, World
 
@@ -20,7 +21,7 @@ MEASURED = "abcdefghij"
 @lru_cache(maxsize=8)
 def _evidence(world: World) -> Evidence:
     found = [
-        next(iter(gather(tables.number(claimed.frames(one)), rules())))
+        next(iter(gather(Analysis(tables.number(claimed.frames(one))), rules())))
         for one in (world, world.retrained)
     ]
     return replace(found[0], after=found[1] if world.after else None)

@@ -13,6 +13,7 @@ from evil_twins.bench.analysis.claims.evidence import Evidence, gather
 from evil_twins.bench.analysis.claims.judge import CLAIMS
 from evil_twins.bench.analysis.claims.part import Part
 from evil_twins.bench.analysis.claims.rules import rules
+from evil_twins.bench.analysis.tables import Analysis
 from tests.bench import claimed
 from tests.bench.claimed import TRUE, World
 
@@ -23,7 +24,7 @@ def _changed(change: Callable[[dict[str, pd.DataFrame]], None], n: int = 12) -> 
     quick = given.model_copy(update={"test": given.test.model_copy(update={"resamples": 500})})
     made = claimed.frames(replace(TRUE, n=n, rounds={}))
     change(made)
-    return next(iter(gather(tables.number(made), quick)))
+    return next(iter(gather(Analysis(tables.number(made)), quick)))
 
 
 def _lose(made: dict[str, pd.DataFrame], **keys: object) -> None:
@@ -132,7 +133,7 @@ def test_one_level_beside_a_sweep_is_no_sweep_of_its_own() -> None:
     made = claimed.frames(World(n=2, kappas=(0.75,), labels=labels))
     for phi in (0.1, 0.25, 0.75, 0.9):
         _lose(made, attack="imc-head-first", phi=phi)
-    found = list(gather(tables.number(made), rules()))
+    found = list(gather(Analysis(tables.number(made)), rules()))
     assert [of.scope.key["attack"] for of in found] == ["imc-head"]
 
 
@@ -154,10 +155,10 @@ def test_a_failed_audit_bars_what_is_divided_by_an_endpoint() -> None:
 def test_evidence_of_every_sweep() -> None:
     labels = (("imc-head", "head"), ("imc-all", "all"), ("algorithm-1", "head"))
     world = World(n=2, kappas=(0.75,), labels=labels)
-    found = list(gather(tables.number(claimed.frames(world)), rules()))
+    found = list(gather(Analysis(tables.number(claimed.frames(world))), rules()))
     assert [of.scope.key["attack"] for of in found] == ["imc-head", "imc-all"]
     bare = claimed.frames(World(n=2, kappas=(0.75,), labels=()))
-    (only,) = gather(tables.number(bare), rules())
+    (only,) = gather(Analysis(tables.number(bare)), rules())
     assert only.scope.levels == {}
     assert all(one.outcome == "undecided" for one in judge(only))
 

@@ -16,6 +16,7 @@ from evil_twins.bench.analysis.claims.part import Part
 from evil_twins.bench.analysis.claims.retraining import COLUMNS, largest, paired
 from evil_twins.bench.analysis.claims.rules import rules
 from evil_twins.bench.analysis.paper import PUBLISHED
+from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.suite import suite
 from tests.bench import claimed, synthetic
 from tests.bench.claimed import GRID, TRUE, World
@@ -27,7 +28,7 @@ FEW = replace(TRUE, n=12, rounds={}, odds=None, lowered=None)
 def _of(made: Frames) -> Evidence:
     given = rules()
     quick = given.model_copy(update={"test": given.test.model_copy(update={"resamples": 500})})
-    return next(iter(gather(tables.number(made), quick)))
+    return next(iter(gather(Analysis(tables.number(made)), quick)))
 
 
 def _beside(change: Callable[[Frames], None], world: World = FEW) -> Evidence:

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from evil_twins.bench.analysis import tables
-from evil_twins.bench.analysis.paper import PUBLISHED, beside
+from evil_twins.bench.analysis.paper import PUBLISHED, comparison
 from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.analysis.tables.specificity import SPECIFICITY
 from evil_twins.bench.analysis.tables.victims import VICTIMS
@@ -49,14 +49,14 @@ def test_how_the_printed_drops_compare_with_the_stored_ones() -> None:
     ],
 )
 def test_what_stands_beside_a_data_set(dataset: str, name: str, data: str) -> None:
-    found = beside(dataset)
+    found = comparison(dataset)
     assert found is not None
     assert (found.paper.name, found.data) == (name, data)
 
 
 @pytest.mark.parametrize("dataset", ["digits", "fashion-mnist", "folder:mine"])
 def test_nothing_stands_beside_what_the_paper_does_not_study(dataset: str) -> None:
-    assert beside(dataset) is None
+    assert comparison(dataset) is None
 
 
 def _world(dataset: str) -> dict[str, pd.DataFrame]:

@@ -14,7 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis import plots, tables
 from evil_twins.bench.analysis.page import matrix
 from evil_twins.bench.analysis.page import page as report
 from evil_twins.bench.analysis.page.render import render
@@ -26,7 +26,7 @@ from tests.bench import reported, synthetic
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take seconds and have tests of their own."""
-    monkeypatch.setattr("evil_twins.bench.analysis.plots.figures", lambda records: iter(()))
+    monkeypatch.setattr("evil_twins.bench.analysis.plots.figures", lambda analysis: iter(()))
 
 
 def test_the_same_records_give_the_same_bytes_in_whatever_order(tmp_path: Path) -> None:
@@ -156,13 +156,14 @@ def test_attacks_without_scores_have_no_line_but_are_counted(tmp_path: Path) -> 
 def test_figures_of_any_size_share_one_scale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = SimpleNamespace(title="all", suffix="")
+    study = SimpleNamespace(suffix="")
     drawn = {"roc": Figure(figsize=(9, 3)), "tradeoff": Figure(figsize=(4, 3))}
     for figure in drawn.values():
         figure.subplots()
+    kinds = {kind.name: kind for kind in plots.FIGURES}
     monkeypatch.setattr(
         "evil_twins.bench.analysis.plots.figures",
-        lambda records: ((study, name, one) for name, one in drawn.items()),
+        lambda analysis: ((study, kinds[name], figure) for name, figure in drawn.items()),
     )
     page = reported.page(tmp_path, reported.frames())
     found = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)"[^>]* width="(\d+)"', page)
@@ -175,12 +176,12 @@ def test_figures_of_any_size_share_one_scale(
 
 
 def test_a_long_matrix_stays_small(tmp_path: Path) -> None:
-    records = tables.read(synthetic.write(tmp_path, reported.frames()))
-    content = report.content(records, tmp_path, "small")
-    one = content["matrices"][0]
-    content["matrices"] = [matrix.Matrix(one.title, one.lines * 400)]
-    page = render("page.html", content)
-    assert page.count('<th scope="row">') >= 400 * len(one.lines)
+    analysis = tables.Analysis(synthetic.write(tmp_path, reported.frames()))
+    content = report.content(analysis, tmp_path, "small")
+    study = content["matrices"][0]
+    content["matrices"] = [matrix.Matrix(study.title, study.lines * 400)]
+    page = render("page.html", content | {"drawings": []})
+    assert page.count('<th scope="row">') >= 400 * len(study.lines)
     assert len(page) < 5_000_000
 
 

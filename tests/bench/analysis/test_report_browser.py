@@ -10,7 +10,6 @@ import pytest
 
 from evil_twins.bench.analysis import page as pages
 from evil_twins.bench.analysis import plots, tables
-from evil_twins.bench.analysis.plots import roc
 from tests.bench import reported, synthetic
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -23,7 +22,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a small suite, with one figure, a cell without scores, and its tables."""
     directory = tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "_FIGURES", {"roc": roc.draw})
+        roc = [kind for kind in plots.FIGURES if kind.name == "roc"]
+        patch.setattr(plots, "FIGURES", roc)
         made = reported.frames(n=30)
         scores = made["scores"]
         lost = scores["method"].eq("pgd") & scores["detector"].eq("curvature")
@@ -185,7 +185,7 @@ def test_a_phone_scrolls_in_one_direction(browser: Any, either: Path) -> None:
 def test_a_phone_breaks_names_that_are_long(
     browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plots, "_FIGURES", {})
+    monkeypatch.setattr(plots, "FIGURES", ())
     made = reported.frames(6)
     for name in ("scores", "details"):
         made[name]["detector"] = made[name]["detector"] + "x" * 90

@@ -1,24 +1,27 @@
 """The page of the committed reference."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from evil_twins.bench.analysis import page, tables
+from evil_twins.bench.analysis import page
 from tests.bench import reported
 
 QUICK = Path(__file__).parents[3] / "results" / "reference" / "quick"
 
 
 @pytest.mark.slow
-def test_the_page_of_quick_is_small_and_whole() -> None:
-    html = page.index(tables.read(QUICK), QUICK, "quick")
+def test_the_page_of_quick_is_small_and_whole(tmp_path: Path) -> None:
+    for path in QUICK.glob("*.parquet"):
+        shutil.copy(path, tmp_path)
+    html = page.index(tmp_path, "quick", QUICK)
     assert len(html) < 5_000_000
-    found = reported.outline(html.decode())
-    reported.asks_for_nothing(found)
-    headings = found.text("h3")
-    for wanted in ("Rate against fidelity loss", "Trade-off of fidelity and specificity"):
-        assert wanted in headings
+    outline = reported.outline(html.decode())
+    reported.asks_for_nothing(outline)
+    headings = outline.text("h3")
+    for heading in ("Rate against fidelity loss", "Trade-off of fidelity and specificity"):
+        assert heading in headings
     assert {"Receiver operating curves", "Score distributions and KS"} <= set(headings)
-    downloads = {one["download"] for one in found.find("a") if "download" in one}
+    downloads = {link["download"] for link in outline.find("a") if "download" in link}
     assert downloads == {"claims.csv", *(path.name for path in QUICK.glob("tables/*.csv"))}

@@ -28,9 +28,9 @@ def _shown(directory: Path, fpr: float = 0.05) -> str:
 
 
 def test_written_tables_are_the_same_bytes_whatever_the_order_of_records(tmp_path: Path) -> None:
-    made = synthetic.frames(n=20, kappas=(0.75,))
-    first = synthetic.write(tmp_path / "a", made)
-    mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in made.items()}
+    frames = synthetic.frames(n=20, kappas=(0.75,))
+    first = synthetic.write(tmp_path / "a", frames)
+    mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in frames.items()}
     second = synthetic.write(tmp_path / "b", mixed)
     tables.write(first)
     tables.write(second)
@@ -53,9 +53,9 @@ def test_shown_matrix_fits_eighty_columns_and_names_failures(tmp_path: Path) -> 
 
 
 def test_attacks_without_scores_have_no_line_but_are_counted(tmp_path: Path) -> None:
-    made = synthetic.frames(n=20, kappas=(0.75,))
-    made["scores"] = made["scores"][made["scores"]["method"] != "pgd"]
-    directory = synthetic.write(tmp_path, made)
+    frames = synthetic.frames(n=20, kappas=(0.75,))
+    frames["scores"] = frames["scores"][frames["scores"]["method"] != "pgd"]
+    directory = synthetic.write(tmp_path, frames)
     tables.write(directory)
     page = (directory / "tables" / "detection.md").read_text()
     for shown in (page, _shown(directory)):
@@ -66,9 +66,9 @@ def test_attacks_without_scores_have_no_line_but_are_counted(tmp_path: Path) -> 
 
 
 def test_names_with_brackets_are_shown_as_they_are(tmp_path: Path) -> None:
-    made = synthetic.frames(n=20, kappas=(0.75,))
-    made = {name: frame.replace("pgd", "[/b] pgd") for name, frame in made.items()}
-    assert "[/b] pgd" in _shown(synthetic.write(tmp_path, made))
+    frames = synthetic.frames(n=20, kappas=(0.75,))
+    frames = {name: frame.replace("pgd", "[/b] pgd") for name, frame in frames.items()}
+    assert "[/b] pgd" in _shown(synthetic.write(tmp_path, frames))
 
 
 def test_missing_and_foreign_records_are_explained(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_missing_and_foreign_records_are_explained(tmp_path: Path) -> None:
 
 
 def test_optional_records_may_be_missing(tmp_path: Path) -> None:
-    made = synthetic.frames(n=20, kappas=(0.75,))
-    tables.write(synthetic.write(tmp_path, {name: made[name] for name in ("targets", "scores")}))
+    frames = synthetic.frames(n=20, kappas=(0.75,))
+    tables.write(synthetic.write(tmp_path, {name: frames[name] for name in ("targets", "scores")}))
     assert "no cell failed" in (tmp_path / "tables" / "detection.md").read_text().lower()
 
 
@@ -101,8 +101,8 @@ def test_numbers_in_words() -> None:
 
 
 def test_reading_half_loads_without_torch() -> None:
-    halves = ", ".join(f"evil_twins.bench.analysis.{name}" for name in ("stats", "tables", "plots"))
-    code = f"import sys, {halves}; sys.exit('torch' in sys.modules)"
+    rooms = ", ".join(f"evil_twins.bench.analysis.{name}" for name in ("stats", "tables", "plots"))
+    code = f"import sys, {rooms}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -110,9 +110,9 @@ def test_reading_half_loads_without_torch() -> None:
 def test_a_suite_whose_cells_all_failed_still_has_tables(
     lost: tuple[str, ...], tmp_path: Path
 ) -> None:
-    made = synthetic.frames(n=4, kappas=(0.75,))
-    made = {name: frame[:0] if name in lost else frame for name, frame in made.items()}
-    directory = synthetic.write(tmp_path, made)
+    frames = synthetic.frames(n=4, kappas=(0.75,))
+    frames = {name: frame[:0] if name in lost else frame for name, frame in frames.items()}
+    directory = synthetic.write(tmp_path, frames)
     tables.write(directory)
     assert "out of time" in (directory / "tables" / "detection.md").read_text()
     assert "out of time" in _shown(directory)
@@ -163,6 +163,25 @@ def test_a_forged_note_leads_nowhere(tmp_path: Path) -> None:
         tables.write(directory)
         assert json.loads((directory / NOTE).read_text()) == note
     assert (tmp_path / "secret").read_text() == "keep"
+    forged = {"tables": {"key": "", "files": {"failures.parquet": "", "tables/stale.csv": ""}}}
+    (directory / NOTE).write_text(json.dumps(forged))
+    (directory / "tables" / "stale.csv").touch()
+    tables.write(directory)
+    assert (directory / "failures.parquet").exists()
+    assert not (directory / "tables" / "stale.csv").exists()
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    directory = synthetic.write(tmp_path / "small", synthetic.frames(n=8, kappas=(0.75,)))
+    (tmp_path / "secret").write_text("keep")
+    (directory / "tables").mkdir()
+    (directory / "tables" / "victims.csv").symlink_to(tmp_path / "secret")
+    tables.write(directory)
+    assert (tmp_path / "secret").read_text() == "keep"
+    (directory / "tables").rename(tmp_path / "elsewhere")
+    (directory / "tables").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="link"):
+        tables.write(directory)
 
 
 def test_the_shown_matrix_is_the_same_from_stored_tables_and_from_records(tmp_path: Path) -> None:

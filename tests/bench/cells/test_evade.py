@@ -1,4 +1,4 @@
-"""Attackers who know detectors: what a suite says, what their cells stand on, what they reach."""
+"""Attackers who know detectors: suites, dependencies of their cells, results."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,10 +11,10 @@ from evil_twins.bench.cells.evade import _penalties
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished
-from evil_twins.bench.run.plan import COPIES, Plan, plan
+from evil_twins.bench.run.plan import COPIES
 from evil_twins.bench.suite import suite
 from evil_twins.detectors.base import DefenderView
-from tests.bench.runs import carry_out
+from tests.bench.runs import carry_out, planned
 from tests.bench.suites import HEAD, doubt, table, write
 
 STEPS = {"input": "{ norm = 'linf' }", "model": "{ layers = 'head', delta = 20.0 }"}
@@ -27,9 +27,9 @@ COLUMNS = {
 
 
 def _attack(name: str, method: str = "aware", evade: str = "[]", **more: object) -> str:
-    given = {"kappa": 0.75, "phi": 0.5} | STEPS | more
+    parameters = {"kappa": 0.75, "phi": 0.5} | STEPS | more
     fields = [f'name = "{name}"', f'method = "{method}"']
-    fields += [f"{key} = {value}" for key, value in given.items() if value is not None]
+    fields += [f"{key} = {value}" for key, value in parameters.items() if value is not None]
     return "\n".join(["[[attacks]]", *fields, f"evade = {evade}" if method == "aware" else "", ""])
 
 
@@ -38,28 +38,23 @@ def _column(name: str) -> str:
     return "\n".join(["[[detectors]]", f'name = "{name}"', *fields, ""])
 
 
-def _planned(folder: Path, *parts: str) -> Plan:
-    made = suite.load(write(folder, *parts))
-    return plan(made, cached_dataset("digits", None, None), "cpu")
-
-
 def test_only_the_cell_of_the_attacker_stands_on_what_it_evades(tmp_path: Path) -> None:
     columns = [_column("manifold"), _column("confidence")]
-    oblivious = _planned(tmp_path, _attack("imc", "imc"), *columns)
-    plain = _planned(tmp_path, _attack("imc", "imc"), _attack("aware"), *columns)
+    oblivious = planned(tmp_path, _attack("imc", "imc"), *columns)
+    unaware = planned(tmp_path, _attack("imc", "imc"), _attack("aware"), *columns)
     both = _attack("aware", evade="['manifold', 'confidence']")
-    evading = _planned(tmp_path, _attack("imc", "imc"), both, *columns)
-    assert set(oblivious.cells) <= set(plain.cells) & set(evading.cells)
-    new = [evading.cells[key] for key in set(evading.cells) - set(plain.cells)]
+    evading = planned(tmp_path, _attack("imc", "imc"), both, *columns)
+    assert set(oblivious.cells) <= set(unaware.cells) & set(evading.cells)
+    new = [evading.cells[key] for key in set(evading.cells) - set(unaware.cells)]
     kinds = sorted(cell.kind for cell in new)
     assert kinds == ["attack", *["fit"] * COPIES, "score", "score"]
     (attack,) = (cell for cell in new if cell.kind == "attack")
-    own = sorted((cell.title, cell.key) for cell in new if cell.kind == "fit")
-    assert own[0][0] == "manifold of the attacker, 1"
-    assert [attack.parents[f"fit 0 {copy}"] for copy in range(COPIES)] == [key for _, key in own]
-    (before,) = (c for c in plain.cells.values() if c.label == "aware" and c.kind == "attack")
+    fits = sorted((cell.title, cell.key) for cell in new if cell.kind == "fit")
+    assert fits[0][0] == "manifold of the attacker, 1"
+    assert [attack.parents[f"fit 0 {copy}"] for copy in range(COPIES)] == [key for _, key in fits]
+    (before,) = (c for c in unaware.cells.values() if c.label == "aware" and c.kind == "attack")
     assert attack.source != before.source
-    assert [one["class"] for one in attack.spec["evade"]] == [
+    assert [detector["class"] for detector in attack.spec["evade"]] == [
         "Manifold",
         "Confidence",
     ]
@@ -67,7 +62,7 @@ def test_only_the_cell_of_the_attacker_stands_on_what_it_evades(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("attack", "columns", "says"),
+    ("attack", "columns", "message"),
     [
         (_attack("aware", evade="['dout']"), [doubt()], "did you mean 'doubt'"),
         (_attack("aware", evade="['doubt']"), [doubt()], "'doubt' offers no penalty for 'aware'"),
@@ -80,15 +75,15 @@ def test_only_the_cell_of_the_attacker_stands_on_what_it_evades(tmp_path: Path) 
     ],
 )
 def test_what_cannot_be_evaded_is_said(
-    tmp_path: Path, attack: str, columns: list[str], says: str
+    tmp_path: Path, attack: str, columns: list[str], message: str
 ) -> None:
-    with pytest.raises(UserError, match=says) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         suite.load(write(tmp_path, attack, *columns))
     assert len(str(caught.value).splitlines()) <= 3
 
 
 def _passed(done: Finished, label: str, detector: str) -> list[bool]:
-    """Whether each target reaches κ below the 95th percentile of the calibration scores."""
+    """Check each target: κ reached, with a score below the 95th percentile of calibration."""
     passed: list[bool] = []
     for shard in done.plan.shards:
         if shard.row.label == label:
@@ -102,20 +97,20 @@ def _passed(done: Finished, label: str, detector: str) -> list[bool]:
 
 
 def test_each_penalty_gets_the_preparations_of_its_own_detector(tmp_path: Path) -> None:
-    """Of two detectors the second is the one that is trained."""
+    """Only the second of two detectors has a preparation."""
     row = _attack("both", evade="['confidence', 'manifold']", rounds=2)
     done = carry_out(tmp_path, row, _column("confidence"), _column("manifold"))
     assert not done.state.failed
 
 
 def test_the_first_images_that_a_penalty_sees_are_not_of_one_class() -> None:
-    """Those of a folder lie sorted by class."""
+    """The images of a folder are sorted by class."""
     train = cached_dataset("digits", None, None).train
     train = train.take(train.label.argsort(stable=True))
-    seen: list[Tensor] = []
+    batches: list[Tensor] = []
 
     def penalty(view: DefenderView) -> object:
-        seen.append(view.benign)
+        batches.append(view.benign)
         return len
 
     detector = SimpleNamespace(name="", build=lambda: SimpleNamespace(penalty=penalty))
@@ -127,16 +122,16 @@ def test_the_first_images_that_a_penalty_sees_are_not_of_one_class() -> None:
         victim=None,
     )
     list(_penalties(work, 0))  # type: ignore[arg-type]
-    (benign,) = seen
+    (benign,) = batches
     names = [image.numpy().tobytes() for image in train.x]
     place = dict(zip(names, train.label.tolist(), strict=True))
-    found = [place[image.numpy().tobytes()] for image in benign]
-    assert sorted(found) == train.label.tolist()
-    assert min(found[:200].count(digit) for digit in range(10)) >= 8
+    labels = [place[image.numpy().tobytes()] for image in benign]
+    assert sorted(labels) == train.label.tolist()
+    assert min(labels[:200].count(digit) for digit in range(10)) >= 8
 
 
 def test_an_unbounded_attack_defeats_every_detector(tmp_path: Path) -> None:
-    """By scores with noise, an auto-encoder and calibration images that the attacker never saw."""
+    """The scores use noise, an auto-encoder and calibration images that the attacker has not."""
     whole = {"phi": None, "input": "{ norm = 'linf', eps = 1.0 }", "rounds": 60, "level": 0.25}
     rows = [_attack(f"aware-{name}", evade=f"['{name}']", **whole) for name in COLUMNS]
     done = carry_out(tmp_path, *rows, *map(_column, COLUMNS))
@@ -144,15 +139,15 @@ def test_an_unbounded_attack_defeats_every_detector(tmp_path: Path) -> None:
     for name in COLUMNS:
         assert all(_passed(done, f"aware-{name}", name)), name
     fits = [key for key, cell in done.plan.cells.items() if cell.kind == "fit"]
-    made = [
+    prepared = [
         load_file(done.store.path("fit", done.state.identity[key]) / "prepared.safetensors")
         for key in fits
     ]
-    assert len({float(one["0.weight"].sum()) for one in made}) == 1 + COPIES
+    assert len({float(tensors["0.weight"].sum()) for tensors in prepared}) == 1 + COPIES
 
 
 def test_no_rival_without_a_gradient_beats_it(tmp_path: Path) -> None:
-    """PGD on a second victim, and searches that ask the victim for confidences or classes."""
+    """Rivals are PGD on a second victim, and searches by confidences or classes of the victim."""
     ball, free = "{ norm = 'linf', eps = 0.5 }", {"phi": None, "model": None}
     names, rivals = ("smoothing", "curvature", "confidence"), ("transferred", "square", "hopskip")
     rows = [
@@ -169,9 +164,9 @@ def test_no_rival_without_a_gradient_beats_it(tmp_path: Path) -> None:
     assert not done.state.failed
     passed = dict.fromkeys(rivals, 0)
     for name in names:
-        own = sum(_passed(done, f"aware-{name}", name))
+        aware = sum(_passed(done, f"aware-{name}", name))
         for rival in rivals:
-            theirs = sum(_passed(done, rival, name))
-            assert own > theirs, (name, rival)
-            passed[rival] += theirs
+            count = sum(_passed(done, rival, name))
+            assert aware > count, (name, rival)
+            passed[rival] += count
     assert all(passed.values()), "rivals that reach nothing show nothing"

@@ -1,4 +1,4 @@
-"""How work on a GPU is made as exact as on a processor; what comes of it, `test_gpu.py` sees."""
+"""Exact arithmetic on a GPU: the settings here, the results in `test_gpu.py`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -55,8 +55,8 @@ def test_cells_run_exactly(device: str) -> None:
 
 
 def test_so_do_check_and_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[bool, ...]] = []
-    note: Callable[..., int] = lambda *_: seen.append(state()) or 0  # noqa: E731
+    states: list[tuple[bool, ...]] = []
+    note: Callable[..., int] = lambda *_: states.append(state()) or 0  # noqa: E731
     monkeypatch.setattr(run, "_case", lambda *_: None)
     monkeypatch.setattr(run, "CLAUSES", {"detector": (Clause("", "", note),)})
     run.look("detector", Component("", {}), 0, "cuda")
@@ -66,5 +66,5 @@ def test_so_do_check_and_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(score, "score", note)
     files = [f"--{name}={tmp_path}" for name in ("victim", "faced", "inputs", "benign")]
     assert app.main(["score", *files]) == 0
-    assert len(seen) == 3
-    assert set(seen) == {BOUND}
+    assert len(states) == 3
+    assert set(states) == {BOUND}

@@ -1,4 +1,4 @@
-"""Detectors of models: what a run leaves of them, and the table, on planted scores."""
+"""Detectors of models: records of a run, and the table, on planted scores."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ TUNED = np.random.default_rng(3).normal(size=40)
 
 @dataclass(frozen=True)
 class Broken:
-    """Its score is no number."""
+    """An inspector whose score is NaN."""
 
     knowledge: ClassVar[str] = "K0"
     preparation: ClassVar[None] = None
@@ -39,51 +39,54 @@ class Broken:
         return float("nan")
 
 
-def _made(tuned: int = 40) -> dict[str, pd.DataFrame]:
-    """Records with scores of models: Poisoning stands out at κ .75 and is hidden at κ .9."""
-    made = synthetic.frames(40)
-    of = made["targets"]
+def _records(tuned: int = 40) -> dict[str, pd.DataFrame]:
+    """Make records with scores of models: Poisoning stands out at κ .75 and is hidden at κ .9."""
+    frames = synthetic.frames(40)
+    of = frames["targets"]
     honest = of[of["method"].eq("poisoning") & of["kappa"].eq(0.75)][:tuned].assign(
-        attack="fine-tuning-head", method="fine-tuning", kappa=np.nan, phi=np.nan
+        attack="fine-tuning-head", method="fine-tuning", role="control", kappa=np.nan, phi=np.nan
     )
-    made["targets"] = pd.concat([of, honest], ignore_index=True)
-    facts = made["targets"][[*tables.KEYS, "target_id"]].assign(detector="mm-bd", name=MODEL_SCORE)
+    frames["targets"] = pd.concat([of, honest], ignore_index=True)
+    facts = frames["targets"][[*tables.KEYS, "target_id"]].assign(
+        detector="mm-bd", name=MODEL_SCORE
+    )
     place = facts.groupby(tables.KEYS, dropna=False).cumcount().to_numpy()
     planted = facts["method"].eq("poisoning") & facts["kappa"].eq(0.75)
     value = TUNED[place] + np.where(planted, 100, 0)
     facts["value"] = np.where(facts["layers"].eq("none"), 7.0, value)
-    made["details"] = pd.concat([made["details"], facts], ignore_index=True)
-    return made
+    frames["details"] = pd.concat([frames["details"], facts], ignore_index=True)
+    return frames
 
 
 def _line(table: pd.DataFrame, **key: object) -> "pd.Series[float]":
-    (found,) = [one for _, one in table.iterrows() if all(one[k] == v for k, v in key.items())]
-    return found
+    (row,) = [row for _, row in table.iterrows() if all(row[k] == v for k, v in key.items())]
+    return row
 
 
 def test_models_that_stand_out_are_found_and_hidden_ones_are_not() -> None:
-    found = Analysis(tables.number(_made())).table(INSPECTION)
-    loud, quiet = (_line(found, attack="poisoning", kappa=kappa) for kappa in (0.75, 0.9))
+    lines = Analysis(tables.number(_records())).table(INSPECTION)
+    loud, quiet = (_line(lines, attack="poisoning", kappa=kappa) for kappa in (0.75, 0.9))
     assert (loud["flagged"], loud["auroc"], loud["against"]) == (40, 1, "fine-tuning-head")
     assert loud["p_holm"] < 1e-10
     assert (quiet["flagged"], quiet["auroc"], quiet["p"]) == (1, 0.5, 1)
     assert quiet["auroc_low"] == quiet["auroc_high"] == 0.5  # paired: the same scores every time
     assert loud["threshold"] == np.sort(TUNED)[-2]
     assert quiet["flagged"] == (stats.conformal_p(TUNED, TUNED) <= 0.05).sum()
-    assert (found["rate"] == found["flagged"] / found["models"]).all()
+    assert (lines["rate"] == lines["flagged"] / lines["models"]).all()
 
 
 def test_the_fine_tunes_are_held_against_each_other() -> None:
-    own = _line(Analysis(tables.number(_made())).table(INSPECTION), method="fine-tuning")
+    lines = Analysis(tables.number(_records())).table(INSPECTION)
+    honest = _line(lines, method="fine-tuning")
     left_out = [stats.conformal_p(TUNED[[i]], np.delete(TUNED, i))[0] for i in range(40)]
-    assert own["flagged"] == (np.array(left_out) <= 0.05).sum() == 2
-    assert np.isnan([own["auroc"], own["p"], own["threshold"]]).all()
-    assert "by construction" in own["note"]
+    assert honest["flagged"] == (np.array(left_out) <= 0.05).sum() == 2
+    assert np.isnan([honest["auroc"], honest["p"], honest["threshold"]]).all()
+    assert "by construction" in honest["note"]
 
 
 def test_the_victim_is_one_model() -> None:
-    found = Analysis(tables.number(_made())).table(INSPECTION)
-    still = found[found["layers"] == "none"]
+    lines = Analysis(tables.number(_records())).table(INSPECTION)
+    still = lines[lines["layers"] == "none"]
     assert set(still["models"]) == {1}
     assert set(still["flagged"]) == {1}
     assert still["p"].isna().all()
@@ -91,51 +94,49 @@ def test_the_victim_is_one_model() -> None:
 
 
 def test_of_a_shared_model_there_is_one_score() -> None:
-    made = _made()
-    facts = made["details"]
+    frames = _records()
+    facts = frames["details"]
     shared = facts["name"].eq(MODEL_SCORE) & facts["method"].eq("imc") & facts["phi"].eq(0.5)
     kept = facts["target_id"].isin([f"digits/{i:04d}" for i in range(0, 40, 8)])
-    made["details"] = facts[~shared | kept]
-    found = Analysis(tables.number(made)).table(INSPECTION)
-    for _, one in found[found["method"].eq("imc") & found["phi"].eq(0.5)].iterrows():
-        assert (one["models"], one["note"]) == (5, "5 models for 40 targets")
+    frames["details"] = facts[~shared | kept]
+    lines = Analysis(tables.number(frames)).table(INSPECTION)
+    for _, line in lines[lines["method"].eq("imc") & lines["phi"].eq(0.5)].iterrows():
+        assert (line["models"], line["note"]) == (5, "5 models for 40 targets")
         # Bootstrapped apart from the fine-tunes, of which most belong to other targets.
-        assert one["auroc_low"] < one["auroc"] < one["auroc_high"]
+        assert line["auroc_low"] < line["auroc"] < line["auroc_high"]
 
 
 @pytest.mark.parametrize(
-    ("tuned", "said"),
+    ("tuned", "message"),
     [(10, "no threshold: n = 10 < 19; 10 honest fine-tunes, fewer than 40"), (0, "no honest")],
 )
-def test_too_few_fine_tunes_are_said_with_the_remedy(tuned: int, said: str) -> None:
-    known = tables.number(_made(tuned))
-    one = _line(Analysis(known).table(INSPECTION), attack="poisoning", kappa=0.75)
-    assert said in one["note"]
-    assert one["flagged"] == 0
-    text = files(Analysis(known))["inspection.md"].decode()
+def test_too_few_fine_tunes_are_said_with_the_remedy(tuned: int, message: str) -> None:
+    analysis = Analysis(tables.number(_records(tuned)))
+    line = _line(analysis.table(INSPECTION), attack="poisoning", kappa=0.75)
+    assert message in line["note"]
+    assert line["flagged"] == 0
+    text = files(analysis)["inspection.md"].decode()
     assert 'a row with method = "fine-tuning", layers = "head" and 40 targets or more' in text
     assert "/40 0" not in text  # no rate where there is no threshold
 
 
 def test_no_other_table_sees_them(tmp_path: Path) -> None:
-    made = _made(0)
-    known = tables.number(made)
-    seen = files(Analysis(known))
-    made["details"] = made["details"][made["details"]["name"] != MODEL_SCORE]
-    plain = tables.number(made)
-    unseen = files(Analysis(plain))
-    assert {name for name in seen if name not in unseen} == {"inspection.csv", "inspection.md"}
-    assert {name: seen[name] for name in unseen} == unseen
-    tables.write(synthetic.write(tmp_path, _made()))
+    frames = _records(0)
+    written = files(Analysis(tables.number(frames)))
+    frames["details"] = frames["details"][frames["details"]["name"] != MODEL_SCORE]
+    unseen = files(Analysis(tables.number(frames)))
+    assert {name for name in written if name not in unseen} == {"inspection.csv", "inspection.md"}
+    assert {name: written[name] for name in unseen} == unseen
+    tables.write(synthetic.write(tmp_path, _records()))
     assert (tmp_path / "tables" / "inspection.csv").exists()
-    tables.write(synthetic.write(tmp_path, made))
+    tables.write(synthetic.write(tmp_path, frames))
     assert not (tmp_path / "tables" / "inspection.csv").exists()
 
 
 def test_the_page_names_them_among_what_was_run(tmp_path: Path) -> None:
-    for made, named in ((_made(), [["mm-bd"]]), (synthetic.frames(4), [])):
-        found = facts(tables.number(made), {}, [], tmp_path)
-        assert [said for head, said in found if head == "Detectors of models"] == named
+    for frames, named in ((_records(), [["mm-bd"]]), (synthetic.frames(4), [])):
+        lines = facts(Analysis(tables.number(frames)), {}, tmp_path)
+        assert [message for head, message in lines if head == "Detectors of models"] == named
 
 
 LOOK = table("detectors", name="look", method="inspection", starts=1, steps=2)
@@ -165,8 +166,8 @@ def test_a_run_leaves_one_score_for_each_model(tmp_path: Path) -> None:
     (path,) = tmp_path.glob("small/cells/victim/*/victim.safetensors")
     data = runs.cached_dataset("digits", None, None)
     view = DefenderView(load_victim(path), data.fit.x, seeds.generator("digits", "", "detector", 0))
-    (own,) = facts[facts["attack"] == "untouched"]["value"]
-    assert own == pytest.approx(Inspection(1, 2).inspect(view), rel=1e-6)
+    (score,) = facts[facts["attack"] == "untouched"]["value"]
+    assert score == pytest.approx(Inspection(1, 2).inspect(view), rel=1e-6)
     tables.write(tmp_path / "small")
     assert (
         "## digits, resnet-tiny, seed 0: look"

@@ -1,4 +1,4 @@
-"""What a cell measures of a model that an attack has left."""
+"""Measures of the models of an attack."""
 
 from dataclasses import replace
 
@@ -39,24 +39,24 @@ def test_a_model_that_serves_two_is_measured_as_if_each_had_it_alone() -> None:
     view, heldout = worlds.view(4), _images(50)
     attack = Poisoning(ModelStep("head", delta=20.0, serves=2), 0.75, 30)
     result = returned.attacked(attack(view), view, "attack")
-    given = (view, _images(4), heldout, view.victim.features(heldout.x))
-    wanted = {"list": "development", "goals": "random", "difficulty": None, "first": 0}
-    made = [
-        {name: frame for name, (frame, _) in measure.frames(attack, one, *given, wanted).items()}
-        for one in (result, replace(result, serves=1))
+    inputs = (view, _images(4), heldout, view.victim.features(heldout.x))
+    spec = {"list": "development", "goals": "random", "difficulty": None, "first": 0}
+    parts = [
+        {name: frame for name, (frame, _) in measure.frames(attack, variant, *inputs, spec).items()}
+        for variant in (result, replace(result, serves=1))
     ]
-    shared, alone = (one["targets"] for one in made)
+    shared, single = (frames["targets"] for frames in parts)
     assert shared["group"].tolist() == ["image-0", "image-0", "image-2", "image-2"]
     columns = ["kl", "flipped", "accuracy_drop", "kl_reference"]
-    assert shared[columns].to_numpy() == pytest.approx(alone[columns].to_numpy(), rel=1e-5)
-    assert made[0]["flips"].equals(made[1]["flips"])
-    known = worlds.kl(view, result.models).detach().numpy()
-    assert shared["kl_reference"].to_numpy() == pytest.approx(known, rel=1e-4)
+    assert shared[columns].to_numpy() == pytest.approx(single[columns].to_numpy(), rel=1e-5)
+    assert parts[0]["flips"].equals(parts[1]["flips"])
+    expected = worlds.kl(view, result.models).detach().numpy()
+    assert shared["kl_reference"].to_numpy() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("serves", [0, -2, 3])
 def test_groups_that_cannot_be_are_refused(serves: int) -> None:
     view = worlds.view(4)
-    found = replace(Poisoning(ModelStep("head"), 0.75, 2)(view), serves=serves)
+    result = replace(Poisoning(ModelStep("head"), 0.75, 2)(view), serves=serves)
     with pytest.raises(Fault, match=f"returned serves = {serves} for 4 targets"):
-        returned.attacked(found, view, "attack")
+        returned.attacked(result, view, "attack")

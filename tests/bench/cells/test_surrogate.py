@@ -1,17 +1,14 @@
-"""The second victim that a transferred attack looks at."""
+"""The second victim of a transferred attack."""
 
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
-from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.plan import plan
 from evil_twins.bench.store import records
-from evil_twins.bench.suite import suite
 from tests.bench import suites
-from tests.bench.runs import carry_out, titles
+from tests.bench.runs import carry_out, planned
 
 TRANSFER = (
     suites.table(
@@ -44,17 +41,16 @@ def test_only_rows_that_ask_for_it_stand_on_a_victim_of_the_next_seed(tmp_path: 
         for cell in victims
     ]
     assert any((weights[0][name] != weights[1][name]).any() for name in weights[0])
-    told = records.read(tmp_path / "small" / "targets.parquet")
-    own = told[told["attack"].eq("sent")]
-    assert (own["linf"] <= 0.5 + 1e-6).all()
-    assert (own["rounds"].ge(0) == own["at_kappa"]).all()
+    targets = records.read(tmp_path / "small" / "targets.parquet")
+    rows = targets[targets["attack"].eq("sent")]
+    assert (rows["linf"] <= 0.5 + 1e-6).all()
+    assert (rows["rounds"].ge(0) == rows["at_kappa"]).all()
     assert len(records.read(tmp_path / "small" / "victims.parquet")) == 1
 
 
 def test_a_suite_without_such_a_row_has_one_victim(tmp_path: Path) -> None:
-    made = suite.load(suites.write(tmp_path, suites.shift(), suites.doubt()))
-    found = plan(made, cached_dataset("digits", None, None), "cpu")
-    assert len([name for name in titles(found, list(found.cells)) if name[:6] == "victim"]) == 1
+    cells = planned(tmp_path, suites.shift(), suites.doubt()).cells.values()
+    assert [cell.kind for cell in cells].count("victim") == 1
 
 
 def test_of_a_file_of_weights_there_is_no_second_victim(tmp_path: Path) -> None:
@@ -63,6 +59,5 @@ def test_of_a_file_of_weights_there_is_no_second_victim(tmp_path: Path) -> None:
     stored = done.store.path("victim", done.state.identity[done.plan.victim])
     path.write_bytes((stored / "victim.safetensors").read_bytes())
     head = suites.HEAD.replace("recipe = { epochs = 2 }", "weights = 'own.safetensors'")
-    made = suite.load(suites.write(tmp_path, TRANSFER, suites.doubt(), head=head))
     with pytest.raises(UserError, match="'sent' needs a second victim"):
-        plan(made, cached_dataset("digits", None, None), "cpu")
+        planned(tmp_path, TRANSFER, suites.doubt(), head=head)

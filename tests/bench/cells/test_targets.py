@@ -64,8 +64,8 @@ def test_a_drawn_goal_is_another_class_and_depends_on_names_alone() -> None:
 def test_a_run_takes_the_second_class_and_leaves_out_what_is_too_easy_or_too_hard(
     tmp_path: Path,
 ) -> None:
-    asked = 'goals = "second"\ndifficulty = { eps = 0.4, step = 0.05 }\n'
-    done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + asked)
+    keys = 'goals = "second"\ndifficulty = { eps = 0.4, step = 0.05 }\n'
+    done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + keys)
     assert not done.state.failed
     targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
     victim = weights.load(next(tmp_path.glob("small/cells/victim/*/victim.safetensors")))
@@ -83,15 +83,15 @@ def test_a_run_takes_the_second_class_and_leaves_out_what_is_too_easy_or_too_har
 
 
 def test_targets_after_the_first_are_the_next_ones(tmp_path: Path) -> None:
-    seen = []
+    chosen = []
     for after in (0, 2, 4):
-        asked, folder = suites.HEAD + f"after = {after}\n", tmp_path / str(after)
+        head, folder = suites.HEAD + f"after = {after}\n", tmp_path / str(after)
         folder.mkdir()
-        assert not carry_out(folder, shift(), doubt(), head=asked).state.failed
+        assert not carry_out(folder, shift(), doubt(), head=head).state.failed
         targets = pd.read_parquet(folder / "small" / "targets.parquet")
-        seen.append(set(targets["target_id"]))
-    first, between, last = seen
-    assert [len(ids) for ids in seen] == [4, 4, 4]
+        chosen.append(set(targets["target_id"]))
+    first, between, last = chosen
+    assert [len(ids) for ids in chosen] == [4, 4, 4]
     assert not first & last
     assert len(first & between) == len(between & last) == 2
 
@@ -105,22 +105,22 @@ def test_too_few_targets_after_the_first_are_said(tmp_path: Path) -> None:
 def test_how_many_targets_there_are_is_said(tmp_path: Path) -> None:
     head = suites.HEAD.replace("count = 4", "count = 99")
     done = carry_out(tmp_path, shift(), doubt(), head=head)
-    said = "".join(done.state.failed.values())
-    there = re.search(r"classifies (\d+) of the confirmatory targets correctly", said)
-    assert there
-    assert f"99 were asked for; set targets.count to {there[1]}" in said
+    message = "".join(done.state.failed.values())
+    match = re.search(r"classifies (\d+) of the confirmatory targets correctly", message)
+    assert match
+    assert f"99 were asked for; set targets.count to {match[1]}" in message
 
 
 def test_too_few_targets_of_the_difficulty_are_said(tmp_path: Path) -> None:
-    asked = "difficulty = { eps = 0.0001, step = 0.0001 }\n"
-    done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + asked)
+    keys = "difficulty = { eps = 0.0001, step = 0.0001 }\n"
+    done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + keys)
     reasons = set(done.state.failed.values())
     assert any("finds as hard as was asked; 4 were asked for" in reason for reason in reasons)
 
 
-@pytest.mark.parametrize("asked", ["", 'goals = "second"\n'])
-def test_the_images_do_not_depend_on_the_goals(tmp_path: Path, asked: str) -> None:
-    done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + asked)
+@pytest.mark.parametrize("keys", ["", 'goals = "second"\n'])
+def test_the_images_do_not_depend_on_the_goals(tmp_path: Path, keys: str) -> None:
+    done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + keys)
     targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
     victim = weights.load(next(tmp_path.glob("small/cells/victim/*/victim.safetensors")))
     listed = done.data.confirmatory

@@ -7,26 +7,18 @@ import pandas as pd
 import pytest
 import torch
 
-from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished
-from evil_twins.bench.run.plan import Plan, plan
 from evil_twins.bench.subjects import data, victims
 from evil_twins.bench.subjects.victims import Recipe
-from evil_twins.bench.suite import suite
 from evil_twins.detectors.base import DefenderView
 from evil_twins.detectors.disagreement import Disagreement
-from tests.bench.runs import carry_out
-from tests.bench.suites import HEAD, doubt, shift, table, write
+from tests.bench.runs import carry_out, planned
+from tests.bench.suites import HEAD, doubt, shift, table
 
 TUNED = table("attacks", name="tuned", method="fine-tuning", layers="head", lr=1.0, steps=5)
 SECOND = table("detectors", name="second", method="disagreement")
 VICTIM = table("detectors", name="victim", method="disagreement", trusted="victim")
-
-
-def planned(folder: Path, *parts: str, head: str = HEAD) -> Plan:
-    made = suite.load(write(folder, *parts, head=head))
-    return plan(made, cached_dataset("digits", None, None), "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +28,15 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 
 def scores(done: Finished, attack: str, detector: str) -> pd.DataFrame:
-    found = pd.read_parquet(done.store.root.parent / "scores.parquet")
-    return found[(found["attack"] == attack) & (found["detector"] == detector)]
+    frame = pd.read_parquet(done.store.root.parent / "scores.parquet")
+    return frame[(frame["attack"] == attack) & (frame["detector"] == detector)]
 
 
 def test_only_columns_that_ask_for_it_stand_on_the_second_victim(tmp_path: Path) -> None:
     cells = planned(tmp_path, shift(), doubt(), SECOND, VICTIM).cells
     roles = {cell.label: set(cell.parents) for cell in cells.values() if cell.kind == "score"}
-    plain = {"victim", "attack"}
-    assert roles == {"doubt": plain, "second": plain | {"trusted"}, "victim": plain}
+    usual = {"victim", "attack"}
+    assert roles == {"doubt": usual, "second": usual | {"trusted"}, "victim": usual}
     without = planned(tmp_path, shift(), doubt(), VICTIM).cells
     assert without.keys() < cells.keys()
     assert [cell.title for key, cell in cells.items() if key not in without] == [
@@ -71,20 +63,20 @@ def test_scores_are_those_of_the_two_models(done: Finished) -> None:
         victims.train(digits.train, "resnet-tiny", 10, recipe, seed) for seed in (0, 1)
     )
     view = DefenderView(faced, digits.fit.x, torch.Generator(), {}, trusted)
-    found = scores(done, "shift", "second")
-    found = found[found["role"] == "calibration"].sort_values("image_id")
+    frame = scores(done, "shift", "second")
+    frame = frame[frame["role"] == "calibration"].sort_values("image_id")
     where = {name: i for i, name in enumerate(digits.calibration.ids)}
-    x = digits.calibration.x[[where[name] for name in found["image_id"]]]
+    x = digits.calibration.x[[where[name] for name in frame["image_id"]]]
     expected = Disagreement().fit(view)(x)
-    assert len(found) > 0
-    assert found["score"].to_numpy() == pytest.approx(expected.numpy(), rel=1e-4, abs=1e-9)
-    assert set(found["knowledge"]) == {"K2"}
+    assert len(frame) > 0
+    assert frame["score"].to_numpy() == pytest.approx(expected.numpy(), rel=1e-4, abs=1e-9)
+    assert set(frame["knowledge"]) == {"K2"}
 
 
 def test_the_victim_departs_from_changed_models_alone(done: Finished) -> None:
-    found = scores(done, "shift", "victim")
-    assert set(found["knowledge"]) == {"K3"}
-    assert (found["score"] == 0).all()
+    frame = scores(done, "shift", "victim")
+    assert set(frame["knowledge"]) == {"K3"}
+    assert (frame["score"] == 0).all()
     assert (scores(done, "tuned", "victim")["score"] > 0).all()
 
 

@@ -1,4 +1,4 @@
-"""What users type, and what they see when something is wrong."""
+"""The command line, and its messages when something is wrong."""
 
 import os
 import signal
@@ -21,12 +21,12 @@ from tests.bench.suites import doubt, shift, table
 
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take seconds and have tests of their own."""
+    """Figures take seconds and have other tests."""
     monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda directory: [])
 
 
 def _mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What standard error says about a mistake that is known before a cell runs."""
+    """Return standard error after a mistake that is known before a cell runs."""
     assert app.main(arguments) == 2
     streams = capsys.readouterr()
     assert streams.out == ""
@@ -160,7 +160,7 @@ def test_a_run_ends_with_a_table_and_the_next_one_runs_nothing(
 
 
 def _conclusion(errors: str) -> list[str]:
-    """What is said at the end, after a line for each cell."""
+    """Return the last lines, after a line for each cell."""
     return [line for line in errors.strip().splitlines() if not line.startswith("[")]
 
 
@@ -205,7 +205,7 @@ def test_a_damaged_victim_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
     assert app.main([*line, "--jobs", "1"]) == 0
     (file,) = (tmp_path / "small" / "cells" / "victim").glob("*/victim.safetensors")
     times = file.stat()
-    file.unlink()  # what this process has mapped into its memory is left alone
+    file.unlink()  # not written over: this process has mapped it into its memory
     file.write_bytes(b"x" * times.st_size)
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
     cached_victim.cache_clear()

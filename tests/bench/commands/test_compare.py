@@ -1,4 +1,4 @@
-"""A newcomer beside a suite: what is run, what is said, what stays as it was."""
+"""Comparisons: the cells that run, the tables, and the files of the suite, which stay."""
 
 import hashlib
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.bench import newcomers
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A suite that has been run, and a file of plug-ins beside it."""
+    """Return a folder with results of a suite and a file of plug-ins."""
     folder = tmp_path_factory.mktemp("place")
     path = newcomers.prepare(folder)
     assert app.main(["run", path, "--results", str(folder), "--jobs", "1"]) == 0
@@ -36,7 +36,7 @@ def _compare(text: str, results: str = ".") -> int:
 
 
 def _files(place: Path, pattern: str) -> dict[Path, tuple[str, int]]:
-    """Files -> content and time of change."""
+    """Return content and time of change of each file."""
     return {
         path: (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
         for path in (place / "small").glob(pattern)
@@ -44,8 +44,8 @@ def _files(place: Path, pattern: str) -> dict[Path, tuple[str, int]]:
     }
 
 
-def _own(place: Path) -> dict[Path, tuple[str, int]]:
-    """The suite's own files."""
+def _suite_files(place: Path) -> dict[Path, tuple[str, int]]:
+    """Return the records, tables and figures of the suite."""
     return {k: v for p in ("*", "tables/*", "figures/*") for k, v in _files(place, p).items()}
 
 
@@ -54,10 +54,10 @@ def _table(place: Path, folder: str, name: str) -> pd.DataFrame:
 
 
 def test_a_function_in_a_fresh_folder(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before, cells = _own(place), _files(place, "cells/[!s]*/**/*")
+    before, cells = _suite_files(place), _files(place, "cells/[!s]*/**/*")
     assert _compare("mine.py:unsure") == 0
     streams = capsys.readouterr()
-    assert _own(place) == before
+    assert _suite_files(place) == before
     assert _files(place, "cells/[!s]*/**/*") == cells
     assert streams.err.count(" score unsure × ") == 4
     assert "4 cells run, 5 stored" in streams.err
@@ -65,15 +65,16 @@ def test_a_function_in_a_fresh_folder(place: Path, capsys: pytest.CaptureFixture
     folder = place / "small" / "compare" / "unsure"
     assert (folder / "figures" / "compare.svg").exists()
     # It is what the suite's detector of another name is, in every number.
-    mine = _table(place, "unsure", "compare")
-    suites_own = pd.read_csv(place / "small" / "tables" / "detection.csv")
+    table = _table(place, "unsure", "compare")
+    suite_table = pd.read_csv(place / "small" / "tables" / "detection.csv")
     keys = ["attack", "kappa", "phi", "fpr_nominal"]
-    both = mine.merge(suites_own[suites_own["detector"] == "doubt"], on=keys, suffixes=("", "_own"))
-    assert len(both) == len(mine) == 8
+    doubt = suite_table[suite_table["detector"] == "doubt"]
+    both = table.merge(doubt, on=keys, suffixes=("", "_doubt"))
+    assert len(both) == len(table) == 8
     for name in ("detected", "low", "high", "auroc", "ks", "ks_null95", "success", "threshold"):
-        assert list(both[name]) == list(both[f"{name}_own"]), name
-    assert (mine["seconds_per_input"] > 0).all()
-    assert (mine["inputs"] == 4 * 41).all()
+        assert list(both[name]) == list(both[f"{name}_doubt"]), name
+    assert (table["seconds_per_input"] > 0).all()
+    assert (table["inputs"] == 4 * 41).all()
     pairs = _table(place, "unsure", "paired")
     assert len(pairs) == 3 * 2
     assert "untouched" not in set(pairs["attack"])
@@ -103,19 +104,19 @@ def test_a_class_with_parameters_and_a_second_call(
 
 
 def test_an_attack(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = _own(place)
+    before = _suite_files(place)
     assert _compare("poisoning(kappa=[0.6, 0.75], model={'layers': 'head'})") == 0
     streams = capsys.readouterr()
-    assert _own(place) == before
-    # At κ = 0.75 it is the suite's own, under another name.
+    assert _suite_files(place) == before
+    # At κ = 0.75 it is the attack of the suite under another name.
     assert streams.err.count(" attack poisoning(model") == 1
     assert streams.err.count(" score ") == 2
     (folder,) = (place / "small" / "compare").glob("poisoning*")
-    found = _table(place, folder.name, "compare").set_index(["attack", "kappa"])["kl"]
+    kl = _table(place, folder.name, "compare").set_index(["attack", "kappa"])["kl"]
     label = "poisoning(model={'layers': 'head'})"
-    assert len(found) == 6
-    assert found[(label, 0.75)] == found[("poisoning", 0.75)]
-    assert found[(label, 0.6)] < found[("poisoning", 0.75)]
+    assert len(kl) == 6
+    assert kl[(label, 0.75)] == kl[("poisoning", 0.75)]
+    assert kl[(label, 0.6)] < kl[("poisoning", 0.75)]
     detection = _table(place, folder.name, "detection")
     assert set(detection[detection["attack"] == label]["detector"]) == {"doubt", "far"}
     said = (folder / "tables" / "compare.md").read_text()
@@ -139,13 +140,13 @@ WRONG = {
 def test_a_wrong_plug_in_is_told_so_and_harms_nothing(
     place: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    before = _own(place)
+    before = _suite_files(place)
     assert _compare(f"mine.py:{name}") == 1
     streams = capsys.readouterr()
     assert WRONG[name] in streams.err
     assert "Traceback" not in streams.err
     assert streams.out == ""
-    assert _own(place) == before
+    assert _suite_files(place) == before
     assert not (place / "small" / "compare" / name).exists()
 
 
@@ -155,8 +156,8 @@ def test_what_fails_in_one_row_is_whole_in_the_others(
     assert _compare("mine.py:Benign") == 1
     streams = capsys.readouterr()
     assert "2 cells failed" in streams.out
-    mine = _table(place, "Benign", "compare")
-    assert set(mine["attack"]) == {"poisoning", "imc"}
+    table = _table(place, "Benign", "compare")
+    assert set(table["attack"]) == {"poisoning", "imc"}
     worst = _table(place, "Benign", "worst").set_index("detector")
     assert worst.loc["Benign", "attacks"] == 2
     assert worst.loc["far", "attacks"] == 3

@@ -1,4 +1,4 @@
-"""What a comparison refuses, leaves out or gives up, and says so."""
+"""Comparisons that are refused, incomplete or ended early, and their messages."""
 
 from math import nan
 from pathlib import Path
@@ -72,16 +72,16 @@ def test_what_is_not_stored_is_said_and_not_run() -> None:
 
 def _trial(suite: Any) -> tuple[_Trial, list[str]]:
     kinds = ("fit", "score", "score")
-    cells = [Cell(kind, f"own × {i}", "own", None, {"i": i}, "") for i, kind in enumerate(kinds)]
-    made = Plan({cell.key: cell for cell in cells}, "", ())
-    told = Lines(Console(quiet=True), made)
-    return _Trial(told, made, Newcomer("detector", "own", suite)), list(made.cells)
+    cells = [Cell(kind, f"new × {i}", "new", None, {"i": i}, "") for i, kind in enumerate(kinds)]
+    planned = Plan({cell.key: cell for cell in cells}, "", ())
+    lines = Lines(Console(quiet=True), planned)
+    return _Trial(lines, planned, Newcomer("detector", "new", suite)), list(planned.cells)
 
 
 def test_what_hangs_at_once_is_not_tried_again() -> None:
     trial, (fit, first, _) = _trial(None)
     trial.finished(0, {fit: Outcome("a", "content", seconds=1.0)})
-    with pytest.raises(UserError, match="own × 1: it took too long\nno other cell of 'own'"):
+    with pytest.raises(UserError, match="new × 1: it took too long\nno other cell of 'new'"):
         trial.finished(0, {first: Outcome("b", None, "it took too long", nan)})
     trial, (_, first, second) = _trial(None)
     trial.finished(0, {first: Outcome("b", "content", seconds=1.0)})

@@ -1,4 +1,4 @@
-"""Engines: the same bytes whatever runs the cells, and what is left alone."""
+"""Engines: the same bytes whatever runs the cells."""
 
 import multiprocessing
 import os
@@ -17,11 +17,12 @@ from distributed import LocalCluster
 from evil_twins.bench.run.assemble import Finished
 from evil_twins.bench.run.engine import Engine, cluster, local
 from tests.bench import suites
+from tests.bench.eleven import same
 from tests.bench.runs import carry_out, titles
 from tests.bench.suites import doubt, far, shift
 
 
-def test_global_random_numbers_and_threads_are_left_alone(folder: Path) -> None:
+def test_global_random_numbers_and_threads_stay_as_they_are(folder: Path) -> None:
     state, threads = torch.random.get_rng_state(), torch.get_num_threads()
     carry_out(folder, shift(), doubt("other", scale=11.0))
     assert torch.equal(state, torch.random.get_rng_state())
@@ -40,16 +41,15 @@ def test_a_cell_has_the_threads_of_its_suite(tmp_path: Path, threads: int, jobs:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("guarded", [True, False])
-def test_an_executor_of_ones_own_leaves_the_same_bytes(tmp_path: Path, guarded: bool) -> None:
+def test_an_executor_of_the_user_leaves_the_same_bytes(tmp_path: Path, guarded: bool) -> None:
     parts = [shift(), shift("both", poison=True), doubt(), far()]
-    alone, beside = tmp_path / "alone", tmp_path / "beside"
-    for place in (alone, beside):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for place in (first, second):
         place.mkdir()
-    carry_out(alone, *parts)
+    carry_out(first, *parts)
     pool = ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))
-    assert not carry_out(beside, *parts, engine=Engine(pool, 2, guarded)).state.failed
-    for path in sorted((alone / "small").glob("*.parquet")):
-        assert path.read_bytes() == (beside / "small" / path.name).read_bytes()
+    assert not carry_out(second, *parts, engine=Engine(pool, 2, guarded)).state.failed
+    assert same(first, second)
 
 
 @pytest.mark.slow
@@ -65,12 +65,11 @@ def test_a_broken_executor_is_a_reason_for_what_it_did_not_take(tmp_path: Path) 
 @pytest.mark.slow
 def test_processes_leave_the_same_bytes(tmp_path: Path) -> None:
     parts = [shift(), shift("both", poison=True), doubt(), far()]
-    alone, beside = tmp_path / "alone", tmp_path / "beside"
-    for place, jobs in ((alone, 1), (beside, 2)):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for place, jobs in ((first, 1), (second, 2)):
         place.mkdir()
         carry_out(place, *parts, jobs=jobs)
-    for path in sorted((alone / "small").glob("*.parquet")):
-        assert path.read_bytes() == (beside / "small" / path.name).read_bytes()
+    assert same(first, second)
 
 
 def _causes(done: Finished) -> dict[str, str]:
@@ -98,25 +97,24 @@ def test_a_cell_that_dies_or_hangs_fails_alone(folder: Path) -> None:
 @pytest.mark.slow
 def test_a_cluster_leaves_the_same_bytes_though_a_worker_dies(tmp_path: Path) -> None:
     parts = [*(shift(f"a{i}", amount=i / 20, poison=i % 2 == 1) for i in range(6)), doubt(), far()]
-    alone, beside = tmp_path / "alone", tmp_path / "beside"
-    for place in (alone, beside):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for place in (first, second):
         place.mkdir()
-    carry_out(alone, *parts)
+    carry_out(first, *parts)
     with (
         dask.config.set({"distributed.worker.daemon": False}),
         LocalCluster(2, threads_per_worker=1, dashboard_address=None) as workers,
     ):
         victim = next(iter(workers.workers.values()))
 
-        def strike() -> None:
-            while not list((beside / "small" / "cells").glob("attack/*/cell.json")):
+        def kill_worker() -> None:
+            while not list((second / "small" / "cells").glob("attack/*/cell.json")):
                 time.sleep(0.05)
             os.kill(victim.pid, signal.SIGKILL)
 
-        blow = threading.Thread(target=strike)
-        blow.start()
-        done = carry_out(beside, *parts, engine=cluster(workers.scheduler_address))
-        blow.join()
+        killer = threading.Thread(target=kill_worker)
+        killer.start()
+        done = carry_out(second, *parts, engine=cluster(workers.scheduler_address))
+        killer.join()
     assert not _causes(done)
-    for path in sorted((alone / "small").glob("*.parquet")):
-        assert path.read_bytes() == (beside / "small" / path.name).read_bytes()
+    assert same(first, second)

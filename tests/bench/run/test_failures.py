@@ -1,4 +1,4 @@
-"""Failures: what a fault, a damaged file or an interrupt stops, and what it does not."""
+"""Failures: the cells that a fault, a damaged file or an interrupt stops, and no others."""
 
 import json
 import os
@@ -15,17 +15,14 @@ from rich.console import Console
 from evil_twins.bench.cells.execute import Outcome, Place, execute
 from evil_twins.bench.cells.score import lineup
 from evil_twins.bench.cells.stored import cached_victim
-from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.run.engine import Engine, inline
-from evil_twins.bench.run.plan import plan
 from evil_twins.bench.run.progress import Lines
 from evil_twins.bench.run.schedule import job_of, recorded, run
 from evil_twins.bench.run.state import State
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import fingerprint
-from evil_twins.bench.suite import suite
 from tests.bench import suites
-from tests.bench.runs import carry_out, titles
+from tests.bench.runs import carry_out, planned, titles
 from tests.bench.suites import doubt, far, shift, table
 
 
@@ -78,12 +75,12 @@ FAULTY = {
 
 @pytest.mark.parametrize("name", FAULTY)
 def test_a_fault_stops_one_cell(folder: Path, name: str) -> None:
-    part, said = FAULTY[name]
+    part, message = FAULTY[name]
     done = carry_out(folder, shift(), doubt(), part)
     failures = pd.read_parquet(folder / "small" / "failures.parquet")
     causes = failures[~failures["reason"].str.startswith("not run")]
     assert len(causes) == 1
-    assert pd.Series(causes["reason"]).str.match(said).all()
+    assert pd.Series(causes["reason"]).str.match(message).all()
     log = folder / "small" / causes["log"].iloc[0]
     assert "Traceback" in log.read_text()
     assert all("\n" not in reason for reason in done.state.failed.values())
@@ -112,10 +109,10 @@ def test_an_attack_or_a_detector_that_overwrites_its_input_harms_no_other(folder
     cached_victim.cache_clear()
     lineup.cache_clear()
     carry_out(folder, shift("b", amount=0.2), doubt("b", scale=2.5))
-    alone = pd.read_parquet(folder / "small" / "scores.parquet")
+    single = pd.read_parquet(folder / "small" / "scores.parquet")
     both = scores.query("attack == 'b' and detector == 'b'")
-    assert np.allclose(both["score"] / 2.0, alone["score"] / 2.5)
-    # Distances are measured from the x° that was given, not from what the attack made of it.
+    assert np.allclose(both["score"] / 2.0, single["score"] / 2.5)
+    # Distances are measured from the x° of the data set, though the attack overwrites its copy.
     assert np.allclose(targets.query("attack == 'a'")["linf"], 0.1)
 
 
@@ -143,8 +140,7 @@ def test_models_that_cannot_be_made_again_in_time_are_one_failure(tmp_path: Path
 
 
 def test_models_that_vanish_before_they_are_scored_are_made_again(tmp_path: Path) -> None:
-    made = suite.load(suites.write(tmp_path, shift("both", poison=True), doubt(), far()))
-    cells = plan(made, cached_dataset("digits", None, None), "cpu")
+    cells = planned(tmp_path, shift("both", poison=True), doubt(), far())
     store = Store(tmp_path / "cells")
 
     class Thief(Lines):
@@ -163,8 +159,7 @@ def test_models_that_vanish_before_they_are_scored_are_made_again(tmp_path: Path
 
 def test_what_another_run_finishes_meanwhile_is_not_computed_again(tmp_path: Path) -> None:
     rows = [shift(f"a{i}", amount=i / 20) for i in range(3)]
-    made = suite.load(suites.write(tmp_path, *rows, doubt()))
-    cells = plan(made, cached_dataset("digits", None, None), "cpu")
+    cells = planned(tmp_path, *rows, doubt())
     place = Place(Store(tmp_path / "cells"), None, {})
 
     class Neighbour(Lines):
@@ -182,13 +177,12 @@ def test_what_another_run_finishes_meanwhile_is_not_computed_again(tmp_path: Pat
 def test_code_that_changes_during_a_run_is_not_stored_under_the_old_identity(
     tmp_path: Path,
 ) -> None:
-    mine = tmp_path / "mine.py"
-    mine.write_text(suites.PLUGINS.read_text())
-    own = table("detectors", name="mine", method="mine.py:Doubt")
-    made = suite.load(suites.write(tmp_path, shift(), own))
-    cells = plan(made, cached_dataset("digits", None, None), "cpu")
+    file = tmp_path / "mine.py"
+    file.write_text(suites.PLUGINS.read_text())
+    detector = table("detectors", name="mine", method="mine.py:Doubt")
+    cells = planned(tmp_path, shift(), detector)
     place = Place(Store(tmp_path / "cells"), None, {})
-    mine.write_text(mine.read_text().replace("doubt = 1 -", "doubt = 7 -"))
+    file.write_text(file.read_text().replace("doubt = 1 -", "doubt = 7 -"))
     state = run(cells, place, inline())
     (reason,) = state.failed.values()
     assert reason.startswith("the code of 'mine' is not that of the plan: it has changed")
@@ -236,8 +230,7 @@ def test_a_damaged_record_is_made_again(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_keeps_what_is_finished(folder: Path) -> None:
-    made = suite.load(suites.write(folder, shift(), doubt("late", scale=7.0)))
-    cells = plan(made, cached_dataset("digits", None, None), "cpu")
+    cells = planned(folder, shift(), doubt("late", scale=7.0))
     store = Store(folder / "small" / "cells")
 
     class Impatient(Lines):

@@ -1,4 +1,4 @@
-"""What a week of compute meets: kills, full disks, two runs at once, files of a stranger."""
+"""Mishaps of long runs: kills, full disks, two runs at once, files of a stranger."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def _start(
     prepare: Callable[[], None] | None = None,
     log: Path | None = None,
 ) -> subprocess.Popen[str]:
-    """A run of its own, in a process group of its own."""
+    """Start a run in a new process and process group."""
     line = [sys.executable, "-m", "evil_twins", "run", str(folder / "small.toml")]
     return subprocess.Popen(
         [*line, "--results", str(results), *more],
@@ -61,7 +61,7 @@ def _end(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def _gone(group: int) -> bool:
-    """Whether every process of a group ends by itself within a few seconds."""
+    """Check whether every process of a group ends by itself within a few seconds."""
     for _ in range(100):
         if not any(map(partial(_alive, group), psutil.process_iter())):
             return True
@@ -82,7 +82,7 @@ def _derived(results: Path) -> dict[str, bytes]:
 
 
 def _finished(results: Path) -> dict[str, int]:
-    """Finished cells, and what changes if one is put into its place again."""
+    """Return the finished cells with their inodes, which change if a cell is stored again."""
     return {
         str(path.parent.relative_to(results)): path.stat().st_ino
         for path in results.glob("small/cells/*/[!.]*/cell.json")
@@ -90,14 +90,14 @@ def _finished(results: Path) -> dict[str, int]:
 
 
 def _attacks(results: Path, log: Path | None = None) -> set[str]:
-    """Attacks that are finished; or those that a run began, as its log has them."""
+    """Return the finished attacks, or those that a run began according to its log."""
     if log is not None:
         return set(log.read_text().splitlines())
-    found = [
+    attacks = [
         json.loads(path.read_text())["spec"]["attack"]["parameters"]
         for path in results.glob("small/cells/attack/[!.]*/cell.json")
     ]
-    return {f"{own['amount']} {own['poison']}" for own in found}
+    return {f"{attack['amount']} {attack['poison']}" for attack in attacks}
 
 
 @pytest.mark.slow
@@ -136,10 +136,10 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(tmp_path: P
 @pytest.mark.slow
 def test_two_runs_at_once_in_one_folder_do_not_harm_each_other(tmp_path: Path) -> None:
     suites.write(tmp_path, *MANY)
-    assert _end(_start(tmp_path, tmp_path / "alone"))[0] == 0
+    assert _end(_start(tmp_path, tmp_path / "single"))[0] == 0
     both = [_start(tmp_path, tmp_path / "both", "--jobs", "2") for _ in range(2)]
     assert [_end(process)[0] for process in both] == [0, 0]
-    assert _derived(tmp_path / "both") == _derived(tmp_path / "alone")
+    assert _derived(tmp_path / "both") == _derived(tmp_path / "single")
     assert not list((tmp_path / "both").glob("small/cells/*/.*"))
     assert not list((tmp_path / "both").glob("small/cells/*/*.json"))
 
@@ -214,7 +214,7 @@ def test_an_interrupt_ends_a_run_and_a_second_ends_it_at_once(tmp_path: Path, jo
 
 
 class Bomb:
-    """Leaves a file where it is unpickled."""
+    """Makes a folder when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -227,7 +227,7 @@ def test_no_stored_file_can_run_code(tmp_path: Path) -> None:
     mark = tmp_path / "struck"
     bomb = pickle.dumps(Bomb(mark))
     pickle.loads(bomb)
-    mark.rmdir()  # it works, where it is let
+    mark.rmdir()  # the bomb works where files are unpickled
     path = suites.write(tmp_path, shift(), shift("both", poison=True), doubt(), far())
     line = [path, "--results", str(tmp_path)]
     assert app.main(["run", *line, "--jobs", "1"]) == 0
@@ -250,8 +250,8 @@ def test_nothing_is_unpickled() -> None:
         path for name in ("attacks", "bench", "detectors") for path in ROOT.glob(f"{name}/**/*.py")
     ]
     assert len(files) > 50
-    found = [f"{path}: {word}" for path in files for word in words if word in path.read_text()]
-    assert not found
+    uses = [f"{path}: {word}" for path in files for word in words if word in path.read_text()]
+    assert not uses
 
 
 @pytest.mark.slow
@@ -259,9 +259,9 @@ def test_shards_that_run_at_once_in_one_folder_end_in_the_tables_of_the_whole(
     tmp_path: Path,
 ) -> None:
     suites.write(tmp_path, *MANY)
-    assert _end(_start(tmp_path, tmp_path / "alone"))[0] == 0
+    assert _end(_start(tmp_path, tmp_path / "single"))[0] == 0
     both = tmp_path / "both"
     assert _end(_start(tmp_path, both, "--limit", "1"))[0] == 0
     shards = [_start(tmp_path, both, "--jobs", "1", "--shard", f"{i}/3") for i in (1, 2, 3)]
     assert [_end(process)[0] for process in shards] == [0, 0, 0]
-    assert _derived(both) == _derived(tmp_path / "alone")
+    assert _derived(both) == _derived(tmp_path / "single")

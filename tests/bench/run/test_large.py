@@ -1,4 +1,4 @@
-"""The networks of the paper at 224 pixels, from made images to scores, as `run` goes."""
+"""The networks of the paper at 224 pixels: from images of noise to scores, by `run`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +51,7 @@ COLUMNS = (
 
 
 def image(path: Path) -> None:
-    """Noise of its own, 64 by 48."""
+    """Write noise that depends on the name, 64 by 48."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(list(path.stem.encode())).integers(0, 256, (48, 64, 3))
     Image.fromarray(noise.astype(np.uint8)).save(path)
@@ -75,9 +75,9 @@ def folder(root: Path) -> None:
             image(root / half / CLASSES[label] / f"{half}-{i}.png")
 
 
-def victim(architecture: str, found: data.Dataset, path: Path) -> None:
-    """An untrained network whose signals stay alive, and which takes all images for nevi."""
-    x, nevus = found.confirmatory.x, found.classes.index("NV")
+def victim(architecture: str, images: data.Dataset, path: Path) -> None:
+    """Save an untrained network of live signals that calls every image a nevus."""
+    x, nevus = images.confirmatory.x, images.classes.index("NV")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build(architecture, 7, (3, 224, 224), torch.full((3,), 0.5), torch.full((3,), 0.3))
@@ -85,7 +85,7 @@ def victim(architecture: str, found: data.Dataset, path: Path) -> None:
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = 1
     with torch.no_grad():
-        model.train()(found.heldout.x)
+        model.train()(images.heldout.x)
         model.eval().head.bias[nevus] += 1 + 2 * model(x).abs().max()
     weights.save(fold(model), path)
 
@@ -98,8 +98,8 @@ def test_from_images_to_scores(
     tmp_path: Path, dataset: str, architecture: str, make: Callable[[Path], None]
 ) -> None:
     make(tmp_path / "data")
-    found = data.load(dataset, tmp_path / "data", size=224)
-    victim(architecture, found, tmp_path / "victim.safetensors")
+    images = data.load(dataset, tmp_path / "data", size=224)
+    victim(architecture, images, tmp_path / "victim.safetensors")
     head = HEAD.format(dataset=dataset, architecture=architecture)
     (tmp_path / "large.toml").write_text("\n".join([head, *ROWS, *COLUMNS]))
     where = ["--data", str(tmp_path / "data"), "--results", str(tmp_path / "results")]

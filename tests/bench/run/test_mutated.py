@@ -1,4 +1,4 @@
-"""Thousands of suites with mistakes in them: each is planned, or refused in plain words."""
+"""Thousands of suites with mistakes: each is planned, or refused with a clear message."""
 
 import io
 import re
@@ -93,30 +93,32 @@ KEYS = sorted({line.partition(" =")[0] for line in LINES if " = " in line} | {"l
 
 @st.composite
 def mutants(draw: st.DrawFn) -> str:
-    """The sound suite with one to three changes."""
+    """Draw the sound suite with one to three changes."""
     lines = list(LINES)
     for _ in range(draw(st.integers(1, 3))):
-        at = draw(st.integers(0, len(lines) - 1))
-        how = draw(st.sampled_from(["value", "inner", "key", "drop", "copy", "add", "noise"]))
-        key, sign, _ = lines[at].partition(" = ")
-        if how == "value" and sign:
-            lines[at] = f"{key} = {draw(VALUES)}"
-        elif how == "inner" and "{" in lines[at]:
-            start, _, rest = lines[at].partition("{")
-            lines[at] = (
+        number = draw(st.integers(0, len(lines) - 1))
+        change = draw(st.sampled_from(["value", "inner", "key", "drop", "copy", "add", "noise"]))
+        key, sign, _ = lines[number].partition(" = ")
+        if change == "value" and sign:
+            lines[number] = f"{key} = {draw(VALUES)}"
+        elif change == "inner" and "{" in lines[number]:
+            start, _, rest = lines[number].partition("{")
+            lines[number] = (
                 start + "{" + re.sub(r"= [^,}]+", lambda _: f"= {draw(VALUES)} ", rest, count=1)
             )
-        elif how == "key" and sign:
-            lines[at] = lines[at].replace(key, draw(st.sampled_from(KEYS)))
-        elif how == "drop":
-            del lines[at]
-        elif how == "copy":
-            lines.insert(draw(st.integers(0, len(lines))), lines[at])
-        elif how == "add":
-            lines.insert(at, f"{draw(st.sampled_from(KEYS))} = {draw(VALUES)}")
-        elif how == "noise":
-            place = draw(st.integers(0, len(lines[at])))
-            lines[at] = lines[at][:place] + draw(st.text(max_size=3)) + lines[at][place:]
+        elif change == "key" and sign:
+            lines[number] = lines[number].replace(key, draw(st.sampled_from(KEYS)))
+        elif change == "drop":
+            del lines[number]
+        elif change == "copy":
+            lines.insert(draw(st.integers(0, len(lines))), lines[number])
+        elif change == "add":
+            lines.insert(number, f"{draw(st.sampled_from(KEYS))} = {draw(VALUES)}")
+        elif change == "noise":
+            place = draw(st.integers(0, len(lines[number])))
+            lines[number] = (
+                lines[number][:place] + draw(st.text(max_size=3)) + lines[number][place:]
+            )
     return "\n".join(lines)
 
 
@@ -139,7 +141,7 @@ def _judge(text: str) -> None:
         assert re.match("(remedy|expected|known|did you mean)", lines[-1]), errors
 
 
-def test_the_sound_one_is_planned() -> None:
+def test_the_sound_suite_is_planned() -> None:
     assert _plan(SOUND) == (0, "")
 
 

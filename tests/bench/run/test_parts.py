@@ -1,4 +1,4 @@
-"""Parts of a suite: chosen, planned, run apart, merged, and pruned."""
+"""Parts of a suite: chosen, planned, run on several machines, merged, and pruned."""
 
 import json
 import shutil
@@ -19,8 +19,8 @@ def _cells(results: Path) -> set[str]:
 
 
 def _seal(mark: Path, facts: dict[str, object]) -> None:
-    own = {name: value for name, value in facts.items() if name != "seal"}
-    mark.write_text(json.dumps(own | {"seal": fingerprint(own)}))
+    unsealed = {name: value for name, value in facts.items() if name != "seal"}
+    mark.write_text(json.dumps(unsealed | {"seal": fingerprint(unsealed)}))
 
 
 def test_shards_are_the_whole_and_merge_to_the_same_bytes(
@@ -87,9 +87,9 @@ def test_cells_that_descend_from_another_victim_are_not_merged(
 def test_what_no_suite_needs_is_removed_and_nothing_else(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def pruned(*more: str) -> str:
+    def pruned(*options: str) -> str:
         capsys.readouterr()
-        assert app.main(["prune", path, "--results", str(tmp_path), *more]) == 0
+        assert app.main(["prune", path, "--results", str(tmp_path), *options]) == 0
         return capsys.readouterr().out.split(",")[0]
 
     shutil.copytree(whole / "small", tmp_path / "small")
@@ -131,9 +131,9 @@ def test_a_damaged_or_missing_folder_is_not_merged(
 def test_only_limit_and_force(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def ran(*more: str) -> str:
+    def ran(*options: str) -> str:
         capsys.readouterr()
-        assert app.main(line(tmp_path, tmp_path, *more)) == 0
+        assert app.main(line(tmp_path, tmp_path, *options)) == 0
         return capsys.readouterr().err.splitlines()[-1].split(": ")[0]
 
     shutil.copytree(whole / "small/cells/victim", tmp_path / "small/cells/victim")
@@ -149,7 +149,7 @@ def test_only_limit_and_force(
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("options", "said"),
     [
         (["--only", "dobut"], "did you mean 'doubt'"),
         (["--shard", "3/2"], "expected: i/n with 1 <= i <= n"),
@@ -159,9 +159,9 @@ def test_only_limit_and_force(
     ],
 )
 def test_a_mistake_in_the_choice(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], said: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
 ) -> None:
-    assert app.main(line(tmp_path, tmp_path, *more)) == 2
+    assert app.main(line(tmp_path, tmp_path, *options)) == 2
     errors = capsys.readouterr().err
     assert said in errors
     assert len(errors.strip().splitlines()) <= 3
@@ -195,10 +195,10 @@ def test_no_cluster_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_a_plan_counts_and_forecasts_and_runs_nothing(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def shown(results: Path, *more: str) -> dict[str, list[str]]:
+    def shown(results: Path, *options: str) -> dict[str, list[str]]:
         capsys.readouterr()
         assert (
-            app.main(["plan", suites.write(tmp_path, *PARTS), "--results", str(results), *more])
+            app.main(["plan", suites.write(tmp_path, *PARTS), "--results", str(results), *options])
             == 0
         )
         lines = capsys.readouterr().out.strip().splitlines()

@@ -1,4 +1,4 @@
-"""Runs: what is run, what is kept, and what is recorded."""
+"""Runs: the cells that run, and the records that they leave."""
 
 import json
 import shutil
@@ -33,9 +33,9 @@ def frames(folder: Path) -> tuple[Finished, dict[str, pd.DataFrame]]:
 def test_every_target_and_image_has_its_line(
     frames: tuple[Finished, dict[str, pd.DataFrame]],
 ) -> None:
-    done, found = frames
+    done, records = frames
     assert not done.state.failed
-    targets, scores = found["targets"], found["scores"]
+    targets, scores = records["targets"], records["scores"]
     assert len(targets) == 2 * 4
     assert set(targets["target_id"]) < set(done.data.confirmatory.ids)
     assert (targets["goal"] != targets["label"]).all()
@@ -48,22 +48,22 @@ def test_every_target_and_image_has_its_line(
     benign = scores[scores["role"] != "attacked"]
     assert set(benign[benign["attack"] == "shift"]["target_id"]) == {""}
     assert set(benign[benign["attack"] == "both"]["target_id"]) == set(targets["target_id"])
-    assert set(found["details"]["name"]) == {"brightness"}
-    assert len(found["details"]) == 2 * 4
+    assert set(records["details"]["name"]) == {"brightness"}
+    assert len(records["details"]) == 2 * 4
 
 
 def test_measurements_agree_with_the_definition(
     frames: tuple[Finished, dict[str, pd.DataFrame]],
 ) -> None:
-    _, found = frames
-    targets = found["targets"].set_index("attack")
+    _, records = frames
+    targets = records["targets"].set_index("attack")
     assert np.allclose(targets["linf"], 0.1)
     assert (targets.loc["shift", ["kl", "flipped", "delta", "accuracy_drop"]] == 0).all(axis=None)
-    assert not found["flips"]["attack"].eq("shift").any()
-    counted = found["flips"].groupby("target_id").size()
+    assert not records["flips"]["attack"].eq("shift").any()
+    counted = records["flips"].groupby("target_id").size()
     moved = targets.loc["both"].set_index("target_id")["flipped"]
     assert counted.reindex(moved.index, fill_value=0).eq(moved).all()
-    # A constant on every bias changes no probability: KL is rounding alone, and nothing flips.
+    # A constant on every bias changes no probability: KL is mere rounding, and nothing flips.
     assert targets.loc["both", "kl"].abs().max() < 1e-9
     assert targets.loc["both", "kl_reference"].abs().max() < 1e-9
     assert (targets.loc["both", "delta"] > 0).all()
@@ -73,9 +73,9 @@ def test_measurements_agree_with_the_definition(
 def test_scores_are_those_of_the_detector(
     frames: tuple[Finished, dict[str, pd.DataFrame]],
 ) -> None:
-    _, found = frames
-    own = found["scores"].query("detector == 'doubt'")
-    assert np.allclose(own["score"], 1 - own["confidence"], atol=1e-6)
+    _, records = frames
+    scores = records["scores"].query("detector == 'doubt'")
+    assert np.allclose(scores["score"], 1 - scores["confidence"], atol=1e-6)
 
 
 def test_a_second_run_runs_nothing(folder: Path) -> None:
@@ -101,12 +101,12 @@ def test_equal_preparations_are_made_once(folder: Path) -> None:
 
 
 def test_an_edited_detector_scores_again(tmp_path: Path, folder: Path) -> None:
-    mine = folder / "mine.py"
-    mine.write_text(suites.PLUGINS.read_text())
-    own = table("detectors", name="mine", method="mine.py:Doubt")
-    assert len(carry_out(folder, shift(), own).state.ran) == 1
-    mine.write_text(mine.read_text().replace("doubt = 1 -", "doubt = 2 -"))
-    done = carry_out(folder, shift(), own)
+    file = folder / "mine.py"
+    file.write_text(suites.PLUGINS.read_text())
+    detector = table("detectors", name="mine", method="mine.py:Doubt")
+    assert len(carry_out(folder, shift(), detector).state.ran) == 1
+    file.write_text(file.read_text().replace("doubt = 1 -", "doubt = 2 -"))
+    done = carry_out(folder, shift(), detector)
     assert titles(done.plan, done.state.ran) == ["score mine × shift"]
     score = pd.read_parquet(folder / "small" / "scores.parquet")["score"]
     assert (score > 1).all()
@@ -157,13 +157,13 @@ def test_models_stay_until_the_last_detector_has_scored_them(tmp_path: Path) -> 
 
 
 def test_two_rows_that_turn_out_to_be_one(folder: Path) -> None:
-    both = [shift("one", amount=0.0), table("attacks", name="none", method="untouched")]
+    both = [shift("zero", amount=0.0), table("attacks", name="none", method="untouched")]
     done = carry_out(folder, *both, doubt("twin", scale=0.5))
     assert not done.state.failed
     ran = [title for title in titles(done.plan, done.state.ran) if title.startswith("score")]
     assert len(ran) == 1
     scores = pd.read_parquet(folder / "small" / "scores.parquet")
-    assert dict(scores.groupby("attack").size()) == {"one": 164, "none": 164}
+    assert dict(scores.groupby("attack").size()) == {"zero": 164, "none": 164}
 
 
 def test_shards_leave_the_same_records(folder: Path, tmp_path: Path) -> None:
@@ -189,7 +189,8 @@ def test_a_row_of_fewer_targets_has_the_first_ones_and_shares_their_radii(folder
     )
     assert not done.state.failed
     targets = pd.read_parquet(folder / "small" / "targets.parquet").set_index("attack")
-    order = [one for one in done.data.confirmatory.ids if one in set(targets["target_id"])]
+    attacked = set(targets["target_id"])
+    order = [image for image in done.data.confirmatory.ids if image in attacked]
     assert set(targets.loc["part", "target_id"]) == set(order[:2])
     assert (
         targets.loc["part"]
@@ -199,8 +200,8 @@ def test_a_row_of_fewer_targets_has_the_first_ones_and_shares_their_radii(folder
     detection = tables.Analysis(folder / "small").table(DETECTION)
     assert dict(detection.groupby("attack")["n"].max()) == {"part": 2, "whole": 4}
     assert dict(detection.groupby("attack")["calibration_n"].max()) == {"part": 10, "whole": 20}
-    made = titles(done.plan, [key for key, one in done.plan.cells.items() if one.kind == "attack"])
-    assert made == [
+    cells = done.plan.cells
+    assert titles(done.plan, [key for key in cells if cells[key].kind == "attack"]) == [
         "attack part κ=0.75 φ=0.5",
         "attack radii of whole [1/2]",
         "attack radii of whole [2/2]",
@@ -232,9 +233,9 @@ def test_a_split_without_an_image_is_refused(tmp_path: Path, split: str) -> None
     shares = usual | {split: 1e-4, "development": usual["development"] + usual[split] - 1e-4}
     lines = "\n".join(f"{name} = {share}" for name, share in shares.items())
     head = f"{suites.HEAD}[splits]\n{lines}\n"
-    made = suite.load(suites.write(tmp_path, shift(), doubt(), head=head))
+    small = suite.load(suites.write(tmp_path, shift(), doubt(), head=head))
     with pytest.raises(UserError, match=f"the split '{split}' of digits holds no image"):
-        plan(made, load("digits", splits=made.splits), "cpu")
+        plan(small, load("digits", splits=small.splits), "cpu")
 
 
 def test_the_list_that_is_not_attacked_may_be_empty(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the harness itself costs, as ratios of times measured side by side."""
+"""Costs of the harness itself, as ratios of times measured side by side."""
 
 import gc
 import json
@@ -33,8 +33,9 @@ def _suite(folder: Path, rows: int, columns: int, head: str = HEAD, **fields: ob
 
 
 def _plan(folder: Path, rows: int, columns: int, head: str = HEAD, **fields: object) -> Plan:
-    made = _suite(folder, rows, columns, head, **fields)
-    return plan(made, cached_dataset("digits", None, None), "cpu")
+    return plan(
+        _suite(folder, rows, columns, head, **fields), cached_dataset("digits", None, None), "cpu"
+    )
 
 
 def _run(cells: Plan, folder: Path, jobs: int, most: int | None = None) -> float:
@@ -80,9 +81,9 @@ def test_records_are_put_together_in_memory_that_does_not_grow(
     store, data = Store(tmp_path / "cells"), cached_dataset("digits", None, None)
     whole, peaks, lines = pa.default_memory_pool(), list[int](), list[int]()
     for rows in (40, 160):
-        made = _suite(tmp_path, rows, 1)
-        cells = plan(made, data, "cpu")
-        done = Finished(made, data, cells, survey(cells, store), store)
+        small = _suite(tmp_path, rows, 1)
+        cells = plan(small, data, "cpu")
+        done = Finished(small, data, cells, survey(cells, store), store)
         pool = pa.proxy_memory_pool(whole)
         pa.set_memory_pool(pool)
         try:
@@ -100,8 +101,8 @@ def test_the_harness_adds_little_to_the_time_of_the_cells(tmp_path: Path) -> Non
     whole = _run(cells, tmp_path, 1)
     sidecars = [*tmp_path.glob("cells/attack/*/provenance.json")]
     sidecars += tmp_path.glob("cells/score/*/provenance.json")
-    own = sum(json.loads(path.read_text())["seconds"] for path in sidecars)
-    assert whole < 1.05 * own
+    computing = sum(json.loads(path.read_text())["seconds"] for path in sidecars)
+    assert whole < 1.05 * computing
 
 
 def test_two_jobs_take_little_more_than_half_the_time(tmp_path: Path) -> None:

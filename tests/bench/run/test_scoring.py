@@ -1,4 +1,4 @@
-"""One's own model and images through detectors: a world in which every p-value is known."""
+"""The command `score`: a world in which every p-value is known."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from evil_twins.bench.subjects.publishers import sha
 from tests.bench import suites
 from tests.bench.suites import doubt, shift, table
 
-MINE = """
+BRIGHTNESS = """
 from dataclasses import dataclass
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Brightness:
         return lambda x: x.double().mean((1, 2, 3))
 """
 GREY = range(0, 240, 4)
-"""Of the benign images, by name: 60, of which 30 calibrate."""
+"""Grey levels of the 60 benign images, of which 30 calibrate."""
 
 SHOWN = np.array([0, 101, 233, 255], np.uint8)
 
@@ -57,7 +57,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for grey in GREY:
         Image.new("L", (8, 8), grey).save(folder / "benign" / f"{grey}.png")
     np.save(folder / "x.npy", np.tile(SHOWN[:, None, None, None], (1, 1, 8, 8)))
-    (folder / "mine.py").write_text(MINE)
+    (folder / "mine.py").write_text(BRIGHTNESS)
     bright = [
         table(
             "detectors", name=f"bright{fault}", method=f"{folder}/mine.py:Brightness", fault=fault
@@ -69,7 +69,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _line(world: Path, **other: str) -> list[str]:
-    given = {
+    options = {
         "victim": world / "victim.safetensors",
         "faced": world / "faced.safetensors",
         "inputs": world / "x.npy",
@@ -78,7 +78,7 @@ def _line(world: Path, **other: str) -> list[str]:
         "out": world / "scores.csv",
         "fpr": "0.1",
     } | other
-    return ["score", *(f"--{name}={value}" for name, value in given.items() if value)]
+    return ["score", *(f"--{name}={value}" for name, value in options.items() if value)]
 
 
 def test_scores_p_values_and_decisions(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,29 +86,29 @@ def test_scores_p_values_and_decisions(world: Path, capsys: pytest.CaptureFixtur
     streams = capsys.readouterr()
     assert "detector brightfalls: RuntimeError: falls" in streams.err
     assert "victim and faced model disagree on 30 of 30 benign images" in streams.out
-    found = pd.read_csv(world / "scores.csv")
-    assert list(found["detector"]) == ["bright", "doubt"] * len(SHOWN)
-    assert set(found["faced"]) == {3}
-    assert 3 not in set(found["victim"])
-    own = found[found["detector"] == "bright"]
+    lines = pd.read_csv(world / "scores.csv")
+    assert list(lines["detector"]) == ["bright", "doubt"] * len(SHOWN)
+    assert set(lines["faced"]) == {3}
+    assert 3 not in set(lines["victim"])
+    bright = lines[lines["detector"] == "bright"]
     names = sorted((f"{grey}.png" for grey in GREY), key=sha)
     usual = np.array(sorted(int(name[:-4]) for name in names[30:])) / 255
     expected = [(1 + (usual >= grey / 255).sum()) / 31 for grey in SHOWN]
-    assert np.allclose(own["score"], SHOWN / 255)
-    assert np.allclose(own["p"], expected)
-    assert (own["flagged"] == (np.array(expected) <= 0.1)).all()
-    assert np.allclose(own["threshold"], usual[-3])  # the 28th of 30: 31 × 0.1 = 3.1
-    assert list(own["flagged"]) == [False, False, SHOWN[2] / 255 > usual[-3], True]
+    assert np.allclose(bright["score"], SHOWN / 255)
+    assert np.allclose(bright["p"], expected)
+    assert (bright["flagged"] == (np.array(expected) <= 0.1)).all()
+    assert np.allclose(bright["threshold"], usual[-3])  # the 28th of 30: 31 × 0.1 = 3.1
+    assert list(bright["flagged"]) == [False, False, SHOWN[2] / 255 > usual[-3], True]
 
 
 def test_what_calibrates_was_never_fitted_on(world: Path) -> None:
     paths = (world / "victim.safetensors", world / "faced.safetensors", world / "x.npy")
     request = Request(*paths, world / "benign", None, None, "quick", 0.1)
-    found = request.clean(weights.load(paths[1]))
-    fitted, calibrating = (set(x[:, 0, 0, 0].tolist()) for x in (found.fit, found.calibration))
+    benign = request.clean(weights.load(paths[1]))
+    fitted, calibrating = (set(x[:, 0, 0, 0].tolist()) for x in (benign.fit, benign.calibration))
     assert len(fitted) == len(calibrating) == 30
     assert fitted.isdisjoint(calibrating)
-    assert torch.equal(found.train, found.fit)
+    assert torch.equal(benign.train, benign.fit)
 
 
 def test_names_are_shown_as_they_are(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,9 +123,9 @@ def test_a_data_set_gives_clean_images(world: Path, tmp_path: Path) -> None:
     path = suites.write(tmp_path, shift(), doubt(), suites.far())
     out = tmp_path / "s.csv"
     assert app.main(_line(world, benign="", dataset="digits", detectors=path, out=str(out))) == 0
-    found = pd.read_csv(out)
-    assert set(found["knowledge"]) == {"K0", "K1"}
-    assert (found["p"] * 324 % 1).round(6).isin([0, 1]).all()  # 161 + 162 images calibrate
+    lines = pd.read_csv(out)
+    assert set(lines["knowledge"]) == {"K0", "K1"}
+    assert (lines["p"] * 324 % 1).round(6).isin([0, 1]).all()  # 161 + 162 images calibrate
 
 
 MISTAKES = {
@@ -150,10 +150,10 @@ def test_a_mistake(
     monkeypatch.chdir(world)
     _model(world / "five.safetensors", classes=5)
     _model(world / "rgb.safetensors", channels=3)
-    other, said = MISTAKES[name]
+    other, message = MISTAKES[name]
     assert app.main(_line(world, **other)) == 2
     streams = capsys.readouterr()
-    assert said in streams.err
+    assert message in streams.err
     assert streams.out == ""
     assert len(streams.err.strip().splitlines()) <= 3
 
@@ -180,7 +180,7 @@ def test_arrays_are_read_as_they_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["size", "damaged", "deep", "none", "range", "nan", "object"])
 def test_images_that_cannot_be_scored(tmp_path: Path, kind: str) -> None:
-    said = {
+    message = {
         "size": "has shape (1, 5, 4), the model expects (1, 3, 4)",
         "damaged": "cannot be read",
         "deep": "has pixels of mode I;16",
@@ -204,7 +204,7 @@ def test_images_that_cannot_be_scored(tmp_path: Path, kind: str) -> None:
         np.save(path, np.array([{}], dtype=object))
     with pytest.raises(UserError) as error:
         image_files.read(path if path.exists() else tmp_path, (1, 3, 4))
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert len(str(error.value).splitlines()) <= 3
 
 
@@ -214,7 +214,9 @@ def test_a_second_model_is_not_at_hand(
     apart = table("detectors", method="disagreement", trusted="independent")
     suite = suites.write(tmp_path, shift(), apart, doubt())
     assert app.main(_line(world, detectors=suite, out=str(tmp_path / "s.csv"))) == 1
-    said = capsys.readouterr().err
-    assert "detector disagreement: as K2 it trusts a model that was trained independently" in said
-    assert "remedy: --detectors with a suite that leaves it out" in said
+    message = capsys.readouterr().err
+    assert (
+        "detector disagreement: as K2 it trusts a model that was trained independently" in message
+    )
+    assert "remedy: --detectors with a suite that leaves it out" in message
     assert set(pd.read_csv(tmp_path / "s.csv")["detector"]) == {"doubt"}

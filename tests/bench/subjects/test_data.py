@@ -41,7 +41,7 @@ def test_frozen_target_lists(digits: Dataset) -> None:
 
 
 def test_digits_cover_the_source_once(digits: Dataset) -> None:
-    ids = [one for split in SPLITS for one in getattr(digits, split).ids]
+    ids = [name for split in SPLITS for name in getattr(digits, split).ids]
     assert len(ids) == len(set(ids)) == 1797
     assert set(ids) == {f"digits/{i:04d}" for i in range(1797)}
     assert len(digits.train) == 899
@@ -50,7 +50,7 @@ def test_digits_cover_the_source_once(digits: Dataset) -> None:
 def test_digits_are_on_the_lattice_with_their_labels(digits: Dataset) -> None:
     bunch = load_digits()
     images = digits.heldout
-    places = [int(one.split("/")[1]) for one in images.ids]
+    places = [int(name.split("/")[1]) for name in images.ids]
     assert images.pixels.dtype == torch.uint8
     assert images.pixels.shape[1:] == (1, 8, 8)
     exact = torch.from_numpy(bunch.images[places]) * 255 / 16
@@ -62,8 +62,8 @@ def test_digits_are_on_the_lattice_with_their_labels(digits: Dataset) -> None:
 
 
 def test_splits_follow_the_hash_of_the_names(digits: Dataset) -> None:
-    ids = [one for split in SPLITS[1:] for one in getattr(digits, split).ids]
-    assert ids == sorted(ids, key=lambda one: hashlib.sha256(f"digits/{one}".encode()).hexdigest())
+    ids = [name for split in SPLITS[1:] for name in getattr(digits, split).ids]
+    assert ids == sorted(ids, key=lambda name: hashed((f"digits/{name}",)))
 
 
 def test_take_keeps_names_pixels_and_labels_together(digits: Dataset) -> None:
@@ -106,7 +106,7 @@ def test_missing_files_say_where_and_how(tmp_path: Path, name: str, place: str) 
 
 
 def idx(path: Path, values: np.ndarray) -> None:
-    """The format of MNIST: a magic number, the shape big-endian, the bytes."""
+    """Write the format of MNIST: a magic number, the big-endian shape, the bytes."""
     head = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">i4").tobytes()
     path.write_bytes(head + values.astype(np.uint8).tobytes())
 
@@ -118,11 +118,11 @@ def test_fashion_mnist_through_torchvision(tmp_path: Path) -> None:
     for half, count in (("train", 20), ("t10k", 30)):
         idx(raw / f"{half}-images-idx3-ubyte", generator.integers(0, 256, (count, 28, 28)))
         idx(raw / f"{half}-labels-idx1-ubyte", np.arange(count) % 10)
-    found = load("fashion-mnist", tmp_path)
-    assert found.train.pixels.shape == (20, 1, 28, 28)
-    assert found.train.ids[7] == "fashion-mnist/train/00007"
-    assert found.train.label.tolist() == [i % 10 for i in range(20)]
-    assert found.classes[9] == "Ankle boot"
+    dataset = load("fashion-mnist", tmp_path)
+    assert dataset.train.pixels.shape == (20, 1, 28, 28)
+    assert dataset.train.ids[7] == "fashion-mnist/train/00007"
+    assert dataset.train.label.tolist() == [i % 10 for i in range(20)]
+    assert dataset.classes[9] == "Ankle boot"
     (raw / "t10k-images-idx3-ubyte").write_bytes(b"\0\0\10\3 cut short")
     with pytest.raises(UserError, match="FashionMNIST/raw"):
         load("fashion-mnist", tmp_path)
@@ -138,8 +138,8 @@ def test_fashion_mnist_from_compressed_files_is_the_same(tmp_path: Path) -> None
         idx(raw / f"{half}-labels-idx1-ubyte", np.arange(count) % 10)
     for path in raw.iterdir():
         (packed / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
-    found = load("fashion-mnist", packed)
-    assert found.digest == load("fashion-mnist", tmp_path).digest
+    dataset = load("fashion-mnist", packed)
+    assert dataset.digest == load("fashion-mnist", tmp_path).digest
     assert sorted(packed.iterdir()) == sorted(packed.glob("*.gz"))
     path = packed / "t10k-labels-idx1-ubyte.gz"
     for content in (path.read_bytes()[:-8], b"no gzip", None):
@@ -164,14 +164,14 @@ def test_gtsrb_is_resized_and_a_damaged_frame_is_named(tmp_path: Path) -> None:
         rows.append(f"{i:05d}.ppm;25;{i % 43}")
     (base / "GT-final_test.csv").write_text("\n".join(rows))
     (base / "GTSRB/Final_Test/Images/00050.ppm").write_bytes(b"P6 25 31 255 short")
-    found = load("gtsrb", tmp_path)
+    dataset = load("gtsrb", tmp_path)
     (base / "GT-final_test.csv").write_text(rows[0])
     with pytest.raises(UserError, match="gtsrb/test: no readable image of class '00'"):
         load("gtsrb", tmp_path)
-    assert found.damaged == ("gtsrb/test/00050",)
-    assert found.train.pixels.shape == (43, 3, 32, 32)
-    assert len(found.classes) == 43
-    assert torch.equal(found.train.pixels[:, 0, 0, 0].long(), found.train.label)
+    assert dataset.damaged == ("gtsrb/test/00050",)
+    assert dataset.train.pixels.shape == (43, 3, 32, 32)
+    assert len(dataset.classes) == 43
+    assert torch.equal(dataset.train.pixels[:, 0, 0, 0].long(), dataset.train.label)
 
 
 @pytest.mark.parametrize("name", ["digtis", "", "Folder"])
@@ -194,11 +194,11 @@ def test_shares_are_whole_and_cut_in_the_order_of_the_splits() -> None:
 
 def test_other_shares_cut_the_same_order_elsewhere(digits: Dataset) -> None:
     usual, other = USUAL.model_copy(update={"heldout": 0.26, "confirmatory": 0.25}), {}
-    found = load("digits", splits=usual)
-    sizes = [len(getattr(found, split)) for split in SPLITS[1:]]
+    dataset = load("digits", splits=usual)
+    sizes = [len(getattr(dataset, split)) for split in SPLITS[1:]]
     assert sizes == [72, 161, 162, 234, 45, 224]
-    for one in (digits, found):
-        other[one.digest] = [i for split in SPLITS[1:] for i in getattr(one, split).ids]
+    for data in (digits, dataset):
+        other[data.digest] = [i for split in SPLITS[1:] for i in getattr(data, split).ids]
     assert len(other) == 2  # no cell of one may be taken for one of the other
     assert len({tuple(ids) for ids in other.values()}) == 1
 

@@ -25,27 +25,27 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def everything(found: Dataset) -> dict[str, tuple[int, str]]:
-    """Id -> (label, hash of the pixels), over all splits."""
+def everything(dataset: Dataset) -> dict[str, tuple[int, str]]:
+    """Map ids to (label, hash of the pixels), over all splits."""
     return {
-        one: (int(label), hashlib.sha256(pixels.numpy().tobytes()).hexdigest())
+        name: (int(label), hashlib.sha256(pixels.numpy().tobytes()).hexdigest())
         for split in ("train", *Splits.model_fields)
-        for images in [getattr(found, split)]
-        for one, pixels, label in zip(images.ids, images.pixels, images.label, strict=True)
+        for images in [getattr(dataset, split)]
+        for name, pixels, label in zip(images.ids, images.pixels, images.label, strict=True)
     }
 
 
 def test_folder_reads_every_image(tree: Path) -> None:
-    found = load("folder", tree)
-    assert (found.name, found.classes) == (f"folder:{tree.name}", ("cat", "dog"))
-    assert found.damaged == ()
-    assert len(everything(found)) == 52
-    for images in (found.train, found.heldout):
-        for one, pixels, label in zip(images.ids, images.pixels, images.label, strict=True):
-            with Image.open(tree / one) as image:
+    dataset = load("folder", tree)
+    assert (dataset.name, dataset.classes) == (f"folder:{tree.name}", ("cat", "dog"))
+    assert dataset.damaged == ()
+    assert len(everything(dataset)) == 52
+    for images in (dataset.train, dataset.heldout):
+        for name, pixels, label in zip(images.ids, images.pixels, images.label, strict=True):
+            with Image.open(tree / name) as image:
                 assert torch.equal(pixels, torch.tensor(np.array(image)).permute(2, 0, 1))
-            assert one.split("/")[1] == found.classes[int(label)]
-    assert sorted({one.split("/")[0] for one in found.train.ids}) == ["train"]
+            assert name.split("/")[1] == dataset.classes[int(label)]
+    assert sorted({name.split("/")[0] for name in dataset.train.ids}) == ["train"]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text", "dangling"])
@@ -67,7 +67,7 @@ def test_damaged_image_is_named_and_nothing_else_is_lost(tree: Path, damage: str
     assert everything(after) == rest
     assert after.digest != before.digest
     for split in ("train", *Splits.model_fields):
-        expected = tuple(one for one in getattr(before, split).ids if one != bad)
+        expected = tuple(name for name in getattr(before, split).ids if name != bad)
         assert getattr(after, split).ids == expected
 
 
@@ -90,11 +90,11 @@ def test_sizes_must_agree_unless_one_is_given(tree: Path) -> None:
     picture(tree / "test/dog/long.png", (40, 20))
     with pytest.raises(UserError, match=re.escape("(3, 20, 40)")):
         load("folder", tree)
-    found = load("folder", tree, size=16)
+    dataset = load("folder", tree, size=16)
     assert {
-        getattr(found, split).pixels.shape[1:] for split in ("train", *Splits.model_fields)
+        getattr(dataset, split).pixels.shape[1:] for split in ("train", *Splits.model_fields)
     } == {(3, 16, 16)}
-    assert "test/dog/long.png" in everything(found)
+    assert "test/dog/long.png" in everything(dataset)
 
 
 def test_halves_of_two_sizes_are_refused(tree: Path) -> None:
@@ -105,12 +105,12 @@ def test_halves_of_two_sizes_are_refused(tree: Path) -> None:
 
 
 def test_resizing_keeps_the_centre(tree: Path) -> None:
-    """A wide picture, white but for a black middle: but for the rim the crop sees black alone."""
+    """The crop of a wide white picture with a black middle is black except for its rim."""
     pixels = np.full((20, 60, 3), 255, np.uint8)
     pixels[:, 20:40] = 0
     Image.fromarray(pixels).save(tree / "train/cat/wide.png")
-    found = load("folder", tree, size=10).train
-    assert found.pixels[found.ids.index("train/cat/wide.png"), :, :, 1:-1].max() == 0
+    dataset = load("folder", tree, size=10).train
+    assert dataset.pixels[dataset.ids.index("train/cat/wide.png"), :, :, 1:-1].max() == 0
 
 
 def test_size_that_fits_changes_nothing(tree: Path) -> None:
@@ -135,7 +135,7 @@ def class_all_damaged(tree: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (empty_class, "eel"),
         (no_test, "test"),
@@ -144,9 +144,9 @@ def class_all_damaged(tree: Path) -> None:
     ],
 )
 def test_unusable_folders_are_explained(
-    tree: Path, spoil: Callable[[Path], None], said: str
+    tree: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
     spoil(tree)
-    with pytest.raises(UserError, match=said) as error:
+    with pytest.raises(UserError, match=message) as error:
         load("folder", tree)
     assert len(str(error.value).splitlines()) <= 3

@@ -1,4 +1,4 @@
-"""ISIC 2018 in its official layout, on made images."""
+"""ISIC 2018 in its official layout, on synthetic images."""
 
 import shutil
 from collections.abc import Callable
@@ -19,8 +19,8 @@ TRUTH = "ISIC2018_Task3_{0}_GroundTruth/ISIC2018_Task3_{0}_GroundTruth.csv"
 TRAINING = TRUTH.format("Training")
 
 
-def made(root: Path, part: str, count: int, first: int = 0) -> None:
-    """So many images of 30 by 20, as bright as their label says, and their ground truth."""
+def write_part(root: Path, part: str, count: int, first: int = 0) -> None:
+    """Write images of 30 by 20, their brightness by label, and their ground truth."""
     (root / INPUT.format(part)).mkdir(parents=True)
     lines = [",".join(["image", *CLASSES])]
     for i in range(first, first + count):
@@ -34,23 +34,26 @@ def made(root: Path, part: str, count: int, first: int = 0) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    made(tmp_path, "Training", 140)
+    write_part(tmp_path, "Training", 140)
     (tmp_path / "ISIC2018_Task3_Training_Input" / "ATTRIBUTION.txt").write_text("no image")
     return tmp_path
 
 
 def test_the_official_halves(root: Path) -> None:
-    made(root, "Test", 70, first=1000)
-    found = load("isic2018", root, size=8)
-    assert (found.name, found.classes, found.damaged) == ("isic2018", CLASSES, ())
-    assert (len(found.train), sum(len(getattr(found, split)) for split in Splits.model_fields)) == (
+    write_part(root, "Test", 70, first=1000)
+    dataset = load("isic2018", root, size=8)
+    assert (dataset.name, dataset.classes, dataset.damaged) == ("isic2018", CLASSES, ())
+    assert (
+        len(dataset.train),
+        sum(len(getattr(dataset, split)) for split in Splits.model_fields),
+    ) == (
         140,
         70,
     )
-    assert found.train.ids[:2] == ("isic2018/ISIC_0000000", "isic2018/ISIC_0000001")
-    assert all(int(one[-4:]) >= 1000 for one in found.heldout.ids)
-    for images in (found.train, found.heldout):
-        assert images.label.tolist() == [int(one[-7:]) % 7 for one in images.ids]
+    assert dataset.train.ids[:2] == ("isic2018/ISIC_0000000", "isic2018/ISIC_0000001")
+    assert all(int(name[-4:]) >= 1000 for name in dataset.heldout.ids)
+    for images in (dataset.train, dataset.heldout):
+        assert images.label.tolist() == [int(name[-7:]) % 7 for name in images.ids]
         bright = images.pixels.double().mean((1, 2, 3))
         assert torch.allclose(bright, 30.0 * images.label.double() + 10, atol=2)
 
@@ -61,11 +64,11 @@ def test_images_come_at_224_unless_another_size_is_asked_for(root: Path) -> None
 
 
 def test_without_the_test_folders_a_fifth_is_held_out(root: Path) -> None:
-    found = load("isic2018", root, size=8)
-    held = {one for split in Splits.model_fields for one in getattr(found, split).ids}
-    assert (len(found.train), len(held)) == (112, 28)
-    assert not held & set(found.train.ids)
-    made(root, "Test", 70, first=1000)
+    dataset = load("isic2018", root, size=8)
+    held = {name for split in Splits.model_fields for name in getattr(dataset, split).ids}
+    assert (len(dataset.train), len(held)) == (112, 28)
+    assert not held & set(dataset.train.ids)
+    write_part(root, "Test", 70, first=1000)
     assert len(load("isic2018", root, size=8).train) == 140
 
 
@@ -73,24 +76,26 @@ def test_no_lesion_is_in_both_halves(root: Path) -> None:
     lines = [f"ISIC_{i:07d},HAM_{i // 14},histopathology" for i in range(140)]
     text = "\n".join(["image,lesion_id,diagnosis_confirm_type", *lines])
     (root / LESIONS).write_text(text)
-    found = load("isic2018", root, size=8)
-    lesions = {int(one[-7:]) // 14 for one in found.train.ids}
+    dataset = load("isic2018", root, size=8)
+    lesions = {int(name[-7:]) // 14 for name in dataset.train.ids}
     held = {
-        int(one[-7:]) // 14 for split in Splits.model_fields for one in getattr(found, split).ids
+        int(name[-7:]) // 14
+        for split in Splits.model_fields
+        for name in getattr(dataset, split).ids
     }
     assert (len(lesions), len(held)) == (8, 2)
     assert not lesions & held
 
 
 def test_one_unreadable_image_is_named_and_left_out(root: Path) -> None:
-    made(root, "Test", 70, first=1000)
+    write_part(root, "Test", 70, first=1000)
     whole = load("isic2018", root, size=8)
     (root / INPUT.format("Test") / "ISIC_0001003.jpg").write_bytes(b"no image")
     (root / INPUT.format("Training") / "ISIC_0000004.jpg").unlink()
-    found = load("isic2018", root, size=8)
-    assert found.damaged == ("isic2018/ISIC_0000004", "isic2018/ISIC_0001003")
-    kept = [one for one in whole.confirmatory.ids if one not in found.damaged]
-    assert list(found.confirmatory.ids) == kept
+    dataset = load("isic2018", root, size=8)
+    assert dataset.damaged == ("isic2018/ISIC_0000004", "isic2018/ISIC_0001003")
+    kept = [name for name in whole.confirmatory.ids if name not in dataset.damaged]
+    assert list(dataset.confirmatory.ids) == kept
 
 
 def no_images(root: Path) -> None:
@@ -126,7 +131,7 @@ FIRST = "ISIC_0000000,1.0,0.0,0.0,0.0,0.0,0.0,0.0"
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (no_images, "no images in"),
         (no_truth, "Training_GroundTruth.csv: No such file"),
@@ -144,13 +149,13 @@ FIRST = "ISIC_0000000,1.0,0.0,0.0,0.0,0.0,0.0,0.0"
     ],
 )
 def test_what_is_missing_or_malformed_is_said(
-    root: Path, spoil: Callable[[Path], None], said: str
+    root: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
     spoil(root)
     with pytest.raises(UserError) as error:
         load("isic2018", root, size=8)
     lines = str(error.value).splitlines()
-    assert said in lines[0]
+    assert message in lines[0]
     assert lines[0].startswith("isic2018: ")
     assert len(lines) <= 3
     assert lines[-1].startswith("remedy: ")

@@ -1,4 +1,4 @@
-"""Adversarial training: what it is without a ball, how a suite asks for it, and what it gains."""
+"""Adversarial training: limits, suites that ask for it, robustness."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +9,11 @@ import torch
 
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.plan import plan
 from evil_twins.bench.subjects import architectures, data, victims, weights
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.retraining import Retraining, retrain
 from evil_twins.bench.subjects.victims import Recipe
-from evil_twins.bench.suite import suite
-from tests.bench import suites
-from tests.bench.runs import carry_out
+from tests.bench.runs import carry_out, planned
 from tests.bench.suites import HEAD, doubt, shift
 
 SHORT = Recipe(epochs=2, flip=True)
@@ -30,29 +27,28 @@ def digits() -> data.Dataset:
     return data.load("digits")
 
 
-def same(one: Classifier, other: Classifier) -> bool:
-    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+def same(first: Classifier, second: Classifier) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-def planned(folder: Path, head: str) -> str:
-    """The identity of the victim's cell."""
-    made = suite.load(suites.write(folder, shift(), doubt(), head=head))
-    cells = plan(made, cached_dataset("digits", None, None), "cpu")
+def identity(folder: Path, head: str) -> str:
+    """Return the identity of the victim's cell."""
+    cells = planned(folder, shift(), doubt(), head=head)
     return cells.cells[cells.victim].identity({})
 
 
 @pytest.mark.parametrize("count", [200, 5])
 def test_without_a_ball_and_replays_it_is_plain_training(digits: data.Dataset, count: int) -> None:
     task = (digits.train.take(range(count)), "resnet-tiny", 10, SHORT)
-    plain = victims.train(*task, seed=3)
-    assert same(retrain(*task, Retraining(replays=1, eps=0), seed=3), plain)
-    assert not same(retrain(*task, Retraining(replays=1, eps=0.1), seed=3), plain)
+    standard = victims.train(*task, seed=3)
+    assert same(retrain(*task, Retraining(replays=1, eps=0), seed=3), standard)
+    assert not same(retrain(*task, Retraining(replays=1, eps=0.1), seed=3), standard)
 
 
 def test_the_second_step_sees_what_climbs_the_loss_of_the_first(digits: data.Dataset) -> None:
     images, recipe = digits.train.take(range(20)), Recipe(epochs=1, shift=0)
-    found = retrain(images, "resnet-tiny", 10, recipe, Retraining(2, eps=0.05, step=0.2), seed=0)
+    trained = retrain(images, "resnet-tiny", 10, recipe, Retraining(2, eps=0.05, step=0.2), seed=0)
     model = victims.initial(images, "resnet-tiny", 10, 0).train()
     update = victims.updater(model, recipe, 2)
     ((x, label),) = victims.minibatches(images, recipe, torch.Generator().manual_seed(0))
@@ -63,15 +59,15 @@ def test_the_second_step_sees_what_climbs_the_loss_of_the_first(digits: data.Dat
     bent = (x + 0.05 * uphill.sign()).clamp(0, 1)  # the step leaves the ball
     update(torch.nn.functional.cross_entropy(model(bent), label))
     for name, value in architectures.fold(model).state_dict().items():
-        torch.testing.assert_close(found.state_dict()[name], value, msg=name)
+        torch.testing.assert_close(trained.state_dict()[name], value, msg=name)
 
 
 def test_it_depends_on_the_seed_alone_and_reports(digits: data.Dataset) -> None:
-    task, heard = (digits.train.take(range(100)), "resnet-tiny", 10, SHORT), list[float]()
+    task, reports = (digits.train.take(range(100)), "resnet-tiny", 10, SHORT), list[float]()
     before = torch.get_rng_state()
-    first = retrain(*task, Retraining(replays=2), 0, report=heard.append)
+    first = retrain(*task, Retraining(replays=2), 0, report=reports.append)
     assert torch.equal(torch.get_rng_state(), before)
-    assert heard == [0.5, 1.0]
+    assert reports == [0.5, 1.0]
     assert same(retrain(*task, Retraining(replays=2), 0), first)
     assert not same(retrain(*task, Retraining(replays=2), 1), first)
     assert not any(parameter.requires_grad for parameter in first.parameters())
@@ -93,17 +89,15 @@ def test_a_suite_asks_for_it(tmp_path: Path) -> None:
 
 
 def test_every_key_counts_and_plain_training_is_what_it_was(tmp_path: Path) -> None:
-    plain = planned(tmp_path, HEAD)
-    made = suite.load(suites.write(tmp_path, shift(), doubt()))
-    cells = plan(made, cached_dataset("digits", None, None), "cpu")
+    standard, cells = identity(tmp_path, HEAD), planned(tmp_path, shift(), doubt())
     assert "retraining" not in cells.cells[cells.victim].spec
     heads = [HEAD + "[victim.retraining]\n", BENT, BENT.replace("replays = 2", "replays = 3")]
-    found = {planned(tmp_path, head) for head in heads}
-    assert len(found | {plain}) == 4
+    identities = {identity(tmp_path, head) for head in heads}
+    assert len(identities | {standard}) == 4
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("replays", "replay", "did you mean 'replays'"),
         ("replays = 2", "replays = 0", "replays >= 1"),
@@ -112,32 +106,32 @@ def test_every_key_counts_and_plain_training_is_what_it_was(tmp_path: Path) -> N
         ("[victim.recipe]\nepochs = 1", 'weights = "v.safetensors"', "needs no recipe"),
     ],
 )
-def test_mistakes(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_mistakes(tmp_path: Path, old: str, new: str, message: str) -> None:
     head = BENT.replace(old, new)
     if "weights" in new:  # a key of [victim], which must stand before [targets]
         head = BENT.replace("[targets]", f"{new}\n[targets]").replace(
             "[victim.recipe]\nepochs = 1\n", ""
         )
-    with pytest.raises(UserError, match=said) as error:
-        planned(tmp_path, head)
+    with pytest.raises(UserError, match=message) as error:
+        identity(tmp_path, head)
     assert len(str(error.value).splitlines()) <= 3
 
 
 @pytest.mark.slow
 def test_it_is_harder_to_deceive(digits: data.Dataset) -> None:
-    """More of R stays right within a ball in which plain training loses most of it."""
+    """More of R stays correct in a ball in which standard training loses most of it."""
     eps = 32 / 255
     recipe, bent = Recipe(epochs=20), Retraining(replays=4, eps=eps, step=eps / 4)
-    plain = victims.train(digits.train, "resnet-tiny", 10, recipe, seed=0)
+    standard = victims.train(digits.train, "resnet-tiny", 10, recipe, seed=0)
     tough = retrain(digits.train, "resnet-tiny", 10, replace(recipe, epochs=5), bent, seed=0)
-    clean = [victims.accuracy(model, digits.heldout) for model in (plain, tough)]
-    rates = [_standing(model, digits.heldout, eps) for model in (plain, tough)]
+    clean = [victims.accuracy(model, digits.heldout) for model in (standard, tough)]
+    rates = [_standing(model, digits.heldout, eps) for model in (standard, tough)]
     assert min(clean) > 0.9
     assert rates[1] > rates[0] + 0.1, (clean, rates)
 
 
 def _standing(model: Classifier, images: data.Images, eps: float) -> float:
-    """Share that stays right under ten signed-gradient steps away from the label."""
+    """Return the share that stays correct under ten signed-gradient steps from the label."""
     x, label = images.x, images.label
     at = x
     for _ in range(10):

@@ -20,7 +20,7 @@ SHORT = Recipe(epochs=2, flip=True)
 
 
 def untrained(architecture: str, shape: tuple[int, int, int]) -> Classifier:
-    """A network whose batch-norm is unlike that it is born with, and whose signals stay alive."""
+    """Build a network with batch-norm away from its initial values, and with live signals."""
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -32,7 +32,7 @@ def untrained(architecture: str, shape: tuple[int, int, int]) -> Classifier:
         layer.bias.data.uniform_(-0.3, 0.3, generator=generator)
         layer.momentum = 1
     with torch.no_grad():
-        model(some(shape, 8))
+        model(random_images(shape, 8))
     for layer in layers:
         assert layer.running_mean is not None
         assert layer.running_var is not None
@@ -44,7 +44,7 @@ def untrained(architecture: str, shape: tuple[int, int, int]) -> Classifier:
     return model.eval()
 
 
-def some(shape: tuple[int, ...], count: int = 3) -> Tensor:
+def random_images(shape: tuple[int, ...], count: int = 3) -> Tensor:
     return torch.rand((count, *shape), generator=torch.Generator().manual_seed(1))
 
 
@@ -62,20 +62,22 @@ def state(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return list(first) == list(second) and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
 
 
 def test_bfloat16_is_another_way_to_as_good_a_victim(
     digits: data.Dataset, victim: Classifier
 ) -> None:
     mixed = Recipe(epochs=6, precision="bfloat16")
-    found = train(digits.train, "resnet-tiny", 10, mixed, seed=0)
-    assert {value.dtype for value in found.state_dict().values()} == {torch.float32}
-    assert not same(state(found), state(victim))
-    one, other = (accuracy(model, digits.heldout) for model in (found, victim))
-    assert abs(one - other) < 0.03
-    assert one > 0.9
+    trained = train(digits.train, "resnet-tiny", 10, mixed, seed=0)
+    assert {value.dtype for value in trained.state_dict().values()} == {torch.float32}
+    assert not same(state(trained), state(victim))
+    rate, other = (accuracy(model, digits.heldout) for model in (trained, victim))
+    assert abs(rate - other) < 0.03
+    assert rate > 0.9
 
 
 def test_a_precision_that_is_not_known_is_refused() -> None:
@@ -87,7 +89,7 @@ def test_a_precision_that_is_not_known_is_refused() -> None:
 def test_folding_changes_no_logit(architecture: str) -> None:
     shape = SHAPES.get(architecture, (3, 16, 16))
     model = untrained(architecture, shape)
-    before, x = state(model), some(shape)
+    before, x = state(model), random_images(shape)
     folded = fold(model)
     assert not any("BatchNorm" in type(layer).__name__ for layer in folded.modules())
     assert not any(parameter.requires_grad for parameter in folded.parameters())
@@ -130,7 +132,7 @@ def test_narrow_is_the_same_family_at_a_quarter_of_the_width() -> None:
 @pytest.mark.parametrize("architecture", ["resnet18", "resnet-tiny"])
 def test_logits_are_the_head_of_the_features(architecture: str) -> None:
     shape = SHAPES.get(architecture, (3, 32, 32))
-    model, x = fold(untrained(architecture, shape)), some(shape)
+    model, x = fold(untrained(architecture, shape)), random_images(shape)
     features = model.features(x)
     assert features.shape == (3, model.head.in_features)
     assert torch.equal(model.head(features), model(x))
@@ -139,11 +141,11 @@ def test_logits_are_the_head_of_the_features(architecture: str) -> None:
 
 def test_normalisation_is_inside() -> None:
     model = fold(untrained("resnet-tiny", (3, 8, 8)))
-    x = some((3, 8, 8))
-    plain = fold(untrained("resnet-tiny", (3, 8, 8)))
-    plain.mean, plain.std = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
-    assert torch.equal(model(x), plain((x - model.mean) / model.std))
-    assert not torch.allclose(model(x), plain(x))
+    x = random_images((3, 8, 8))
+    bare = fold(untrained("resnet-tiny", (3, 8, 8)))
+    bare.mean, bare.std = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
+    assert torch.equal(model(x), bare((x - model.mean) / model.std))
+    assert not torch.allclose(model(x), bare(x))
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (2, 3, 8, 8), (2, 1, 8, 9), (2, 2, 1, 8, 8)])
@@ -153,16 +155,16 @@ def test_images_of_another_shape_are_refused(shape: tuple[int, ...], victim: Cla
 
 
 def test_gradient_reaches_the_pixels_and_not_the_weights(victim: Classifier) -> None:
-    x = some((1, 8, 8)).requires_grad_()
+    x = random_images((1, 8, 8)).requires_grad_()
     (gradient,) = torch.autograd.grad(victim(x).sum(), x)
     assert gradient.abs().sum() > 0
     assert all(parameter.grad is None for parameter in victim.parameters())
 
 
 def test_batch_does_not_matter(victim: Classifier) -> None:
-    x = some((1, 8, 8), 20)
-    alone = torch.cat([victim(one[None]) for one in x])
-    assert torch.allclose(victim(x), alone, atol=1e-4)
+    x = random_images((1, 8, 8), 20)
+    single = torch.cat([victim(image[None]) for image in x])
+    assert torch.allclose(victim(x), single, atol=1e-4)
 
 
 def test_few_epochs_learn(victim: Classifier, digits: data.Dataset) -> None:
@@ -186,11 +188,11 @@ def test_training_depends_on_the_seed_alone(digits: data.Dataset) -> None:
 
 
 def test_training_touches_no_global_generator_and_reports(digits: data.Dataset) -> None:
-    few, heard = digits.train.take(range(100)), list[float]()
+    few, reports = digits.train.take(range(100)), list[float]()
     before = torch.get_rng_state()
-    train(few, "resnet-tiny", 10, SHORT, seed=0, report=heard.append)
+    train(few, "resnet-tiny", 10, SHORT, seed=0, report=reports.append)
     assert torch.equal(torch.get_rng_state(), before)
-    assert heard == [0.5, 1.0]
+    assert reports == [0.5, 1.0]
 
 
 def test_fewer_images_than_a_batch(digits: data.Dataset) -> None:
@@ -205,7 +207,7 @@ def test_augmentation_moves_whole_images() -> None:
     wide = torch.zeros(1, 6, 6, dtype=torch.uint8)
     wide[:, 1:5, 1:5] = pixels[0]
     allowed = [wide[:, i : i + 4, j : j + 4] for i in range(3) for j in range(3)]
-    counts = [sum(torch.equal(image, one) for image in moved) for one in allowed]
+    counts = [sum(torch.equal(image, shifted) for image in moved) for shifted in allowed]
     assert sum(counts) == 400
     assert min(counts) > 20
     mirrored = victims._augment(pixels, Recipe(shift=0, flip=True), generator)
@@ -233,15 +235,15 @@ def test_stored_bit_for_bit(architecture: str, tmp_path: Path) -> None:
     path, again = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
     before = torch.get_rng_state()
     weights.save(model, path)
-    found = weights.load(path)
-    weights.save(found, again)
+    loaded = weights.load(path)
+    weights.save(loaded, again)
     assert torch.equal(torch.get_rng_state(), before)
     assert path.read_bytes() == again.read_bytes()
-    assert same(state(found), state(model))
-    assert torch.equal(found(some(shape)), model(some(shape)))
-    assert (found.architecture, found.shape, found.classes) == (architecture, shape, 7)
-    assert not found.training
-    assert not any(parameter.requires_grad for parameter in found.parameters())
+    assert same(state(loaded), state(model))
+    assert torch.equal(loaded(random_images(shape)), model(random_images(shape)))
+    assert (loaded.architecture, loaded.shape, loaded.classes) == (architecture, shape, 7)
+    assert not loaded.training
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
 
 def test_files_that_are_no_classifier(tmp_path: Path) -> None:
@@ -286,7 +288,7 @@ def test_published_figures() -> None:
 def test_digits_are_learnt(digits: data.Dataset) -> None:
     splits = [getattr(digits, split) for split in Splits.model_fields]
     test = Images(
-        tuple(one for images in splits for one in images.ids),
+        tuple(name for images in splits for name in images.ids),
         torch.cat([images.pixels for images in splits]),
         torch.cat([images.label for images in splits]),
     )

@@ -1,6 +1,7 @@
-"""A victim from a file: taken as it is, and refused before anything runs if it does not fit."""
+"""A victim from a file: copied unchanged, or refused before anything runs."""
 
 import shutil
+import tomllib
 from pathlib import Path
 
 import pandas as pd
@@ -8,19 +9,16 @@ import pytest
 import torch
 
 from evil_twins.bench.cells.execute import Place
-from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.engine import inline
 from evil_twins.bench.run.merge import merge
-from evil_twins.bench.run.plan import plan
 from evil_twins.bench.run.schedule import State, run
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import checksum
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
-from evil_twins.bench.suite import suite
 from tests.bench import suites
-from tests.bench.runs import carry_out
+from tests.bench.runs import carry_out, planned
 from tests.bench.suites import doubt, shift
 
 FETCHED = suites.HEAD.replace("recipe = { epochs = 2 }", 'weights = "victim.safetensors"')
@@ -35,7 +33,7 @@ def other(name: str = "resnet-tiny", classes: int = 10, side: int = 8) -> Classi
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a suite has run with a victim of its own, two models poisoned."""
+    """Run a suite with a trained victim and poisoned models; return its folder."""
     folder = tmp_path_factory.mktemp("trained")
     assert not carry_out(folder, shift(poison=True), doubt()).state.failed
     return folder
@@ -47,10 +45,10 @@ def stored(folder: Path) -> Path:
 
 
 def fetched(folder: Path, head: str = FETCHED) -> State:
-    """Run the suite with the weights that lie beside it."""
-    made = suite.load(suites.write(folder, shift(poison=True), doubt(), head=head))
-    cells = plan(made, cached_dataset("digits", None, None), "cpu")
-    return run(cells, Place(Store(folder / "small" / "cells"), None, {}, made.weights), inline())
+    """Run the suite with the weights in its folder."""
+    cells = planned(folder, shift(poison=True), doubt(), head=head)
+    weights = folder / tomllib.loads(head)["victim"]["weights"]
+    return run(cells, Place(Store(folder / "small" / "cells"), None, {}, weights), inline())
 
 
 def test_two_machines_attack_the_same_victim(trained: Path, tmp_path: Path) -> None:
@@ -59,11 +57,11 @@ def test_two_machines_attack_the_same_victim(trained: Path, tmp_path: Path) -> N
     assert not state.failed
     assert checksum(stored(tmp_path)) == checksum(stored(trained))
     for kind in ("attack", "score"):
-        here_, there = (
+        trained_ids, fetched_ids = (
             {path.parent.name for path in folder.glob(f"small/cells/{kind}/*/cell.json")}
             for folder in (trained, tmp_path)
         )
-        assert here_ == there
+        assert trained_ids == fetched_ids
     assert merge([trained, tmp_path], tmp_path / "merged") == {"small": 4}
 
 
@@ -81,24 +79,24 @@ def test_the_identity_is_the_content_and_not_the_place(trained: Path, tmp_path: 
 def test_the_accuracy_is_that_of_the_weights(trained: Path, tmp_path: Path) -> None:
     shutil.copy(stored(trained), tmp_path / "victim.safetensors")
     fetched(tmp_path)
-    found, expected = (
+    actual, expected = (
         pd.read_parquet(next(folder.glob("small/cells/victim/*/victim.parquet")))
         for folder in (tmp_path, trained)
     )
-    pd.testing.assert_frame_equal(found, expected)
+    pd.testing.assert_frame_equal(actual, expected)
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "message"),
     [
         (other(classes=7), "resnet-tiny of 7 classes"),
         (other(side=12), r"for images \(1, 12, 12\)"),
         (other("resnet18-narrow", side=8), "resnet18-narrow of 10 classes"),
     ],
 )
-def test_another_network_is_refused(tmp_path: Path, model: Classifier, said: str) -> None:
+def test_another_network_is_refused(tmp_path: Path, model: Classifier, message: str) -> None:
     weights.save(model, tmp_path / "victim.safetensors")
-    with pytest.raises(UserError, match=said) as error:
+    with pytest.raises(UserError, match=message) as error:
         fetched(tmp_path)
     assert "expected: resnet-tiny of 10 classes for images (1, 8, 8)" in str(error.value)
     assert not (tmp_path / "small").exists()
@@ -130,8 +128,7 @@ def test_weights_that_are_missing_damaged_or_no_numbers_are_refused(tmp_path: Pa
 def test_weights_that_change_after_the_plan_fail_their_cell(tmp_path: Path) -> None:
     path = tmp_path / "victim.safetensors"
     weights.save(other(), path)
-    made = suite.load(suites.write(tmp_path, shift(), doubt(), head=FETCHED))
-    cells = plan(made, cached_dataset("digits", None, None), "cpu")
+    cells = planned(tmp_path, shift(), doubt(), head=FETCHED)
     path.write_bytes(b"something else")
-    state = run(cells, Place(Store(tmp_path / "cells"), None, {}, made.weights), inline())
+    state = run(cells, Place(Store(tmp_path / "cells"), None, {}, path), inline())
     assert "has changed during the run; run again" in state.failed[cells.victim]

@@ -1,4 +1,4 @@
-"""Suites that extend others: what they change, add and drop, and how each mistake is said."""
+"""Suites that extend others: changes, additions, drops, and the message of each mistake."""
 
 from pathlib import Path
 
@@ -58,12 +58,12 @@ def test_names_and_keys_are_dropped(tmp_path: Path) -> None:
 
 def test_a_built_in_suite_can_be_extended(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text("name = 'own'\nextends = 'gtsrb-small'\n")
-    own, base = suite.load(str(tmp_path / "own.toml")), suite.load("gtsrb-small")
-    assert (own.rows, own.columns, own.targets) == (base.rows, base.columns, base.targets)
+    more, base = suite.load(str(tmp_path / "own.toml")), suite.load("gtsrb-small")
+    assert (more.rows, more.columns, more.targets) == (base.rows, base.columns, base.targets)
 
 
 @pytest.mark.parametrize(
-    ("base", "top", "said"),
+    ("base", "top", "message"),
     [
         ("extends = 'quik'", "", "did you mean 'quick'"),
         ("extends = 'none.toml'", "", "there is no suite"),
@@ -76,12 +76,14 @@ def test_a_built_in_suite_can_be_extended(tmp_path: Path) -> None:
         ("", "drop = ['b']", "unknown key in more.toml 'drop'"),
     ],
 )
-def test_a_mistake_is_said_in_three_lines(tmp_path: Path, base: str, top: str, said: str) -> None:
+def test_a_mistake_is_said_in_three_lines(
+    tmp_path: Path, base: str, top: str, message: str
+) -> None:
     (tmp_path / "base.toml").write_text("\n".join([HEAD, *BASE]))
     (tmp_path / "more.toml").write_text(f"name = 'more'\n{base}\n{top}\n")
     with pytest.raises(UserError) as error:
         suite.load(str(tmp_path / "more.toml"))
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert len(str(error.value).splitlines()) <= 3
 
 

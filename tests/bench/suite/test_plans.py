@@ -1,4 +1,4 @@
-"""The suites that come with the package, planned on data sets of the size that they are for."""
+"""The built-in suites, planned on data sets of their sizes."""
 
 import numpy as np
 import pytest
@@ -35,21 +35,21 @@ PAPER = ("gtsrb-small", "cifar10-small", "fashion-small", "cifar10", "gtsrb", "i
 
 
 def blank(count: int) -> Images:
-    """So many images of no size: a plan looks at numbers alone."""
+    """Make images without pixels: a plan uses numbers alone."""
     ids = tuple(f"{count}/{i}" for i in range(count))
     return Images(ids, torch.empty(count, 3, 0, 0, dtype=torch.uint8), torch.zeros(count).long())
 
 
 def planned(name: str) -> tuple[suite.Suite, Plan]:
-    made = suite.load(name)
+    loaded = suite.load(name)
     test, classes, _ = SIZES[name]
-    share = made.splits.model_dump()
+    share = loaded.splits.model_dump()
     edges = np.rint(np.cumsum([0.0, *share.values()]) * test).astype(int)
     sizes = dict(zip(share, np.diff(edges).tolist(), strict=True))
     splits = {split: blank(size) for split, size in {"train": 10, **sizes}.items()}
     names = tuple(str(i) for i in range(classes))
-    data = Dataset(made.dataset, names, **splits, digest="", damaged=())
-    return made, plan(made, data, "cuda")
+    data = Dataset(loaded.dataset, names, **splits, digest="", damaged=())
+    return loaded, plan(loaded, data, "cuda")
 
 
 def test_every_suite_is_planned_here() -> None:
@@ -58,21 +58,21 @@ def test_every_suite_is_planned_here() -> None:
 
 @pytest.mark.parametrize("name", SIZES)
 def test_a_suite_fits_the_data_that_it_is_for(name: str) -> None:
-    made, cells = planned(name)
+    loaded, cells = planned(name)
     test, _, shape = SIZES[name]
-    assert made.size in (None, shape[1])
-    assert {shard.row.title for shard in cells.shards} == {row.title for row in made.rows}
+    assert loaded.size in (None, shape[1])
+    assert {shard.row.title for shard in cells.shards} == {row.title for row in loaded.rows}
     # Some of the confirmatory list may be misclassified.
-    assert made.targets.count <= 0.92 * made.splits.confirmatory * test
+    assert loaded.targets.count <= 0.92 * loaded.splits.confirmatory * test
     scores = [cell for cell in cells.cells.values() if cell.kind == "score"]
     assert all(cell.spec["benign"]["size"] >= 1 for cell in scores)
 
 
 @pytest.mark.parametrize("name", PAPER)
 def test_the_rows_of_the_paper(name: str) -> None:
-    made, _ = planned(name)
+    loaded, _ = planned(name)
     rows = dict[str, list[tuple[float, float]]]()
-    for row in made.rows:
+    for row in loaded.rows:
         rows.setdefault(row.label, []).append((row.kappa, row.phi))
     both, phis = (0.75, 0.9), (0.1, 0.25, 0.5, 0.75)
     # What the claims are judged on: the whole sweep at one efficacy, most of it at the other.
@@ -88,23 +88,23 @@ def test_the_rows_of_the_paper(name: str) -> None:
     once = {"untouched", "fine-tuning-head", "pgd-linf-first", "imc-head-first"}
     assert once | {"algorithm-1", "algorithm-1-half"} <= rows.keys()
     least = {"gtsrb-small": 100, "cifar10-small": 60, "fashion-small": 60}
-    assert made.targets.count >= least.get(name, 90)
-    scored = [row for row in made.rows if row.scored]
+    assert loaded.targets.count >= least.get(name, 90)
+    scored = [row for row in loaded.rows if row.scored]
     assert min(row.count for row in scored) >= 40
-    assert min(row.count for row in made.rows) >= 20
-    assert [column.label for column in made.columns] == [
+    assert min(row.count for row in loaded.rows) >= 20
+    assert [column.label for column in loaded.columns] == [
         column.label for column in suite.load("quick").columns
     ]
 
 
 @pytest.mark.parametrize("name", PAPER)
 def test_rows_of_one_kappa_share_their_radii(name: str) -> None:
-    made, cells = planned(name)
+    loaded, cells = planned(name)
     unit = [cell for cell in cells.cells.values() if cell.label.startswith("radii of")]
     assert not unit  # the row pgd-linf gives them all
-    lots = -(-made.targets.count // made.targets.shard)
+    shards = -(-loaded.targets.count // loaded.targets.shard)
     pgd = [cell for cell in cells.cells.values() if cell.label == "pgd-linf"]
-    assert len(pgd) == 2 * lots
+    assert len(pgd) == 2 * shards
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -112,26 +112,26 @@ def test_another_victim_meets_rows_of_the_first(seed: int) -> None:
     first, other = (suite.load(name) for name in ("gtsrb-small", f"gtsrb-small-{seed}"))
     assert (first.victim.seed, other.victim.seed) == (0, seed)
     assert first.columns == other.columns
-    known = {row.title: row for row in first.rows}
+    rows = {row.title: row for row in first.rows}
     for row in other.rows:
-        mine = known[row.title]
-        assert (row.attack, row.scored) == (mine.attack, mine.scored)
-        assert row.count == min(40, mine.count)
+        base = rows[row.title]
+        assert (row.attack, row.scored) == (base.attack, base.scored)
+        assert row.count == min(40, base.count)
 
 
 def test_the_suite_of_detectors_has_them_all_on_the_victim_of_gtsrb_small() -> None:
-    made, cells = planned("detectors")
+    loaded, cells = planned("detectors")
     _, small = planned("gtsrb-small")
     assert cells.cells[cells.victim] == small.cells[small.victim]
-    named = {column.detector.place for column in made.columns}
+    named = {column.detector.place for column in loaded.columns}
     of_inputs = {place for name, place in DETECTORS.items() if name != "inspection"}
     others = named - of_inputs
     assert named - others == of_inputs
     assert {place.partition(":")[0] for place in others} == {
         "evil_twins.bench.components.adapters.ood"
     }
-    assert all(row.scored and row.count == 40 for row in made.rows)
-    attacking = {row.attack.place for row in made.rows}
+    assert all(row.scored and row.count == 40 for row in loaded.rows)
+    attacking = {row.attack.place for row in loaded.rows}
     yardsticks = {ATTACKS["within"], ATTACKS["proposition"]}
     assert set(ATTACKS.values()) - yardsticks <= attacking
     assert (

@@ -1,4 +1,4 @@
-"""Suites: what they expand to, and how each mistake in one is said."""
+"""Suites: their rows and columns, and the message of each mistake."""
 
 import re
 from math import isnan
@@ -29,40 +29,40 @@ def test_the_names_without_torch_are_those_with_it() -> None:
 
 
 def test_lists_stand_for_one_row_each(tmp_path: Path) -> None:
-    made = _load(tmp_path, PGD, IMC, doubt())
-    assert [(row.label, row.kappa, row.phi) for row in made.rows] == [
+    loaded = _load(tmp_path, PGD, IMC, doubt())
+    assert [(row.label, row.kappa, row.phi) for row in loaded.rows] == [
         ("pgd", 0.75, 1.0),
         ("pgd", 0.9, 1.0),
         *(("imc", kappa, phi) for kappa in (0.75, 0.9) for phi in (0.2, 0.5, 0.8)),
     ]
-    assert all(isnan(row.lam) for row in made.rows)
-    assert made.rows[2].attack.build().model.lr == 0.25
+    assert all(isnan(row.lam) for row in loaded.rows)
+    assert loaded.rows[2].attack.build().model.lr == 0.25
 
 
 def test_a_row_may_have_fewer_targets(tmp_path: Path) -> None:
-    made = _load(tmp_path, shift(), shift("few", count=2), doubt())
-    assert [row.count for row in made.rows] == [4, 2]
-    assert "count" not in made.rows[1].attack.parameters
+    loaded = _load(tmp_path, shift(), shift("few", count=2), doubt())
+    assert [row.count for row in loaded.rows] == [4, 2]
+    assert "count" not in loaded.rows[1].attack.parameters
 
 
 def test_a_control_has_the_kappa_of_the_attack_it_copies(tmp_path: Path) -> None:
     noise = table("attacks", method="noise", kappa=0.9) + "input = {}\n"
-    made = _load(tmp_path, noise, table("attacks", method="untouched"), doubt())
-    assert made.rows[0].kappa == 0.9
-    assert isnan(made.rows[1].kappa)
-    assert all(isnan(row.phi) for row in made.rows)
+    loaded = _load(tmp_path, noise, table("attacks", method="untouched"), doubt())
+    assert loaded.rows[0].kappa == 0.9
+    assert isnan(loaded.rows[1].kappa)
+    assert all(isnan(row.phi) for row in loaded.rows)
 
 
 def test_parameters_are_complete_and_describe_the_component(tmp_path: Path) -> None:
-    made = _load(tmp_path, shift(amount=0.3), doubt(scale=2.0))
-    assert made.rows[0].attack.parameters == {
+    loaded = _load(tmp_path, shift(amount=0.3), doubt(scale=2.0))
+    assert loaded.rows[0].attack.parameters == {
         "amount": 0.3,
         "fault": "",
         "poison": False,
         "seconds": 0.0,
     }
-    assert made.columns[0].detector.build().scale == 2.0
-    assert made.columns[0].detector.name == "plugins.py:Doubt"
+    assert loaded.columns[0].detector.build().scale == 2.0
+    assert loaded.columns[0].detector.name == "plugins.py:Doubt"
 
 
 MISTAKES = {
@@ -99,19 +99,19 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_said_in_three_lines(tmp_path: Path, name: str) -> None:
-    parts, said = MISTAKES[name]
+    parts, message = MISTAKES[name]
     head = HEAD.replace("dataset", "datset") if name == "key near" else HEAD
     if name == "unknown key":
         head = HEAD.replace("count", "cuont")
         parts = []
     with pytest.raises(UserError) as error:
         _load(tmp_path, *parts, doubt(), head=head)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert len(str(error.value).splitlines()) <= 3
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('"digits"', '"digit"', "did you mean 'digits'"),
         ('"resnet-tiny"', '"resnet-tny"', "did you mean 'resnet-tiny'"),
@@ -128,8 +128,8 @@ def test_a_mistake_is_said_in_three_lines(tmp_path: Path, name: str) -> None:
         ("[targets]", "[splits]\nR = 0.3\n[targets]", r"key in small.toml \[splits\]"),
     ],
 )
-def test_a_mistake_at_the_top(tmp_path: Path, old: str, new: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_a_mistake_at_the_top(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         _load(tmp_path, shift(), doubt(), head=HEAD.replace(old, new))
 
 
@@ -140,13 +140,13 @@ def test_a_suite_needs_detectors(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(suite.built_in()))
 def test_built_in_suites_are_sound(name: str) -> None:
-    made = suite.load(name)
-    assert made.name == name
-    assert made.description
+    loaded = suite.load(name)
+    assert loaded.name == name
+    assert loaded.description
     # Clean-label poisoning re-trains a whole network for each target; development targets are where
     # settings are chosen. Neither is a headline.
-    few = name == "clean-label" or made.targets.list == "development"
-    assert made.targets.count >= (10 if few else 40)
+    few = name == "clean-label" or loaded.targets.list == "development"
+    assert loaded.targets.count >= (10 if few else 40)
 
 
 ODD = """
@@ -179,7 +179,7 @@ SOUND = {
 
 
 @pytest.mark.parametrize(
-    ("part", "code", "said"),
+    ("part", "code", "message"),
     [
         ("field", "k: 'Nowhere' = 1", "cannot be made: NameError"),
         ("more", "def __post_init__(self): raise KeyError('x')", "cannot be made: KeyError"),
@@ -192,13 +192,13 @@ SOUND = {
     ],
 )
 def test_a_class_that_is_wrong_about_itself_is_refused(
-    tmp_path: Path, part: str, code: str, said: str
+    tmp_path: Path, part: str, code: str, message: str
 ) -> None:
     (tmp_path / "odd.py").write_text(ODD.format(**SOUND | {part: code}))
-    own = suites.table("detectors", name="odd", method="odd.py:Odd")
+    detector = suites.table("detectors", name="odd", method="odd.py:Odd")
     attack = suites.table("attacks", name="mine", method="odd.py:Attack")
-    with pytest.raises(UserError, match=re.escape(said)) as caught:
-        suite.load(suites.write(tmp_path, attack, own))
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        suite.load(suites.write(tmp_path, attack, detector))
     assert len(str(caught.value).splitlines()) <= 2
     assert "remedy: mend its class" in str(caught.value)
 
@@ -221,6 +221,6 @@ def test_a_number_beyond_all_machines_is_refused(
 
 
 def test_a_file_name_that_no_system_knows_is_refused(tmp_path: Path) -> None:
-    own = suites.table("detectors", name="odd", method="a\\u0000.py:Odd").replace("'", '"')
+    detector = suites.table("detectors", name="odd", method="a\\u0000.py:Odd").replace("'", '"')
     with pytest.raises(UserError, match="cannot load the detector"):
-        suite.load(suites.write(tmp_path, suites.shift(), own))
+        suite.load(suites.write(tmp_path, suites.shift(), detector))

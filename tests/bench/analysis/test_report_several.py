@@ -79,8 +79,8 @@ def test_a_difference_that_is_sure_is_marked(tmp_path: Path) -> None:
     sure = int((table["p_holm"] < 0.05).sum())
     assert 0 < sure < len(table)
     said = page.count('<span class="unseen">significant</span>')
-    assert page.count('class="square sure"') == said
-    assert page.count('class="square sure"') == sure
+    assert page.count('class="square significant"') == said
+    assert page.count('class="square significant"') == sure
     assert f"Significant differences: {sure} of {len(table)}." in page
 
 
@@ -185,7 +185,7 @@ def test_one_target_no_success_controls_alone_and_nothing_at_all(tmp_path: Path)
 def test_the_command_says_where_the_page_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evil_twins.bench.analysis.plots.figures", lambda records: iter(()))
+    monkeypatch.setattr("evil_twins.bench.analysis.plots.figures", lambda analysis: iter(()))
     for name in "ab":
         synthetic.write(tmp_path / name, reported.frames())
     assert app.main(["report", "a", "b", "--results", str(tmp_path)]) == 0

@@ -1,0 +1,182 @@
+"""Several suites on one page: facts, the rates of each, differences on shared targets."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.page import facts, matrix
+from evil_twins.bench.analysis.page.page import downloads
+from evil_twins.bench.analysis.page.ranks import RanksByCell, ranks
+from evil_twins.bench.analysis.page.render import render
+from evil_twins.bench.analysis.plots import folder, style
+from evil_twins.bench.analysis.stats import FPR
+from evil_twins.bench.analysis.tables import KEYS, Analysis, frames, text
+from evil_twins.bench.analysis.tables.compare.between import COLUMNS, Between, between, sides
+from evil_twins.bench.analysis.tables.write import csv
+
+LEVEL = 0.05
+"""Level of the tests, after Holm's correction."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite on the page.
+
+    Attributes:
+        directory: `<results>/<suite>`.
+        analysis: Its numbers.
+        ranks: Ranks by row and detector.
+    """
+
+    directory: Path
+    analysis: Analysis
+    ranks: RanksByCell
+
+    @property
+    def name(self) -> str:
+        """The name of the suite."""
+        return self.directory.name
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The difference of two rates in points of %, its interval, and whether it is significant."""
+
+    label: str
+    interval: str
+    significant: bool
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two studies of two suites; each line has an attack, its number of targets, and its gaps."""
+
+    title: str
+    words: str
+    detectors: tuple[str, ...]
+    lines: tuple[tuple[str, str, tuple[Gap | None, ...]], ...]
+
+
+def write(directories: Sequence[Path], fpr: float = FPR) -> Path:
+    """Write `A+B.html`, one file that needs no other, next to the folders of the suites A and B.
+
+    At another false-positive rate than the default it lies under `fpr-<rate>/` there. Equal
+    records, versions and machine give equal bytes.
+
+    Args:
+        directories: `<results>/<suite>` of two suites or more, all in one folder.
+        fpr: The nominal false-positive rate.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: Records are missing, damaged or of another version.
+    """
+    numbers = [(directory, Analysis(directory, fpr)) for directory in directories]
+    suites = [Suite(directory, analysis, ranks(analysis)) for directory, analysis in numbers]
+    name = "+".join(suite.name for suite in suites)
+    path = directories[0].parent / f"{folder(fpr)}{name}.html"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(render("comparison.html", content(suites, fpr)).encode())
+    return path
+
+
+def content(suites: Sequence[Suite], fpr: float) -> dict[str, Any]:
+    """Return everything on the page."""
+    detectors = style.detector_order(name for suite in suites for _, name in suite.ranks)
+    matrices = [
+        replace(study, title=f"{suite.name}: {study.title}")
+        for suite in suites
+        for study in matrix.matrices(suite.analysis.records, suite.ranks, detectors)
+    ]
+    pairs = list(_pairs(suites))
+    tables = {"rates.csv": csv(_rates(suites))}
+    if paired := [pair.table[COLUMNS] for pair in pairs if not pair.why]:
+        tables["differences.csv"] = csv(pd.concat(paired))
+    failures = [suite.analysis.records for suite in suites]
+    return {
+        "title": ", ".join(suite.name for suite in suites),
+        "suites": [suite.name for suite in suites],
+        "rate": fpr,
+        "level": LEVEL,
+        "facts": _facts(suites),
+        "failed": [(text.failed(len(r.failures)), facts.failures(r)) for r in failures],
+        "detectors": detectors,
+        "matrices": matrices,
+        "shares": matrix.shares([line for study in matrices for line in study.lines]),
+        "pairs": [_pair(pair) for pair in pairs],
+        "downloads": downloads(tables),
+    }
+
+
+def _facts(suites: Sequence[Suite]) -> list[tuple[str, list[list[str]]]]:
+    """Return each heading with the facts of each suite under it."""
+    columns = [
+        {"Victims": facts.victims(suite.analysis)}
+        | dict(facts.facts(suite.analysis, suite.ranks, suite.directory))
+        for suite in suites
+    ]
+    heads = dict.fromkeys(head for column in columns for head in column)
+    return [(head, [column.get(head, []) for column in columns]) for head in heads]
+
+
+def _pairs(suites: Sequence[Suite]) -> Iterator[Between]:
+    studies = [list(sides(suite.name, suite.analysis)) for suite in suites]
+    for firsts, seconds in combinations(studies, 2):
+        for first in firsts:
+            for second in seconds:
+                yield between(first, second)
+
+
+def _pair(pair: Between) -> Pair:
+    title = f"{pair.first.title} minus {pair.second.title}"
+    if pair.why:
+        return Pair(title, f"Nothing can be paired: {pair.why}.", (), ())
+    table = pair.table
+    significant = int((table["p_holm"] < LEVEL).sum())
+    words = (
+        f"Targets in both: {pair.targets}. Significant differences: {significant} of {len(table)}."
+    )
+    detectors = style.detector_order(table["detector"].astype(str))
+    rows, lines = pair.first.rows.set_index("row"), []
+    for row in text.ordered(rows.loc[sorted(set(table["row"]))]):
+        cells = {cell["detector"]: cell for cell in frames.lines(table[table["row"] == row])}
+        gaps = tuple(_gap(cells[name]) if name in cells else None for name in detectors)
+        sizes = facts.span(sorted({int(cell["n"]) for cell in cells.values()}))
+        lines.append((text.name(frames.line(rows, row)), sizes, gaps))
+    return Pair(title, words, tuple(detectors), tuple(lines))
+
+
+def _gap(cell: dict[str, Any]) -> Gap:
+    value, low, high = (100 * float(cell[name]) for name in ("difference", "low", "high"))
+    interval = f"{_signed(low, 0)} to {_signed(high, 0)}"
+    return Gap(_signed(value, 1), interval, bool(cell["p_holm"] < LEVEL))
+
+
+def _signed(value: float, digits: int) -> str:
+    """Write a number with its sign and at most `digits` decimals; zero has no sign."""
+    rounded = round(value, digits)
+    return f"{rounded:+g}".replace("-", "−") if rounded else "0"
+
+
+def _rates(suites: Sequence[Suite]) -> pd.DataFrame:
+    """Return the matrices as one table, at the headline rate."""
+    lines = []
+    for suite in suites:
+        rows = suite.analysis.records.rows[KEYS]
+        for (row, detector), cell in suite.ranks.items():
+            n, detected = len(cell.below), cell.flagged
+            rate = stats.clopper_pearson(detected, n)
+            lines.append(
+                {"suite": suite.name, **frames.line(rows, row), "detector": detector}
+                | {"fpr_nominal": suite.analysis.fpr, "n": n, "detected": detected}
+                | {"rate": rate.value, "low": rate.low, "high": rate.high}
+            )
+    columns = ["suite", *KEYS, "detector", "fpr_nominal", "n", "detected", "rate", "low", "high"]
+    return frames.frame(lines, columns)
