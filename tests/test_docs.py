@@ -160,28 +160,38 @@ def test_a_folder_of_images_makes_a_suite_as_documented(
     assert {cell.kind for cell in cells.values()} == {"victim", "fit", "attack", "score"}
 
 
-def test_the_tutorial_works_as_documented(
+def _commands(text: str) -> list[list[str]]:
+    """Return the words of each line that starts with the program, without its comment."""
+    lines = re.findall(r"(?m)^evil-twins ([^#\n]+)", text)
+    return [line.split() for line in lines]
+
+
+def test_the_tutorial_and_a_new_detector_work_as_documented(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On a small suite; `check` takes a minute and has its own tests."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda directory: [])
-    page = (DOCS / "tutorial.md").read_text()
-    Path("mine.py").write_text(_blocks(ROOT / "README.md", "python")[2])
+    page, readme = DOCS / "tutorial.md", ROOT / "README.md"
+    section = readme.read_text().split("## Add a detector")[1].split("\n## ")[0]
+    Path("mine.py").write_text(_blocks(readme, "python")[2])
     small = suites.write(tmp_path, shift(), doubt())
-    lines = [line for code in _blocks(DOCS / "tutorial.md", "") for line in code.splitlines()]
-    typed = [re.sub(" *#.*", "", line).split()[1:] for line in lines if line[:4] == "evil"]
-    assert [line[0] for line in typed] == ["list", "run", "table", "report", "check", "compare"]
-    for name, *rest in typed:
-        if name == "check":
-            continue
+    commands = [words for code in _blocks(page, "") for words in _commands(code)]
+    names = [name for name, *_ in commands]
+    assert names == ["list", "run", "table", "report", "check", "compare"]
+    added = _commands(section)
+    assert [name for name, *_ in added] == ["run", "compare"]
+    assert all(words in commands for words in added)
+    for name, *rest in commands:
         arguments = [] if name == "list" else [small]
         if name in {"run", "compare"}:
             arguments += ["--jobs", "1"]
-        assert app.main([name, *rest, *arguments]) == 0, name
+        assert name == "check" or app.main([name, *rest, *arguments]) == 0, name
     assert "torn (K0) beside the other detectors" in capsys.readouterr().out
-    (path,) = re.findall(r"`(results/local/quick/[\w.]+)`", page)
-    assert Path(path.replace("quick", "small")).exists()
+    paths = re.findall(r"`(results/local/quick/[\w./]+)`", page.read_text() + section)
+    assert [Path(path).name for path in paths] == ["index.html", "torn"]
+    assert all(Path(path.replace("quick", "small")).exists() for path in paths)
+    assert Path("results/local/small/compare/torn/tables/compare.md").exists()
 
 
 @pytest.mark.parametrize("path", CSV, ids=_id)

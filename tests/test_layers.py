@@ -21,7 +21,7 @@ def test_the_contracts_hold() -> None:
 
 def test_reading_records_loads_no_torch() -> None:
     """In a process of its own, where nothing else was imported."""
-    modules = ["evil_twins", "evil_twins.bench.commands.app"]
+    modules = ["evil_twins", "evil_twins.bench.commands.app", "evil_twins.bench.suite.suite"]
     modules += [
         f"evil_twins.bench.analysis.{name}" for name in ("stats", "tables", "plots", "page")
     ]

@@ -13,8 +13,6 @@ import pytest
 
 from evil_twins.bench.analysis import plots, tables
 from evil_twins.bench.analysis.plots import style
-from evil_twins.bench.commands import app
-from tests.bench import suites
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -105,20 +103,3 @@ def test_the_library_example_runs() -> None:
         exec(_blocks()[1], space)
     confidence = space["imc"].confidence
     assert ((confidence >= 0.75) & (confidence <= 0.76)).all()
-
-
-def test_a_detector_is_added_as_documented(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    section = README.split("## Add a detector")[1].split("\n## ")[0]
-    (tmp_path / "mine.py").write_text(_blocks()[2])
-    commands = re.findall(r"(?m)^evil-twins ([^#\n]+?) *#", section)
-    assert [line.split()[0] for line in commands] == ["run", "compare"]
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda directory: [])
-    small = suites.write(tmp_path, suites.shift(), suites.doubt())
-    for line in commands:
-        assert app.main([*line.split(), small, "--results", "results/local", "--jobs", "1"]) == 0
-    assert "torn (K0) beside the other detectors" in capsys.readouterr().out
-    (folder,) = re.findall(r"`(results/local/)quick(/compare/torn/)`", section)
-    assert (tmp_path / "small".join(folder) / "tables" / "compare.md").exists()

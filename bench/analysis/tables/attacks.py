@@ -112,13 +112,13 @@ ATTACKS = Table(
         ends("linf"): "mean ‖x* − x°‖∞ in pixels of [0, 1], bootstrap over targets",
         "l2": "mean ‖x* − x°‖₂",
         "delta": "mean ‖θ* − θ°‖₂ / ‖θ°‖₂",
-        "flipped heldout": "predictions on R that differ from the victim's, of how many, summed "
-        "over targets",
+        "flipped heldout": "predictions on R that differ from the victim's, and number of "
+        "predictions, summed over targets",
         ends("specificity"): "flipped / heldout, crossed bootstrap",
         ends("kl"): "mean KL(victim ‖ faced) on R, in nats",
         "accuracy_drop": "mean drop of accuracy on R, as a share",
-        "rounds never": "the median first round at κ among targets that reached it, and how many "
-        "did not",
+        "rounds never": "the median first round at κ among targets that reached it, and number "
+        "of targets that did not",
         "passes": "median forward and backward passes of the steps",
     },
     _markdown,

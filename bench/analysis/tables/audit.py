@@ -129,13 +129,13 @@ AUDIT = Table(
     {
         " ".join(KEY): "",
         "quantity": 'the norm whose radius is compared, or "kl"',
-        "against": 'the rival; "best" is the best of all for each target',
+        "against": 'the rival; "best" is the best rival of each target',
         "n": "",
-        "median p90": "of the ratios endpoint / rival, target by target; what the endpoint alone "
-        "misses counts as infinite, what only it reaches as 0",
-        "wins": "how often this rival was the best",
-        "bound passed": "the largest median that passes: 1.05 for radii, 1.1 for KL; empty for "
-        "what is no endpoint",
+        "median p90": "of the ratios endpoint / rival over targets; a target that only the rival "
+        "reaches counts as infinite, one that only the endpoint reaches as 0",
+        "wins": "number of targets for which this rival was the best",
+        "bound passed": "the largest median that passes: 1.05 for radii, 1.1 for KL; empty if "
+        "the row is no endpoint",
         "duality_gap": "median (KL − lower bound) / KL of the convex optimum",
     },
     _markdown,

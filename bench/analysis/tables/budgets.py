@@ -81,13 +81,14 @@ BUDGETS = Table(
     _budgets,
     {
         " ".join([*STUDY, "kappa"]): "",
-        "phi distance": "the budgets, as shares of the smallest that reach κ alone",
+        "phi distance": "the budgets, as shares of the smallest single budgets that reach κ",
         "n": "",
-        "confidence": "the mean over the targets that all points share",
+        "confidence": "the mean over the targets that all budgets share",
         "low high": "",
         "at_kappa": "targets at κ",
         "linf delta": "mean distances of inputs and models",
-        "flipped heldout": "predictions on R that differ from the victim's, of how many",
+        "flipped heldout": "predictions on R that differ from the victim's, and number of "
+        "predictions",
     },
     _markdown,
     optional=True,

@@ -179,7 +179,7 @@ DETECTION = Table(
         "dataset victim attack kappa phi detector": "",
         "knowledge": "what the detector knows, K0 to K3",
         "n": "",
-        "at_kappa": "how many of the targets the attack brought to κ",
+        "at_kappa": "number of targets that the attack brought to κ",
         "detected rate": "targets flagged, of all n, with the interval",
         "low high": "",
         "fpr_nominal": "the false-positive rate for which the threshold was set, on benign scores "
@@ -187,19 +187,20 @@ DETECTION = Table(
         "fpr_realised": "the share of other benign images that were flagged",
         "auroc": "attacked against benign scores",
         "ks": "Kolmogorov-Smirnov statistic of attacked and benign scores",
-        "success": "targets at κ, within ε and not flagged: what the attacker gets",
+        "success": "targets at κ, within ε and not flagged",
         "layers method lam seed": "",
         "detected_at_kappa": "of the targets at κ, those flagged",
-        "fpr_k fpr_n fpr_p fpr_p_holm": "other benign images that were flagged, of how many, the "
-        "beta-binomial test, Holm-corrected over the detectors of the row",
-        "calibration_n threshold ties": "calibration scores, the threshold from them, and how many "
-        "equal it",
+        "fpr_k fpr_n fpr_p fpr_p_holm": "number of other benign images that were flagged, their "
+        "total, the p-value of the beta-binomial test, Holm-corrected over the detectors of the "
+        "row",
+        "calibration_n threshold ties": "number of calibration scores, the threshold from them, "
+        "and number of scores equal to it",
         "auroc_low auroc_high": "the interval of `auroc`, by a paired bootstrap",
         "ks_n ks_null ks_null95": "n on either side of `ks`, mean and 95th percentile of its "
         "permutation null",
-        "ks_matched ks_matched_null95 match_gap": "KS against benign inputs matched by confidence, "
-        "the 95th percentile of its null, and how far apart the confidences are in the median",
-        "note": "what must be said of the threshold and the scores",
+        "ks_matched ks_matched_null95 match_gap": "KS against benign inputs matched by "
+        "confidence, the 95th percentile of its null, and the median difference in confidence",
+        "note": "a remark on the threshold and the scores",
     },
     _markdown,
 )

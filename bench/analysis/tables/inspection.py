@@ -172,17 +172,17 @@ INSPECTION = Table(
     _inspection,
     {
         " ".join([*KEYS, "detector"]): "",
-        "models median": "how many models the row has, and the median of their scores",
-        "against references reference_median": "the rows of honest fine-tunes, how many models "
-        "they have, and the median of those",
+        "models median": "number of models of the row, and the median of their scores",
+        "against references reference_median": "the rows of honest fine-tunes, number of their "
+        "models, and the median of their scores",
         "threshold": "from the scores of the fine-tunes, at a false-positive rate of 5 %",
-        "flagged rate low high": "models above it, which is to say with a conformal p ≤ 0.05, with "
-        "the Clopper–Pearson interval; it takes the threshold as given",
-        ends("auroc"): "models against fine-tunes; bootstrap, paired where both have one for each "
-        "target",
+        "flagged rate low high": "models above the threshold (conformal p ≤ 0.05), with the "
+        "Clopper–Pearson interval for a fixed threshold",
+        ends("auroc"): "models against fine-tunes; bootstrap, paired if both have one model for "
+        "each target",
         "p p_holm": "Mann and Whitney's test, two-sided, and after Holm's correction over the rows "
         "of a study",
-        "note": "what must be said of it: the victim itself, shared models, too few fine-tunes",
+        "note": "a remark: the victim itself, shared models, too few fine-tunes",
     },
     _markdown,
     optional=True,

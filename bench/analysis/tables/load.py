@@ -124,7 +124,7 @@ LOAD = Table(
     _load,
     {
         " ".join(KEYS): "",
-        "serves models": "targets to a model, and how many models",
+        "serves models": "targets of each model, and number of models",
         "n": "",
         "at_kappa": "targets at κ",
         ends("specificity"): "share of R on which victim and poisoned model disagree, crossed "
@@ -134,8 +134,8 @@ LOAD = Table(
         ends("linf"): "mean ‖x* − x°‖∞ in pixels of [0, 1]",
         "delta confidence_max": "mean ‖θ* − θ°‖₂ / ‖θ°‖₂; the largest f_t(x*; θ*)",
         "detector": "",
-        "detected rate low high": "targets above the threshold; the interval is no narrower than "
-        "that of as many independent targets (Clopper and Pearson)",
+        "detected rate low high": "targets above the threshold; the interval is at least as wide "
+        "as that of as many independent targets (Clopper and Pearson)",
         "success": "targets at κ, within ε and not flagged",
     },
     _markdown,

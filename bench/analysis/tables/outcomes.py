@@ -84,14 +84,14 @@ OUTCOMES = Table(
     _outcomes,
     {
         " ".join([*KEYS, "detector n"]): "",
-        "flagged reformed_true still_wrong": "of a reformer: flagged; else given the true class at "
-        "AE(x); else wrong all the same",
+        "flagged reformed_true still_wrong": "of a reformer: flagged; not flagged and of the "
+        "true class at AE(x); neither",
         "abstained certified_true certified_wrong": "of smoothing: no class certified; the true "
-        "one; another one",
+        "class; another class",
         "radius_true radius_wrong": "median certified l2 radius of those, in pixels of [0, 1]",
-        "exact": "of the curvature: inputs whose spectrum is exact and not iterated",
-        "fall": "mean loss of confidence in the class of x, of the manifold after reforming, of "
+        "exact": "of curvature: inputs with an exact spectrum, not an iterated one",
+        "fall": "mean loss of confidence in the class of x: for manifold after reforming, for "
         "smoothing when the logits are averaged under noise; a gain counts as 0. The code of the "
-        "paper's authors measures this in place of a rate",
+        "paper's authors measures this instead of a rate",
     },
 )

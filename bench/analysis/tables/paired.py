@@ -108,10 +108,10 @@ PAIRED = Table(
         "against": '"pgd" or "poisoning"',
         "detector n": "",
         "flagged flagged_against": "targets flagged under IMC, and under the pure attack",
-        "only only_against": "flagged under that one alone",
+        "only only_against": "targets flagged only under IMC, and only under the pure attack",
         "p_mcnemar": "McNemar's test",
         "rank_shift": "mean change of the conformal rank; negative: IMC looks more benign",
-        "p_signed_rank": "Wilcoxon's test of that",
+        "p_signed_rank": "Wilcoxon's test of this change",
         "p_mcnemar_holm p_signed_rank_holm": "Holm's correction over all lines of a sweep against "
         "one pure attack",
     },
@@ -121,10 +121,10 @@ WORST = Table(
     lambda analysis: worst(analysis.records, analysis.decisions),
     {
         " ".join([*STUDY, "kappa detector"]): "",
-        "attacks": "how many rows are in the list",
+        "attacks": "number of rows in the list",
         "n": "",
-        "caught rate": "targets flagged under every one of them that brings them to κ within its "
-        "radius, with the interval",
+        "caught rate": "targets flagged under every row that brings them to κ within its radius, "
+        "with the interval",
         "low high": "",
         "imc_caught": "the same of the IMC rows",
     },

@@ -82,11 +82,11 @@ PRICE = Table(
     _price,
     {
         " ".join(KEYS): "",
-        "against": "the oblivious row: IMC, or at the ends an attack on the model or the inputs "
-        "alone",
+        "against": "the row that knows no detector: IMC, or at the ends an attack on only the "
+        "model or only the inputs",
         "n": "",
-        ends("linf"): "mean of ‖x* − x°‖∞, aware less oblivious, in pixels of [0, 1], with its "
-        "95 % interval over targets",
+        ends("linf"): "mean difference of ‖x* − x°‖∞ between the two rows, in pixels of [0, 1], "
+        "with its 95 % interval over targets",
         ends("specificity"): "the same of the share of R on which victim and faced model disagree, "
         "by the crossed bootstrap of both rows",
         ends("kl"): "the same of the mean KL on R, in nats",

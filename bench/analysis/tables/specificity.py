@@ -87,9 +87,9 @@ SPECIFICITY = Table(
         ends("drop_cut"): "the same with the negative drops of single targets set to 0, as in the "
         "code of the paper's authors",
         ends("kl"): "as in `attacks.csv`",
-        "paper_data paper_victim": "how far the data are the paper's, and its network",
-        "paper_drop paper_stored paper_note": "what Table 2 prints, what the authors' plotting "
-        "scripts hold, how the two agree",
+        "paper_data paper_victim": "whether the data are the paper's, and its network",
+        "paper_drop paper_stored paper_note": "the values in Table 2 and in the authors' "
+        "plotting scripts, and how they agree",
     },
     _markdown,
     optional=True,

@@ -127,12 +127,12 @@ TRENDS = Table(
     _trends,
     {
         " ".join(FAMILY): "",
-        "along": "what is swept",
-        "quantity direction": 'what is tested, and whether it "rises" or "falls" as φ rises or λ '
-        "falls",
+        "along": "the swept parameter",
+        "quantity direction": 'the tested quantity, and whether it "rises" or "falls" as φ rises '
+        "or λ falls",
         "n": "",
-        "levels first last": "how many levels, and the means at both ends",
-        "statistic p p_holm": "Page's L, its one-sided p-value, corrected",
+        "levels first last": "number of levels, and the means at both ends",
+        "statistic p p_holm": "Page's L, its one-sided p-value, the corrected one",
     },
     _trends_markdown,
 )
@@ -141,10 +141,10 @@ TRADEOFF = Table(
     _tradeoff,
     {
         " ".join(FAMILY): "",
-        "along level": 'what is swept, "phi" or "lam", and its value here',
+        "along level": 'the swept parameter, "phi" or "lam", and its value',
         "end": "the pure attack, if the line is an end of the sweep",
         ends("fidelity"): "mean distance over PGD's",
-        ends("specificity"): "disagreement over Poisoning's; empty where that one is 0 or attacked "
+        ends("specificity"): "disagreement over Poisoning's; empty where Poisoning's is 0 or has "
         "other targets",
         ends("kl"): "mean KL over Poisoning's",
     },

@@ -81,11 +81,11 @@ VICTIMS = Table(
     {
         " ".join(STUDY): "",
         ends("accuracy"): "on the whole test half, Clopper–Pearson",
-        "files": 'how a folder\'s images are encoded: "jpeg", which loses something, "png", …',
+        "files": 'encoding of a folder\'s images: "jpeg", which is lossy, "png", …',
         "paper_data": '"same data", "other split", "other copy"; empty for data that the paper '
         "does not study",
-        "paper_victim paper_accuracy": "the paper's network and what it prints",
-        "images": "on how many the accuracy was measured",
+        "paper_victim paper_accuracy": "the paper's network and its printed accuracy",
+        "images": "number of images for the accuracy",
     },
     _markdown,
 )

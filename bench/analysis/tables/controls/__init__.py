@@ -32,20 +32,20 @@ CONTROLS = Table(
     {
         " ".join(KEYS): "",
         "control against": '"confidence", "noise", "fine-tuning", "endpoints" or "calibration", '
-        "and with what the row is compared",
+        "and the row of comparison",
         "detector": "",
-        "quantity": "what is compared: a KS, a rate, a false-positive rate, the leverage",
+        "quantity": "the compared quantity: a KS, a rate, a false-positive rate, the leverage",
         "n": "",
         "value": "the signal of the row",
         "low high": "",
         "null95": "the 95th percentile of its null if it is a KS",
         "control_n control_value control_low control_high control_null95": "the same of the "
-        "control, or what it leaves",
-        ends("difference"): "of the two; with an interval where they stand on the same targets",
-        "p p_holm": "its test, corrected over detectors",
-        "gap": "how far apart the matched confidences are",
-        "reading": 'what follows, in a word: "no signal", "stays", "vanishes" or "undecided"; for '
-        "a threshold, whether its false alarms agree with the nominal rate",
+        "control, or what remains under it",
+        ends("difference"): "of the two; with an interval if both have the same targets",
+        "p p_holm": "p-value of the difference, corrected over detectors",
+        "gap": "difference of the matched confidences",
+        "reading": 'the conclusion: "no signal", "stays", "vanishes" or "undecided"; for a '
+        "threshold, whether its false alarms agree with the nominal rate",
     },
     _markdown,
     optional=True,
