@@ -171,11 +171,14 @@ def test_no_rival_without_a_gradient_beats_it(tmp_path: Path) -> None:
     head = HEAD.replace("epochs = 2", "epochs = 30")
     done = carry_out(tmp_path, *rows, *map(_column, names), head=head)
     assert not done.state.failed
-    passed = dict.fromkeys(rivals, 0)
+    aware_passed, rival_passed = 0, dict.fromkeys(rivals, 0)
     for name in names:
-        own = sum(_passed(done, f"aware-{name}", name))
+        evaded = sum(_passed(done, f"aware-{name}", name))
+        aware_passed += evaded
         for rival in rivals:
-            theirs = sum(_passed(done, rival, name))
-            print("COUNT", name, rival, own, theirs, flush=True)
-            passed[rival] += theirs
-    assert all(passed.values()), "rivals that reach nothing show nothing"
+            passed = sum(_passed(done, rival, name))
+            # On four targets of one detector a rival may be as good; none is over all detectors.
+            assert evaded >= passed, (name, rival)
+            rival_passed[rival] += passed
+    assert all(passed < aware_passed for passed in rival_passed.values()), rival_passed
+    assert all(rival_passed.values()), "rivals that reach nothing show nothing"
