@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from evil_twins.bench.errors import UserError
 from evil_twins.bench.store.checksums import checksum, fingerprint
 
 NOTE = "derived.json"
@@ -25,23 +26,23 @@ def kept(
 ) -> list[Path]:
     """Return the derived files of one kind; they are made if they are missing or out of date.
 
-    Files that an earlier call made and this one does not are removed.
+    Files in the same folders that an earlier call made and this one does not are removed. No link
+    out of the directory is followed.
 
     Args:
         directory: `<results>/<suite>`, with the records of a run.
         what: The kind of files, such as "tables".
         make: Their content by path within the directory.
         inputs: Files beside the records that the content depends on.
+
+    Raises:
+        UserError: A folder for the files is a link out of the directory.
     """
     key, note = _key(directory, inputs), _note(directory)
     if _current(directory, note.get(what), key):
         return [directory / name for name in note[what]["files"]]
     files = make()
-    for stale in set(_files(note.get(what))) - files.keys():
-        (directory / stale).unlink(missing_ok=True)
-    for name, content in files.items():
-        (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        (directory / name).write_bytes(content)
+    _write(directory, files, stale=set(_files(note.get(what))) - files.keys())
     digests = {name: checksum(directory / name) for name in files}
     text = json.dumps(_note(directory) | {what: {"key": key, "files": digests}}, indent=1)
     draft = directory / f".{NOTE}.{os.getpid()}"
@@ -55,13 +56,33 @@ def current(directory: Path, what: str, inputs: Iterable[Path] = ()) -> bool:
     return _current(directory, _note(directory).get(what), _key(directory, inputs))
 
 
+def _write(directory: Path, files: Mapping[str, bytes], stale: Iterable[str]) -> None:
+    folders = {Path(name).parent for name in files} - {Path()}
+    for folder in folders:
+        (directory / folder).mkdir(parents=True, exist_ok=True)
+        if not _inside(directory, folder):
+            raise UserError(
+                f"{directory / folder} is a link to another place\n"
+                "expected: a folder of its own for derived files\n"
+                "remedy: remove the link"
+            )
+    for name in stale:
+        if Path(name).parent in folders:  # a forged note must not remove records
+            (directory / name).unlink(missing_ok=True)
+    for name, content in files.items():
+        (directory / name).unlink(missing_ok=True)  # it may be a link
+        (directory / name).write_bytes(content)
+
+
 def _current(directory: Path, entry: Any, key: str) -> bool:
     files = _files(entry)
     return (
         bool(files)
         and entry["key"] == key
         and all(
-            _within(directory, name) and checksum(directory / name) == digest
+            (directory / name).is_file()
+            and _inside(directory, name)
+            and checksum(directory / name) == digest
             for name, digest in files.items()
         )
     )
@@ -80,10 +101,9 @@ def _local(name: str) -> bool:
     return not Path(name).is_absolute() and ".." not in Path(name).parts
 
 
-def _within(directory: Path, name: str) -> bool:
-    """Return whether a file is there and no link leads out of the folder."""
-    path = directory / name
-    return path.is_file() and path.resolve().is_relative_to(directory.resolve())
+def _inside(directory: Path, path: Path | str) -> bool:
+    """Return whether no link leads out of the directory."""
+    return (directory / path).resolve().is_relative_to(directory.resolve())
 
 
 def _note(directory: Path) -> dict[str, Any]:

@@ -42,8 +42,8 @@ def frames(world: World = WORLD) -> dict[str, pd.DataFrame]:
     The curvature is a function of the confidence, up to noise, and nothing else; one benign input
     in four is about as uncertain as the attacked ones.
     """
-    made, rng = claimed.frames(world), np.random.default_rng(5)
-    parts = {name: [made[name]] if name in made else [] for name in ("targets", "flips", "scores")}
+    base, rng = claimed.frames(world), np.random.default_rng(5)
+    parts = {name: [base[name]] if name in base else [] for name in ("targets", "flips", "scores")}
     for key in extra(world):
         targets = claimed.targets(world, key, world.names)
         if key["method"] == "noise":
@@ -56,19 +56,19 @@ def frames(world: World = WORLD) -> dict[str, pd.DataFrame]:
         parts["flips"].append(claimed.flips(targets, list(key), rng))
         parts["scores"].append(claimed.scores(world, key, world.names, rng))
     out = {
-        name: pd.concat([part for part in some if len(part)], ignore_index=True)
-        for name, some in parts.items()
-        if any(map(len, some))
+        name: pd.concat([part for part in group if len(part)], ignore_index=True)
+        for name, group in parts.items()
+        if any(map(len, group))
     }
     scores = out["scores"]
     sure = rng.random(len(scores)) < 0.75
     near, far = rng.uniform(0.705, 0.805, len(scores)), rng.uniform(0.95, 1.0, len(scores))
     benign = scores["role"] != "attacked"
     scores.loc[benign, "confidence"] = np.where(sure, far, near)[benign]
-    mine = scores["detector"] == "curvature"
+    curved = scores["detector"] == "curvature"
     noise = pd.Series(rng.normal(0, 1, len(scores)))
     # Evenly spread, so that no row lies outside the null by chance.
-    at = mine & scores["role"].eq("attacked")
-    noise[at] = np.resize(norm.ppf((np.arange(world.n) + 0.5) / world.n), int(at.sum()))
-    scores.loc[mine, "score"] = noise[mine] - 10 * scores.loc[mine, "confidence"]
+    attacked = curved & scores["role"].eq("attacked")
+    noise[attacked] = np.resize(norm.ppf((np.arange(world.n) + 0.5) / world.n), int(attacked.sum()))
+    scores.loc[curved, "score"] = noise[curved] - 10 * scores.loc[curved, "confidence"]
     return out

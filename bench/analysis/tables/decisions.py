@@ -159,8 +159,3 @@ def decide(scored: Iterable[Cell], fpr: float) -> pd.DataFrame:
         frames.append(pd.DataFrame(columns))
     names = pd.Index(["row", "detector", "target_id", "flagged", "rank"])
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=names)
-
-
-def decisions(records: Records, fpr: float = stats.FPR) -> pd.DataFrame:
-    """Decide which targets of records are flagged at a false-positive rate; see `decide`."""
-    return decide(cells(records), fpr)

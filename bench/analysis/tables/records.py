@@ -1,5 +1,6 @@
 """The records of one suite as frames that share one numbering of their rows."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,14 +142,15 @@ def number(frames: dict[str, pd.DataFrame]) -> Records:
     return Records(rows, targets, flips, scores, details, gallery, **unnumbered)
 
 
-def read(results_dir: Path) -> Records:
+def read(results_dir: Path, names: Collection[str] = (*_REQUIRED, *_OPTIONAL)) -> Records:
     """Read the records of one suite.
 
     Args:
         results_dir: `<results>/<suite>`, where `run` leaves targets.parquet and scores.parquet.
+        names: The frames to read; the others stay empty.
 
     Raises:
         UserError: Records are missing, damaged or of another version.
     """
-    names = (_REQUIRED | _OPTIONAL).items()
-    return number({name: _frame(results_dir, name, columns) for name, columns in names})
+    columns = _REQUIRED | _OPTIONAL
+    return number({name: _frame(results_dir, name, columns[name]) for name in names})

@@ -14,7 +14,7 @@ from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.frames import line, lines
-from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records
+from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records, read
 from evil_twins.bench.analysis.tables.write import FOLDER
 
 
@@ -25,14 +25,14 @@ def _heads(detectors: list[str]) -> dict[str, str]:
 
 
 def _stored(directory: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the counts of the stored detection table, by the numbers of its rows."""
+    """Return the counts of the stored detection table, by row and detector."""
     table = pd.read_csv(directory / FOLDER / "detection.csv", keep_default_na=False, na_values="")
     table = table[table["fpr_nominal"].eq(FPR)]
     # A CSV file holds six digits of a number, as the names of rows do.
     names = [" ".join(_written(line)) for line in lines(rows[KEYS])]
     numbers = dict(zip(names, rows.index, strict=True))
     table["row"] = [numbers[" ".join(_written(line))] for line in lines(table[KEYS])]
-    return table.rename(columns={"detected": "flagged"})[["row", "detector", "flagged", "n"]]
+    return table
 
 
 def _written(key: dict[str, Any]) -> list[str]:
@@ -49,7 +49,7 @@ def _matrix(rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str], fpr
         table.add_column(head, justify="right", min_width=3)
     for row in text.ordered(rows[rows.index.isin(counts["row"])]):
         cells = {cell["detector"]: cell for cell in lines(counts[counts["row"] == row])}
-        shares = {name: f"{100 * cell['flagged'] / cell['n']:.0f}" for name, cell in cells.items()}
+        shares = {name: f"{100 * cell['detected'] / cell['n']:.0f}" for name, cell in cells.items()}
         size = max(cell["n"] for cell in cells.values())
         written = [shares.get(name, "·") for name in heads]
         table.add_row(Text(text.name(line(rows, row))), str(size), *written)
@@ -86,16 +86,18 @@ def show(results_dir: Path, fpr: float = FPR) -> Group:
     Raises:
         UserError: Records are missing, damaged or of another version.
     """
-    analysis = Analysis(results_dir, fpr)
-    records = analysis.stored
     if fpr == FPR and current(results_dir, FOLDER):
+        records = read(results_dir, ("targets", "failures"))
         counts = _stored(results_dir, records.rows)
     else:
+        analysis = Analysis(results_dir, fpr)
+        records = analysis.records
         groups = analysis.decisions.groupby(["row", "detector"])["flagged"]
-        counts = groups.agg(flagged="sum", n="size").reset_index()
-    knowledge = dict(records.scores.groupby("detector")["knowledge"].max())
-    knowledge["any"] = max(knowledge.values(), default="")
-    heads = _heads(sorted(set(counts["detector"])))
+        counts = groups.agg(detected="sum", n="size").reset_index()
+        labels = records.scores.groupby("detector")["knowledge"].max()
+        counts["knowledge"] = counts["detector"].map(labels)
+    knowledge = dict(counts.groupby("detector")["knowledge"].max())
+    heads = _heads(sorted(knowledge))
     matrices = [_matrix(rows, counts, heads, fpr) for _, rows in records.rows.groupby(STUDY)]
     note = "κ required confidence · φ share of the PGD radius · any = OR at the same total FPR"
     legend = _legend(knowledge, heads)

@@ -64,9 +64,9 @@ def write(results_dir: Path, analysis: Analysis | None = None) -> None:
 
     def make() -> dict[str, bytes]:
         content = files(analysis or Analysis(results_dir))
-        for table in TABLES:
-            for path in (results_dir / FOLDER).glob(f"{table.name}.*"):
-                path.unlink()
         return {f"{FOLDER}/{name}": data for name, data in content.items()}
 
-    kept(results_dir, FOLDER, make)
+    paths = kept(results_dir, FOLDER, make)
+    for table in TABLES:  # an earlier run may have had more tables
+        for path in set((results_dir / FOLDER).glob(f"{table.name}.*")).difference(paths):
+            path.unlink()

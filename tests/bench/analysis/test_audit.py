@@ -61,12 +61,12 @@ kappa = [0.75, 0.9]
 """
 
 
-def _with(made: dict[str, pd.DataFrame], like: str, **change: object) -> None:
+def _with(frames: dict[str, pd.DataFrame], like: str, **change: object) -> None:
     """Add a row of targets that copies another one."""
-    targets = made["targets"]
+    targets = frames["targets"]
     copy = targets[targets["attack"] == like].assign(**change)
     copy["role"] = synthetic.nature(str(copy["method"].iloc[0]))["role"]
-    made["targets"] = pd.concat([targets, copy], ignore_index=True)
+    frames["targets"] = pd.concat([targets, copy], ignore_index=True)
 
 
 def _audit(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -80,7 +80,7 @@ def _frames() -> dict[str, pd.DataFrame]:
 
 
 @pytest.fixture
-def made() -> dict[str, pd.DataFrame]:
+def frames() -> dict[str, pd.DataFrame]:
     """Radii of PGD 0.1, of a rival 0.08 or 0.125 by turns, of another 0.1; convex KL a bit less."""
     frames = _frames()
     frames["targets"]["at_kappa"] = True
@@ -96,60 +96,60 @@ def made() -> dict[str, pd.DataFrame]:
     return frames
 
 
-def test_ratios_are_those_of_the_records(made: dict[str, pd.DataFrame]) -> None:
-    found = _audit(made).set_index(["quantity", "against"])
-    assert list(found.index) == [
+def test_ratios_are_those_of_the_records(frames: dict[str, pd.DataFrame]) -> None:
+    ratios = _audit(frames).set_index(["quantity", "against"])
+    assert list(ratios.index) == [
         ("linf", "best"),
         ("linf", "level"),
         ("linf", "swing"),
         ("kl", "floor"),
     ]
-    best = found.loc[("linf", "best")]
+    best = ratios.loc[("linf", "best")]
     assert best["median"] == pytest.approx((0.1 / 0.08 + 1) / 2)
     assert best["p90"] == pytest.approx(1.25)
     assert not best["passed"]
-    assert list(found.loc["linf", "wins"].iloc[1:]) == [5, 5]
-    assert found.loc[("linf", "swing"), "median"] == pytest.approx((1.25 + 0.8) / 2)
-    kl = found.loc[("kl", "floor")]
+    assert list(ratios.loc["linf", "wins"].iloc[1:]) == [5, 5]
+    assert ratios.loc[("linf", "swing"), "median"] == pytest.approx((1.25 + 0.8) / 2)
+    kl = ratios.loc[("kl", "floor")]
     assert kl["median"] == pytest.approx(0.011 / 0.0105)
     assert kl["duality_gap"] == pytest.approx(0.02)
     assert kl["passed"]
 
 
 def test_how_far_others_on_the_last_layer_are_from_the_optimum_is_told_and_not_judged(
-    made: dict[str, pd.DataFrame],
+    frames: dict[str, pd.DataFrame],
 ) -> None:
-    _with(made, "poisoning", attack="few", method="few-weights", kl_reference=0.021)
-    _with(made, "poisoning", attack="tuned", method="fine-tuning", kl_reference=0.021)
-    found = _audit(made).set_index(["attack", "against"])
-    few = found.loc[("few", "floor")]
+    _with(frames, "poisoning", attack="few", method="few-weights", kl_reference=0.021)
+    _with(frames, "poisoning", attack="tuned", method="fine-tuning", kl_reference=0.021)
+    ratios = _audit(frames).set_index(["attack", "against"])
+    few = ratios.loc[("few", "floor")]
     assert few["median"] == pytest.approx(2)
     assert pd.isna(few["bound"])
     assert pd.isna(few["passed"])
-    assert ("tuned", "floor") not in found.index
-    assert ("floor", "floor") not in found.index
+    assert ("tuned", "floor") not in ratios.index
+    assert ("floor", "floor") not in ratios.index
 
 
-def test_kappa_missed_counts_as_infinitely_far(made: dict[str, pd.DataFrame]) -> None:
-    targets = made["targets"]
-    own = targets.index[targets["attack"] == "pgd"]
-    targets.loc[own[:7], "at_kappa"] = False
+def test_kappa_missed_counts_as_infinitely_far(frames: dict[str, pd.DataFrame]) -> None:
+    targets = frames["targets"]
+    pgd = targets.index[targets["attack"] == "pgd"]
+    targets.loc[pgd[:7], "at_kappa"] = False
     targets.loc[targets["attack"].isin(["swing", "level"]), "at_kappa"] = True
-    best = _audit(made).iloc[0]
+    best = _audit(frames).iloc[0]
     assert (best["n"], best["median"]) == (10, np.inf)
     assert not best["passed"]
     targets["at_kappa"] = targets["attack"] == "pgd"
-    best = _audit(made).iloc[0]
+    best = _audit(frames).iloc[0]
     assert (best["n"], best["median"], best["passed"]) == (10, 0, True)
     targets["at_kappa"] = False
-    best = _audit(made).iloc[0]
+    best = _audit(frames).iloc[0]
     assert (best["n"], best["passed"]) == (0, False)
 
 
 def test_the_table_is_written_only_where_there_are_rivals(
-    made: dict[str, pd.DataFrame], tmp_path: Path
+    frames: dict[str, pd.DataFrame], tmp_path: Path
 ) -> None:
-    tables.write(synthetic.write(tmp_path, made))
+    tables.write(synthetic.write(tmp_path, frames))
     text = (tmp_path / "tables" / "audit.md").read_text()
     assert "failed" in text
     assert "passed" in text
@@ -165,9 +165,9 @@ def test_the_endpoints_pass_on_digits(tmp_path: Path) -> None:
     head = HEAD.replace("count = 4", "count = 16").replace("recipe = { epochs = 2 }\n", "")
     done = carry_out(tmp_path, ENDPOINTS, doubt(), head=head, jobs=2)
     assert not done.state.failed
-    found = Analysis(tmp_path / "small").table(AUDIT)
-    print(found.to_string())
-    judged = found[found["bound"].notna()]
+    ratios = Analysis(tmp_path / "small").table(AUDIT)
+    print(ratios.to_string())
+    judged = ratios[ratios["bound"].notna()]
     assert list(judged["quantity"]) == ["linf", "l2", "kl"] * 2
     assert (judged["n"] == 16).all()
     assert judged["passed"].all()

@@ -33,11 +33,11 @@ def test_a_line_for_each_point_of_the_grid() -> None:
 
 
 def test_another_unit_is_no_part_of_the_grid_and_targets_are_shared() -> None:
-    made = claimed.frames(SMALL)
-    targets = made["targets"]
+    frames = claimed.frames(SMALL)
+    targets = frames["targets"]
     lost = targets["attack"].eq("within-50") & targets["label"].lt(2)
-    made["targets"] = targets[~lost]
-    table = Analysis(tables.number(made)).table(BUDGETS)
+    frames["targets"] = targets[~lost]
+    table = Analysis(tables.number(frames)).table(BUDGETS)
     assert len(table) == 9
     assert set(table["n"]) == {6}
 
@@ -57,13 +57,13 @@ def test_table_and_figure_are_there_only_with_a_grid(tmp_path: Path) -> None:
 def test_the_figure_says_what_its_axes_are() -> None:
     study = next(studies(Analysis(tables.number(claimed.frames(SMALL)), add_any=False)))
     with style.look():
-        made = figure.draw(study)
-        assert made is not None
-        made.draw_without_rendering()
-    (axes,) = made.axes
-    assert [one.get_text().split("\n")[0] for one in axes.get_xticklabels()] == ["0", ".5", "1"]
+        drawn = figure.draw(study)
+        assert drawn is not None
+        drawn.draw_without_rendering()
+    (axes,) = drawn.axes
+    assert [label.get_text().split("\n")[0] for label in axes.get_xticklabels()] == ["0", ".5", "1"]
     assert len(axes.texts) == 9
-    words = " ".join(made._supxlabel.get_text().split())  # type: ignore[attr-defined]
+    words = " ".join(drawn._supxlabel.get_text().split())  # type: ignore[attr-defined]
     assert "n = 8 targets" in words
     none = next(
         studies(Analysis(tables.number(claimed.frames(replace(SMALL, odds=None))), add_any=False))

@@ -42,17 +42,17 @@ def test_worst_case_is_at_most_the_least_rate(analysis: Analysis) -> None:
 def test_an_attack_that_misses_kappa_or_leaves_its_radius_has_passed_no_detector(
     fact: str,
 ) -> None:
-    made = synthetic.frames(kappas=(0.75,))
-    made["targets"][["at_kappa", "within_eps"]] = True
-    scores, targets = made["scores"], made["targets"]
+    frames = synthetic.frames(kappas=(0.75,))
+    frames["targets"][["at_kappa", "within_eps"]] = True
+    scores, targets = frames["scores"], frames["targets"]
     attacked = scores["role"].eq("attacked")
     pgd = scores["method"].eq("pgd")
     scores.loc[attacked, "score"] = 1e9
     scores.loc[attacked & pgd, "score"] = -1e9
     for missed, caught in ((0, 0), (3, 3), (40, 40)):
         names = sorted(set(targets["target_id"]))[:missed]
-        own = targets["method"].eq("pgd") & targets["target_id"].isin(names)
-        targets.loc[own, fact] = False
-        worst = Analysis(tables.number(made)).table(WORST)
+        missing = targets["method"].eq("pgd") & targets["target_id"].isin(names)
+        targets.loc[missing, fact] = False
+        worst = Analysis(tables.number(frames)).table(WORST)
         assert (worst["caught"] == caught).all()
         assert (worst["n"] == 40).all()

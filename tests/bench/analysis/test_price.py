@@ -20,21 +20,21 @@ WORLD = replace(TRUE, labels=(("imc-head", "head"), ("imc-all", "all")))
 
 def _with_aware(**changes: float) -> dict[str, pd.DataFrame]:
     """Records in which every IMC row at κ .75 has an aware twin that loses so much more."""
-    made = claimed.frames(WORLD)
+    frames = claimed.frames(WORLD)
     for name in ("targets", "flips", "scores"):
-        frame = made[name]
+        frame = frames[name]
         twins = frame[frame["method"].eq("imc") & frame["kappa"].eq(0.75)]
         twins = twins.assign(method="aware", attack="aware-" + twins["attack"])
         if name == "targets":
             twins = twins.assign(**{loss: twins[loss] + more for loss, more in changes.items()})
-        made[name] = pd.concat([frame, twins], ignore_index=True)
-    return made
+        frames[name] = pd.concat([frame, twins], ignore_index=True)
+    return frames
 
 
 def test_it_is_the_difference_of_the_pairs() -> None:
     table = Analysis(tables.number(_with_aware(linf=0.01, kl=0.002))).table(PRICE)
-    own = table[table["attack"].eq("aware-imc-head") & table["against"].eq("imc-head")]
-    assert sorted(own["phi"]) == [0.1, 0.25, 0.5, 0.75, 0.9]
+    head = table[table["attack"].eq("aware-imc-head") & table["against"].eq("imc-head")]
+    assert sorted(head["phi"]) == [0.1, 0.25, 0.5, 0.75, 0.9]
     # Whole networks are set beside whole networks.
     assert set(table.loc[table["attack"].eq("aware-imc-all"), "against"]) == {"imc-all"}
     assert "imc-all" not in set(table.loc[table["attack"].eq("aware-imc-head"), "against"])
@@ -46,21 +46,21 @@ def test_it_is_the_difference_of_the_pairs() -> None:
 
 
 def test_other_targets_have_no_price() -> None:
-    made = _with_aware()
-    targets = made["targets"]
+    frames = _with_aware()
+    targets = frames["targets"]
     gone = targets["method"].eq("aware") & targets["label"].eq(0)
-    made["targets"] = targets[~gone]
-    assert Analysis(tables.number(made)).table(PRICE).empty
+    frames["targets"] = targets[~gone]
+    assert Analysis(tables.number(frames)).table(PRICE).empty
 
 
 def test_rows_along_another_axis_are_not_at_the_same_phi() -> None:
-    made = _with_aware(linf=0.01)
+    frames = _with_aware(linf=0.01)
     for name in ("targets", "flips", "scores"):
-        frame = made[name]
+        frame = frames[name]
         both = frame["method"].isin(["aware", "imc"])
         frame = frame[~both | frame["phi"].eq(0.5)]
-        made[name] = frame.assign(phi=frame["phi"].mask(both))
-    records = tables.number(made)
+        frames[name] = frame.assign(phi=frame["phi"].mask(both))
+    records = tables.number(frames)
     assert Analysis(records).table(PRICE).empty
     assert figure.draw(next(iter(studies(Analysis(records, add_any=False))))) is None
 
@@ -83,11 +83,11 @@ def test_its_figure_holds_what_the_table_says() -> None:
         iter(studies(Analysis(tables.number(_with_aware(linf=0.01, kl=0.002)), add_any=False)))
     )
     with style.look():
-        made = figure.draw(study)
-    assert made is not None
+        sheet = figure.draw(study)
+    assert sheet is not None
     table = study.table(PRICE)
     for axes, (loss, unit) in zip(
-        made.axes, (("linf", 255), ("specificity", 1000), ("kl", 1000)), strict=True
+        sheet.axes, (("linf", 255), ("specificity", 1000), ("kl", 1000)), strict=True
     ):
         curves = [line for line in axes.lines if line.get_marker() != "None"]
         drawn = sorted(float(y) for line in curves for y in line.get_ydata())  # type: ignore[union-attr]
@@ -100,7 +100,7 @@ def test_its_figure_holds_what_the_table_says() -> None:
         )
         ends = unit * table[[f"{loss}_low", f"{loss}_high"]].to_numpy().ravel()
         assert drawn == pytest.approx(sorted(ends))
-    names = [text.get_text() for text in made.legends[0].get_texts()]
+    names = [text.get_text() for text in sheet.legends[0].get_texts()]
     assert {"aware-imc-all κ .75", "aware-imc-head κ .75"} <= set(names)
     oblivious = next(iter(studies(Analysis(tables.number(claimed.frames(TRUE)), add_any=False))))
     assert figure.draw(oblivious) is None

@@ -24,14 +24,14 @@ WORLD = replace(TRUE, labels=(("imc-head", "head"),))
 
 def _grouped(serves: int) -> dict[str, pd.DataFrame]:
     """Records in which every model of a Poisoning or IMC row serves so many targets."""
-    made = claimed.frames(WORLD)
-    targets = made["targets"].sort_values("target_id", kind="stable")
+    frames = claimed.frames(WORLD)
+    targets = frames["targets"].sort_values("target_id", kind="stable")
     place = targets.groupby(tables.KEYS, dropna=False).cumcount()
     names = np.array(sorted(targets["target_id"].unique()))
     first = names[(place - place % serves).to_numpy()]
-    own = targets["method"].isin(["poisoning", "imc"]).to_numpy()
-    made["targets"] = targets.assign(group=np.where(own, first, targets["target_id"]))
-    return made
+    poisoned = targets["method"].isin(["poisoning", "imc"]).to_numpy()
+    frames["targets"] = targets.assign(group=np.where(poisoned, first, targets["target_id"]))
+    return frames
 
 
 def test_intervals_are_over_models_and_a_single_model_has_none() -> None:
@@ -49,10 +49,10 @@ def test_intervals_are_over_models_and_a_single_model_has_none() -> None:
 
 
 def test_specificity_is_resampled_a_model_at_a_time() -> None:
-    made = _grouped(1)
-    single = specificity_samples(tables.number(made), 100)
-    made["targets"]["group"] = None
-    for row, samples in specificity_samples(tables.number(made), 100).items():
+    frames = _grouped(1)
+    single = specificity_samples(tables.number(frames), 100)
+    frames["targets"]["group"] = None
+    for row, samples in specificity_samples(tables.number(frames), 100).items():
         assert np.array_equal(samples, single[row])
     four = specificity_samples(tables.number(_grouped(4)), 100)
     assert any(four[row].std() > single[row].std() for row in single)

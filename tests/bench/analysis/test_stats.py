@@ -67,8 +67,8 @@ def test_clopper_pearson_of_nothing_is_unknown() -> None:
 
 def test_holm_is_that_of_statsmodels_and_keeps_what_was_not_tested() -> None:
     p = np.array([0.04, np.nan, 0.001, 0.3, 0.04, 0.9])
-    known = ~np.isnan(p)
-    assert stats.holm(p)[known] == pytest.approx(multipletests(p[known], method="holm")[1])
+    tested = ~np.isnan(p)
+    assert stats.holm(p)[tested] == pytest.approx(multipletests(p[tested], method="holm")[1])
     assert np.isnan(stats.holm(p)[1])
 
 
@@ -100,9 +100,9 @@ def test_auroc_is_that_of_sklearn_also_with_ties_and_infinite_scores() -> None:
     rng = np.random.default_rng(2)
     a, b = rng.integers(0, 5, 30) + 1.0, rng.integers(0, 5, 50) * 1.0
     truth = np.repeat([1, 0], [30, 50])
-    found = stats.auroc(a, b, np.full(50, -1))
-    assert found.value == pytest.approx(roc_auc_score(truth, np.concatenate([a, b])))
-    assert found.low < found.value < found.high
+    result = stats.auroc(a, b, np.full(50, -1))
+    assert result.value == pytest.approx(roc_auc_score(truth, np.concatenate([a, b])))
+    assert result.low < result.value < result.high
     assert stats.auroc(np.array([np.inf]), np.array([-np.inf, 0.0]), np.array([0, 0])).value == 1
 
 
@@ -112,8 +112,8 @@ def test_bootstrap_of_auroc_covers_the_truth_when_models_differ() -> None:
     for _ in range(150):
         # Attacked and benign scores under one faced model share its level.
         level = rng.normal(size=40)
-        found = stats.auroc(level + rng.normal(1, 1, 40), level[owner] + rng.normal(size=80), owner)
-        covered += found.low <= truth <= found.high
+        area = stats.auroc(level + rng.normal(1, 1, 40), level[owner] + rng.normal(size=80), owner)
+        covered += area.low <= truth <= area.high
     assert covered / 150 > 0.88
 
 
@@ -128,10 +128,10 @@ def test_ks_is_that_of_scipy(levels: int) -> None:
 def test_ks_null_band_is_that_of_scipy() -> None:
     rng = np.random.default_rng(4)
     a, b = rng.normal(size=40), rng.normal(size=40)
-    known = [scipy_stats.ks_2samp(*rng.normal(size=(2, 40))).statistic for _ in range(1500)]
+    tested = [scipy_stats.ks_2samp(*rng.normal(size=(2, 40))).statistic for _ in range(1500)]
     mean, high = stats.ks_null(a, b)
-    assert mean == pytest.approx(np.mean(known), abs=0.01)
-    assert high == pytest.approx(np.quantile(known, 0.95), abs=0.026)
+    assert mean == pytest.approx(np.mean(tested), abs=0.01)
+    assert high == pytest.approx(np.quantile(tested, 0.95), abs=0.026)
     assert stats.ks_null(np.ones(40), np.ones(40)) == (0, 0)
     with pytest.raises(ValueError, match="equal n"):
         stats.ks_null(a, b[1:])
@@ -149,40 +149,42 @@ def test_matching_takes_the_nearest_partners() -> None:
 
 
 def test_mcnemar_counts_discordant_targets() -> None:
-    one = np.array([True] * 9 + [False] * 11)
-    two = np.array([True] * 1 + [False] * 17 + [True] * 2)
-    found = stats.mcnemar(one, two)
-    assert (found.first, found.second) == (8, 2)
-    assert found.p == pytest.approx(scipy_stats.binomtest(2, 10, 0.5).pvalue)
+    first = np.array([True] * 9 + [False] * 11)
+    second = np.array([True] * 1 + [False] * 17 + [True] * 2)
+    result = stats.mcnemar(first, second)
+    assert (result.first, result.second) == (8, 2)
+    assert result.p == pytest.approx(scipy_stats.binomtest(2, 10, 0.5).pvalue)
     with pytest.raises(ValueError, match="paired"):
-        stats.mcnemar(one, two[1:])
+        stats.mcnemar(first, second[1:])
 
 
-def _pairs(both: int, one: int, two: int, none: int) -> tuple[np.ndarray, np.ndarray]:
-    first = np.repeat([True, True, False, False], [both, one, two, none])
-    return first, np.repeat([True, False, True, False], [both, one, two, none])
+def _pairs(both: int, ones: int, twos: int, none: int) -> tuple[np.ndarray, np.ndarray]:
+    first = np.repeat([True, True, False, False], [both, ones, twos, none])
+    return first, np.repeat([True, False, True, False], [both, ones, twos, none])
 
 
 def test_a_paired_difference_is_that_of_the_literature() -> None:
     # Airway hyper-responsiveness of 21 children, Bentur et al. (2009), as Fagerland et al. give it.
-    found = stats.paired_difference(*_pairs(1, 1, 7, 12))
-    assert [round(value, 3) for value in found] == [-0.286, -0.517, -0.026]
+    result = stats.paired_difference(*_pairs(1, 1, 7, 12))
+    assert [round(value, 3) for value in result] == [-0.286, -0.517, -0.026]
 
 
 @pytest.mark.parametrize("both", [0, 20, 40])
 def test_a_paired_difference_is_uncertain_where_all_agree(both: int) -> None:
     z = scipy_stats.norm.ppf(0.975) ** 2
-    found = stats.paired_difference(*_pairs(both, 0, 0, 40 - both))
-    assert found == pytest.approx((0, -z / (40 + z), z / (40 + z)))
+    result = stats.paired_difference(*_pairs(both, 0, 0, 40 - both))
+    assert result == pytest.approx((0, -z / (40 + z), z / (40 + z)))
 
 
 def test_a_paired_difference_holds_its_estimate_and_has_a_mirror_image() -> None:
-    sizes = [(n, one, two) for n in (1, 2, 7, 30) for one in range(n + 1) for two in range(n + 1)]
-    for n, one, two in sizes:
-        if one + two <= n:
-            value, low, high = stats.paired_difference(*_pairs(0, one, two, n - one - two))
+    sizes = [
+        (n, ones, twos) for n in (1, 2, 7, 30) for ones in range(n + 1) for twos in range(n + 1)
+    ]
+    for n, ones, twos in sizes:
+        if ones + twos <= n:
+            value, low, high = stats.paired_difference(*_pairs(0, ones, twos, n - ones - twos))
             assert -1 <= low <= value <= high <= 1
-            mirror = stats.paired_difference(*_pairs(n - one - two, two, one, 0))
+            mirror = stats.paired_difference(*_pairs(n - ones - twos, twos, ones, 0))
             assert mirror == pytest.approx((-value, -high, -low), abs=1e-6)
     assert np.isnan(stats.paired_difference(*_pairs(0, 0, 0, 0))).all()
 
@@ -190,8 +192,8 @@ def test_a_paired_difference_holds_its_estimate_and_has_a_mirror_image() -> None
 def test_a_paired_difference_covers_the_truth() -> None:
     generator, hits = np.random.default_rng(3), 0
     for counts in generator.multinomial(40, [0.3, 0.25, 0.1, 0.35], size=2000):
-        found = stats.paired_difference(*_pairs(*counts))
-        hits += found.low <= 0.15 <= found.high
+        result = stats.paired_difference(*_pairs(*counts))
+        hits += result.low <= 0.15 <= result.high
     assert 0.93 < hits / 2000 < 0.975
 
 
@@ -220,8 +222,8 @@ def test_draws_are_shared_and_keep_their_sum() -> None:
 
 def test_mean_interval_covers_the_mean() -> None:
     rng = np.random.default_rng(6)
-    found = [stats.mean_interval(rng.normal(2, 1, 40)) for _ in range(200)]
-    assert 0.88 < np.mean([one.low <= 2 <= one.high for one in found]) <= 1
+    result = [stats.mean_interval(rng.normal(2, 1, 40)) for _ in range(200)]
+    assert 0.88 < np.mean([interval.low <= 2 <= interval.high for interval in result]) <= 1
 
 
 def test_crossed_bootstrap_sees_both_kinds_of_spread() -> None:
@@ -252,9 +254,9 @@ def test_a_conformal_p_is_small_exactly_where_the_threshold_flags(
     calibration: list[int], scores: list[int], alpha: float
 ) -> None:
     """Ties among them, which count as at least as high."""
-    usual, own = np.array(calibration, dtype=float), np.array(scores, dtype=float)
-    p = stats.conformal_p(own, usual)
-    above = [1 + sum(one >= score for one in calibration) for score in scores]
+    usual, attacked = np.array(calibration, dtype=float), np.array(scores, dtype=float)
+    p = stats.conformal_p(attacked, usual)
+    above = [1 + sum(benign >= score for benign in calibration) for score in scores]
     assert p == pytest.approx(np.array(above) / (len(usual) + 1))
     rule = stats.threshold(usual, alpha)
-    assert ((p <= alpha + 1e-12) == (own > rule.value)).all()
+    assert ((p <= alpha + 1e-12) == (attacked > rule.value)).all()

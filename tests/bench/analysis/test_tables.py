@@ -9,7 +9,6 @@ from evil_twins.bench.analysis import tables
 from evil_twins.bench.analysis.tables import Analysis, Records
 from evil_twins.bench.analysis.tables.attacks import ATTACKS
 from evil_twins.bench.analysis.tables.calibration import CALIBRATION
-from evil_twins.bench.analysis.tables.decisions import decisions
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.outcomes import OUTCOMES
 from evil_twins.bench.analysis.tables.paired import PAIRED
@@ -30,11 +29,11 @@ def _detection(records: Records) -> pd.DataFrame:
 
 def _with(change: dict[str, float], role: str = "attacked") -> Records:
     """Records of one kappa in which all scores of a role are replaced, by detector."""
-    made = synthetic.frames(kappas=(0.75,))
-    scores = made["scores"]
+    frames = synthetic.frames(kappas=(0.75,))
+    scores = frames["scores"]
     for detector, value in change.items():
         scores.loc[(scores["role"] == role) & (scores["detector"] == detector), "score"] = value
-    return tables.number(made)
+    return tables.number(frames)
 
 
 def test_first_columns_are_the_agreed_ones(analysis: Analysis) -> None:
@@ -57,35 +56,35 @@ def test_everything_and_nothing_flagged() -> None:
 
 
 def test_a_score_equal_to_the_threshold_is_not_flagged() -> None:
-    made = synthetic.frames(n=30, kappas=(0.75,))
-    made["scores"]["score"] = 1.0
-    records = tables.number(made)
+    frames = synthetic.frames(n=30, kappas=(0.75,))
+    frames["scores"]["score"] = 1.0
+    records = tables.number(frames)
     table = _detection(records)
     assert (table["detected"] == 0).all()
     assert (table["fpr_k"] == 0).all()
     assert (table["auroc"] == 0.5).all()
     assert table["note"].str.contains("equal the threshold").all()
-    assert not decisions(records)["flagged"].any()
+    assert not Analysis(records).decisions["flagged"].any()
 
 
 def test_success_needs_kappa_and_eps_and_silence() -> None:
-    made = synthetic.frames(kappas=(0.75,))
-    made["targets"]["within_eps"] = np.arange(len(made["targets"])) % 2 == 0
-    records = tables.number(made)
+    frames = synthetic.frames(kappas=(0.75,))
+    frames["targets"]["within_eps"] = np.arange(len(frames["targets"])) % 2 == 0
+    records = tables.number(frames)
     table = _detection(records)
-    decided = decisions(records).merge(records.targets, on=["row", "target_id"])
+    decided = Analysis(records).decisions.merge(records.targets, on=["row", "target_id"])
     wins = decided["at_kappa"] & decided["within_eps"] & ~decided["flagged"]
     assert table["success"].sum() == wins.sum()
     assert 0 < wins.sum() < len(wins)
 
 
 def test_counts_and_auroc_agree_with_the_scores() -> None:
-    made = synthetic.frames(kappas=(0.75,))
-    table = _detection(tables.number(made))
+    frames = synthetic.frames(kappas=(0.75,))
+    table = _detection(tables.number(frames))
     line = table[(table["attack"] == "pgd") & (table["detector"] == "curvature")].iloc[0]
-    scores = made["scores"]
-    mine = scores[(scores["attack"] == "pgd") & (scores["detector"] == "curvature")]
-    parts = {role: part["score"].to_numpy() for role, part in mine.groupby("role")}
+    scores = frames["scores"]
+    pgd = scores[(scores["attack"] == "pgd") & (scores["detector"] == "curvature")]
+    parts = {role: part["score"].to_numpy() for role, part in pgd.groupby("role")}
     cut = np.sort(parts["calibration"])[int(np.ceil(81 * 0.95)) - 1]
     assert line["detected"] == (parts["attacked"] > cut).sum()
     assert (line["fpr_k"], line["fpr_n"]) == ((parts["fpr"] > cut).sum(), 80)
@@ -95,9 +94,9 @@ def test_counts_and_auroc_agree_with_the_scores() -> None:
 
 
 def test_untouched_is_compared_with_correctly_classified_inputs_only() -> None:
-    made = synthetic.frames(kappas=(0.75,))
-    table = _detection(tables.number(made))
-    scores = made["scores"]
+    frames = synthetic.frames(kappas=(0.75,))
+    table = _detection(tables.number(frames))
+    scores = frames["scores"]
     fresh = scores[(scores["role"] == "fpr") & (scores["detector"] == "confidence")]
     right = fresh[fresh["method"] == "untouched"]["correct"].sum()
     sizes = table[table["detector"] == "confidence"].set_index("attack")["fpr_n"]
@@ -130,14 +129,14 @@ def test_or_of_all_keeps_the_total_rate_and_catches_what_one_catches() -> None:
 
 
 def test_scores_that_are_missing_or_no_numbers_are_said() -> None:
-    made = synthetic.frames(kappas=(0.75,))
-    scores = made["scores"]
+    frames = synthetic.frames(kappas=(0.75,))
+    scores = frames["scores"]
     at = (scores["attack"] == "pgd") & (scores["detector"] == "confidence")
     at &= scores["role"] == "attacked"
     first, second = scores.index[at][:2]
     scores.loc[first, "score"] = np.nan
-    made["scores"] = scores.drop(index=second)
-    table = _detection(tables.number(made))
+    frames["scores"] = scores.drop(index=second)
+    table = _detection(tables.number(frames))
     line = table[(table["attack"] == "pgd") & (table["detector"] == "confidence")].iloc[0]
     assert line["n"] == 39
     assert "1 targets without a score" in line["note"]
@@ -145,25 +144,25 @@ def test_scores_that_are_missing_or_no_numbers_are_said() -> None:
 
 
 def test_development_targets_are_not_reported() -> None:
-    made = synthetic.frames(kappas=(0.75,))
-    made["targets"].loc[made["targets"]["target_id"] < "digits/0010", "list"] = "development"
-    records = tables.number(made)
+    frames = synthetic.frames(kappas=(0.75,))
+    frames["targets"].loc[frames["targets"]["target_id"] < "digits/0010", "list"] = "development"
+    records = tables.number(frames)
     assert set(_detection(records)["n"]) == {30}
-    own = records.scores["target_id"]
-    assert (own[own != ""] >= "digits/0010").all()
+    ids = records.scores["target_id"]
+    assert (ids[ids != ""] >= "digits/0010").all()
 
 
 def test_attacks_table_pools_counts(analysis: Analysis) -> None:
-    made = synthetic.frames()["targets"]
+    frames = synthetic.frames()["targets"]
     table = analysis.table(ATTACKS).set_index(["attack", "kappa", "phi"])
     line = table.loc[("poisoning", 0.75, 0.0)]
-    mine = made[(made["attack"] == "poisoning") & (made["kappa"] == 0.75)]
-    assert line["specificity"] == pytest.approx(mine["flipped"].sum() / (40 * 300))
+    pgd = frames[(frames["attack"] == "poisoning") & (frames["kappa"] == 0.75)]
+    assert line["specificity"] == pytest.approx(pgd["flipped"].sum() / (40 * 300))
     assert line["specificity_low"] < line["specificity"] < line["specificity_high"]
     assert line["linf"] == 0
-    assert line["kl"] == pytest.approx(mine["kl"].mean())
-    survived = (mine["at_kappa"] & mine["at_kappa_8bit"]).sum()
-    assert line["survive_8bit_rate"] == pytest.approx(survived / mine["at_kappa"].sum())
+    assert line["kl"] == pytest.approx(pgd["kl"].mean())
+    survived = (pgd["at_kappa"] & pgd["at_kappa_8bit"]).sum()
+    assert line["survive_8bit_rate"] == pytest.approx(survived / pgd["at_kappa"].sum())
 
 
 def test_tradeoff_runs_from_one_endpoint_to_the_other(analysis: Analysis) -> None:
@@ -180,29 +179,29 @@ def test_tradeoff_runs_from_one_endpoint_to_the_other(analysis: Analysis) -> Non
 
 
 def test_a_family_ends_at_the_pgd_of_its_own_norm() -> None:
-    made = dict(synthetic.frames())
+    frames = dict(synthetic.frames())
     for name in ("targets", "flips", "scores", "details", "gallery"):
-        pure = made[name]["method"] == "pgd"
-        other = made[name][pure].assign(attack="pgd-l2")
-        made[name] = made[name].assign(attack=made[name]["attack"].mask(pure, "pgd-linf"))
+        pure = frames[name]["method"] == "pgd"
+        other = frames[name][pure].assign(attack="pgd-l2")
+        frames[name] = frames[name].assign(attack=frames[name]["attack"].mask(pure, "pgd-linf"))
         if name == "targets":
             other = other.assign(norm="l2", linf=3 * other["linf"])
-        made[name] = pd.concat([other, made[name]], ignore_index=True)
-    twins, plain = (
-        Analysis(tables.number(frames)).table(TRADEOFF)["fidelity"].to_numpy()
-        for frames in (made, synthetic.frames())
+        frames[name] = pd.concat([other, frames[name]], ignore_index=True)
+    twins, single = (
+        Analysis(tables.number(records)).table(TRADEOFF)["fidelity"].to_numpy()
+        for records in (frames, synthetic.frames())
     )
-    np.testing.assert_allclose(twins, plain)
+    np.testing.assert_allclose(twins, single)
 
 
 def test_rows_of_fewer_targets_are_compared_on_those_they_share() -> None:
-    made = synthetic.frames(n=20, kappas=(0.75,))
-    known = sorted(set(made["targets"]["target_id"]))
+    frames = synthetic.frames(n=20, kappas=(0.75,))
+    ids = sorted(set(frames["targets"]["target_id"]))
     for name in ("targets", "flips", "scores", "details", "gallery"):
-        frame = made[name]
-        dropped = frame["method"].eq("imc") & frame["target_id"].isin(known[10:])
-        made[name] = frame[~dropped]
-    analysis = Analysis(tables.number(made))
+        frame = frames[name]
+        dropped = frame["method"].eq("imc") & frame["target_id"].isin(ids[10:])
+        frames[name] = frame[~dropped]
+    analysis = Analysis(tables.number(frames))
     curve = analysis.table(TRADEOFF).set_index("level")
     assert curve.loc[[0.25, 0.5, 0.75], "kl"].between(0, 1).all()
     assert curve.loc[[0.25, 0.5, 0.75], "specificity"].isna().all()
@@ -215,32 +214,32 @@ def test_rows_of_fewer_targets_are_compared_on_those_they_share() -> None:
 
 
 def test_trends_have_the_expected_direction(analysis: Analysis) -> None:
-    found = analysis.table(TRENDS).set_index(["quantity", "kappa"])
-    assert (found["p_holm"] < 0.001).all()
-    assert found.loc[("fidelity", 0.75), "last"] > found.loc[("fidelity", 0.75), "first"]
-    made = synthetic.frames(n=20, kappas=(0.75,))
+    trends = analysis.table(TRENDS).set_index(["quantity", "kappa"])
+    assert (trends["p_holm"] < 0.001).all()
+    assert trends.loc[("fidelity", 0.75), "last"] > trends.loc[("fidelity", 0.75), "first"]
+    frames = synthetic.frames(n=20, kappas=(0.75,))
     levels = {0.0: 1.0, 0.25: 0.75, 0.75: 0.25, 1.0: 0.0}
-    linf = made["targets"].groupby(["kappa", "phi", "target_id"])["linf"].first()
+    linf = frames["targets"].groupby(["kappa", "phi", "target_id"])["linf"].first()
     turned = [
-        linf.get((one["kappa"], levels.get(one["phi"], one["phi"]), one["target_id"]), 0.0)
-        for one in made["targets"].to_dict("records")
+        linf.get((line["kappa"], levels.get(line["phi"], line["phi"]), line["target_id"]), 0.0)
+        for line in frames["targets"].to_dict("records")
     ]
-    made["targets"]["linf"] = turned
-    wrong = Analysis(tables.number(made)).table(TRENDS).set_index("quantity")
+    frames["targets"]["linf"] = turned
+    wrong = Analysis(tables.number(frames)).table(TRENDS).set_index("quantity")
     assert (wrong.loc["fidelity", "p"] > 0.9).all()
 
 
 def test_lam_is_swept_from_dear_to_cheap() -> None:
-    made = synthetic.frames(kappas=(0.75,))
-    for frame in made.values():
+    frames = synthetic.frames(kappas=(0.75,))
+    for frame in frames.values():
         if "phi" in frame:
             at = frame["method"] == "imc"
             frame.loc[at, "lam"] = frame.loc[at, "phi"].map({0.25: 30.0, 0.5: 10.0, 0.75: 1.0})
             frame.loc[at, "phi"] = np.nan
-    records = tables.number(made)
-    found = Analysis(records).table(TRENDS)
-    assert set(found["along"]) == {"lam"}
-    assert (found["p"] < 0.001).all()
+    records = tables.number(frames)
+    trends = Analysis(records).table(TRENDS)
+    assert set(trends["along"]) == {"lam"}
+    assert (trends["p"] < 0.001).all()
     assert list(Analysis(records).table(TRADEOFF)["level"]) == [np.inf, 30, 10, 1, 0]
 
 
@@ -256,21 +255,21 @@ def test_outcomes_split_every_target(analysis: Analysis) -> None:
 
 
 def test_a_gain_of_confidence_is_no_fall() -> None:
-    made = synthetic.frames(n=4, kappas=(0.75,))
-    facts = made["details"][made["details"]["name"] == "reformed"]
+    frames = synthetic.frames(n=4, kappas=(0.75,))
+    facts = frames["details"][frames["details"]["name"] == "reformed"]
     changes = facts.assign(
         name="confidence_change", value=[-0.6, 0.2, -0.2, 0.0] * (len(facts) // 4)
     )
-    made["details"] = pd.concat([made["details"], changes])
-    table = Analysis(tables.number(made)).table(OUTCOMES)
+    frames["details"] = pd.concat([frames["details"], changes])
+    table = Analysis(tables.number(frames)).table(OUTCOMES)
     falls = table.set_index("detector")["fall"]
     assert falls["manifold-max"].tolist() == pytest.approx([0.2] * (len(facts) // 4))
     assert falls.drop("manifold-max").isna().all()
 
 
 def test_victims_stand_beside_the_paper() -> None:
-    made = synthetic.frames(n=1, kappas=(0.75,))
-    made["victims"] = pd.DataFrame(
+    frames = synthetic.frames(n=1, kappas=(0.75,))
+    frames["victims"] = pd.DataFrame(
         [
             {
                 "dataset": "gtsrb",
@@ -282,7 +281,7 @@ def test_victims_stand_beside_the_paper() -> None:
             }
         ]
     )
-    made["victims"]["epochs"] = 3
-    table = Analysis(tables.number(made)).table(VICTIMS)
+    frames["victims"]["epochs"] = 3
+    table = Analysis(tables.number(frames)).table(VICTIMS)
     assert table.loc[0, "paper_accuracy"] == pytest.approx(0.9912)
     assert list(table.columns)[-1] == "epochs"

@@ -1,6 +1,7 @@
 """What is written and shown of tables."""
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,16 +12,25 @@ import pytest
 from rich.console import Console
 
 from evil_twins.bench.analysis import tables
-from evil_twins.bench.analysis.tables import text
+from evil_twins.bench.analysis.kept import NOTE
+from evil_twins.bench.analysis.tables import TABLES, Analysis, Table, text
 from evil_twins.bench.analysis.tables.records import KEYS
 from evil_twins.bench.errors import UserError
 from tests.bench import synthetic
 
+ROOT = Path(__file__).parents[3]
+
+
+def _shown(directory: Path, fpr: float = 0.05) -> str:
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(tables.show(directory, fpr))
+    return console.export_text()
+
 
 def test_written_tables_are_the_same_bytes_whatever_the_order_of_records(tmp_path: Path) -> None:
-    made = synthetic.frames(n=20, kappas=(0.75,))
-    first = synthetic.write(tmp_path / "a", made)
-    mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in made.items()}
+    frames = synthetic.frames(n=20, kappas=(0.75,))
+    first = synthetic.write(tmp_path / "a", frames)
+    mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in frames.items()}
     second = synthetic.write(tmp_path / "b", mixed)
     tables.write(first)
     tables.write(second)
@@ -35,9 +45,7 @@ def test_written_tables_are_the_same_bytes_whatever_the_order_of_records(tmp_pat
 
 def test_shown_matrix_fits_eighty_columns_and_names_failures(tmp_path: Path) -> None:
     directory = synthetic.write(tmp_path, synthetic.frames(n=20, kappas=(0.75,)))
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(tables.show(directory))
-    shown = console.export_text()
+    shown = _shown(directory)
     assert "score beyond x imc: out of time" in shown
     assert "curvature-adjusted" in shown
     line = next(line for line in shown.splitlines() if "pgd κ .75 φ 1" in line)
@@ -45,14 +53,12 @@ def test_shown_matrix_fits_eighty_columns_and_names_failures(tmp_path: Path) -> 
 
 
 def test_attacks_without_scores_have_no_line_but_are_counted(tmp_path: Path) -> None:
-    made = synthetic.frames(n=20, kappas=(0.75,))
-    made["scores"] = made["scores"][made["scores"]["method"] != "pgd"]
-    directory = synthetic.write(tmp_path, made)
+    frames = synthetic.frames(n=20, kappas=(0.75,))
+    frames["scores"] = frames["scores"][frames["scores"]["method"] != "pgd"]
+    directory = synthetic.write(tmp_path, frames)
     tables.write(directory)
     page = (directory / "tables" / "detection.md").read_text()
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(tables.show(directory))
-    for shown in (page, console.export_text()):
+    for shown in (page, _shown(directory)):
         assert "pgd κ .75 φ 1" not in shown
         assert "imc head κ .75 φ .5" in shown
         assert "1 attack has no scores and no line here: see" in shown
@@ -60,11 +66,9 @@ def test_attacks_without_scores_have_no_line_but_are_counted(tmp_path: Path) -> 
 
 
 def test_names_with_brackets_are_shown_as_they_are(tmp_path: Path) -> None:
-    made = synthetic.frames(n=20, kappas=(0.75,))
-    made = {name: frame.replace("pgd", "[/b] pgd") for name, frame in made.items()}
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(tables.show(synthetic.write(tmp_path, made)))
-    assert "[/b] pgd" in console.export_text()
+    frames = synthetic.frames(n=20, kappas=(0.75,))
+    frames = {name: frame.replace("pgd", "[/b] pgd") for name, frame in frames.items()}
+    assert "[/b] pgd" in _shown(synthetic.write(tmp_path, frames))
 
 
 def test_missing_and_foreign_records_are_explained(tmp_path: Path) -> None:
@@ -80,8 +84,8 @@ def test_missing_and_foreign_records_are_explained(tmp_path: Path) -> None:
 
 
 def test_optional_records_may_be_missing(tmp_path: Path) -> None:
-    made = synthetic.frames(n=20, kappas=(0.75,))
-    tables.write(synthetic.write(tmp_path, {name: made[name] for name in ("targets", "scores")}))
+    frames = synthetic.frames(n=20, kappas=(0.75,))
+    tables.write(synthetic.write(tmp_path, {name: frames[name] for name in ("targets", "scores")}))
     assert "no cell failed" in (tmp_path / "tables" / "detection.md").read_text().lower()
 
 
@@ -97,8 +101,8 @@ def test_numbers_in_words() -> None:
 
 
 def test_reading_half_loads_without_torch() -> None:
-    halves = ", ".join(f"evil_twins.bench.analysis.{name}" for name in ("stats", "tables", "plots"))
-    code = f"import sys, {halves}; sys.exit('torch' in sys.modules)"
+    rooms = ", ".join(f"evil_twins.bench.analysis.{name}" for name in ("stats", "tables", "plots"))
+    code = f"import sys, {rooms}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -106,15 +110,85 @@ def test_reading_half_loads_without_torch() -> None:
 def test_a_suite_whose_cells_all_failed_still_has_tables(
     lost: tuple[str, ...], tmp_path: Path
 ) -> None:
-    made = synthetic.frames(n=4, kappas=(0.75,))
-    made = {name: frame[:0] if name in lost else frame for name, frame in made.items()}
-    directory = synthetic.write(tmp_path, made)
+    frames = synthetic.frames(n=4, kappas=(0.75,))
+    frames = {name: frame[:0] if name in lost else frame for name, frame in frames.items()}
+    directory = synthetic.write(tmp_path, frames)
     tables.write(directory)
     assert "out of time" in (directory / "tables" / "detection.md").read_text()
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(tables.show(directory))
-    assert "out of time" in console.export_text()
+    assert "out of time" in _shown(directory)
 
 
 def test_what_rounding_leaves_of_a_difference_is_nothing() -> None:
     assert [text.number(value) for value in (0.3 - 0.1 - 0.2, 2e-12, -4e-16)] == ["0", "2e-12", "0"]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: str(table.name))
+def test_the_page_of_columns_is_that_of_the_tables(table: Table) -> None:
+    page = (ROOT / "docs" / "tables.md").read_text()
+    section = page.split(f"\n## `{table.name}.csv`\n")[1].split("\n## ")[0]
+    rows = [f"| {', '.join(group.split())} | {words} |" for group, words in table.columns.items()]
+    rows = [row for row in rows if not row.endswith("|  |")]
+    assert [line for line in section.splitlines() if line.startswith("| ")][2:] == rows
+
+
+def _stamps(directory: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (directory / "tables").iterdir()}
+
+
+def test_stored_tables_are_used_until_they_or_the_records_change(tmp_path: Path) -> None:
+    directory = synthetic.write(tmp_path, synthetic.frames(n=8, kappas=(0.75,)))
+    tables.write(directory)
+    stamps, path = _stamps(directory), directory / "tables" / "attacks.csv"
+    true = path.read_bytes()
+    tables.write(directory)
+    assert _stamps(directory) == stamps
+    path.write_bytes(true.replace(b"0", b"1"))
+    tables.write(directory)
+    assert path.read_bytes() == true
+    path.unlink()
+    tables.write(directory)
+    assert path.read_bytes() == true
+    synthetic.write(tmp_path, synthetic.frames(n=10, kappas=(0.75,)))
+    tables.write(directory)
+    assert path.read_bytes() != true
+
+
+def test_a_forged_note_leads_nowhere(tmp_path: Path) -> None:
+    directory = synthetic.write(tmp_path / "small", synthetic.frames(n=8, kappas=(0.75,)))
+    tables.write(directory)
+    (tmp_path / "secret").write_text("keep")
+    note = json.loads((directory / NOTE).read_text())
+    for forged in ("[", "[]", '{"tables": 3}', '{"tables": {"files": {"../secret": "0"}}}'):
+        (directory / NOTE).write_text(forged)
+        tables.write(directory)
+        assert json.loads((directory / NOTE).read_text()) == note
+    assert (tmp_path / "secret").read_text() == "keep"
+    forged = {"tables": {"key": "", "files": {"failures.parquet": "", "tables/stale.csv": ""}}}
+    (directory / NOTE).write_text(json.dumps(forged))
+    (directory / "tables" / "stale.csv").touch()
+    tables.write(directory)
+    assert (directory / "failures.parquet").exists()
+    assert not (directory / "tables" / "stale.csv").exists()
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    directory = synthetic.write(tmp_path / "small", synthetic.frames(n=8, kappas=(0.75,)))
+    (tmp_path / "secret").write_text("keep")
+    (directory / "tables").mkdir()
+    (directory / "tables" / "victims.csv").symlink_to(tmp_path / "secret")
+    tables.write(directory)
+    assert (tmp_path / "secret").read_text() == "keep"
+    (directory / "tables").rename(tmp_path / "elsewhere")
+    (directory / "tables").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="link"):
+        tables.write(directory)
+
+
+def test_the_shown_matrix_is_the_same_from_stored_tables_and_from_records(tmp_path: Path) -> None:
+    directory = synthetic.write(tmp_path, synthetic.frames(n=20, kappas=(0.75,)))
+    computed = _shown(directory)
+    tables.write(directory)
+    assert _shown(directory) == computed
+    assert "FPR 1 %" in _shown(directory, 0.01) != computed
+    with pytest.raises(ValueError, match=r"0\.05"):
+        tables.write(directory, Analysis(directory, 0.01))

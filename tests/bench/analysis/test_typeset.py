@@ -41,9 +41,9 @@ def test_markdown_and_latex_hold_the_same_cells(directory: Path) -> None:
 
 
 def test_names_cannot_break_the_table(tmp_path: Path) -> None:
-    made = reported.frames(n=8)
-    made = {name: frame.replace("pgd", "a_b & 50 %\\ | c") for name, frame in made.items()}
-    directory = synthetic.write(tmp_path, made)
+    frames = reported.frames(n=8)
+    frames = {name: frame.replace("pgd", "a_b & 50 %\\ | c") for name, frame in frames.items()}
+    directory = synthetic.write(tmp_path, frames)
     assert r"a\_b \& 50 \%\textbackslash \space | c" in tables.typeset(directory, "latex")
     assert "a_b & 50 %\\ \\| c" in tables.typeset(directory, "md")
 

@@ -44,7 +44,7 @@ def _made(tuned: int = 40) -> dict[str, pd.DataFrame]:
     made = synthetic.frames(40)
     of = made["targets"]
     honest = of[of["method"].eq("poisoning") & of["kappa"].eq(0.75)][:tuned].assign(
-        attack="fine-tuning-head", method="fine-tuning", kappa=np.nan, phi=np.nan
+        attack="fine-tuning-head", method="fine-tuning", role="control", kappa=np.nan, phi=np.nan
     )
     made["targets"] = pd.concat([of, honest], ignore_index=True)
     facts = made["targets"][[*tables.KEYS, "target_id"]].assign(detector="mm-bd", name=MODEL_SCORE)
