@@ -97,14 +97,8 @@ def frames(
 ) -> dict[str, tuple[pd.DataFrame, Columns]]:
     """Return the parts of targets, flips and gallery, each with its columns.
 
-    Args:
-        attack: The attack.
-        result: Its result.
-        view: Its view.
-        images: The targets.
-        heldout: R.
-        features: The victim's features of R, (M, D).
-        spec: The targets in the spec of the cell.
+    `images` are the targets of the view, `features` those of R = `heldout` under the victim (M, D),
+    and `spec` has the targets in the spec of the cell.
     """
     n, m = len(images), result.serves
     faced = result.models.rows(torch.arange(0, n, m, device=result.x.device))
@@ -124,12 +118,8 @@ def frames(
         group=[images.ids[i - i % m] for i in range(n)],
     )
     rows, columns = np.nonzero(flips.numpy())
-    flipped = pd.DataFrame(
-        {
-            "target_id": [images.ids[i] for i in rows],
-            "image_id": [heldout.ids[j] for j in columns],
-        }
-    )
+    pairs = [(images.ids[i], heldout.ids[j]) for i, j in zip(rows, columns, strict=True)]
+    flipped = pd.DataFrame(pairs, columns=list(records.FLIPS))
     shown = max(0, min(n, SHOWN - spec["first"]))
     return {
         "targets": (targets, PART),

@@ -60,7 +60,7 @@ class Code:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all; builds of one version, such as "+cpu", are the same."""
+        """SHA-256 of all; builds of one version, such as "+cpu", do not differ."""
         lines = [f"{name} {content}" for name, content in self.files.items()]
         lines += [f"{name} {version.split('+')[0]}" for name, version in self.versions.items()]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()

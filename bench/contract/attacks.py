@@ -150,15 +150,6 @@ def labels(case: AttackCase) -> None:
 
 
 ATTACK = (
-    runs,
-    frozen,
-    sound,
-    confidence,
-    efficacy,
-    limits,
-    layers,
-    repeated,
-    untouched,
-    independent,
-    labels,
+    *(runs, frozen, sound, confidence, efficacy, limits, layers),
+    *(repeated, untouched, independent, labels),
 )

@@ -39,8 +39,7 @@ def score(request: Request, out: Path, device: str) -> int:
         0 if every detector gave its scores, 1 if one failed.
 
     Raises:
-        UserError: A file is missing or damaged, models or images do not fit, or there are too few
-            benign images.
+        UserError: A file is missing or damaged, or models and images do not fit.
     """
     columns = [c for c in suite.load(request.detectors).columns if not c.inspects]
     victim, faced = (model.to(device) for model in request.models())

@@ -134,5 +134,6 @@ def write_tables_and_figures(directory: Path) -> None:
     """Write the tables and figures of the records in a folder."""
     from evil_twins.bench.analysis import plots, tables  # plotting libraries take seconds to load
 
-    tables.write(directory)
-    plots.draw(directory)
+    analysis = tables.Analysis(directory)
+    tables.write(directory, analysis)
+    plots.draw(directory, analysis)

@@ -109,24 +109,22 @@ def load(
 ) -> Dataset:
     """Load a data set and cut it into splits.
 
-    The test half is sorted by SHA-256 of "<name>/<id>" and cut in these shares. So the splits and
-    target lists depend on shares and names alone. The digits have no official halves: the first
-    half by SHA-256 of the id trains. A damaged image keeps its place in that order, so that its
-    absence moves no other image.
+    The test half is sorted by SHA-256 of "<name>/<id>" and cut in these shares, so that splits and
+    target lists depend on shares and names alone. A damaged image keeps its place in that order,
+    so that its absence moves no other image.
 
     Args:
         name: One of `NAMES`.
-        root: The folder of torchvision's data (default: the user's cache), the folder with the
-            unpacked archives of ISIC 2018, or the folder with `train/<class>/*` and
-            `test/<class>/*`.
+        root: The folder of torchvision's data (default: the user's cache), of the unpacked
+            archives of ISIC 2018, or with `train/<class>/*` and `test/<class>/*`.
         download: Fetch missing files.
         size: Side in pixels to which the centre square of every image is resized. The default is
             32 for gtsrb and 224 for isic2018. Other images keep their size, which must be one.
         splits: Shares of the test half.
 
     Raises:
-        UserError: Unknown name, files missing or damaged as a whole, classes without images, or
-            images of several sizes when `size` is not given.
+        UserError: Unknown name, missing files, classes without images, or images of several sizes
+            without `size`.
     """
     if name not in NAMES:
         raise unknown("data set", name, NAMES)

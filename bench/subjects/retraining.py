@@ -54,17 +54,9 @@ def retrain(
 ) -> Classifier:
     """Train a victim as `victims.train` does, on perturbed images and from the same weights.
 
-    With one replay and ε = 0 the result has the bits of `train`.
-
-    Args:
-        images: Training images.
-        architecture: One of `ARCHITECTURES`.
-        classes: K.
-        recipe: The training; its `epochs` pass over the images, `replays` steps on each minibatch.
-        retraining: The perturbation of the images.
-        seed: Seed of the initial weights, the order of the images and their augmentation.
-        device: Where to train; the victim stays there.
-        report: Called after every epoch with the finished share of the work.
+    With one replay and ε = 0 the result has the bits of `train`. The `epochs` of the recipe pass
+    over the images, with `replays` steps on each minibatch. All other arguments are those of
+    `train`.
 
     Raises:
         UserError: Unknown architecture.

@@ -1,7 +1,7 @@
 """Make the rows and columns of a suite from its tables of attacks and detectors."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import isnan, nan
 from pathlib import Path
@@ -94,23 +94,19 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
         UserError: It names no attack, or has a parameter that the attack cannot take.
     """
     label, method, parameters = _head(table, "attack", path)
-    count = parameters.pop("count", most)
-    if type(count) is not int or not 1 <= count <= most:
-        raise UserError(
-            f"{path.name}: count of attack {label!r} is {count!r}\n"
-            f"expected: a whole number from 1 to targets.count, which is {most}"
-        )
-    scored = parameters.pop("scored", True)
-    if type(scored) is not bool:
-        raise UserError(
-            f"{path.name}: scored of attack {label!r} is {scored!r}\nexpected: true or false"
-        )
-    evade = parameters.pop("evade", [])
-    if not isinstance(evade, list) or not all(isinstance(name, str) for name in evade):
-        raise UserError(
-            f"{path.name}: evade of attack {label!r} is {evade!r}\n"
-            "expected: a list with the names of detectors of this suite"
-        )
+
+    def option(name: str, default: Any, sound: Callable[[Any], bool], expected: str) -> Any:
+        value = parameters.pop(name, default)
+        if not sound(value):
+            where = f"{path.name}: {name} of attack {label!r} is {value!r}"
+            raise UserError(f"{where}\nexpected: {expected}")
+        return value
+
+    whole = f"a whole number from 1 to targets.count, which is {most}"
+    count = option("count", most, lambda n: type(n) is int and 1 <= n <= most, whole)
+    scored = option("scored", True, lambda flag: type(flag) is bool, "true or false")
+    names = "a list with the names of detectors of this suite"
+    evade = option("evade", [], _is_list_of_names, names)
     entry = registry.find("attack", method, path.parent)
     axes = {key: parameters[key] for key in SWEPT if isinstance(parameters.get(key), list)}
     if empty := [key for key, values in axes.items() if not values]:
@@ -122,16 +118,18 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
     for values in product(*axes.values()):
         point = parameters | dict(zip(axes, values, strict=True))
         component = registry.configure(entry, point, "attack", label)
-        row = _row(label, method, component, count, scored)
-        rows.append(replace(row, evade=tuple(evade)))
+        rows.append(Row(label, method, component, count, scored, tuple(evade), *_swept(component)))
     return rows
 
 
-def _row(label: str, method: str, component: Component, count: int, scored: bool) -> Row:
+def _is_list_of_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _swept(component: Component) -> list[float]:
     attack = component.build()
-    sweep = (attack.kappa, attack.nature.phi, attack.nature.lam)
-    numbers = [nan if value is None else float(value) for value in sweep]
-    return Row(label, method, component, count, scored, (), *numbers)
+    values = (attack.kappa, attack.nature.phi, attack.nature.lam)
+    return [nan if value is None else float(value) for value in values]
 
 
 def column_of(table: Mapping[str, Any], path: Path) -> Column:

@@ -19,7 +19,7 @@ from evil_twins.attacks.steps.model import ModelStep
 from tests.attacks import worlds
 
 HEAD, ALL = ModelStep("head", delta=20.0), ModelStep("all", delta=20.0)
-KAPPA, ROUNDS = 0.75, 400
+KAPPA = 0.75
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def test_a_planted_pair_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     view = replace(view, evade=(_planted(view),))
     oblivious = IMC(InputStep(), HEAD, KAPPA, phi=0.5)(view)
     assert (_excess(view, oblivious, 0.5) > 1).all()
-    attacked = Aware(InputStep(), HEAD, KAPPA, 0.5, rounds=ROUNDS)(view)
+    attacked = Aware(InputStep(), HEAD, KAPPA, 0.5, rounds=300)(view)
     assert (_excess(view, attacked, 0.5) == 0).all()
 
 

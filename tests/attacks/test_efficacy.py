@@ -1,4 +1,4 @@
-"""Ending every target at the same confidence, on functions whose answer is known."""
+"""Ending every target at the same confidence, on functions with a known answer."""
 
 import pytest
 import torch
@@ -21,22 +21,22 @@ def test_a_rising_margin_ends_just_above_kappa(
     starts: list[float], end: float, bend: float
 ) -> None:
     start = torch.tensor(starts, dtype=torch.float64)
-    seen = 0
+    evaluations = 0
 
     def rising(s: Tensor, index: Tensor) -> Tensor:
-        nonlocal seen
-        seen += len(index)
+        nonlocal evaluations
+        evaluations += len(index)
         return start[index] + (end - start[index]) * s**bend
 
     high = torch.ones(len(start), dtype=torch.float64)
-    found = rising(_search(rising, high, KAPPA), torch.arange(len(start)))
-    assert (found >= LEAST - 1e-9).all()
-    assert (found <= MOST + 1e-9).all()
-    assert seen <= 30 * len(start)
+    margins = rising(_search(rising, high, KAPPA), torch.arange(len(start)))
+    assert (margins >= LEAST - 1e-9).all()
+    assert (margins <= MOST + 1e-9).all()
+    assert evaluations <= 30 * len(start)
 
 
 def test_ends_that_need_no_search() -> None:
-    margins = torch.tensor([[3.0, 5.0], [-4.0, 0.5], [3.0, 0.0]])  # there already, never, and both
+    margins = torch.tensor([[3.0, 5.0], [-4.0, 0.5], [3.0, 0.0]])  # at κ for s = 0, never, and both
 
     def straight(s: Tensor, index: Tensor) -> Tensor:
         return torch.lerp(margins[index, 0], margins[index, 1], s)
@@ -50,9 +50,9 @@ def test_a_margin_that_jumps_ends_above_its_jump() -> None:
     def jump(s: Tensor, index: Tensor) -> Tensor:
         return torch.where(s < where[index], -5.0, 9.0)
 
-    found = _search(jump, torch.ones(3), KAPPA)
-    assert (found >= where).all()
-    assert (found - where < 1e-4).all()
+    s = _search(jump, torch.ones(3), KAPPA)
+    assert (s >= where).all()
+    assert (s - where < 1e-4).all()
 
 
 @pytest.mark.parametrize("kappa", [0.0, 1.0, -0.1, 0.9999, 1 - SLACK / 4])

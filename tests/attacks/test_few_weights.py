@@ -1,4 +1,4 @@
-"""The edit of a few weights, held against every other choice and another solver."""
+"""The edit of a few weights, compared with every other choice and another solver."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp
 
-from evil_twins.attacks.base import AttackerView, Reference, Targets
+from evil_twins.attacks.base import AttackerView
 from evil_twins.attacks.efficacy import AIM, logit
 from evil_twins.attacks.few_weights import FewWeights, prominent_features, second_moments
 from evil_twins.attacks.head import ConvexHead
@@ -17,59 +17,57 @@ from tests.attacks import worlds
 
 
 def small(seed: int, n: int = 3, features: int = 6, classes: int = 3) -> AttackerView:
-    """Logits linear in six pixels, at which the last layer looks directly."""
+    """Attack logits that are linear in six pixels."""
     draw = torch.Generator().manual_seed(seed)
-    victim = worlds.Linear(2 * torch.randn(classes, features, generator=draw), torch.zeros(classes))
-    x = torch.rand(40, 1, 1, features, generator=draw)
-    label = victim(x).argmax(1)
-    targets = Targets(x[:n], label[:n], (label[:n] + 1) % classes)
-    return AttackerView(victim, targets, Reference.of(victim, x, label), worlds.generator)
+    weight = 2 * torch.randn(classes, features, generator=draw)
+    return worlds.linear_view(weight, torch.rand(40, 1, 1, features, generator=draw), n)
 
 
-def test_the_features_chosen_are_hardly_worse_than_the_best_of_all_choices() -> None:
+def test_chosen_features_are_hardly_worse_than_the_best_of_all_choices() -> None:
     ratios = []
     for seed in range(30):
         draw = np.random.default_rng(seed)
-        own, moments = draw.random(7), second_moments(draw.random((50, 7)) ** 3)
+        h, moments = draw.random(7), second_moments(draw.random((50, 7)) ** 3)
 
-        def worth(some: list[int], own: np.ndarray = own, a: np.ndarray = moments) -> float:
-            return float(own[some] @ np.linalg.solve(a[np.ix_(some, some)], own[some]))
+        def merit(index: list[int], h: np.ndarray = h, a: np.ndarray = moments) -> float:
+            return float(h[index] @ np.linalg.solve(a[np.ix_(index, index)], h[index]))
 
-        best = max(worth(list(some)) for some in combinations(range(7), 3))
-        first = max(range(7), key=lambda j: worth([j]))
-        found = prominent_features(own, moments, 3)
-        assert found[0] == first
-        assert len(set(found)) == 3
-        ratios.append(worth(list(found)) / best)
+        best = max(merit(list(index)) for index in combinations(range(7), 3))
+        chosen = prominent_features(h, moments, 3)
+        assert chosen[0] == max(range(7), key=lambda j: merit([j]))
+        assert len(set(chosen)) == 3
+        ratios.append(merit(list(chosen)) / best)
     assert np.median(ratios) > 0.99
     assert min(ratios) > 0.8
 
 
-def test_features_that_are_zero_at_the_target_are_left_alone() -> None:
+def test_features_that_are_zero_at_the_target_are_not_used() -> None:
     assert set(prominent_features(np.array([0.0, 1.0, 0.0, 0.1]), np.eye(4), 3)) == {1, 3}
     view = small(0)
     dark = replace(view.targets, x=torch.zeros_like(view.targets.x))
-    found = FewWeights(0.75)(replace(view, targets=dark))
-    assert (found.rounds == -1).all()
-    assert (found.models.distance() == 0).all()
+    attacked = FewWeights(0.75)(replace(view, targets=dark))
+    assert (attacked.rounds == -1).all()
+    assert (attacked.models.distance() == 0).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_weights_are_the_optimum_that_another_solver_finds(seed: int) -> None:
     view = small(seed)
-    found = FewWeights(0.75, 2)(view)
-    assert ((found.confidence >= 0.75) & (found.confidence <= 0.76)).all()
+    attacked = FewWeights(0.75, 2)(view)
+    assert ((attacked.confidence >= 0.75) & (attacked.confidence <= 0.76)).all()
     start = view.victim.head.weight.double().numpy()
     rows = view.reference.features.double().numpy()
-    own = view.targets.x.flatten(1).double().numpy()
+    h = view.targets.x.flatten(1).double().numpy()
     benign = log_softmax(rows @ start.T, axis=1)
-    mine = worlds.kl(view, found.models)
+    harm = worlds.kl(view, attacked.models)
     for i, goal in enumerate(view.targets.goal.tolist()):
-        places = np.nonzero((found.models.parameters["head.weight"][i].numpy() != start).ravel())[0]
+        positions = np.nonzero(
+            (attacked.models.parameters["head.weight"][i].numpy() != start).ravel()
+        )[0]
 
-        def head(v: np.ndarray, places: np.ndarray = places) -> np.ndarray:
+        def head(v: np.ndarray, positions: np.ndarray = positions) -> np.ndarray:
             moved = start.ravel().copy()
-            moved[places] += v
+            moved[positions] += v
             return moved.reshape(start.shape)
 
         def kl(v: np.ndarray) -> float:
@@ -77,13 +75,13 @@ def test_the_weights_are_the_optimum_that_another_solver_finds(seed: int) -> Non
             return float((np.exp(benign) * (benign - faced)).sum(1).mean())
 
         def missing(v: np.ndarray, i: int = i, goal: int = goal) -> float:
-            z = head(v) @ own[i]
+            z = head(v) @ h[i]
             return float(z[goal] - logsumexp(np.delete(z, goal)) - logit(0.75 + AIM))
 
         constraint = {"type": "ineq", "fun": missing}
-        how = {"ftol": 1e-13, "maxiter": 2000}
-        best = minimize(kl, np.zeros(4), constraints=constraint, method="SLSQP", options=how)
-        assert float(mine[i]) == pytest.approx(best.fun, rel=2e-3)
+        options = {"ftol": 1e-13, "maxiter": 2000}
+        best = minimize(kl, np.zeros(4), constraints=constraint, method="SLSQP", options=options)
+        assert float(harm[i]) == pytest.approx(best.fun, rel=2e-3)
 
 
 def test_few_weights_change_and_more_of_them_cost_less() -> None:
@@ -91,14 +89,14 @@ def test_few_weights_change_and_more_of_them_cost_less() -> None:
     optimum = worlds.kl(view, ConvexHead(0.75, delta=20.0)(view).models)
     last = torch.full_like(optimum, torch.inf)
     for count in (1, 2, 8):
-        found = FewWeights(0.75, count)(view)
-        change = found.models.parameters["head.weight"] != view.victim.head.weight
-        assert set(found.models.parameters) == {"head.weight"}
+        attacked = FewWeights(0.75, count)(view)
+        change = attacked.models.parameters["head.weight"] != view.victim.head.weight
+        assert set(attacked.models.parameters) == {"head.weight"}
         assert (change.flatten(1).sum(1) <= 2 * count).all()
         for i, (label, goal) in enumerate(zip(view.targets.label, view.targets.goal, strict=True)):
             moved = set(change[i].any(1).nonzero().flatten().tolist())
             assert moved <= {int(label), int(goal)}
-        harm = worlds.kl(view, found.models)
+        harm = worlds.kl(view, attacked.models)
         assert (harm <= last * 1.001).all()
         assert (harm >= optimum * 0.999).all()
         last = harm

@@ -1,4 +1,4 @@
-"""Logit anchoring, held against its closed form."""
+"""Logit anchoring, compared with its closed form."""
 
 from dataclasses import replace
 
@@ -18,54 +18,51 @@ HEAD = ModelStep("head", delta=20.0)
 
 
 def moved(view: AttackerView, models: PairedModels) -> Tensor:
-    """The mean over the reference of ½‖z(·; θ) - z(·; θ°)‖², (N,)."""
+    """Compute the mean over the reference of ½‖z(·; θ) - z(·; θ°)‖², (N,)."""
     x = view.reference.x
-    far = [models[i](x) - view.victim(x) for i in range(len(models))]
-    return torch.stack([one.double().square().sum(1).mean() / 2 for one in far])
+    changes = [models[i](x) - view.victim(x) for i in range(len(models))]
+    return torch.stack([change.double().square().sum(1).mean() / 2 for change in changes])
 
 
 def least(view: AttackerView) -> Tensor:
-    """The smallest such mean of any head with κ = 0.75 at x°, (N,) float64.
+    """Compute the smallest such mean of any head with κ = 0.75 at x°, (N,) float64.
 
     Rows that add u to the logits at x° with h = [φ(x°); 1] cost ‖u‖² / (2 hᵀA⁻¹h) at least, A the
     second moments of the reference; u is the shortest that reaches κ.
     """
     rows = with_one(view.reference.features).double()
-    own = with_one(view.victim.features(view.targets.x)).double()
-    reach = (own @ torch.linalg.pinv(rows.T @ rows / len(rows)) * own).sum(1)
-    return (shortest(view, 0.75) * own.norm(dim=1)).square() / (2 * reach)
+    h = with_one(view.victim.features(view.targets.x)).double()
+    gain = (h @ torch.linalg.pinv(rows.T @ rows / len(rows)) * h).sum(1)
+    return (shortest(view, 0.75) * h.norm(dim=1)).square() / (2 * gain)
 
 
 @pytest.mark.parametrize("batch", [1024, 64])
 def test_the_logits_move_as_little_as_the_closed_form_says(batch: int) -> None:
     view = worlds.view(dtype=torch.float64)
-    found = LogitAnchoring(replace(HEAD, batch=batch), 0.75)(view)
-    assert ((found.confidence >= 0.75) & (found.confidence <= 0.76)).all()
-    ratio = moved(view, found.models) / least(view)
+    attacked = LogitAnchoring(replace(HEAD, batch=batch), 0.75)(view)
+    assert ((attacked.confidence >= 0.75) & (attacked.confidence <= 0.76)).all()
+    ratio = moved(view, attacked.models) / least(view)
     assert ratio.min() > 0.999
     assert ratio.median() < 1.1
 
 
 def test_its_metric_is_that_of_logits() -> None:
-    """By that of answers it would be half as near again after a third of the rounds: 1.44."""
+    """In the metric of probabilities the ratio would be 1.44 after a third of the rounds."""
     view = worlds.view(dtype=torch.float64)
-    found = LogitAnchoring(HEAD, 0.75, rounds=30)(view)
-    assert (moved(view, found.models) / least(view)).median() < 1.3
+    attacked = LogitAnchoring(HEAD, 0.75, rounds=30)(view)
+    assert (moved(view, attacked.models) / least(view)).median() < 1.3
 
 
 @pytest.mark.parametrize("layers", ["head", "all"])
 def test_it_keeps_logits_better_than_poisoning_which_keeps_answers_better(layers: str) -> None:
     view, step = worlds.view(), replace(HEAD, layers=layers)
-    anchored, poisoned = (
-        one(step, 0.75)(view).models  # type: ignore[operator]
-        for one in (LogitAnchoring, Poisoning)
-    )
+    anchored, poisoned = (attack(step, 0.75)(view).models for attack in (LogitAnchoring, Poisoning))
     assert moved(view, anchored).median() < moved(view, poisoned).median()
     assert worlds.kl(view, anchored).median() > worlds.kl(view, poisoned).median()
 
 
 def test_without_room_for_the_model_nothing_moves() -> None:
     view = worlds.view()
-    found = LogitAnchoring(replace(HEAD, delta=0.0), 0.75)(view)
-    assert (found.models.distance() == 0).all()
-    assert (found.rounds == -1).all()
+    attacked = LogitAnchoring(replace(HEAD, delta=0.0), 0.75)(view)
+    assert (attacked.models.distance() == 0).all()
+    assert (attacked.rounds == -1).all()

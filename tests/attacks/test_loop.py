@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 import torch
 from scipy.stats import page_trend_test
+from torch import Tensor
 
 from evil_twins.attacks import norms
-from evil_twins.attacks.base import Attacked, AttackerView, Reference, Targets
+from evil_twins.attacks.base import Attacked, AttackerView
 from evil_twins.attacks.efficacy import equalise, logit, margin
 from evil_twins.attacks.imc import IMC
 from evil_twins.attacks.loop import Exit
@@ -27,28 +28,23 @@ def _same(a: Attacked, b: Attacked) -> None:
         assert torch.equal(value, b.models.parameters[name])
 
 
-def _with_radii(view: AttackerView, kappa: float, norm: norms.Norm = "linf") -> AttackerView:
-    found = PGD(InputStep(norm, eps=8.0 if norm == "l2" else 1.0), kappa)(view)
-    return replace(view, radii=norms.size(found.x - view.targets.x, norm))
-
-
-@pytest.mark.parametrize("leave", ["first", "polish"])
-def test_imc_without_its_model_step_is_pgd(leave: Exit) -> None:
+@pytest.mark.parametrize("exit", ["first", "polish"])
+def test_imc_without_its_model_step_is_pgd(exit: Exit) -> None:
     view, step = worlds.view(), InputStep()
-    pure = PGD(step, 0.75, 40, leave)(view)
-    _same(IMC(step, None, 0.75, 40, leave)(view), pure)
-    _same(IMC(step, replace(HEAD, delta=0.0), 0.75, 40, leave)(view), pure)
-    _same(IMC(step, HEAD, 0.75, 40, leave, phi=1.0)(view), pure)
+    pure = PGD(step, 0.75, 40, exit)(view)
+    _same(IMC(step, None, 0.75, 40, exit)(view), pure)
+    _same(IMC(step, replace(HEAD, delta=0.0), 0.75, 40, exit)(view), pure)
+    _same(IMC(step, HEAD, 0.75, 40, exit, phi=1.0)(view), pure)
 
 
-@pytest.mark.parametrize("leave", ["first", "polish"])
+@pytest.mark.parametrize("exit", ["first", "polish"])
 @pytest.mark.parametrize("model", [HEAD, ALL], ids=["head", "all"])
-def test_imc_without_its_input_step_is_poisoning(leave: Exit, model: ModelStep) -> None:
+def test_imc_without_its_input_step_is_poisoning(exit: Exit, model: ModelStep) -> None:
     view = worlds.view()
-    pure = Poisoning(model, 0.75, 25, leave)(view)
-    _same(IMC(None, model, 0.75, 25, leave)(view), pure)
-    _same(IMC(InputStep(eps=0.0), model, 0.75, 25, leave)(view), pure)
-    _same(IMC(InputStep(), model, 0.75, 25, leave, phi=0.0)(view), pure)
+    pure = Poisoning(model, 0.75, 25, exit)(view)
+    _same(IMC(None, model, 0.75, 25, exit)(view), pure)
+    _same(IMC(InputStep(eps=0.0), model, 0.75, 25, exit)(view), pure)
+    _same(IMC(InputStep(), model, 0.75, 25, exit, phi=0.0)(view), pure)
 
 
 def test_algorithm_1_moves_within_the_whole_ball_and_stops_at_kappa() -> None:
@@ -56,18 +52,18 @@ def test_algorithm_1_moves_within_the_whole_ball_and_stops_at_kappa() -> None:
     step = InputStep(eps=eps, step=0.125)
     joint = IMC(step, replace(HEAD, steps=2), kappa, 60, "first")
     assert joint.nature.radii is None
-    found = joint(view)
-    assert (found.confidence >= kappa).all()
-    far = norms.size(found.x - view.targets.x, "linf")
+    attacked = joint(view)
+    assert (attacked.confidence >= kappa).all()
+    far = worlds.distance(view, attacked)
     # Steps of 1/32 from x°, one a round; the round that reached κ may have needed none.
-    assert (far <= found.rounds * eps * 0.125 + 1e-6).all()
+    assert (far <= attacked.rounds * eps * 0.125 + 1e-6).all()
     assert (far <= eps + 1e-6).all()
-    for alone in (
+    for pure in (
         PGD(step, kappa, 60, "first"),
         Poisoning(replace(HEAD, steps=2), kappa, 60, "first"),
     ):
-        own = alone(view).rounds
-        assert (found.rounds[own > 0] <= own[own > 0]).all()
+        rounds = pure(view).rounds
+        assert (attacked.rounds[rounds > 0] <= rounds[rounds > 0]).all()
 
 
 @pytest.mark.parametrize("kappa", [0.75, 0.9])
@@ -75,21 +71,19 @@ def test_algorithm_1_moves_within_the_whole_ball_and_stops_at_kappa() -> None:
 def test_every_target_ends_just_above_kappa_within_its_limits(
     kappa: float, model: ModelStep
 ) -> None:
-    view = _with_radii(worlds.view(), kappa)
+    view = worlds.with_radii(worlds.view(), kappa)
     step = InputStep()
     attacks = [PGD(step, kappa), Poisoning(model, kappa, 60), IMC(step, model, kappa, 60, phi=0.5)]
     if model is HEAD:
         attacks += [IMC(step, model, kappa, lam=0.01), Poisoning(model, kappa, 60, "first")]
     for attack in attacks:
-        found = attack(view)
-        assert (found.confidence >= kappa).all(), attack
-        assert (found.confidence <= kappa + 0.01).all(), attack
-        assert (found.rounds > 0).all()
-        assert (found.models.distance() <= model.delta).all()
+        attacked = attack(view)
+        assert (attacked.confidence >= kappa).all(), attack
+        assert (attacked.confidence <= kappa + 0.01).all(), attack
+        assert (attacked.rounds > 0).all()
+        assert (attacked.models.distance() <= model.delta).all()
     joint = IMC(step, model, kappa, 60, phi=0.5)(view)
-    assert view.radii is not None
-    far = norms.size(joint.x - view.targets.x, "linf")
-    assert (far <= 0.5 * view.radii * (1 + 1e-5)).all()
+    assert (worlds.distance(view, joint) <= 0.5 * view.required_radii() * (1 + 1e-5)).all()
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -100,64 +94,65 @@ def test_pgd_finds_the_smallest_distance_on_binary_linear_classifiers(
     draw = torch.Generator().manual_seed(3)
     weight = 4 * torch.randn(2, 16, generator=draw)
     x = 0.5 + 0.02 * torch.randn(12, 1, 4, 4, generator=draw)
-    victim = worlds.Linear(weight, torch.zeros(2))
-    label = victim(x).argmax(1)
-    targets = Targets(x, label, 1 - label)
-    view = AttackerView(victim, targets, Reference.of(victim, x, label), worlds.generator)
-    found = PGD(InputStep(norm, eps=2.0), kappa)(view)
-    missing = logit(kappa) - margin(victim(x), targets.goal)
+    view = worlds.linear_view(weight, x, 12)
+    attacked = PGD(InputStep(norm, eps=2.0), kappa)(view)
+    missing = logit(kappa) - margin(view.victim(x), view.targets.goal)
     smallest = missing / norms.dual_size((weight[0] - weight[1]).unsqueeze(0), norm)
-    far = norms.size(found.x - x, norm)
-    assert float(found.x.min()) > 0  # the box is not met
-    assert float(found.x.max()) < 1
-    assert (found.confidence >= kappa).all()
+    far = worlds.distance(view, attacked, norm)
+    assert float(attacked.x.min()) > 0  # the box is not met
+    assert float(attacked.x.max()) < 1
+    assert (attacked.confidence >= kappa).all()
     assert (far <= 1.05 * smallest).all()
     assert (far >= 0.999 * smallest).all()
 
 
+def _losses(view: AttackerView, attacks: list[IMC]) -> tuple[Tensor, Tensor]:
+    """Compute fidelity losses and KL of each attack, (N, attacks)."""
+    results = [attack(view) for attack in attacks]
+    distances = torch.stack([worlds.distance(view, result) for result in results], 1)
+    return distances, torch.stack([worlds.kl(view, result.models) for result in results], 1)
+
+
 def test_along_phi_fidelity_loss_rises_and_kl_falls() -> None:
-    view = _with_radii(worlds.view(10), 0.75)
+    view = worlds.with_radii(worlds.view(10), 0.75)
     phis = (0.0, 0.25, 0.5, 0.75, 1.0)
-    found = [IMC(InputStep(), HEAD, 0.75, phi=phi)(view) for phi in phis]
-    far = torch.stack([norms.size(a.x - view.targets.x, "linf") for a in found], 1)
-    kl = torch.stack([worlds.kl(view, a.models) for a in found], 1)
+    far, kl = _losses(view, [IMC(InputStep(), HEAD, 0.75, phi=phi) for phi in phis])
     assert page_trend_test(far.numpy()).pvalue < 1e-6
     assert page_trend_test(-kl.numpy()).pvalue < 1e-6
 
 
 def test_along_lam_fidelity_loss_falls_and_kl_rises() -> None:
     view = worlds.view(10)
-    found = [IMC(InputStep(), HEAD, 0.75, lam=lam)(view) for lam in (1e-5, 1e-3, 1e-1, 10.0)]
-    far = torch.stack([norms.size(a.x - view.targets.x, "linf") for a in found], 1)
-    kl = torch.stack([worlds.kl(view, a.models) for a in found], 1)
+    lams = (1e-5, 1e-3, 1e-1, 10.0)
+    far, kl = _losses(view, [IMC(InputStep(), HEAD, 0.75, lam=lam) for lam in lams])
     assert page_trend_test(-far.numpy()).pvalue < 1e-4
     assert page_trend_test(kl.numpy()).pvalue < 1e-4
     assert float(far[:, -1].max()) < 0.02  # a large price is Poisoning
 
 
 def test_attacks_on_one_target_draw_with_the_same_numbers() -> None:
-    view, asked = worlds.view(3), []
+    view, draws = worlds.view(3), []
 
-    def listen(i: int, purpose: str, turn: int) -> torch.Generator:
-        asked.append((i, purpose, turn))
+    def record(i: int, purpose: str, turn: int) -> torch.Generator:
+        draws.append((i, purpose, turn))
         return worlds.generator(i, purpose, turn)
 
-    heard = _with_radii(replace(view, generator=listen), 0.75)
+    view = worlds.with_radii(replace(view, generator=record), 0.75)
     small = replace(HEAD, batch=16)
-    Poisoning(small, 0.75, 5)(heard)
-    alone = sorted(set(asked))
-    asked.clear()
-    IMC(InputStep(), small, 0.75, 5, phi=0.5)(heard)
-    assert alone == sorted(set(asked))
-    assert (2, "minibatch", 4) in alone
+    Poisoning(small, 0.75, 5)(view)
+    expected = sorted(set(draws))
+    draws.clear()
+    IMC(InputStep(), small, 0.75, 5, phi=0.5)(view)
+    assert expected == sorted(set(draws))
+    assert (2, "minibatch", 4) in expected
 
 
 def test_what_cannot_reach_kappa_stays_and_says_so() -> None:
     view = worlds.view()
-    found = PGD(InputStep(eps=1e-4), 0.75)(view)
-    assert (found.confidence < 0.75).all()
-    assert (found.rounds == -1).all()
-    assert (norms.size(found.x - view.targets.x, "linf") <= 1e-4 + 1e-7).all()
+    attacked = PGD(InputStep(eps=1e-4), 0.75)(view)
+    assert (attacked.confidence < 0.75).all()
+    assert (attacked.rounds == -1).all()
+    assert (worlds.distance(view, attacked) <= 1e-4 + 1e-7).all()
 
 
 def test_equal_efficacy_moves_models_and_leaves_inputs() -> None:
@@ -177,7 +172,7 @@ def test_margin_is_the_logit_of_the_confidence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (lambda: IMC(None, None, 0.75), "input step, a model step"),
         (lambda: IMC(InputStep(), HEAD, 0.75), "either phi or lam"),
@@ -189,28 +184,28 @@ def test_margin_is_the_logit_of_the_confidence() -> None:
         (lambda: IMC(InputStep(), HEAD, 0.75, phi=0.5)(worlds.view(1)), "view.radii"),
     ],
 )
-def test_parameters_that_make_no_sense_are_refused(make: object, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_parameters_that_make_no_sense_are_refused(make: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         make()  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("layers", ["head", "all"])
 def test_paired_models_are_the_models_one_by_one(layers: str) -> None:
     view = worlds.view(4)
-    found = Poisoning(HEAD if layers == "head" else ALL, 0.75, 5)(view)
-    models, x = found.models, view.reference.x[:7]
-    together = models.logits(models.features(x.unsqueeze(0)))
+    attacked = Poisoning(HEAD if layers == "head" else ALL, 0.75, 5)(view)
+    models, x = attacked.models, view.reference.x[:7]
+    stacked = models.logits(models.features(x.unsqueeze(0)))
     for i in range(4):
-        torch.testing.assert_close(together[i], models[i](x), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(stacked[i], models[i](x), atol=1e-5, rtol=1e-5)
     assert models.layers == layers
     named = dict(view.victim.named_parameters())  # type: ignore[attr-defined]
     whole = torch.sqrt(sum(p.double().square().sum() for p in named.values()))
     moved = dict(models[2].named_parameters())
     far = torch.sqrt(sum((moved[k] - named[k]).double().square().sum() for k in named))
     torch.testing.assert_close(models.distance()[2], far / whole)
-    zero, one = models.scaled(torch.zeros(4)), models.scaled(torch.ones(4))
-    assert float(zero.distance().max()) == 0
-    torch.testing.assert_close(one.distance(), models.distance())
+    assert float(models.scaled(torch.zeros(4)).distance().max()) == 0
+    same = models.scaled(torch.ones(4))
+    torch.testing.assert_close(same.distance(), models.distance())
     with pytest.raises(IndexError):
         models[4]
     assert PairedModels(view.victim, 3, {})[1] is view.victim

@@ -1,4 +1,4 @@
-"""Many models at once: the same as one after the other."""
+"""Stacked models give the answers of single ones."""
 
 import pytest
 import torch
@@ -21,23 +21,23 @@ def _models(architecture: str, side: int) -> tuple[PairedModels, Tensor]:
         return PairedModels(victim, 6, moved), torch.rand(6, 3, 1, side, side)
 
 
-@pytest.mark.parametrize("together", [1, 2, 4, 6, 100])
+@pytest.mark.parametrize("stack", [1, 2, 4, 6, 100])
 @pytest.mark.parametrize(("architecture", "side"), [("resnet-tiny", 8), ("resnet18-narrow", 16)])
 def test_stacked_models_are_the_models_one_by_one(
-    monkeypatch: pytest.MonkeyPatch, architecture: str, side: int, together: int
+    monkeypatch: pytest.MonkeyPatch, architecture: str, side: int, stack: int
 ) -> None:
     models, x = _models(architecture, side)
-    each = torch.stack([models[i](x[i]) for i in range(6)])
+    separate = torch.stack([models[i](x[i]) for i in range(6)])
     leaves = {name: value.requires_grad_() for name, value in models.parameters.items()}
-    monkeypatch.setitem(paired_models.PIXELS_PER_PASS, "cpu", together * x[0].numel())
+    monkeypatch.setitem(paired_models.PIXELS_PER_PASS, "cpu", stack * x[0].numel())
     logits = models.logits(models.features(x))
-    torch.testing.assert_close(logits, each, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits, separate, atol=1e-5, rtol=1e-5)
     weight = torch.randn(logits.shape, generator=torch.Generator().manual_seed(1))
-    found = torch.autograd.grad((weight * logits).sum(), list(leaves.values()))
+    gradients = torch.autograd.grad((weight * logits).sum(), list(leaves.values()))
     monkeypatch.setitem(paired_models.PIXELS_PER_PASS, "cpu", 1)
     again = (weight * models.logits(models.features(x))).sum()
-    for one, other in zip(found, torch.autograd.grad(again, list(leaves.values())), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    expected = torch.autograd.grad(again, list(leaves.values()))
+    torch.testing.assert_close(gradients, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -50,8 +50,8 @@ def test_rows_lie_with_their_channels_last(layout: torch.memory_format) -> None:
         for name, value in models.parameters.items()
     }
     index = torch.tensor([4, 1, 1])
-    some = PairedModels(models.victim, 6, laid).rows(index)
-    for name, value in some.parameters.items():
+    chosen = PairedModels(models.victim, 6, laid).rows(index)
+    for name, value in chosen.parameters.items():
         assert torch.equal(value, models.parameters[name][index])
         if value.dim() == 5:
-            assert all(one.is_contiguous(memory_format=torch.channels_last) for one in value)
+            assert all(row.is_contiguous(memory_format=torch.channels_last) for row in value)

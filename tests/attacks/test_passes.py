@@ -1,4 +1,4 @@
-"""Passes: as many as are needed, counted as they are made."""
+"""Passes are necessary ones, and are counted."""
 
 from dataclasses import replace
 
@@ -38,36 +38,38 @@ def test_every_pass_is_counted(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "forward"), [("pgd", ROUNDS), ("imc head", ROUNDS + 1)])
 def test_no_more_images_go_through_the_trunk_than_are_needed(name: str, forward: int) -> None:
-    view, seen = worlds.view(N), list[int]()
+    view, batches = worlds.view(N), list[int]()
 
-    def count(_: object, given: tuple[Tensor], __: Tensor) -> None:
-        if torch.is_grad_enabled():  # those of the walk; what ends a target at κ needs no gradient
-            seen.append(len(given[0]))
+    def count(_: object, args: tuple[Tensor], __: Tensor) -> None:
+        if (
+            torch.is_grad_enabled()
+        ):  # a pass of a step: the search for the end at κ needs no gradient
+            batches.append(len(args[0]))
 
     hook = view.victim.trunk.register_forward_hook(count)  # type: ignore[attr-defined]
     try:
         _run(name, view)
     finally:
         hook.remove()
-    assert N * forward <= sum(seen) <= N * (forward + 1)
+    assert N * forward <= sum(batches) <= N * (forward + 1)
 
 
-def test_only_an_input_that_suffices_by_itself_is_looked_at_to_end_it() -> None:
-    view, seen = worlds.view(N), list[int]()
+def test_only_an_input_that_suffices_without_the_model_takes_passes_to_end() -> None:
+    view, batches = worlds.view(N), list[int]()
     x = view.targets.x.clone()
     x[1] = PGD(InputStep(), 0.99)(view).x[1]
     models = Poisoning(ModelStep("head", delta=20.0), 0.99)(view).models
     hook = view.victim.trunk.register_forward_hook(  # type: ignore[attr-defined]
-        lambda _, given, __: seen.append(len(given[0]))
+        lambda _, args, __: batches.append(len(args[0]))
     )
     try:
         moved, ended = equalise(0.75, view.targets, x, models)
     finally:
         hook.remove()
-    assert seen[0] == N
-    assert set(seen[1:]) == {1}
-    others = [0, 2, 3]
-    assert torch.equal(moved[others], x[others])
+    assert batches[0] == N
+    assert set(batches[1:]) == {1}
+    rows = [0, 2, 3]
+    assert torch.equal(moved[rows], x[rows])
     assert not torch.equal(moved[1], x[1])
     assert torch.equal(ended.parameters["head.weight"][1], view.victim.head.weight)
     confidence = ended.confidence(moved, view.targets.goal)
@@ -77,20 +79,20 @@ def test_only_an_input_that_suffices_by_itself_is_looked_at_to_end_it() -> None:
 @pytest.mark.parametrize("exit", ["first", "polish"])
 @pytest.mark.parametrize("step", [HEAD, ALL], ids=["head", "all"])
 @pytest.mark.parametrize("substeps", [1, 2])
-def test_a_look_that_is_kept_is_as_good_as_a_new_one(
+def test_a_cached_forward_pass_equals_a_new_one(
     monkeypatch: pytest.MonkeyPatch, exit: str, step: ModelStep, substeps: int
 ) -> None:
     view = replace(worlds.view(N), radii=torch.full((N,), 0.2))
     inputs, models = InputStep(steps=substeps), replace(step, steps=substeps)
     attack = IMC(inputs, models, 0.75, ROUNDS, exit, phi=0.5)  # type: ignore[arg-type]
-    kept = attack(view)
+    cached = attack(view)
 
-    def anew(self: InputWalk, models: PairedModels, active: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self: InputWalk, models: PairedModels, active: Tensor) -> tuple[Tensor, Tensor]:
         leaf = self.x[active].requires_grad_()
         return leaf, models.features(leaf.unsqueeze(1))
 
-    monkeypatch.setattr(InputWalk, "forward", anew)
+    monkeypatch.setattr(InputWalk, "forward", forward)
     again = attack(view)
-    torch.testing.assert_close(kept.x, again.x)
-    for name, value in kept.models.parameters.items():
+    torch.testing.assert_close(cached.x, again.x)
+    for name, value in cached.models.parameters.items():
         torch.testing.assert_close(value, again.models.parameters[name])

@@ -47,9 +47,9 @@ def test_projection_is_the_nearest_point_of_the_set(seed: int, norm: norms.Norm)
     assert float(norms.size(z - center, norm)) <= float(radius) * (1 + 1e-12) + 1e-15
     torch.testing.assert_close(norms.project(z, center, radius, norm), z, atol=1e-12, rtol=0)
     draw = torch.Generator().manual_seed(seed)
-    others = center + torch.randn(200, 6, generator=draw, dtype=torch.float64)
-    others = norms.project(others, center.expand(200, -1), radius.expand(200), norm)
-    assert float((z - x).norm()) <= float((others - x).norm(dim=1).min()) + 1e-9
+    rivals = center + torch.randn(200, 6, generator=draw, dtype=torch.float64)
+    rivals = norms.project(rivals, center.expand(200, -1), radius.expand(200), norm)
+    assert float((z - x).norm()) <= float((rivals - x).norm(dim=1).min()) + 1e-9
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -57,17 +57,20 @@ def test_scattered_points_lie_in_the_ball_and_the_box(norm: norms.Norm) -> None:
     draws, center = (
         torch.rand(50, 3, 4, generator=torch.Generator().manual_seed(i)) for i in (0, 1)
     )
-    found = norms.scatter(center, torch.full((50,), 0.3), norm, draws)
-    far = norms.size(found - center, norm)
-    assert found.min() >= 0
-    assert found.max() <= 1
+    x = norms.scatter(center, torch.full((50,), 0.3), norm, draws)
+    far = norms.size(x - center, norm)
+    assert x.min() >= 0
+    assert x.max() <= 1
     assert (far <= 0.3 + 1e-6).all()
     assert far.median() > 0.25
     middle = norms.scatter(torch.full_like(center, 0.5), torch.full((50,), 0.3), norm, draws)
     if norm == "l2":
         torch.testing.assert_close(norms.size(middle - 0.5, norm), torch.full((50,), 0.3))
-        few, middle = draws[:, :1, :2], torch.full((50, 1, 2), 0.5)  # most of them within the ball
-        near = norms.scatter(middle, torch.full((50,), 0.3), norm, few)
+        small, middle = (
+            draws[:, :1, :2],
+            torch.full((50, 1, 2), 0.5),
+        )  # most of them within the ball
+        near = norms.scatter(middle, torch.full((50,), 0.3), norm, small)
         torch.testing.assert_close(norms.size(near - 0.5, norm), torch.full((50,), 0.3))
     else:
         torch.testing.assert_close(middle, 0.5 + 0.3 * (2 * draws - 1))

@@ -92,10 +92,16 @@ def view(n: int = 6, dtype: torch.dtype = torch.float32) -> AttackerView:
 
 
 def linear_view(
-    weight: Tensor, x: Tensor, n: int, reference: int = 0, generator: Generator = generator
+    weight: Tensor,
+    x: Tensor,
+    n: int,
+    reference: int = 0,
+    generator: Generator = generator,
+    bias: Tensor | None = None,
 ) -> AttackerView:
     """Attack the first n images under a linear victim; the reference is x[reference:]."""
-    victim = Linear(weight, torch.zeros(len(weight), dtype=weight.dtype))
+    bias = torch.zeros(len(weight), dtype=weight.dtype) if bias is None else bias
+    victim = Linear(weight, bias)
     label = victim(x).argmax(1)
     targets = Targets(x[:n], label[:n], (label[:n] + 1) % len(weight))
     benign = Reference.of(victim, x[reference:], label[reference:])

@@ -63,8 +63,8 @@ class World:
     def rows(self) -> list[dict[str, object]]:
         """Keys of the untouched row, of the pure attacks and of IMC along φ."""
         base = {"dataset": self.dataset, "victim": "resnet18-narrow", "seed": 0, "lam": NAN}
-        plain = {"method": "untouched", "layers": "none", "kappa": NAN, "phi": NAN}
-        out = [base | {"attack": "untouched"} | plain]
+        untouched = {"method": "untouched", "layers": "none", "kappa": NAN, "phi": NAN}
+        out = [base | {"attack": "untouched"} | untouched]
         for kappa in self.kappas:
             key = base | {"kappa": kappa}
             pgd = {"attack": "pgd", "method": "pgd", "layers": "none", "phi": 1.0}
@@ -85,7 +85,7 @@ class World:
 def targets(world: World, key: dict[str, object], names: list[str]) -> pd.DataFrame:
     n, label = len(names), np.arange(len(names)) % 43
     attacked = key["method"] != "untouched"
-    kappa, phi = (float(str(key[one])) if attacked else 0.0 for one in ("kappa", "phi"))
+    kappa, phi = (float(str(key[axis])) if attacked else 0.0 for axis in ("kappa", "phi"))
     share = world.rho(kappa, phi) if attacked and phi < 1 else 0.0
     kl = (world.kl or world.rho)(kappa, phi) if attacked and phi < 1 else 0.0
     facts = {
@@ -135,16 +135,16 @@ def scores(
     for detector, knowledge in DETECTORS.items():
         shift = world.shift(detector, float(str(key["phi"]))) if attacked else 0.0
         for role, count in (("attacked", 1), ("calibration", 4), ("fpr", 4)):
-            size, mine = n * count, role == "attacked"
-            owned = mine or key["layers"] != "none"
+            size, chosen = n * count, role == "attacked"
+            owned = chosen or key["layers"] != "none"
             part = {
                 "detector": detector,
                 "knowledge": knowledge,
                 "role": role,
                 "target_id": np.resize(names, size) if owned else "",
-                "image_id": names if mine else [f"{role}/{i:04d}" for i in range(size)],
-                "score": rng.normal(shift if mine else 0.0, 1.0, size),
-                "confidence": 0.755 if mine else rng.uniform(0.5, 1.0, size),
+                "image_id": names if chosen else [f"{role}/{i:04d}" for i in range(size)],
+                "score": rng.normal(shift if chosen else 0.0, 1.0, size),
+                "confidence": 0.755 if chosen else rng.uniform(0.5, 1.0, size),
                 "correct": True,
             }
             parts.append(pd.DataFrame(key | part))
@@ -153,7 +153,7 @@ def scores(
 
 def _within(world: World, head: dict[str, object]) -> list[pd.DataFrame]:
     """Rows of fixed limits; the log-odds of a target spread by up to 1 round their mean."""
-    found = []
+    entries = []
     labels = {"within-0": 0.0, "within-50": 0.5, "within-100": 1.0, "within-poisoning-50": 0.5}
     for label, distance in labels.items() if world.odds is not None else ():
         for phi in (0.0, 0.5, 1.0):
@@ -165,18 +165,18 @@ def _within(world: World, head: dict[str, object]) -> list[pd.DataFrame]:
             }
             layers = {"layers": "head" if distance else "none"}
             odds = world.odds(phi, distance) + np.sin(np.arange(world.n) * (1 + phi + distance))
-            some = targets(world, head | key | layers, world.names)
+            subset = targets(world, head | key | layers, world.names)
             shown = {"confidence": 1 / (1 + np.exp(-odds)), "log_odds": odds, "flipped": 0}
             reached = odds > np.log(3)
-            found.append(some.assign(**shown, delta=distance / 50, at_kappa=reached))
-    return found
+            entries.append(subset.assign(**shown, delta=distance / 50, at_kappa=reached))
+    return entries
 
 
 def _proposition(world: World, head: dict[str, object]) -> list[pd.DataFrame]:
     """V of .2 before the step; after it less for the first of the targets, else more."""
     if world.lowered is None:
         return []
-    first, found = np.arange(world.n) < world.lowered * world.n, []
+    first, entries = np.arange(world.n) < world.lowered * world.n, []
     changes = {"none": 0.0 * first, "gradient": np.where(first, -0.01, 0.01)}
     changes["random"] = np.where(np.arange(world.n) % 2, -1e-4, 1e-4)
     for move, change in changes.items():
@@ -185,29 +185,29 @@ def _proposition(world: World, head: dict[str, object]) -> list[pd.DataFrame]:
             "method": "proposition",
         }
         key = head | label | {"layers": "head", "phi": 0.5, "lam": NAN}
-        some = targets(world, key, world.names)
-        found.append(some.assign(confidence=np.exp(-0.2 - change), flipped=0))
-    return found
+        subset = targets(world, key, world.names)
+        entries.append(subset.assign(confidence=np.exp(-0.2 - change), flipped=0))
+    return entries
 
 
 def frames(world: World) -> dict[str, pd.DataFrame]:
     """Targets, flips and scores; the same world gives the same records."""
     rng, names = np.random.default_rng(11), world.names
-    made: dict[str, list[pd.DataFrame]] = {"targets": [], "flips": [], "scores": []}
+    records: dict[str, list[pd.DataFrame]] = {"targets": [], "flips": [], "scores": []}
     for key in world.rows():
-        some = targets(world, key, names)
-        made["targets"].append(some)
-        made["flips"].append(flips(some, list(key), rng))
-        made["scores"].append(scores(world, key, names, rng))
+        subset = targets(world, key, names)
+        records["targets"].append(subset)
+        records["flips"].append(flips(subset, list(key), rng))
+        records["scores"].append(scores(world, key, names, rng))
     head = {"dataset": world.dataset, "victim": "resnet18-narrow", "seed": 0, "kappa": 0.75}
     for label, rounds in world.rounds.items():
         key = head | {"attack": label, "method": "imc", "layers": "head", "phi": 0.5, "lam": NAN}
-        some = targets(world, key, names).assign(rounds=list(rounds))
-        made["targets"].append(some.assign(at_kappa=some["rounds"] >= 0))
-    made["targets"] += [*_within(world, head), *_proposition(world, head)]
+        subset = targets(world, key, names).assign(rounds=list(rounds))
+        records["targets"].append(subset.assign(at_kappa=subset["rounds"] >= 0))
+    records["targets"] += [*_within(world, head), *_proposition(world, head)]
     return {
         name: pd.concat([part for part in parts if len(part)], ignore_index=True)
-        for name, parts in made.items()
+        for name, parts in records.items()
         if any(map(len, parts))
     }
 

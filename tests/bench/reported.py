@@ -16,15 +16,15 @@ Attributes = dict[str, str]
 
 def frames(n: int = 14, kappas: tuple[float, ...] = (0.75,)) -> dict[str, pd.DataFrame]:
     """Synthetic records under two detectors; with 12 targets or fewer Page's test takes seconds."""
-    made = synthetic.frames(n=n, kappas=kappas)
+    records = synthetic.frames(n=n, kappas=kappas)
     for name in ("scores", "details"):
-        made[name] = made[name][made[name]["detector"].isin(DETECTORS)]
-    return made
+        records[name] = records[name][records[name]["detector"].isin(DETECTORS)]
+    return records
 
 
-def page(directory: Path, made: dict[str, pd.DataFrame]) -> str:
+def page(directory: Path, records: dict[str, pd.DataFrame]) -> str:
     """The page of these records."""
-    return write(synthetic.write(directory, made), "small").read_text(encoding="utf-8")
+    return write(synthetic.write(directory, records), "small").read_text(encoding="utf-8")
 
 
 @dataclass
@@ -59,25 +59,25 @@ class Outline(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
     def text(self, tag: str) -> list[str]:
-        found = zip(self.tags, self.texts, strict=True)
-        return [text.strip() for (name, _), text in found if name == tag]
+        result = zip(self.tags, self.texts, strict=True)
+        return [text.strip() for (name, _), text in result if name == tag]
 
 
 def outline(page: str) -> Outline:
-    found = Outline()
-    found.feed(page)
-    return found
+    result = Outline()
+    result.feed(page)
+    return result
 
 
-def squares(found: Outline) -> list[Attributes]:
+def squares(result: Outline) -> list[Attributes]:
     """The rates of the matrix, which alone follow the slider."""
-    return [one for one in found.find("td") if "data-below" in one]
+    return [square for square in result.find("td") if "data-below" in square]
 
 
-def named(made: dict[str, pd.DataFrame], name: str) -> dict[str, pd.DataFrame]:
+def named(records: dict[str, pd.DataFrame], name: str) -> dict[str, pd.DataFrame]:
     """The records with this name wherever a record holds one."""
     changed = {}
-    for part, frame in made.items():
+    for part, frame in records.items():
         texts = ("dataset", "victim", "attack", "reason", "kind", "cell", "list")
         frame = frame.assign(**{c: f"{name}{c}" for c in texts if c in frame.columns})
         for column in ("detector", "target_id"):
@@ -87,13 +87,13 @@ def named(made: dict[str, pd.DataFrame], name: str) -> dict[str, pd.DataFrame]:
     return changed
 
 
-def asks_for_nothing(found: Outline) -> None:
+def asks_for_nothing(result: Outline) -> None:
     """Fails where a page could load, send or run anything but its own script."""
-    assert len(found.find("script")) == 2
-    for _, attributes in found.tags:
+    assert len(result.find("script")) == 2
+    for _, attributes in result.tags:
         assert not [name for name in attributes if name.startswith("on") or name == "style"]
         assert attributes.get("src", "data:").startswith("data:image/") or "src" not in attributes
         assert attributes.get("href", "#").startswith(("#", "data:"))
-    policy = next(one["content"] for one in found.find("meta") if "http-equiv" in one)
+    policy = next(tag["content"] for tag in result.find("meta") if "http-equiv" in tag)
     assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
     assert "unsafe" not in policy

@@ -90,22 +90,24 @@ def _flips(targets: pd.DataFrame, keys: list[str], rng: np.random.Generator) -> 
     lines = []
     for _, line in targets.iterrows():
         for image in rng.choice(int(line["heldout"]), int(line["flipped"]), replace=False):
-            own = {key: line[key] for key in [*keys, "target_id"]}
-            lines.append(own | {"image_id": f"r/{image:04d}"})
+            values = {key: line[key] for key in [*keys, "target_id"]}
+            lines.append(values | {"image_id": f"r/{image:04d}"})
     return pd.DataFrame(lines)
 
 
 def _scores(key: dict[str, object], names: list[str], rng: np.random.Generator) -> pd.DataFrame:
     n = len(names)
     phi = float(key["phi"]) if key["method"] != "untouched" else NAN  # type: ignore[arg-type]
-    own = key["method"] in ("poisoning", "imc")
+    values = key["method"] in ("poisoning", "imc")
     parts = []
     for detector, (knowledge, by_input, by_model) in DETECTORS.items():
         shift = 0.0 if np.isnan(phi) else by_input * phi + by_model * (1 - phi)
         for role, count in (("attacked", 1), ("calibration", 2), ("fpr", 2)):
             size = n * count
             owner = (
-                names if role == "attacked" else [names[i % n] if own else "" for i in range(size)]
+                names
+                if role == "attacked"
+                else [names[i % n] if values else "" for i in range(size)]
             )
             image = names if role == "attacked" else [f"{role}/{i:04d}" for i in range(size)]
             score = rng.normal(shift if role == "attacked" else 0.0, 1.0, size)
@@ -148,9 +150,9 @@ def _gallery(targets: pd.DataFrame, keys: list[str], rng: np.random.Generator) -
         original = (127 + 120 * np.sin(wave * (1 + int(line["label"])) / 5)).astype(np.uint8)
         noise = rng.uniform(-1, 1, (8, 8)) * line["linf"]
         attacked = np.clip(original / 255 + noise, 0, 1).astype("<f4")
-        own = {key: line[key] for key in [*keys, "target_id", "label", "goal", "predicted"]}
+        values = {key: line[key] for key in [*keys, "target_id", "label", "goal", "predicted"]}
         data = {"shape": "1,8,8", "original": original.tobytes(), "attacked": attacked.tobytes()}
-        lines.append(own | data)
+        lines.append(values | data)
     return pd.DataFrame(lines)
 
 
@@ -163,20 +165,20 @@ def frames(n: int = 40, kappas: tuple[float, ...] = (0.75, 0.9)) -> dict[str, pd
 def _frames(n: int, kappas: tuple[float, ...]) -> dict[str, pd.DataFrame]:
     rng = np.random.default_rng(7)
     names = [f"digits/{i:04d}" for i in range(n)]
-    made: dict[str, list[pd.DataFrame]] = {
+    records: dict[str, list[pd.DataFrame]] = {
         name: [] for name in ("targets", "flips", "scores", "details", "gallery")
     }
     for key in rows(kappas):
         keys = list(key)
         targets = _targets(key, names, rng)
-        made["targets"].append(targets)
-        made["flips"].append(_flips(targets, keys, rng))
-        made["scores"].append(_scores(key, names, rng))
-        made["details"].append(_details(key, names, rng))
-        made["gallery"].append(_gallery(targets, keys, rng))
+        records["targets"].append(targets)
+        records["flips"].append(_flips(targets, keys, rng))
+        records["scores"].append(_scores(key, names, rng))
+        records["details"].append(_details(key, names, rng))
+        records["gallery"].append(_gallery(targets, keys, rng))
     out = {
         name: pd.concat([p for p in parts if len(p)], ignore_index=True)
-        for name, parts in made.items()
+        for name, parts in records.items()
     }
     out["failures"] = pd.DataFrame(
         [{"kind": "score", "cell": "beyond x imc", "reason": "out of time", "log": "cells/ab.log"}]
@@ -195,9 +197,9 @@ def _frames(n: int, kappas: tuple[float, ...]) -> dict[str, pd.DataFrame]:
     return out
 
 
-def write(directory: Path, made: dict[str, pd.DataFrame]) -> Path:
+def write(directory: Path, records: dict[str, pd.DataFrame]) -> Path:
     """The frames as Parquet files, as a run leaves them."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name, frame in made.items():
+    for name, frame in records.items():
         frame.to_parquet(directory / f"{name}.parquet")
     return directory

@@ -1,6 +1,6 @@
-"""Many targets at once on a GPU: whole networks in one pass, and attacks beside their passes alone.
+"""Many targets at once on a GPU: whole networks in one pass; attacks and their passes alone.
 
-The weights are random: no step depends on what a network has learnt, and all rounds are taken.
+The weights are random: the time of a step does not depend on training, and all rounds are taken.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,8 +38,8 @@ class Networks:
     """N networks that differ a little in all their weights, and B images for each.
 
     Attributes:
-        victim: What they differ from.
-        weights: As of `PairedModels`.
+        victim: The network that they differ from.
+        weights: The parameters of `PairedModels`.
         x: Images (N, B, C, H, W).
     """
 
@@ -48,7 +48,7 @@ class Networks:
     x: Tensor
 
     def passes(self) -> tuple[Tensor, Tensor]:
-        """Logits (N, B, K), and how they change with the weights of the first layer."""
+        """Compute logits (N, B, K), and their gradient by the weights of the first layer."""
         leaves = {name: value.detach().requires_grad_() for name, value in self.weights.items()}
         z = PairedModels(self.victim, N, leaves).logits(self.x)
         slopes = gradient(z, leaves, torch.full_like(z, 1 / B))
@@ -71,14 +71,14 @@ def networks(request: pytest.FixtureRequest) -> Iterator[Networks]:
 
 @pytest.fixture(autouse=True)
 def _named(request: pytest.FixtureRequest) -> None:
-    """Every measurement says on which network it was made."""
+    """Record the network of each measurement."""
     model: Networks = request.getfixturevalue("networks")
     facts = {"images": model.victim.architecture, "classes": CLASSES, "training": "no"}
     request.getfixturevalue("benchmark").extra_info.update(facts)
 
 
 def timed(work: Callable[[], object]) -> Callable[[], None]:
-    """Work that has been done when it returns."""
+    """Wait for the end of the work."""
 
     def whole() -> None:
         work()
@@ -101,7 +101,7 @@ STACKED = "64 whole networks, 64 images each, forward and back"
 @pytest.mark.benchmark(group=STACKED)
 @pytest.mark.parametrize("way", WAYS)
 def test_peer(benchmark, networks, way: str, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    """Other ways of the same passes; how far their answers are from ours."""
+    """Make the same passes in other ways; record the difference to ours."""
     with exact(GPU):
         ours, slope = networks.passes()
     images, chosen = WAYS[way]
@@ -117,11 +117,11 @@ def test_peer(benchmark, networks, way: str, monkeypatch) -> None:  # type: igno
 
 @pytest.mark.benchmark(group=STACKED)
 def test_one_by_one_in_a_graph(benchmark, networks, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    """Without what the processor needs to start each operation: a CUDA graph, replayed."""
+    """Replay a CUDA graph, without the processor's time to start each operation."""
     monkeypatch.setitem(models.PIXELS_PER_PASS, GPU, 0)
     with exact(GPU):
-        beside = torch.cuda.Stream()
-        with torch.cuda.stream(beside):
+        stream = torch.cuda.Stream()
+        with torch.cuda.stream(stream):
             networks.passes()
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
@@ -141,8 +141,8 @@ def test_ours(benchmark, networks) -> None:  # type: ignore[no-untyped-def]
 def view(networks: Networks) -> AttackerView:
     x, label = networks.x[:, 0].clone(), torch.zeros(N, dtype=torch.int64, device=GPU)
     targets = Targets(x, label, label + 1)
-    known = networks.x[:, 1:33].flatten(0, 1)
-    reference = Reference.of(networks.victim, known, torch.zeros(len(known), device=GPU).long())
+    benign = networks.x[:, 1:33].flatten(0, 1)
+    reference = Reference.of(networks.victim, benign, torch.zeros(len(benign), device=GPU).long())
     radii = torch.full((N,), 0.01, device=GPU)
     draws = lambda i, purpose, turn: seeds.generator("gpu", i, purpose, turn)  # noqa: E731
     return AttackerView(networks.victim, targets, reference, draws, radii)
@@ -157,7 +157,7 @@ ATTACKS: dict[str, PGD | IMC] = {
 
 
 def bare(networks: Networks, *, whole: bool) -> None:
-    """The passes of one round: of the inputs, and of a minibatch for each network if they move."""
+    """Make the passes of one round: inputs, and a minibatch for each network if they move."""
     leaf = networks.x[:, 0].clone().requires_grad_()
     goal = torch.ones(N, dtype=torch.int64, device=GPU)
     if not whole:

@@ -1,4 +1,4 @@
-"""IMC: its passes beside those of the authors' recipe, and its time beside that of the passes."""
+"""IMC: its passes and the authors', its time and that of its passes alone."""
 
 import copy
 from collections.abc import Callable
@@ -25,7 +25,7 @@ KAPPA, BATCH, ROUNDS, FEW = 0.9, 128, 20, 8
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the authors' program does, in this engine (Evil Twins, CCS 2020, Algorithm 1).
+    """The authors' program in this engine (Evil Twins, CCS 2020, Algorithm 1).
 
     A step of projected gradient descent, then an epoch of training on batches of which a third are
     copies of x* labelled t, until κ. Batch-norm is folded, so the learning rate is smaller than
@@ -37,16 +37,15 @@ class Recipe:
     lr: float = 1e-3
 
     def __call__(self, view: AttackerView) -> Attacked:
-        found = [self._one(view, i) for i in range(len(view.targets))]
-        names = found[0][1]
-        edited = {name: torch.stack([one[1][name] for one in found]) for name in names}
-        models = PairedModels(view.victim, len(found), edited)
-        x = torch.cat([one[0] for one in found])
+        results = [self._attack(view, i) for i in range(len(view.targets))]
+        images, weights, rounds, passes = zip(*results, strict=True)
+        edited = {name: torch.stack([model[name] for model in weights]) for name in weights[0]}
+        models, x = PairedModels(view.victim, len(results), edited), torch.cat(images)
         confidence = models.confidence(x, view.targets.goal).detach()
-        rounds, passes = (torch.tensor([one[k] for one in found]) for k in (2, 3))
+        rounds, passes = torch.tensor(rounds), torch.tensor(passes)
         return Attacked(x, models, confidence, rounds, passes)
 
-    def _one(self, view: AttackerView, i: int) -> tuple[Tensor, dict[str, Tensor], int, int]:
+    def _attack(self, view: AttackerView, i: int) -> tuple[Tensor, dict[str, Tensor], int, int]:
         model = copy.deepcopy(view.victim).requires_grad_()
         origin, goal = view.targets.x[i : i + 1], view.targets.goal[i : i + 1]
         optimizer = torch.optim.SGD(model.parameters(), self.lr, momentum=0.9, nesterov=True)
@@ -75,7 +74,7 @@ class Recipe:
 
 
 def _flips(world: World, models: PairedModels) -> float:
-    """Share of R on which victim and faced model disagree, over all targets."""
+    """Compute the share of R on which victim and faced model disagree, over all targets."""
     features = torch.cat([world.victim.features(x) for x in world.heldout.x.split(256)])
     _, flips, _ = harm(models, world.victim, world.heldout, features)
     return float(flips.double().mean())
@@ -88,10 +87,10 @@ def test_ours_beside_the_recipe(benchmark, world: World) -> None:  # type: ignor
     The radius is what the recipe used: the PGD that sets it when φ is given is no part of either.
     """
     view = world.few(FEW)
-    theirs = Recipe(step=world.eps / 32, eps=world.eps / 4)(view)
-    assert (theirs.confidence >= KAPPA).all()
+    recipe = Recipe(step=world.eps / 32, eps=world.eps / 4)(view)
+    assert (recipe.confidence >= KAPPA).all()
     # At the same κ and the same distance: their excess over κ is taken back along the line to θ°.
-    x, models = equalise(KAPPA, view.targets, theirs.x, theirs.models)
+    x, models = equalise(KAPPA, view.targets, recipe.x, recipe.models)
     far = norms.size(x - view.targets.x, "linf")
     attack = IMC(InputStep(), ModelStep("head"), KAPPA, rounds=60, phi=0.5)
     ours = benchmark.pedantic(lambda: attack(replace(view, radii=2 * far)), rounds=3)
@@ -99,9 +98,9 @@ def test_ours_beside_the_recipe(benchmark, world: World) -> None:  # type: ignor
     assert (norms.size(ours.x - view.targets.x, "linf") <= far * (1 + 1e-5)).all()
     shared = len(view.reference) / len(view.targets)
     facts = {
-        "passes of the recipe": float(theirs.passes.double().mean()),
+        "passes of the recipe": float(recipe.passes.double().mean()),
         "passes": float(ours.passes.double().mean()) + shared,
-        "disagreement by the recipe": _flips(world, theirs.models),
+        "disagreement by the recipe": _flips(world, recipe.models),
         "by the recipe, ended at κ": _flips(world, models),
         "disagreement": _flips(world, ours.models),
     }
@@ -115,10 +114,9 @@ IMC_ROUNDS = 100
 
 
 def _passes(view: AttackerView, step: ModelStep) -> Callable[[], None]:
-    """The passes alone that 100 rounds of IMC on the last layer need: no step is taken.
+    """Return the passes that 100 rounds of IMC on the last layer need, without its steps.
 
-    Where minibatches are drawn, the answers on the whole reference, which their chances are taken
-    from, are among them.
+    If minibatches are drawn, the passes over the whole reference for their chances are included.
     """
     victim, targets, reference = view.victim, view.targets, view.reference
     n, m = len(targets), len(reference)
@@ -136,16 +134,16 @@ def _passes(view: AttackerView, step: ModelStep) -> Callable[[], None]:
             torch.autograd.grad(g.sum(), [leaf, *heads.values()])
             if batch < m and k % WEIGH == 0:
                 for i in range(n):
-                    one = models.rows(torch.tensor([i]))
+                    model = models.rows(torch.tensor([i]))
                     with torch.no_grad():
-                        one.logits(reference.features.unsqueeze(0)).softmax(2)
+                        model.logits(reference.features.unsqueeze(0)).softmax(2)
             index = torch.randint(m, (n * batch,))
-            inputs, known = (
-                whole.index_select(0, index).view(n, batch, -1)
-                for whole in (reference.features, share)
+            inputs, benign = (
+                values.index_select(0, index).view(n, batch, -1)
+                for values in (reference.features, share)
             )
             z = models.logits(inputs)
-            rise = (z.detach().mT.softmax(1).mT - known) / batch
+            rise = (z.detach().mT.softmax(1).mT - benign) / batch
             torch.autograd.grad(z, list(heads.values()), rise)
 
     return run
@@ -163,6 +161,6 @@ def test_ours(benchmark, world: World) -> None:  # type: ignore[no-untyped-def]
     view = world.few(20)
     view = replace(view, radii=torch.full((20,), world.eps / 4))
     attack = IMC(InputStep(), ModelStep("head"), KAPPA, rounds=IMC_ROUNDS, phi=0.5)
-    found = benchmark.pedantic(lambda: attack(view), rounds=2, warmup_rounds=1)
-    assert (found.confidence >= KAPPA).all()
-    assert (found.passes == 2 * IMC_ROUNDS + 1).all()
+    attacked = benchmark.pedantic(lambda: attack(view), rounds=2, warmup_rounds=1)
+    assert (attacked.confidence >= KAPPA).all()
+    assert (attacked.passes == 2 * IMC_ROUNDS + 1).all()

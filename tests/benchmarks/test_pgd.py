@@ -1,6 +1,6 @@
-"""PGD beside the field's, on the same weights, images, goals, budget, step and thread.
+"""PGD compared with other libraries: same weights, images, goals, budget, step and thread.
 
-The peers attack the network as it was trained; beside that, the folded one that is attacked here.
+The others attack both the network as it was trained and the folded one that is attacked here.
 """
 
 from functools import partial
@@ -12,25 +12,25 @@ from torch import Tensor, nn
 from tests.benchmarks.conftest import World
 from tests.benchmarks.peers import PEERS, our_steps, ours
 
-# What peers warn of is theirs.
+# Warnings of other libraries are not errors here.
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
 
 KAPPA, STEPS, COUNT = 0.9, 40, 64
 
 
 def _reached(model: nn.Module, x: Tensor, goal: Tensor) -> float:
-    """Share of the targets at κ."""
+    """Compute the share of the targets at κ."""
     with torch.no_grad():
         confidence = model(x).softmax(1).gather(1, goal.unsqueeze(1))
     return float((confidence >= KAPPA).double().mean())
 
 
-def _equal_work(world: World, found: Tensor, limit: Tensor) -> None:
+def _equal_work(world: World, x: Tensor, limit: Tensor) -> None:
     targets = world.few(COUNT).targets
-    assert found.shape == targets.x.shape
-    assert float((found - targets.x).abs().max()) <= world.eps + 1e-6
-    assert 0 <= float(found.min()) <= float(found.max()) <= 1
-    rates = [_reached(world.victim, x, targets.goal) for x in (found, limit)]
+    assert x.shape == targets.x.shape
+    assert float((x - targets.x).abs().max()) <= world.eps + 1e-6
+    assert 0 <= float(x.min()) <= float(x.max()) <= 1
+    rates = [_reached(world.victim, images, targets.goal) for images in (x, limit)]
     assert abs(rates[0] - rates[1]) <= 0.011
     assert rates[1] > 0.9
 
@@ -54,8 +54,8 @@ def test_peer(benchmark, world: World, limit: Tensor, peer: str, network: str) -
     )
     classes, eps = world.victim.classes, world.eps
     run = PEERS[peer](model, targets.x, targets.goal, classes, eps, eps / 10, STEPS)
-    found = benchmark.pedantic(run, rounds=3, warmup_rounds=1)
-    _equal_work(world, found.detach(), limit)
+    x = benchmark.pedantic(run, rounds=3, warmup_rounds=1)
+    _equal_work(world, x.detach(), limit)
 
 
 @pytest.mark.usefixtures("turn")
@@ -66,5 +66,5 @@ def test_ours(benchmark, world: World, limit: Tensor, early: bool) -> None:  # t
         partial(ours, world.few(COUNT), KAPPA) if early else partial(our_steps, world.few(COUNT))
     )
     run = attack(world.eps, world.eps / 10, STEPS)
-    found = benchmark.pedantic(run, rounds=3, warmup_rounds=1)
-    _equal_work(world, found, limit)
+    x = benchmark.pedantic(run, rounds=3, warmup_rounds=1)
+    _equal_work(world, x, limit)

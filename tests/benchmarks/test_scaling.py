@@ -1,4 +1,4 @@
-"""What a target costs among few and among many, in shards as the harness makes them."""
+"""The cost of a target among few and among many, in shards as the harness makes them."""
 
 from dataclasses import replace
 

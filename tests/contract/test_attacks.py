@@ -1,4 +1,4 @@
-"""What every attack must keep, whatever it does."""
+"""The contract of all attacks, for each attack of this project."""
 
 from dataclasses import replace
 
@@ -73,10 +73,10 @@ VARIANTS: dict[str, list[Attack]] = {
     ],
 }
 
-EVERY = [
-    pytest.param(one, id=f"{name}-{i}")
+CASES = [
+    pytest.param(attack, id=f"{name}-{i}")
     for name, variants in VARIANTS.items()
-    for i, one in enumerate(variants)
+    for i, attack in enumerate(variants)
 ]
 
 
@@ -84,7 +84,7 @@ def test_every_registered_attack_has_its_variants() -> None:
     assert set(VARIANTS) == set(ATTACKS)
 
 
-@pytest.mark.parametrize("attack", EVERY)
+@pytest.mark.parametrize("attack", CASES)
 def test_contract(attack: Attack) -> None:
     view = replace(worlds.view(4), surrogate=worlds.trained(seed=1)[0])
     case = AttackCase(attack, view)

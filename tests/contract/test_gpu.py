@@ -23,7 +23,7 @@ from evil_twins.bench.contract.attacks import ATTACK
 from evil_twins.bench.contract.cases import AttackCase, DetectorCase
 from evil_twins.bench.contract.telling import DETECTOR
 from evil_twins.bench.contract.worlds import attacker, defender
-from tests.contract.test_attacks import EVERY
+from tests.contract.test_attacks import CASES as ATTACK_CASES
 from tests.contract.test_detectors import CASES, detector
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -57,7 +57,7 @@ def attacked(attack: Attack, device: str) -> Attacked:
     return attack(view)
 
 
-@pytest.mark.parametrize("attack", EVERY)
+@pytest.mark.parametrize("attack", ATTACK_CASES)
 def test_attacks_keep_their_contract(attack: Attack) -> None:
     case = AttackCase(attack, attacker("cuda"))
     verdicts = {clause.name: clause.judge(case) for clause in ATTACK}

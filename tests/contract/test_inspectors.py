@@ -43,7 +43,7 @@ class Weight:
     preparation: ClassVar[None] = None
 
     def inspect(self, view: DefenderView) -> Any:
-        return self.look(view, self.known)
+        return self.look(view, self.memory)
 
 
 def first(view: DefenderView) -> float:

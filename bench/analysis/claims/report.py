@@ -216,7 +216,7 @@ def _summary(sweep: Judged) -> str:
         for verdict in sweep.verdicts
     ]
     header = ["claim", "verdict", "signs", "p above (Holm)", "p below (Holm)"]
-    return text.markdown(header, lines, left=2)
+    return text.markdown(header, lines, text_columns=2)
 
 
 def _details(sweep: Judged) -> str:
@@ -238,7 +238,7 @@ def _details(sweep: Judged) -> str:
         for verdict in sweep.verdicts
         for part in verdict.parts
     ]
-    return text.markdown([*header, "paper", "note"], lines, left=3)
+    return text.markdown([*header, "paper", "note"], lines, text_columns=3)
 
 
 def _paper(version: Rules) -> str:

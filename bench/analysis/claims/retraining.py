@@ -194,4 +194,4 @@ def words(table: pd.DataFrame) -> str:
         "and attack, without saying of what it is the largest or whether the model was poisoned "
         "before re-training. Here it is poisoned after; were it before, a model trained anew would "
         "keep nothing of the poison, and IMC would need what PGD needs.\n\n"
-    ) + text.markdown([*header, "paper · 255"], lines, left=3)
+    ) + text.markdown([*header, "paper · 255"], lines, text_columns=3)

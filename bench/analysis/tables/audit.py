@@ -120,7 +120,7 @@ def _markdown(analysis: Analysis) -> str:
         "attacks on inputs and the best of them, the KL of each attack on the last layer "
         "alone, on the attacker's images, against the convex optimum. The median is held against "
         f"the bound, where there is one.{note}\n\n"
-    ) + text.markdown(header, body, left=3)
+    ) + text.markdown(header, body, text_columns=3)
 
 
 AUDIT = Table(

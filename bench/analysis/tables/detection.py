@@ -167,7 +167,7 @@ def _worst(table: pd.DataFrame) -> str:
         ]
         for line in lines(table)
     ]
-    return text.markdown(["study", "detector", "attacks", "caught"], body, left=2)
+    return text.markdown(["study", "detector", "attacks", "caught"], body, text_columns=2)
 
 
 DETECTION = Table(

@@ -68,7 +68,7 @@ def _trends_markdown(analysis: Analysis) -> str:
         ]
         for line in lines(analysis.table(TRENDS))
     ]
-    table = text.markdown([*header, "p", "p (Holm)"], body, left=4)
+    table = text.markdown([*header, "p", "p (Holm)"], body, text_columns=4)
     return "# Trends along the sweeps (Page's test, endpoints included)\n\n" + table
 
 

@@ -125,9 +125,9 @@ def ordered(rows: pd.DataFrame) -> list[int]:
     return [int(row) for row in keys.sort_values(order).index]
 
 
-def markdown(header: Sequence[str], lines: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Write a Markdown table; the first `left` columns are set left, the others right."""
-    rule = [":--" if i < left else "--:" for i in range(len(header))]
+def markdown(header: Sequence[str], lines: Sequence[Sequence[str]], text_columns: int = 1) -> str:
+    """Write a Markdown table; the first columns hold text and are set left, the others right."""
+    rule = [":--" if i < text_columns else "--:" for i in range(len(header))]
     rows = [header, rule, *lines]
     return "".join("| " + " | ".join(map(_cell, row)) + " |\n" for row in rows)
 

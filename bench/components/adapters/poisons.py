@@ -70,7 +70,7 @@ class FeatureCollisionAttack:
         return Nature("model", layers=self.retraining.layers)
 
     def __call__(self, view: AttackerView) -> Attacked:
-        """Poison and re-train one model for every target; x* is x°.
+        """Train one model on poisons for every target; x* is x°.
 
         Raises:
             ValueError: The reference holds no image of a goal class.

@@ -1,4 +1,4 @@
-"""Minibatches: unbiased whatever their chances, and close to the whole where it matters."""
+"""Minibatches are unbiased for any chances, and lead close to the optimum."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from evil_twins.attacks.base import AttackerView, Reference, Targets
+from evil_twins.attacks.base import AttackerView, Targets
 from evil_twins.attacks.head import ConvexHead
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.poisoning import Poisoning
@@ -21,13 +21,10 @@ M = 3000
 
 
 def _view(n: int = 4, sure: float = 8) -> AttackerView:
-    """A linear victim of five classes, and many more images than a minibatch holds."""
+    """Attack a linear victim of five classes, with a reference far larger than a minibatch."""
     draw = torch.Generator().manual_seed(3)
-    victim = worlds.Linear(sure * torch.randn(5, 6, generator=draw), torch.zeros(5))
-    x = torch.rand(M, 1, 2, 3, generator=draw)
-    label = victim(x).argmax(1)
-    targets = Targets(x[:n], label[:n], (label[:n] + 1) % 5)
-    return AttackerView(victim, targets, Reference.of(victim, x, label), worlds.generator)
+    weight = sure * torch.randn(5, 6, generator=draw)
+    return worlds.linear_view(weight, torch.rand(M, 1, 2, 3, generator=draw), n)
 
 
 def _poisoned(view: AttackerView) -> PairedModels:
@@ -35,18 +32,18 @@ def _poisoned(view: AttackerView) -> PairedModels:
 
 
 def _weighed(view: AttackerView, models: PairedModels) -> tuple[Minibatches, Tensor, Tensor]:
-    """Minibatches under the models, the chances of the images, and their gradients' sizes."""
+    """Weigh images under the models; return also their chances and the sizes of their gradients."""
     features = view.reference.features
     share = view.victim.head(features).softmax(1)
-    batches, every = Minibatches(len(models), M, features.device), torch.arange(len(models))
-    batches.weigh(models, every, features, share, torch.softmax)
+    batches = Minibatches(len(models), M, features.device)
+    batches.weigh(models, torch.arange(len(models)), features, share, torch.softmax)
     chances = batches.sums.diff(dim=1, prepend=torch.zeros(len(models), 1))
     faced = models.logits(features.unsqueeze(0)).softmax(2)
     sizes = (faced - share).norm(dim=2) * (features.square().sum(1) + 1).sqrt()
     return batches, chances, sizes.double()
 
 
-def test_at_first_all_images_are_alike() -> None:
+def test_at_first_all_chances_are_equal() -> None:
     batches = Minibatches(4, M, torch.device("cpu"))
     index, weight = batches.draw(torch.tensor([1, 3]), 50, [torch.Generator()] * 2)
     assert index.shape == (2, 50)
@@ -62,19 +59,15 @@ def test_some_models_draw_what_they_draw_among_all() -> None:
         return batches.draw(torch.tensor(places), 50, generators)
 
     index, weight = draw(0, 1, 2, 3)
-    for some in ((1, 3), (2,)):
-        part, own = draw(*some)
-        assert torch.equal(part, index[list(some)])
-        assert torch.equal(own, weight[list(some)])
+    for places in ((1, 3), (2,)):
+        chosen_index, chosen_weight = draw(*places)
+        assert torch.equal(chosen_index, index[list(places)])
+        assert torch.equal(chosen_weight, weight[list(places)])
 
 
 def test_models_that_are_the_victim_leave_chances_that_can_be_drawn_from() -> None:
     view = _view()
-    head = {
-        f"head.{name}": value.detach().expand(4, *value.shape).clone()
-        for name, value in view.victim.head.named_parameters()
-    }
-    batches, _, _ = _weighed(view, PairedModels(view.victim, 4, head))
+    batches, _, _ = _weighed(view, PairedModels.copies(view.victim, 4, "head"))
     _, weight = batches.draw(torch.arange(4), 50, [torch.Generator()] * 4)
     assert ((weight > 0) & (weight <= 1 / EVEN + 1e-6)).all()
 
@@ -95,10 +88,10 @@ def test_the_mean_over_minibatches_is_the_mean_over_the_reference() -> None:
     index, weight = batches.draw(
         torch.arange(4), 200_000, [worlds.generator(i, "mean", 0) for i in range(4)]
     )
-    for facts in (sizes, torch.ones_like(sizes)):
-        drawn = weight * facts.gather(1, index)
+    for values in (sizes, torch.ones_like(sizes)):
+        drawn = weight * values.gather(1, index)
         error = drawn.std(1) / 200_000**0.5
-        assert ((drawn.mean(1) - facts.mean(1)).abs() <= 4 * error).all()
+        assert ((drawn.mean(1) - values.mean(1)).abs() <= 4 * error).all()
     even = sizes.std(1) ** 2
     ours = (sizes.square() / (M * chances)).mean(1) - sizes.mean(1) ** 2
     assert (ours < even / 5).all()  # the variance of one draw
@@ -137,20 +130,19 @@ def test_the_first_minibatch_is_already_drawn_where_the_poison_will_tell() -> No
     walk.advance(walk.forward(view.targets.x), torch.arange(4), 1.0, torch.inf, 1.0)
     first = walk.batches.sums.diff(dim=1)
     _, final, _ = _weighed(view, _poisoned(view))
-    for one, other in zip(first, final[:, 1:], strict=True):
-        assert spearmanr(one.numpy(), other.numpy()).statistic > 0.8
+    for early, late in zip(first, final[:, 1:], strict=True):
+        assert spearmanr(early.numpy(), late.numpy()).statistic > 0.8
 
 
-def test_targets_draw_alone_what_they_draw_beside_each_other() -> None:
+def test_a_target_draws_the_same_images_with_and_without_other_targets() -> None:
     view = _view()
     attack = Poisoning(ModelStep("head", batch=64, delta=20.0), 0.75, 30)
-    one = replace(
+    x, label, goal = view.targets.x, view.targets.label, view.targets.goal
+    single = replace(
         view,
-        targets=Targets(
-            *(part[2:3] for part in (view.targets.x, view.targets.label, view.targets.goal))
-        ),
+        targets=Targets(x[2:3], label[2:3], goal[2:3]),
         generator=lambda i, purpose, turn: worlds.generator(i + 2, purpose, turn),
     )
-    together, alone = attack(view).models, attack(one).models
-    for name, value in together.parameters.items():
-        torch.testing.assert_close(value[2:3], alone.parameters[name], atol=1e-4, rtol=1e-3)
+    models, single_model = attack(view).models, attack(single).models
+    for name, value in models.parameters.items():
+        torch.testing.assert_close(value[2:3], single_model.parameters[name], atol=1e-4, rtol=1e-3)

@@ -1,42 +1,23 @@
-"""Bisection and FAB, held against the closed form on linear victims."""
+"""Bisection and FAB, compared with the closed form on linear victims."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
 from scipy.optimize import brentq
-from torch import Tensor, nn
+from torch import Tensor
 
 from evil_twins.attacks import norms
-from evil_twins.attacks.base import Attack, AttackerView, Reference, Targets
+from evil_twins.attacks.base import Attack, AttackerView
 from evil_twins.attacks.efficacy import AIM, logit, margin
 from evil_twins.attacks.norms import Norm
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.steps.input import InputStep
 from evil_twins.attacks.yardsticks.bisection import Bisection
 from evil_twins.attacks.yardsticks.fab import FAB
+from tests.attacks import worlds
 
 N, SHAPE, KAPPA = 12, (1, 4, 4), 0.75
-
-
-class Linear(nn.Module):
-    """logits = W x + b."""
-
-    def __init__(self, classes: int) -> None:
-        super().__init__()
-        draw = torch.Generator().manual_seed(classes)
-        self.head = nn.Linear(16, classes)
-        with torch.no_grad():
-            self.head.weight.copy_(2 * torch.randn(classes, 16, generator=draw))
-            self.head.bias.copy_(torch.randn(classes, generator=draw))
-        self.requires_grad_(False)
-
-    def features(self, x: Tensor) -> Tensor:
-        return x.flatten(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.features(x))
-        return logits
 
 
 def numbers(i: int, purpose: str, turn: int) -> torch.Generator:
@@ -44,20 +25,20 @@ def numbers(i: int, purpose: str, turn: int) -> torch.Generator:
 
 
 def two_classes(n: int = N) -> AttackerView:
-    """Images with pixels at both ends of [0, 1], attacked towards the other of two classes."""
-    victim, draw = Linear(2), torch.Generator().manual_seed(1)
+    """Attack images with pixels at both ends of [0, 1], towards the other of two classes."""
+    draw = torch.Generator().manual_seed(2)
+    weight, bias = 2 * torch.randn(2, 16, generator=draw), torch.randn(2, generator=draw)
+    draw = torch.Generator().manual_seed(1)
     x = (1.6 * torch.rand(n, *SHAPE, generator=draw) - 0.3).clamp(0, 1)
-    label = victim(x).argmax(1)
-    targets = Targets(x, label, 1 - label)
-    return AttackerView(victim, targets, Reference.of(victim, x, label), numbers)
+    return worlds.linear_view(weight, x, n, generator=numbers, bias=bias)
 
 
 def closed_form(view: AttackerView, norm: Norm) -> Tensor:
-    """The smallest ‖x - x°‖ in [0, 1] with g = logit κ: with two classes g is linear in x.
+    """Compute the smallest ‖x - x°‖ in [0, 1] with g = logit κ; with two classes g is linear.
 
     Every pixel moves by r (linf) or by r times its slope (l2) until it meets the box.
     """
-    weight, out = view.victim.head.weight, []
+    weight, radii = view.victim.head.weight, []
     for x, goal in zip(view.targets.x.flatten(1).double(), view.targets.goal, strict=True):
         slope = (weight[goal] - weight[1 - goal]).double()
         with torch.no_grad():
@@ -74,8 +55,8 @@ def closed_form(view: AttackerView, norm: Norm) -> Tensor:
             return logit(KAPPA + AIM) - g - float((slope.abs() * moved(r)).sum())
 
         step = moved(brentq(missing, 0.0, 100.0)).unsqueeze(0)
-        out.append(float(norms.size(step, norm)))
-    return torch.tensor(out)
+        radii.append(float(norms.size(step, norm)))
+    return torch.tensor(radii)
 
 
 def rivals(norm: Norm, eps: float = 4.0) -> list[Attack]:
@@ -101,7 +82,7 @@ def test_the_smallest_radius_is_found_where_it_is_known(norm: Norm, which: int) 
     assert (attacked.passes > 0).all()
 
 
-def test_bisection_leaves_alone_what_eps_does_not_suffice_for() -> None:
+def test_bisection_keeps_targets_that_eps_does_not_suffice_for() -> None:
     view = two_classes()
     radius = closed_form(view, "linf")
     eps = radius.median().item()

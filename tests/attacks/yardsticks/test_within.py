@@ -1,4 +1,4 @@
-"""The surest pair within fixed limits, held against closed forms on linear victims."""
+"""The surest pair within fixed limits, compared with closed forms on linear victims."""
 
 from dataclasses import replace
 
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks import norms
-from evil_twins.attacks.base import AttackerView, Reference, Targets
-from evil_twins.attacks.efficacy import logit, margin
+from evil_twins.attacks.base import AttackerView
+from evil_twins.attacks.efficacy import logit, margin, margins
 from evil_twins.attacks.head import RankOneHead
 from evil_twins.attacks.models import parameter_norm
 from evil_twins.attacks.norms import Norm
@@ -23,21 +23,16 @@ HEAD, ALL = ModelStep("head", delta=20.0, batch=64), ModelStep("all", delta=20.0
 
 
 def linear(n: int = 8) -> AttackerView:
-    """Two classes, logits linear in pixels that lie far from the ends of [0, 1]."""
+    """Attack two classes, with logits linear in pixels far from the ends of [0, 1]."""
     draw = torch.Generator().manual_seed(3)
     weight = 4 * torch.randn(2, 16, generator=draw)
     x = 0.5 + 0.02 * torch.randn(n + 40, 1, 4, 4, generator=draw)
-    victim = worlds.Linear(weight, torch.zeros(2))
-    label = victim(x).argmax(1)
-    targets = Targets(x[:n], label[:n], 1 - label[:n])
-    reference = Reference.of(victim, x[n:], label[n:])
-    return AttackerView(victim, targets, reference, worlds.generator, torch.full((n,), 0.1))
+    return replace(worlds.linear_view(weight, x, n, n), radii=torch.full((n,), 0.1))
 
 
-def reached(attack: Within, view: AttackerView) -> Tensor:
-    found = attack(view)
-    features = found.models.features(found.x.unsqueeze(1))
-    return margin(found.models.logits(features).squeeze(1), view.targets.goal)
+def margin_after(attack: Within, view: AttackerView) -> Tensor:
+    attacked = attack(view)
+    return margins(attacked.models, attacked.x, view.targets.goal)
 
 
 def before(view: AttackerView) -> Tensor:
@@ -49,7 +44,7 @@ def test_the_input_alone_gains_its_radius_times_the_slope(norm: Norm) -> None:
     view = linear()
     weight = view.victim.head.weight
     slope = norms.dual_size((weight[:1] - weight[1:]), norm)
-    g = reached(Within(InputStep(norm, eps=2.0), HEAD, KAPPA, 0.5, 0.0), view)
+    g = margin_after(Within(InputStep(norm, eps=2.0), HEAD, KAPPA, 0.5, 0.0), view)
     torch.testing.assert_close(g, before(view) + 0.05 * slope, atol=1e-4, rtol=1e-4)
 
 
@@ -58,7 +53,7 @@ def test_the_model_alone_gains_its_distance_times_the_slope() -> None:
     view = linear()
     far = 0.5 * Poisoning(HEAD, KAPPA)(view).models.moved()
     slope = (2 * (view.targets.x.flatten(1).square().sum(1) + 1)).sqrt()
-    g = reached(Within(InputStep(), HEAD, KAPPA, 0.0, 0.5), view)
+    g = margin_after(Within(InputStep(), HEAD, KAPPA, 0.0, 0.5), view)
     torch.testing.assert_close(g, (before(view) + far * slope).float(), atol=1e-3, rtol=1e-4)
 
 
@@ -67,68 +62,64 @@ def test_both_gain_more_than_the_sum_where_the_margin_is_bilinear() -> None:
     view = linear()
 
     def gain(phi: float, distance: float) -> Tensor:
-        return reached(Within(InputStep(), HEAD, KAPPA, phi, distance), view) - before(view)
+        return margin_after(Within(InputStep(), HEAD, KAPPA, phi, distance), view) - before(view)
 
-    alone = gain(0.5, 0.0) + gain(0.0, 0.5)
-    assert (gain(0.5, 0.5) > alone).all()
+    assert (gain(0.5, 0.5) > gain(0.5, 0.0) + gain(0.0, 0.5)).all()
 
 
-def seen(layers: ModelStep = HEAD) -> AttackerView:
-    attack, view = Within(InputStep(), layers, KAPPA, 0.5, 0.5), worlds.view(4)
-    far = norms.size(attack.nature.radii(view).x - view.targets.x, "linf")
-    return replace(view, radii=far)
+def nonlinear() -> AttackerView:
+    return worlds.with_radii(worlds.view(4), KAPPA)
 
 
 def test_more_of_either_makes_surer() -> None:
-    view, shares = seen(), (0.0, 0.5, 1.0)
+    view, shares = nonlinear(), (0.0, 0.5, 1.0)
     grid = [
-        [reached(Within(InputStep(), HEAD, KAPPA, phi, far), view) for far in shares]
+        [margin_after(Within(InputStep(), HEAD, KAPPA, phi, far), view) for far in shares]
         for phi in shares
     ]
-    found = torch.stack([torch.stack(line) for line in grid])
-    assert (found.diff(dim=0) > 0).all()
-    assert (found.diff(dim=1) > 0).all()
+    g = torch.stack([torch.stack(line) for line in grid])
+    assert (g.diff(dim=0) > 0).all()
+    assert (g.diff(dim=1) > 0).all()
     enough = logit(KAPPA - 0.01)
-    assert (found[2, 0] >= enough).all()  # PGD's own radius
-    assert (found[0, 2] >= enough).all()  # Poisoning's own distance
+    assert (g[2, 0] >= enough).all()  # the radius of PGD
+    assert (g[0, 2] >= enough).all()  # the distance of Poisoning
 
 
 @pytest.mark.parametrize("model", [HEAD, ALL], ids=["head", "all"])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_the_limits_are_kept(model: ModelStep, norm: Norm) -> None:
-    view = seen()
+    view = nonlinear()
     poisoned = Poisoning(model, KAPPA)(view)
-    found = Within(InputStep(norm, eps=8.0), model, KAPPA, 0.5, 0.25, rounds=20)(view)
-    assert view.radii is not None
-    far = norms.size(found.x - view.targets.x, norm)
-    assert (far <= 0.5 * view.radii * (1 + 1e-5)).all()
+    attacked = Within(InputStep(norm, eps=8.0), model, KAPPA, 0.5, 0.25, rounds=20)(view)
+    limit = 0.5 * view.required_radii() * (1 + 1e-5)
+    assert (worlds.distance(view, attacked, norm) <= limit).all()
     limit = 0.25 * poisoned.models.distance()
-    assert (found.models.distance() <= limit * (1 + 1e-5)).all()
-    assert found.models.layers == model.layers
-    assert (found.passes > poisoned.passes).all()
+    assert (attacked.models.distance() <= limit * (1 + 1e-5)).all()
+    assert attacked.models.layers == model.layers
+    assert (attacked.passes > poisoned.passes).all()
 
 
 def test_without_room_nothing_moves() -> None:
-    view = seen()
-    found = Within(InputStep(), HEAD, KAPPA, 0.0, 0.0)(view)
-    assert torch.equal(found.x, view.targets.x)
-    assert found.models.layers == "none"
-    assert (found.rounds == -1).all()
-    assert found.passes.tolist() == [1] * 4
-    alone = Within(InputStep(), HEAD, KAPPA, 0.5, 0.0)(view)
-    assert alone.models.layers == "none"
-    model = Within(InputStep(), HEAD, KAPPA, 0.0, 0.5)(view)
-    assert torch.equal(model.x, view.targets.x)
+    view = nonlinear()
+    attacked = Within(InputStep(), HEAD, KAPPA, 0.0, 0.0)(view)
+    assert torch.equal(attacked.x, view.targets.x)
+    assert attacked.models.layers == "none"
+    assert (attacked.rounds == -1).all()
+    assert attacked.passes.tolist() == [1] * 4
+    input_only = Within(InputStep(), HEAD, KAPPA, 0.5, 0.0)(view)
+    assert input_only.models.layers == "none"
+    model_only = Within(InputStep(), HEAD, KAPPA, 0.0, 0.5)(view)
+    assert torch.equal(model_only.x, view.targets.x)
 
 
-def test_rounds_tell_when_kappa_was_reached() -> None:
-    found = Within(InputStep(), HEAD, KAPPA, 1.0, 1.0)(seen())
-    assert (found.confidence >= KAPPA).all()
-    assert ((found.rounds >= 1) & (found.rounds <= 100)).all()
+def test_rounds_say_when_kappa_was_margin_after() -> None:
+    attacked = Within(InputStep(), HEAD, KAPPA, 1.0, 1.0)(nonlinear())
+    assert (attacked.confidence >= KAPPA).all()
+    assert ((attacked.rounds >= 1) & (attacked.rounds <= 100)).all()
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (lambda: Within(InputStep(), HEAD, KAPPA, -0.5, 0.0), "phi >= 0"),
         (lambda: Within(InputStep(), HEAD, KAPPA, 0.0, -0.5), "distance >= 0"),
@@ -137,8 +128,8 @@ def test_rounds_tell_when_kappa_was_reached() -> None:
         (lambda: Within(InputStep(), HEAD, KAPPA, 0.5, 0.5)(worlds.view(1)), "view.radii"),
     ],
 )
-def test_senseless_parameters_are_refused(make: object, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_senseless_parameters_are_refused(make: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         make()  # type: ignore[operator]
 
 
@@ -150,7 +141,7 @@ def test_the_shortest_change_is_known_for_two_classes() -> None:
 
 
 def test_no_head_at_kappa_is_nearer_than_the_shortest_change() -> None:
-    view = seen()
+    view = nonlinear()
     least = shortest(view, KAPPA)
     for rival in (Poisoning(HEAD, KAPPA), RankOneHead(KAPPA)):
         assert (rival(view).models.moved() >= 0.999 * least).all()
@@ -159,7 +150,7 @@ def test_no_head_at_kappa_is_nearer_than_the_shortest_change() -> None:
 
 
 def test_the_unit_of_the_model_is_relative_to_the_victim() -> None:
-    view = seen()
-    found = Within(InputStep(), HEAD, KAPPA, 0.0, 0.5)(view)
-    own = Poisoning(HEAD, KAPPA)(view).models.moved() / parameter_norm(view.victim)
-    torch.testing.assert_close(found.models.distance(), 0.5 * own, rtol=1e-3, atol=0.0)
+    view = nonlinear()
+    attacked = Within(InputStep(), HEAD, KAPPA, 0.0, 0.5)(view)
+    distance = Poisoning(HEAD, KAPPA)(view).models.moved() / parameter_norm(view.victim)
+    torch.testing.assert_close(attacked.models.distance(), 0.5 * distance, rtol=1e-3, atol=0.0)

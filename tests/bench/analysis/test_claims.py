@@ -19,17 +19,17 @@ MEASURED = "abcdefghij"
 
 
 @lru_cache(maxsize=8)
-def _evidence(world: World) -> Evidence:
-    found = [
-        next(iter(gather(Analysis(tables.number(claimed.frames(one))), rules())))
-        for one in (world, world.retrained)
+def _evidence(truth: World) -> Evidence:
+    result = [
+        next(iter(gather(Analysis(tables.number(claimed.frames(world))), rules())))
+        for world in (truth, truth.retrained)
     ]
-    return replace(found[0], after=found[1] if world.after else None)
+    return replace(result[0], after=result[1] if truth.after else None)
 
 
 @lru_cache(maxsize=8)
 def _verdicts(world: World) -> dict[str, Verdict]:
-    return {one.letter: one for one in judge(_evidence(world))}
+    return {verdict.letter: verdict for verdict in judge(_evidence(world))}
 
 
 @pytest.mark.parametrize("letter", MEASURED)
@@ -58,19 +58,19 @@ def test_a_claim_without_a_function_is_not_measured() -> None:
 
 def test_holm_counts_the_claims_without_data() -> None:
     """Of nine p-values the least is multiplied by ten, not by nine."""
-    found = {one.letter: one for one in judge(replace(_evidence(TRUE), after=None))}
-    assert found["i"].p_above == pytest.approx(10 * 0.9**100)
-    assert np.isnan(found["j"].p_above)
-    assert found["j"].reason.startswith("not measured: no records of the victim re-trained")
+    result = {verdict.letter: verdict for verdict in judge(replace(_evidence(TRUE), after=None))}
+    assert result["i"].p_above == pytest.approx(10 * 0.9**100)
+    assert np.isnan(result["j"].p_above)
+    assert result["j"].reason.startswith("not measured: no records of the victim re-trained")
 
 
 def test_values_are_those_of_the_truth() -> None:
     parts = {part.name: part for part in CLAIMS["a"](_evidence(TRUE))}
     levels = np.array(rules().claims["a"].levels)
     truth = float((1 - levels - (1 - levels) ** 3).mean())
-    found = parts["A of the mean KL, κ .75"]
-    assert found.value == pytest.approx(truth)
-    assert found.low == pytest.approx(truth)  # every target has the same ρ
+    result = parts["A of the mean KL, κ .75"]
+    assert result.value == pytest.approx(truth)
+    assert result.low == pytest.approx(truth)  # every target has the same ρ
     assert parts["A of the disagreement, κ .75"].value == pytest.approx(truth, abs=0.02)
     poisoning, pgd = CLAIMS["b"](_evidence(TRUE))
     assert poisoning.value == pytest.approx((1 - 0.9**3) / 0.1, abs=0.2)
@@ -88,24 +88,26 @@ def test_the_isotonic_fit_serves_a_curve_that_is_not_monotone() -> None:
 
 def test_kl_must_agree_for_leverage_to_hold_but_does_not_refute_it() -> None:
     world = replace(TRUE, kl=lambda kappa, phi: 1.2)
-    verdict = {one.letter: one for one in judge(_evidence(world))}["a"]
+    verdict = {verdict.letter: verdict for verdict in judge(_evidence(world))}["a"]
     assert verdict.outcome == "undecided"
     assert verdict.signs == "++"
     world = replace(FALSE, kl=lambda kappa, phi: (1 - phi) ** 3)
-    assert {one.letter: one for one in judge(_evidence(world))}["a"].outcome == "does not hold"
+    assert {verdict.letter: verdict for verdict in judge(_evidence(world))}[
+        "a"
+    ].outcome == "does not hold"
 
 
 def test_the_interaction_is_that_of_the_truth_and_its_log_odds_are_told() -> None:
-    test, beside = CLAIMS["h"](_evidence(TRUE))
-    assert (test.role, beside.role) == ("test", "beside")
+    test, compared = CLAIMS["h"](_evidence(TRUE))
+    assert (test.role, compared.role) == ("test", "beside")
     assert test.value == pytest.approx(12 * 0.5 * 0.5, abs=0.1)
-    assert beside.value == pytest.approx(test.value)
+    assert compared.value == pytest.approx(test.value)
     assert test.n == 100
     assert test.note == "mean log-odds: neither -8.0, ε -5.0, δ -5.0, both 1.0"
 
 
 def test_a_random_step_stands_beside_the_gradient() -> None:
-    test, beside = CLAIMS["i"](_evidence(FALSE))
-    assert (test.role, beside.role) == ("test", "beside")
-    assert (test.value, beside.value) == (0.7, 0.5)
+    test, compared = CLAIMS["i"](_evidence(FALSE))
+    assert (test.role, compared.role) == ("test", "beside")
+    assert (test.value, compared.value) == (0.7, 0.5)
     assert test.note == "70 of 100; mean V 0.2 → 0.196"

@@ -25,17 +25,17 @@ Frames = dict[str, pd.DataFrame]
 FEW = replace(TRUE, n=12, rounds={}, odds=None, lowered=None)
 
 
-def _of(made: Frames) -> Evidence:
-    given = rules()
-    quick = given.model_copy(update={"test": given.test.model_copy(update={"resamples": 500})})
-    return next(iter(gather(Analysis(tables.number(made)), quick)))
+def _of(records: Frames) -> Evidence:
+    version = rules()
+    quick = version.model_copy(update={"test": version.test.model_copy(update={"resamples": 500})})
+    return next(iter(gather(Analysis(tables.number(records)), quick)))
 
 
-def _beside(change: Callable[[Frames], None], world: World = FEW) -> Evidence:
+def _with_after(change: Callable[[Frames], None], world: World = FEW) -> Evidence:
     """Evidence before re-training, with that after it, whose records are changed."""
-    made = claimed.frames(world.retrained)
-    change(made)
-    return replace(_of(claimed.frames(world)), after=_of(made))
+    records = claimed.frames(world.retrained)
+    change(records)
+    return replace(_of(claimed.frames(world)), after=_of(records))
 
 
 def _part(of: Evidence) -> Part:
@@ -54,15 +54,15 @@ def _part(of: Evidence) -> Part:
     return part
 
 
-def _halves(curve: Callable[[float], float]) -> float:
+def _half_level(curve: Callable[[float], float]) -> float:
     """Where the line through the grid first meets one half."""
     values = [curve(phi) if phi < 1 else 0.0 for phi in GRID]
     return float(np.interp(-0.5, -np.array(values), GRID))
 
 
 def test_r_is_that_of_the_truth() -> None:
-    of = _beside(lambda made: None)
-    before, after = (_halves(lambda phi, k=k: (1 - phi) ** k) for k in (3, 6))
+    of = _with_after(lambda records: None)
+    before, after = (_half_level(lambda phi, k=k: (1 - phi) ** k) for k in (3, 6))
     both = paired(of)
     assert both["r_before"].to_numpy() == pytest.approx(before)
     assert both["r_after"].to_numpy() == pytest.approx(after)
@@ -73,35 +73,35 @@ def test_r_is_that_of_the_truth() -> None:
 
 
 def test_an_r_below_the_least_level_that_was_run_is_said() -> None:
-    of = _beside(lambda made: None, replace(FEW, after=lambda kappa, phi: (1 - phi) ** 9))
+    of = _with_after(lambda records: None, replace(FEW, after=lambda kappa, phi: (1 - phi) ** 9))
     assert _part(of).note.endswith("; below the least φ that was run, .1: 0 → 12 targets")
 
 
 def test_the_mean_is_geometric_and_its_interval_that_of_the_targets() -> None:
-    def uneven(made: Frames) -> None:
+    def uneven(records: Frames) -> None:
         """Half of the targets as before re-training; IMC's KL counts on R, not on the reference."""
         old = claimed.frames(FEW)["targets"]
-        new = made["targets"]
+        new = records["targets"]
         keys = ["target_id", "attack", "kappa", "phi"]
         kl = new[keys].merge(old[[*keys, "kl"]], on=keys)["kl"].to_numpy()
         first = new["target_id"].lt("gtsrb/0006").to_numpy()
-        made["targets"] = new.assign(kl=np.where(first, kl, new["kl"]), kl_reference=7.0)
+        records["targets"] = new.assign(kl=np.where(first, kl, new["kl"]), kl_reference=7.0)
 
-    whole, half = _part(_beside(lambda made: None)), _part(_beside(uneven))
+    whole, half = _part(_with_after(lambda records: None)), _part(_with_after(uneven))
     assert half.value == pytest.approx(whole.value**0.5)
     assert 1 < half.low < half.value < half.high < whole.value
 
 
 def test_only_targets_of_both_victims_with_one_goal_are_compared() -> None:
-    def fewer(made: Frames) -> None:
-        targets = made["targets"]
+    def fewer(records: Frames) -> None:
+        targets = records["targets"]
         other = targets["target_id"].eq("gtsrb/0001")
         targets = targets.assign(goal=targets["goal"].where(~other, 40))
         missed = targets["target_id"].eq("gtsrb/0002") & targets["phi"].eq(0.5)
         targets = targets.assign(at_kappa=targets["at_kappa"] & ~missed)
-        made["targets"] = targets[targets["target_id"].ne("gtsrb/0000")]
+        records["targets"] = targets[targets["target_id"].ne("gtsrb/0000")]
 
-    assert _part(_beside(fewer)).n == 9
+    assert _part(_with_after(fewer)).n == 9
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_only_targets_of_both_victims_with_one_goal_are_compared() -> None:
 def test_what_is_missing_is_named(
     change: Callable[[pd.DataFrame], pd.DataFrame], said: str
 ) -> None:
-    of = _beside(lambda made: made.update(targets=change(made["targets"])))
+    of = _with_after(lambda records: records.update(targets=change(records["targets"])))
     part = _part(of)
     assert np.isnan(part.value)
     assert said in part.note
@@ -125,26 +125,28 @@ def test_what_is_missing_is_named(
 
 
 def test_a_failed_audit_after_re_training_bars_this_claim_alone() -> None:
-    def slack(made: Frames) -> None:
-        targets = made["targets"]
+    def slack(records: Frames) -> None:
+        targets = records["targets"]
         rival = targets[targets["attack"].eq("pgd")]
         rival = rival.assign(attack="fab", method="fab", phi=np.nan, linf=rival["linf"] / 2)
-        made["targets"] = pd.concat([targets, rival], ignore_index=True)
+        records["targets"] = pd.concat([targets, rival], ignore_index=True)
 
-    verdicts = {one.letter: one for one in judge(_beside(slack, replace(FEW, n=40)))}
+    verdicts = {
+        verdict.letter: verdict for verdict in judge(_with_after(slack, replace(FEW, n=40)))
+    }
     assert verdicts["j"].outcome == "undecided"
     assert verdicts["j"].reason == "the audit failed for pgd κ 0.75 (linf) after re-training"
     assert verdicts["a"].outcome == "holds"
 
 
 def test_the_table_of_largest_perturbations() -> None:
-    table = largest([_beside(lambda made: None)])
+    table = largest([_with_after(lambda records: None)])
     assert list(table.columns) == COLUMNS
     at = table.set_index(["of", "retraining"])
     radii = np.linspace(0.05, 0.2, 12)
     assert at.loc[("PGD", "before"), "linf"] == pytest.approx(radii.mean())
     assert at.loc[("PGD", "after"), "largest"] == pytest.approx(0.2)
-    share = _halves(lambda phi: (1 - phi) ** 6)
+    share = _half_level(lambda phi: (1 - phi) ** 6)
     assert at.loc[("IMC", "after"), "linf"] == pytest.approx(share * radii.mean())
     assert (at["low"] < at["linf"]).all()
     assert np.isnan(at.loc[("IMC", "before"), "paper"])
@@ -153,36 +155,39 @@ def test_the_table_of_largest_perturbations() -> None:
 
 
 def test_the_suite_is_found_in_the_same_folder_and_nothing_stale_stays(tmp_path: Path) -> None:
-    mine = synthetic.write(tmp_path / "gtsrb-small", claimed.frames(FEW))
+    shared = synthetic.write(tmp_path / "gtsrb-small", claimed.frames(FEW))
     other = synthetic.write(tmp_path / "other", claimed.frames(FEW))
     after = claimed.frames(FEW.retrained)
     after = {k: v.assign(victim="resnet18-narrow-retrained") for k, v in after.items()}
     synthetic.write(tmp_path / "gtsrb-retrained", after)
-    for place in (mine, other):
+    for place in (shared, other):
         claims.write(place, place.name)
-    csv = pd.read_csv(mine / "claims.csv").set_index(["claim", "counts"])
+    csv = pd.read_csv(shared / "claims.csv").set_index(["claim", "counts"])
     assert csv.loc[("j", "test"), "n"] == 12
-    assert list(pd.read_csv(mine / "retraining.csv").columns) == COLUMNS
-    page = (mine / "claims.md").read_text()
+    assert list(pd.read_csv(shared / "retraining.csv").columns) == COLUMNS
+    page = (shared / "claims.md").read_text()
     assert "## Largest perturbation, before and after re-training" in page
     assert not (other / "retraining.csv").exists()
-    claims.write(mine, "gtsrb-small", tmp_path / "elsewhere")
-    assert not (mine / "retraining.csv").exists()
-    assert "Largest perturbation, before" not in (mine / "claims.md").read_text()
+    claims.write(shared, "gtsrb-small", tmp_path / "elsewhere")
+    assert not (shared / "retraining.csv").exists()
+    assert "Largest perturbation, before" not in (shared / "claims.md").read_text()
 
 
 def test_every_suite_of_a_re_trained_victim_is_one() -> None:
     for name, after in rules().claims["j"].retrained.items():
-        one, other = suite.load(name), suite.load(after)
-        assert one.victim.retraining is None
+        before, other = suite.load(name), suite.load(after)
+        assert before.victim.retraining is None
         assert other.victim.retraining is not None
-        assert one.victim.recipe.keys() == other.victim.recipe.keys() - {"precision"}
-        assert (one.dataset, one.victim.seed) == (other.dataset, other.victim.seed)
-        assert (one.targets.list, one.targets.goals) == (other.targets.list, other.targets.goals)
+        assert before.victim.recipe.keys() == other.victim.recipe.keys() - {"precision"}
+        assert (before.dataset, before.victim.seed) == (other.dataset, other.victim.seed)
+        assert (before.targets.list, before.targets.goals) == (
+            other.targets.list,
+            other.targets.goals,
+        )
         wanted = {"pgd-linf", "poisoning-head", "imc-head", "convex-head"}
-        mine, theirs = (
+        shared, theirs = (
             {(r.label, r.kappa, r.phi): r.attack for r in s.rows if r.kappa == 0.75}
-            for s in (one, other)
+            for s in (before, other)
         )
         assert wanted <= {label for label, _, _ in theirs}
-        assert all(mine[key] == attack for key, attack in theirs.items())
+        assert all(shared[key] == attack for key, attack in theirs.items())

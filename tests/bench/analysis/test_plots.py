@@ -87,12 +87,12 @@ def _caption(drawn: Figure) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_two_titles_overlap(name: str, study: Study) -> None:
     (kind,) = (kind for kind in plots.FIGURES if kind.name == name)
-    made = _draw(kind.draw, study)
-    made.draw_without_rendering()
-    texts = [axes.title for axes in made.axes] + [axes._left_title for axes in made.axes]  # type: ignore[attr-defined]
-    texts += [axes.xaxis.label for axes in made.axes] + [axes.yaxis.label for axes in made.axes]
-    texts += [label for axes in made.axes for label in axes.texts]
-    texts += [label for legend in made.legends for label in legend.get_texts()]
+    drawn = _draw(kind.draw, study)
+    drawn.draw_without_rendering()
+    texts = [axes.title for axes in drawn.axes] + [axes._left_title for axes in drawn.axes]  # type: ignore[attr-defined]
+    texts += [axes.xaxis.label for axes in drawn.axes] + [axes.yaxis.label for axes in drawn.axes]
+    texts += [label for axes in drawn.axes for label in axes.texts]
+    texts += [label for legend in drawn.legends for label in legend.get_texts()]
     boxes = [text.get_window_extent() for text in texts if text.get_text()]
     crossing = [
         (first, second)
@@ -150,7 +150,7 @@ def test_detection_in_three_readings(copied: Study) -> None:
     panel = drawn.axes[titles.index("KS, curvature")]
     points = [line for line in panel.lines if line.get_marker() == "x"]
     assert list(points[0].get_ydata())[-1] == 0.899  # type: ignore[arg-type]
-    assert "a mean change of confidence, is not stored" in _caption(drawn)
+    assert "a mean change of confidence, is not drawn" in _caption(drawn)
 
 
 def test_the_loss_of_confidence_has_a_panel_where_it_is_stored(copied: Study) -> None:
@@ -166,7 +166,7 @@ def test_the_loss_of_confidence_has_a_panel_where_it_is_stored(copied: Study) ->
     assert heights["+"][-1] == 0.122
     measured = [line for line in panel.lines if line.get_marker() not in ("x", "+")]
     assert {y for line in measured for y in line.get_ydata()} == {0.5, 0.1}  # type: ignore[union-attr]
-    assert "is not stored" not in _caption(drawn)
+    assert "is not drawn" not in _caption(drawn)
 
 
 def test_a_rate_without_a_threshold_is_not_drawn() -> None:

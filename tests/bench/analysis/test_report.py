@@ -30,37 +30,37 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_same_records_give_the_same_bytes_in_whatever_order(tmp_path: Path) -> None:
-    made = reported.frames()
-    mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in made.items()}
-    assert reported.page(tmp_path / "a", made) == reported.page(tmp_path / "b", mixed)
+    records = reported.frames()
+    mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in records.items()}
+    assert reported.page(tmp_path / "a", records) == reported.page(tmp_path / "b", mixed)
 
 
 def test_rates_are_those_of_the_tables_at_every_false_positive_rate(tmp_path: Path) -> None:
-    found = reported.outline(reported.page(tmp_path, reported.frames(n=30)))
+    result = reported.outline(reported.page(tmp_path, reported.frames(n=30)))
     tables.write(tmp_path)
-    given = pd.read_csv(tmp_path / "tables" / "detection.csv")
-    squares = reported.squares(found)
-    shares = json.loads(next(text for text in found.text("script") if text.startswith("{")))
+    table = pd.read_csv(tmp_path / "tables" / "detection.csv")
+    squares = reported.squares(result)
+    shares = json.loads(next(text for text in result.text("script") if text.startswith("{")))
     rows = len(squares) // 3
-    for rate, part in given.groupby("fpr_nominal"):
+    for rate, part in table.groupby("fpr_nominal"):
         counted = []
-        for one in squares:
-            n = int(one["data-scores"])
+        for square in squares:
+            n = int(square["data-scores"])
             rank = n + 1 - floor(round((n + 1) * float(str(rate)), 9))
-            counted.append(sum(int(below) >= rank for below in one["data-below"].split()))
+            counted.append(sum(int(below) >= rank for below in square["data-below"].split()))
         assert sorted(counted) == sorted(part["detected"])
         assert len(counted) == len(part) == 3 * rows
-        assert {int(one["data-n"]) for one in squares} == set(part["n"])
-    for line in given.itertuples():
+        assert {int(square["data-n"]) for square in squares} == set(part["n"])
+    for line in table.itertuples():
         label, interval, _ = shares[str(line.n)][line.detected]
         assert float(label) == pytest.approx(100 * line.rate, rel=5e-3)
         assert interval == f"{100 * line.low:.0f}–{100 * line.high:.0f}"
 
 
 def test_downloads_are_the_tables(tmp_path: Path) -> None:
-    found = reported.outline(reported.page(tmp_path, reported.frames()))
+    result = reported.outline(reported.page(tmp_path, reported.frames()))
     tables.write(tmp_path)
-    links = {one["download"]: one["href"] for one in found.find("a") if "download" in one}
+    links = {link["download"]: link["href"] for link in result.find("a") if "download" in link}
     written = {path.name: path.read_bytes() for path in (tmp_path / "tables").glob("*.csv")}
     assert set(links) == {*written, "claims.csv"}
     for name, content in written.items():
@@ -68,11 +68,11 @@ def test_downloads_are_the_tables(tmp_path: Path) -> None:
 
 
 def test_every_planned_cell_is_shown_and_failures_stand_first(tmp_path: Path) -> None:
-    made = reported.frames()
-    scores = made["scores"]
+    records = reported.frames()
+    scores = records["scores"]
     lost = scores["method"].eq("pgd") & scores["detector"].eq("curvature")
-    made["scores"] = scores[~lost]
-    page = reported.page(tmp_path, made)
+    records["scores"] = scores[~lost]
+    page = reported.page(tmp_path, records)
     body = page.split('id="matrix"')[1].split('id="worst"')[0].split("<tbody>")[1]
     rows = body.split("<tr ")[1:]
     assert len(rows) == len(synthetic.rows((0.75,)))
@@ -93,7 +93,9 @@ def test_no_name_adds_to_the_structure(tmp_path: Path) -> None:
         outlines.append(
             reported.outline(reported.page(directory, reported.named(reported.frames(), name)))
         )
-    shapes = [[(tag, *sorted(attributes)) for tag, attributes in one.tags] for one in outlines]
+    shapes = [
+        [(tag, *sorted(attributes)) for tag, attributes in outline.tags] for outline in outlines
+    ]
     assert shapes[1] == shapes[0]
     assert shapes[2] == shapes[0]
 
@@ -104,27 +106,27 @@ def test_a_name_of_several_lines_is_refused(tmp_path: Path) -> None:
 
 
 def test_nothing_in_the_page_asks_for_anything(tmp_path: Path) -> None:
-    made = reported.named(reported.frames(), reported.HOSTILE)
-    reported.asks_for_nothing(reported.outline(reported.page(tmp_path, made)))
+    records = reported.named(reported.frames(), reported.HOSTILE)
+    reported.asks_for_nothing(reported.outline(reported.page(tmp_path, records)))
 
 
 @pytest.mark.parametrize("kept", [("targets", "scores"), ("targets", "scores", "gallery")])
 def test_optional_records_may_be_missing(kept: tuple[str, ...], tmp_path: Path) -> None:
-    made = reported.frames()
-    page = reported.page(tmp_path, {name: made[name] for name in kept})
+    records = reported.frames()
+    page = reported.page(tmp_path, {name: records[name] for name in kept})
     assert "No cell failed" in page
     assert "run.json is missing or damaged" in page
     assert ("No image is stored" in page) == ("gallery" not in kept)
 
 
 def test_what_cannot_be_read_is_explained(tmp_path: Path) -> None:
-    made = reported.frames()
-    made["gallery"]["original"] = b"few"
+    records = reported.frames()
+    records["gallery"]["original"] = b"few"
     with pytest.raises(UserError, match="original image of 'digits/0000' is damaged"):
-        reported.page(tmp_path, made)
-    made["targets"] = made["targets"].drop(columns="goal")
+        reported.page(tmp_path, records)
+    records["targets"] = records["targets"].drop(columns="goal")
     with pytest.raises(UserError, match="lacks the columns goal"):
-        reported.page(tmp_path, made)
+        reported.page(tmp_path, records)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"code": 3}', '{"machine": {"cores": "many"}}'])
@@ -134,21 +136,21 @@ def test_a_damaged_run_is_said_to_be_unknown(text: str, tmp_path: Path) -> None:
 
 
 def test_no_success_one_target_and_nothing_at_all(tmp_path: Path) -> None:
-    made = reported.frames(n=1)
-    made["targets"] = made["targets"].assign(at_kappa=False, within_eps=False)
-    page = reported.page(tmp_path / "one", made)
+    records = reported.frames(n=1)
+    records["targets"] = records["targets"].assign(at_kappa=False, within_eps=False)
+    page = reported.page(tmp_path / "one", records)
     assert "no threshold" in page
     assert "0/1" in page
-    made = {name: frame[:0] if name != "failures" else frame for name, frame in made.items()}
-    assert "There are no scored attacks" in reported.page(tmp_path / "none", made)
+    records = {name: frame[:0] if name != "failures" else frame for name, frame in records.items()}
+    assert "There are no scored attacks" in reported.page(tmp_path / "none", records)
 
 
 def test_attacks_without_scores_have_no_line_but_are_counted(tmp_path: Path) -> None:
-    made = reported.frames()
-    made["scores"] = made["scores"][~made["scores"]["method"].isin(["pgd", "imc"])]
-    body = reported.page(tmp_path, made).split('id="matrix"')[1].split('id="worst"')[0]
-    missing = made["targets"]["method"].isin(["pgd", "imc"])
-    count = len(made["targets"][missing][["attack", "kappa", "phi"]].drop_duplicates())
+    records = reported.frames()
+    records["scores"] = records["scores"][~records["scores"]["method"].isin(["pgd", "imc"])]
+    body = reported.page(tmp_path, records).split('id="matrix"')[1].split('id="worst"')[0]
+    missing = records["targets"]["method"].isin(["pgd", "imc"])
+    count = len(records["targets"][missing][["attack", "kappa", "phi"]].drop_duplicates())
     assert body.count("<tr data-kappa") == len(synthetic.rows((0.75,))) - count
     assert f"{count} attacks have no scores and no line here." in body
 
@@ -166,12 +168,14 @@ def test_figures_of_any_size_share_one_scale(
         lambda analysis: ((study, kinds[name], figure) for name, figure in drawn.items()),
     )
     page = reported.page(tmp_path, reported.frames())
-    found = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)"[^>]* width="(\d+)"', page)
-    points = [re.search(rb'<svg [^>]*?width="([\d.]+)pt"', b64decode(one)) for one, _ in found]
+    result = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)"[^>]* width="(\d+)"', page)
+    points = [re.search(rb'<svg [^>]*?width="([\d.]+)pt"', b64decode(image)) for image, _ in result]
     scales = [
-        int(width) / float(one[1]) for (_, width), one in zip(found, points, strict=True) if one
+        int(width) / float(match[1])
+        for (_, width), match in zip(result, points, strict=True)
+        if match
     ]
-    assert len({width for _, width in found}) == len(scales) == 2
+    assert len({width for _, width in result}) == len(scales) == 2
     assert scales[0] == pytest.approx(scales[1], rel=0.01)
 
 

@@ -24,10 +24,10 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         roc = [kind for kind in plots.FIGURES if kind.name == "roc"]
         patch.setattr(plots, "FIGURES", roc)
-        made = reported.frames(n=30)
-        scores = made["scores"]
+        opened = reported.frames(n=30)
+        scores = opened["scores"]
         lost = scores["method"].eq("pgd") & scores["detector"].eq("curvature")
-        reported.page(directory, made | {"scores": scores[~lost]})
+        reported.page(directory, opened | {"scores": scores[~lost]})
     tables.write(directory)
     return directory / "index.html"
 
@@ -36,11 +36,13 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of two suites with a difference that is sure."""
     folder = tmp_path_factory.mktemp("several")
-    made, loud = reported.frames(n=30), reported.frames(n=20)
+    opened, loud = reported.frames(n=30), reported.frames(n=20)
     attacked = loud["scores"]["role"].eq("attacked") & loud["scores"]["detector"].eq("confidence")
     loud["scores"].loc[attacked, "score"] = 99.0
-    suites = {"a": made, "b": loud}
-    return pages.several([synthetic.write(folder / name, one) for name, one in suites.items()])
+    suites = {"a": opened, "b": loud}
+    return pages.several(
+        [synthetic.write(folder / name, frames) for name, frames in suites.items()]
+    )
 
 
 @pytest.fixture(params=["one", "several"])
@@ -52,35 +54,38 @@ def either(request: pytest.FixtureRequest, path: Path, several: Path) -> Path:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
-        made = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield made
-        made.close()
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 @pytest.fixture
 def page(browser: Any, path: Path) -> Iterator[Any]:
     """The opened page; in the end it has said nothing on the console and asked for nothing."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
-    made, said = context.new_page(), []
-    made.on("console", lambda message: said.append(message.text))
-    made.on("pageerror", lambda error: said.append(str(error)))
-    made.on("request", lambda one: said.append(one.url) if not _own(one.url, path) else None)
-    made.goto(path.as_uri())
-    yield made
+    opened, said = context.new_page(), []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on(
+        "request",
+        lambda request: said.append(request.url) if not _is_local(request.url, path) else None,
+    )
+    opened.goto(path.as_uri())
+    yield opened
     context.close()
     assert said == []
 
 
-def _own(url: str, path: Path) -> bool:
+def _is_local(url: str, path: Path) -> bool:
     return url.startswith("data:") or url.split("#")[0] == path.as_uri()
 
 
 def _detected(path: Path, rate: float) -> dict[tuple[str, float, float, str], int]:
-    given = pd.read_csv(path.parent / "tables" / "detection.csv")
-    given = given.fillna({"kappa": -1.0, "phi": -1.0})
-    given = given[given["fpr_nominal"].eq(rate)]
-    keys = given[["attack", "kappa", "phi", "detector"]].itertuples(index=False, name=None)
-    return dict(zip(keys, given["detected"], strict=True))
+    base = pd.read_csv(path.parent / "tables" / "detection.csv")
+    base = base.fillna({"kappa": -1.0, "phi": -1.0})
+    base = base[base["fpr_nominal"].eq(rate)]
+    keys = base[["attack", "kappa", "phi", "detector"]].itertuples(index=False, name=None)
+    return dict(zip(keys, base["detected"], strict=True))
 
 
 def _shown(page: Any) -> list[list[str]]:
@@ -103,8 +108,8 @@ def test_the_slider_gives_the_numbers_of_the_csv(page: Any, path: Path, percent:
     heads = page.locator("#matrix thead th").all_text_contents()[2:]
     wanted = _detected(path, float(percent) / 100)
     for place, name in enumerate(heads):
-        mine = [int(row[place + 1]) for row in _shown(page) if row[place + 1] is not None]
-        assert sorted(mine) == sorted(k for key, k in wanted.items() if key[3] == name)
+        lines = [int(row[place + 1]) for row in _shown(page) if row[place + 1] is not None]
+        assert sorted(lines) == sorted(k for key, k in wanted.items() if key[3] == name)
     assert page.text_content("#shown") == f"{percent}\N{NO-BREAK SPACE}%"
 
 
@@ -162,9 +167,11 @@ def test_nothing_hinders_anyone(browser: Any, either: Path, scheme: str) -> None
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
     context = browser.new_context(color_scheme=scheme, bypass_csp=True)  # axe is a script as well
     page = _opened(context, either)
-    found = axe.Axe().run(page).response["violations"]
+    results = axe.Axe().run(page).response["violations"]
     context.close()
-    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+    assert [
+        problem["id"] for problem in results if problem["impact"] in ("serious", "critical")
+    ] == []
 
 
 def _opened(context: Any, path: Path) -> Any:
@@ -186,10 +193,10 @@ def test_a_phone_breaks_names_that_are_long(
     browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plots, "FIGURES", ())
-    made = reported.frames(6)
+    opened = reported.frames(6)
     for name in ("scores", "details"):
-        made[name]["detector"] = made[name]["detector"] + "x" * 90
-    reported.page(tmp_path, made)
+        opened[name]["detector"] = opened[name]["detector"] + "x" * 90
+    reported.page(tmp_path, opened)
     context = browser.new_context(viewport={"width": 380, "height": 800})
     page = _opened(context, tmp_path / "index.html")
     assert page.evaluate("document.documentElement.scrollWidth") <= 380
@@ -223,7 +230,7 @@ def test_several_suites_follow_one_slider(browser: Any, several: Path) -> None:
     after = page.evaluate(rates)
     assert len(before) == len(after) == 2
     assert all(more > fewer for more, fewer in zip(after, before, strict=True))
-    assert page.locator(".sure").count() == page.locator("text='significant'").count() > 0
+    assert page.locator(".significant").count() == page.locator("text='significant'").count() > 0
     context.close()
     assert said == []
 

@@ -21,18 +21,18 @@ def _other(n: int = 14) -> Frames:
     return _with(reported.frames(n=n, kappas=(0.75, 0.9)), seed=1)
 
 
-def _with(made: Frames, **values: object) -> Frames:
+def _with(stored: Frames, **values: object) -> Frames:
     """The records with other values in these columns, wherever a record holds them."""
     return {
         part: frame.assign(**{name: v for name, v in values.items() if name in frame.columns})
-        for part, frame in made.items()
+        for part, frame in stored.items()
     }
 
 
 def _page(folder: Path, *suites: Frames) -> str:
     names = "abc"[: len(suites)]
-    for name, made in zip(names, suites, strict=True):
-        synthetic.write(folder / name, made)
+    for name, stored in zip(names, suites, strict=True):
+        synthetic.write(folder / name, stored)
     path = several([folder / name for name in names])
     assert path == folder / f"{'+'.join(names)}.html"
     return path.read_text(encoding="utf-8")
@@ -40,9 +40,9 @@ def _page(folder: Path, *suites: Frames) -> str:
 
 def _csv(page: str, name: str) -> pd.DataFrame:
     links = {
-        one["download"]: one["href"]
-        for one in reported.outline(page).find("a")[1:]
-        if "download" in one
+        link["download"]: link["href"]
+        for link in reported.outline(page).find("a")[1:]
+        if "download" in link
     }
     return pd.read_csv(io.BytesIO(b64decode(links[name].split(",")[1])))
 
@@ -60,9 +60,9 @@ def test_differences_are_those_counted_on_the_shared_targets(tmp_path: Path) -> 
         flagged.append(decided[decided["kappa"].eq(0.75)])
     both = flagged[0].merge(flagged[1], on=["attack", "phi", "detector", "target_id"])
     for line in table.itertuples():
-        mine = both[both["attack"].eq(line.attack) & both["phi"].eq(line.phi)]
-        mine = mine[mine["detector"].eq(line.detector)]
-        first, second = mine["flagged_x"].astype(bool), mine["flagged_y"].astype(bool)
+        pairs = both[both["attack"].eq(line.attack) & both["phi"].eq(line.phi)]
+        pairs = pairs[pairs["detector"].eq(line.detector)]
+        first, second = pairs["flagged_x"].astype(bool), pairs["flagged_y"].astype(bool)
         assert line.only == (first & ~second).sum()
         assert line.only_other == (second & ~first).sum()
         assert line.difference == pytest.approx(first.mean() - second.mean(), abs=1e-6)
@@ -96,9 +96,9 @@ def test_a_difference_that_is_sure_is_marked(tmp_path: Path) -> None:
 def test_why_nothing_can_be_paired_is_said(
     values: dict[str, object], why: str, tmp_path: Path
 ) -> None:
-    made = reported.frames()
-    made["scores"] = made["scores"][made["scores"]["detector"].eq("confidence")]
-    page = _page(tmp_path, made, _with(made, **values))
+    stored = reported.frames()
+    stored["scores"] = stored["scores"][stored["scores"]["detector"].eq("confidence")]
+    page = _page(tmp_path, stored, _with(stored, **values))
     assert f"Nothing can be paired: {why}" in page
     assert "differences.csv" not in page
 
@@ -115,16 +115,16 @@ def test_the_matrices_hold_the_rates_of_each_suite(tmp_path: Path) -> None:
     squares = reported.squares(reported.outline(page))
     rates = _csv(page, "rates.csv")
     assert len(squares) == len(rates)
-    assert sorted(int(one["data-k"]) for one in squares) == sorted(rates["detected"])
+    assert sorted(int(square["data-k"]) for square in squares) == sorted(rates["detected"])
     for name in "ab":
         tables.write(tmp_path / name)
-        known = pd.read_csv(tmp_path / name / "tables" / "detection.csv")
-        known = known[known["fpr_nominal"].eq(0.05)]
+        table_of_suite = pd.read_csv(tmp_path / name / "tables" / "detection.csv")
+        table_of_suite = table_of_suite[table_of_suite["fpr_nominal"].eq(0.05)]
         keys = ["attack", "kappa", "phi", "detector"]
-        both = rates[rates["suite"].eq(name)].merge(known, on=keys)
-        assert len(both) == len(known)
-        for one in ("n", "detected", "rate", "low", "high"):
-            assert both[f"{one}_x"].tolist() == both[f"{one}_y"].tolist()
+        both = rates[rates["suite"].eq(name)].merge(table_of_suite, on=keys)
+        assert len(both) == len(table_of_suite)
+        for column in ("n", "detected", "rate", "low", "high"):
+            assert both[f"{column}_x"].tolist() == both[f"{column}_y"].tolist()
 
 
 def test_what_was_run_and_what_failed_stand_side_by_side(tmp_path: Path) -> None:
@@ -144,40 +144,40 @@ def test_what_was_run_and_what_failed_stand_side_by_side(tmp_path: Path) -> None
 
 
 def test_every_two_of_three_are_paired(tmp_path: Path) -> None:
-    made = reported.frames()
-    page = _page(tmp_path, made, _with(made, seed=1), _with(made, seed=2))
+    stored = reported.frames()
+    page = _page(tmp_path, stored, _with(stored, seed=1), _with(stored, seed=2))
     sides = _csv(page, "differences.csv")[["suite", "other_suite"]].drop_duplicates()
     assert sides.to_numpy().tolist() == [["a", "b"], ["a", "c"], ["b", "c"]]
 
 
 def test_the_same_records_give_the_same_bytes_in_whatever_order(tmp_path: Path) -> None:
-    made, other = reported.frames(), _other()
-    mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in made.items()}
-    assert _page(tmp_path / "x", made, other) == _page(tmp_path / "y", mixed, other)
+    stored, other = reported.frames(), _other()
+    mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in stored.items()}
+    assert _page(tmp_path / "x", stored, other) == _page(tmp_path / "y", mixed, other)
 
 
 def test_no_name_adds_to_the_structure_and_nothing_is_asked_for(tmp_path: Path) -> None:
     shapes = []
     for at, name in enumerate(("plain", reported.HOSTILE)):
-        made = reported.named(reported.frames(), name)
-        found = reported.outline(_page(tmp_path / str(at), made, _with(made, seed=1)))
-        reported.asks_for_nothing(found)
-        shapes.append([(tag, *sorted(attributes)) for tag, attributes in found.tags])
+        stored = reported.named(reported.frames(), name)
+        result = reported.outline(_page(tmp_path / str(at), stored, _with(stored, seed=1)))
+        reported.asks_for_nothing(result)
+        shapes.append([(tag, *sorted(attributes)) for tag, attributes in result.tags])
     assert shapes[0] == shapes[1]
 
 
 def test_one_target_no_success_controls_alone_and_nothing_at_all(tmp_path: Path) -> None:
-    one = _with(reported.frames(n=1), at_kappa=False)
-    page = _page(tmp_path / "one", one, _with(one, seed=1))
+    single = _with(reported.frames(n=1), at_kappa=False)
+    page = _page(tmp_path / "one", single, _with(single, seed=1))
     assert "Targets in both: 1. Significant differences: 0 of 15." in page
-    made = reported.frames()
+    stored = reported.frames()
     control = {
         name: frame[frame["method"].eq("untouched")] if "method" in frame else frame
-        for name, frame in made.items()
+        for name, frame in stored.items()
     }
-    page = _page(tmp_path / "controls", made, control)
+    page = _page(tmp_path / "controls", stored, control)
     assert "no two of these suites hold attacks" in page
-    none = {name: frame[:0] for name, frame in made.items()}
+    none = {name: frame[:0] for name, frame in stored.items()}
     page = _page(tmp_path / "none", none, none)
     assert "There are no scored attacks" in page
 

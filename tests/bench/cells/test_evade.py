@@ -7,6 +7,7 @@ import pytest
 from safetensors.torch import load_file
 from torch import Tensor
 
+from evil_twins.attacks import aware
 from evil_twins.bench.cells.evade import _penalties
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
@@ -130,9 +131,12 @@ def test_the_first_images_that_a_penalty_sees_are_not_of_one_class() -> None:
     assert min(labels[:200].count(digit) for digit in range(10)) >= 8
 
 
-def test_an_unbounded_attack_defeats_every_detector(tmp_path: Path) -> None:
-    """The scores use noise, an auto-encoder and calibration images that the attacker has not."""
-    whole = {"phi": None, "input": "{ norm = 'linf', eps = 1.0 }", "rounds": 60, "level": 0.25}
+def test_an_unbounded_attack_defeats_every_detector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores use noise, an auto-encoder and calibration images that the attacker never saw."""
+    monkeypatch.setattr(aware, "LEVEL", 0.25)
+    whole = {"phi": None, "input": "{ norm = 'linf', eps = 1.0 }", "rounds": 60}
     rows = [_attack(f"aware-{name}", evade=f"['{name}']", **whole) for name in COLUMNS]
     done = carry_out(tmp_path, *rows, *map(_column, COLUMNS))
     assert not done.state.failed
@@ -162,11 +166,14 @@ def test_no_rival_without_a_gradient_beats_it(tmp_path: Path) -> None:
     head = HEAD.replace("epochs = 2", "epochs = 30")
     done = carry_out(tmp_path, *rows, *map(_column, names), head=head)
     assert not done.state.failed
-    passed = dict.fromkeys(rivals, 0)
+    aware_passed, rival_passed = 0, dict.fromkeys(rivals, 0)
     for name in names:
-        aware = sum(_passed(done, f"aware-{name}", name))
+        evaded = sum(_passed(done, f"aware-{name}", name))
+        aware_passed += evaded
         for rival in rivals:
-            count = sum(_passed(done, rival, name))
-            assert aware > count, (name, rival)
-            passed[rival] += count
-    assert all(passed.values()), "rivals that reach nothing show nothing"
+            passed = sum(_passed(done, rival, name))
+            # On four targets of one detector a rival may be as good; none is over all detectors.
+            assert evaded >= passed, (name, rival)
+            rival_passed[rival] += passed
+    assert all(passed < aware_passed for passed in rival_passed.values()), rival_passed
+    assert all(rival_passed.values()), "rivals that reach nothing show nothing"

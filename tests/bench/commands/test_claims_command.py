@@ -64,18 +64,18 @@ def test_the_audit_stands_first_and_the_rules_before_the_verdicts(folder: Path) 
 
 
 def test_the_same_records_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    made = claimed.frames(SMALL)
-    mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in made.items()}
+    records = claimed.frames(SMALL)
+    mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in records.items()}
     claims.write(synthetic.write(tmp_path, mixed), "other")
     for name in ("claims.csv", "claims.md"):
         assert (tmp_path / name).read_bytes() == (folder / "other" / name).read_bytes()
 
 
 def test_records_of_failed_cells_have_claims(tmp_path: Path) -> None:
-    made = claimed.frames(replace(SMALL, n=2))
+    records = claimed.frames(replace(SMALL, n=2))
     for lost in (["scores"], ["scores", "flips", "targets"]):
-        made |= {name: made[name][:0] for name in lost}
-        claims.write(synthetic.write(tmp_path, made), "other")
+        records |= {name: records[name][:0] for name in lost}
+        claims.write(synthetic.write(tmp_path, records), "other")
         assert "## Audit" in (tmp_path / "claims.md").read_text()
     assert pd.read_csv(tmp_path / "claims.csv").empty
 
@@ -142,12 +142,16 @@ AFTER = "gtsrb-retrained"  # beside which claim j of gtsrb-small is judged
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(one, marks=() if one == "gtsrb-small" else pytest.mark.slow) for one in JUDGED],
+    [
+        pytest.param(name, marks=() if name == "gtsrb-small" else pytest.mark.slow)
+        for name in JUDGED
+    ],
 )
 def test_committed_verdicts_are_those_that_are_made_today(name: str, tmp_path: Path) -> None:
-    for one in {name, AFTER}:
-        shutil.copytree(REFERENCE / one, tmp_path / one, ignore=shutil.ignore_patterns("figures"))
+    for suite in {name, AFTER}:
+        ignored = shutil.ignore_patterns("figures")
+        shutil.copytree(REFERENCE / suite, tmp_path / suite, ignore=ignored)
     assert app.main(["claims", name, "--results", str(tmp_path)]) == 0
     for file in ("claims.csv", "claims.md"):
-        made, committed = (place / name / file for place in (tmp_path, REFERENCE))
-        assert made.read_bytes() == committed.read_bytes()
+        records, committed = (place / name / file for place in (tmp_path, REFERENCE))
+        assert records.read_bytes() == committed.read_bytes()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Group
 
+import evil_twins
 from evil_twins.bench.cells.stored import cached_victim
 from evil_twins.bench.commands import app
 from evil_twins.bench.store import records
@@ -22,7 +23,7 @@ from tests.bench.suites import doubt, shift, table
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take seconds and have other tests."""
-    monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda directory: [])
+    monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda *_, **__: [])
 
 
 def _mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -54,6 +55,28 @@ def test_what_reads_loads_no_torch() -> None:
         "app.main(['table', 'none']); sys.exit('torch' in sys.modules)"
     )
     assert _python("-c", code).returncode == 0
+
+
+def test_help_and_version_have_their_usual_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"evil-twins {evil_twins.__version__}\n"
+    for words in (["-h"], ["table", "-h"]):
+        assert app.main(words) == 0
+        assert "Usage: evil-twins" in capsys.readouterr().out
+
+
+def test_another_false_positive_rate_leaves_the_files_of_the_default(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    synthetic.write(tmp_path / "small", synthetic.frames(n=4))
+    line = ["table", "small", "--results", str(tmp_path)]
+    assert app.main(line) == 0
+    stored = {p: p.read_bytes() for p in (tmp_path / "small").rglob("*") if p.is_file()}
+    assert "FPR 5 %" in " ".join(capsys.readouterr().out.split())
+    assert app.main([*line, "--fpr", "0.2"]) == 0
+    assert "FPR 20 %" in " ".join(capsys.readouterr().out.split())
+    assert stored == {p: p.read_bytes() for p in (tmp_path / "small").rglob("*") if p.is_file()}
+    assert "--fpr" in _mistake(capsys, *line, "--fpr", "5")
 
 
 def test_module_and_status() -> None:
@@ -219,7 +242,7 @@ def test_a_damaged_victim_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(directory: Path) -> Group:
+    def stop(directory: Path, analysis: object = None) -> Group:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("evil_twins.bench.analysis.tables.write", stop)

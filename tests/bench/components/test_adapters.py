@@ -8,11 +8,15 @@ from evil_twins.attacks import norms
 from evil_twins.attacks.efficacy import AIM
 from evil_twins.attacks.norms import Norm
 from evil_twins.bench.components.adapters.art import APGD, Reaching
-from tests.attacks.yardsticks.test_rivals import KAPPA, Linear, closed_form, two_classes
+from tests.attacks import worlds
+from tests.attacks.yardsticks.test_rivals import KAPPA, closed_form, two_classes
 
 
 def test_a_class_is_said_exactly_where_its_confidence_is_reached() -> None:
-    victim = Linear(5)
+    numbers = torch.Generator().manual_seed(5)
+    victim = worlds.Linear(
+        2 * torch.randn(5, 16, generator=numbers), torch.randn(5, generator=numbers)
+    )
     x = torch.rand(500, 1, 4, 4, generator=torch.Generator().manual_seed(3))
     said = Reaching(victim, 0.6)(x).argmax(1)
     share, best = victim(x).softmax(1).max(1)

@@ -1,5 +1,6 @@
 """A victim from a file: copied unchanged, or refused before anything runs."""
 
+import json
 import shutil
 import tomllib
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from evil_twins.bench.cells.execute import Place
 from evil_twins.bench.errors import UserError
@@ -19,6 +21,7 @@ from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from tests.bench import suites
 from tests.bench.runs import carry_out, planned
+from tests.bench.subjects.networks import SHAPES, random_images, same, state, untrained
 from tests.bench.suites import doubt, shift
 
 FETCHED = suites.HEAD.replace("recipe = { epochs = 2 }", 'weights = "victim.safetensors"')
@@ -132,3 +135,42 @@ def test_weights_that_change_after_the_plan_fail_their_cell(tmp_path: Path) -> N
     path.write_bytes(b"something else")
     state = run(cells, Place(Store(tmp_path / "cells"), None, {}, path), inline())
     assert "has changed during the run; run again" in state.failed[cells.victim]
+
+
+@pytest.mark.parametrize("architecture", ["resnet101", "resnet18-narrow", "resnet-tiny"])
+def test_stored_bit_for_bit(architecture: str, tmp_path: Path) -> None:
+    shape = SHAPES.get(architecture, (3, 16, 16))
+    model = fold(untrained(architecture, shape))
+    path, again = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+    before = torch.get_rng_state()
+    weights.save(model, path)
+    loaded = weights.load(path)
+    weights.save(loaded, again)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert path.read_bytes() == again.read_bytes()
+    assert same(state(loaded), state(model))
+    assert torch.equal(loaded(random_images(shape)), model(random_images(shape)))
+    assert (loaded.architecture, loaded.shape, loaded.classes) == (architecture, shape, 7)
+    assert not loaded.training
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_files_that_are_no_classifier(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.safetensors", tmp_path / "bad.safetensors"
+    weights.save(fold(untrained("resnet-tiny", (1, 8, 8))), good)
+    facts = {"architecture": "resnet-tiny", "classes": 7, "shape": [1, 8]}
+    spoilt = [
+        lambda: None,
+        lambda: bad.write_bytes(good.read_bytes()[:200]),
+        lambda: bad.write_bytes(b"no tensors"),
+        lambda: save_file({"a": torch.zeros(1)}, bad),
+        lambda: save_file({"a": torch.zeros(1)}, bad, {"classifier": json.dumps(facts)}),
+        lambda: save_file(
+            {"a": torch.zeros(1)}, bad, {"classifier": json.dumps({**facts, "shape": [1, 8, 8]})}
+        ),
+    ]
+    for spoil in spoilt:
+        spoil()
+        with pytest.raises(UserError, match=r"bad\.safetensors") as error:
+            weights.load(bad)
+        assert len(str(error.value).splitlines()) <= 3

@@ -56,7 +56,7 @@ def _detectors(table: pd.DataFrame, fpr: float) -> str:
         words = written(cells[fpr], cells[STRICT])
         names = ("flagged", "strict", "success", "area", "KS")
         body.append([str(name), str(cells[fpr]["knowledge"]), *(words[key] for key in names)])
-    return text.markdown(header, body, left=2)
+    return text.markdown(header, body, text_columns=2)
 
 
 def _matrix(analysis: Analysis, tables: Tables, label: str) -> str:

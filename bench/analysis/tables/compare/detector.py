@@ -157,4 +157,4 @@ def _others(table: pd.DataFrame, pairs: pd.DataFrame, label: str) -> str:
                 *([""] * 4 if name == label else difference),
             ]
         )
-    return text.markdown(header, body, left=2)
+    return text.markdown(header, body, text_columns=2)

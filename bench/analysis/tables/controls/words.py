@@ -113,7 +113,7 @@ def _twins(attack: str, control: str) -> Section:
             "control at 5 %, Holm-corrected over detectors; it vanishes where the interval of the "
             "difference holds 0 and at most half of the excess over the nominal rate is left.\n\n"
             f"{_counts(table)}"
-        ) + text.markdown(header, body, left=2)
+        ) + text.markdown(header, body, text_columns=2)
 
     return section
 
@@ -149,7 +149,7 @@ def _endpoints(table: pd.DataFrame, fpr: str) -> str:
         "rows that stop at their first iterate at κ, as the paper's attacks do, in place of tight "
         "ones. Slack: the difference, on the same targets and bootstrap samples (crossed over "
         "targets × R).\n\n" + "".join(sentences) + "\n"
-    ) + text.markdown([*header, "leverage"], body, left=2)
+    ) + text.markdown([*header, "leverage"], body, text_columns=2)
 
 
 def _calibration(table: pd.DataFrame, fpr: str) -> str:
@@ -168,7 +168,7 @@ def _calibration(table: pd.DataFrame, fpr: str) -> str:
         "those from benign scores under the faced models: false alarms among other benign inputs "
         f"under the faced models at a nominal {fpr}, and flagged targets. Poisoning "
         f"alone is listed, where the faced models differ most.\n\n{_missed(joined)}\n"
-    ) + text.markdown([*header, "flagged, victim", "flagged, faced"], body, left=2)
+    ) + text.markdown([*header, "flagged, victim", "flagged, faced"], body, text_columns=2)
 
 
 def _missed(table: pd.DataFrame) -> str:
