@@ -37,7 +37,7 @@ class Curve:
     def odd(self) -> tuple[float, ...]:
         """Fidelities that are out of sequence: lower than those of settings stored after them."""
         x = [point[0] for point in self.points[:-1]]
-        return tuple(value for i, value in enumerate(x) if any(value < later for later in x[i + 1 :]))
+        return tuple(y for i, y in enumerate(x) if any(y < later for later in x[i + 1 :]))
 
     @cached_property
     def first(self) -> float:
