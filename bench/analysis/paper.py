@@ -37,7 +37,7 @@ class Curve:
     def odd(self) -> tuple[float, ...]:
         """Fidelities that are out of sequence: lower than those of settings stored after them."""
         x = [point[0] for point in self.points[:-1]]
-        return tuple(one for i, one in enumerate(x) if any(one < later for later in x[i + 1 :]))
+        return tuple(y for i, y in enumerate(x) if any(y < later for later in x[i + 1 :]))
 
     @cached_property
     def first(self) -> float:
@@ -86,11 +86,11 @@ class Published:
 def _equal(printed: list[float], stored: list[float]) -> bool:
     """Equal to two decimals or within a hundredth."""
     pairs = zip(printed, stored, strict=True)
-    return all(abs(one - two) <= max(0.005 + 1e-9, 0.01 * one) for one, two in pairs)
+    return all(abs(a - b) <= max(0.005 + 1e-9, 0.01 * a) for a, b in pairs)
 
 
 def _line(text: str) -> tuple[float, ...]:
-    return tuple(float(one) for one in text.split())
+    return tuple(float(value) for value in text.split())
 
 
 def _curve(linf: str, drop: str) -> Curve:
