@@ -1,11 +1,15 @@
 """The nature of an attack, as its steps determine it."""
 
+from __future__ import annotations
+
 from math import inf
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from evil_twins.attacks.base import Attack, Nature
-from evil_twins.attacks.steps.input import InputStep
-from evil_twins.attacks.steps.model import ModelStep
+
+if TYPE_CHECKING:  # PGD does not depend on the model step, nor Poisoning on the input step
+    from evil_twins.attacks.steps.input import InputStep
+    from evil_twins.attacks.steps.model import ModelStep
 
 
 def nature(
