@@ -1,7 +1,9 @@
 """The one loop behind every attack: Algorithm 1 of the Evil Twins paper (CCS 2020)."""
 
+from __future__ import annotations
+
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -9,9 +11,12 @@ from torch import Tensor
 from evil_twins.attacks.base import Attacked, AttackerView
 from evil_twins.attacks.efficacy import AIM, equalise, logit, straight
 from evil_twins.attacks.steps import serving
-from evil_twins.attacks.steps.input import InputWalk
-from evil_twins.attacks.steps.model import ModelWalk
 from evil_twins.attacks.steps.pace import cosine
+
+if TYPE_CHECKING:  # an attack depends on the steps that it takes alone
+    from evil_twins.attacks.models import PairedModels
+    from evil_twins.attacks.steps.input import InputWalk
+    from evil_twins.attacks.steps.model import ModelWalk
 
 Exit = Literal["first", "polish"]
 """`first`: a target is done as soon as κ is reached (the paper). `polish`: all rounds are used to
@@ -68,13 +73,25 @@ def alternate(
                 models = weights.models
     if inputs is not None and weights is None:
         x = inputs.nearest()
-    most = None
-    if weights is not None:
-        most = (weights.step.delta / models.distance()).clamp(max=2.0).to(x)
-    line = straight if inputs is None else inputs.step.line
-    x, models = equalise(kappa, targets, x.detach(), models, most, line, serves)
+    x, models = _at_equal_confidence(view, kappa, x.detach(), models, inputs, weights)
     with torch.no_grad():
         confidence = models.confidence(x, targets.goal)
     reached = torch.where((reached < 0) & (confidence >= kappa), rounds, reached)
     passes = sum((walk.passes for walk in (inputs, weights) if walk is not None), 0 * reached)
     return Attacked(x, models, confidence, reached, passes, serves=serves)
+
+
+def _at_equal_confidence(
+    view: AttackerView,
+    kappa: float,
+    x: Tensor,
+    models: PairedModels,
+    inputs: InputWalk | None,
+    weights: ModelWalk | None,
+) -> tuple[Tensor, PairedModels]:
+    """Move x and θ along their lines to [κ, κ + 0.01], the models within δ."""
+    line = straight if inputs is None else inputs.step.line
+    if weights is None:
+        return equalise(kappa, view.targets, x, models, None, line)
+    most = (weights.step.delta / models.distance()).clamp(max=2.0).to(x)
+    return equalise(kappa, view.targets, x, models, most, line, weights.step.serves)

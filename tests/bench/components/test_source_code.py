@@ -15,8 +15,8 @@ from evil_twins.detectors import DETECTORS
 
 DATA = {f"bench/subjects/{name}.py" for name in ("data", "isic", "publishers", "splits")}
 EVERY = DATA | {
-    *("attacks/models.py", "attacks/norms.py", "bench/cells/work.py"),
-    *("bench/store/checksums.py", "bench/subjects/architectures.py", "bench/subjects/victims.py"),
+    *("attacks/models.py", "attacks/norms.py", "bench/cells/stored.py", "bench/cells/work.py"),
+    *("bench/store/checksums.py", "bench/subjects/architectures.py", "bench/subjects/weights.py"),
 }
 COMPONENT = EVERY | {
     *("attacks/base.py", "bench/cells/seeds.py", "detectors/base.py"),
@@ -24,8 +24,10 @@ COMPONENT = EVERY | {
 }
 ATTACK = COMPONENT | {f"bench/cells/{name}.py" for name in ("attack", "measure", "targets")}
 ATTACK |= {"attacks/efficacy.py", "bench/store/records.py"}
-SCORE = COMPONENT | {"bench/cells/score.py", "bench/cells/inspection.py", "bench/store/records.py"}
-STEPS = {f"attacks/steps/{name}.py" for name in ("input", "lattice", "radius", "serving")}
+FITTED = COMPONENT | {"bench/cells/fitting.py"}
+SCORE = FITTED | {"bench/cells/score.py", "bench/cells/inspection.py", "bench/store/records.py"}
+PGD_STEPS = ("input", "lattice", "nature", "pace", "radius", "serving")
+STEPS = {f"attacks/steps/{name}.py" for name in PGD_STEPS}
 LIBRARIES = {
     *("numpy", "pandas", "pillow", "platformdirs", "pyarrow", "pydantic", "safetensors"),
     *("scikit-learn", "torch", "torchvision"),
@@ -34,12 +36,14 @@ LIBRARIES = {
 CELLS = {
     "victim": (
         ("victim", None),
-        EVERY | {"bench/cells/victim.py", "bench/store/records.py", "bench/subjects/retraining.py"},
+        EVERY
+        | {"bench/cells/victim.py", "bench/store/records.py"}
+        | {f"bench/subjects/{name}.py" for name in ("retraining", "victims")},
         LIBRARIES,
     ),
     "fit": (
         ("fit", DETECTORS["manifold"]),
-        COMPONENT | {"bench/cells/fit.py", "detectors/manifold.py"},
+        FITTED | {"bench/cells/fit.py", "detectors/manifold.py"},
         LIBRARIES - {"pandas", "pyarrow"},
     ),
     "attack": (
