@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from evil_twins.bench.cells import attack, evade, fit, score, seeds, victim
+from evil_twins.bench.cells import attack, evade, preparation, score, seeds, victim
 from evil_twins.bench.cells.exact_arithmetic import exact
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components.component import Component
@@ -23,7 +23,7 @@ from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import verify as verify_cell
 
-KINDS = {"victim": victim.run, "fit": fit.run, "attack": attack.run, "score": score.run}
+KINDS = {"victim": victim.run, "fit": preparation.run, "attack": attack.run, "score": score.run}
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,8 @@ def code_of(kind: str, *components: Component) -> Code:
         kind: Kind of the cell.
         components: Its attack or detector, if it has one, and the detectors that an attack evades.
     """
-    roots = [CELLS / f"{kind}.py", *(component.source for component in components)]
+    module = {"fit": "preparation"}.get(kind, kind)
+    roots = [CELLS / f"{module}.py", *(component.source for component in components)]
     if components:
         roots.append(Path(__file__).with_name("component.py"))
     if len(components) > 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects.publishers import Half, Parts, sha
+from evil_twins.bench.subjects.readers import Half, Parts, sha
 
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 """Melanoma, nevus, basal cell carcinoma, actinic keratosis, benign keratosis, dermatofibroma and
