@@ -29,13 +29,7 @@ PART: Columns = {**records.TARGETS, "layers": records.KEYS["layers"]}
 def harm(
     models: PairedModels, victim: Victim, images: Images | Reference, features: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Measure how the N models differ from the victim on M images.
-
-    Args:
-        models: The N models.
-        victim: The victim.
-        images: The images.
-        features: The victim's features of the images (M, D).
+    """Measure how the N models differ from the victim on M images, of its features (M, D).
 
     Returns:
         Mean KL(victim ‖ faced) (N,), disagreement (N, M), drop of accuracy (N,).

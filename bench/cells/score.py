@@ -65,13 +65,8 @@ def lineup(
 ) -> Lineup:
     """Load the attacked inputs of a finished cell and the benign images of its models.
 
-    Args:
-        attack: Folder of the attack cell.
-        victim: Folder of the victim cell.
-        device: Where to compute.
-        source: Source of the data set.
-        size: Images for calibration, and as many for its check, under each model.
-        first: Position of the cell's first target among all of the suite.
+    `attack` and `victim` are folders of cells. Each model gets `size` images for calibration and as
+    many for its check; the cell's first target is the `first` of the suite.
     """
     data, targets = source(), records.read(attack / "targets.parquet")
     n = len(targets)

@@ -14,12 +14,7 @@ def _shape(shape: torch.Size) -> str:
     return "×".join(str(size) for size in shape) or "no dimension"
 
 
-def images(x: object, like: Tensor, whose: str) -> None:
-    """Check that images are in [0, 1] and of the right shape.
-
-    Raises:
-        Fault: They are not.
-    """
+def _check_images(x: object, like: Tensor, whose: str) -> None:
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = f"{x.dtype}" if isinstance(x, Tensor) else type(x).__name__
         raise Fault(f"{whose} returned {kind} for x*; expected a tensor of floating-point numbers")
@@ -49,19 +44,19 @@ def attacked(result: Any, view: AttackerView, whose: str) -> Attacked:
         raise Fault(
             f"{whose} returned {type(result).__name__}; expected Attacked with PairedModels"
         )
-    images(result.x, view.targets.x, whose)
+    _check_images(result.x, view.targets.x, whose)
     if len(result.models) != n:
         raise Fault(f"{whose} returned {len(result.models)} models for {n} targets")
     if result.serves < 1 or n % result.serves:
         raise Fault(f"{whose} returned serves = {result.serves} for {n} targets")
-    _parameters(result.models, view, whose)
+    _check_parameters(result.models, view, whose)
     facts = {name: getattr(result, name) for name in ("confidence", "rounds", "passes")}
     for name, value in (facts | ({} if result.bound is None else {"bound": result.bound})).items():
         numbers(value, n, f"{whose}, {name},", "targets")
     return result
 
 
-def _parameters(models: PairedModels, view: AttackerView, whose: str) -> None:
+def _check_parameters(models: PairedModels, view: AttackerView, whose: str) -> None:
     expected = dict(view.victim.named_parameters())  # type: ignore[attr-defined]
     for name, value in models.parameters.items():
         if name not in expected:

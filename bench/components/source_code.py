@@ -83,11 +83,7 @@ def code_of(kind: str, *components: Component) -> Code:
 
 
 def closure(*roots: Path) -> Code:
-    """Return the code of files and of all that they import.
-
-    Args:
-        roots: Files of the project or of a user.
-    """
+    """Return the code of files, of the project or of a user, and of all that they import."""
     stack, visited = [(path, _base(path)) for path in roots], set[Path]()
     files, versions = dict[str, str](), dict[str, str]()
     while stack:

@@ -76,7 +76,6 @@ def _folder(folder: Path, shape: Shape) -> Images:
 
 
 def _file(path: Path, shape: Shape) -> Tensor:
-    """Read one image (C, H, W)."""
     try:
         with Image.open(path) as image:
             mode = image.mode
