@@ -18,9 +18,6 @@ def adapted(component: Any) -> Any:
     (N,). It knows the faced model alone. A class has `fit(self, view)`, which returns a function
     from images to scores. Unless it states otherwise, it knows clean data too and has no
     preparation. Further arguments of the function, and those of the class, are the parameters.
-
-    Args:
-        component: A function, a class or another value.
     """
     if is_dataclass(component):
         return component

@@ -1,8 +1,9 @@
 """Attacks and detectors by name: they are looked up, given their parameters and checked.
 
 `method` in a suite is a name that `evil-twins list` shows, "package.module:Name", or "file.py:Name"
-with the file beside the suite. A name stands for a frozen dataclass; a detector may also be a plain
-function or class.
+with the file beside the suite. In this module `kind` is "attack" or "detector", `method` is such a
+name and `folder` is that of the suite and its files. A name stands for a frozen dataclass; a
+detector may also be a plain function or class.
 """
 
 import dataclasses
@@ -69,11 +70,6 @@ def _message(error: Exception) -> str:
 def find(kind: str, method: str, folder: Path) -> Component:
     """Return the component of a name, without parameters.
 
-    Args:
-        kind: "attack" or "detector".
-        method: The name, as a suite has it.
-        folder: The folder of the suite.
-
     Raises:
         UserError: No such name, file, module or class.
     """
@@ -122,11 +118,7 @@ def _remedy(error: Exception, method: str, folder: Path) -> str:
 
 
 def kind_of(method: str, folder: Path) -> str:
-    """Return "attack" or "detector" for a name.
-
-    Args:
-        method: The name, as a suite has it, without parameters.
-        folder: The folder of files.
+    """Return "attack" or "detector" for a name without parameters.
 
     Raises:
         UserError: No such name, file, module or class.
@@ -150,13 +142,7 @@ def _difference(value: Any, kind: str) -> str:
 
 
 def configure(component: Component, values: Mapping[str, Any], kind: str, label: str) -> Component:
-    """Return the component with all its parameters, checked.
-
-    Args:
-        component: A component without parameters, from `find`.
-        values: Parameters by name, as a suite has them.
-        kind: "attack" or "detector".
-        label: The name of the row or column in the suite.
+    """Return a component of `find` with all its parameters, checked; messages name it by `label`.
 
     Raises:
         UserError: A parameter is unknown, missing or of the wrong type, or the component lacks a

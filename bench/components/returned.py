@@ -29,15 +29,10 @@ def _check_images(x: object, like: Tensor, whose: str) -> None:
 
 
 def attacked(result: Any, view: AttackerView, whose: str) -> Attacked:
-    """Return the return value of an attack, if it is valid.
-
-    Args:
-        result: The return value.
-        view: The argument of the attack.
-        whose: Name of the attack in the message.
+    """Return the return value of an attack on a view, if it is valid.
 
     Raises:
-        Fault: Wrong type, shape, range, number or names.
+        Fault: Wrong type, shape, range, number or names; the message names the attack by `whose`.
     """
     n = len(view.targets)
     if not isinstance(result, Attacked) or not isinstance(result.models, PairedModels):
@@ -70,16 +65,11 @@ def _check_parameters(models: PairedModels, view: AttackerView, whose: str) -> N
 
 
 def numbers(values: object, n: int, whose: str, what: str = "images") -> Tensor:
-    """Return scores or facts (n,), if they are valid.
-
-    Args:
-        values: The return value.
-        n: Expected number of values.
-        whose: Name of the component in the message.
-        what: Name in the message of the objects with a value each.
+    """Return scores or facts (n,), if they are valid, as float64 on the CPU.
 
     Raises:
-        Fault: Wrong type or length, or NaN or infinity.
+        Fault: Wrong type or length, or NaN or infinity; the message names the component by `whose`
+            and the objects with a value each by `what`.
     """
     if not isinstance(values, Tensor) or values.is_complex():
         kind = f"{values.dtype}" if isinstance(values, Tensor) else type(values).__name__

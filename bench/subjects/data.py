@@ -143,12 +143,7 @@ def load(
 
 
 def _cut(
-    name: str,
-    classes: tuple[str, ...],
-    train: Half,
-    test: Half,
-    size: int | None,
-    shares: Splits,
+    name: str, classes: tuple[str, ...], train: Half, test: Half, size: int | None, shares: Splits
 ) -> Dataset:
     training, damaged = _decode(f"{name}/train", classes, train, size)
     tested, damaged_too = _decode(f"{name}/test", classes, test, size)
