@@ -103,25 +103,6 @@ class Evadable(Protocol):
         """
 
 
-@runtime_checkable
-class Fitting(Protocol):
-    """A class that judges inputs."""
-
-    def fit(self, view: DefenderView, /) -> Scorer:
-        """Return a scorer for the faced model of the view."""
-
-
-@runtime_checkable
-class Inspecting(Protocol):
-    """A class that judges models."""
-
-    def inspect(self, view: DefenderView, /) -> float:
-        """Return one finite score of the faced model, higher = more suspicious.
-
-        `view.generator` is seeded alike for every model, so that scores differ by the models alone.
-        """
-
-
 class Informed(Protocol):
     """A class that states its knowledge and its preparation."""
 
@@ -139,16 +120,25 @@ class Informed(Protocol):
 
 
 @runtime_checkable
-class Detector(Informed, Fitting, Protocol):
+class Detector(Informed, Protocol):
     """Parameters of a detector of inputs: a frozen dataclass. Fitting returns a new object."""
+
+    def fit(self, view: DefenderView, /) -> Scorer:
+        """Return a scorer for the faced model of the view."""
 
 
 @runtime_checkable
-class Inspector(Informed, Inspecting, Protocol):
+class Inspector(Informed, Protocol):
     """Parameters of a detector of models: a frozen dataclass without `fit`.
 
     It sees no input, so that no benign input can set its threshold: models free of poison do.
     """
+
+    def inspect(self, view: DefenderView, /) -> float:
+        """Return one finite score of the faced model, higher = more suspicious.
+
+        `view.generator` is seeded alike for every model, so that scores differ by the models alone.
+        """
 
 
 def batches(x: Tensor, pixels: int = PIXELS) -> Iterator[Tensor]:
@@ -193,12 +183,7 @@ def features_and_logits(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
 def normal_noise(x: Tensor, count: int, generators: Sequence[torch.Generator]) -> Tensor:
     """Draw standard normal noise (N, 1, count, C, H, W) for N batches of images (N, B, C, H, W).
 
-    The images of a batch share their noise.
-
-    Args:
-        x: The images.
-        count: Noise images for each of them.
-        generators: One for each of the N batches.
+    The images of a batch share their noise, which comes from the generator of the batch.
     """
     shape = (1, count, *x.shape[2:])
     draws = [torch.randn(shape, generator=g, device=g.device, dtype=x.dtype) for g in generators]

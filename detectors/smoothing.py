@@ -59,41 +59,6 @@ def gaussian(like: Tensor, sigma: float, count: int, generator: torch.Generator)
     return sigma * draws.to(like.device)
 
 
-def certify(
-    model: nn.Module,
-    x: Tensor,
-    sigma: float,
-    n0: int,
-    n: int,
-    alpha: float,
-    generator: torch.Generator,
-) -> tuple[int, float]:
-    """Return the class of the smoothed classifier at x and the l2 radius of its certificate.
-
-    In CERTIFY of Cohen et al. n0 draws choose the class, and n new draws bound its probability from
-    below (Clopper-Pearson, one-sided at level alpha). The radius is sigma times the normal quantile
-    of the bound. It is too large with probability alpha at most.
-
-    Args:
-        model: (N, C, H, W) -> logits (N, K).
-        x: One image (C, H, W).
-        sigma: Standard deviation of the noise, in pixels of [0, 1].
-        n0: Draws that choose the class.
-        n: Draws that count it.
-        alpha: Probability of error.
-        generator: Source of the noise.
-
-    Returns:
-        Class and radius; -1 and 0 if the bound is below 1/2.
-    """
-    batch = x.unsqueeze(0)
-    chosen = int(votes(model, batch, gaussian(x, sigma, n0, generator)).argmax())
-    counted = int(votes(model, batch, gaussian(x, sigma, n, generator))[0, chosen])
-    test = binomtest(counted, n, alternative="greater")
-    low = float(test.proportion_ci(1 - alpha, method="exact").low)
-    return (chosen, sigma * float(norm.ppf(low))) if low >= 0.5 else (ABSTAIN, 0.0)
-
-
 def tune_sigma(
     model: nn.Module,
     images: Tensor,
@@ -167,6 +132,23 @@ class Smoothing:
         """Return soft votes of noise that is drawn anew at every call."""
         return SmoothingPenalty(self.statistic, self.sigma)
 
+    def certify(self, model: nn.Module, x: Tensor, generator: torch.Generator) -> tuple[int, float]:
+        """Return the class of the smoothed classifier at x (C, H, W) and its certified l2 radius.
+
+        In CERTIFY of Cohen et al. some draws choose the class, and new draws bound its probability
+        from below (Clopper-Pearson, one-sided at level alpha). The radius is sigma times the normal
+        quantile of the bound. It is too large with probability alpha at most. Class and radius are
+        -1 and 0 if the bound is below 1/2.
+        """
+        batch = x.unsqueeze(0)
+        noise = gaussian(x, self.sigma, self.choosing, generator)
+        chosen = int(votes(model, batch, noise).argmax())
+        noise = gaussian(x, self.sigma, self.counting, generator)
+        counted = int(votes(model, batch, noise)[0, chosen])
+        test = binomtest(counted, self.counting, alternative="greater")
+        low = float(test.proportion_ci(1 - self.alpha, method="exact").low)
+        return (chosen, self.sigma * float(norm.ppf(low))) if low >= 0.5 else (ABSTAIN, 0.0)
+
 
 @dataclass(frozen=True)
 class SmoothingPenalty:
@@ -191,13 +173,11 @@ class SmoothingPenalty:
         each = logits(noisy.flatten(1, 2)).unflatten(1, (-1, self.draws))
         shares = (self.sharpness * each).log_softmax(-1).logsumexp(2)
         if self.statistic == "gap":
-            top = shares.topk(2, dim=-1).values
-            value: Tensor = top[..., 0] - top[..., 1]
-        else:
-            label = logits(x).argmax(-1, keepdim=True)
-            largest = shares.scatter(-1, label, -torch.inf).amax(-1)
-            value = largest - shares.gather(-1, label).squeeze(-1)
-        return value
+            top: Tensor = shares.topk(2, dim=-1).values
+            return top[..., 0] - top[..., 1]
+        label = logits(x).argmax(-1, keepdim=True)
+        largest: Tensor = shares.scatter(-1, label, -torch.inf).amax(-1)
+        return largest - shares.gather(-1, label).squeeze(-1)
 
 
 @dataclass(frozen=True)
@@ -236,9 +216,8 @@ class SmoothingScorer:
         blurred = torch.stack([logits(self.model, image + self.noise).mean(0) for image in x])
         facts = {"confidence_change": confidence_change(logits(self.model, x), blurred)}
         if p.counting:
-            settings = p.sigma, p.choosing, p.counting, p.alpha
             certificates = [
-                certify(self.model, image, *settings, torch.Generator().manual_seed(self.seed))
+                p.certify(self.model, image, torch.Generator().manual_seed(self.seed))
                 for image in x
             ]
             smoothed, radius = zip(*certificates, strict=True)

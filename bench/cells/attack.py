@@ -41,17 +41,16 @@ def radii(work: Work, unit: Attack | None, count: int) -> Tensor | None:
 def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:
     """Attack; store x* and changed parameters, and the parts of targets, flips and gallery."""
     data, victim, attack, device = work.dataset, work.victim, work.build(), work.device
-    chosen = choose(work)
-    images = chosen.images
+    images, goal = choose(work)
     view = AttackerView(
         victim=victim,
-        targets=Targets(images.x.to(device), images.label.to(device), chosen.goal.to(device)),
+        targets=Targets(images.x.to(device), images.label.to(device), goal.to(device)),
         reference=Reference(
             data.train.x.to(device), data.train.label.to(device), work.features("train")
         ),
         generator=numbers(data.name, images.ids),
         radii=radii(work, attack.nature.radii, len(images)),
-        surrogate=work.surrogate,
+        surrogate=work.second("surrogate"),
         evade=evade,
     )
     result = returned.attacked(attack(copy.deepcopy(view)), view, f"attack {work.label!r}")

@@ -16,9 +16,6 @@ def exact(device: torch.device | str) -> Iterator[None]:
     By default torch rounds the factors of a convolution to 10 bits (TF32), so that the confidence
     of one input differs by 1e-4 from batch to batch. It also adds in an order that changes from
     run to run. An operation without a deterministic form still runs, with torch's warning.
-
-    Args:
-        device: Where the work is done.
     """
     if torch.device(device).type != "cuda":
         yield

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from evil_twins.bench.cells import attack, evade, fit, score, seeds, victim
+from evil_twins.bench.cells import attack, evade, preparation, score, seeds, victim
 from evil_twins.bench.cells.exact_arithmetic import exact
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components.component import Component
@@ -23,7 +23,7 @@ from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import verify as verify_cell
 
-KINDS = {"victim": victim.run, "fit": fit.run, "attack": attack.run, "score": score.run}
+KINDS = {"victim": victim.run, "fit": preparation.run, "attack": attack.run, "score": score.run}
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,6 @@ class Job:
     def code(self) -> Code:
         """The code that it would run here and now."""
         return code_of(self.kind, *([self.component] if self.component else []), *self.evade)
-
-    @property
-    def threads(self) -> int:
-        """Number of its threads: part of its spec, because sums depend on it."""
-        return int(self.spec["threads"])
 
 
 @dataclass(frozen=True)
@@ -115,8 +110,8 @@ def execute(place: Place, job: Job) -> Outcome:
     try:
         folder = place.store.begin(job.kind, job.identity)
         compute(place, job, folder)
-        facts = {"title": job.title, "spec": job.spec, "parents": job.parents}
-        facts["versions"] = dict(job.code.versions)
+        versions = dict(job.code.versions)
+        facts = {"title": job.title, "spec": job.spec, "parents": job.parents, "versions": versions}
         seconds = time.perf_counter() - start
         sidecar = sidecar_of(job, place, seconds)
         content = place.store.commit(job.kind, job.identity, folder, facts, sidecar)
@@ -165,11 +160,10 @@ def isolated(job: Job) -> ExitStack:
     So a cell stores the same bytes wherever it runs, even if a component draws from the global
     generator.
     """
-    stack = ExitStack()
-    stack.enter_context(threadpool_limits(job.threads))
-    threads = torch.get_num_threads()
-    stack.callback(torch.set_num_threads, threads)
-    torch.set_num_threads(job.threads)
+    stack, threads = ExitStack(), int(job.spec["threads"])  # in the spec: sums depend on it
+    stack.enter_context(threadpool_limits(threads))
+    stack.callback(torch.set_num_threads, torch.get_num_threads())
+    torch.set_num_threads(threads)
     stack.enter_context(exact(job.spec["device"]))
     stack.enter_context(torch.random.fork_rng(devices=[]))
     torch.default_generator.manual_seed(seeds.seed(job.identity))

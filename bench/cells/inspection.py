@@ -27,6 +27,5 @@ def run(work: Work, defender: Defender) -> None:
         for i in first.index
     ]
     facts = {"target_id": first["target_id"], "name": records.MODEL_SCORE, "value": values}
-    empty = records.empty(records.SCORES)
-    records.write(empty, records.SCORES, work.out / "scores.parquet")
+    records.write(records.empty(records.SCORES), records.SCORES, work.out / "scores.parquet")
     records.write(pd.DataFrame(facts), records.DETAILS, work.out / "details.parquet")

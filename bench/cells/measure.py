@@ -1,7 +1,7 @@
 """Measure what an attack reached and what it cost, target by target."""
 
 from collections.abc import Mapping
-from math import inf, isnan, nan
+from math import isnan, nan
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks.base import Attacked, AttackerView, Nature, Reference
+from evil_twins.attacks.efficacy import margin
 from evil_twins.attacks.models import BATCH, PairedModels, Victim
 from evil_twins.bench.store import records
 from evil_twins.bench.store.records import Columns
@@ -29,13 +30,7 @@ PART: Columns = {**records.TARGETS, "layers": records.KEYS["layers"]}
 def harm(
     models: PairedModels, victim: Victim, images: Images | Reference, features: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Measure how the N models differ from the victim on M images.
-
-    Args:
-        models: The N models.
-        victim: The victim.
-        images: The images.
-        features: The victim's features of the images (M, D).
+    """Measure how the N models differ from the victim on M images, of its features (M, D).
 
     Returns:
         Mean KL(victim ‖ faced) (N,), disagreement (N, M), drop of accuracy (N,).
@@ -71,13 +66,6 @@ def harm_on_reference(models: PairedModels, view: AttackerView) -> Tensor:
 def outputs(models: PairedModels, x: Tensor) -> Tensor:
     """Compute the logits of each model at its own input, (N, K) float64."""
     return models.logits(models.features(x.unsqueeze(1))).squeeze(1).double().cpu()
-
-
-def log_odds(logits: Tensor, goal: Tensor) -> Tensor:
-    """Return log(p / (1 - p)) of the goals (N,) under logits (N, K), finite where p rounds to 1."""
-    at = goal.unsqueeze(1)
-    others = logits.scatter(1, at, -inf).logsumexp(1)
-    return logits.gather(1, at).squeeze(1) - others
 
 
 def within(nature: Nature, linf: Tensor, l2: Tensor, delta: Tensor) -> Tensor:
@@ -142,7 +130,7 @@ def _targets(attack: Any, result: Attacked, view: AttackerView) -> pd.DataFrame:
             "label": view.targets.label.cpu(),
             "goal": goal,
             "confidence": confidence,
-            "log_odds": log_odds(faced, goal),
+            "log_odds": margin(faced, goal),
             "at_kappa": (confidence >= kappa) & (not isnan(kappa)),
             "within_eps": within(attack.nature, linf, l2, delta),
             "predicted": faced.argmax(1),

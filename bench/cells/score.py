@@ -24,7 +24,6 @@ from evil_twins.bench.cells.stored import ATTACKED, cached_victim, faced_models,
 from evil_twins.bench.cells.work import Source, Work
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.store import records
-from evil_twins.bench.subjects.data import Images
 from evil_twins.detectors.base import Detector
 
 CHUNK = 8
@@ -54,29 +53,20 @@ class Lineup:
     correct: Tensor
 
 
-def block(images: Images, size: int, first: int, count: int) -> Images:
-    """Return `size` images for each of `count` faced models, of which `first` is the first."""
-    return images.take(torch.arange(first * size, (first + count) * size))
-
-
 @lru_cache(maxsize=1)
 def lineup(
     attack: Path, victim: Path, device: torch.device, source: Source, size: int, first: int
 ) -> Lineup:
     """Load the attacked inputs of a finished cell and the benign images of its models.
 
-    Args:
-        attack: Folder of the attack cell.
-        victim: Folder of the victim cell.
-        device: Where to compute.
-        source: Source of the data set.
-        size: Images for calibration, and as many for its check, under each model.
-        first: Position of the cell's first target among all of the suite.
+    `attack` and `victim` are folders of cells. Each model gets `size` images for calibration and as
+    many for its check; the cell's first target is the `first` of the suite.
     """
     data, targets = source(), records.read(attack / "targets.parquet")
     n = len(targets)
     models = faced_models(attack, cached_victim(victim, device), n, device)
-    benign = [block(split, size, first, n) for split in (data.calibration, data.fpr)]
+    block = torch.arange(first * size, (first + n) * size)
+    benign = [split.take(block) for split in (data.calibration, data.fpr)]
     attacked = load_tensors(attack / ATTACKED, device)["x"].unsqueeze(1)
     images = torch.cat([attacked, *(b.x.to(device).unflatten(0, (n, size)) for b in benign)], 1)
     names = tuple(targets["target_id"])

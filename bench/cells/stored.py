@@ -34,13 +34,6 @@ def cached_victim(folder: Path, device: torch.device) -> Classifier:
 
 
 def faced_models(attack: Path, victim: Victim, count: int, device: torch.device) -> PairedModels:
-    """Load the models that the targets of a finished attack cell face.
-
-    Args:
-        attack: Folder of the cell.
-        victim: The victim, on the device.
-        count: Number of targets.
-        device: Where to compute.
-    """
+    """Load the models that the `count` targets of a finished attack cell face."""
     edits = load_tensors(attack / MODELS, device) if lists_models(attack) else {}
     return PairedModels(victim, count, edits)

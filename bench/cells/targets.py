@@ -28,19 +28,6 @@ SURE = 0.95
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The targets of a cell.
-
-    Attributes:
-        images: Images, labels and ids.
-        goal: Goal classes (N,).
-    """
-
-    images: Images
-    goal: Tensor
-
-
-@dataclass(frozen=True)
 class Difficulty:
     """The filter in the code of the paper's authors: inputs neither too easy nor too hard.
 
@@ -53,8 +40,8 @@ class Difficulty:
     step: float
 
 
-def choose(work: Work) -> Chosen:
-    """Choose the cell's share of the first images of the list that may be attacked.
+def choose(work: Work) -> tuple[Images, Tensor]:
+    """Choose the cell's share of the first images of the list that may be attacked, with goals.
 
     The victim classifies them correctly. Where the suite states a difficulty, they are neither too
     easy nor too hard for it.
@@ -76,7 +63,7 @@ def choose(work: Work) -> Chosen:
             f"{spec['count']} were asked for{behind}{remedy}"
         )
     part = slice(after + spec["first"], after + spec["last"])
-    return Chosen(work.dataset.split(spec["list"]).take(places[part]), goals[part])
+    return work.dataset.split(spec["list"]).take(places[part]), goals[part]
 
 
 @lru_cache(maxsize=2)
@@ -90,13 +77,7 @@ def eligible(
 ) -> tuple[Tensor, Tensor]:
     """Return positions in a list of the images that may be attacked, and their goals, both (M,).
 
-    Args:
-        victim: Folder of the victim cell.
-        device: Where to compute.
-        source: Source of the data set.
-        split: The list.
-        goals: "random" or "second".
-        difficulty: The filter, or None.
+    `victim` is the folder of its cell, `goals` is "random" or "second".
     """
     data, network = source(), cached_victim(victim, device)
     images = data.split(split)
@@ -137,17 +118,10 @@ def second(logits: Tensor, label: Tensor) -> Tensor:
 def steps_needed(
     victim: Classifier, x: Tensor, goal: Tensor, difficulty: Difficulty, device: torch.device
 ) -> Tensor:
-    """Count the steps of targeted PGD after which the goal is first surer than `SURE`.
+    """Count the steps of targeted PGD until the goal (N,) of x (N, C, H, W) is surer than `SURE`.
 
     The steps go along the sign of the gradient from x itself, as in the authors' code. The check
     comes before each step, so that the result of the last of eight is never checked.
-
-    Args:
-        victim: The victim.
-        x: Images (N, C, H, W).
-        goal: Goal classes (N,).
-        difficulty: Size of the steps, and of the ball.
-        device: Where to compute.
 
     Returns:
         Counts (N,) from 0 to `CHECKS`, which means never, on the CPU.

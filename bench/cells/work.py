@@ -90,11 +90,6 @@ class Work:
         """The victim, on the device."""
         return cached_victim(self.parents["victim"], self.device)
 
-    @property
-    def surrogate(self) -> Classifier | None:
-        """The model that the attack sees in the victim's place, or None."""
-        return self.second("surrogate")
-
     def second(self, role: str) -> Classifier | None:
         """Return the independently trained victim of that role, on the device, or None."""
         return cached_victim(self.parents[role], self.device) if role in self.parents else None

@@ -33,8 +33,7 @@ def adapter(cls: type[Any]) -> TypeAdapter[Any]:
 
 def parameters(instance: Any) -> dict[str, Any]:
     """Return the fields of a dataclass as JSON values."""
-    fields: dict[str, Any] = json.loads(json.dumps(asdict(instance)))
-    return fields
+    return dict(json.loads(json.dumps(asdict(instance))))
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,7 @@ UNCLOSED = re.compile(r"([\w.-]+|.*?:\w+)\([^)]*", re.DOTALL)
 
 
 def registry(kind: str) -> dict[str, str]:
-    """Return every name of a kind -> "module:Name"; names of the project win over others.
-
-    Args:
-        kind: "attack" or "detector".
-    """
+    """Return every name of a kind -> "module:Name"; names of the project win over others."""
     points = entry_points(group=GROUPS[kind])
     foreign = {point.name: f"{point.module}:{point.attr}" for point in points}
     return {**OURS[kind], **dict(sorted(foreign.items())), **OURS[kind]}

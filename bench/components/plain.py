@@ -18,9 +18,6 @@ def adapted(component: Any) -> Any:
     (N,). It knows the faced model alone. A class has `fit(self, view)`, which returns a function
     from images to scores. Unless it states otherwise, it knows clean data too and has no
     preparation. Further arguments of the function, and those of the class, are the parameters.
-
-    Args:
-        component: A function, a class or another value.
     """
     if is_dataclass(component):
         return component
@@ -34,7 +31,7 @@ def adapted(component: Any) -> Any:
 @lru_cache(maxsize=64)
 def _from_function(function: Any) -> type:
     def fit(self: Any, view: Any) -> Callable[[Any], Any]:
-        score = partial(function, view.model, **_values(self))
+        score = partial(function, view.model, **values(self))
         return partial(_scores, score, function.__name__)
 
     members = {"knowledge": "K0", "preparation": None, "fit": fit}
@@ -59,7 +56,7 @@ def _scores(function: Callable[[Any], Any], name: str, x: Any) -> Any:
 @lru_cache(maxsize=64)
 def _from_class(cls: Any) -> type:
     def instance(self: Any) -> Any:
-        return cls(**_values(self))
+        return cls(**values(self))
 
     members = {
         "knowledge": property(lambda self: getattr(instance(self), "knowledge", "K1")),
@@ -69,7 +66,8 @@ def _from_class(cls: Any) -> type:
     return _dataclass(cls, list(inspect.signature(cls).parameters.values()), members)
 
 
-def _values(instance: Any) -> dict[str, Any]:
+def values(instance: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass by name, as they are."""
     return {item.name: getattr(instance, item.name) for item in fields(instance)}
 
 

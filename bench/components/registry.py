@@ -1,8 +1,9 @@
 """Attacks and detectors by name: they are looked up, given their parameters and checked.
 
 `method` in a suite is a name that `evil-twins list` shows, "package.module:Name", or "file.py:Name"
-with the file beside the suite. A name stands for a frozen dataclass; a detector may also be a plain
-function or class.
+with the file beside the suite. In this module `kind` is "attack" or "detector", `method` is such a
+name and `folder` is that of the suite and its files. A name stands for a frozen dataclass; a
+detector may also be a plain function or class.
 """
 
 import dataclasses
@@ -61,7 +62,6 @@ def _unknown_name(kind: str, method: str, names: Iterable[str]) -> UserError:
 
 
 def _message(error: Exception) -> str:
-    """Return in one line what a user's code raised."""
     if isinstance(error, NoSuchName):
         return str(error)
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:150]}"
@@ -69,11 +69,6 @@ def _message(error: Exception) -> str:
 
 def find(kind: str, method: str, folder: Path) -> Component:
     """Return the component of a name, without parameters.
-
-    Args:
-        kind: "attack" or "detector".
-        method: The name, as a suite has it.
-        folder: The folder of the suite.
 
     Raises:
         UserError: No such name, file, module or class.
@@ -99,12 +94,7 @@ def find(kind: str, method: str, folder: Path) -> Component:
 
 
 def trouble(kind: str, name: str) -> str:
-    """Return in one line why the attack or detector of another package cannot be used, or "".
-
-    Args:
-        kind: "attack" or "detector".
-        name: A name of the list.
-    """
+    """Return in one line why a listed name of another package cannot be used, or ""."""
     try:
         find(kind, name, Path.cwd())
     except UserError as error:
@@ -128,32 +118,22 @@ def _remedy(error: Exception, method: str, folder: Path) -> str:
 
 
 def kind_of(method: str, folder: Path) -> str:
-    """Return "attack" or "detector" for a name.
-
-    Args:
-        method: The name, as a suite has it, without parameters.
-        folder: The folder of files.
+    """Return "attack" or "detector" for a name without parameters.
 
     Raises:
         UserError: No such name, file, module or class.
     """
     if ":" in method:
         cls = find("detector", method, folder).load()
-        return "attack" if issubclass(cls, Callable) and not _fits(cls) else "detector"  # type: ignore[arg-type]
+        calls = issubclass(cls, Callable) and not hasattr(cls, "fit")  # type: ignore[arg-type]
+        return "attack" if calls else "detector"
     kinds = {name: kind for kind in GROUPS for name in registry(kind)}
     if method not in kinds:
         raise _unknown_name("attack or detector", method, kinds)
     return kinds[method]
 
 
-def _fits(cls: type) -> bool:
-    from evil_twins.detectors.base import Fitting  # a list of names waits for no torch
-
-    return issubclass(cls, Fitting)
-
-
 def _difference(value: Any, kind: str) -> str:
-    """Describe something that is no attack and no detector."""
     if isinstance(value, type):
         return " and has no `fit`" if kind == "detector" else ""
     if callable(value):
@@ -162,13 +142,7 @@ def _difference(value: Any, kind: str) -> str:
 
 
 def configure(component: Component, values: Mapping[str, Any], kind: str, label: str) -> Component:
-    """Return the component with all its parameters, checked.
-
-    Args:
-        component: A component without parameters, from `find`.
-        values: Parameters by name, as a suite has them.
-        kind: "attack" or "detector".
-        label: The name of the row or column in the suite.
+    """Return a component of `find` with all its parameters, checked; messages name it by `label`.
 
     Raises:
         UserError: A parameter is unknown, missing or of the wrong type, or the component lacks a
@@ -177,7 +151,8 @@ def configure(component: Component, values: Mapping[str, Any], kind: str, label:
     where = f"{kind} {label!r}"
     try:
         instance = checked(component.load(), values, where)
-        expected = INSPECTOR if kind == "detector" and _inspects(instance) else MEMBERS[kind]
+        inspects = hasattr(instance, "inspect") and not hasattr(instance, "fit")
+        expected = INSPECTOR if kind == "detector" and inspects else MEMBERS[kind]
         missing = [name for name in expected if not hasattr(instance, name)]
         fault = "" if missing else _fault(instance, kind)
         configured = dataclasses.replace(component, parameters=parameters(instance))
@@ -195,12 +170,6 @@ def configure(component: Component, values: Mapping[str, Any], kind: str, label:
     if fault:
         raise UserError(f"{where}: {fault}\nremedy: mend its class; see CONTRIBUTING.md")
     return configured
-
-
-def _inspects(instance: Any) -> bool:
-    from evil_twins.detectors.base import Fitting, Inspecting  # a list waits for no torch
-
-    return isinstance(instance, Inspecting) and not isinstance(instance, Fitting)
 
 
 def _fault(instance: Any, kind: str) -> str:

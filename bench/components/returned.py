@@ -14,12 +14,7 @@ def _shape(shape: torch.Size) -> str:
     return "×".join(str(size) for size in shape) or "no dimension"
 
 
-def images(x: object, like: Tensor, whose: str) -> None:
-    """Check that images are in [0, 1] and of the right shape.
-
-    Raises:
-        Fault: They are not.
-    """
+def _check_images(x: object, like: Tensor, whose: str) -> None:
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = f"{x.dtype}" if isinstance(x, Tensor) else type(x).__name__
         raise Fault(f"{whose} returned {kind} for x*; expected a tensor of floating-point numbers")
@@ -34,34 +29,29 @@ def images(x: object, like: Tensor, whose: str) -> None:
 
 
 def attacked(result: Any, view: AttackerView, whose: str) -> Attacked:
-    """Return the return value of an attack, if it is valid.
-
-    Args:
-        result: The return value.
-        view: The argument of the attack.
-        whose: Name of the attack in the message.
+    """Return the return value of an attack on a view, if it is valid.
 
     Raises:
-        Fault: Wrong type, shape, range, number or names.
+        Fault: Wrong type, shape, range, number or names; the message names the attack by `whose`.
     """
     n = len(view.targets)
     if not isinstance(result, Attacked) or not isinstance(result.models, PairedModels):
         raise Fault(
             f"{whose} returned {type(result).__name__}; expected Attacked with PairedModels"
         )
-    images(result.x, view.targets.x, whose)
+    _check_images(result.x, view.targets.x, whose)
     if len(result.models) != n:
         raise Fault(f"{whose} returned {len(result.models)} models for {n} targets")
     if result.serves < 1 or n % result.serves:
         raise Fault(f"{whose} returned serves = {result.serves} for {n} targets")
-    _parameters(result.models, view, whose)
+    _check_parameters(result.models, view, whose)
     facts = {name: getattr(result, name) for name in ("confidence", "rounds", "passes")}
     for name, value in (facts | ({} if result.bound is None else {"bound": result.bound})).items():
         numbers(value, n, f"{whose}, {name},", "targets")
     return result
 
 
-def _parameters(models: PairedModels, view: AttackerView, whose: str) -> None:
+def _check_parameters(models: PairedModels, view: AttackerView, whose: str) -> None:
     expected = dict(view.victim.named_parameters())  # type: ignore[attr-defined]
     for name, value in models.parameters.items():
         if name not in expected:
@@ -75,16 +65,11 @@ def _parameters(models: PairedModels, view: AttackerView, whose: str) -> None:
 
 
 def numbers(values: object, n: int, whose: str, what: str = "images") -> Tensor:
-    """Return scores or facts (n,), if they are valid.
-
-    Args:
-        values: The return value.
-        n: Expected number of values.
-        whose: Name of the component in the message.
-        what: Name in the message of the objects with a value each.
+    """Return scores or facts (n,), if they are valid, as float64 on the CPU.
 
     Raises:
-        Fault: Wrong type or length, or NaN or infinity.
+        Fault: Wrong type or length, or NaN or infinity; the message names the component by `whose`
+            and the objects with a value each by `what`.
     """
     if not isinstance(values, Tensor) or values.is_complex():
         kind = f"{values.dtype}" if isinstance(values, Tensor) else type(values).__name__

@@ -73,7 +73,8 @@ def code_of(kind: str, *components: Component) -> Code:
         kind: Kind of the cell.
         components: Its attack or detector, if it has one, and the detectors that an attack evades.
     """
-    roots = [CELLS / f"{kind}.py", *(component.source for component in components)]
+    module = {"fit": "preparation"}.get(kind, kind)
+    roots = [CELLS / f"{module}.py", *(component.source for component in components)]
     if components:
         roots.append(Path(__file__).with_name("component.py"))
     if len(components) > 1:
@@ -82,11 +83,7 @@ def code_of(kind: str, *components: Component) -> Code:
 
 
 def closure(*roots: Path) -> Code:
-    """Return the code of files and of all that they import.
-
-    Args:
-        roots: Files of the project or of a user.
-    """
+    """Return the code of files, of the project or of a user, and of all that they import."""
     stack, visited = [(path, _base(path)) for path in roots], set[Path]()
     files, versions = dict[str, str](), dict[str, str]()
     while stack:

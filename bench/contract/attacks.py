@@ -45,9 +45,7 @@ def sound(case: AttackCase) -> None:
         )
 
 
-@clause(
-    "return models.confidence(x, view.targets.goal), and change no weights outside `models`",
-)
+@clause("return models.confidence(x, view.targets.goal), and change no weights outside `models`")
 def confidence(case: AttackCase) -> None:
     """The confidence that it states is f_t(x*; θ*) under the victim that it was given."""
     result, goal = case.result, case.view.targets.goal

@@ -91,11 +91,7 @@ def clause(remedy: str, *, basis: bool = False) -> Callable[[Callable[[Any], Non
 
 
 def refuse_loose(component: Any) -> None:
-    """Refuse an attack or a detector that is no frozen dataclass.
-
-    Raises:
-        Broken: It is none.
-    """
+    """Raise `Broken` for an attack or a detector that is no frozen dataclass."""
     facts = getattr(component, "__dataclass_params__", None)
     if facts is None or not facts.frozen:
         raise Broken(f"{type(component).__name__} is no frozen dataclass")

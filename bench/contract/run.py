@@ -24,7 +24,6 @@ from evil_twins.bench.contract.worlds import KAPPA, attacker, defender
 from evil_twins.bench.run import guard
 from evil_twins.detectors.base import Detector
 
-DONE, SOME_FAILED = 0, 1
 CLAUSES: Mapping[str, tuple[Clause, ...]] = {
     "attack": ATTACK,
     "detector": DETECTOR,
@@ -68,19 +67,15 @@ def check(method: str, device: str, limit: float) -> int:
     summary = [f"{count} {outcome}" for outcome, count in counts.items()]
     summary += [f"{skipped} not looked at, as they rest on what failed"] if skipped else []
     print(f"{kind} {component.spec['class']}: {', '.join(summary)}")
-    return SOME_FAILED if "failed" in counts else DONE
+    return int("failed" in counts)
 
 
 def verdicts(
     kind: str, component: Component, device: str, limit: float
 ) -> Iterator[tuple[Clause, Verdict]]:
-    """Yield the clauses with their verdicts, up to a basis that failed.
+    """Yield the clauses of a kind with their verdicts, up to a basis that failed.
 
-    Args:
-        kind: "attack", "detector" or "inspector".
-        component: The component with its parameters.
-        device: "cpu" or "cuda".
-        limit: Seconds that each clause may take in a process of its own.
+    Each clause is judged in another process and may take `limit` seconds.
     """
     lane, console = ThreadPoolExecutor(1), Console(stderr=True)
     try:

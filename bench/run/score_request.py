@@ -10,7 +10,7 @@ from torch import Tensor
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects import data, image_files, weights
 from evil_twins.bench.subjects.architectures import Classifier
-from evil_twins.bench.subjects.publishers import sha
+from evil_twins.bench.subjects.readers import sha
 
 
 @dataclass(frozen=True)

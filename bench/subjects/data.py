@@ -19,7 +19,7 @@ from torch import Tensor
 
 from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.subjects.isic import isic
-from evil_twins.bench.subjects.publishers import DAMAGE, Files, Half, digits, folder, published, sha
+from evil_twins.bench.subjects.readers import DAMAGE, Files, Half, digits, folder, published, sha
 from evil_twins.bench.subjects.splits import USUAL, Splits
 
 NAMES = ("digits", "fashion-mnist", "cifar10", "gtsrb", "isic2018", "folder")
@@ -143,12 +143,7 @@ def load(
 
 
 def _cut(
-    name: str,
-    classes: tuple[str, ...],
-    train: Half,
-    test: Half,
-    size: int | None,
-    shares: Splits,
+    name: str, classes: tuple[str, ...], train: Half, test: Half, size: int | None, shares: Splits
 ) -> Dataset:
     training, damaged = _decode(f"{name}/train", classes, train, size)
     tested, damaged_too = _decode(f"{name}/test", classes, test, size)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects.publishers import DAMAGE
+from evil_twins.bench.subjects.readers import DAMAGE
 
 MODES = {1: "L", 3: "RGB"}
 EXACT = ("1", "L", "LA", "P", "RGB", "RGBA")
@@ -76,7 +76,6 @@ def _folder(folder: Path, shape: Shape) -> Images:
 
 
 def _file(path: Path, shape: Shape) -> Tensor:
-    """Read one image (C, H, W)."""
     try:
         with Image.open(path) as image:
             mode = image.mode

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects.publishers import Half, Parts, sha
+from evil_twins.bench.subjects.readers import Half, Parts, sha
 
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 """Melanoma, nevus, basal cell carcinoma, actinic keratosis, benign keratosis, dermatofibroma and
@@ -21,11 +21,7 @@ TEST_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Photographs:
-    """Images with their labels, decoded on demand.
-
-    Attributes:
-        samples: Path and label of each image.
-    """
+    """Images with their labels, decoded on demand, by the path and label of each."""
 
     samples: Sequence[tuple[Path, int]]
 
@@ -43,11 +39,9 @@ class Photographs:
 def isic(root: Path) -> Parts:
     """Read the official halves, or cut the training images in two if there are no test folders.
 
-    The cut is by SHA-256 of the lesion if a file names it, else of the image: the first
-    `TEST_SHARE` of them test. The authors of the paper tested on a tenth.
-
-    Args:
-        root: The folder of the unpacked archives.
+    `root` is the folder of the unpacked archives. The cut is by SHA-256 of the lesion if a file
+    names it, else of the image: the first `TEST_SHARE` of them test. The authors of the paper
+    tested on a tenth.
 
     Raises:
         UserError: Files are missing or malformed.

@@ -44,7 +44,6 @@ class Recipe:
             raise ValueError("a recipe needs epochs >= 1, batch >= 1 and lr > 0")
         if min(self.momentum, self.weight_decay, self.shift) < 0:
             raise ValueError("momentum, weight_decay and shift of a recipe are at least 0")
-
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError("precision of a recipe is float32 or bfloat16")
 

@@ -47,12 +47,7 @@ def load(path: Path) -> Classifier:
 
 
 def digest(path: Path, architecture: str, data: Dataset) -> str:
-    """Return the SHA-256 of a file of weights, if it fits a suite.
-
-    Args:
-        path: The file, such as the victim.safetensors of an earlier run.
-        architecture: Architecture in the suite.
-        data: Data set of the suite.
+    """Return the SHA-256 of a file of weights, if it fits architecture and data of a suite.
 
     Raises:
         UserError: The file is missing, damaged or that of another network.

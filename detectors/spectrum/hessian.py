@@ -54,14 +54,8 @@ def locally_linear(model: nn.Module, x: Tensor) -> Tensor:
     No further pass is needed if all operations are piecewise linear. Otherwise the product of the
     Hessian of one combination of the logits with one vector, both in general position, must be
     exactly 0 in every coordinate. Automatic differentiation returns that for a piecewise linear
-    network; a tolerance could not separate a weakly curved input from rounding.
-
-    Args:
-        model: As in `top_eigenvalues`.
-        x: Images (N, C, H, W).
-
-    Returns:
-        (N,) bool.
+    network; a tolerance could not separate a weakly curved input from rounding. Arguments are those
+    of `top_eigenvalues`; the result is (N,) bool.
     """
     with torch.enable_grad():
         return torch.cat([_flat(*_forward(model, batch)) for batch in batches(x, GRAPH)])

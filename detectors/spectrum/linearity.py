@@ -25,11 +25,7 @@ def piecewise_linear(result: Tensor, x: Tensor) -> bool:
     """Return whether all operations between x and the result are listed as piecewise linear.
 
     It costs no pass. True is certain, for the whole batch. False is not: an operation may be
-    missing in the lists.
-
-    Args:
-        result: Computed from x, with its graph.
-        x: A leaf of that graph.
+    missing in the lists. x is a leaf of the graph of the result.
     """
     depends: dict[Any, bool] = {None: False}
     for node in _inputs_first(result.grad_fn):

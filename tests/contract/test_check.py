@@ -51,7 +51,7 @@ def _here(function: Callable[..., Any], arguments: tuple[Any, ...], limit: float
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """A separate process takes seconds to start."""
-    monkeypatch.setattr(guard, "beside", _here)
+    monkeypatch.setattr(guard, "isolated", _here)
 
 
 @pytest.mark.usefixtures("in_this_process")

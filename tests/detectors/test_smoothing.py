@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from evil_twins.detectors import base
 from evil_twins.detectors.base import DefenderView
-from evil_twins.detectors.smoothing import Smoothing, certify, tune_sigma, votes
+from evil_twins.detectors.smoothing import Smoothing, tune_sigma, votes
 from tests.detectors.networks import linear, rng, small_network
 
 SIGMA = 0.25
@@ -55,7 +55,8 @@ def test_the_radius_stays_below_the_true_distance_as_often_as_stated(alpha: floa
     distance, runs = 0.3, 300
     model, x = two_halves(distance, size=2)
     source = rng(3)
-    radii = [certify(model, x, SIGMA, 20, 200, alpha, source)[1] for _ in range(runs)]
+    detector = Smoothing(sigma=SIGMA, choosing=20, counting=200, alpha=alpha)
+    radii = [detector.certify(model, x, source)[1] for _ in range(runs)]
     wrong = sum(radius > distance for radius in radii)
     assert binomtest(wrong, runs, alpha, alternative="greater").pvalue > 1e-3
     # Clopper-Pearson wastes a little, not all of alpha.
@@ -65,15 +66,17 @@ def test_the_radius_stays_below_the_true_distance_as_often_as_stated(alpha: floa
 def test_certify_states_the_exact_bound_of_its_own_count() -> None:
     model, x = two_halves(10.0)
     for n, alpha in ((100, 0.001), (1000, 0.001), (50, 0.05)):
-        facts, radius = certify(model, x, SIGMA, 10, n, alpha, rng())
+        detector = Smoothing(sigma=SIGMA, choosing=10, counting=n, alpha=alpha)
+        facts, radius = detector.certify(model, x, rng())
         assert facts == 0
         assert radius == pytest.approx(SIGMA * norm.ppf(alpha ** (1 / n)))  # all votes agree
 
 
 def test_certify_abstains_on_the_boundary_and_with_too_few_draws() -> None:
-    assert certify(*two_halves(0.0), SIGMA, 100, 100, 0.001, rng()) == (-1, 0.0)
-    assert certify(*two_halves(10.0), SIGMA, 100, 9, 0.001, rng()) == (-1, 0.0)
-    assert certify(*two_halves(10.0), SIGMA, 100, 10, 0.001, rng())[0] == 0
+    few, enough, many = (Smoothing(sigma=SIGMA, counting=count) for count in (9, 10, 100))
+    assert many.certify(*two_halves(0.0), rng()) == (-1, 0.0)
+    assert few.certify(*two_halves(10.0), rng()) == (-1, 0.0)
+    assert enough.certify(*two_halves(10.0), rng())[0] == 0
 
 
 def test_the_class_is_counted_on_fresh_draws() -> None:
@@ -81,7 +84,8 @@ def test_the_class_is_counted_on_fresh_draws() -> None:
     model, x = two_halves(0.0, size=2)
     source, runs = rng(5), 500
     # 13 votes of 18 are needed, which has probability 0.048: hardly any of α is wasted.
-    sure = [certify(model, x, SIGMA, 18, 18, 0.05, source)[0] >= 0 for _ in range(runs)]
+    detector = Smoothing(sigma=SIGMA, choosing=18, counting=18, alpha=0.05)
+    sure = [detector.certify(model, x, source)[0] >= 0 for _ in range(runs)]
     assert binomtest(sum(sure), runs, 0.05, alternative="greater").pvalue > 1e-3
 
 

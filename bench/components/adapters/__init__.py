@@ -45,11 +45,7 @@ MODULES: Mapping[str, Mapping[str, Sequence[str]]] = {
 
 
 def usable(package: str) -> dict[str, str]:
-    """Return every usable name of a package -> its place, "module:Name".
-
-    Args:
-        package: One of `PACKAGES`.
-    """
+    """Return every usable name of one of `PACKAGES` -> its place, "module:Name"."""
     modules = MODULES[package].items()
     return {name: f"{__name__}.{module}:{name}" for module, names in modules for name in names}
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from evil_twins.attacks import norms
 from evil_twins.attacks.base import Attacked, AttackerView, Nature, Targets
-from evil_twins.attacks.efficacy import AIM, equalise, logit, margin
+from evil_twins.attacks.efficacy import AIM, equalise, logit, margin, measured
 from evil_twins.attacks.models import PairedModels, Victim
 from evil_twins.attacks.norms import Norm
 
@@ -76,10 +76,7 @@ class APGD:
                 small = torch.where((middle >= 0) & ~reached, middle, small)
                 large = torch.where(reached, middle, large)
         models = PairedModels(view.victim, n, {})
-        with torch.no_grad():
-            confidence = models.confidence(search.nearest, view.targets.goal)
-        rounds = torch.where(confidence >= self.kappa, 1, -1)
-        return Attacked(search.nearest, models, confidence, rounds, search.passes)
+        return measured(view, search.nearest, models, search.passes, 1, self.kappa)
 
 
 class Reaching(nn.Module):

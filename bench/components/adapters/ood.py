@@ -11,13 +11,14 @@ import importlib
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from evil_twins.bench.components.plain import values
 from evil_twins.detectors.base import DefenderView, features_and_logits, logits
 
 INPUTS = ("logits", "features", "feature_maps")
@@ -71,8 +72,7 @@ class Outliers:
     def _arguments(self, cls: Any, model: nn.Module) -> dict[str, Any]:
         """Return the arguments of the package's class: its parameters, and parts of the model."""
         accepted, kind = inspect.signature(cls.__init__).parameters, _input(cls)
-        parameters: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
-        parameters.pop("benign", None)
+        parameters = values(self)
         parts: dict[str, Any] = {}
         if "model" in accepted:
             parts["model"] = None if kind else model
@@ -137,7 +137,6 @@ def _inputs(model: nn.Module, x: Tensor, cls: Any) -> tuple[Tensor, Tensor]:
 
 
 def _learn(inner: Any, model: nn.Module, benign: Tensor) -> None:
-    """Fit a detector of the package on clean images (M, C, H, W)."""
     cls = type(inner)
     inputs, z = _inputs(model, benign, cls)
     classes, label = z.argmax(1).unique(return_inverse=True)
@@ -180,7 +179,6 @@ def _fields(cls: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _package_class(name: str) -> Any:
-    """Return the package's own class of this name."""
     return getattr(importlib.import_module("pytorch_ood.detector"), name)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from evil_twins.attacks.base import Attacked, AttackerView, Nature, Reference, Targets
 from evil_twins.attacks.controls import FineTuning
-from evil_twins.attacks.efficacy import equalise, validate
+from evil_twins.attacks.efficacy import equalise, measured, validate
 from evil_twins.attacks.models import PairedModels, features_of
 from evil_twins.bench.components.adapters.art import (
     Features,
@@ -80,15 +80,10 @@ class FeatureCollisionAttack:
         edited = {name: torch.cat([model[name] for model in parameters]) for name in parameters[0]}
         models = PairedModels(view.victim, len(tuned), edited)
         x, models = equalise(self.kappa, view.targets, view.targets.x, models)
-        with torch.no_grad():
-            confidence = models.confidence(x, view.targets.goal)
-        rounds = torch.where(confidence >= self.kappa, 1, -1)
-        return Attacked(
-            x, models, confidence, rounds, torch.cat([attacked.passes for attacked in tuned])
-        )
+        passes = torch.cat([attacked.passes for attacked in tuned])
+        return measured(view, x, models, passes, 1, self.kappa)
 
     def _retrained(self, view: AttackerView, i: int) -> Attacked:
-        """Train honestly on the reference and the poisons of one target."""
         targets, benign = view.targets, view.reference
         target = Targets(*(part[i : i + 1] for part in (targets.x, targets.label, targets.goal)))
         with seeded_globals(view.generator(i, "toolbox", 0)):
@@ -108,10 +103,7 @@ class FeatureCollisionAttack:
         return replace(tuned, passes=tuned.passes + passes)
 
     def crafted(self, view: AttackerView, target: Targets) -> tuple[Tensor, int]:
-        """Return the poisons of one target, and the number of images that passed the victim.
-
-        Returns:
-            Images (P, C, H, W) within [0, 1], and passes.
+        """Return the poisons (P, C, H, W) in [0, 1] of one target, and the passes of images.
 
         Raises:
             ValueError: The reference holds no image of the goal class.

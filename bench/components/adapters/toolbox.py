@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import field, fields, make_dataclass
+from dataclasses import field, make_dataclass
 from functools import lru_cache
 from math import inf
 from typing import Any, ClassVar
@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evil_twins.attacks.base import Attacked, AttackerView, Nature
-from evil_twins.attacks.efficacy import equalise, margin
+from evil_twins.attacks.efficacy import equalise, margin, measured
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import Norm
 from evil_twins.bench.components.adapters.art import Reaching, seeded_globals, toolbox_classifier
+from evil_twins.bench.components.plain import values
 
 Array = NDArray[np.float32]
 
@@ -98,19 +99,10 @@ class Evasion:
             reached = margin(view.victim(x), targets.goal) >= model.aim
         x[~reached] = targets.x[~reached]
         x, models = equalise(self.kappa, targets, x, PairedModels(view.victim, len(x), {}))
-        with torch.no_grad():
-            confidence = models.confidence(x, targets.goal)
-        return Attacked(x, models, confidence, torch.where(confidence >= self.kappa, 1, -1), passes)
+        return measured(view, x, models, passes, 1, self.kappa)
 
     def _moved(self, model: Reaching, image: Tensor, start: Tensor | None, goal: int) -> Tensor:
-        """Return the toolbox's result for one image, (1, C, H, W) within [0, 1].
-
-        Args:
-            model: The victim with a class for f_t >= κ.
-            image: The image (1, C, H, W).
-            start: An image of the goal class (1, C, H, W), if the reference has one.
-            goal: Its goal class.
-        """
+        """Return the toolbox's result for one image (1, C, H, W), within [0, 1]."""
         name = type(self).__name__
         cls = getattr(evasion, name)
         accepted = inspect.signature(cls.__init__).parameters
@@ -121,14 +113,12 @@ class Evasion:
         classifier = toolbox_classifier(
             model if targeted else Threshold(model, goal), classes, image
         )
-        settings = {"targeted": targeted} | _fixed(classifier)
-        arguments = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
-        del arguments["kappa"]
-        arguments |= {key: value for key, value in settings.items() if key in accepted}
+        arguments = values(self) | {"targeted": targeted} | _fixed(classifier)
+        arguments = {key: value for key, value in arguments.items() if key in accepted}
         if "norm" in accepted:
             arguments["norm"] = np.inf if arguments["norm"] == "linf" else 2
         label, more = np.array([goal if targeted else 0]), {}
-        if "init_size" in accepted and start is not None:
+        if "init_size" in accepted:
             more["x_adv_init"] = start.numpy(force=True).copy()
         moved = cls(classifier, **arguments).generate(image.numpy(force=True).copy(), label, **more)
         return torch.from_numpy(moved).clamp(0, 1)
@@ -141,7 +131,6 @@ def _fixed(classifier: PyTorchClassifier) -> dict[str, Any]:
         return np.asarray(predicted.argmax(1) == goal.argmax(1))
 
     def deficit(x: Array, goal: Array) -> Array:
-        """Return the largest other logit minus the goal's, (N,)."""
         logits = classifier.predict(x)
         largest = np.where(goal > 0, -np.inf, logits).max(1)
         return np.asarray(largest - logits[goal > 0])

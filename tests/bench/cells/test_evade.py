@@ -114,7 +114,7 @@ def test_the_first_images_that_a_penalty_sees_are_not_of_one_class() -> None:
         batches.append(view.benign)
         return len
 
-    detector = SimpleNamespace(name="", build=lambda: SimpleNamespace(penalty=penalty))
+    detector = SimpleNamespace(spec={"class": ""}, build=lambda: SimpleNamespace(penalty=penalty))
     work = SimpleNamespace(
         dataset=SimpleNamespace(name="digits", train=train),
         evade=[detector],

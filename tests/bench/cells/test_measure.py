@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from evil_twins.attacks.efficacy import margin
 from evil_twins.attacks.poisoning import Poisoning
 from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.bench.cells import measure
-from evil_twins.bench.cells.measure import log_odds
 from evil_twins.bench.components import returned
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.subjects.data import Images
@@ -19,14 +19,14 @@ def test_log_odds_are_those_of_the_softmax() -> None:
     logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).double()
     goal = torch.tensor([0, 1, 2, 3, 0])
     share = logits.softmax(1)[torch.arange(5), goal]
-    torch.testing.assert_close(log_odds(logits, goal), torch.logit(share))
+    torch.testing.assert_close(margin(logits, goal), torch.logit(share))
 
 
 def test_log_odds_tell_confidences_apart_that_round_to_one() -> None:
     logits = torch.tensor([[50.0, 0.0], [90.0, 0.0]]).double()
     goal = torch.zeros(2, dtype=torch.int64)
     assert logits.softmax(1)[:, 0].tolist() == [1.0, 1.0]
-    assert log_odds(logits, goal).tolist() == pytest.approx([50.0, 90.0])
+    assert margin(logits, goal).tolist() == pytest.approx([50.0, 90.0])
 
 
 def _images(count: int) -> Images:

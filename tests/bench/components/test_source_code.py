@@ -13,7 +13,7 @@ from evil_twins.bench.components.component import Component
 from evil_twins.bench.components.source_code import ROOT, closure, code_of
 from evil_twins.detectors import DETECTORS
 
-DATA = {f"bench/subjects/{name}.py" for name in ("data", "isic", "publishers", "splits")}
+DATA = {f"bench/subjects/{name}.py" for name in ("data", "isic", "readers", "splits")}
 EVERY = DATA | {
     *("attacks/models.py", "attacks/norms.py", "bench/cells/stored.py", "bench/cells/work.py"),
     *("bench/store/checksums.py", "bench/subjects/architectures.py", "bench/subjects/weights.py"),
@@ -43,7 +43,7 @@ CELLS = {
     ),
     "fit": (
         ("fit", DETECTORS["manifold"]),
-        FITTED | {"bench/cells/fit.py", "detectors/manifold.py"},
+        FITTED | {"bench/cells/preparation.py", "detectors/manifold.py"},
         LIBRARIES - {"pandas", "pyarrow"},
     ),
     "attack": (

@@ -14,7 +14,7 @@ from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.score_request import Request
 from evil_twins.bench.subjects import image_files, weights
 from evil_twins.bench.subjects.architectures import build, fold
-from evil_twins.bench.subjects.publishers import sha
+from evil_twins.bench.subjects.readers import sha
 from tests.bench import suites
 from tests.bench.suites import doubt, shift, table
 

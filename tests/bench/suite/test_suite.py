@@ -62,7 +62,7 @@ def test_parameters_are_complete_and_describe_the_component(tmp_path: Path) -> N
         "seconds": 0.0,
     }
     assert loaded.columns[0].detector.build().scale == 2.0
-    assert loaded.columns[0].detector.name == "plugins.py:Doubt"
+    assert loaded.columns[0].detector.spec["class"] == "plugins.py:Doubt"
 
 
 MISTAKES = {
