@@ -10,12 +10,8 @@ from tests.bench import synthetic
 
 NAN = float("nan")
 GRID = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
-DETECTORS = {
-    "manifold": "K1",
-    "smoothing-gap": "K0",
-    "smoothing-instability": "K0",
-    "curvature": "K0",
-}
+DETECTORS = dict.fromkeys(("manifold", "smoothing-gap", "smoothing-instability", "curvature"), "K0")
+DETECTORS["manifold"] = "K1"
 HELDOUT, FLIPS = 500, 30
 
 
@@ -157,12 +153,7 @@ def _within(world: World, head: dict[str, object]) -> list[pd.DataFrame]:
     labels = {"within-0": 0.0, "within-50": 0.5, "within-100": 1.0, "within-poisoning-50": 0.5}
     for label, distance in labels.items() if world.odds is not None else ():
         for phi in (0.0, 0.5, 1.0):
-            key = {
-                "attack": label,
-                "method": "within",
-                "phi": phi,
-                "lam": NAN,
-            }
+            key = {"attack": label, "method": "within", "phi": phi, "lam": NAN}
             layers = {"layers": "head" if distance else "none"}
             odds = world.odds(phi, distance) + np.sin(np.arange(world.n) * (1 + phi + distance))
             subset = targets(world, head | key | layers, world.names)
@@ -180,10 +171,7 @@ def _proposition(world: World, head: dict[str, object]) -> list[pd.DataFrame]:
     changes = {"none": 0.0 * first, "gradient": np.where(first, -0.01, 0.01)}
     changes["random"] = np.where(np.arange(world.n) % 2, -1e-4, 1e-4)
     for move, change in changes.items():
-        label = {
-            "attack": f"proposition-1-{move}",
-            "method": "proposition",
-        }
+        label = {"attack": f"proposition-1-{move}", "method": "proposition"}
         key = head | label | {"layers": "head", "phi": 0.5, "lam": NAN}
         subset = targets(world, key, world.names)
         entries.append(subset.assign(confidence=np.exp(-0.2 - change), flipped=0))

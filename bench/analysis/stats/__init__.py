@@ -3,70 +3,36 @@
 `scipy.stats` takes half a second to load and is imported where it is needed.
 """
 
-from evil_twins.bench.analysis.stats.calibration import (
-    FPR,
-    Threshold,
-    conformal_p,
-    fpr_test,
-    threshold,
-)
-from evil_twins.bench.analysis.stats.comparing import (
-    Comparison,
-    conformal_ranks,
-    mcnemar,
-    paired_difference,
-    signed_rank,
-    trend,
-)
-from evil_twins.bench.analysis.stats.crossed import crossed, image_draws
-from evil_twins.bench.analysis.stats.rates import UNKNOWN, Interval, clopper_pearson, holm
-from evil_twins.bench.analysis.stats.resampling import (
-    RESAMPLES,
-    draws,
-    mean_interval,
-    one_sided,
-    percentile,
-    ratio_interval,
-)
-from evil_twins.bench.analysis.stats.separation import (
-    auroc,
-    equal_share,
-    ks,
-    ks_null,
-    ks_resampled,
-    mann_whitney,
-    matched,
-)
-
-__all__ = [
-    "FPR",
-    "RESAMPLES",
-    "UNKNOWN",
-    "Comparison",
-    "Interval",
-    "Threshold",
-    "auroc",
-    "clopper_pearson",
-    "conformal_p",
-    "conformal_ranks",
-    "crossed",
-    "draws",
-    "equal_share",
-    "fpr_test",
-    "holm",
-    "image_draws",
-    "ks",
-    "ks_null",
-    "ks_resampled",
-    "mann_whitney",
-    "matched",
-    "mcnemar",
-    "mean_interval",
-    "one_sided",
-    "paired_difference",
-    "percentile",
-    "ratio_interval",
-    "signed_rank",
-    "threshold",
-    "trend",
-]
+from evil_twins.bench.analysis.stats.calibration import FPR as FPR
+from evil_twins.bench.analysis.stats.calibration import Threshold as Threshold
+from evil_twins.bench.analysis.stats.calibration import conformal_p as conformal_p
+from evil_twins.bench.analysis.stats.calibration import fpr_test as fpr_test
+from evil_twins.bench.analysis.stats.calibration import threshold as threshold
+from evil_twins.bench.analysis.stats.comparing import Comparison as Comparison
+from evil_twins.bench.analysis.stats.comparing import conformal_ranks as conformal_ranks
+from evil_twins.bench.analysis.stats.comparing import mcnemar as mcnemar
+from evil_twins.bench.analysis.stats.comparing import paired_difference as paired_difference
+from evil_twins.bench.analysis.stats.comparing import signed_rank as signed_rank
+from evil_twins.bench.analysis.stats.comparing import trend as trend
+from evil_twins.bench.analysis.stats.rates import UNKNOWN as UNKNOWN
+from evil_twins.bench.analysis.stats.rates import Bools as Bools
+from evil_twins.bench.analysis.stats.rates import Floats as Floats
+from evil_twins.bench.analysis.stats.rates import Interval as Interval
+from evil_twins.bench.analysis.stats.rates import Ints as Ints
+from evil_twins.bench.analysis.stats.rates import clopper_pearson as clopper_pearson
+from evil_twins.bench.analysis.stats.rates import holm as holm
+from evil_twins.bench.analysis.stats.resampling import RESAMPLES as RESAMPLES
+from evil_twins.bench.analysis.stats.resampling import crossed as crossed
+from evil_twins.bench.analysis.stats.resampling import draws as draws
+from evil_twins.bench.analysis.stats.resampling import image_draws as image_draws
+from evil_twins.bench.analysis.stats.resampling import mean_interval as mean_interval
+from evil_twins.bench.analysis.stats.resampling import one_sided as one_sided
+from evil_twins.bench.analysis.stats.resampling import percentile as percentile
+from evil_twins.bench.analysis.stats.resampling import ratio_interval as ratio_interval
+from evil_twins.bench.analysis.stats.separation import auroc as auroc
+from evil_twins.bench.analysis.stats.separation import equal_share as equal_share
+from evil_twins.bench.analysis.stats.separation import ks as ks
+from evil_twins.bench.analysis.stats.separation import ks_null as ks_null
+from evil_twins.bench.analysis.stats.separation import ks_resampled as ks_resampled
+from evil_twins.bench.analysis.stats.separation import mann_whitney as mann_whitney
+from evil_twins.bench.analysis.stats.separation import matched as matched

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from math import floor, inf
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from evil_twins.bench.analysis.stats.rates import Floats
 
 FPR = 0.05
 """The nominal false-positive rate of every decision, where no other is chosen."""

@@ -3,12 +3,8 @@
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from evil_twins.bench.analysis.stats.rates import UNKNOWN, Interval
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from evil_twins.bench.analysis.stats.rates import UNKNOWN, Bools, Floats, Interval
 
 
 class Comparison(NamedTuple):
@@ -39,10 +35,13 @@ def mcnemar(first: Bools, second: Bools) -> Comparison:
         raise ValueError(f"decisions must be paired, not {len(first)} and {len(second)}")
     from scipy import stats
 
-    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
-    differing = only_first + only_second
-    p = 2 * float(stats.binom.cdf(min(only_first, only_second), differing, 0.5))
-    return Comparison(only_first, only_second, min(1.0, p))
+    only = _discordant(first, second)
+    p = 2 * float(stats.binom.cdf(min(only), sum(only), 0.5))
+    return Comparison(*only, min(1.0, p))
+
+
+def _discordant(first: Bools, second: Bools) -> tuple[int, int]:
+    return int((first & ~second).sum()), int((~first & second).sum())
 
 
 def paired_difference(first: Bools, second: Bools, level: float = 0.95) -> Interval:
@@ -61,23 +60,20 @@ def paired_difference(first: Bools, second: Bools, level: float = 0.95) -> Inter
         return UNKNOWN
     from scipy import optimize, special
 
-    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    only_first, only_second = _discordant(first, second)
     z = float(special.ndtri((1 + level) / 2))
 
     def excess(delta: float, bound: float) -> float:
         """Return (score statistic at a difference - bound) * standard error."""
         b = (2 * n - only_first + only_second) * delta - only_first - only_second
         c = -only_second * delta * (1 - delta)
-        share = (np.sqrt(max(0.0, b * b - 8 * n * c)) - b) / (
-            4 * n
-        )  # most likely share of only_second
+        # The most likely share of only_second.
+        share = (np.sqrt(max(0.0, b * b - 8 * n * c)) - b) / (4 * n)
         spread = np.sqrt(n * max(0.0, 2 * share + delta * (1 - delta)))
         return float(only_first - only_second - n * delta - bound * spread)
 
-    value, step = (
-        (only_first - only_second) / n,
-        1e-9,
-    )  # off the estimate, where the error itself may be zero
+    # A step off the estimate, where the error itself may be zero.
+    value, step = (only_first - only_second) / n, 1e-9
     low = -1.0 if value == -1 else optimize.brentq(excess, -1.0, value - step, (z,))
     high = 1.0 if value == 1 else optimize.brentq(excess, value + step, 1.0, (-z,))
     return Interval(value, float(low), float(high))

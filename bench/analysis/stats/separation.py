@@ -3,13 +3,9 @@
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from evil_twins.bench.analysis.stats.rates import UNKNOWN, Interval
+from evil_twins.bench.analysis.stats.rates import UNKNOWN, Bools, Floats, Interval, Ints
 from evil_twins.bench.analysis.stats.resampling import draws, percentile
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
 
 PERMUTATIONS = 1000
 SEED = 911
@@ -58,7 +54,7 @@ def mann_whitney(first: Floats, second: Floats) -> float:
     return float(stats.mannwhitneyu(first, second).pvalue)
 
 
-def _ends(ordered: Floats) -> NDArray[np.bool_]:
+def _ends(ordered: Floats) -> Bools:
     """Mark the last place of each run of equal scores: distributions are compared only there."""
     return np.append(ordered[1:] != ordered[:-1], True)
 

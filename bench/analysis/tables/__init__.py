@@ -1,26 +1,16 @@
 """Tables from stored records: nothing here loads a model."""
 
-from evil_twins.bench.analysis.tables.analysis import Analysis, Table
-from evil_twins.bench.analysis.tables.any_of import with_any
-from evil_twins.bench.analysis.tables.compare import compare
-from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records, number, read
-from evil_twins.bench.analysis.tables.show import show
-from evil_twins.bench.analysis.tables.typeset import typeset
-from evil_twins.bench.analysis.tables.write import TABLES, files, write
-
-__all__ = [
-    "KEYS",
-    "STUDY",
-    "TABLES",
-    "Analysis",
-    "Records",
-    "Table",
-    "compare",
-    "files",
-    "number",
-    "read",
-    "show",
-    "typeset",
-    "with_any",
-    "write",
-]
+from evil_twins.bench.analysis.tables.analysis import Analysis as Analysis
+from evil_twins.bench.analysis.tables.analysis import Table as Table
+from evil_twins.bench.analysis.tables.any_of import with_any as with_any
+from evil_twins.bench.analysis.tables.compare import compare as compare
+from evil_twins.bench.analysis.tables.records import KEYS as KEYS
+from evil_twins.bench.analysis.tables.records import STUDY as STUDY
+from evil_twins.bench.analysis.tables.records import Records as Records
+from evil_twins.bench.analysis.tables.records import number as number
+from evil_twins.bench.analysis.tables.records import read as read
+from evil_twins.bench.analysis.tables.show import show as show
+from evil_twins.bench.analysis.tables.typeset import typeset as typeset
+from evil_twins.bench.analysis.tables.write import TABLES as TABLES
+from evil_twins.bench.analysis.tables.write import files as files
+from evil_twins.bench.analysis.tables.write import write as write

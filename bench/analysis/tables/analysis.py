@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from evil_twins.bench.analysis.stats import FPR
+from evil_twins.bench.analysis.stats import FPR, Floats
 from evil_twins.bench.analysis.tables.any_of import with_any
 from evil_twins.bench.analysis.tables.decisions import Cell, cells, decide
 from evil_twins.bench.analysis.tables.families import Family, families, sweeps
 from evil_twins.bench.analysis.tables.frames import frame
 from evil_twins.bench.analysis.tables.records import Records, read
-from evil_twins.bench.analysis.tables.samples import Floats, specificity_samples
+from evil_twins.bench.analysis.tables.samples import specificity_samples
 
 
 class Analysis:

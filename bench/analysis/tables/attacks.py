@@ -5,40 +5,35 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
-from evil_twins.bench.analysis.tables.frames import column, ends, line, spread
+from evil_twins.bench.analysis.tables.frames import by_name, column, ends, flags, line, spread
 from evil_twins.bench.analysis.tables.records import KEYS
 
-Floats = NDArray[np.float64]
-
-
-def _share(prefix: str, k: int, n: int) -> dict[str, float]:
-    rate = stats.clopper_pearson(k, n)
-    return {f"{prefix}_rate": rate.value, f"{prefix}_low": rate.low, f"{prefix}_high": rate.high}
+AT_KAPPA = "at_kappa_rate at_kappa_low at_kappa_high"
+SURVIVE = "survive_8bit_rate survive_8bit_low survive_8bit_high"
 
 
 def _efficacy(targets: pd.DataFrame) -> dict[str, float]:
-    reached = targets["at_kappa"].to_numpy(dtype=bool)
-    survived = reached & targets["at_kappa_8bit"].to_numpy(dtype=bool)
+    at_kappa = flags(targets, "at_kappa")
+    reached, survived = int(at_kappa.sum()), int((at_kappa & flags(targets, "at_kappa_8bit")).sum())
     confidence = column(targets, "confidence")
     return {
         "n": len(targets),
-        "at_kappa": int(reached.sum()),
-        **_share("at_kappa", int(reached.sum()), len(targets)),
+        "at_kappa": reached,
+        **by_name(AT_KAPPA, stats.clopper_pearson(reached, len(targets))),
         "at_goal": int((targets["predicted"] == targets["goal"]).sum()),
         "within_eps": int(targets["within_eps"].sum()),
         "confidence_min": float(confidence.min()),
         "confidence_max": float(confidence.max()),
-        "at_kappa_8bit": int(survived.sum()),
-        **_share("survive_8bit", int(survived.sum()), int(reached.sum())),
+        "at_kappa_8bit": survived,
+        **by_name(SURVIVE, stats.clopper_pearson(survived, reached)),
     }
 
 
-def _cost(targets: pd.DataFrame, samples: Floats | None) -> dict[str, float]:
+def _cost(targets: pd.DataFrame, samples: stats.Floats | None) -> dict[str, float]:
     flipped, heldout = int(targets["flipped"].sum()), int(targets["heldout"].sum())
     share = flipped / heldout if heldout else np.nan
     pooled = stats.percentile(share, samples if samples is not None else np.empty(0))
@@ -102,12 +97,12 @@ ATTACKS = Table(
     _attacks,
     {
         " ".join([*KEYS, "n"]): "",
-        "at_kappa at_kappa_rate at_kappa_low at_kappa_high": "targets at κ, and their share",
+        f"at_kappa {AT_KAPPA}": "targets at κ, and their share",
         "at_goal": "targets to which the faced model gives the goal class",
         "within_eps": "targets within ε",
         "confidence_min confidence_max": "the least and the largest confidence f_t(x*; θ*) over "
         "targets",
-        "at_kappa_8bit survive_8bit_rate survive_8bit_low survive_8bit_high": "targets at κ that "
+        f"at_kappa_8bit {SURVIVE}": "targets at κ that "
         "stay there when x* is rounded to 8 bits, and their share of those at κ",
         ends("linf"): "mean ‖x* − x°‖∞ in pixels of [0, 1], bootstrap over targets",
         "l2": "mean ‖x* − x°‖₂",

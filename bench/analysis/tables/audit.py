@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from evil_twins.bench.analysis.stats import Floats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.families import PGD, POISONING
 from evil_twins.bench.analysis.tables.frames import column, line, lines
 from evil_twins.bench.analysis.tables.records import STUDY, Records
-
-Floats = NDArray[np.float64]
 
 CONVEX = "convex-head"
 BEST = "best"

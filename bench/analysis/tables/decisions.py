@@ -8,10 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.tables.frames import column, flags
 from evil_twins.bench.analysis.tables.records import Records
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -24,9 +22,9 @@ class Benign:
         owner: (M,) position of the target that faces the same model, -1 for the victim.
     """
 
-    score: Floats
-    confidence: Floats
-    owner: NDArray[np.intp]
+    score: stats.Floats
+    confidence: stats.Floats
+    owner: stats.Ints
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,10 @@ class Cell:
     detector: str
     knowledge: str
     target_id: NDArray[np.object_]
-    score: Floats
-    confidence: Floats
-    at_kappa: Bools
-    within_eps: Bools
+    score: stats.Floats
+    confidence: stats.Floats
+    at_kappa: stats.Bools
+    within_eps: stats.Bools
     calibration: Benign
     fresh: Benign
     unscored: int
@@ -65,11 +63,11 @@ class Cell:
     @property
     def pool(self) -> Benign:
         """The benign inputs of both roles, for statistics without a threshold."""
-        first, second = self.calibration, self.fresh
+        sides = self.calibration, self.fresh
         return Benign(
-            np.concatenate([first.score, second.score]),
-            np.concatenate([first.confidence, second.confidence]),
-            np.concatenate([first.owner, second.owner]),
+            np.concatenate([side.score for side in sides]),
+            np.concatenate([side.confidence for side in sides]),
+            np.concatenate([side.owner for side in sides]),
         )
 
 
@@ -80,11 +78,11 @@ class _Row:
     number: int
     facts: pd.DataFrame
     columns: dict[str, NDArray[np.object_]]
-    score: Floats
-    confidence: Floats
-    valid: Bools
+    score: stats.Floats
+    confidence: stats.Floats
+    valid: stats.Bools
 
-    def benign(self, mask: Bools, index: "pd.Index[str]") -> Benign:
+    def benign(self, mask: stats.Bools, index: "pd.Index[str]") -> Benign:
         mask = mask & self.valid & ~np.isnan(self.score)
         owner = index.get_indexer(pd.Index(self.columns["target_id"][mask])).astype(np.intp)
         return Benign(self.score[mask], self.confidence[mask], owner)
@@ -103,8 +101,8 @@ class _Row:
             target_id=names,
             score=np.where(np.isnan(score), -np.inf, score),
             confidence=self.confidence[attacked],
-            at_kappa=self.facts["at_kappa"].to_numpy(dtype=bool)[position],
-            within_eps=self.facts["within_eps"].to_numpy(dtype=bool)[position],
+            at_kappa=flags(self.facts, "at_kappa")[position],
+            within_eps=flags(self.facts, "within_eps")[position],
             calibration=self.benign(scored & (role == "calibration"), pd.Index(names)),
             fresh=self.benign(scored & (role == "fpr"), pd.Index(names)),
             unscored=len(self.facts) - len(names),
@@ -121,15 +119,14 @@ def cells(records: Records) -> Iterator[Cell]:
     texts = ["detector", "role", "target_id", "knowledge"]
     for row, scores in records.scores.groupby("row", sort=True):
         number = int(str(row))
-        correct = scores["correct"].to_numpy(dtype=bool)
         untouched = records.rows.at[number, "moves"] == "nothing"
         columns = _Row(
             number=number,
             facts=facts[row],
             columns={name: scores[name].to_numpy(dtype=object) for name in texts},
-            score=scores["score"].to_numpy(dtype=np.float64),
-            confidence=scores["confidence"].to_numpy(dtype=np.float64),
-            valid=correct if untouched else np.ones(len(scores), dtype=bool),
+            score=column(scores, "score"),
+            confidence=column(scores, "confidence"),
+            valid=flags(scores, "correct") if untouched else np.ones(len(scores), dtype=bool),
         )
         for detector in sorted(set(columns.columns["detector"])):
             yield columns.cell(str(detector))
@@ -146,16 +143,14 @@ def decide(scored: Iterable[Cell], fpr: float) -> pd.DataFrame:
         One line per row, detector and scored target: row, detector, target_id, flagged,
         rank (conformal rank in [0, 1] among the calibration scores of the same row).
     """
-    frames = []
+    decided = [pd.DataFrame(columns=["row", "detector", "target_id", "flagged", "rank"])]
     for cell in scored:
-        rule = stats.threshold(cell.calibration.score, fpr)
         columns = {
             "row": cell.row,
             "detector": cell.detector,
             "target_id": cell.target_id,
-            "flagged": cell.score > rule.value,
+            "flagged": cell.score > stats.threshold(cell.calibration.score, fpr).value,
             "rank": stats.conformal_ranks(cell.score, cell.calibration.score),
         }
-        frames.append(pd.DataFrame(columns))
-    names = pd.Index(["row", "detector", "target_id", "flagged", "rank"])
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=names)
+        decided.append(pd.DataFrame(columns))
+    return pd.concat(decided[1:] or decided, ignore_index=True)

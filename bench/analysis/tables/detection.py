@@ -1,55 +1,43 @@
 """The detection table: which detector catches which attack, at what false-alarm rate."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.decisions import Cell
-from evil_twins.bench.analysis.tables.frames import line, lines
+from evil_twins.bench.analysis.tables.frames import by_name, holm_within, line, lines, spread
 from evil_twins.bench.analysis.tables.paired import WORST
 from evil_twins.bench.analysis.tables.records import Records
 
 STRICT, LOOSE = 0.01, 0.1
 """Nominal rates beside the headline one."""
 
-Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+@lru_cache(maxsize=1)
+def _matched(attacked: bytes, benign: bytes) -> tuple[stats.Ints, stats.Ints]:
+    """Match float64 confidences, once per row: they do not depend on the detector."""
+    return stats.matched(np.frombuffer(attacked), np.frombuffer(benign))
 
 
-class _Matching:
-    """Matches by confidence, once per row: they do not depend on the detector."""
-
-    def __init__(self) -> None:
-        self._matches: dict[bytes, Pairs] = {}
-
-    def __call__(self, attacked: NDArray[np.float64], benign: NDArray[np.float64]) -> Pairs:
-        key = attacked.tobytes() + benign.tobytes()
-        if key not in self._matches:
-            self._matches = {key: stats.matched(attacked, benign)}
-        return self._matches[key]
-
-
-def _separation(cell: Cell, match: _Matching) -> dict[str, float]:
+def _separation(cell: Cell) -> dict[str, float]:
     """Compute AUROC and KS, which have no threshold and are equal at every nominal rate."""
     attacked, benign, owner = cell.score, cell.fresh.score, cell.fresh.owner
-    area = stats.auroc(attacked, benign, owner)
     # KS grows as n shrinks, so both sides get the same n: benign scores evenly over the models.
     n = min(len(attacked), len(benign))
     first = attacked[stats.equal_share(np.arange(len(attacked)), n)]
     second = benign[stats.equal_share(owner, n)]
     null, null95 = stats.ks_null(first, second)
     pool = cell.pool
-    pairs = match(cell.confidence, pool.confidence)
+    pairs = _matched(cell.confidence.tobytes(), pool.confidence.tobytes())
     gaps = np.abs(cell.confidence[pairs[0]] - pool.confidence[pairs[1]])
     matched = attacked[pairs[0]], pool.score[pairs[1]]
     return {
-        "auroc": area.value,
-        "auroc_low": area.low,
-        "auroc_high": area.high,
+        **spread("auroc", stats.auroc(attacked, benign, owner)),
         "ks_n": n,
         "ks": stats.ks(first, second),
         "ks_null": null,
@@ -70,19 +58,16 @@ def _note(cell: Cell, rule: stats.Threshold) -> str:
 
 
 def _counts(cell: Cell, fpr: float) -> dict[str, object]:
-    """Count at one nominal rate."""
     rule = stats.threshold(cell.calibration.score, fpr)
     flagged = cell.score > rule.value
     fresh = cell.fresh.score
     false = int((fresh > rule.value).sum())
-    rate = stats.clopper_pearson(int(flagged.sum()), len(flagged))
+    detected = int(flagged.sum())
     return {
         "n": len(flagged),
         "at_kappa": int(cell.at_kappa.sum()),
-        "detected": int(flagged.sum()),
-        "rate": rate.value,
-        "low": rate.low,
-        "high": rate.high,
+        "detected": detected,
+        **by_name("rate low high", stats.clopper_pearson(detected, len(flagged))),
         "fpr_nominal": fpr,
         "fpr_realised": false / len(fresh) if len(fresh) else np.nan,
         "success": int((cell.at_kappa & cell.within_eps & ~flagged).sum()),
@@ -105,17 +90,15 @@ def rates(records: Records, cells: Iterable[Cell], nominal: Iterable[float]) -> 
         cells: The cells that get a line.
         nominal: Nominal false-positive rates.
     """
-    match, nominal = _Matching(), sorted(set(nominal))
-    entries = []
+    nominal, entries = sorted(set(nominal)), []
     for cell in cells:
         shared = {"row": cell.row, "detector": cell.detector, "knowledge": cell.knowledge}
-        shared |= _separation(cell, match)
+        shared |= _separation(cell)
         entries += [shared | _counts(cell, fpr) for fpr in nominal]
     if not entries:
         return pd.DataFrame(columns=pd.Index(DETECTION.names))
     table = pd.DataFrame(entries)
-    tests = table.groupby(["row", "fpr_nominal"])["fpr_p"]
-    table["fpr_p_holm"] = tests.transform(lambda p: stats.holm(p.to_numpy(dtype=np.float64)))
+    table["fpr_p_holm"] = holm_within(table, ["row", "fpr_nominal"], "fpr_p")
     table = table.merge(records.rows, left_on="row", right_index=True)
     return table.sort_values(["row", "detector", "fpr_nominal"], ignore_index=True)[DETECTION.names]
 
@@ -144,7 +127,7 @@ def _markdown(analysis: Analysis) -> str:
 
 
 def _matrix(rows: pd.DataFrame, table: pd.DataFrame) -> str:
-    cells = {(line["row"], line["detector"]): _rate(line) for line in lines(table)}
+    cells = {(line["row"], line["detector"]): text.share(line, "detected") for line in lines(table)}
     detectors = sorted({detector for _, detector in cells})
     body = [
         [text.name(line(rows, row)), *(cells.get((row, name), "") for name in detectors)]
@@ -153,17 +136,12 @@ def _matrix(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     return text.markdown(["attack", *detectors], body)
 
 
-def _rate(line: dict[str, float]) -> str:
-    return text.rate(int(line["detected"]), int(line["n"]), line["low"], line["high"])
-
-
 def _worst(table: pd.DataFrame) -> str:
     body = [
         [
             text.at_kappa(line),
-            str(line["detector"]),
-            str(line["attacks"]),
-            text.rate(line["caught"], line["n"], line["low"], line["high"]),
+            *(str(line[name]) for name in ("detector", "attacks")),
+            text.share(line, "caught"),
         ]
         for line in lines(table)
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from evil_twins.bench.analysis.tables.frames import lines
+from evil_twins.bench.analysis.tables.frames import lines, matching
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 
 PGD = "pgd"
@@ -60,9 +60,7 @@ class Family:
 
 def _endpoint(rows: pd.DataFrame, values: dict[str, Any]) -> int | None:
     """Return the row of a pure attack; of several, the one that is labelled by its method."""
-    fits = pd.Series(True, index=rows.index)
-    for name, value in values.items():
-        fits &= rows[name].eq(value)
+    fits = matching(rows, values)
     named = rows[fits & rows["attack"].eq(values["method"])]
     pure = named if len(named) else rows[fits]
     return None if pure.empty else int(pure.index[0])

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+
+from evil_twins.bench.analysis.stats import Bools, Floats, holm
 
 
 def lines(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -18,9 +19,36 @@ def line(frame: pd.DataFrame, index: int) -> dict[str, Any]:
     return {str(key): value for key, value in frame.loc[index].to_dict().items()}
 
 
-def column(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
+def column(frame: pd.DataFrame, name: str) -> Floats:
     """Return a column as float64."""
     return frame[name].to_numpy(dtype=np.float64)
+
+
+def flags(frame: pd.DataFrame, name: str) -> Bools:
+    """Return a column as booleans."""
+    return frame[name].to_numpy(dtype=bool)
+
+
+def matching(frame: pd.DataFrame, values: Mapping[str, Any]) -> "pd.Series[bool]":
+    """Return which lines have all of these values, by column name; NaN equals nothing."""
+    return frame[list(values)].eq(pd.Series(values)).all(axis=1)
+
+
+def on_both(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Return the lines of two frames on their common targets; "_other" ends the second's names."""
+    pairs = first.merge(second, on="target_id", suffixes=("", "_other"))
+    return pairs.sort_values("target_id")
+
+
+def holm_within(table: pd.DataFrame, keys: list[str], name: str) -> "pd.Series[float]":
+    """Return a column of p-values, corrected by Holm over the lines of equal keys."""
+    groups = table.groupby(keys, dropna=False)[name]
+    return groups.transform(lambda p: holm(p.to_numpy(dtype=np.float64)))
+
+
+def by_name(names: str, values: Iterable[float]) -> dict[str, float]:
+    """Return values by their names, which spaces separate: "rate low high"."""
+    return dict(zip(names.split(), values, strict=True))
 
 
 def frame(lines: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> pd.DataFrame:
@@ -35,4 +63,4 @@ def ends(name: str) -> str:
 
 def spread(name: str, interval: tuple[float, float, float]) -> dict[str, float]:
     """Return a value and the ends of its interval by the names of `ends`."""
-    return dict(zip(ends(name).split(), interval, strict=True))
+    return by_name(ends(name), interval)

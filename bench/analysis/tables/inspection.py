@@ -5,16 +5,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
-from evil_twins.bench.analysis.tables.frames import column, ends, line, lines, spread
+from evil_twins.bench.analysis.tables.frames import (
+    by_name,
+    column,
+    ends,
+    line,
+    lines,
+    matching,
+    spread,
+)
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records
 from evil_twins.bench.store.records import MODEL_SCORE
-
-Floats = NDArray[np.float64]
 
 ENOUGH = 40
 """Fine-tunes for a threshold at 5 %: from 39 on it is not the largest of them."""
@@ -24,7 +29,7 @@ class _Models(NamedTuple):
     """The first target that faces each model, (n,), and the scores of the models, (n,)."""
 
     names: list[str]
-    score: Floats
+    score: stats.Floats
 
 
 def _inspection(analysis: Analysis) -> Iterator[dict[str, Any]]:
@@ -64,9 +69,9 @@ def _line(analysis: Analysis, row: int, scores: dict[int, _Models]) -> dict[str,
     else:
         flagged = models.score > rule.value
         judged["threshold"] = rule.value
-    share = stats.clopper_pearson(int(flagged.sum()), len(flagged))
-    judged |= {"flagged": int(flagged.sum()), "rate": share.value}
-    judged |= {"low": share.low, "high": share.high}
+    count = int(flagged.sum())
+    judged |= {"flagged": count}
+    judged |= by_name("rate low high", stats.clopper_pearson(count, len(flagged)))
     if len(pool):
         judged["reference_median"] = float(np.median(pool))
     if len(flagged) > 1 and len(pool) > 1 and rule is not None:
@@ -79,16 +84,15 @@ def _references(records: Records, key: dict[str, Any], scores: dict[int, _Models
     """Return the rows of honest fine-tunes that a row is compared with."""
     rows = records.rows
     rows = rows[rows["role"].eq("control") & rows["moves"].eq("model")]
-    same = rows[STUDY].eq(pd.Series({name: key[name] for name in STUDY})).all(axis=1)
-    if key["layers"] != "none":
-        same &= rows["layers"].eq(key["layers"])
-    return [int(row) for row in rows.index[same] if row in scores]
+    names = STUDY if key["layers"] == "none" else [*STUDY, "layers"]
+    same = rows.index[matching(rows, {name: key[name] for name in names})]
+    return [int(row) for row in same if row in scores]
 
 
-def _flagged_references(score: Floats, pool: Floats, fpr: float) -> NDArray[np.bool_]:
+def _flagged_references(score: stats.Floats, pool: stats.Floats, fpr: float) -> stats.Bools:
     """Return which scores, all of them in the pool, have p <= fpr among the others."""
     higher = (pool >= score[:, None]).sum(1) - 1
-    flagged: NDArray[np.bool_] = (1 + higher) / len(pool) <= fpr + 1e-9
+    flagged: stats.Bools = (1 + higher) / len(pool) <= fpr + 1e-9
     return flagged
 
 

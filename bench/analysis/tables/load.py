@@ -5,15 +5,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
-from evil_twins.bench.analysis.tables.frames import column, ends, lines, spread
+from evil_twins.bench.analysis.tables.frames import column, ends, flags, lines, spread
 from evil_twins.bench.analysis.tables.records import KEYS
-
-Floats = NDArray[np.float64]
 
 COSTS = {"specificity": 1000, "share": 1000, "kl": 1000, "linf": 255}
 """The costs with the scale of each in the table for people."""
@@ -38,7 +35,7 @@ def _load(analysis: Analysis) -> Iterator[dict[str, Any]]:
                 yield cost | {"detector": name} | _caught(cells)
 
 
-def _cost(targets: pd.DataFrame, samples: Floats | None) -> dict[str, object]:
+def _cost(targets: pd.DataFrame, samples: stats.Floats | None) -> dict[str, object]:
     models = int(targets["group"].nunique())
     serves = len(targets) // models
     heldout = int(targets["heldout"].sum())
@@ -70,7 +67,7 @@ def _caught(cells: pd.DataFrame) -> dict[str, float]:
     flagged = column(cells, "flagged")
     models = _mean(cells, "flagged")
     exact = stats.clopper_pearson(int(flagged.sum()), len(flagged))
-    reached = cells["at_kappa"].to_numpy(dtype=bool) & cells["within_eps"].to_numpy(dtype=bool)
+    reached = flags(cells, "at_kappa") & flags(cells, "within_eps")
     return {
         "detected": int(flagged.sum()),
         "rate": exact.value,

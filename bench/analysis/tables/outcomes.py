@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from evil_twins.bench.analysis.stats import Floats
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.frames import column, line
 from evil_twins.bench.analysis.tables.records import KEYS
-
-Floats = NDArray[np.float64]
 
 # Names that detectors give their facts.
 REFORMED = "reformed"  # class of the reformed input under the faced model

@@ -8,17 +8,25 @@ import pandas as pd
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.families import IMC
-from evil_twins.bench.analysis.tables.frames import frame, line
+from evil_twins.bench.analysis.tables.frames import (
+    by_name,
+    column,
+    flags,
+    frame,
+    holm_within,
+    line,
+    on_both,
+)
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 
 _KEYS = [*STUDY, "attack", "layers", "kappa", "phi", "lam"]
 
 
 def _compare(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float]:
-    pairs = first.merge(second, on="target_id", suffixes=("", "_other")).sort_values("target_id")
-    flagged, against = (pairs[name].to_numpy(dtype=bool) for name in ("flagged", "flagged_other"))
+    pairs = on_both(first, second)
+    flagged, against = (flags(pairs, name) for name in ("flagged", "flagged_other"))
     test = stats.mcnemar(flagged, against)
-    ranks = [pairs[name].to_numpy(dtype=float) for name in ("rank", "rank_other")]
+    ranks = [column(pairs, name) for name in ("rank", "rank_other")]
     return {
         "n": len(pairs),
         "flagged": int(flagged.sum()),
@@ -34,9 +42,9 @@ def _compare(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float]:
 def _paired(analysis: Analysis) -> pd.DataFrame:
     table = frame(_pairs(analysis), PAIRED.names)
     if len(table):
-        groups = table.groupby([*STUDY, "attack", "layers", "kappa", "against"], dropna=False)
         for name in ("p_mcnemar", "p_signed_rank"):
-            table[f"{name}_holm"] = groups[name].transform(lambda p: stats.holm(p.to_numpy(float)))
+            keys = [*STUDY, "attack", "layers", "kappa", "against"]
+            table[f"{name}_holm"] = holm_within(table, keys, name)
     return table
 
 
@@ -92,9 +100,8 @@ def worst(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
     for key, wide in caught_by_attack(records, decided):
         joint = [row for row in wide.columns if records.rows.at[row, "method"] == IMC]
         caught = int(wide.all(axis=1).sum())
-        rate = stats.clopper_pearson(caught, len(wide))
-        counts = {"attacks": wide.shape[1], "n": len(wide), "caught": caught, "rate": rate.value}
-        counts |= {"low": rate.low, "high": rate.high}
+        counts = by_name("rate low high", stats.clopper_pearson(caught, len(wide)))
+        counts |= {"attacks": wide.shape[1], "n": len(wide), "caught": caught}
         counts |= {"imc_caught": int(wide[joint].all(axis=1).sum()) if joint else 0}
         table.append(key | counts)
     return frame(table, WORST.names)

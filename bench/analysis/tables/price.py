@@ -40,18 +40,15 @@ def _price(analysis: Analysis) -> Iterator[dict[str, Any]]:
 
 
 def _differences(
-    aware: pd.DataFrame, other: pd.DataFrame, specificity: "np.typing.NDArray[np.float64]"
+    aware: pd.DataFrame, other: pd.DataFrame, specificity: "stats.Floats"
 ) -> dict[str, float]:
     """Return the paired differences of the losses; those of specificity come as samples."""
     share = (aware["flipped"].sum() - other["flipped"].sum()) / max(1, aware["heldout"].sum())
-    linf, kl = (
-        stats.mean_interval(column(aware, name) - column(other, name)) for name in ("linf", "kl")
-    )
-    return (
-        spread("linf", linf)
-        | spread("specificity", stats.percentile(float(share), specificity))
-        | spread("kl", kl)
-    )
+    differences = spread("specificity", stats.percentile(float(share), specificity))
+    for name in ("linf", "kl"):
+        paired = stats.mean_interval(column(aware, name) - column(other, name))
+        differences |= spread(name, paired)
+    return differences
 
 
 def _markdown(analysis: Analysis) -> str:
@@ -59,8 +56,7 @@ def _markdown(analysis: Analysis) -> str:
     body = [
         [
             text.name(line),
-            str(line["against"]),
-            str(line["n"]),
+            *(str(line[name]) for name in ("against", "n")),
             *(
                 "{} [{}, {}]".format(*(f"{scale * line[name]:z.2f}" for name in ends(loss).split()))
                 for loss, scale in LOSSES.items()

@@ -2,15 +2,14 @@
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 
-Floats = NDArray[np.float64]
 
-
-def specificity_samples(records: Records, resamples: int = stats.RESAMPLES) -> dict[int, Floats]:
+def specificity_samples(
+    records: Records, resamples: int = stats.RESAMPLES
+) -> dict[int, stats.Floats]:
     """Draw crossed bootstrap samples of the pooled specificity loss, by row.
 
     Rows of one study with the same R share the draws of images. Rows with equally many targets

@@ -5,23 +5,29 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.families import FAMILY, Family
-from evil_twins.bench.analysis.tables.frames import column, ends, frame, line, lines, spread
+from evil_twins.bench.analysis.tables.frames import (
+    column,
+    ends,
+    frame,
+    holm_within,
+    line,
+    lines,
+    spread,
+)
 from evil_twins.bench.analysis.tables.records import Records
 
-Floats = NDArray[np.float64]
 Direction = Literal["rises", "falls"]
 
 # With more room for the input (φ rising, λ falling) the model has less to do.
 EXPECTED: dict[str, Direction] = {"fidelity": "rises", "kl": "falls", "delta": "falls"}
 
 
-def _wide(records: Records, rows: list[int], name: str) -> Floats:
+def _wide(records: Records, rows: list[int], name: str) -> stats.Floats:
     """Return (targets, rows) values of the targets that all the rows share."""
     targets = records.targets[records.targets["row"].isin(rows)]
     wide = targets.pivot(index="target_id", columns="row", values=name)[rows]
@@ -31,8 +37,7 @@ def _wide(records: Records, rows: list[int], name: str) -> Floats:
 def _trends(analysis: Analysis) -> pd.DataFrame:
     table = frame(_tests(analysis), TRENDS.names)
     if len(table):
-        groups = table.groupby([*FAMILY, "along"], dropna=False)["p"]
-        table["p_holm"] = groups.transform(lambda p: stats.holm(p.to_numpy(dtype=np.float64)))
+        table["p_holm"] = holm_within(table, [*FAMILY, "along"], "p")
     return table
 
 

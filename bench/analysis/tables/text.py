@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite, isnan
+from typing import Any
 
 import pandas as pd
 
@@ -38,6 +39,11 @@ def percent(share: float) -> str:
 def rate(k: int, n: int, low: float, high: float) -> str:
     """Write a share as `k/n rate [low, high]`."""
     return f"{k}/{n} {k / n:.2f} [{low:.2f}, {high:.2f}]" if n else "0/0"
+
+
+def share(line: Mapping[str, Any], name: str) -> str:
+    """Write a count of all n by column name as `rate` does, with the interval of the line."""
+    return rate(int(line[name]), int(line["n"]), line["low"], line["high"])
 
 
 def interval(line: Mapping[str, float], name: str, scale: float = 1, digits: int = 3) -> str:

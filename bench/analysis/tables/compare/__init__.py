@@ -1,5 +1,40 @@
 """A newcomer beside what a suite holds: a detector beside detectors, an attack beside attacks."""
 
-from evil_twins.bench.analysis.tables.compare.write import compare
+from pathlib import Path
 
-__all__ = ["compare"]
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from evil_twins.bench.analysis.stats import FPR
+from evil_twins.bench.analysis.tables.analysis import Analysis
+from evil_twins.bench.analysis.tables.compare import attack, detector
+from evil_twins.bench.analysis.tables.records import KEYS
+from evil_twins.bench.analysis.tables.write import FOLDER, csv
+from evil_twins.bench.store import records
+
+
+def compare(directory: Path, kind: str, label: str, fpr: float = FPR) -> None:
+    """Write the comparison with a newcomer under `tables/`: CSV for machines, Markdown for people.
+
+    Args:
+        directory: The folder of the comparison, with its records.
+        kind: "attack" or "detector".
+        label: The newcomer.
+        fpr: The nominal false-positive rate, beside the strict one of 1 %.
+
+    Raises:
+        UserError: Records are missing, damaged or of another version.
+    """
+    analysis = Analysis(directory, fpr, add_any=False)
+    with threadpool_limits(1):
+        if kind == "detector":
+            costs = records.read(directory / "costs.parquet")[[*KEYS, *records.COSTS]]
+            tables = detector.tables(analysis, costs, label)
+            words = detector.words(analysis, tables, label)
+        else:
+            tables = attack.tables(analysis)
+            words = attack.words(analysis, tables, label)
+    folder = directory / FOLDER
+    folder.mkdir(exist_ok=True)
+    for name, table in tables.items():
+        (folder / f"{name}.csv").write_bytes(csv(table))
+    (folder / "compare.md").write_bytes(words.encode())

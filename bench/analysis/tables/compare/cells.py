@@ -29,15 +29,11 @@ def written(cell: Cell, strict: Cell) -> dict[str, str]:
     null = f"{text.number(cell['ks_null'], 2)}, {text.number(cell['ks_null95'], 2)}"
     return {
         "at κ": f"{cell['at_kappa']}/{cell['n']}" if aimed else "",
-        "flagged": _rate(cell),
+        "flagged": text.share(cell, "detected"),
         "realised": text.number(cell["fpr_realised"], 2),
-        "strict": _rate(strict),
+        "strict": text.share(strict, "detected"),
         "success": f"{cell['success']}/{cell['n']}" if aimed else "",
         "AUROC": text.interval(cell, "auroc", digits=2),
         "area": text.number(cell["auroc"], 2),
         "KS": f"{text.number(cell['ks'], 2)} ({null})",
     }
-
-
-def _rate(cell: Cell) -> str:
-    return text.rate(cell["detected"], cell["n"], cell["low"], cell["high"])

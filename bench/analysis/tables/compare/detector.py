@@ -153,7 +153,7 @@ def _others(table: pd.DataFrame, pairs: pd.DataFrame, label: str) -> str:
             [
                 name,
                 *(str(cell[key]) for key in ("knowledge", "attacks")),
-                text.rate(cell["caught"], cell["n"], cell["low"], cell["high"]),
+                text.share(cell, "caught"),
                 *([""] * 4 if name == label else difference),
             ]
         )

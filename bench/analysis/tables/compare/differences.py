@@ -5,17 +5,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables.frames import frame
 
 DIFFERENCE = ["n", "both", "only", "only_other", "difference", "low", "high", "p", "p_holm"]
 
-Bools = NDArray[np.bool_]
 
-
-def differ(first: Bools, second: Bools) -> dict[str, float]:
+def differ(first: stats.Bools, second: stats.Bools) -> dict[str, float]:
     """Compare the decisions of two sides: `DIFFERENCE`, without the correction.
 
     `difference` is the first rate minus the second (Tango's interval), `p` that of McNemar's exact

@@ -16,14 +16,8 @@ __all__ = ["CONTROLS"]
 
 
 def _controls(analysis: Analysis) -> Iterator[dict[str, Any]]:
-    yield from confidence(analysis)
-    yield from twins(analysis)
-    yield from endpoints(analysis)
-    yield from calibration(analysis)
-
-
-def _markdown(analysis: Analysis) -> str:
-    return words(analysis.table(CONTROLS), analysis.fpr)
+    for control in (confidence, twins, endpoints, calibration):
+        yield from control(analysis)
 
 
 CONTROLS = Table(
@@ -47,6 +41,6 @@ CONTROLS = Table(
         "reading": 'the conclusion: "no signal", "stays", "vanishes" or "undecided"; for a '
         "threshold, whether its false alarms agree with the nominal rate",
     },
-    _markdown,
+    lambda analysis: words(analysis.table(CONTROLS), analysis.fpr),
     optional=True,
 )

@@ -4,15 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.any_of import NAME as ANY
 from evil_twins.bench.analysis.tables.controls import line as reading
-from evil_twins.bench.analysis.tables.controls.line import spread
 from evil_twins.bench.analysis.tables.decisions import Cell
-from evil_twins.bench.analysis.tables.frames import column, line
+from evil_twins.bench.analysis.tables.frames import by_name, column, line, matching, spread
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records
 
 
@@ -48,13 +46,12 @@ def calibration(analysis: Analysis) -> Iterator[dict[str, Any]]:
 
 
 def _untouched(records: Records, key: dict[str, Any]) -> int | None:
-    rows = records.rows[records.rows["moves"].eq("nothing")]
-    for name in STUDY:
-        rows = rows[rows[name].eq(key[name])]
-    return None if rows.empty else int(rows.index[0])
+    values = {name: key[name] for name in STUDY} | {"moves": "nothing"}
+    rows = records.rows.index[matching(records.rows, values)]
+    return int(rows[0]) if len(rows) else None
 
 
-def _compare(cell: Cell, victim: NDArray[np.float64], fpr: float) -> tuple[dict[str, Any], ...]:
+def _compare(cell: Cell, victim: stats.Floats, fpr: float) -> tuple[dict[str, Any], ...]:
     """Return the lines of false alarms and of flagged targets under both thresholds."""
     foreign, faced = (stats.threshold(scores, fpr) for scores in (victim, cell.calibration.score))
     pair = []
@@ -66,8 +63,8 @@ def _compare(cell: Cell, victim: NDArray[np.float64], fpr: float) -> tuple[dict[
                 "quantity": quantity,
                 "n": len(score),
                 "control_n": len(score),
-                **spread("value", shares[0]),
-                **spread("control_value", shares[1]),
+                **by_name(reading.VALUE, shares[0]),
+                **by_name(reading.CONTROL, shares[1]),
                 "difference": shares[0].value - shares[1].value,
             }
         )

@@ -6,17 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.controls import line as reading
-from evil_twins.bench.analysis.tables.controls.line import spread
-from evil_twins.bench.analysis.tables.frames import line
+from evil_twins.bench.analysis.tables.frames import by_name, column, line, spread
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records
 from evil_twins.bench.analysis.tables.samples import specificity_samples
-
-Floats = NDArray[np.float64]
 
 FIRST = "-first"
 """Ending of the label of a loose row, whose attack stops at its first iterate at κ as the paper's
@@ -27,7 +23,7 @@ class Losses(NamedTuple):
     """A loss of a row: its value, and (resamples,) samples of it under the same draws."""
 
     value: float
-    samples: Floats
+    samples: stats.Floats
 
 
 class Ends(NamedTuple):
@@ -67,8 +63,8 @@ def endpoints(analysis: Analysis) -> Iterator[dict[str, Any]]:
                 "quantity": "leverage",
                 "n": n,
                 "control_n": n,
-                **spread("value", intervals[0]),
-                **spread("control_value", intervals[1]),
+                **by_name(reading.VALUE, intervals[0]),
+                **by_name(reading.CONTROL, intervals[1]),
                 **spread("difference", intervals[2]),
                 "reading": _reading(intervals[0], intervals[1]),
             }
@@ -111,7 +107,7 @@ def _losses(
     fidelity, harm = {}, {}
     for row in rows:
         group = targets[targets["row"] == row].sort_values("target_id")
-        distance = group[norm].to_numpy(dtype=np.float64)
+        distance = column(group, norm)
         share = group["flipped"].sum() / max(1, group["heldout"].sum())
         mean = float(distance.mean()) if names else np.nan
         fidelity[row] = Losses(mean, weights @ distance / len(names))

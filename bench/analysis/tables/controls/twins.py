@@ -9,8 +9,7 @@ import pandas as pd
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.controls import line as reading
-from evil_twins.bench.analysis.tables.controls.line import spread
-from evil_twins.bench.analysis.tables.frames import line
+from evil_twins.bench.analysis.tables.frames import by_name, flags, line, matching, on_both, spread
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY
 
 CONTROLS = {"inputs": "noise", "model": "fine-tuning"}
@@ -47,8 +46,7 @@ def _pairs(analysis: Analysis) -> list[tuple[int, int]]:
     control = rows["role"].eq("control")
     pairs = set[tuple[int, int]]()
     for family in analysis.sweeps:
-        study = pd.Series({name: family.key[name] for name in STUDY})
-        same = control & rows[STUDY].eq(study).all(axis=1)
+        same = control & matching(rows, {name: family.key[name] for name in STUDY})
         noise = same & rows["moves"].eq("inputs") & rows["kappa"].eq(family.key["kappa"])
         noise &= norms.eq(family.norm)
         tuning = same & rows["moves"].eq("model") & rows["layers"].eq(family.key["layers"])
@@ -58,14 +56,14 @@ def _pairs(analysis: Analysis) -> list[tuple[int, int]]:
 
 
 def _compare(attack: pd.DataFrame, control: pd.DataFrame) -> dict[str, Any]:
-    pairs = attack.merge(control, on="target_id", suffixes=("", "_other")).sort_values("target_id")
-    first, second = (pairs[name].to_numpy(dtype=bool) for name in ("flagged", "flagged_other"))
+    pairs = on_both(attack, control)
+    first, second = (flags(pairs, name) for name in ("flagged", "flagged_other"))
     n = len(pairs)
     return {
         "n": n,
         "control_n": n,
-        **spread("value", stats.clopper_pearson(int(first.sum()), n)),
-        **spread("control_value", stats.clopper_pearson(int(second.sum()), n)),
+        **by_name(reading.VALUE, stats.clopper_pearson(int(first.sum()), n)),
+        **by_name(reading.CONTROL, stats.clopper_pearson(int(second.sum()), n)),
         **spread("difference", stats.mean_interval(first.astype(float) - second)),
         "p": stats.mcnemar(first, second).p,
     }
