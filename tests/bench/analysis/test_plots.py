@@ -104,7 +104,7 @@ def test_no_two_titles_overlap(name: str, study: Study) -> None:
 
 
 def test_lines_differ_without_their_colour() -> None:
-    looks = style.looks(6)
+    looks = style.LOOKS
     assert len({look.dash for look in looks}) == len({look.marker for look in looks}) == 6
 
 
