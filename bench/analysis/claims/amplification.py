@@ -32,19 +32,15 @@ def _interaction(of: Evidence, input_only: str, joint: str) -> Estimate:
     """Estimate L(ε, δ) - L(ε, 0) - L(0, δ) + L(0, 0) over targets.
 
     Raises:
-        Unmeasured: A row or an endpoint was not run, or a confidence is rounded to 1.
+        Unmeasured: A row or an endpoint was not run, or a target has no log-odds.
     """
     layers, levels = str(of.scope.key["layers"]), of.rules.claims["h"].levels
     rows = [_row(of, label, layers, phi) for label in (input_only, joint) for phi in levels]
     ends = of.reached([of.scope.row(of.rules.primary.kappa, phi) for phi in PURE])
     names = _shared(of, rows, ends)
     odds = of.column(rows, names, "log_odds")
-    if np.isnan(odds).any():  # older records hold only the confidence
-        confidence = of.column(rows, names, "confidence")
-        with np.errstate(divide="ignore"):
-            odds = np.log(confidence) - np.log1p(-confidence)
     if not np.isfinite(odds).all():
-        raise Unmeasured("older records, whose confidence is rounded to 1: run the suite again")
+        raise Unmeasured("records without log-odds: run the suite again")
     gain: Floats = odds[:, 3] - odds[:, 1] - odds[:, 2] + odds[:, 0]
     n, mean = len(names), odds.mean(axis=0)
     note = "mean log-odds: neither {:.1f}, ε {:.1f}, δ {:.1f}, both {:.1f}".format(*mean)

@@ -123,7 +123,9 @@ def _files(drawn: Figure, name: str) -> dict[str, bytes]:
 
 
 def compare(directory: Path, label: str, fpr: float = FPR) -> None:
-    """Draw the rate of a new detector along phi with those of all others, under `figures/`.
+    """Draw the rate of a new detector along phi with those of all others.
+
+    The files lie where `draw` puts those of the same rate.
 
     Args:
         directory: The folder of the comparison, with its records.
@@ -134,9 +136,10 @@ def compare(directory: Path, label: str, fpr: float = FPR) -> None:
         UserError: Records are missing, damaged or of another version.
     """
     analysis = Analysis(directory, fpr, add_any=False)
-    (directory / "figures").mkdir(exist_ok=True)
+    place = directory / f"{folder(fpr)}figures"
+    place.mkdir(parents=True, exist_ok=True)
     with style.look(), threadpool_limits(1):
         for study in studies(analysis):
             if (drawn := sweeps.along_phi(study, label)) is not None:
-                for name, content in _files(drawn, f"figures/compare{study.suffix}").items():
-                    (directory / name).write_bytes(content)
+                for name, content in _files(drawn, f"compare{study.suffix}").items():
+                    (place / name).write_bytes(content)

@@ -19,17 +19,12 @@ def _panel(axes: Axes, grid: pd.DataFrame, kappa: float) -> None:
     phis, shares = (np.unique(column(grid, name)) for name in ("phi", "distance"))
     image = np.full((len(shares), len(phis)), np.nan)
     for point in lines(grid):
-        x, y = (
-            int(np.searchsorted(phis, point["phi"])),
-            int(np.searchsorted(shares, point["distance"])),
-        )
+        x, y = np.searchsorted(phis, point["phi"]), np.searchsorted(shares, point["distance"])
         image[y, x] = point["confidence"]
         axes.text(
             *(float(x), float(y)),
             f"{point['confidence']:.2f}\n{point['low']:.2f}–{point['high']:.2f}",
-            ha="center",
-            va="center",
-            fontsize=7,
+            **{"ha": "center", "va": "center", "fontsize": 7},
             color="white" if point["confidence"] > DARK else style.INK,
         )
     axes.imshow(image, origin="lower", vmin=0, vmax=1, cmap="Blues", aspect="auto")

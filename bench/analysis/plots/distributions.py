@@ -76,16 +76,10 @@ def draw(study: Study) -> Figure | None:
                 color=style.INK if fact["ks"] > fact["ks_null95"] else style.MUTED,
                 pad=2,
             )
-        across[0].set_ylabel(
-            name.replace("-", "-\n", 1), rotation=0, ha="right", va="center", fontsize=7.5
-        )
+        words = name.replace("-", "-\n", 1)
+        across[0].set_ylabel(words, rotation=0, ha="right", va="center", fontsize=7.5)
+    place = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 8.5}
     for row, axes in zip(rows, grid[0], strict=True):
-        axes.annotate(
-            study.name(row),
-            *((0, 1), (0, 17)),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            fontsize=8.5,
-        )
+        axes.annotate(study.name(row), (0, 1), (0, 17), **place)
     style.caption(drawn, f"Benign and attacked scores: {study.title}", _NOTE + study.footer())
     return drawn

@@ -23,12 +23,11 @@ def draw(study: Study) -> Figure | None:
     if not sweeps:
         return None
     kappas = sorted(set(table["kappa"]))
-    looks = dict(zip(kappas, style.looks(len(kappas)), strict=True))
+    looks = dict(style.styled(kappas))
     paper = comparison(study.dataset)
     drawn = style.figure(max(6.0, 1.2 + 3.4 * len(sweeps)), 5.0)
-    for axes, (_, sweep) in zip(
-        drawn.subplots(1, len(sweeps), squeeze=False)[0], sweeps, strict=True
-    ):
+    panels = drawn.subplots(1, len(sweeps), squeeze=False)[0]
+    for axes, (_, sweep) in zip(panels, sweeps, strict=True):
         for kappa, curve in sweep.groupby("kappa", sort=True):
             look = looks[float(str(kappa))]
             tradeoff.curve(axes, curve, "specificity", look)
@@ -37,8 +36,10 @@ def draw(study: Study) -> Figure | None:
                 axes.plot(*(x, y), **_hollow(look), zorder=3)
         tradeoff.frame(axes, str(sweep["attack"].iloc[0]), "specificity loss")
     entries = style.entries(f"κ {text.short(kappa)}" for kappa in kappas)
-    if paper:
-        entries += [_entry(looks[kappa], kappa) for kappa in kappas if kappa in paper.paper.curves]
+    for kappa in kappas:
+        if paper and kappa in paper.paper.curves:
+            label = f"κ {text.short(kappa)}, stored by the paper's authors"
+            entries.append(Line2D([], [], label=label, **_hollow(looks[kappa])))
     title = f"Trade-off of fidelity and specificity (Figure 4): {study.title}"
     style.caption(drawn, title, _note(paper) + study.footer(), entries)
     return drawn
@@ -46,13 +47,8 @@ def draw(study: Study) -> Figure | None:
 
 def _hollow(look: style.Look) -> dict[str, Any]:
     """Return the style of the paper's points, small and hollow."""
-    size = {"ms": 3.5, "mfc": "none", "mec": look.color, "mew": 0.8}
-    return {"linestyle": "", "marker": look.marker} | size
-
-
-def _entry(look: style.Look, kappa: float) -> Line2D:
-    label = f"κ {text.short(kappa)}, stored by the paper's authors"
-    return Line2D([], [], label=label, **_hollow(look))
+    line = {"linestyle": "", "marker": look.marker}
+    return line | {"ms": 3.5, "mfc": "none", "mec": look.color, "mew": 0.8}
 
 
 def _note(paper: Comparison | None) -> str:

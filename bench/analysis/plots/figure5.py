@@ -26,14 +26,9 @@ FALLING = {"manifold": "manifold", "smoothing-gap": "smoothing"}
 """Detector that the paper's authors read by a loss of confidence -> name of its stored points."""
 SWEEPS = 3
 READINGS = ("flagged targets", "success of the attack")
+ByRow = dict[int, dict[str, Any]]
 Values = Callable[[dict[str, Any]], tuple[float, float, float]]
-_PAPER: dict[str, Any] = {
-    "linestyle": "",
-    "marker": "x",
-    "ms": 4.0,
-    "color": style.INK,
-    "mew": 0.9,
-}
+_PAPER: dict[str, Any] = {"linestyle": "", "marker": "x", "ms": 4.0, "color": style.INK, "mew": 0.9}
 
 
 def draw(study: Study) -> Figure | None:
@@ -50,7 +45,10 @@ def draw(study: Study) -> Figure | None:
     grid = drawn.subplots(2, across, sharex=True, squeeze=False)
     paper = comparison(study.dataset) if kappa == KAPPA else None
     for name, (rates, success) in zip(names, grid.T, strict=False):
-        _rates(rates, study, name, families)
+        _lines(rates, _by_row(study.detection, name), families, _rate)
+        _lines(rates, _by_row(study.strict, name), families, _rate, hollow=True)
+        for fpr in (STRICT, study.fpr):
+            rates.axhline(fpr, **style.REFERENCE)
         _lines(success, _by_row(study.detection, name), families, _success)
         if name != KS:
             rates.plot(*_printed(paper, name), **_PAPER)
@@ -67,7 +65,7 @@ def draw(study: Study) -> Figure | None:
     return drawn
 
 
-def _by_row(table: pd.DataFrame, detector: str) -> dict[int, dict[str, Any]]:
+def _by_row(table: pd.DataFrame, detector: str) -> ByRow:
     return {int(line["row"]): line for line in lines(table[table["detector"] == detector])}
 
 
@@ -82,27 +80,14 @@ def _success(line: dict[str, Any]) -> tuple[float, float, float]:
     return stats.clopper_pearson(int(line["success"]), int(line["n"]))
 
 
-def _rates(axes: Axes, study: Study, name: str, families: list[Family]) -> None:
-    _lines(axes, _by_row(study.detection, name), families, _rate)
-    _lines(axes, _by_row(study.strict, name), families, _rate, hollow=True)
-    for fpr in (STRICT, study.fpr):
-        axes.axhline(fpr, **style.REFERENCE)
-
-
 def _lines(
-    axes: Axes,
-    table: dict[int, dict[str, Any]],
-    families: list[Family],
-    values: Values,
-    *,
-    hollow: bool = False,
+    axes: Axes, table: ByRow, families: list[Family], values: Values, hollow: bool = False
 ) -> None:
-    for family, look in zip(families, style.looks(len(families)), strict=True):
+    for family, look in style.styled(families):
         points = [(level, *values(table[row])) for row, level in family.line() if row in table]
         x, y, low, high = np.array(points, dtype=np.float64).reshape(-1, 4).T
         axes.fill_between(x, low, high, color=look.color, alpha=0.06 if hollow else 0.13, lw=0)
         axes.plot(*(x, y), **_look(look, hollow=hollow))
-    axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     _frame(axes)
 
@@ -114,6 +99,7 @@ def _look(look: style.Look, *, hollow: bool) -> dict[str, Any]:
 
 
 def _frame(axes: Axes) -> None:
+    axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_locator(MultipleLocator(0.25))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlim(-0.04, 1.04)
@@ -123,15 +109,13 @@ def _frame(axes: Axes) -> None:
 def _separation(axes: Axes, study: Study, families: list[Family], paper: Comparison | None) -> None:
     """Draw KS of the curvature against benign inputs, all and those of equal confidence."""
     table = _by_row(study.detection, KS)
-    for family, look in zip(families, style.looks(len(families)), strict=True):
+    for family, look in style.styled(families):
         points = [(level, table[row]) for row, level in family.line() if row in table]
         x = [level for level, _ in points]
         for name, hollow in (("ks", False), ("ks_matched", True)):
             axes.plot(x, [line[name] for _, line in points], **_look(look, hollow=hollow))
-        null = [line["ks_null95"] for _, line in points]
-        axes.plot(x, null, **style.REFERENCE)
+        axes.plot(x, [line["ks_null95"] for _, line in points], **style.REFERENCE)
     axes.plot(*_printed(paper, KS), **_PAPER)
-    axes.set_ylim(-0.03, 1.03)
     axes.set_title("KS, curvature")
     axes.set_xlabel("fidelity budget φ")
     axes.xaxis.set_tick_params(labelbottom=True)
@@ -155,11 +139,10 @@ def _falls(axes: Axes, study: Study, families: list[Family], paper: Comparison |
         return
     for hollow, (name, published) in enumerate(FALLING.items()):
         falls = {row: line["fall"] for row, line in _by_row(study.outcomes, name).items()}
-        for family, look in zip(families, style.looks(len(families)), strict=True):
+        for family, look in style.styled(families):
             points = [(level, falls[row]) for row, level in family.line() if row in falls]
             axes.plot(*np.array(points).reshape(-1, 2).T, **_look(look, hollow=bool(hollow)))
         axes.plot(*_stored(paper, published), **_PAPER | {"marker": "+" if hollow else "x"})
-    axes.set_ylim(-0.03, 1.03)
     axes.set_title("loss of confidence")
     axes.set_xlabel("fidelity budget φ")
     _frame(axes)

@@ -27,7 +27,7 @@ PANELS = (
 
 def _panel(axes: Axes, curves: list[pd.DataFrame], name: str, unit: int) -> None:
     axes.axhline(0, **style.REFERENCE)
-    for i, (curve, look) in enumerate(zip(curves, style.looks(len(curves)), strict=True)):
+    for i, (curve, look) in enumerate(style.styled(curves)):
         x = column(curve, "phi") + OFFSET * (i - (len(curves) - 1) / 2)
         y, low, high = (unit * column(curve, name + end) for end in ("", "_low", "_high"))
         axes.vlines(x, low, high, color=look.color, linewidth=1, alpha=0.6)

@@ -17,7 +17,7 @@ COLUMNS = 4
 def _panel(axes: Axes, cells: list[Cell | None], fpr: float) -> None:
     axes.plot([0, 1], [0, 1], color=style.FAINT, linewidth=0.8, zorder=0)
     axes.axvline(fpr, **style.REFERENCE)
-    for cell, look in zip(cells, style.looks(len(cells)), strict=True):
+    for cell, look in style.styled(cells):
         if cell is None or not len(cell.score) or not len(cell.fresh.score):
             continue
         pooled = np.concatenate([cell.score, cell.fresh.score])

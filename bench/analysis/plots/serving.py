@@ -45,13 +45,13 @@ def draw(study: Study) -> Figure | None:
     serves = sorted({int(m) for m in table["serves"]})
     drawn = style.figure(3.4 * (len(attacks) + 1), 3.8)
     first, *panels = drawn.subplots(1, len(attacks) + 1, squeeze=False).flat
-    for attack, look in zip(attacks, style.looks(len(attacks)), strict=True):
+    for attack, look in style.styled(attacks):
         costs = attack.drop_duplicates("serves")
         _curve(first, costs, "specificity", ("specificity_low", "specificity_high"), look)
     _frame(first, serves, "specificity loss", "disagreement on R")
     first.set_yscale("log")
     first.legend(handles=style.entries(names))
-    looks = dict(zip(detectors, style.looks(len(detectors)), strict=True))
+    looks = dict(style.styled(detectors))
     for axes, attack, name in zip(panels, attacks, names, strict=True):
         for detector, curve in attack.groupby("detector", sort=True):
             _curve(axes, curve, "rate", ("low", "high"), looks[str(detector)])

@@ -54,19 +54,11 @@ def gain(pairs: Iterable[tuple[Floats, Floats]]) -> int:
 def _show(axes: Axes, across: int, down: int, image: Floats, note: str) -> None:
     grey = image.shape[2] == 1
     pixels = np.clip(image[:, :, 0] if grey else image, 0, 1)
-    x, y, (high, wide) = (
-        across * WIDTH,
-        -down * HEIGHT,
-        np.divide(image.shape[:2], max(image.shape[:2])),
-    )
+    x, y = across * WIDTH, -down * HEIGHT
+    high, wide = np.divide(image.shape[:2], max(image.shape[:2]))
     extent = (x - wide / 2, x + wide / 2, y - high / 2, y + high / 2)
-    look: dict[str, Any] = {
-        "cmap": "gray" if grey else None,
-        "vmin": 0,
-        "vmax": 1,
-        "interpolation": "nearest",
-    }
-    axes.imshow(pixels, extent=extent, **look)
+    cmap = "gray" if grey else None
+    axes.imshow(pixels, cmap, vmin=0, vmax=1, interpolation="nearest", extent=extent)
     axes.text(x, y - high / 2 - 0.03, note, ha="center", va="top", fontsize=7, color=style.INK)
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import cycle
 from textwrap import fill
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -18,6 +19,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
+Item = TypeVar("Item")
 INK, MUTED, GREY, FAINT = "#222222", "#6f6f6f", "#b3b3b3", "#d9d9d9"
 GROUPS = ("manifold", "smoothing", "curvature", "confidence")
 DPI = 160
@@ -60,9 +62,9 @@ LOOKS = (
 )
 
 
-def looks(count: int) -> list[Look]:
-    """Return `count` looks; they repeat after six."""
-    return [LOOKS[i % len(LOOKS)] for i in range(count)]
+def styled(items: Iterable[Item]) -> Iterator[tuple[Item, Look]]:
+    """Yield each item with its look; looks repeat after six."""
+    return zip(items, cycle(LOOKS), strict=False)
 
 
 @contextmanager
@@ -127,17 +129,12 @@ def curve(
     axes.plot(*(x, y), **look.line, mec="white")
 
 
-def entry(look: Look, name: str, *, marker: bool = True) -> Line2D:
-    """Return a legend entry."""
-    line = look.line | ({} if marker else {"marker": ""})
-    return Line2D(*([], []), **line, mec="white", label=name)
-
-
 def entries(names: Iterable[str], *, marker: bool = True) -> list[Line2D]:
     """Return the legend entries of lines under the looks in order."""
-    labels = list(names)
-    pairs = zip(looks(len(labels)), labels, strict=True)
-    return [entry(look, label, marker=marker) for look, label in pairs]
+    shape: dict[str, Any] = {} if marker else {"marker": ""}
+    return [
+        Line2D([], [], **look.line | shape, mec="white", label=name) for name, look in styled(names)
+    ]
 
 
 def further(count: int, shown: int, what: str) -> str:

@@ -37,7 +37,7 @@ def _points(
 def _panel(
     axes: Axes, study: Study, detector: str, families: list[Family], place: Place, newcomer: str
 ) -> None:
-    for family, look in zip(families, style.looks(len(families)), strict=True):
+    for family, look in style.styled(families):
         if newcomer not in ("", detector):
             x, points = _points(study, newcomer, family, place)
             order = np.argsort(x, kind="stable")

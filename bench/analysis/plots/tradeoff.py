@@ -43,7 +43,7 @@ def draw(study: Study) -> Figure | None:
         return None
     drawn, shown = style.figure(7.2, 4.3), dict(list(curves.items())[:CURVES])
     for axes, (name, title) in zip(drawn.subplots(1, 2), SIDES, strict=True):
-        for line, look in zip(shown.values(), style.looks(len(shown)), strict=True):
+        for line, look in style.styled(shown.values()):
             curve(axes, line, name, look)
         frame(axes, title, title)
     note = (

@@ -15,7 +15,7 @@ from evil_twins.bench.analysis.claims.judge import CLAIMS
 from evil_twins.bench.analysis.claims.part import Part
 from evil_twins.bench.analysis.claims.retraining import COLUMNS, largest, paired
 from evil_twins.bench.analysis.claims.rules import rules
-from evil_twins.bench.analysis.paper import PUBLISHED
+from evil_twins.bench.analysis.paper import published
 from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.suite import suite
 from tests.bench import claimed, synthetic
@@ -150,8 +150,8 @@ def test_the_table_of_largest_perturbations() -> None:
     assert at.loc[("IMC", "after"), "linf"] == pytest.approx(share * radii.mean())
     assert (at["low"] < at["linf"]).all()
     assert np.isnan(at.loc[("IMC", "before"), "paper"])
-    assert at.loc[("IMC", "after"), "paper"] == PUBLISHED["gtsrb"].largest[1] == 3e-2
-    assert PUBLISHED["imagenet"].largest == (4e-3, 1e-3)
+    assert at.loc[("IMC", "after"), "paper"] == published()["gtsrb"].largest[1] == 3e-2
+    assert published()["imagenet"].largest == (4e-3, 1e-3)
 
 
 def test_the_suite_is_found_in_the_same_folder_and_nothing_stale_stays(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_no_two_titles_overlap(name: str, study: Study) -> None:
 
 
 def test_lines_differ_without_their_colour() -> None:
-    looks = style.looks(6)
+    looks = style.LOOKS
     assert len({look.dash for look in looks}) == len({look.marker for look in looks}) == 6
 
 
@@ -150,7 +150,7 @@ def test_detection_in_three_readings(copied: Study) -> None:
     panel = drawn.axes[titles.index("KS, curvature")]
     points = [line for line in panel.lines if line.get_marker() == "x"]
     assert list(points[0].get_ydata())[-1] == 0.899  # type: ignore[arg-type]
-    assert "a mean change of confidence, is not drawn" in _caption(drawn)
+    assert "a mean change of confidence, is not stored and has no panel" in _caption(drawn)
 
 
 def test_the_loss_of_confidence_has_a_panel_where_it_is_stored(copied: Study) -> None:
@@ -166,7 +166,7 @@ def test_the_loss_of_confidence_has_a_panel_where_it_is_stored(copied: Study) ->
     assert heights["+"][-1] == 0.122
     measured = [line for line in panel.lines if line.get_marker() not in ("x", "+")]
     assert {y for line in measured for y in line.get_ydata()} == {0.5, 0.1}  # type: ignore[union-attr]
-    assert "is not drawn" not in _caption(drawn)
+    assert "has no panel" not in _caption(drawn)
 
 
 def test_a_rate_without_a_threshold_is_not_drawn() -> None:
@@ -183,3 +183,12 @@ def test_what_was_never_moved_differs_by_nothing() -> None:
     original, x = sheet.pair(line | {"attacked": moved.tobytes()})
     assert (original == x).all()
     assert sheet.gain([(original, x)]) == 1
+
+
+def test_a_comparison_at_another_rate_leaves_that_at_the_default(tmp_path: Path) -> None:
+    directory = synthetic.write(tmp_path, _small(6))
+    for fpr in (0.05, 0.01):
+        plots.compare(directory, "curvature", fpr)
+    assert {path.relative_to(directory).as_posix() for path in directory.rglob("compare.*")} == {
+        f"{folder}figures/compare.{kind}" for folder in ("", "fpr-0.01/") for kind in ("svg", "png")
+    }

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from evil_twins.bench.analysis.paper import PUBLISHED
+from evil_twins.bench.analysis.paper import published
 from evil_twins.bench.subjects import data, victims
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Images
@@ -122,8 +122,8 @@ def test_accuracy_is_a_share_of_the_images(victim: Classifier, digits: data.Data
 
 
 def test_published_figures() -> None:
-    assert PUBLISHED["gtsrb"].accuracy == 99.12
-    assert PUBLISHED["imagenet"].specificity[0.9] == 3.83
+    assert published()["gtsrb"].accuracy == 99.12
+    assert published()["imagenet"].specificity[0.9] == 3.83
 
 
 @pytest.mark.slow
