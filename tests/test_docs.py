@@ -171,7 +171,7 @@ def test_the_tutorial_and_a_new_detector_work_as_documented(
 ) -> None:
     """On a small suite; `check` takes a minute and has its own tests."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda *_: [])
+    monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda *_, **__: [])
     page, readme = DOCS / "tutorial.md", ROOT / "README.md"
     section = readme.read_text().split("## Add a detector")[1].split("\n## ")[0]
     Path("mine.py").write_text(_blocks(readme, "python")[2])

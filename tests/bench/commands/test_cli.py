@@ -246,7 +246,7 @@ def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("evil_twins.bench.analysis.tables.write", stop)
-    monkeypatch.setattr("evil_twins.bench.commands.table.records_folder", lambda *_: Path())
+    monkeypatch.setattr("evil_twins.bench.commands.options.records_folder", lambda *_: Path())
     assert app.main(["table"]) == 130
 
 
