@@ -67,13 +67,7 @@ class Curvature:
 
 @dataclass(frozen=True)
 class Profile:
-    """Compute the raw profile under one model.
-
-    Attributes:
-        model: The faced model.
-        k: Number of eigenvalues.
-        tolerance: As in `Curvature`.
-    """
+    """Compute the raw profile under the faced model, with k and tolerance of `Curvature`."""
 
     model: nn.Module
     k: int

@@ -220,10 +220,7 @@ class ManifoldScorer:
 class ManifoldPenalty:
     """Compute the logarithms of the criteria and their smooth maximum, so that all have a gradient.
 
-    Attributes:
-        autoencoder: The auto-encoder of the attacker.
-        scales: The criteria, as of `ManifoldScorer`.
-        sharpness: Sharpness of the maximum.
+    The auto-encoder is that of the attacker; `scales` are as of `ManifoldScorer`.
     """
 
     autoencoder: nn.Module

@@ -29,12 +29,9 @@ class Doubtful(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of one clause.
+    """The result of one clause, with the observed fault in one line; empty if the clause passed.
 
-    Attributes:
-        outcome: "passed", "warning" or "failed".
-        fault: The observed fault, in one line; empty if the clause passed.
-        remedy: The remedy for this case, if it is not that of the clause.
+    The remedy is that for this case, if it is not that of the clause.
     """
 
     outcome: Outcome
