@@ -175,13 +175,10 @@ def _log(value: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ManifoldScorer:
-    """Score by reconstruction.
+    """Score by reconstruction, (N, C, H, W) -> (N, C, H, W), under the faced model.
 
-    Attributes:
-        model: The faced model.
-        autoencoder: (N, C, H, W) -> (N, C, H, W).
-        scales: Criteria to compute, each with the benign scale of its logarithm; None stands for
-            the unscaled criterion.
+    `scales` has the criteria to compute, each with the benign scale of its logarithm; None stands
+    for the unscaled criterion.
     """
 
     model: nn.Module

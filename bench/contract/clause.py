@@ -12,11 +12,7 @@ Outcome = Literal["passed", "warning", "failed"]
 
 
 class Broken(Fault):
-    """A clause is broken; the message describes in one line how.
-
-    Attributes:
-        remedy: The remedy for this case, if it is not that of the clause.
-    """
+    """A clause is broken, and how: in one line, with a remedy if it is not that of the clause."""
 
     def __init__(self, fault: str, remedy: str = "") -> None:
         super().__init__(fault)

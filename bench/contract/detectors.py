@@ -188,7 +188,6 @@ def _close(first: Tensor, second: Tensor, share: float) -> bool:
 
 
 def _unlike(first: Tensor, second: Tensor) -> str:
-    """Name the scores that differ most."""
     worst = int((first - second).abs().argmax())
     return f"{float(first[worst]):.6g} and {float(second[worst]):.6g} for one image"
 

@@ -155,7 +155,6 @@ def _last(model: nn.Module) -> nn.Linear:
 
 @contextmanager
 def _precision(dtype: torch.dtype) -> Iterator[None]:
-    """Set the type of the tensors that the package makes, and restore it."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
