@@ -83,12 +83,10 @@ class Penalty(Protocol):
     def __call__(
         self, logits: Logits, x: Tensor, generators: Sequence[torch.Generator], /
     ) -> Tensor:
-        """Return values (N, B) of images (N, B, C, H, W) or (1, B, C, H, W), with their graph.
+        """Return values (N, B) of images x (N, B, C, H, W) or (1, B, C, H, W), with their graph.
 
-        Args:
-            logits: The faced models; no other access to them exists.
-            x: The images.
-            generators: Sources of all noise, drawn anew at every call: one for each batch.
+        No other access to the faced models exists than `logits`. All noise is drawn anew at every
+        call, from one generator for each batch.
         """
 
 

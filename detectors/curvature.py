@@ -67,13 +67,7 @@ class Curvature:
 
 @dataclass(frozen=True)
 class Profile:
-    """Compute the raw profile under one model.
-
-    Attributes:
-        model: The faced model.
-        k: Number of eigenvalues.
-        tolerance: As in `Curvature`.
-    """
+    """Compute the raw profile under the faced model, with k and tolerance of `Curvature`."""
 
     model: nn.Module
     k: int
@@ -99,10 +93,8 @@ class Profile:
 class Adjusted:
     """Compare the profile of an input with that of benign inputs of its confidence.
 
-    Attributes:
-        profile: The raw profile.
-        slope: Slope of the line of benign steepness on confidence.
-        scale: Scale of the distances from a line of that slope through the origin.
+    The slope is that of the line of benign steepness on confidence, and the scale that of distances
+    from a line of that slope through the origin.
     """
 
     profile: Profile

@@ -86,14 +86,11 @@ def class_margins(z: Tensor, label: Tensor) -> Tensor:
 
 
 def anomaly(margins: ArrayLike) -> float:
-    """Return -log of the p-value of the largest of K values under the distribution of the others.
+    """Return -log of the p-value of the largest of values (K,), one a class, among the others.
 
     The others are fitted by a gamma distribution with a free origin, as in the authors' code. They
     are few and exclude the largest, so that the p-value is too small without an attack as well: the
     score ranks models, and is no evidence by itself.
-
-    Args:
-        margins: One value a class, (K,).
 
     Raises:
         ValueError: K is below 4, or all values but the largest are the same.

@@ -175,13 +175,10 @@ def _log(value: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ManifoldScorer:
-    """Score by reconstruction.
+    """Score by reconstruction, (N, C, H, W) -> (N, C, H, W), under the faced model.
 
-    Attributes:
-        model: The faced model.
-        autoencoder: (N, C, H, W) -> (N, C, H, W).
-        scales: Criteria to compute, each with the benign scale of its logarithm; None stands for
-            the unscaled criterion.
+    `scales` has the criteria to compute, each with the benign scale of its logarithm; None stands
+    for the unscaled criterion.
     """
 
     model: nn.Module
@@ -220,10 +217,7 @@ class ManifoldScorer:
 class ManifoldPenalty:
     """Compute the logarithms of the criteria and their smooth maximum, so that all have a gradient.
 
-    Attributes:
-        autoencoder: The auto-encoder of the attacker.
-        scales: The criteria, as of `ManifoldScorer`.
-        sharpness: Sharpness of the maximum.
+    The auto-encoder is that of the attacker; `scales` are as of `ManifoldScorer`.
     """
 
     autoencoder: nn.Module

@@ -58,13 +58,9 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class NeighboursScorer:
-    """Score by neighbours.
+    """Score by neighbours: benign images as features (M, D) of length 1.
 
-    Attributes:
-        parameters: The detector.
-        model: The faced model.
-        features: Features of the benign images, (M, D) of length 1.
-        label: Classes that the faced model gives them, (M,).
+    The labels (M,) are the classes that the faced model gives them.
     """
 
     parameters: Neighbours

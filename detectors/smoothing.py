@@ -26,13 +26,7 @@ ABSTAIN = -1
 def votes(model: nn.Module, x: Tensor, noise: Tensor) -> Tensor:
     """Count how often each class is the argmax of the model at x + noise, not clipped to [0, 1].
 
-    Args:
-        model: (N, C, H, W) -> logits (N, K).
-        x: Images (N, C, H, W).
-        noise: Images (n, C, H, W) added to each of them, in pixel units.
-
-    Returns:
-        Counts (N, K) int64, each row of sum n.
+    Images (N, C, H, W) with noise (n, C, H, W) in pixel units get counts (N, K) int64 of sum n.
     """
     count = noise.shape[0]
     counts = []
@@ -47,7 +41,6 @@ def votes(model: nn.Module, x: Tensor, noise: Tensor) -> Tensor:
 
 
 def _count(winners: Tensor, classes: int) -> Tensor:
-    """Count each class in the rows of (N, n), (N, K)."""
     counts = torch.zeros(len(winners), classes, dtype=torch.int64, device=winners.device)
     return counts.scatter_add_(1, winners, torch.ones_like(winners))
 
@@ -68,22 +61,12 @@ def tune_sigma(
     drop: float = 0.02,
     draws: int = 100,
 ) -> float:
-    """Return the largest sigma that costs the smoothed classifier little on benign data.
+    """Return the largest candidate that costs the smoothed classifier little on benign data.
 
     More noise tells more about an input, until the classifier fails on clean inputs too: it was not
-    trained with noise.
-
-    Args:
-        model: The victim.
-        images: Benign images (N, C, H, W) of the development data.
-        labels: True labels (N,).
-        candidates: Values of sigma to choose from.
-        generator: Source of the noise, the same draws for every candidate.
-        drop: Largest loss of accuracy against no noise, as a share.
-        draws: Votes of an image.
-
-    Returns:
-        The largest candidate within `drop`; `nan` if there is none.
+    trained with noise. On images (N, C, H, W) of the development data with true labels (N,) the
+    loss of accuracy against no noise is at most the share `drop`; without such a sigma it is `nan`.
+    Each image has as many votes as `draws`, with the same noise for every candidate.
     """
     unit = gaussian(images[0], 1.0, draws, generator)
 
@@ -171,25 +154,18 @@ class SmoothingPenalty:
         """Return values (N, B) of images (N, B, C, H, W)."""
         noisy = x.unsqueeze(2) + self.sigma * normal_noise(x, self.draws, generators)
         each = logits(noisy.flatten(1, 2)).unflatten(1, (-1, self.draws))
-        shares = (self.sharpness * each).log_softmax(-1).logsumexp(2)
+        shares: Tensor = (self.sharpness * each).log_softmax(-1).logsumexp(2)
         if self.statistic == "gap":
-            top: Tensor = shares.topk(2, dim=-1).values
+            top = shares.topk(2, dim=-1).values
             return top[..., 0] - top[..., 1]
         label = logits(x).argmax(-1, keepdim=True)
-        largest: Tensor = shares.scatter(-1, label, -torch.inf).amax(-1)
+        largest = shares.scatter(-1, label, -torch.inf).amax(-1)
         return largest - shares.gather(-1, label).squeeze(-1)
 
 
 @dataclass(frozen=True)
 class SmoothingScorer:
-    """Score by votes.
-
-    Attributes:
-        parameters: The detector.
-        model: The faced model.
-        noise: Noise images (draws, C, H, W).
-        seed: Seed of the noise of every certificate.
-    """
+    """Score by votes under noise images (draws, C, H, W); the seed is that of each certificate."""
 
     parameters: Smoothing
     model: nn.Module

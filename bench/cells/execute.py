@@ -62,11 +62,7 @@ class Job:
 class Outcome:
     """The result of a cell: its content hash, or the reason of its failure; and its duration.
 
-    Attributes:
-        identity: Identity of the cell.
-        content: Its content hash, or None.
-        reason: Reason of the failure, or nothing.
-        seconds: Time from start to end, NaN where it is unknown.
+    The duration in seconds is NaN where it is unknown.
     """
 
     identity: str
@@ -77,13 +73,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Place:
-    """The places that a run reads from and writes to.
+    """The places that a run reads from and writes to, and the version of its code for sidecars.
 
-    Attributes:
-        store: Finished cells.
-        data: The folder of data sets, or None for the default place.
-        code: Version of the code, for the sidecars.
-        weights: The file of a victim that is not trained, or None.
+    `data` is the folder of data sets, or None for the default place; `weights` is the file of a
+    victim that is not trained, or None.
     """
 
     store: Store
@@ -113,7 +106,7 @@ def execute(place: Place, job: Job) -> Outcome:
         versions = dict(job.code.versions)
         facts = {"title": job.title, "spec": job.spec, "parents": job.parents, "versions": versions}
         seconds = time.perf_counter() - start
-        sidecar = sidecar_of(job, place, seconds)
+        sidecar = _sidecar(job, place, seconds)
         content = place.store.commit(job.kind, job.identity, folder, facts, sidecar)
     except BaseException as error:  # SystemExit of a component, or a panic in native code
         if isinstance(error, KeyboardInterrupt):
@@ -178,7 +171,7 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}"[:300]
 
 
-def sidecar_of(job: Job, place: Place, seconds: float) -> dict[str, Any]:
+def _sidecar(job: Job, place: Place, seconds: float) -> dict[str, Any]:
     """Return facts about the making of a cell that are no part of its content."""
     return {
         "code": dict(place.code),

@@ -18,14 +18,10 @@ from evil_twins.detectors.base import DefenderView, Detailed, Preparation, Score
 
 @dataclass(frozen=True)
 class Defender:
-    """A detector and everything that it is fitted on but the faced model.
+    """A `Detector` or `Inspector`, and everything that it is fitted on but the faced model.
 
-    Attributes:
-        detector: A `Detector` or an `Inspector`.
-        name: The detector in messages, such as "detector 'energy'".
-        benign: Clean images (M, C, H, W).
-        prepared: Result of its preparation, empty without one.
-        trusted: The model that it trusts, or None.
+    Its name is that in messages, such as "detector 'energy'". Clean images are (M, C, H, W); the
+    result of its preparation is empty without one.
     """
 
     detector: Any

@@ -31,9 +31,7 @@ SURE = 0.95
 class Difficulty:
     """The filter in the code of the paper's authors: inputs neither too easy nor too hard.
 
-    Attributes:
-        eps: The largest change of a pixel by its PGD.
-        step: The change of each pixel in one step.
+    Its PGD changes each pixel by `step` at once, and by `eps` at most.
     """
 
     eps: float

@@ -39,17 +39,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Work:
-    """One cell to run.
+    """One cell to run: fields of its `Job` and of the `Place` of its run.
 
-    Attributes:
-        spec: Everything that decides the content of the cell.
-        label: Name of the component in the suite.
-        component: The attack or detector, or None.
-        parents: Role -> folder of the finished cell.
-        out: The folder to write to.
-        data: The folder of data sets, or None for the default place.
-        weights: The file of a victim that is not trained, or None.
-        evade: The detectors that the attack evades.
+    `parents` are folders of finished cells by role; `out` is the folder to write to.
     """
 
     spec: Mapping[str, Any]

@@ -174,15 +174,12 @@ def configure(component: Component, values: Mapping[str, Any], kind: str, label:
 
 def _fault(instance: Any, kind: str) -> str:
     """Return what is wrong with the nature of an attack or a detector, or ""."""
-
-    def is_data(value: Any) -> bool:
-        return dataclasses.is_dataclass(value) and not isinstance(value, type)
-
     if kind == "detector":
         knowledge, preparation = instance.knowledge, instance.preparation
         if knowledge not in KNOWLEDGE:
             return f"knowledge is {knowledge!r}; one of {', '.join(KNOWLEDGE)} was expected"
-        if preparation is not None and not is_data(preparation):
+        is_data = dataclasses.is_dataclass(preparation) and not isinstance(preparation, type)
+        if preparation is not None and not is_data:
             return f"preparation is {preparation!r}; None or a dataclass was expected"
         return ""
     kappa = instance.kappa

@@ -67,11 +67,9 @@ class Code:
 
 
 def code_of(kind: str, *components: Component) -> Code:
-    """Return the code of a cell.
+    """Return the code of a cell of a kind, with its components.
 
-    Args:
-        kind: Kind of the cell.
-        components: Its attack or detector, if it has one, and the detectors that an attack evades.
+    These are its attack or detector, if it has one, and the detectors that an attack evades.
     """
     module = {"fit": "preparation"}.get(kind, kind)
     roots = [CELLS / f"{module}.py", *(component.source for component in components)]
@@ -108,10 +106,8 @@ def closure(*roots: Path) -> Code:
 def locate(names: Names, importer: Path, base: Path) -> Path | None:
     """Return the file that an import means, or None if it is of another package.
 
-    Args:
-        names: As `_imports` returns them; dots in front count upwards from the importer.
-        importer: The file that has the import.
-        base: The folder that holds the project, or the user's file or package.
+    Names are as `_imports` returns them; dots in front count upwards from the importing file. The
+    base is the folder that holds the project, or the user's file or package.
     """
     for name in names:
         level = len(name) - len(name.lstrip("."))
@@ -160,9 +156,7 @@ def _versions(module: str) -> Mapping[str, str]:
     return {distribution.name: distribution.version for distribution in installed}
 
 
-@lru_cache(maxsize=1)
-def _offers() -> Mapping[str, list[str]]:
-    return metadata.packages_distributions()
+_offers = lru_cache(maxsize=1)(metadata.packages_distributions)
 
 
 def _imports(node: ast.AST) -> Iterator[Names]:

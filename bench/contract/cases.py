@@ -23,12 +23,7 @@ NAME = "the detector"
 
 @dataclass(frozen=True)
 class AttackCase:
-    """An attack and its world.
-
-    Attributes:
-        attack: The attack.
-        world: A view on at least two targets, without radii.
-    """
+    """An attack and its world, a view on at least two targets without radii."""
 
     attack: Any
     world: AttackerView
@@ -87,12 +82,7 @@ def difference(first: Attacked, second: Attacked) -> str:
 
 @dataclass(frozen=True)
 class DetectorCase:
-    """A detector or an inspector and its world.
-
-    Attributes:
-        detector: The detector.
-        world: The world.
-    """
+    """A detector or an inspector and its world."""
 
     detector: Any
     world: World

@@ -12,11 +12,7 @@ Outcome = Literal["passed", "warning", "failed"]
 
 
 class Broken(Fault):
-    """A clause is broken; the message describes in one line how.
-
-    Attributes:
-        remedy: The remedy for this case, if it is not that of the clause.
-    """
+    """A clause is broken, and how: in one line, with a remedy if it is not that of the clause."""
 
     def __init__(self, fault: str, remedy: str = "") -> None:
         super().__init__(fault)
@@ -29,12 +25,9 @@ class Doubtful(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of one clause.
+    """The result of one clause, with the observed fault in one line; empty if the clause passed.
 
-    Attributes:
-        outcome: "passed", "warning" or "failed".
-        fault: The observed fault, in one line; empty if the clause passed.
-        remedy: The remedy for this case, if it is not that of the clause.
+    The remedy is that for this case, if it is not that of the clause.
     """
 
     outcome: Outcome

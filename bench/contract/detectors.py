@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from evil_twins.bench.cells import fitting
-from evil_twins.bench.cells.fitting import Defender
 from evil_twins.bench.contract.cases import DetectorCase
 from evil_twins.bench.contract.clause import Broken, Doubtful, clause, refuse_loose
 from evil_twins.bench.contract.state import DRAWN, Globals, changes, same, snapshot, stir
@@ -115,7 +114,9 @@ def independent(case: DetectorCase) -> None:
     model = case.world.models[0]
     try:  # in float64, rounding is small compared with any real dependence
         share, x = ROUNDING_64, case.sample.double()
-        scorer = case.fit_in_place(copy.deepcopy(model).double(), _in_float64(case))
+        prepared = {k: v.double() if v.is_floating_point() else v for k, v in case.prepared.items()}
+        defender = case.defender_on(case.world.benign.double(), prepared)
+        scorer = case.fit_in_place(copy.deepcopy(model).double(), defender)
         together = scored(scorer, x)
     except Exception:
         share, x = ROUNDING, case.sample
@@ -127,11 +128,6 @@ def independent(case: DetectorCase) -> None:
     turned = scored(scorer, x.flip(0)).flip(0)
     if not _close(turned, together, share):
         raise Broken(f"at another place in the call it gave {_unlike(turned, together)}")
-
-
-def _in_float64(case: DetectorCase) -> Defender:
-    prepared = {k: v.double() if v.is_floating_point() else v for k, v in case.prepared.items()}
-    return case.defender_on(case.world.benign.double(), prepared)
 
 
 @clause("keep nothing by the identity of a model: its weights change in place between two fits")
@@ -192,7 +188,6 @@ def _close(first: Tensor, second: Tensor, share: float) -> bool:
 
 
 def _unlike(first: Tensor, second: Tensor) -> str:
-    """Name the scores that differ most."""
     worst = int((first - second).abs().argmax())
     return f"{float(first[worst]):.6g} and {float(second[worst]):.6g} for one image"
 

@@ -24,11 +24,7 @@ from evil_twins.bench.contract.worlds import KAPPA, attacker, defender
 from evil_twins.bench.run import guard
 from evil_twins.detectors.base import Detector
 
-CLAUSES: Mapping[str, tuple[Clause, ...]] = {
-    "attack": ATTACK,
-    "detector": DETECTOR,
-    "inspector": INSPECTOR,
-}
+CLAUSES = {"attack": ATTACK, "detector": DETECTOR, "inspector": INSPECTOR}
 DEFAULTS: Mapping[str, Any] = {
     "kappa": KAPPA,
     "phi": 0.5,
@@ -44,10 +40,8 @@ DEFAULTS: Mapping[str, Any] = {
 def check(method: str, device: str, limit: float) -> int:
     """Judge an attack or a detector by its contract and print one line for each clause.
 
-    Args:
-        method: Its name in a suite, such as "file.py:Name(k=5)", the file in the working directory.
-        device: "cpu" or "cuda".
-        limit: Seconds that each clause may take.
+    `method` is its name in a suite, such as "file.py:Name(k=5)" with the file in the working
+    directory; `device` is "cpu" or "cuda"; `limit` has the seconds that each clause may take.
 
     Returns:
         0 if every clause is kept, with or without warnings; 1 if one is not.

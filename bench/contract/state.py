@@ -41,11 +41,7 @@ def same(first: Any, second: Any) -> bool:
 
 @dataclass(frozen=True)
 class Globals:
-    """The state of the process at one moment.
-
-    Attributes:
-        facts: Name in `GLOBAL` -> its value.
-    """
+    """The state of the process at one moment: name in `GLOBAL` -> its value."""
 
     facts: Mapping[str, Any]
 

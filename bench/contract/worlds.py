@@ -26,13 +26,7 @@ TARGETS = 4
 
 @dataclass(frozen=True)
 class Inputs:
-    """Attacked inputs under one faced model.
-
-    Attributes:
-        name: Name of their attack.
-        model: The faced model.
-        x: The inputs (N, C, H, W).
-    """
+    """Attacked inputs (N, C, H, W) under one faced model, with the name of their attack."""
 
     name: str
     model: nn.Module

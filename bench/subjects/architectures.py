@@ -69,10 +69,9 @@ class Classifier(nn.Module):
 
 
 class _Mean(nn.Module):
-    """Average pooling of planes, by an operation that stacked models can share."""
+    """Means (N, C) of planes (N, C, H, W), by an operation that stacked models can share."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map planes (N, C, H, W) to means (N, C)."""
         return x.mean((2, 3))
 
 

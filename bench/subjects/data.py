@@ -94,8 +94,7 @@ class Dataset:
 
     def split(self, name: str) -> Images:
         """Return the split of that name."""
-        images = getattr(self, name)
-        assert isinstance(images, Images)
+        images: Images = getattr(self, name)
         return images
 
 

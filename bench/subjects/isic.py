@@ -21,16 +21,14 @@ TEST_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Photographs:
-    """Images with their labels, decoded on demand, by the path and label of each."""
+    """Images as RGB with their labels, decoded on demand, by the path and label of each."""
 
     samples: Sequence[tuple[Path, int]]
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        """Read one image as RGB, and its label."""
         path, label = self.samples[index]
         with Image.open(path) as image:
             return image.convert("RGB"), label

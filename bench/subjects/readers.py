@@ -57,12 +57,7 @@ class Files(Protocol):
 
 @dataclass(frozen=True)
 class Half:
-    """The training or the test half.
-
-    Attributes:
-        ids: Names of the images.
-        files: The images, in the same order.
-    """
+    """The training or the test half: names of the images, and the images in the same order."""
 
     ids: tuple[str, ...]
     files: Files

@@ -30,15 +30,9 @@ def gauss_newton(model: nn.Module, x: Tensor, z: Tensor, k: int, tolerance: floa
     of the size of the omitted rows for every W. Both are estimates, and no bounds. The rows of an
     image do not depend on its batch.
 
-    Args:
-        model: As in `top_eigenvalues`, piecewise linear around the images.
-        x: Images (N, C, H, W), a leaf of the graph.
-        z: Logits (N, K), with their graph, which is kept.
-        k: Number of eigenvalues, at least 1; those beyond the rank are 0.
-        tolerance: Share of the sum of the k that may be lost; 0 for all rows.
-
-    Returns:
-        (N, k) float64, decreasing.
+    Arguments are those of `top_eigenvalues`: the model is piecewise linear around the images
+    (N, C, H, W), x is the leaf of the graph of the logits z (N, K), which is kept. The result is
+    (N, k) float64, decreasing.
     """
     directions, predicted = _ordered(z)
     tolerance = tolerance if directions.shape[2] > ALL_ROWS_FACTOR * k else 0.0

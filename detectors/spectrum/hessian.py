@@ -62,7 +62,6 @@ def locally_linear(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def _forward(model: nn.Module, batch: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the images as leaves of a graph, and their logits (N, K)."""
     x = batch.detach().clone().requires_grad_()
     return x, model(x)
 

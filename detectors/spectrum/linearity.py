@@ -37,7 +37,6 @@ def piecewise_linear(result: Tensor, x: Tensor) -> bool:
 
 
 def _linear(node: Any, dependent: list[bool]) -> bool:
-    """Return whether one operation is piecewise linear in the arguments that depend on x."""
     # PyTorch numbers its operations; a name without a number is a function of a user.
     match = re.fullmatch(r"torch::autograd::(AccumulateGrad)|(\w+)Backward\d+", node.name())
     operation = (match[1] or match[2]) if match else ""

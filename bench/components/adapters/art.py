@@ -108,8 +108,7 @@ class Reaching(nn.Module):
 class Features(nn.Module):
     """The features of a model as a layer, so that the toolbox can name them.
 
-    Attributes:
-        passes: Number of images that passed it, forwards and backwards.
+    `passes` is the number of images that passed it, forwards and backwards.
     """
 
     def __init__(self, model: Any) -> None:

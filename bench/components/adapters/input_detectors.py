@@ -158,10 +158,8 @@ class SubsetScanningDetector:
 class ToolboxScorer:
     """Score by a fitted detector of the toolbox, image by image.
 
-    Attributes:
-        inner: The toolbox's detector.
-        reported: Key of its report: "scores" (N,), or "predictions" (N, 2), the logits of "benign"
-            and "attacked", whose difference is the score.
+    `reported` is a key of its report: "scores" (N,), or "predictions" (N, 2), the logits of
+    "benign" and "attacked", whose difference is the score.
     """
 
     inner: Any

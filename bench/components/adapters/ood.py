@@ -92,14 +92,10 @@ class Outliers:
 
 @dataclass(frozen=True)
 class OutlierScorer:
-    """Score by a fitted detector of the package.
+    """Score by a detector of the package that is fitted to the faced model.
 
     Features and logits are scored one by one, so that a score depends on no other image of the
     call.
-
-    Attributes:
-        model: The faced model.
-        inner: The package's detector.
     """
 
     model: nn.Module
@@ -159,7 +155,6 @@ def _last(model: nn.Module) -> nn.Linear:
 
 @contextmanager
 def _precision(dtype: torch.dtype) -> Iterator[None]:
-    """Set the type of the tensors that the package makes, and restore it."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -169,7 +164,6 @@ def _precision(dtype: torch.dtype) -> Iterator[None]:
 
 
 def _fields(cls: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the package's parameters that are a number or a word."""
     for name, parameter in list(inspect.signature(cls.__init__).parameters.items())[1:]:
         default = DEFAULTS.get(cls.__name__, {}).get(name, parameter.default)
         if name not in FIXED and type(default) in (bool, int, float, str):

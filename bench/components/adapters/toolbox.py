@@ -118,7 +118,7 @@ class Evasion:
         if "norm" in accepted:
             arguments["norm"] = np.inf if arguments["norm"] == "linf" else 2
         label, more = np.array([goal if targeted else 0]), {}
-        if "init_size" in accepted:
+        if "init_size" in accepted and start is not None:
             more["x_adv_init"] = start.numpy(force=True).copy()
         moved = cls(classifier, **arguments).generate(image.numpy(force=True).copy(), label, **more)
         return torch.from_numpy(moved).clamp(0, 1)
@@ -153,7 +153,6 @@ def _starts(view: AttackerView, model: Reaching) -> Iterator[tuple[Tensor, Tenso
 
 
 def _fields(cls: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the toolbox's parameters that are a number or a word; norms as in this project."""
     for name, parameter in list(inspect.signature(cls.__init__).parameters.items())[2:]:
         if name == "norm":
             yield name, Norm, field(default="l2" if parameter.default == 2 else "linf")
