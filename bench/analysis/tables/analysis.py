@@ -62,6 +62,23 @@ class Analysis:
         return decide(self.cells.values(), self.fpr)
 
     @cached_property
+    def _decided(self) -> dict[Any, pd.DataFrame]:
+        return dict(iter(self.decisions.groupby(["row", "detector"])))
+
+    def on_both(self, first: int, second: int) -> dict[str, pd.DataFrame]:
+        """Return the decisions of two rows on their common targets, by detector that has both.
+
+        The names of the second row's columns end in "_other".
+        """
+        decided, pairs = self._decided, {}
+        for name in sorted(set(self.decisions["detector"])):
+            if {(first, name), (second, name)} <= decided.keys():
+                sides = decided[first, name], decided[second, name]
+                pair = sides[0].merge(sides[1], on="target_id", suffixes=("", "_other"))
+                pairs[name] = pair.sort_values("target_id")
+        return pairs
+
+    @cached_property
     def specificity_samples(self) -> dict[int, Floats]:
         """Crossed bootstrap samples of the pooled specificity loss, by row."""
         with _one_thread():

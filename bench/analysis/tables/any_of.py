@@ -23,7 +23,6 @@ def _unit(benign: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 
 
 def _row(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the scores of the OR rule for one row."""
     keys = ["role", "target_id", "image_id"]
     wide = scores.pivot(index=keys, columns="detector", values="score").sort_index()
     wide = wide.dropna(axis=1).clip(-1e300, 1e300)

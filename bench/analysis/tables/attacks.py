@@ -85,8 +85,7 @@ def _row(line: dict[str, Any]) -> list[str]:
         text.number(255 * line["linf"]),
         text.number(line["delta"]),
         text.interval(line, "specificity", 1000),
-        text.number(1000 * line["kl"]),
-        text.number(1000 * line["accuracy_drop"]),
+        *(text.number(1000 * line[name]) for name in ("kl", "accuracy_drop")),
         text.number(line["rounds"]),
         text.number(line["passes"], 4),
     ]

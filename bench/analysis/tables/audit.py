@@ -102,10 +102,8 @@ def _markdown(analysis: Analysis) -> str:
         [
             f"{text.study(line)}: {line['attack']} κ {text.short(float(line['kappa']))}",
             *(str(line[name]) for name in ("quantity", "against", "n")),
-            text.number(line["median"], 4),
-            text.number(line["p90"], 4),
-            text.number(line["wins"]),
-            text.number(line["bound"]),
+            *(text.number(line[name], 4) for name in ("median", "p90")),
+            *(text.number(line[name]) for name in ("wins", "bound")),
             "" if pd.isna(line["bound"]) else ("passed" if line["passed"] else "failed"),
         ]
         for line in lines(table)

@@ -13,7 +13,7 @@ import pandas as pd
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
-from evil_twins.bench.analysis.tables.frames import column, lines
+from evil_twins.bench.analysis.tables.frames import by_name, column, lines
 from evil_twins.bench.analysis.tables.records import STUDY
 
 WITHIN = "within"
@@ -38,18 +38,11 @@ def _budgets(analysis: Analysis) -> Iterator[dict[str, Any]]:
 
 
 def _point(targets: pd.DataFrame) -> dict[str, float]:
-    confidence = stats.mean_interval(column(targets, "confidence"))
-    return {
-        "n": len(targets),
-        "confidence": confidence.value,
-        "low": confidence.low,
-        "high": confidence.high,
-        "at_kappa": int(targets["at_kappa"].sum()),
-        "linf": float(np.mean(column(targets, "linf"))) if len(targets) else np.nan,
-        "delta": float(np.mean(column(targets, "delta"))) if len(targets) else np.nan,
-        "flipped": int(targets["flipped"].sum()),
-        "heldout": int(targets["heldout"].sum()),
-    }
+    point = by_name("confidence low high", stats.mean_interval(column(targets, "confidence")))
+    point |= {name: int(targets[name].sum()) for name in ("at_kappa", "flipped", "heldout")}
+    for name in ("linf", "delta"):
+        point[name] = float(np.mean(column(targets, name))) if len(targets) else np.nan
+    return point | {"n": len(targets)}
 
 
 def _markdown(analysis: Analysis) -> str:
@@ -57,8 +50,7 @@ def _markdown(analysis: Analysis) -> str:
     body = [
         [
             text.at_kappa(line),
-            text.short(float(line["phi"])),
-            text.short(float(line["distance"])),
+            *(text.short(float(line[name])) for name in ("phi", "distance")),
             str(line["n"]),
             text.number(line["confidence"]),
             f"{text.number(line['low'])} to {text.number(line['high'])}",

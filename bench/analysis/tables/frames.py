@@ -34,12 +34,6 @@ def matching(frame: pd.DataFrame, values: Mapping[str, Any]) -> "pd.Series[bool]
     return frame[list(values)].eq(pd.Series(values)).all(axis=1)
 
 
-def on_both(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """Return the lines of two frames on their common targets; "_other" ends the second's names."""
-    pairs = first.merge(second, on="target_id", suffixes=("", "_other"))
-    return pairs.sort_values("target_id")
-
-
 def holm_within(table: pd.DataFrame, keys: list[str], name: str) -> "pd.Series[float]":
     """Return a column of p-values, corrected by Holm over the lines of equal keys."""
     groups = table.groupby(keys, dropna=False)[name]

@@ -150,8 +150,7 @@ def _row(line: dict[str, Any]) -> list[str]:
     return [
         text.name(line),
         str(line["models"]),
-        text.number(line["median"]),
-        text.number(line["reference_median"]),
+        *(text.number(line[name]) for name in ("median", "reference_median")),
         text.rate(line["flagged"], line["models"], line["low"], line["high"]) if judged else "",
         "" if np.isnan(line["auroc"]) else text.interval(line, "auroc", digits=2),
         text.p_value(line["p_holm"]),

@@ -48,8 +48,7 @@ def _cost(targets: pd.DataFrame, samples: stats.Floats | None) -> dict[str, obje
         "at_kappa": int(targets["at_kappa"].sum()),
         **spread("specificity", pooled),
         **spread("share", stats.Interval(*(value / serves for value in pooled))),
-        **spread("kl", _mean(targets, "kl")),
-        **spread("linf", _mean(targets, "linf")),
+        **(spread("kl", _mean(targets, "kl")) | spread("linf", _mean(targets, "linf"))),
         "delta": float(targets["delta"].mean()),
         "confidence_max": float(targets["confidence"].max()),
     }
@@ -58,9 +57,8 @@ def _cost(targets: pd.DataFrame, samples: stats.Floats | None) -> dict[str, obje
 def _mean(targets: pd.DataFrame, name: str) -> stats.Interval:
     """Return the mean over targets with its interval over models, which serve equally many."""
     means = targets.groupby("group", sort=True)[name].mean().to_numpy(dtype=np.float64)
-    if len(means) < 2:
-        return stats.Interval(float(means.mean()), np.nan, np.nan)
-    return stats.mean_interval(means)
+    single = stats.Interval(float(means.mean()), np.nan, np.nan)
+    return stats.mean_interval(means) if len(means) > 1 else single
 
 
 def _caught(cells: pd.DataFrame) -> dict[str, float]:
@@ -111,9 +109,7 @@ def _markdown(analysis: Analysis) -> str:
 
 def _interval(line: Mapping[str, object], names: str, scale: float) -> str:
     value, low, high = (scale * float(str(line[name])) for name in names.split())
-    if np.isnan(low):
-        return f"{value:.3g}"
-    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
+    return f"{value:.3g}" if np.isnan(low) else f"{value:.3g} [{low:.3g}, {high:.3g}]"
 
 
 LOAD = Table(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from evil_twins.bench.analysis.stats import Floats
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
-from evil_twins.bench.analysis.tables.frames import column, line
+from evil_twins.bench.analysis.tables.frames import by_name, column, flags, line
 from evil_twins.bench.analysis.tables.records import KEYS
 
 # Names that detectors give their facts.
@@ -25,13 +25,9 @@ def _median(values: Floats) -> float:
 
 
 def _reformer(facts: pd.DataFrame, label: Floats) -> dict[str, float]:
-    flagged = facts["flagged"].to_numpy(dtype=bool)
-    right = column(facts, REFORMED) == label
-    return {
-        "flagged": int(flagged.sum()),
-        "reformed_true": int((~flagged & right).sum()),
-        "still_wrong": int((~flagged & ~right).sum()),
-    }
+    flagged, right = flags(facts, "flagged"), column(facts, REFORMED) == label
+    groups = flagged, ~flagged & right, ~flagged & ~right
+    return by_name("flagged reformed_true still_wrong", [int(group.sum()) for group in groups])
 
 
 def _certificate(facts: pd.DataFrame, label: Floats) -> dict[str, float]:
@@ -39,13 +35,11 @@ def _certificate(facts: pd.DataFrame, label: Floats) -> dict[str, float]:
     smoothed, radius = column(facts, SMOOTHED), column(facts, RADIUS)
     abstains = smoothed == ABSTAIN
     true, wrong = ~abstains & (smoothed == label), ~abstains & (smoothed != label)
-    return {
-        "abstained": int(abstains.sum()),
-        "certified_true": int(true.sum()),
-        "certified_wrong": int(wrong.sum()),
-        "radius_true": _median(radius[true]),
-        "radius_wrong": _median(radius[wrong]),
-    }
+    counts = [int(group.sum()) for group in (abstains, true, wrong)]
+    medians = _median(radius[true]), _median(radius[wrong])
+    return by_name("abstained certified_true certified_wrong", counts) | by_name(
+        "radius_true radius_wrong", medians
+    )
 
 
 def _counts(facts: pd.DataFrame) -> dict[str, float]:

@@ -15,15 +15,13 @@ from evil_twins.bench.analysis.tables.frames import (
     frame,
     holm_within,
     line,
-    on_both,
 )
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 
 _KEYS = [*STUDY, "attack", "layers", "kappa", "phi", "lam"]
 
 
-def _compare(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float]:
-    pairs = on_both(first, second)
+def _compare(pairs: pd.DataFrame) -> dict[str, float]:
     flagged, against = (flags(pairs, name) for name in ("flagged", "flagged_other"))
     test = stats.mcnemar(flagged, against)
     ranks = [column(pairs, name) for name in ("rank", "rank_other")]
@@ -49,17 +47,13 @@ def _paired(analysis: Analysis) -> pd.DataFrame:
 
 
 def _pairs(analysis: Analysis) -> Iterator[dict[str, Any]]:
-    cells = dict(list(analysis.decisions.groupby(["row", "detector"])))
-    detectors = sorted(set(analysis.decisions["detector"]))
     for family in analysis.families:
         for row, _ in family.rows:
             key = line(analysis.records.rows[_KEYS], row)
             for against, end in (("pgd", family.pgd), ("poisoning", family.poisoning)):
-                for detector in detectors:
-                    if end is None or not {(row, detector), (end, detector)} <= cells.keys():
-                        continue
-                    pair = _compare(cells[row, detector], cells[end, detector])
-                    yield key | {"against": against, "detector": detector} | pair
+                pairs = {} if end is None else analysis.on_both(row, end)
+                for detector, decided in pairs.items():
+                    yield key | {"against": against, "detector": detector} | _compare(decided)
 
 
 def caught_by_attack(

@@ -66,10 +66,7 @@ def _legend(knowledge: dict[str, str], heads: dict[str, str]) -> Text:
 def _failures(records: Records) -> Text:
     if records.failures.empty:
         return Text("no cell failed")
-    listed = [
-        f"  {line['kind']} {line['cell']}: {line['reason']}"
-        for line in lines(records.failures.sort_values(["kind", "cell"]))
-    ]
+    listed = [f"  {reason}" for reason in text.reasons(records)]
     return Text("\n".join([text.failed(len(listed)) + ":", *listed]))
 
 

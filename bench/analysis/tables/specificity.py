@@ -67,14 +67,9 @@ def _markdown(analysis: Analysis) -> str:
 
 def _agreement(table: list[dict[str, Any]]) -> str:
     """Compare the paper's printed drops with those in its authors' scripts, in words."""
-    notes: dict[str, str] = {}
-    for line in table:
-        if line["paper_note"]:
-            notes.setdefault(line["dataset"], f"{line['dataset']}: {line['paper_note']}")
-    if not notes:
-        return ""
-    listed = "; ".join(notes.values())
-    return f" Against the drops stored in its authors' plotting scripts, {listed}."
+    notes = [f"{line['dataset']}: {line['paper_note']}" for line in table if line["paper_note"]]
+    listed = "; ".join(dict.fromkeys(notes))
+    return f" Against the drops stored in its authors' plotting scripts, {listed}." if notes else ""
 
 
 SPECIFICITY = Table(

@@ -11,6 +11,7 @@ from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.families import FAMILY, Family
 from evil_twins.bench.analysis.tables.frames import (
+    by_name,
     column,
     ends,
     frame,
@@ -24,7 +25,11 @@ from evil_twins.bench.analysis.tables.records import Records
 Direction = Literal["rises", "falls"]
 
 # With more room for the input (φ rising, λ falling) the model has less to do.
-EXPECTED: dict[str, Direction] = {"fidelity": "rises", "kl": "falls", "delta": "falls"}
+EXPECTED: dict[str, Direction] = {
+    "fidelity": "rises",
+    "kl": "falls",
+    "delta": "falls",
+}
 
 
 def _wide(records: Records, rows: list[int], name: str) -> stats.Floats:
@@ -47,7 +52,6 @@ def _tests(analysis: Analysis) -> Iterator[dict[str, Any]]:
         for quantity, direction in EXPECTED.items():
             column = family.norm if quantity == "fidelity" else quantity
             values = _wide(analysis.records, rows, column)
-            statistic, p = stats.trend(values, direction)
             means = values.mean(0) if len(values) else np.full(len(rows), np.nan)
             yield family.key | {
                 "along": family.along,
@@ -55,10 +59,8 @@ def _tests(analysis: Analysis) -> Iterator[dict[str, Any]]:
                 "direction": direction,
                 "n": len(values),
                 "levels": len(rows),
-                "first": means[0],
-                "last": means[-1],
-                "statistic": statistic,
-                "p": p,
+                **by_name("first last", means[[0, -1]]),
+                **by_name("statistic p", stats.trend(values, direction)),
             }
 
 

@@ -86,11 +86,14 @@ def failures(records: Records) -> str:
     """Write the failed cells as a list, or that there are none."""
     if records.failures.empty:
         return "No cell failed.\n"
-    listed = [
-        "- " + one_line(f"{line['kind']} {line['cell']}: {line['reason']}") + "\n"
-        for line in lines(records.failures.sort_values(["kind", "cell"]))
-    ]
+    listed = [f"- {one_line(reason)}\n" for reason in reasons(records)]
     return f"{failed(len(listed))}:\n\n" + "".join(listed)
+
+
+def reasons(records: Records) -> list[str]:
+    """Write each failed cell with its reason, in order."""
+    failures = lines(records.failures.sort_values(["kind", "cell"]))
+    return [f"{line['kind']} {line['cell']}: {line['reason']}" for line in failures]
 
 
 def unscored(attacks: int) -> str:

@@ -18,7 +18,7 @@ from evil_twins.bench.analysis.tables.write import csv
 
 Form = Literal["md", "csv", "latex"]
 _RATES = ["row", "detector", "n", "detected", "rate", "low", "high", "best"]
-_GREEK = {"κ": r"$\kappa$", "φ": r"$\varphi$", "λ": r"$\lambda$"}
+_GREEK = str.maketrans({"κ": r"$\kappa$", "φ": r"$\varphi$", "λ": r"$\lambda$"})
 
 
 def typeset(results_dir: Path, form: Form, fpr: float = stats.FPR) -> str:
@@ -102,7 +102,4 @@ def _latex(title: str, names: list[str], grid: dict[str, list[dict[str, Any] | N
 
 
 def _greek(label: object) -> str:
-    words = str(label)
-    for letter, command in _GREEK.items():
-        words = words.replace(letter, command)
-    return words
+    return str(label).translate(_GREEK)

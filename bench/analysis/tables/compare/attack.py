@@ -5,7 +5,7 @@ import pandas as pd
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.attacks import ATTACKS
-from evil_twins.bench.analysis.tables.compare.cells import by_rate, written
+from evil_twins.bench.analysis.tables.compare.differences import by_rate, written
 from evil_twins.bench.analysis.tables.detection import STRICT, rates
 from evil_twins.bench.analysis.tables.frames import line, lines
 from evil_twins.bench.analysis.tables.records import KEYS

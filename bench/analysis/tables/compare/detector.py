@@ -8,17 +8,20 @@ import pandas as pd
 
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
-from evil_twins.bench.analysis.tables.compare.cells import by_rate, written
-from evil_twins.bench.analysis.tables.compare.differences import DIFFERENCE, corrected, differ
+from evil_twins.bench.analysis.tables.calibration import LEVEL
+from evil_twins.bench.analysis.tables.compare.differences import (
+    DIFFERENCE,
+    by_rate,
+    corrected,
+    differ,
+    written,
+)
 from evil_twins.bench.analysis.tables.detection import STRICT, rates
 from evil_twins.bench.analysis.tables.frames import column, line, lines
 from evil_twins.bench.analysis.tables.paired import caught_by_attack, worst
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY
 
 Tables = dict[str, pd.DataFrame]
-
-LEVEL = 0.05
-"""Level of the tests, after Holm's correction."""
 
 
 def tables(analysis: Analysis, costs: pd.DataFrame, label: str) -> Tables:

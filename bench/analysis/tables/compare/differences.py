@@ -1,5 +1,6 @@
-"""Comparisons of two sides that decide on the same targets."""
+"""What the comparisons share: differences on the same targets, cells of a table in words."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -7,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.tables.frames import frame
+from evil_twins.bench.analysis.tables import text
+from evil_twins.bench.analysis.tables.frames import frame, lines
 
+Cell = dict[str, Any]
 DIFFERENCE = ["n", "both", "only", "only_other", "difference", "low", "high", "p", "p_holm"]
 
 
@@ -39,3 +42,31 @@ def corrected(lines: Iterable[Mapping[str, Any]], columns: list[str]) -> pd.Data
     """Return comparisons as a frame, with p-values corrected over all of them."""
     table = frame(lines, columns)
     return table.assign(p_holm=stats.holm(table["p"].to_numpy(dtype=np.float64)))
+
+
+def by_rate(table: pd.DataFrame, name: str) -> dict[Any, dict[float, Cell]]:
+    """Return the lines of a detection table by a column, then by nominal false-positive rate."""
+    cells: dict[Any, dict[float, Cell]] = defaultdict(dict)
+    for line in lines(table):
+        cells[line[name]][line["fpr_nominal"]] = line
+    return dict(cells)
+
+
+def written(cell: Cell, strict: Cell) -> dict[str, str]:
+    """Write a cell and the same cell at the strict rate.
+
+    Returns:
+        "at κ", "flagged", "realised", "strict", "success", "AUROC", "area", "KS" -> words.
+    """
+    aimed = not pd.isna(cell["kappa"])
+    null = f"{text.number(cell['ks_null'], 2)}, {text.number(cell['ks_null95'], 2)}"
+    return {
+        "at κ": f"{cell['at_kappa']}/{cell['n']}" if aimed else "",
+        "flagged": text.share(cell, "detected"),
+        "realised": text.number(cell["fpr_realised"], 2),
+        "strict": text.share(strict, "detected"),
+        "success": f"{cell['success']}/{cell['n']}" if aimed else "",
+        "AUROC": text.interval(cell, "auroc", digits=2),
+        "area": text.number(cell["auroc"], 2),
+        "KS": f"{text.number(cell['ks'], 2)} ({null})",
+    }

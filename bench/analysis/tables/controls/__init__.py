@@ -20,6 +20,10 @@ def _controls(analysis: Analysis) -> Iterator[dict[str, Any]]:
         yield from control(analysis)
 
 
+def _markdown(analysis: Analysis) -> str:
+    return words(analysis.table(CONTROLS), analysis.fpr)
+
+
 CONTROLS = Table(
     "controls",
     _controls,
@@ -41,6 +45,6 @@ CONTROLS = Table(
         "reading": 'the conclusion: "no signal", "stays", "vanishes" or "undecided"; for a '
         "threshold, whether its false alarms agree with the nominal rate",
     },
-    lambda analysis: words(analysis.table(CONTROLS), analysis.fpr),
+    _markdown,
     optional=True,
 )

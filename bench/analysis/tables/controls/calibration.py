@@ -58,16 +58,9 @@ def _compare(cell: Cell, victim: stats.Floats, fpr: float) -> tuple[dict[str, An
     for quantity, score in (("fpr", cell.fresh.score), ("rate", cell.score)):
         masks = score > foreign.value, score > faced.value
         shares = [stats.clopper_pearson(int(mask.sum()), len(score)) for mask in masks]
-        pair.append(
-            {
-                "quantity": quantity,
-                "n": len(score),
-                "control_n": len(score),
-                **by_name(reading.VALUE, shares[0]),
-                **by_name(reading.CONTROL, shares[1]),
-                "difference": shares[0].value - shares[1].value,
-            }
-        )
+        counts: dict[str, Any] = {"quantity": quantity, "n": len(score), "control_n": len(score)}
+        counts |= by_name(reading.VALUE, shares[0]) | by_name(reading.CONTROL, shares[1])
+        pair.append(counts | {"difference": shares[0].value - shares[1].value})
     alarms = int((cell.fresh.score > foreign.value).sum())
     pair[0]["p"] = stats.fpr_test(alarms, len(cell.fresh.score), foreign)
     gained = (cell.score > foreign.value).astype(float) - (cell.score > faced.value)

@@ -71,23 +71,22 @@ def endpoints(analysis: Analysis) -> Iterator[dict[str, Any]]:
 
 
 def _loose(records: Records, tight: Ends) -> Iterator[Ends]:
-    joint, pgd, poisoning = (_twin(records.rows, row) for row in tight)
-    if pgd is not None:
-        yield tight._replace(pgd=pgd)
-    if poisoning is not None:
-        yield tight._replace(poisoning=poisoning)
-    if joint is not None:
-        pgd = tight.pgd if pgd is None else pgd
-        yield Ends(joint, pgd, tight.poisoning if poisoning is None else poisoning)
+    loose = Ends(*(_twin(records.rows, row) for row in tight))
+    if loose.pgd != tight.pgd:
+        yield tight._replace(pgd=loose.pgd)
+    if loose.poisoning != tight.poisoning:
+        yield tight._replace(poisoning=loose.poisoning)
+    if loose.joint != tight.joint:
+        yield loose
 
 
-def _twin(rows: pd.DataFrame, row: int) -> int | None:
-    """Return the loose row of the same study, κ and φ."""
+def _twin(rows: pd.DataFrame, row: int) -> int:
+    """Return the loose row of the same study, κ and φ, or the row itself without one."""
     tight = line(rows, row)
     fits = rows["attack"].eq(f"{tight['attack']}{FIRST}")
     for name in (*STUDY, "kappa", "phi"):
         fits &= rows[name].eq(tight[name]) | (rows[name].isna() & pd.isna(tight[name]))
-    return int(rows.index[fits][0]) if fits.any() else None
+    return int(rows.index[fits][0]) if fits.any() else row
 
 
 def _losses(

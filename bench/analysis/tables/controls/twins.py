@@ -9,7 +9,7 @@ import pandas as pd
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.controls import line as reading
-from evil_twins.bench.analysis.tables.frames import by_name, flags, line, matching, on_both, spread
+from evil_twins.bench.analysis.tables.frames import by_name, flags, line, matching, spread
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY
 
 CONTROLS = {"inputs": "noise", "model": "fine-tuning"}
@@ -26,22 +26,19 @@ def twins(analysis: Analysis) -> Iterator[dict[str, Any]]:
     detectors. It "vanishes" if the interval of the difference holds 0 and at most half of the
     excess over the nominal rate is left.
     """
-    cells = dict(list(analysis.decisions.groupby(["row", "detector"])))
-    detectors = sorted(set(analysis.decisions["detector"]))
     rows = analysis.records.rows
     for attack, control in _pairs(analysis):
-        names = [name for name in detectors if {(attack, name), (control, name)} <= cells.keys()]
-        pairs = [_compare(cells[attack, name], cells[control, name]) for name in names]
+        decided = analysis.on_both(attack, control)
+        pairs = [_compare(pair) for pair in decided.values()]
         adjusted = stats.holm(np.array([pair["p"] for pair in pairs], dtype=np.float64))
         key = line(rows[KEYS], attack) | {"control": CONTROLS[str(rows.at[control, "moves"])]}
         key |= {"against": rows.at[control, "attack"], "quantity": "rate"}
-        for name, pair, p in zip(names, pairs, adjusted, strict=True):
+        for name, pair, p in zip(decided, pairs, adjusted, strict=True):
             verdict = _reading(pair, p, analysis.fpr)
             yield key | pair | {"detector": name, "p_holm": p, "reading": verdict}
 
 
 def _pairs(analysis: Analysis) -> list[tuple[int, int]]:
-    """Return all (endpoint, control) rows in order."""
     rows, norms = analysis.records.rows, analysis.records.norms
     control = rows["role"].eq("control")
     pairs = set[tuple[int, int]]()
@@ -55,8 +52,7 @@ def _pairs(analysis: Analysis) -> list[tuple[int, int]]:
     return sorted(pairs)
 
 
-def _compare(attack: pd.DataFrame, control: pd.DataFrame) -> dict[str, Any]:
-    pairs = on_both(attack, control)
+def _compare(pairs: pd.DataFrame) -> dict[str, Any]:
     first, second = (flags(pairs, name) for name in ("flagged", "flagged_other"))
     n = len(pairs)
     return {

@@ -44,8 +44,7 @@ def _shown(table: pd.DataFrame) -> float:
     return KAPPA if KAPPA in kappas else kappas[0]
 
 
-def _pair(line: Line, stem: str = "") -> str:
-    """Write a count with its interval."""
+def _pair(line: Line, stem: str) -> str:
     n = int(line[f"{stem}n"])
     return text.rate(round(line[f"{stem}value"] * n), n, line[f"{stem}low"], line[f"{stem}high"])
 
@@ -97,8 +96,7 @@ def _twins(attack: str, control: str) -> Section:
             [
                 text.name(line),
                 str(line["detector"]),
-                _pair(line),
-                _pair(line, "control_"),
+                *(_pair(line, stem) for stem in ("", "control_")),
                 text.difference(line),
                 text.p_value(line["p_holm"]),
                 str(line["reading"]),
