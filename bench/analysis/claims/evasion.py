@@ -47,9 +47,7 @@ def _against(of: Evidence, title: str, *, test: bool) -> list[Part]:
 
 def _gain(of: Evidence, phi: float) -> Estimate:
     joint, pure, note = _evaded(of, phi)
-    gain = joint.astype(np.float64) - pure
-    n = len(gain)
-    return Estimate(float(gain.mean()), of.draws(n) @ gain / n, n, note)
+    return of.mean(joint.astype(np.float64) - pure, note)
 
 
 def _unrefuted(of: Evidence, part: Part) -> Part:

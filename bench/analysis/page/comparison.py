@@ -11,7 +11,7 @@ import pandas as pd
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.page import facts, matrix
 from evil_twins.bench.analysis.page.page import downloads
-from evil_twins.bench.analysis.page.ranks import RanksByCell, ranks
+from evil_twins.bench.analysis.page.ranks import ranks
 from evil_twins.bench.analysis.page.render import render
 from evil_twins.bench.analysis.plots import folder, style
 from evil_twins.bench.analysis.stats import FPR
@@ -23,24 +23,14 @@ LEVEL = 0.05
 """Level of the tests, after Holm's correction."""
 
 
-@dataclass(frozen=True)
 class Suite:
-    """A suite on the page.
+    """A suite on the page: its folder and name, its numbers, and their ranks."""
 
-    Attributes:
-        directory: `<results>/<suite>`.
-        analysis: Its numbers.
-        ranks: Ranks by row and detector.
-    """
-
-    directory: Path
-    analysis: Analysis
-    ranks: RanksByCell
-
-    @property
-    def name(self) -> str:
-        """The name of the suite."""
-        return self.directory.name
+    def __init__(self, directory: Path, fpr: float) -> None:
+        """Take `<results>/<suite>` at a nominal false-positive rate."""
+        self.directory, self.name = directory, directory.name
+        self.analysis = Analysis(directory, fpr)
+        self.ranks = ranks(self.analysis)
 
 
 @dataclass(frozen=True)
@@ -78,8 +68,7 @@ def write(directories: Sequence[Path], fpr: float = FPR) -> Path:
     Raises:
         UserError: Records are missing, damaged or of another version.
     """
-    numbers = [(directory, Analysis(directory, fpr)) for directory in directories]
-    suites = [Suite(directory, analysis, ranks(analysis)) for directory, analysis in numbers]
+    suites = [Suite(directory, fpr) for directory in directories]
     name = "+".join(suite.name for suite in suites)
     path = directories[0].parent / f"{folder(fpr)}{name}.html"
     path.parent.mkdir(exist_ok=True)

@@ -56,11 +56,6 @@ class Target:
 def gallery(records: Records, by_cell: RanksByCell, detectors: list[str]) -> list[Target]:
     """Return every target with stored images, by study and name.
 
-    Args:
-        records: The records.
-        by_cell: Ranks by row and detector.
-        detectors: The columns of scores, in order.
-
     Raises:
         UserError: A stored image is damaged.
     """

@@ -88,13 +88,7 @@ def index(results_dir: Path, suite: str, described: Path | None = None, fpr: flo
 
 
 def content(analysis: Analysis, directory: Path, suite: str) -> dict[str, Any]:
-    """Return everything on the page but the figures.
-
-    Args:
-        analysis: The numbers of the suite.
-        directory: `<results>/<suite>`, with the run.json of the records.
-        suite: Name of the suite.
-    """
+    """Return everything on the page of a suite but the figures; run.json is in `directory`."""
     by_cell, records = ranks(analysis), analysis.records
     detectors = style.detector_order(name for _, name in by_cell)
     judged = claims.judged(analysis, suite, directory.parent)
@@ -102,6 +96,10 @@ def content(analysis: Analysis, directory: Path, suite: str) -> dict[str, Any]:
     tables = files(analysis) | verdicts
     matrices = matrix.matrices(records, by_cell, detectors)
     worst = matrix.worst(analysis.table(WORST), detectors)
+    summaries = [
+        (sweep.title, [(v.letter, sweep.claim(v), v.outcome, v.reason) for v in sweep.verdicts])
+        for sweep in judged
+    ]
     return {
         "title": suite,
         "rate": analysis.fpr,
@@ -112,7 +110,7 @@ def content(analysis: Analysis, directory: Path, suite: str) -> dict[str, Any]:
         "matrices": matrices,
         "worst": worst,
         "shares": matrix.shares([line for study in matrices for line in study.lines] + worst),
-        "claims": [(sweep.title, _verdicts(sweep)) for sweep in judged],
+        "claims": summaries,
         "reasons": prose.html(verdicts["claims.md"].decode(), 3)[1],
         "texts": _texts(analysis, tables),
         "targets": gallery(records, by_cell, detectors),
@@ -123,11 +121,6 @@ def content(analysis: Analysis, directory: Path, suite: str) -> dict[str, Any]:
 def downloads(tables: dict[str, bytes]) -> list[tuple[str, int, str]]:
     """Return name, size and data URI of CSV files."""
     return [(name, len(table), uri("text/csv", table)) for name, table in tables.items()]
-
-
-def _verdicts(sweep: claims.Judged) -> list[tuple[str, str, str, str]]:
-    """Return letter, claim, verdict and reason."""
-    return [(v.letter, sweep.claim(v), v.outcome, v.reason) for v in sweep.verdicts]
 
 
 def _texts(analysis: Analysis, tables: dict[str, bytes]) -> dict[str, tuple[str, Markup]]:
@@ -145,9 +138,6 @@ def _drawings(analysis: Analysis, paths: list[Path]) -> Iterator[Drawing]:
             if path and kind.heading:
                 words = f"{kind.heading}: {study.title}. The numbers are in {kind.numbers}."
                 image = path.read_bytes()
-                yield Drawing(kind.heading, words, uri("image/svg+xml", image), _width(image))
-
-
-def _width(image: bytes) -> int:
-    points = ElementTree.fromstring(image).attrib["width"].removesuffix("pt")
-    return round(SCALE * float(points))
+                points = float(ElementTree.fromstring(image).attrib["width"].removesuffix("pt"))
+                source = uri("image/svg+xml", image)
+                yield Drawing(kind.heading, words, source, round(SCALE * points))
