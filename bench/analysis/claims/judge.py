@@ -76,7 +76,8 @@ def judge(of: Evidence) -> list[Verdict]:
     above, below = (_holm(side) for side in zip(*sides, strict=True))
     verdicts, level = [], of.rules.test.level
     for name, p_above, p_below in zip(parts, above, below, strict=True):
-        outcome, reason = _outcome(p_above, p_below, level), ""
+        outcome: Outcome = "does not hold" if p_below < level else "undecided"
+        outcome, reason = "holds" if p_above < level else outcome, ""
         if outcome == "undecided":
             reason = f"the audit failed for {barred[name]}" if barred[name] else ""
             reason = reason or _reason(parts[name], level)
@@ -109,12 +110,6 @@ def _holm(p: Sequence[float]) -> list[float]:
     values = np.array(p, dtype=np.float64)
     adjusted = stats.holm(np.where(np.isnan(values), 1.0, values))
     return [float(p) for p in np.where(np.isnan(values), nan, adjusted)]
-
-
-def _outcome(above: float, below: float, level: float) -> Outcome:
-    if above < level:
-        return "holds"
-    return "does not hold" if below < level else "undecided"
 
 
 def _reason(parts: Sequence[Part], level: float) -> str:

@@ -1,10 +1,10 @@
 """Several suites on one page: facts, the rates of each, differences on shared targets."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -33,8 +33,7 @@ class Suite:
         self.ranks = ranks(self.analysis)
 
 
-@dataclass(frozen=True)
-class Gap:
+class Gap(NamedTuple):
     """The difference of two rates in points of %, its interval, and whether it is significant."""
 
     label: str
@@ -42,8 +41,7 @@ class Gap:
     significant: bool
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """Two studies of two suites; each line has an attack, its number of targets, and its gaps."""
 
     title: str
@@ -53,7 +51,9 @@ class Pair:
 
 
 def write(directories: Sequence[Path], fpr: float = FPR) -> Path:
-    """Write `A+B.html`, one file that needs no other, next to the folders of the suites A and B.
+    """Write `A+B.html`, one file that needs no other, and return its path.
+
+    It lies next to the folders of the suites A and B.
 
     At another false-positive rate than the default it lies under `fpr-<rate>/` there. Equal
     records, versions and machine give equal bytes.
@@ -61,9 +61,6 @@ def write(directories: Sequence[Path], fpr: float = FPR) -> Path:
     Args:
         directories: `<results>/<suite>` of two suites or more, all in one folder.
         fpr: The nominal false-positive rate.
-
-    Returns:
-        The file.
 
     Raises:
         UserError: Records are missing, damaged or of another version.
@@ -88,14 +85,14 @@ def content(suites: Sequence[Suite], fpr: float) -> dict[str, Any]:
     tables = {"rates.csv": csv(_rates(suites))}
     if paired := [pair.table[COLUMNS] for pair in pairs if not pair.why]:
         tables["differences.csv"] = csv(pd.concat(paired))
-    failures = [suite.analysis.records for suite in suites]
+    records = [suite.analysis.records for suite in suites]
     return {
         "title": ", ".join(suite.name for suite in suites),
         "suites": [suite.name for suite in suites],
         "rate": fpr,
         "level": LEVEL,
         "facts": _facts(suites),
-        "failed": [(text.failed(len(r.failures)), facts.failures(r)) for r in failures],
+        "failed": [(text.failed(len(r.failures)), facts.failures(r)) for r in records],
         "detectors": detectors,
         "matrices": matrices,
         "shares": matrix.shares([line for study in matrices for line in study.lines]),

@@ -1,9 +1,8 @@
 """The page of one suite."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from markupsafe import Markup
@@ -28,8 +27,7 @@ SCALE = 1.6
 """Pixels per point of a figure: its letters are then nearly as large as those of the tables."""
 
 
-@dataclass(frozen=True)
-class Drawing:
+class Drawing(NamedTuple):
     """A figure as a data URI.
 
     Attributes:
@@ -46,7 +44,7 @@ class Drawing:
 
 
 def write(results_dir: Path, suite: str, fpr: float = FPR) -> Path:
-    """Write `index.html`, one file that needs no other, unless the stored page is current.
+    """Write `index.html`, one file that needs no other, unless it is current; return its path.
 
     It lies in the folder of the suite, at another false-positive rate than the default under
     `fpr-<rate>/`. Equal records, versions and machine give equal bytes.
@@ -55,9 +53,6 @@ def write(results_dir: Path, suite: str, fpr: float = FPR) -> Path:
         results_dir: `<results>/<suite>`, with the records of a run.
         suite: Name of the suite.
         fpr: The nominal false-positive rate.
-
-    Returns:
-        The file.
 
     Raises:
         UserError: Records are missing, damaged or of another version.

@@ -70,10 +70,7 @@ def figures(analysis: Analysis) -> Iterator[tuple[Study, FigureKind, Figure]]:
 
 
 def folder(fpr: float) -> str:
-    """Return the folder of results at a false-positive rate, within that of the suite.
-
-    Files at another rate than the default have a folder of their rate, such as `fpr-0.01/`.
-    """
+    """Return the folder of files at a rate, such as "fpr-0.01/", or "" for the default rate."""
     return "" if fpr == FPR else f"fpr-{fpr:g}/"
 
 
@@ -113,12 +110,7 @@ def _files(drawn: Figure, name: str) -> dict[str, bytes]:
 def compare(directory: Path, label: str, fpr: float = FPR) -> None:
     """Draw the rate of a new detector along phi with those of all others.
 
-    The files lie where `draw` puts those of the same rate.
-
-    Args:
-        directory: The folder of the comparison, with its records.
-        label: The new detector.
-        fpr: The nominal false-positive rate.
+    The files lie where `draw` puts those of the same rate, in the folder of the comparison.
 
     Raises:
         UserError: Records are missing, damaged or of another version.

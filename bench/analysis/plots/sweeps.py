@@ -84,9 +84,7 @@ def _draw(
 def along_phi(study: Study, newcomer: str = "") -> Figure | None:
     """Draw detection rate against phi; None without a sweep along phi.
 
-    Args:
-        study: The study.
-        newcomer: A detector that is drawn first, and in grey behind every other.
+    The detector `newcomer` is drawn first, and in grey behind every other.
     """
     families = [family for family in study.families if family.along == "phi"]
     title = f"Detection along the fidelity budget: {study.title}"
