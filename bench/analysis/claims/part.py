@@ -83,10 +83,7 @@ def counted(name: str, margin: float, k: int, n: int, note: str, role: Role = "t
 def bootstrapped(
     name: str, margin: float, measure: Callable[[], Estimate], role: Role = "test"
 ) -> Part:
-    """Return a part from a statistic and its bootstrap.
-
-    If `measure` raises `Unmeasured`, its message becomes the note.
-    """
+    """Return a part from a statistic and its bootstrap; `Unmeasured` becomes the note."""
     try:
         estimate = measure()
     except Unmeasured as missing:

@@ -55,12 +55,11 @@ def write(directories: Sequence[Path], fpr: float = FPR) -> Path:
 
     It lies next to the folders of the suites A and B.
 
-    At another false-positive rate than the default it lies under `fpr-<rate>/` there. Equal
+    At another nominal false-positive rate than the default it lies under `fpr-<rate>/` there. Equal
     records, versions and machine give equal bytes.
 
     Args:
         directories: `<results>/<suite>` of two suites or more, all in one folder.
-        fpr: The nominal false-positive rate.
 
     Raises:
         UserError: Records are missing, damaged or of another version.
