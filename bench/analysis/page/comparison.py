@@ -55,8 +55,8 @@ def write(directories: Sequence[Path], fpr: float = FPR) -> Path:
 
     It lies next to the folders of the suites A and B.
 
-    At another nominal false-positive rate than the default it lies under `fpr-<rate>/` there. Equal
-    records, versions and machine give equal bytes.
+    At another nominal false-positive rate than the default it lies under `fpr-<rate>/` there.
+    Equal records, versions and machine give equal bytes.
 
     Args:
         directories: `<results>/<suite>` of two suites or more, all in one folder.
