@@ -60,6 +60,7 @@ def write(directories: Sequence[Path], fpr: float = FPR) -> Path:
 
     Args:
         directories: `<results>/<suite>` of two suites or more, all in one folder.
+        fpr: The nominal false-positive rate.
 
     Raises:
         UserError: Records are missing, damaged or of another version.
