@@ -76,29 +76,22 @@ def _write(directory: Path, files: Mapping[str, bytes], stale: Iterable[str]) ->
 
 def _current(directory: Path, entry: Any, key: str) -> bool:
     files = _files(entry)
-    return (
-        bool(files)
-        and entry["key"] == key
-        and all(
-            (directory / name).is_file()
-            and _inside(directory, name)
-            and checksum(directory / name) == digest
-            for name, digest in files.items()
-        )
-    )
+    if not files or entry["key"] != key:
+        return False
+    inside = all(_inside(directory, name) and (directory / name).is_file() for name in files)
+    return inside and all(checksum(directory / name) == files[name] for name in files)
 
 
 def _files(entry: Any) -> dict[str, str]:
-    """Return the files that a note lists; a note of another shape lists none."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("files"), dict):
+    """Return the files that a note lists; a note of another shape lists none.
+
+    Nor does one with a path that leaves its folder.
+    """
+    files = entry.get("files") if isinstance(entry, dict) and "key" in entry else None
+    if not isinstance(files, dict):
         return {}
-    files = entry["files"]
-    return files if all(_local(name) for name in files) and "key" in entry else {}
-
-
-def _local(name: str) -> bool:
-    """Return whether a path stays within its folder."""
-    return not Path(name).is_absolute() and ".." not in Path(name).parts
+    paths = [Path(name) for name in files]
+    return {} if any(path.is_absolute() or ".." in path.parts for path in paths) else files
 
 
 def _inside(directory: Path, path: Path | str) -> bool:

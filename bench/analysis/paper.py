@@ -116,11 +116,7 @@ class Comparison(NamedTuple):
 
 
 def comparison(dataset: str) -> Comparison | None:
-    """Return what of the paper stands beside a data set; None for one that it does not study.
-
-    Args:
-        dataset: Its name in the records.
-    """
+    """Return what of the paper stands beside a data set of the records, or None."""
     for paper in published().values():
         if dataset in paper.data:
             return Comparison(paper, paper.data[dataset])

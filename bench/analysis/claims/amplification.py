@@ -37,14 +37,16 @@ def _interaction(of: Evidence, input_only: str, joint: str) -> Estimate:
     layers, levels = str(of.scope.key["layers"]), of.rules.claims["h"].levels
     rows = [_row(of, label, layers, phi) for label in (input_only, joint) for phi in levels]
     ends = of.reached([of.scope.row(of.rules.primary.kappa, phi) for phi in PURE])
-    names = _shared(of, rows, ends)
+    counts = of.targets(rows)["target_id"].value_counts()
+    names: pd.Index[str] = ends[ends.isin(counts.index[counts == len(rows)])]
+    if names.empty:
+        raise Unmeasured("no target is in every row")
     odds = of.column(rows, names, "log_odds")
     if not np.isfinite(odds).all():
         raise Unmeasured("records without log-odds: run the suite again")
     gain: Floats = odds[:, 3] - odds[:, 1] - odds[:, 2] + odds[:, 0]
-    n, mean = len(names), odds.mean(axis=0)
-    note = "mean log-odds: neither {:.1f}, ε {:.1f}, δ {:.1f}, both {:.1f}".format(*mean)
-    return Estimate(float(gain.mean()), of.draws(n) @ gain / n, n, note)
+    means = "mean log-odds: neither {:.1f}, ε {:.1f}, δ {:.1f}, both {:.1f}"
+    return of.mean(gain, means.format(*odds.mean(axis=0)))
 
 
 def _row(of: Evidence, label: str, layers: str, phi: float) -> int:
@@ -53,12 +55,3 @@ def _row(of: Evidence, label: str, layers: str, phi: float) -> int:
     if rows.empty:
         raise Unmeasured(f"{label!r} was not run at φ {short(phi)}")
     return int(rows.index[0])
-
-
-def _shared(of: Evidence, rows: list[int], ends: "pd.Index[str]") -> "pd.Index[str]":
-    """Return the targets of all rows that are at κ under both pure attacks."""
-    counts = of.targets(rows)["target_id"].value_counts()
-    names: pd.Index[str] = ends[ends.isin(counts.index[counts == len(rows)])]
-    if names.empty:
-        raise Unmeasured("no target is in every row")
-    return names

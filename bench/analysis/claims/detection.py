@@ -27,11 +27,6 @@ def _tau(ranks: Floats, grid: Sequence[float]) -> Floats:
     return np.nan_to_num(np.array(taus, dtype=np.float64))
 
 
-def _mean(of: Evidence, values: Floats) -> Estimate:
-    n = len(values)
-    return Estimate(float(values.mean()), of.draws(n) @ values / n, n)
-
-
 def inputs(of: Evidence) -> list[Part]:
     """Compute the parts of claim d."""
     rule, grid = of.rules.claims["d"], of.rules.sweep.grid
@@ -42,29 +37,22 @@ def inputs(of: Evidence) -> list[Part]:
         ranks = decided(of, detector, rows, of.reached(rows), "rank")
         constant = int((np.ptp(ranks, axis=1) == 0).sum())
         note = f"{constant} targets whose rank never changes count 0" if constant else ""
-        return _mean(of, _tau(ranks, grid))._replace(note=note)
+        return of.mean(_tau(ranks, grid), note)
 
     def rate(detector: str) -> Estimate:
         rows = _rows(of, rule.levels)
         flagged = decided(of, detector, rows, of.reached(rows), "flagged")
         note = " → ".join(f"{share:.2f}" for share in flagged.mean(axis=0))
-        return _mean(of, flagged[:, 1] - flagged[:, 0])._replace(note=f"rates {note}")
+        return of.mean(flagged[:, 1] - flagged[:, 0], f"rates {note}")
 
     parts = []
-    roles: list[tuple[Role, dict[str, str]]] = [
-        ("test", rule.detectors),
-        ("beside", rule.supplementary),
-    ]
-    for role, detectors in roles:
+    roles: dict[Role, dict[str, str]] = {"test": rule.detectors, "beside": rule.supplementary}
+    rates = f"rate({short(high)}) − rate({short(low)})"
+    for role, detectors in roles.items():
         for name, label in detectors.items():
-            statistics = [
-                (f"τ, {name}", "tau", tau),
-                (f"rate({short(high)}) − rate({short(low)}), {name}", "rate", rate),
-            ]
-            parts += [
-                bootstrapped(title, rule.margins[margin], partial(f, label), role)
-                for title, margin, f in statistics
-            ]
+            for words, margin, f in (("τ", "tau", tau), (rates, "rate", rate)):
+                measure, title = partial(f, label), f"{words}, {name}"
+                parts.append(bootstrapped(title, rule.margins[margin], measure, role))
     return parts
 
 

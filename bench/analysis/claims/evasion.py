@@ -47,9 +47,7 @@ def _against(of: Evidence, title: str, *, test: bool) -> list[Part]:
 
 def _gain(of: Evidence, phi: float) -> Estimate:
     joint, pure, note = _evaded(of, phi)
-    gain = joint.astype(np.float64) - pure
-    n = len(gain)
-    return Estimate(float(gain.mean()), of.draws(n) @ gain / n, n, note)
+    return of.mean(joint.astype(np.float64) - pure, note)
 
 
 def _unrefuted(of: Evidence, part: Part) -> Part:
@@ -76,12 +74,6 @@ def _mcnemar(of: Evidence, phi: float, name: str) -> Part:
     return Part(name, 0.0, "condition", value, p_above=above, p_below=below, n=n, note=note)
 
 
-def _half(names: "pd.Index[str]") -> Bools:
-    """Select one half of the targets, by hash."""
-    keys = [hashlib.sha256(name.encode()).hexdigest() for name in names]
-    return np.argsort(np.argsort(keys)) < len(names) / 2
-
-
 def _evaded(of: Evidence, phi: float) -> tuple[Bools, Bools, str]:
     """Return (targets,) successes of IMC, φ chosen on the other half, and of a pure attack.
 
@@ -95,7 +87,8 @@ def _evaded(of: Evidence, phi: float) -> tuple[Bools, Bools, str]:
         raise Unmeasured(f"IMC was not run at κ {short(kappa)}")
     rows = {level: of.scope.row(kappa, level) for level in (*inner, phi)}
     success = _success(of, rows)
-    half, joint = _half(success.index), np.zeros(len(success), dtype=bool)
+    keys = [hashlib.sha256(name.encode()).hexdigest() for name in success.index]
+    half, joint = np.argsort(np.argsort(keys)) < len(keys) / 2, np.zeros(len(keys), dtype=bool)
     if len(half) < 2:
         raise Unmeasured("one target cannot be halved")
     chosen = []

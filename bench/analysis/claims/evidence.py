@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.claims.part import Unmeasured
+from evil_twins.bench.analysis.claims.part import Estimate, Unmeasured
 from evil_twins.bench.analysis.claims.rules import Rules
 from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.analysis.tables.audit import AUDIT
@@ -113,6 +113,11 @@ class Evidence:
         values = self.column(rows, names, name)
         return Losses(values.mean(axis=0), self.draws(len(names)) @ values / len(names))
 
+    def mean(self, values: Floats, note: str) -> Estimate:
+        """Return the mean of (targets,) values, with its bootstrap over targets."""
+        n = len(values)
+        return Estimate(float(values.mean()), self.draws(n) @ values / n, n, note)
+
     def disagreement(self, rows: Sequence[int], names: "pd.Index[str]") -> Losses:
         """Return the pooled disagreement on R, resampled over targets × images.
 
@@ -142,19 +147,18 @@ class Evidence:
         rows, kappa = self.records.rows, self.rules.primary.kappa
         for name in STUDY:
             rows = rows[rows[name].eq(self.scope.key[name])]
-        rows = rows[
-            rows["attack"].eq(label) & rows["kappa"].eq(kappa) & rows["layers"].isin(layers)
-        ]
+        rows = rows[rows["attack"].eq(label) & rows["kappa"].eq(kappa)]
+        rows = rows[rows["layers"].isin(layers)]
         if rows.empty:
             raise Unmeasured(f"no attack {label!r} at κ {short(kappa)}")
         return rows
 
     def only(self, rows: Sequence[int]) -> Records:
         """Return the records of these rows, under their numbers."""
-        names = ("targets", "flips", "scores")
-        frames = {name: getattr(self.records, name) for name in names}
+        stored = self.records
+        frames = {"targets": stored.targets, "flips": stored.flips, "scores": stored.scores}
         frames = {name: frame[frame["row"].isin(rows)] for name, frame in frames.items()}
-        return replace(self.records, rows=self.records.rows.loc[sorted(set(rows))], **frames)
+        return replace(stored, rows=stored.rows.loc[sorted(set(rows))], **frames)
 
     def cell(self, row: int, detector: str) -> Cell:
         """Return the scores of a detector on a row.
@@ -219,10 +223,6 @@ def gather(analysis: Analysis, rules: Rules) -> Iterator[Evidence]:
     """Yield the evidence of every sweep along φ, head-only sweeps first.
 
     A study without such a sweep has evidence without levels: its claims are undecided.
-
-    Args:
-        analysis: The numbers of the suite.
-        rules: The rules.
     """
     labels = {label for rule in rules.claims.values() for label in rule.labels.values()}
     sweeps: dict[tuple[Any, ...], dict[float, dict[float, int]]] = {}

@@ -23,20 +23,8 @@ Outcome = Literal["holds", "does not hold", "undecided"]
 Claim = Callable[[Evidence], list[Part]]
 """Computes the parts of a claim; what the records lack becomes a part without p-values."""
 
-CLAIMS: Mapping[str, Claim] = MappingProxyType(
-    {
-        "a": leverage,
-        "b": ends,
-        "c": higher,
-        "d": inputs,
-        "e": models,
-        "f": evasion,
-        "g": rounds,
-        "h": interaction,
-        "i": descent,
-        "j": room,
-    }
-)
+_FUNCTIONS = (leverage, ends, higher, inputs, models, evasion, rounds, interaction, descent, room)
+CLAIMS: Mapping[str, Claim] = MappingProxyType(dict(zip("abcdefghij", _FUNCTIONS, strict=True)))
 """Claims by letter. Another claim of the rules needs records that no suite has: undecided."""
 
 UNMEASURED = "not measured in this suite"
@@ -63,6 +51,11 @@ class Verdict:
     reason: str
 
     @property
+    def words(self) -> str:
+        """The verdict with its reason."""
+        return f"{self.outcome}: {self.reason}" if self.reason else self.outcome
+
+    @property
     def signs(self) -> str:
         """The sides of their margins on which the tested parts lie."""
         return "".join(part.sign or "?" for part in self.parts if part.role == "test")
@@ -76,18 +69,15 @@ def failures(of: Evidence) -> list[str]:
 
 
 def judge(of: Evidence) -> list[Verdict]:
-    """Judge every claim of the rules on one sweep, with Holm's correction over all claims.
-
-    Args:
-        of: The evidence.
-    """
+    """Judge every claim of the rules on one sweep, with Holm's correction over all claims."""
     barred = _barred(of)
     parts = {name: CLAIMS[name](of) if name in CLAIMS else [] for name in of.rules.claims}
     sides = [(nan, nan) if barred[name] else _largest(parts[name]) for name in parts]
     above, below = (_holm(side) for side in zip(*sides, strict=True))
     verdicts, level = [], of.rules.test.level
     for name, p_above, p_below in zip(parts, above, below, strict=True):
-        outcome, reason = _outcome(p_above, p_below, level), ""
+        outcome: Outcome = "does not hold" if p_below < level else "undecided"
+        outcome, reason = "holds" if p_above < level else outcome, ""
         if outcome == "undecided":
             reason = f"the audit failed for {barred[name]}" if barred[name] else ""
             reason = reason or _reason(parts[name], level)
@@ -120,12 +110,6 @@ def _holm(p: Sequence[float]) -> list[float]:
     values = np.array(p, dtype=np.float64)
     adjusted = stats.holm(np.where(np.isnan(values), 1.0, values))
     return [float(p) for p in np.where(np.isnan(values), nan, adjusted)]
-
-
-def _outcome(above: float, below: float, level: float) -> Outcome:
-    if above < level:
-        return "holds"
-    return "does not hold" if below < level else "undecided"
 
 
 def _reason(parts: Sequence[Part], level: float) -> str:

@@ -73,16 +73,7 @@ class Part:
 
 
 def counted(name: str, margin: float, k: int, n: int, note: str, role: Role = "test") -> Part:
-    """Return a part from a share k / n: Clopper–Pearson's interval and the exact binomial test.
-
-    Args:
-        name: The share in words.
-        margin: The value that it is compared with.
-        k: Number of successes.
-        n: Number of targets.
-        note: Remarks for the reader.
-        role: As in `Part`.
-    """
+    """Return a part from a share k / n: Clopper–Pearson's interval and the exact binomial test."""
     interval = stats.clopper_pearson(k, n)
     above = float(binomtest(k, n, margin, alternative="greater").pvalue)
     below = float(binomtest(k, n, margin, alternative="less").pvalue)
@@ -92,14 +83,7 @@ def counted(name: str, margin: float, k: int, n: int, note: str, role: Role = "t
 def bootstrapped(
     name: str, margin: float, measure: Callable[[], Estimate], role: Role = "test"
 ) -> Part:
-    """Return a part from a statistic and its bootstrap; what is missing becomes the note.
-
-    Args:
-        name: The statistic in words.
-        margin: The value that it is compared with.
-        measure: Computes it, or raises `Unmeasured`.
-        role: As in `Part`.
-    """
+    """Return a part from a statistic and its bootstrap; `Unmeasured` becomes the note."""
     try:
         estimate = measure()
     except Unmeasured as missing:

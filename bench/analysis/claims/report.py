@@ -64,10 +64,8 @@ class Judged:
 def judged(analysis: Analysis, suite: str, results: Path) -> list[Judged]:
     """Judge the claims on every sweep of a suite, the primary form first.
 
-    Args:
-        analysis: The numbers of the suite.
-        suite: Its name, which decides which sweep is primary.
-        results: The folder with the suite of its re-trained victim, if it was run.
+    The name of the suite decides which sweep is primary; `results` holds that of its re-trained
+    victim, if it was run.
     """
     with threadpool_limits(1):  # sums change with the number of threads
         sweeps = with_retrained(gather(analysis, rules()), results, suite)
@@ -109,18 +107,11 @@ def frame(sweeps: Sequence[Judged]) -> pd.DataFrame:
     """Return one line per sweep, claim and part; a claim without parts has one line."""
     lines = []
     for sweep in sweeps:
+        key = {**sweep.of.scope.key, "role": sweep.role, "rules": sweep.of.rules.version}
         for verdict in sweep.verdicts:
-            shared = {
-                **sweep.of.scope.key,
-                "role": sweep.role,
-                "rules": sweep.of.rules.version,
-                "claim": verdict.letter,
-                "verdict": verdict.outcome,
-                "claim_p_above": verdict.p_above,
-                "claim_p_below": verdict.p_below,
-                "reason": verdict.reason,
-                "paper": sweep.paper(verdict),
-            }
+            p_values = {"claim_p_above": verdict.p_above, "claim_p_below": verdict.p_below}
+            words = {"claim": verdict.letter, "verdict": verdict.outcome, "reason": verdict.reason}
+            shared = key | p_values | words | {"paper": sweep.paper(verdict)}
             lines += [shared | _part(part) for part in verdict.parts] or [shared]
     return pd.DataFrame(lines, columns=pd.Index(COLUMNS)).astype({"n": "Int64"})
 
@@ -139,8 +130,7 @@ def show(sweeps: Sequence[Judged], suite: str) -> list[Table]:
         for head in ("", "claim", "verdict"):
             table.add_column(head, overflow="fold")
         for verdict in sweep.verdicts:
-            words = (sweep.claim(verdict), _verdict(verdict))
-            table.add_row(verdict.letter, *map(Text, words))
+            table.add_row(verdict.letter, Text(sweep.claim(verdict)), Text(verdict.words))
         tables.append(table)
     return tables
 
@@ -200,15 +190,11 @@ def _targets(of: Evidence) -> str:
     return f"{len(names)} targets of the list: {lists}; hash of their names {mark}."
 
 
-def _verdict(verdict: Verdict) -> str:
-    return f"{verdict.outcome}: {verdict.reason}" if verdict.reason else verdict.outcome
-
-
 def _summary(sweep: Judged) -> str:
     lines = [
         [
             f"**{verdict.letter}** {sweep.claim(verdict)}",
-            _verdict(verdict),
+            verdict.words,
             verdict.signs,
             text.p_value(verdict.p_above),
             text.p_value(verdict.p_below),

@@ -39,10 +39,7 @@ ANEW = (
 def with_retrained(sweeps: Iterable[Evidence], results: Path, suite: str) -> Iterator[Evidence]:
     """Add to each sweep of a suite the same sweep against the re-trained victim.
 
-    Args:
-        sweeps: The evidence of the suite.
-        results: The folder with the suite that the rules name for its re-trained victim.
-        suite: Name of the suite.
+    The folder `results` holds the suite that the rules name for that victim.
 
     Raises:
         UserError: The records of that suite are damaged or of another version.
@@ -146,10 +143,7 @@ def largest(sweeps: Sequence[Evidence]) -> pd.DataFrame:
 
     `linf` is the mean over the n targets of both victims, with its bootstrap interval, `largest`
     their maximum, both in pixels of [0, 1]; `paper` is the largest perturbation that the paper
-    prints after re-training.
-
-    Args:
-        sweeps: Sweeps; those without records of the re-trained victim are left out.
+    prints after re-training. Sweeps without records of the re-trained victim are left out.
     """
     lines = []
     for of in sweeps:

@@ -1,17 +1,17 @@
 """Several suites on one page: facts, the rates of each, differences on shared targets."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.page import facts, matrix
 from evil_twins.bench.analysis.page.page import downloads
-from evil_twins.bench.analysis.page.ranks import RanksByCell, ranks
+from evil_twins.bench.analysis.page.ranks import ranks
 from evil_twins.bench.analysis.page.render import render
 from evil_twins.bench.analysis.plots import folder, style
 from evil_twins.bench.analysis.stats import FPR
@@ -23,28 +23,17 @@ LEVEL = 0.05
 """Level of the tests, after Holm's correction."""
 
 
-@dataclass(frozen=True)
 class Suite:
-    """A suite on the page.
+    """A suite on the page: its folder and name, its numbers, and their ranks."""
 
-    Attributes:
-        directory: `<results>/<suite>`.
-        analysis: Its numbers.
-        ranks: Ranks by row and detector.
-    """
-
-    directory: Path
-    analysis: Analysis
-    ranks: RanksByCell
-
-    @property
-    def name(self) -> str:
-        """The name of the suite."""
-        return self.directory.name
+    def __init__(self, directory: Path, fpr: float) -> None:
+        """Take `<results>/<suite>` at a nominal false-positive rate."""
+        self.directory, self.name = directory, directory.name
+        self.analysis = Analysis(directory, fpr)
+        self.ranks = ranks(self.analysis)
 
 
-@dataclass(frozen=True)
-class Gap:
+class Gap(NamedTuple):
     """The difference of two rates in points of %, its interval, and whether it is significant."""
 
     label: str
@@ -52,8 +41,7 @@ class Gap:
     significant: bool
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """Two studies of two suites; each line has an attack, its number of targets, and its gaps."""
 
     title: str
@@ -63,23 +51,21 @@ class Pair:
 
 
 def write(directories: Sequence[Path], fpr: float = FPR) -> Path:
-    """Write `A+B.html`, one file that needs no other, next to the folders of the suites A and B.
+    """Write `A+B.html`, one file that needs no other, and return its path.
 
-    At another false-positive rate than the default it lies under `fpr-<rate>/` there. Equal
-    records, versions and machine give equal bytes.
+    It lies next to the folders of the suites A and B.
+
+    At another nominal false-positive rate than the default it lies under `fpr-<rate>/` there.
+    Equal records, versions and machine give equal bytes.
 
     Args:
         directories: `<results>/<suite>` of two suites or more, all in one folder.
         fpr: The nominal false-positive rate.
 
-    Returns:
-        The file.
-
     Raises:
         UserError: Records are missing, damaged or of another version.
     """
-    numbers = [(directory, Analysis(directory, fpr)) for directory in directories]
-    suites = [Suite(directory, analysis, ranks(analysis)) for directory, analysis in numbers]
+    suites = [Suite(directory, fpr) for directory in directories]
     name = "+".join(suite.name for suite in suites)
     path = directories[0].parent / f"{folder(fpr)}{name}.html"
     path.parent.mkdir(exist_ok=True)
@@ -99,14 +85,14 @@ def content(suites: Sequence[Suite], fpr: float) -> dict[str, Any]:
     tables = {"rates.csv": csv(_rates(suites))}
     if paired := [pair.table[COLUMNS] for pair in pairs if not pair.why]:
         tables["differences.csv"] = csv(pd.concat(paired))
-    failures = [suite.analysis.records for suite in suites]
+    records = [suite.analysis.records for suite in suites]
     return {
         "title": ", ".join(suite.name for suite in suites),
         "suites": [suite.name for suite in suites],
         "rate": fpr,
         "level": LEVEL,
         "facts": _facts(suites),
-        "failed": [(text.failed(len(r.failures)), facts.failures(r)) for r in failures],
+        "failed": [(text.failed(len(r.failures)), facts.failures(r)) for r in records],
         "detectors": detectors,
         "matrices": matrices,
         "shares": matrix.shares([line for study in matrices for line in study.lines]),

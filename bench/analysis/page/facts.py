@@ -50,10 +50,7 @@ class _Run(BaseModel):
 def facts(analysis: Analysis, by_cell: RanksByCell, directory: Path) -> Facts:
     """Return attacks, budgets, targets, detectors; then date, versions and machine of the run.
 
-    Args:
-        analysis: The numbers of the suite.
-        by_cell: Ranks by row and detector.
-        directory: `<results>/<suite>`; without a readable run.json the last facts are unknown.
+    Without a readable run.json in the directory the last facts are unknown.
     """
     records, detectors = analysis.records, style.detector_order(name for _, name in by_cell)
     rows, targets = records.rows, records.targets
@@ -68,16 +65,11 @@ def facts(analysis: Analysis, by_cell: RanksByCell, directory: Path) -> Facts:
         for name, symbol in (("kappa", "κ"), ("phi", "φ"), ("lam", "λ"))
         if rows[name].notna().any()
     ]
+    listed = f"n = {span(sizes)} of the list {', '.join(sorted(set(targets['list'])))}"
     entries = [
         ("Attacks", [", ".join(dict.fromkeys(str(name) for name in rows["attack"]))]),
         ("Budgets", levels),
-        (
-            "Targets",
-            [
-                f"n = {span(sizes)} of the list {', '.join(sorted(set(targets['list'])))}",
-                f"specificity on {span(heldout)} held-out images",
-            ],
-        ),
+        ("Targets", [listed, f"specificity on {span(heldout)} held-out images"]),
         ("Detectors", [", ".join(f"{name} ({knowledge[name]})" for name in detectors)]),
         ("Detectors of models", [", ".join(judging)] if judging else []),
         ("Thresholds", [f"from {span(calibrated)} benign scores for each attack"]),
@@ -94,10 +86,8 @@ def victims(analysis: Analysis) -> list[str]:
 
 
 def _accuracy(line: dict[str, Any]) -> str:
-    value, low, high = (
-        text.number(100 * float(line[name]))
-        for name in ("accuracy", "accuracy_low", "accuracy_high")
-    )
+    names = frames.ends("accuracy").split()
+    value, low, high = (text.number(100 * float(line[name])) for name in names)
     interval = f" [{low}, {high}]" if low else ""
     return f": test accuracy {value} %{interval}" if value else ""
 

@@ -1,10 +1,9 @@
 """The gallery: each stored target under every attack, with the score of every detector."""
 
 from base64 import b64encode
-from dataclasses import dataclass
 from io import BytesIO
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,7 @@ SIDE = 64
 """Longest side of an image on the page, in pixels; larger images are reduced."""
 
 
-@dataclass(frozen=True)
-class Scored:
+class Scored(NamedTuple):
     """A detector's score of an attacked input; ranks as in `Ranks`."""
 
     score: str
@@ -29,8 +27,7 @@ class Scored:
     flagged: bool
 
 
-@dataclass(frozen=True)
-class Shown:
+class Shown(NamedTuple):
     """An attack on a target; images are data URIs, the difference is amplified `times` times."""
 
     name: str
@@ -42,8 +39,7 @@ class Shown:
     scored: tuple[Scored | None, ...]
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """A target and the attacks on it."""
 
     title: str
@@ -55,11 +51,6 @@ class Target:
 
 def gallery(records: Records, by_cell: RanksByCell, detectors: list[str]) -> list[Target]:
     """Return every target with stored images, by study and name.
-
-    Args:
-        records: The records.
-        by_cell: Ranks by row and detector.
-        detectors: The columns of scores, in order.
 
     Raises:
         UserError: A stored image is damaged.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.page.facts import span
 from evil_twins.bench.analysis.page.ranks import Ranks, RanksByCell
 from evil_twins.bench.analysis.tables import frames, text
 from evil_twins.bench.analysis.tables.records import STUDY, Records
@@ -65,11 +66,6 @@ def matrices(records: Records, by_cell: RanksByCell, detectors: list[str]) -> li
     """Return one matrix per study, with None for a row and detector without scores.
 
     Attacks without any scores have no line.
-
-    Args:
-        records: The records.
-        by_cell: Ranks by row and detector.
-        detectors: The columns, in order.
     """
     reached = records.targets.groupby("row")["at_kappa"]
     count, size = reached.sum(), reached.size()
@@ -94,12 +90,7 @@ def matrices(records: Records, by_cell: RanksByCell, detectors: list[str]) -> li
 
 
 def worst(table: pd.DataFrame, detectors: list[str]) -> list[Line]:
-    """Return the targets caught under every attack: one line per study and κ.
-
-    Args:
-        table: The table `worst`.
-        detectors: The columns, in order.
-    """
+    """Return the targets caught under every attack, from `WORST`: one line per study and κ."""
     result = []
     for _, group in table.groupby([*STUDY, "kappa"], sort=True):
         cells = {line["detector"]: line for line in frames.lines(group)}
@@ -108,12 +99,9 @@ def worst(table: pd.DataFrame, detectors: list[str]) -> list[Line]:
             Square(int(cells[name]["caught"]), int(cells[name]["n"])) if name in cells else None
             for name in detectors
         ]
-        level, attacks = (
-            _level(first["kappa"]),
-            sorted({line["attacks"] for line in cells.values()}),
-        )
-        counted = "–".join(str(count) for count in sorted({attacks[0], attacks[-1]}))
-        result.append(Line(text.at_kappa(first), level, "", counted, tuple(squares)))
+        attacks = span(sorted({line["attacks"] for line in cells.values()}))
+        level = _level(first["kappa"])
+        result.append(Line(text.at_kappa(first), level, "", attacks, tuple(squares)))
     return result
 
 

@@ -1,9 +1,8 @@
 """The page of one suite."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from markupsafe import Markup
@@ -28,8 +27,7 @@ SCALE = 1.6
 """Pixels per point of a figure: its letters are then nearly as large as those of the tables."""
 
 
-@dataclass(frozen=True)
-class Drawing:
+class Drawing(NamedTuple):
     """A figure as a data URI.
 
     Attributes:
@@ -46,7 +44,7 @@ class Drawing:
 
 
 def write(results_dir: Path, suite: str, fpr: float = FPR) -> Path:
-    """Write `index.html`, one file that needs no other, unless the stored page is current.
+    """Write `index.html`, one file that needs no other, unless it is current; return its path.
 
     It lies in the folder of the suite, at another false-positive rate than the default under
     `fpr-<rate>/`. Equal records, versions and machine give equal bytes.
@@ -55,9 +53,6 @@ def write(results_dir: Path, suite: str, fpr: float = FPR) -> Path:
         results_dir: `<results>/<suite>`, with the records of a run.
         suite: Name of the suite.
         fpr: The nominal false-positive rate.
-
-    Returns:
-        The file.
 
     Raises:
         UserError: Records are missing, damaged or of another version.
@@ -88,13 +83,7 @@ def index(results_dir: Path, suite: str, described: Path | None = None, fpr: flo
 
 
 def content(analysis: Analysis, directory: Path, suite: str) -> dict[str, Any]:
-    """Return everything on the page but the figures.
-
-    Args:
-        analysis: The numbers of the suite.
-        directory: `<results>/<suite>`, with the run.json of the records.
-        suite: Name of the suite.
-    """
+    """Return everything on the page of a suite but the figures; run.json is in `directory`."""
     by_cell, records = ranks(analysis), analysis.records
     detectors = style.detector_order(name for _, name in by_cell)
     judged = claims.judged(analysis, suite, directory.parent)
@@ -102,6 +91,10 @@ def content(analysis: Analysis, directory: Path, suite: str) -> dict[str, Any]:
     tables = files(analysis) | verdicts
     matrices = matrix.matrices(records, by_cell, detectors)
     worst = matrix.worst(analysis.table(WORST), detectors)
+    summaries = [
+        (sweep.title, [(v.letter, sweep.claim(v), v.outcome, v.reason) for v in sweep.verdicts])
+        for sweep in judged
+    ]
     return {
         "title": suite,
         "rate": analysis.fpr,
@@ -112,7 +105,7 @@ def content(analysis: Analysis, directory: Path, suite: str) -> dict[str, Any]:
         "matrices": matrices,
         "worst": worst,
         "shares": matrix.shares([line for study in matrices for line in study.lines] + worst),
-        "claims": [(sweep.title, _verdicts(sweep)) for sweep in judged],
+        "claims": summaries,
         "reasons": prose.html(verdicts["claims.md"].decode(), 3)[1],
         "texts": _texts(analysis, tables),
         "targets": gallery(records, by_cell, detectors),
@@ -123,11 +116,6 @@ def content(analysis: Analysis, directory: Path, suite: str) -> dict[str, Any]:
 def downloads(tables: dict[str, bytes]) -> list[tuple[str, int, str]]:
     """Return name, size and data URI of CSV files."""
     return [(name, len(table), uri("text/csv", table)) for name, table in tables.items()]
-
-
-def _verdicts(sweep: claims.Judged) -> list[tuple[str, str, str, str]]:
-    """Return letter, claim, verdict and reason."""
-    return [(v.letter, sweep.claim(v), v.outcome, v.reason) for v in sweep.verdicts]
 
 
 def _texts(analysis: Analysis, tables: dict[str, bytes]) -> dict[str, tuple[str, Markup]]:
@@ -145,9 +133,6 @@ def _drawings(analysis: Analysis, paths: list[Path]) -> Iterator[Drawing]:
             if path and kind.heading:
                 words = f"{kind.heading}: {study.title}. The numbers are in {kind.numbers}."
                 image = path.read_bytes()
-                yield Drawing(kind.heading, words, uri("image/svg+xml", image), _width(image))
-
-
-def _width(image: bytes) -> int:
-    points = ElementTree.fromstring(image).attrib["width"].removesuffix("pt")
-    return round(SCALE * float(points))
+                points = float(ElementTree.fromstring(image).attrib["width"].removesuffix("pt"))
+                source = uri("image/svg+xml", image)
+                yield Drawing(kind.heading, words, source, round(SCALE * points))

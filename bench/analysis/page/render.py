@@ -11,11 +11,9 @@ from markupsafe import Markup
 
 
 def render(template: str, content: dict[str, Any]) -> str:
-    """Render a page; every value of `content` is escaped unless it is marked as HTML.
+    """Render "page.html" or "comparison.html" with values of the names in it.
 
-    Args:
-        template: "page.html" or "comparison.html".
-        content: Values of the names in the template.
+    Every value is escaped unless it is marked as HTML.
     """
     folder = Path(__file__).parent
     environment = Environment(

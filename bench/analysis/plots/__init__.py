@@ -10,7 +10,6 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from evil_twins.bench.analysis.kept import kept
 from evil_twins.bench.analysis.plots import (
     budgets,
-    distributions,
     figure4,
     figure5,
     price,
@@ -18,10 +17,11 @@ from evil_twins.bench.analysis.plots import (
     serving,
     sheet,
     style,
-    sweeps,
     tradeoff,
 )
+from evil_twins.bench.analysis.plots.distributions import draw as histograms
 from evil_twins.bench.analysis.plots.study import Study, studies
+from evil_twins.bench.analysis.plots.sweeps import along_fidelity, along_phi
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import Analysis
 
@@ -46,28 +46,16 @@ class FigureKind:
 
 
 FIGURES = (
-    FigureKind(
-        *("detection-phi", sweeps.along_phi),
-        *("Rate along the fidelity budget φ", "detection.csv"),
-    ),
-    FigureKind(
-        *("detection-fidelity", sweeps.along_fidelity),
-        *("Rate against fidelity loss", "detection.csv"),
-    ),
-    FigureKind(
-        *("tradeoff", tradeoff.draw),
-        *("Trade-off of fidelity and specificity", "tradeoff.csv"),
-    ),
+    FigureKind("detection-phi", along_phi, "Rate along the fidelity budget φ", "detection.csv"),
+    FigureKind("detection-fidelity", along_fidelity, "Rate against fidelity loss", "detection.csv"),
+    FigureKind("tradeoff", tradeoff.draw, "Trade-off of fidelity and specificity", "tradeoff.csv"),
     FigureKind("budgets", budgets.draw, "Confidence within fixed budgets", "budgets.csv"),
     FigureKind("load", serving.draw, "One model for several targets", "load.csv"),
     FigureKind("price", price.draw, "The price of evasion", "price.csv"),
     FigureKind("figure-4", figure4.draw, "Figure 4 of the paper, redrawn", "tradeoff.csv"),
     FigureKind("figure-5", figure5.draw, "Figure 5 of the paper, redrawn", "outcomes.csv"),
     FigureKind("roc", roc.draw, "Receiver operating curves", "scores.parquet"),
-    FigureKind(
-        *("distributions", distributions.draw),
-        *("Score distributions and KS", "scores.parquet"),
-    ),
+    FigureKind("distributions", histograms, "Score distributions and KS", "scores.parquet"),
     FigureKind("images", sheet.draw),  # the page has a gallery in its place
 )
 
@@ -82,10 +70,7 @@ def figures(analysis: Analysis) -> Iterator[tuple[Study, FigureKind, Figure]]:
 
 
 def folder(fpr: float) -> str:
-    """Return the folder of results at a false-positive rate, within that of the suite.
-
-    Files at another rate than the default have a folder of their rate, such as `fpr-0.01/`.
-    """
+    """Return the folder of files at a rate, such as "fpr-0.01/", or "" for the default rate."""
     return "" if fpr == FPR else f"fpr-{fpr:g}/"
 
 
@@ -125,12 +110,7 @@ def _files(drawn: Figure, name: str) -> dict[str, bytes]:
 def compare(directory: Path, label: str, fpr: float = FPR) -> None:
     """Draw the rate of a new detector along phi with those of all others.
 
-    The files lie where `draw` puts those of the same rate.
-
-    Args:
-        directory: The folder of the comparison, with its records.
-        label: The new detector.
-        fpr: The nominal false-positive rate.
+    The files lie where `draw` puts those of the same rate, in the folder of the comparison.
 
     Raises:
         UserError: Records are missing, damaged or of another version.
@@ -140,6 +120,6 @@ def compare(directory: Path, label: str, fpr: float = FPR) -> None:
     place.mkdir(parents=True, exist_ok=True)
     with style.look(), threadpool_limits(1):
         for study in studies(analysis):
-            if (drawn := sweeps.along_phi(study, label)) is not None:
+            if (drawn := along_phi(study, label)) is not None:
                 for name, content in _files(drawn, f"compare{study.suffix}").items():
                     (place / name).write_bytes(content)

@@ -21,12 +21,9 @@ def _panel(axes: Axes, grid: pd.DataFrame, kappa: float) -> None:
     for point in lines(grid):
         x, y = np.searchsorted(phis, point["phi"]), np.searchsorted(shares, point["distance"])
         image[y, x] = point["confidence"]
-        axes.text(
-            *(float(x), float(y)),
-            f"{point['confidence']:.2f}\n{point['low']:.2f}–{point['high']:.2f}",
-            **{"ha": "center", "va": "center", "fontsize": 7},
-            color="white" if point["confidence"] > DARK else style.INK,
-        )
+        label = f"{point['confidence']:.2f}\n{point['low']:.2f}–{point['high']:.2f}"
+        color = "white" if point["confidence"] > DARK else style.INK
+        axes.text(float(x), float(y), label, ha="center", va="center", fontsize=7, color=color)
     axes.imshow(image, origin="lower", vmin=0, vmax=1, cmap="Blues", aspect="auto")
     far = [255 * _mean(grid, "phi", phi, "linf") for phi in phis]
     changes = [_mean(grid, "distance", share, "delta") for share in shares]

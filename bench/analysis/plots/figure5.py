@@ -138,9 +138,9 @@ def _falls(axes: Axes, study: Study, families: list[Family], paper: Comparison |
         axes.axis("off")
         return
     for hollow, (name, published) in enumerate(FALLING.items()):
-        falls = {row: line["fall"] for row, line in _by_row(study.outcomes, name).items()}
+        table = _by_row(study.outcomes, name)
         for family, look in style.styled(families):
-            points = [(level, falls[row]) for row, level in family.line() if row in falls]
+            points = [(level, table[row]["fall"]) for row, level in family.line() if row in table]
             axes.plot(*np.array(points).reshape(-1, 2).T, **_look(look, hollow=bool(hollow)))
         axes.plot(*_stored(paper, published), **_PAPER | {"marker": "+" if hollow else "x"})
     axes.set_title("loss of confidence")
@@ -177,11 +177,9 @@ def _entries(families: list[Family], paper: Comparison | None, separated: bool) 
 
 
 def _note(study: Study, families: list[Family], kappa: float, paper: Comparison | None) -> str:
-    points = (
-        "The paper's points lie at its own normalised fidelity loss and are not joined. "
-        if paper
-        else "The paper has no points for this data set and κ. "
-    )
+    points = "The paper has no points for this data set and κ. "
+    if paper:
+        points = "The paper's points lie at its own normalised fidelity loss and are not joined. "
     measure = "is not stored and has no panel"
     if _fallen(study, families):
         measure = (

@@ -44,8 +44,7 @@ def draw(study: Study) -> Figure | None:
     curves = [curve.sort_values("phi") for _, curve in families]
     if not curves:
         return None
-    shown = curves[:CURVES]
-    drawn = style.figure(9.6, 3.9)
+    drawn, shown = style.figure(9.6, 3.9), curves[:CURVES]
     for axes, (name, unit, title, label) in zip(drawn.subplots(1, 3), PANELS, strict=True):
         _panel(axes, shown, name, unit)
         axes.set_title(title)

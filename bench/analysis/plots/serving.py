@@ -8,17 +8,15 @@ from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.study import Study
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.any_of import NAME as ANY
-from evil_twins.bench.analysis.tables.frames import column, lines
+from evil_twins.bench.analysis.tables.frames import column, ends, lines
 from evil_twins.bench.analysis.tables.load import LOAD
 
 ROW = ["method", "layers", "kappa", "phi", "lam"]
 """Keys of the rows that differ in `serves` only."""
 
 
-def _curve(
-    axes: Axes, curve: pd.DataFrame, name: str, ends: tuple[str, str], look: style.Look
-) -> None:
-    x, y, low, high = (column(curve, each) for each in ("serves", name, *ends))
+def _curve(axes: Axes, curve: pd.DataFrame, names: str, look: style.Look) -> None:
+    x, y, low, high = (column(curve, name) for name in ("serves", *names.split()))
     if len(x) == 1:  # a band would have no width
         axes.vlines(x, low, high, color=look.color, alpha=0.4)
     style.curve(axes, x, y, (low, high), look)
@@ -46,15 +44,14 @@ def draw(study: Study) -> Figure | None:
     drawn = style.figure(3.4 * (len(attacks) + 1), 3.8)
     first, *panels = drawn.subplots(1, len(attacks) + 1, squeeze=False).flat
     for attack, look in style.styled(attacks):
-        costs = attack.drop_duplicates("serves")
-        _curve(first, costs, "specificity", ("specificity_low", "specificity_high"), look)
+        _curve(first, attack.drop_duplicates("serves"), ends("specificity"), look)
     _frame(first, serves, "specificity loss", "disagreement on R")
     first.set_yscale("log")
     first.legend(handles=style.entries(names))
     looks = dict(style.styled(detectors))
     for axes, attack, name in zip(panels, attacks, names, strict=True):
         for detector, curve in attack.groupby("detector", sort=True):
-            _curve(axes, curve, "rate", ("low", "high"), looks[str(detector)])
+            _curve(axes, curve, "rate low high", looks[str(detector)])
         _frame(axes, serves, name, f"targets flagged at {text.percent(study.fpr)} FPR")
         axes.set_ylim(-0.03, 1.03)
     note = (

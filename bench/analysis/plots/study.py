@@ -32,13 +32,7 @@ class Study:
     """
 
     def __init__(self, analysis: Analysis, rows: pd.DataFrame, suffix: str = "") -> None:
-        """Select the rows and sweeps of one study.
-
-        Args:
-            analysis: The numbers of the whole suite.
-            rows: Rows of the study, numbered as in the records.
-            suffix: Ending of file names.
-        """
+        """Select the rows and sweeps of one study."""
         self.analysis, self.rows, self.suffix = analysis, rows, suffix
         self.key = {name: lines(rows)[0][name] for name in STUDY}
         self.families = [family for family in analysis.sweeps if family.is_of(self.key)]
@@ -71,22 +65,23 @@ class Study:
     @cached_property
     def detection(self) -> pd.DataFrame:
         """The detection table at the headline rate, with `row`."""
-        return self._rates(self.fpr)
+        table = self._numbered(DETECTION)
+        return table[table["fpr_nominal"].eq(self.fpr)]
 
     @cached_property
     def strict(self) -> pd.DataFrame:
         """The detection table at the rate `STRICT`, with `row`."""
-        return self._rates(STRICT)
-
-    def _rates(self, fpr: float) -> pd.DataFrame:
-        table = self.analysis.numbered(DETECTION)
-        return table[table["fpr_nominal"].eq(fpr) & table["row"].isin(self.rows.index)]
+        table = self._numbered(DETECTION)
+        return table[table["fpr_nominal"].eq(STRICT)]
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
         """The table of outcomes, with `row`."""
-        table = self.analysis.numbered(OUTCOMES)
-        return table[table["row"].isin(self.rows.index)]
+        return self._numbered(OUTCOMES)
+
+    def _numbered(self, table: Table) -> pd.DataFrame:
+        numbered = self.analysis.numbered(table)
+        return numbered[numbered["row"].isin(self.rows.index)]
 
     @cached_property
     def tradeoff(self) -> pd.DataFrame:
@@ -128,13 +123,11 @@ class Study:
 
     def examples(self, most: int = 5) -> list[int]:
         """Return rows that represent the attacks: Poisoning, IMC evenly along phi, PGD."""
-        sweeps = sorted(
-            self.families, key=lambda family: (-len(family.line()), float_of(family, "kappa"))
-        )
-        if not sweeps:
+        if not self.families:
             aimed = self.rows[self.rows["method"].isin([PGD, POISONING, IMC])]
             return [int(row) for row in aimed.index[:most]]
-        rows = [row for row, _ in sweeps[0].line()]
+        sweep = min(self.families, key=lambda sweep: (-len(sweep.line()), float_of(sweep, "kappa")))
+        rows = [row for row, _ in sweep.line()]
         places = np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)
         return [rows[place] for place in places]
 

@@ -70,26 +70,21 @@ def _draw(
     for axes, name in zip(panels, names, strict=True):
         _panel(axes, study, name, shown, place, newcomer)
     drawn.supylabel("flagged targets", fontsize=8.5, color=style.INK)
+    grey = f"grey is {newcomer}" if newcomer else '"any" is the OR of all at the same total rate'
     note = (
         f"Share of targets flagged at a false-positive rate of {text.percent(study.fpr)} (dotted), "
         "with Clopper–Pearson 95 % bands; left end Poisoning, right end PGD. In brackets what the "
-        f"detector knows; {_third(newcomer)}. {study.footer()}"
+        f"detector knows; {grey}. {study.footer()}"
     ) + style.further(len(families), CURVES, "sweeps are in the tables")
     several = len({str(family.key["layers"]) for family in shown}) > 1
     style.caption(drawn, title, note, style.entries(label(family, several) for family in shown))
     return drawn
 
 
-def _third(newcomer: str) -> str:
-    return f"grey is {newcomer}" if newcomer else '"any" is the OR of all at the same total rate'
-
-
 def along_phi(study: Study, newcomer: str = "") -> Figure | None:
     """Draw detection rate against phi; None without a sweep along phi.
 
-    Args:
-        study: The study.
-        newcomer: A detector that is drawn first, and in grey behind every other.
+    The detector `newcomer` is drawn first, and in grey behind every other.
     """
     families = [family for family in study.families if family.along == "phi"]
     title = f"Detection along the fidelity budget: {study.title}"

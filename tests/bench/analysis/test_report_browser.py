@@ -1,62 +1,11 @@
 """The page in a real browser."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-
-from evil_twins.bench.analysis import page as pages
-from evil_twins.bench.analysis import plots, tables
-from tests.bench import reported, synthetic
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a small suite, with one figure, a cell without scores, and its tables."""
-    directory = tmp_path_factory.mktemp("page")
-    with pytest.MonkeyPatch.context() as patch:
-        roc = [kind for kind in plots.FIGURES if kind.name == "roc"]
-        patch.setattr(plots, "FIGURES", roc)
-        opened = reported.frames(n=30)
-        scores = opened["scores"]
-        lost = scores["method"].eq("pgd") & scores["detector"].eq("curvature")
-        reported.page(directory, opened | {"scores": scores[~lost]})
-    tables.write(directory)
-    return directory / "index.html"
-
-
-@pytest.fixture(scope="module")
-def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of two suites with a difference that is sure."""
-    folder = tmp_path_factory.mktemp("several")
-    opened, loud = reported.frames(n=30), reported.frames(n=20)
-    attacked = loud["scores"]["role"].eq("attacked") & loud["scores"]["detector"].eq("confidence")
-    loud["scores"].loc[attacked, "score"] = 99.0
-    suites = {"a": opened, "b": loud}
-    return pages.several(
-        [synthetic.write(folder / name, frames) for name, frames in suites.items()]
-    )
-
-
-@pytest.fixture(params=["one", "several"])
-def either(request: pytest.FixtureRequest, path: Path, several: Path) -> Path:
-    """The page of one suite, and that of two."""
-    return path if request.param == "one" else several
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -151,72 +100,6 @@ def test_figures_are_drawn(page: Any) -> None:
     assert page.eval_on_selector("#figures img", "(image) => image.naturalWidth > 100")
 
 
-def test_without_script_everything_stands_there(browser: Any, either: Path) -> None:
-    context = browser.new_context(java_script_enabled=False, offline=True)
-    page = context.new_page()
-    page.goto(either.as_uri())
-    assert page.locator("#matrix table").first.locator("tbody tr").count() == 6
-    assert page.locator("#matrix td b").first.is_visible()
-    assert page.locator("#figures img, #differences td b").first.is_visible()
-    assert not page.locator("#choose").is_visible()
-    context.close()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_hinders_anyone(browser: Any, either: Path, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
-    context = browser.new_context(color_scheme=scheme, bypass_csp=True)  # axe is a script as well
-    page = _opened(context, either)
-    results = axe.Axe().run(page).response["violations"]
-    context.close()
-    assert [
-        problem["id"] for problem in results if problem["impact"] in ("serious", "critical")
-    ] == []
-
-
-def _opened(context: Any, path: Path) -> Any:
-    """The page with all that is folded laid open."""
-    page = context.new_page()
-    page.goto(path.as_uri())
-    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    return page
-
-
-def test_a_phone_scrolls_in_one_direction(browser: Any, either: Path) -> None:
-    context = browser.new_context(viewport={"width": 380, "height": 800})
-    page = _opened(context, either)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 380
-    context.close()
-
-
-def test_a_phone_breaks_names_that_are_long(
-    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plots, "FIGURES", ())
-    opened = reported.frames(6)
-    for name in ("scores", "details"):
-        opened[name]["detector"] = opened[name]["detector"] + "x" * 90
-    reported.page(tmp_path, opened)
-    context = browser.new_context(viewport={"width": 380, "height": 800})
-    page = _opened(context, tmp_path / "index.html")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 380
-    context.close()
-
-
-def test_paper_holds_everything_but_what_is_pressed(browser: Any, either: Path) -> None:
-    context = browser.new_context(viewport={"width": 718, "height": 1000}, color_scheme="dark")
-    page = _opened(context, either)  # as wide as A4 within its margins
-    page.emulate_media(media="print")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 718
-    assert not page.locator("form:visible, nav:visible").count()
-    assert page.locator("#matrix td b").first.is_visible()
-    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert ground == "rgb(255, 255, 255)"
-    for table in page.locator("#claims details table, #tables details table").all():
-        assert table.is_visible()
-    context.close()
-
-
 def test_several_suites_follow_one_slider(browser: Any, several: Path) -> None:
     context = browser.new_context(offline=True)
     page, said = context.new_page(), []
@@ -253,18 +136,3 @@ def test_the_first_key_leads_to_the_rates(page: Any) -> None:
     assert page.evaluate("document.activeElement.id") == "slide"
     page.keyboard.press("ArrowRight")
     assert page.text_content("#shown") == "5.5\N{NO-BREAK SPACE}%"
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_shades_rise_in_grey_as_well(browser: Any, path: Path, scheme: str) -> None:
-    context = browser.new_context(color_scheme=scheme)
-    page = _opened(context, path)
-    grounds = page.evaluate(
-        "[...Array(11).keys()].map((k) => { const one = document.createElement('i');"
-        "one.className = `h${k}`; document.body.append(one);"
-        "return getComputedStyle(one).backgroundColor.match(/\\d+/g).map(Number); })"
-    )
-    context.close()
-    grey = [0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in grounds]
-    assert grey == sorted(grey, reverse=scheme == "light")
-    assert len(set(grey)) == 11

@@ -1,0 +1,59 @@
+"""Pages for the tests in a browser, and the browser."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evil_twins.bench.analysis import page as pages
+from evil_twins.bench.analysis import plots, tables
+from tests.bench import reported, synthetic
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a small suite, with one figure, a cell without scores, and its tables."""
+    directory = tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch:
+        roc = [kind for kind in plots.FIGURES if kind.name == "roc"]
+        patch.setattr(plots, "FIGURES", roc)
+        opened = reported.frames(n=30)
+        scores = opened["scores"]
+        lost = scores["method"].eq("pgd") & scores["detector"].eq("curvature")
+        reported.page(directory, opened | {"scores": scores[~lost]})
+    tables.write(directory)
+    return directory / "index.html"
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of two suites with a difference that is sure."""
+    folder = tmp_path_factory.mktemp("several")
+    opened, loud = reported.frames(n=30), reported.frames(n=20)
+    attacked = loud["scores"]["role"].eq("attacked") & loud["scores"]["detector"].eq("confidence")
+    loud["scores"].loc[attacked, "score"] = 99.0
+    suites = {"a": opened, "b": loud}
+    return pages.several(
+        [synthetic.write(folder / name, frames) for name, frames in suites.items()]
+    )
+
+
+@pytest.fixture(params=["one", "several"])
+def either(request: pytest.FixtureRequest, path: Path, several: Path) -> Path:
+    """The page of one suite, and that of two."""
+    return path if request.param == "one" else several
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium; without it or playwright the test is skipped."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("there is no chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
