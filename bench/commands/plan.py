@@ -1,7 +1,6 @@
 """`evil-twins plan`."""
 
 from evil_twins.bench.commands import options
-from evil_twins.bench.commands.options import DONE
 
 
 def plan(
@@ -12,7 +11,7 @@ def plan(
     device: options.DeviceName = options.Device.auto,
     only: options.NamePattern = None,
     shard: options.Share = "1/1",
-) -> int:
+) -> None:
     """Say what a suite has still to run, and what that takes."""
     from rich.console import Console
 
@@ -34,4 +33,3 @@ def plan(
     n = workspace.suite.targets.count
     rate = clopper_pearson(n // 2, n)
     print(f"{n // 2} of {n} targets flagged would mean {rate.low:.0%} to {rate.high:.0%} (95 %)")
-    return DONE

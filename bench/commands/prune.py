@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from evil_twins.bench.commands import options
-from evil_twins.bench.commands.options import DONE
 
 
 def prune(
@@ -13,7 +12,7 @@ def prune(
     data: options.DataFolder = None,
     results: options.ResultsFolder = options.RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-) -> int:
+) -> None:
     """Remove the stored cells that a suite does not need."""
     from rich.console import Console
 
@@ -30,4 +29,3 @@ def prune(
         unneeded.remove()
     verb = "would be removed" if dry_run else "removed"
     print(f"{len(unneeded.cells)} cells {verb}, {file_size(unneeded.size)}: {workspace.store.root}")
-    return DONE

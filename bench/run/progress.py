@@ -38,7 +38,7 @@ def progress(
         yield Lines(console, plan)
 
 
-class Lines:
+class Lines(Observer):
     """Print one line for each cell that was run."""
 
     def __init__(self, console: Console, plan: Plan) -> None:
@@ -48,9 +48,6 @@ class Lines:
     def passed(self, key: str) -> None:
         """Count the cell."""
         self.done.add(key)
-
-    def started(self, worker: int, keys: tuple[str, ...]) -> None:
-        """Print nothing."""
 
     def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
         """Print a line for each cell."""
@@ -62,7 +59,7 @@ class Lines:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-class Bars:
+class Bars(Observer):
     """Show a bar for the whole, and a line for each worker.
 
     Attributes:

@@ -67,6 +67,9 @@ class Choice:
         return tuple(chosen)
 
 
+WHOLE = Choice()
+
+
 def parse_share(text: str) -> tuple[int, int]:
     """Read a share such as "2/4", the second of four.
 
