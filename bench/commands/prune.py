@@ -14,15 +14,10 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
     """Remove the stored cells that a suite does not need."""
-    from rich.console import Console
-
     from evil_twins.bench.run.forecast import file_size
     from evil_twins.bench.run.prune import waste
-    from evil_twins.bench.run.workspace import Folders, open_workspace
-    from evil_twins.bench.suite.suite import load
 
-    folders = Folders(results, data)
-    workspace = open_workspace(load(suite), folders, "cpu", Console(stderr=True))
+    workspace = options.workspace(suite, data, results)
     unneeded = waste(workspace)
     if not dry_run:
         workspace.store.sweep()

@@ -34,7 +34,8 @@ def table(
     folder, fpr = options.records_folder(suite, results), fpr or FPR
     if form is not None:
         print(tables.typeset(folder, form.value, fpr), end="")
-        from evil_twins.bench.run.screen import screen
+        return
+    from evil_twins.bench.run.screen import screen
 
     if fpr == FPR:
         tables.write(folder)

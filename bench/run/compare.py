@@ -170,7 +170,7 @@ def _chosen(new: Newcomer, cells: Plan, state: State, name: str, directory: Path
         keys = [shard.scores[new.label] for shard in stored]
     else:
         shards = [shard for shard in cells.shards if shard.row.label == new.label]
-        keys = [key for shard in shards for key in (shard.attack, *shard.scores.values())]
+        keys = [key for shard in shards for key in shard.keys]
     return Plan(with_parents(cells.cells, keys), cells.victim, tuple(stored))
 
 

@@ -54,7 +54,8 @@ class Lines(Observer):
         for key, outcome in outcomes.items():
             self.done.add(key)
             cell = self.plan.cells[key]
-            end = f"failed: {outcome.reason}" if outcome.content is None else _time_of(outcome)
+            end = "done" if isnan(outcome.seconds) else duration(outcome.seconds)
+            end = f"failed: {outcome.reason}" if outcome.content is None else end
             line = f"[{len(self.done)}/{self.total}] {cell.kind} {cell.title}: {end}"
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -112,7 +113,3 @@ class Bars(Observer):
     def _show(self, advance: float) -> None:
         failed = f"{self.counts['failed']} failed" if self.counts["failed"] else ""
         self.whole.update(self.task, advance=advance, count=self.counts["done"], failed=failed)
-
-
-def _time_of(outcome: Outcome) -> str:
-    return "done" if isnan(outcome.seconds) else duration(outcome.seconds)

@@ -15,18 +15,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "evil-twins",
-    "torch",
-    "torchvision",
-    "adversarial-robustness-toolbox",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "statsmodels",
-    "pandas",
-    "pyarrow",
-    "safetensors",
-    "seaborn",
+    *("evil-twins", "torch", "torchvision", "adversarial-robustness-toolbox", "numpy", "scipy"),
+    *("scikit-learn", "statsmodels", "pandas", "pyarrow", "safetensors", "seaborn"),
 )
 
 PRINTABLE = re.compile(r"[\w.+!-]{1,80}", re.ASCII)
