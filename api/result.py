@@ -75,9 +75,9 @@ class Result:
 
         names = []
         for study, kind, figure in plots.figures(self._analysis):
-            if kind.name + study.suffix == name:
-                return figure
             names.append(kind.name + study.suffix)
+            if names[-1] == name:
+                return figure
         raise unknown(f"figure of {self.directory.name}", name, names)
 
     def _record(self, name: str) -> pd.DataFrame:

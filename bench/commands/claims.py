@@ -1,12 +1,11 @@
 """`evil-twins claims`."""
 
 from evil_twins.bench.commands import options
-from evil_twins.bench.commands.options import DONE
 
 
 def claims(
     suites: options.SuiteNames = None, results: options.ResultsFolder = options.RESULTS
-) -> int:
+) -> None:
     """Judge the paper's claims on stored records; write claims.md and claims.csv."""
     from evil_twins.bench.analysis import claims
     from evil_twins.bench.run.screen import screen
@@ -15,4 +14,3 @@ def claims(
         for table in claims.show(claims.write(folder, folder.name), folder.name):
             screen().print(table)
         print(folder / "claims.md")
-    return DONE

@@ -22,9 +22,7 @@ def compare(
     results: options.ResultsFolder = options.RESULTS,
     jobs: options.Jobs = 0,
     device: options.DeviceName = options.Device.auto,
-    time_limit: Annotated[
-        float, typer.Option(min=0.001, help="Seconds that a cell may take.")
-    ] = 600.0,
+    time_limit: options.TimeLimit = 600.0,
     fpr: options.FalsePositiveRate = None,
 ) -> int:
     """Compare a new detector or attack with those of a suite, on its stored attacks.

@@ -2,10 +2,8 @@
 
 from rich.table import Table
 
-from evil_twins.bench.commands.options import DONE
 
-
-def list_names() -> int:
+def list_names() -> None:
     """Suites, data sets, victims, attacks and detectors."""
     from evil_twins.bench.components import adapters
     from evil_twins.bench.components import registry as components
@@ -26,4 +24,3 @@ def list_names() -> int:
     for row in adapters.listed():
         table.add_row(*row)
     screen().print(table)
-    return DONE

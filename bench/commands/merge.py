@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from evil_twins.bench.commands import options
-from evil_twins.bench.commands.options import DONE
 
 
 def merge(
@@ -14,10 +13,9 @@ def merge(
         list[Path], typer.Argument(help="Results folders of other machines or shards.")
     ],
     results: options.ResultsFolder = options.RESULTS,
-) -> int:
+) -> None:
     """Put the finished cells of other results folders into this one."""
     from evil_twins.bench.run.merge import merge
 
     for name, count in merge(folders, results).items():
         print(f"{count} cells copied to {results / name}; `evil-twins run` makes the tables")
-    return DONE

@@ -2,11 +2,14 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evil_twins.bench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from evil_twins.bench.run.workspace import Workspace
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses: all done, some cells failed, a mistake of the user, an interrupt."""
@@ -36,10 +39,25 @@ NamePattern = Annotated[
     str | None, typer.Option(help="Attacks or detectors of this name; * and ? as in file names.")
 ]
 Share = Annotated[str, typer.Option(help="The i-th of n parts, such as 2/4.")]
+CellCount = Annotated[int | None, typer.Option(min=0, help="Run so many cells at most.")]
+TimeLimit = Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")]
+Scheduler = Annotated[
+    str | None, typer.Option(help="Address of a Dask scheduler whose workers run the cells.")
+]
 FalsePositiveRate = Annotated[
     float | None,
     typer.Option(min=0.0001, max=0.9999, help="Share of benign inputs that may be flagged."),
 ]
+
+
+def workspace(suite: str, data: Path | None, results: Path, device: str = "cpu") -> "Workspace":
+    """Open the workspace of a suite, and name its damaged images on standard error."""
+    from rich.console import Console
+
+    from evil_twins.bench.run.workspace import Folders, open_workspace
+    from evil_twins.bench.suite.suite import load
+
+    return open_workspace(load(suite), Folders(results, data), device, Console(stderr=True))
 
 
 def records_folder(suite: str, results: Path) -> Path:

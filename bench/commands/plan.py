@@ -1,7 +1,6 @@
 """`evil-twins plan`."""
 
 from evil_twins.bench.commands import options
-from evil_twins.bench.commands.options import DONE
 
 
 def plan(
@@ -12,21 +11,17 @@ def plan(
     device: options.DeviceName = options.Device.auto,
     only: options.NamePattern = None,
     shard: options.Share = "1/1",
-) -> int:
+) -> None:
     """Say what a suite has still to run, and what that takes."""
-    from rich.console import Console
-
     from evil_twins.bench.analysis.stats.rates import clopper_pearson
     from evil_twins.bench.run.engine import usual_jobs
     from evil_twins.bench.run.forecast import forecast
     from evil_twins.bench.run.schedule import survey
     from evil_twins.bench.run.screen import screen
     from evil_twins.bench.run.selection import Choice, parse_share
-    from evil_twins.bench.run.workspace import Folders, open_workspace
-    from evil_twins.bench.suite.suite import load
 
-    choice, folders = Choice(only, parse_share(shard)), Folders(results, data)
-    workspace = open_workspace(load(suite), folders, device.value, Console(stderr=True))
+    choice = Choice(only, parse_share(shard))
+    workspace = options.workspace(suite, data, results, device.value)
     chosen = choice(workspace.plan)
     jobs = jobs or usual_jobs(workspace.suite.threads_per_cell, workspace.device)
     state = survey(chosen, workspace.store)
@@ -34,4 +29,3 @@ def plan(
     n = workspace.suite.targets.count
     rate = clopper_pearson(n // 2, n)
     print(f"{n // 2} of {n} targets flagged would mean {rate.low:.0%} to {rate.high:.0%} (95 %)")
-    return DONE

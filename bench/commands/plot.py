@@ -1,14 +1,13 @@
 """`evil-twins plot`."""
 
 from evil_twins.bench.commands import options
-from evil_twins.bench.commands.options import DONE
 
 
 def plot(
     suite: options.SuiteName = "quick",
     results: options.ResultsFolder = options.RESULTS,
     fpr: options.FalsePositiveRate = None,
-) -> int:
+) -> None:
     """Draw every figure of a suite from its stored records.
 
     At another false-positive rate than the default they lie under fpr-<rate>/figures/.
@@ -18,4 +17,3 @@ def plot(
 
     for path in plots.draw(options.records_folder(suite, results), fpr=fpr or FPR):
         print(path)
-    return DONE

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from evil_twins.bench.commands import options
-from evil_twins.bench.commands.options import DONE
 
 
 def prune(
@@ -13,21 +12,15 @@ def prune(
     data: options.DataFolder = None,
     results: options.ResultsFolder = options.RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-) -> int:
+) -> None:
     """Remove the stored cells that a suite does not need."""
-    from rich.console import Console
-
     from evil_twins.bench.run.forecast import file_size
     from evil_twins.bench.run.prune import waste
-    from evil_twins.bench.run.workspace import Folders, open_workspace
-    from evil_twins.bench.suite.suite import load
 
-    folders = Folders(results, data)
-    workspace = open_workspace(load(suite), folders, "cpu", Console(stderr=True))
+    workspace = options.workspace(suite, data, results)
     unneeded = waste(workspace)
     if not dry_run:
         workspace.store.sweep()
         unneeded.remove()
     verb = "would be removed" if dry_run else "removed"
     print(f"{len(unneeded.cells)} cells {verb}, {file_size(unneeded.size)}: {workspace.store.root}")
-    return DONE

@@ -1,14 +1,13 @@
 """`evil-twins report`."""
 
 from evil_twins.bench.commands import options
-from evil_twins.bench.commands.options import DONE
 
 
 def report(
     suites: options.SuiteNames = None,
     results: options.ResultsFolder = options.RESULTS,
     fpr: options.FalsePositiveRate = None,
-) -> int:
+) -> None:
     """Write index.html: all of a suite on one page, from its stored records.
 
     Several suites A, B, ... stand side by side in <results>/A+B.html: what was run, the rates of
@@ -22,4 +21,3 @@ def report(
     folders = list(dict.fromkeys(options.records_folder(name, results) for name in names))
     single = len(folders) == 1
     print(page.write(folders[0], folders[0].name, fpr) if single else page.several(folders, fpr))
-    return DONE

@@ -17,14 +17,10 @@ def run(
     download: Annotated[bool, typer.Option("--download", help="Fetch a missing data set.")] = False,
     only: options.NamePattern = None,
     shard: options.Share = "1/1",
-    limit: Annotated[int | None, typer.Option(min=0, help="Run so many cells at most.")] = None,
+    limit: options.CellCount = None,
     force: Annotated[bool, typer.Option("--force", help="Run what is stored as well.")] = False,
-    time_limit: Annotated[
-        float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")
-    ] = None,
-    dask: Annotated[
-        str | None, typer.Option(help="Address of a Dask scheduler whose workers run the cells.")
-    ] = None,
+    time_limit: options.TimeLimit = None,
+    dask: options.Scheduler = None,
     drop_models: Annotated[
         bool, typer.Option("--drop-models", help="Remove poisoned models that are scored.")
     ] = False,

@@ -32,16 +32,7 @@ def score(
     from evil_twins.bench.run.score_request import Request
     from evil_twins.bench.run.workspace import resolve_device
 
-    request = Request(
-        victim=victim,
-        faced=faced,
-        inputs=inputs,
-        benign=benign,
-        dataset=dataset,
-        root=data,
-        detectors=detectors,
-        fpr=fpr,
-    )
+    request = Request(victim, faced, inputs, benign, dataset, data, detectors, fpr)
     resolved = resolve_device(device.value)
     with exact(resolved):
         return score.score(request, out, resolved)

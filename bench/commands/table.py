@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from evil_twins.bench.commands import options
-from evil_twins.bench.commands.options import DONE
 
 
 class Form(StrEnum):
@@ -24,7 +23,7 @@ def table(
         Form | None, typer.Option("--format", help="Only print the rates, for a paper.")
     ] = None,
     fpr: options.FalsePositiveRate = None,
-) -> int:
+) -> None:
     """Make every table of a suite from its stored records.
 
     At another false-positive rate than the default the rates are printed and no file is written.
@@ -35,10 +34,9 @@ def table(
     folder, fpr = options.records_folder(suite, results), fpr or FPR
     if form is not None:
         print(tables.typeset(folder, form.value, fpr), end="")
-        return DONE
+        return
     from evil_twins.bench.run.screen import screen
 
     if fpr == FPR:
         tables.write(folder)
     screen().print(tables.show(folder, fpr))
-    return DONE

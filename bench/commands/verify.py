@@ -17,16 +17,11 @@ def verify(
     sample: Annotated[int, typer.Option(min=0, help="Score cells to compute again.")] = 3,
 ) -> int:
     """Check every stored file, every table, and a sample of the scores."""
-    from rich.console import Console
-
     from evil_twins.bench.run import verify as checks
     from evil_twins.bench.run.schedule import survey
-    from evil_twins.bench.run.workspace import Folders, open_workspace
     from evil_twins.bench.store import provenance
-    from evil_twins.bench.suite.suite import load
 
-    folders, console = Folders(results, data), Console(stderr=True)
-    workspace = open_workspace(load(suite), folders, device.value, console)
+    workspace = options.workspace(suite, data, results, device.value)
     directory = workspace.directory
     if not directory.is_dir():
         raise UserError(f"no results in {directory}\nremedy: `evil-twins run` first, or --results")

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -22,7 +23,8 @@ CALL = re.compile(r"([\w.-]+|.*?:\w+)(\(.*\))", re.DOTALL)
 UNCLOSED = re.compile(r"([\w.-]+|.*?:\w+)\([^)]*", re.DOTALL)
 
 
-def registry(kind: str) -> dict[str, str]:
+@cache
+def registry(kind: str) -> Mapping[str, str]:
     """Return every name of a kind -> "module:Name"; names of the project win over others."""
     points = entry_points(group=GROUPS[kind])
     foreign = {point.name: f"{point.module}:{point.attr}" for point in points}

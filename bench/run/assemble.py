@@ -78,16 +78,8 @@ class Finished:
             [shard.row.label, shard.row.method, shard.attack, dict(shard.scores)]
             for shard in self.plan.shards
         ]
-        return fingerprint(
-            [
-                code.digest,
-                self.study,
-                shards,
-                self.state.content,
-                self.state.failed,
-                self.suite.name,
-            ]
-        )
+        cells = [self.state.content, self.state.failed]
+        return fingerprint([code.digest, self.study, shards, *cells, self.suite.name])
 
 
 def assemble(done: Finished, directory: Path) -> dict[str, int]:

@@ -136,13 +136,8 @@ def compare(
     absent = _absent(new, cells, chosen)
     if absent and console is not None:
         console.print(f"not stored, so left out: {absent}", highlight=False, soft_wrap=True)
-    ran = run_cells(
-        workspace,
-        chosen,
-        execution,
-        console=console,
-        wrap=lambda observer: _Trial(observer, chosen, new),
-    )
+    trial = partial(_Trial, cells=chosen, new=new)
+    ran = run_cells(workspace, chosen, execution, console=console, wrap=trial)
     conclusion = Conclusion(directory, chosen, ran, ran.failed, shown=False)
     if not any(new.owns(cells, key) for key in ran.content):
         return Comparison(conclusion, None)
@@ -175,7 +170,7 @@ def _chosen(new: Newcomer, cells: Plan, state: State, name: str, directory: Path
         keys = [shard.scores[new.label] for shard in stored]
     else:
         shards = [shard for shard in cells.shards if shard.row.label == new.label]
-        keys = [key for shard in shards for key in (shard.attack, *shard.scores.values())]
+        keys = [key for shard in shards for key in shard.keys]
     return Plan(with_parents(cells.cells, keys), cells.victim, tuple(stored))
 
 
@@ -191,12 +186,19 @@ def _absent(new: Newcomer, cells: Plan, chosen: Plan) -> str:
     )
 
 
-class _Trial:
+class _Trial(Observer):
     """Observer that ends a run if the first cell of the newcomer hangs or dies."""
 
     def __init__(self, observer: Observer, cells: Plan, new: Newcomer) -> None:
-        self.passed, self.started, self.observer = observer.passed, observer.started, observer
-        self.cells, self.new, self.sound = cells, new, False
+        self.observer, self.cells, self.new, self.sound = observer, cells, new, False
+
+    def passed(self, key: str) -> None:
+        """Pass the cell on."""
+        self.observer.passed(key)
+
+    def started(self, worker: int, keys: tuple[str, ...]) -> None:
+        """Pass the batch on."""
+        self.observer.started(worker, keys)
 
     def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
         """Pass the outcomes on.

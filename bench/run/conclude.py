@@ -98,11 +98,7 @@ def derive(
         return True
     (directory / "run.json").unlink(missing_ok=True)
     sizes = assemble(finished, directory)
-    for folder in ("tables", "figures"):  # they may hold what the records no longer show
-        shutil.rmtree(directory / folder, ignore_errors=True)
-    for verdicts in (*directory.glob("claims.*"), directory / "retraining.csv"):
-        verdicts.unlink(missing_ok=True)
-    (directory / "index.html").unlink(missing_ok=True)
+    _remove_outdated(directory)
     if not sizes["targets"] or not sizes["scores"]:
         return False
     start = time.perf_counter()
@@ -128,11 +124,20 @@ def derive(
     return True
 
 
+def _remove_outdated(directory: Path) -> None:
+    """Remove tables, figures, verdicts and page: they may show what the records no longer hold."""
+    for folder in ("tables", "figures"):
+        shutil.rmtree(directory / folder, ignore_errors=True)
+    for pattern in ("claims.*", "retraining.csv", "index.html"):
+        for path in directory.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
 def _command() -> list[str]:
     """Return the command that was typed, or the name of the Python program that runs."""
     program = Path(sys.argv[0]).name
     typed = program in ("evil-twins", "__main__.py")
-    return provenance.command() if typed else ["python", program]
+    return ["evil-twins", *sys.argv[1:]] if typed else ["python", program]
 
 
 def _computing(finished: Finished, stored: Collection[tuple[str, str]]) -> dict[str, float]:

@@ -106,8 +106,7 @@ def cluster(address: str, limit: float | None = None) -> Engine:
     return Engine(executor, width, limit=limit, disconnect=client.close)
 
 
-def unguarded(place: Place, bundle: Bundle) -> list[Outcome]:
-    """Run cells in this thread; a cell that raises does not stop the next."""
+def _unguarded(place: Place, bundle: Bundle) -> list[Outcome]:
     return [execute(place, job) for job in bundle]
 
 
@@ -145,7 +144,7 @@ class Workers:
             if self.engine.guarded:
                 future = submit(guard.guarded, self.place, bundle, self.engine.limit)
             else:
-                future = submit(unguarded, self.place, bundle)
+                future = submit(_unguarded, self.place, bundle)
         except Exception as error:  # an executor that is broken takes no more
             future = Future()
             future.set_exception(error)

@@ -22,7 +22,10 @@ Bundle = tuple[Job, ...]
 
 Result = TypeVar("Result")
 
-DAEMON_REMEDY = "remedy: start it with DASK_DISTRIBUTED__WORKER__DAEMON=False in its environment"
+DAEMON = (
+    "a Dask worker may not start processes unless it is told so; remedy: start it with "
+    "DASK_DISTRIBUTED__WORKER__DAEMON=False in its environment"
+)
 
 _thread = threading.local()
 _guards: list[ProcessPool] = []
@@ -51,14 +54,13 @@ def guarded(place: Place, bundle: Bundle, limit: float | None) -> list[Outcome]:
         bundle: The cells.
         limit: Seconds for each cell, or None.
     """
-    return [_run(place, job, limit) for job in bundle]
-
-
-def _run(place: Place, job: Job, limit: float | None) -> Outcome:
-    try:
-        return isolated(execute, (place, job), limit)
-    except Lost as lost:
-        return place.lost(job, str(lost))
+    outcomes = []
+    for job in bundle:
+        try:
+            outcomes.append(isolated(execute, (place, job), limit))
+        except Lost as lost:
+            outcomes.append(place.lost(job, str(lost)))
+    return outcomes
 
 
 def isolated(
@@ -76,9 +78,7 @@ def isolated(
     """
     if not hasattr(_thread, "guard"):
         if multiprocessing.current_process().daemon:
-            raise RuntimeError(
-                "a Dask worker may not start processes unless it is told so; " + DAEMON_REMEDY
-            )
+            raise RuntimeError(DAEMON)
         # The main process handles interrupts; the processes of this thread inherit the mask.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         context = multiprocessing.get_context("spawn")

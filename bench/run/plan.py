@@ -71,6 +71,11 @@ class Shard:
     attack: str
     scores: Mapping[str, str]
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of its cells."""
+        return (self.attack, *self.scores.values())
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -38,7 +38,7 @@ def progress(
         yield Lines(console, plan)
 
 
-class Lines:
+class Lines(Observer):
     """Print one line for each cell that was run."""
 
     def __init__(self, console: Console, plan: Plan) -> None:
@@ -49,20 +49,18 @@ class Lines:
         """Count the cell."""
         self.done.add(key)
 
-    def started(self, worker: int, keys: tuple[str, ...]) -> None:
-        """Print nothing."""
-
     def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
         """Print a line for each cell."""
         for key, outcome in outcomes.items():
             self.done.add(key)
             cell = self.plan.cells[key]
-            end = f"failed: {outcome.reason}" if outcome.content is None else _time_of(outcome)
+            end = "done" if isnan(outcome.seconds) else duration(outcome.seconds)
+            end = f"failed: {outcome.reason}" if outcome.content is None else end
             line = f"[{len(self.done)}/{self.total}] {cell.kind} {cell.title}: {end}"
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-class Bars:
+class Bars(Observer):
     """Show a bar for the whole, and a line for each worker.
 
     Attributes:
@@ -115,7 +113,3 @@ class Bars:
     def _show(self, advance: float) -> None:
         failed = f"{self.counts['failed']} failed" if self.counts["failed"] else ""
         self.whole.update(self.task, advance=advance, count=self.counts["done"], failed=failed)
-
-
-def _time_of(outcome: Outcome) -> str:
-    return "done" if isnan(outcome.seconds) else duration(outcome.seconds)

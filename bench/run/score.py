@@ -24,8 +24,6 @@ from evil_twins.bench.suite import suite
 from evil_twins.bench.suite.matrix import Column
 from evil_twins.detectors.base import logits
 
-DONE, SOME_FAILED = 0, 1
-
 
 def score(request: Request, out: Path, device: str) -> int:
     """Score every image by every detector; print and write the results.
@@ -66,7 +64,7 @@ def score(request: Request, out: Path, device: str) -> int:
     for label, why in failed.items():
         console.print(f"detector {label}: {why}", highlight=False, markup=False, soft_wrap=True)
     print(out)
-    return SOME_FAILED if failed else DONE
+    return int(bool(failed))
 
 
 def _facts(

@@ -37,7 +37,7 @@ class Choice:
             return plan
         number, count = self.share
         shards = self._named(plan.shards)[number - 1 :: count]
-        keys = [key for shard in shards for key in (shard.attack, *shard.scores.values())]
+        keys = [key for shard in shards for key in shard.keys]
         return Plan(with_parents(plan.cells, [plan.victim, *keys]), plan.victim, shards)
 
     def forced(self, chosen: Plan) -> set[str]:
@@ -65,6 +65,9 @@ class Choice:
                     continue
             chosen.append(replace(shard, scores=scores))
         return tuple(chosen)
+
+
+WHOLE = Choice()
 
 
 def parse_share(text: str) -> tuple[int, int]:

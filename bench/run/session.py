@@ -1,6 +1,6 @@
 """Runs of a suite: from the suite to its records, tables and figures."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.progress import progress
 from evil_twins.bench.run.schedule import recorded, survey
 from evil_twins.bench.run.schedule import run as run_plan
-from evil_twins.bench.run.selection import Choice
+from evil_twins.bench.run.selection import WHOLE, Choice
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Folders, Workspace, open_workspace
 from evil_twins.bench.suite.suite import Suite
@@ -75,8 +75,7 @@ def run(
     workspace = open_workspace(suite, folders, execution.device, console)
     workspace.store.root.mkdir(parents=True, exist_ok=True)
     cells, chosen = workspace.plan, choice(workspace.plan)
-    again = choice.forced(chosen)
-    ran = run_cells(workspace, chosen, execution, again=again, most=choice.limit, console=console)
+    ran = run_cells(workspace, chosen, execution, choice, console)
     with exclusive(workspace.store):
         whole = chosen is cells and choice.limit is None
         state = ran if whole else recorded(cells, workspace.store).updated(ran)
@@ -89,9 +88,7 @@ def run_cells(
     workspace: Workspace,
     chosen: Plan,
     execution: Execution,
-    *,
-    again: Collection[str] = (),
-    most: int | None = None,
+    choice: Choice = WHOLE,
     console: Console | None = None,
     wrap: Callable[[Observer], Observer] = lambda observer: observer,
 ) -> State:
@@ -101,12 +98,12 @@ def run_cells(
         workspace: The suite and its store.
         chosen: The cells.
         execution: The way in which cells are run.
-        again: Keys of stored cells that run nevertheless.
-        most: Largest number of cells to run; None for all.
+        choice: The choice that gave the cells: its limit holds, and what it forces runs again.
         console: Where forecast and progress are shown, or None to be silent.
         wrap: Puts another observer around the one that shows the progress.
     """
     suite, store, folders = workspace.suite, workspace.store, workspace.folders
+    again = choice.forced(chosen)
     state = survey(chosen, store, again)
     if not state.to_run(chosen) and not execution.drop_models:
         store.sweep()
@@ -119,15 +116,8 @@ def run_cells(
             console.print(ahead.table(engine.width))
     place = Place(store, folders.data, workspace.code, suite.weights)
     with progress(console, chosen, seconds) as observer:
-        return run_plan(
-            chosen,
-            place,
-            engine,
-            wrap(observer),
-            again=again,
-            most=most,
-            drop=execution.drop_models,
-        )
+        most, drop = choice.limit, execution.drop_models
+        return run_plan(chosen, place, engine, wrap(observer), again=again, most=most, drop=drop)
 
 
 def write_tables_and_figures(directory: Path) -> None:

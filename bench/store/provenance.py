@@ -6,7 +6,6 @@ import platform
 import re
 import resource
 import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -16,18 +15,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "evil-twins",
-    "torch",
-    "torchvision",
-    "adversarial-robustness-toolbox",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "statsmodels",
-    "pandas",
-    "pyarrow",
-    "safetensors",
-    "seaborn",
+    *("evil-twins", "torch", "torchvision", "adversarial-robustness-toolbox", "numpy", "scipy"),
+    *("scikit-learn", "statsmodels", "pandas", "pyarrow", "safetensors", "seaborn"),
 )
 
 PRINTABLE = re.compile(r"[\w.+!-]{1,80}", re.ASCII)
@@ -139,8 +128,3 @@ def _processor() -> str:
         return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def command() -> list[str]:
-    """Return what the user typed, under the usual name of the program."""
-    return ["evil-twins", *sys.argv[1:]]

@@ -17,7 +17,6 @@ from typing import Protocol
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from evil_twins.bench.errors import UserError
 
@@ -77,6 +76,8 @@ def digits() -> Parts:
 
     They have no official halves: in the order of SHA-256 of their ids, the first half trains.
     """
+    from sklearn.datasets import load_digits  # takes a second to load
+
     bunch = load_digits()
     pixels = np.rint(bunch.images * 255 / 16).astype(np.uint8)
     names = [f"digits/{i:04d}" for i in range(len(pixels))]

@@ -27,7 +27,7 @@ def merge(base: Table, changes: Table, file: str) -> dict[str, Any]:
         UserError: `drop` is no list of names, or the base has no such name.
     """
     drop = changes.get("drop", [])
-    if not isinstance(drop, list) or not all(isinstance(name, str) for name in drop):
+    if not is_list_of_names(drop):
         raise UserError(
             f"{file}: drop is {drop!r}\n"
             "expected: a list with names of attacks and detectors, or keys such as 'victim.recipe'"
@@ -40,6 +40,11 @@ def merge(base: Table, changes: Table, file: str) -> dict[str, Any]:
         if isinstance(merged.get(kind), list) and isinstance(changes.get(kind), list):
             changes[kind] = _merged_entries(merged[kind], changes[kind])
     return _merged(merged, changes)
+
+
+def is_list_of_names(value: object) -> bool:
+    """Check whether a value of TOML is a list of texts."""
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def _merged(base: Table, changes: Table) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from evil_twins.bench.components import registry
 from evil_twins.bench.components.component import Component
 from evil_twins.bench.components.names import split_call
 from evil_twins.bench.errors import UserError, unknown
+from evil_twins.bench.suite.extends import is_list_of_names
 
 SWEPT = ("kappa", "phi", "lam")
 """Parameters of an attack that may be lists; each value makes a row."""
@@ -106,7 +107,7 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
     count = option("count", most, lambda n: type(n) is int and 1 <= n <= most, whole)
     scored = option("scored", True, lambda flag: type(flag) is bool, "true or false")
     names = "a list with the names of detectors of this suite"
-    evade = option("evade", [], _is_list_of_names, names)
+    evade = option("evade", [], is_list_of_names, names)
     entry = registry.find("attack", method, path.parent)
     axes = {key: parameters[key] for key in SWEPT if isinstance(parameters.get(key), list)}
     if empty := [key for key, values in axes.items() if not values]:
@@ -118,18 +119,11 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
     for values in product(*axes.values()):
         point = parameters | dict(zip(axes, values, strict=True))
         component = registry.configure(entry, point, "attack", label)
-        rows.append(Row(label, method, component, count, scored, tuple(evade), *_swept(component)))
+        attack = component.build()
+        sweep = (attack.kappa, attack.nature.phi, attack.nature.lam)
+        numbers = [nan if value is None else float(value) for value in sweep]
+        rows.append(Row(label, method, component, count, scored, tuple(evade), *numbers))
     return rows
-
-
-def _is_list_of_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
-
-
-def _swept(component: Component) -> list[float]:
-    attack = component.build()
-    values = (attack.kappa, attack.nature.phi, attack.nature.lam)
-    return [nan if value is None else float(value) for value in values]
 
 
 def column_of(table: Mapping[str, Any], path: Path) -> Column:

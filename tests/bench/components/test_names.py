@@ -1,5 +1,6 @@
 """What a name stands for: brackets, plain functions and classes, entry points of packages."""
 
+from collections.abc import Iterator
 from dataclasses import FrozenInstanceError, dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -171,7 +172,7 @@ def test_brackets_in_a_suite_are_keys_of_it(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     points = [
         EntryPoint("far-away", "tests.bench.plugins:Doubt", "evil_twins.detectors"),
         EntryPoint("curvature", "no.where:Curvature", "evil_twins.detectors"),
@@ -180,6 +181,9 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         names, "entry_points", lambda group: [point for point in points if point.group == group]
     )
+    names.registry.cache_clear()
+    yield
+    names.registry.cache_clear()
 
 
 @pytest.mark.usefixtures("installed")

@@ -1,8 +1,7 @@
-"""Mishaps of long runs: kills, full disks, two runs at once, files of a stranger."""
+"""Mishaps of long runs: kills, full disks, two runs at once."""
 
 import json
 import os
-import pickle
 import random
 import resource
 import signal
@@ -17,8 +16,6 @@ import pandas as pd
 import psutil
 import pytest
 
-from evil_twins.bench.cells.stored import cached_victim
-from evil_twins.bench.commands import app
 from tests.bench import suites
 from tests.bench.suites import doubt, far, shift
 
@@ -211,47 +208,6 @@ def test_an_interrupt_ends_a_run_and_a_second_ends_it_at_once(tmp_path: Path, jo
         assert strokes == 2 or "interrupted; what was finished is kept" in errors
         assert "Traceback" not in errors
         assert _gone(process.pid)
-
-
-class Bomb:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (str(self.path),)
-
-
-def test_no_stored_file_can_run_code(tmp_path: Path) -> None:
-    mark = tmp_path / "struck"
-    bomb = pickle.dumps(Bomb(mark))
-    pickle.loads(bomb)
-    mark.rmdir()  # the bomb works where files are unpickled
-    path = suites.write(tmp_path, shift(), shift("both", poison=True), doubt(), far())
-    line = [path, "--results", str(tmp_path)]
-    assert app.main(["run", *line, "--jobs", "1"]) == 0
-    files = [path for path in (tmp_path / "small").rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} >= {".safetensors", ".parquet", ".json", ".csv"}
-    for path in files:
-        path.unlink()
-        path.write_bytes(bomb)
-    cached_victim.cache_clear()
-    commands = [["verify"], ["table"], ["plot"], ["plan"], ["prune"], ["run", "--jobs", "1"]]
-    status = [app.main([name, *line, *more]) for name, *more in commands]
-    assert status[0] == 1
-    assert status[-1] == 0
-    assert not mark.exists()
-
-
-def test_nothing_is_unpickled() -> None:
-    words = ("pickle", "torch.load", "joblib", "marshal", "shelve", "dill", "np.load")
-    files = [
-        path for name in ("attacks", "bench", "detectors") for path in ROOT.glob(f"{name}/**/*.py")
-    ]
-    assert len(files) > 50
-    uses = [f"{path}: {word}" for path in files for word in words if word in path.read_text()]
-    assert not uses
 
 
 @pytest.mark.slow

@@ -10,14 +10,9 @@ import pytest
 
 from evil_twins.bench.analysis import tables
 from evil_twins.bench.analysis.tables.detection import DETECTION
-from evil_twins.bench.commands import app
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished
-from evil_twins.bench.run.plan import plan
 from evil_twins.bench.run.state import State
-from evil_twins.bench.subjects.data import load
-from evil_twins.bench.subjects.splits import USUAL
-from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.runs import carry_out, titles
 from tests.bench.suites import doubt, far, shift, table
@@ -225,33 +220,6 @@ def test_a_list_that_is_passed_over_as_a_whole_is_refused(tmp_path: Path) -> Non
         head = suites.HEAD.replace("count = 4", f"count = 4\nafter = {after}")
         with pytest.raises(UserError, match=rf"has \d+ {said}"):
             carry_out(tmp_path, shift(), doubt(), head=head)
-
-
-@pytest.mark.parametrize("split", ["fit", "heldout"])
-def test_a_split_without_an_image_is_refused(tmp_path: Path, split: str) -> None:
-    usual = USUAL.model_dump()
-    shares = usual | {split: 1e-4, "development": usual["development"] + usual[split] - 1e-4}
-    lines = "\n".join(f"{name} = {share}" for name, share in shares.items())
-    head = f"{suites.HEAD}[splits]\n{lines}\n"
-    small = suite.load(suites.write(tmp_path, shift(), doubt(), head=head))
-    with pytest.raises(UserError, match=f"the split '{split}' of digits holds no image"):
-        plan(small, load("digits", splits=small.splits), "cpu")
-
-
-def test_the_list_that_is_not_attacked_may_be_empty(tmp_path: Path) -> None:
-    head = suites.HEAD + "[splits]\ndevelopment = 0.0001\nheldout = 0.4499\n"
-    path = suites.write(tmp_path, shift(), doubt(), head=head)
-    assert app.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 0
-    assert len(pd.read_parquet(tmp_path / "small" / "targets.parquet")) == 4
-
-
-def test_other_shares_of_the_test_half_reach_every_cell(tmp_path: Path) -> None:
-    head = suites.HEAD + "[splits]\nheldout = 0.26\nconfirmatory = 0.25\n"
-    path = suites.write(tmp_path, shift(poison=True), doubt(), head=head)
-    assert app.main(["run", path, "--results", str(tmp_path), "--jobs", "2"]) == 0
-    targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
-    assert set(targets["heldout"]) == {234}
-    assert set(pd.read_parquet(tmp_path / "small" / "victims.parquet")["images"]) == {898}
 
 
 def test_a_cell_says_what_it_is(folder: Path) -> None:

@@ -1,0 +1,102 @@
+"""Mistakes on the command line and in a suite, and their messages."""
+
+from pathlib import Path
+
+import pytest
+
+from evil_twins.bench.commands import app
+from tests.bench import suites, synthetic
+from tests.bench.suites import doubt, shift, table
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures take seconds and have other tests."""
+    monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda *_, **__: [])
+
+
+def _mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return standard error after a mistake that is known before a cell runs."""
+    assert app.main(arguments) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert "Traceback" not in streams.err
+    assert 1 <= len(streams.err.strip().splitlines()) <= 3
+    return streams.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "quik"], "did you mean 'quick'"),
+        (["run", "none.toml"], "there is no suite none.toml"),
+        (["run", "--jbos", "2"], "No such option"),
+        (["run", "--jobs", "many"], "--jobs"),
+        (["run", "--device", "tpu"], "'tpu' is not one of"),
+        (["rnu"], "No such command"),
+        (["table", "quick", "--results", "nowhere"], "no records in nowhere"),
+        (["plot", "quick", "--results", "nowhere"], "no records in nowhere"),
+        (["report", "quick", "--results", "nowhere"], "no records in nowhere"),
+    ],
+)
+def test_a_mistake_on_the_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert said in _mistake(capsys, *arguments)
+
+
+MISTAKES = {
+    "data set": (('"digits"', '"digit"'), [], "did you mean 'digits'"),
+    "architecture": (("resnet-tiny", "resnet-tny"), [], "did you mean 'resnet-tiny'"),
+    "key": (("count", "cuont"), [], "did you mean 'count'"),
+    "recipe": (("epochs", "epohcs"), [], "did you mean 'epochs'"),
+    "type": (("epochs = 2", "epochs = 'two'"), [], "epochs: Input should be a valid integer"),
+    "epochs": (("epochs = 2", "epochs = 0"), [], "a recipe needs epochs >= 1"),
+    "toml": (("[targets]", "[targets"), [], "not a readable TOML"),
+    "attack": (("", ""), [table("attacks", method="pgdd")], "did you mean 'pgd'"),
+    "detector": (("", ""), [table("detectors", method="smothing")], "did you mean 'smoothing'"),
+    "parameter": (("", ""), [doubt("other", scael=1.0)], "did you mean 'scale'"),
+    "kappa": (("", ""), [table("attacks", method="convex-head", kappa=1.5)], "kappa is 1.5"),
+    "rounds": (
+        ("", ""),
+        [table("attacks", method="poisoning", kappa=0.75, rounds=0, model={})],
+        "rounds is 0",
+    ),
+    "count": (("count = 4", "count = 999"), [], "set targets.count to"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_in_the_suite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (old, new), parts, said = MISTAKES[name]
+    path = suites.write(tmp_path, shift(), doubt(), *parts, head=suites.HEAD.replace(old, new))
+    assert said in _mistake(capsys, "run", path, "--results", str(tmp_path / "r"))
+    assert not (tmp_path / "r").exists()
+
+
+def test_missing_data_are_known_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head = suites.HEAD.replace("digits", "folder")
+    path = suites.write(tmp_path, shift(), doubt(), head=head)
+    _mistake(capsys, "run", path, "--data", str(tmp_path / "nowhere"))
+    head = suites.HEAD.replace("digits", "cifar10")
+    path = suites.write(tmp_path, shift(), doubt(), head=head)
+    _mistake(capsys, "run", path, "--data", str(tmp_path / "nowhere"))
+
+
+def test_results_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = suites.write(tmp_path, shift(), doubt())
+    (tmp_path / "file").write_text("")
+    assert "file" in _mistake(capsys, "run", path, "--results", str(tmp_path / "file"))
+
+
+def test_a_damaged_record_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    synthetic.write(tmp_path / "small", synthetic.frames(n=4))
+    (tmp_path / "small" / "scores.parquet").write_bytes(b"PAR1")
+    for command in ("table", "plot"):
+        said = _mistake(capsys, command, "small", "--results", str(tmp_path))
+        assert "scores.parquet" in said
