@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from math import inf
 from typing import Literal, Protocol
 
@@ -177,6 +177,32 @@ class Nature:
     radii: Attack | None = None
     surrogate: bool = False
     evades: bool = False
+
+    def __post_init__(self) -> None:
+        for name, values in _CHOICES.items():
+            if getattr(self, name) not in values:
+                words = ", ".join(map(repr, values))
+                raise ValueError(f"nature.{name} is {getattr(self, name)!r}; expected: {words}")
+        for name in ("phi", "lam", "eps", "delta", "serves"):
+            value, optional = getattr(self, name), name in ("phi", "lam")
+            real = isinstance(value, int | float) and value >= (1 if name == "serves" else 0)
+            if not real and not (optional and value is None):
+                raise ValueError(
+                    f"nature.{name} is {value!r}; expected: a number that is not negative"
+                )
+        radii: object = self.radii
+        if radii is not None and not (is_dataclass(radii) and callable(radii)):
+            raise ValueError(f"nature.radii is {self.radii!r}; expected: an attack or None")
+
+
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "moves": ("inputs", "model", "both", "nothing"),
+    "role": ("attack", "control", "yardstick"),
+    "norm": (None, "linf", "l2"),
+    "layers": ("head", "all"),
+    "surrogate": (False, True),
+    "evades": (False, True),
+}
 
 
 class Attack(Protocol):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from evil_twins.attacks.base import Attacked, AttackerView
-from evil_twins.attacks.efficacy import AIM, equalise, logit, straight
+from evil_twins.attacks.efficacy import AIM, equalise, logit, measured, straight
 from evil_twins.attacks.steps import serving
 from evil_twins.attacks.steps.pace import cosine
 
@@ -71,27 +72,28 @@ def alternate(
                 margins = weights.advance(features, active, aim, done, pace)
                 active = keep_active(margins, k if inputs is None else k + 1)
                 models = weights.models
-    if inputs is not None and weights is None:
-        x = inputs.nearest()
-    x, models = _at_equal_confidence(view, kappa, x.detach(), models, inputs, weights)
-    with torch.no_grad():
-        confidence = models.confidence(x, targets.goal)
-    reached = torch.where((reached < 0) & (confidence >= kappa), rounds, reached)
-    passes = sum((walk.passes for walk in (inputs, weights) if walk is not None), 0 * reached)
-    return Attacked(x, models, confidence, reached, passes, serves=serves)
+    attacked = _end(view, kappa, x, models, inputs, weights)
+    reached = torch.where((reached < 0) & (attacked.confidence >= kappa), rounds, reached)
+    return replace(attacked, rounds=reached)
 
 
-def _at_equal_confidence(
+def _end(
     view: AttackerView,
     kappa: float,
     x: Tensor,
     models: PairedModels,
     inputs: InputWalk | None,
     weights: ModelWalk | None,
-) -> tuple[Tensor, PairedModels]:
-    """Move x and θ along their lines to [κ, κ + 0.01], the models within δ."""
-    line = straight if inputs is None else inputs.step.line
-    if weights is None:
-        return equalise(kappa, view.targets, x, models, None, line)
-    most = (weights.step.delta / models.distance()).clamp(max=2.0).to(x)
-    return equalise(kappa, view.targets, x, models, most, line, weights.step.serves)
+) -> Attacked:
+    """Move x and θ along their lines to [κ, κ + 0.01], the models within δ, and measure."""
+    if inputs is not None and weights is None:
+        x = inputs.nearest()
+    x, line = x.detach(), straight if inputs is None else inputs.step.line
+    most, serves = None, 1
+    if weights is not None:
+        most = (weights.step.delta / models.distance()).clamp(max=2.0).to(x)
+        serves = weights.step.serves
+    x, models = equalise(kappa, view.targets, x, models, most, line, serves)
+    none = torch.zeros_like(view.targets.goal)
+    passes = sum((walk.passes for walk in (inputs, weights) if walk is not None), none)
+    return replace(measured(view, x, models, passes), serves=serves)

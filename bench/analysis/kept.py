@@ -91,7 +91,8 @@ def _files(entry: Any) -> dict[str, str]:
     if not isinstance(files, dict):
         return {}
     paths = [Path(name) for name in files]
-    return {} if any(path.is_absolute() or ".." in path.parts for path in paths) else files
+    local = all(not path.is_absolute() and ".." not in path.parts for path in paths)
+    return files if local and not any("\0" in name for name in files) else {}
 
 
 def _inside(directory: Path, path: Path | str) -> bool:
@@ -102,7 +103,7 @@ def _inside(directory: Path, path: Path | str) -> bool:
 def _note(directory: Path) -> dict[str, Any]:
     try:
         note = json.loads((directory / NOTE).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return note if isinstance(note, dict) else {}
 

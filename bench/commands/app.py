@@ -56,6 +56,11 @@ def _options(
 ) -> None: ...
 
 
+def _printable(text: str) -> str:
+    """Escape what would control a terminal: a message may quote a file of a stranger."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
@@ -71,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise KeyboardInterrupt
         return int(status or DONE) if words else USAGE
     except UserError as error:
-        print(f"evil-twins: {error}", file=sys.stderr)
+        print(f"evil-twins: {_printable(str(error))}", file=sys.stderr)
         return USAGE
     except OSError as error:
         print(f"evil-twins: {error.strerror or error}: {error.filename}", file=sys.stderr)

@@ -61,7 +61,7 @@ def _unknown_name(kind: str, method: str, names: Iterable[str]) -> UserError:
     return unknown(kind, method, names)
 
 
-def _message(error: Exception) -> str:
+def _message(error: BaseException) -> str:
     if isinstance(error, NoSuchName):
         return str(error)
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:150]}"
@@ -78,7 +78,7 @@ def find(kind: str, method: str, folder: Path) -> Component:
         cls = component.load()
     except UserError:
         raise
-    except Exception as error:  # a user's file may raise anything
+    except (Exception, SystemExit) as error:  # a user's file may raise anything
         raise UserError(
             f"cannot load the {kind} {method!r}: {_message(error)}\n"
             f"remedy: {_remedy(error, method, folder)}"
@@ -102,7 +102,7 @@ def trouble(kind: str, name: str) -> str:
     return ""
 
 
-def _remedy(error: Exception, method: str, folder: Path) -> str:
+def _remedy(error: BaseException, method: str, folder: Path) -> str:
     module, _, name = method.rpartition(":")
     if module == "ood" and isinstance(error, ModuleNotFoundError):
         return INSTALL_OOD
@@ -112,7 +112,7 @@ def _remedy(error: Exception, method: str, folder: Path) -> str:
         else isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
     )
     if not absent and not isinstance(error, NoSuchName):
-        return f"mend {module}, which raises that when it is loaded"
+        return f"fix {module}, which raises that when it is loaded"
     file = f"{module}.py:{name}" if (folder / f"{module}.py").is_file() else "file.py:Name"
     return f"a name of `evil-twins list`, module:Name, or {file} in {folder.resolve()}"
 
@@ -158,9 +158,9 @@ def configure(component: Component, values: Mapping[str, Any], kind: str, label:
         configured = dataclasses.replace(component, parameters=parameters(instance))
     except UserError:
         raise
-    except Exception as error:  # a user's class may raise anything
+    except (Exception, SystemExit) as error:  # a user's class may raise anything
         raise UserError(
-            f"{where} cannot be made: {_message(error)}\nremedy: mend its class"
+            f"{where} cannot be made: {_message(error)}\nremedy: fix its class"
         ) from error
     if missing:
         raise UserError(
@@ -168,7 +168,7 @@ def configure(component: Component, values: Mapping[str, Any], kind: str, label:
             f"expected of every {kind}: {', '.join(expected)}; see CONTRIBUTING.md"
         )
     if fault:
-        raise UserError(f"{where}: {fault}\nremedy: mend its class; see CONTRIBUTING.md")
+        raise UserError(f"{where}: {fault}\nremedy: fix its class; see CONTRIBUTING.md")
     return configured
 
 

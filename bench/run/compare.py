@@ -141,7 +141,7 @@ def compare(
     conclusion = Conclusion(directory, chosen, ran, ran.failed, shown=False)
     if not any(new.owns(cells, key) for key in ran.content):
         return Comparison(conclusion, None)
-    rate = "" if fpr == FPR else f"fpr-{fpr:g}"
+    rate = "" if fpr == FPR else f"fpr-{float(fpr)!r}"
     folder = directory / rate / "compare" / new.folder
     with exclusive(store):
         state = recorded(cells, store).updated(ran)

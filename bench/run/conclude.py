@@ -61,7 +61,7 @@ class Conclusion:
         return [
             f"{cell.kind} {cell.title}: {self.failed[causes[0]]}{ending}",
             f"{len(self.failed)} of {total} cells failed or wait for one; see {log}",
-            "remedy: mend it and run again; every other cell is stored and is not run again",
+            "remedy: fix it and run again; every other cell is stored and is not run again",
         ]
 
 
@@ -126,8 +126,8 @@ def derive(
 
 def _remove_outdated(directory: Path) -> None:
     """Remove tables, figures, verdicts and page: they may show what the records no longer hold."""
-    for folder in ("tables", "figures"):
-        shutil.rmtree(directory / folder, ignore_errors=True)
+    for folder in (directory / "tables", directory / "figures", *directory.glob("fpr-*")):
+        shutil.rmtree(folder, ignore_errors=True)
     for pattern in ("claims.*", "retraining.csv", "index.html"):
         for path in directory.glob(pattern):
             path.unlink(missing_ok=True)

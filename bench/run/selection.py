@@ -27,6 +27,10 @@ class Choice:
     limit: int | None = None
     force: bool = False
 
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 0:
+            raise UserError(f"limit is {self.limit}\nexpected: a number of cells, or none")
+
     def __call__(self, plan: Plan) -> Plan:
         """Return the chosen shards, with every cell that they depend on.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from evil_twins.bench.cells.execute import Place
+from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.conclude import Conclusion, derive, exclusive
 from evil_twins.bench.run.engine import Engine, inline, local, usual_jobs
 from evil_twins.bench.run.forecast import forecast
@@ -43,6 +44,12 @@ class Execution:
     time_limit: float | None = None
     engine: Engine | None = None
     drop_models: bool = False
+
+    def __post_init__(self) -> None:
+        if self.jobs < 0:
+            raise UserError(f"jobs is {self.jobs}\nexpected: 0 for as many as fit, or 1 and more")
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise UserError(f"the time limit is {self.time_limit} s\nexpected: above 0, or none")
 
     def engine_of(self, suite: Suite, device: str) -> Engine:
         """Return the engine for the cells of a suite."""

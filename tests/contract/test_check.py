@@ -183,7 +183,7 @@ def test_a_file_that_does_not_load_is_to_be_mended(
     Path("mine.py").write_text(source)
     assert app.main(["check", "mine.py:own"]) == 2
     message = capsys.readouterr().err
-    assert "remedy: mend mine.py, which raises that when it is loaded" in message
+    assert "remedy: fix mine.py, which raises that when it is loaded" in message
     assert len(message.strip().splitlines()) <= 3
 
 

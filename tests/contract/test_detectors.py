@@ -27,10 +27,10 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 INSPECTORS = {"inspection"}
 """Detectors of models, which have clauses of their own."""
 CASES = [
-    pytest.param(name, kept, id=f"{name}-{next(iter(kept.values()))}")
+    pytest.param(name, parameters, id="-".join([name, *map(str, parameters.values())]))
     for name in DETECTORS
     if name not in INSPECTORS
-    for kept in VARIANTS[name]
+    for parameters in VARIANTS.get(name, [{}])
 ]
 TELLING = {"flags", "direction"}
 """Clauses that random weights and random images say nothing about."""

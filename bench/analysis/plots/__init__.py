@@ -71,7 +71,7 @@ def figures(analysis: Analysis) -> Iterator[tuple[Study, FigureKind, Figure]]:
 
 def folder(fpr: float) -> str:
     """Return the folder of files at a rate, such as "fpr-0.01/", or "" for the default rate."""
-    return "" if fpr == FPR else f"fpr-{fpr:g}/"
+    return "" if fpr == FPR else f"fpr-{float(fpr)!r}/"
 
 
 def draw(results_dir: Path, analysis: Analysis | None = None, fpr: float = FPR) -> list[Path]:

@@ -1,5 +1,6 @@
 """The detection rates on a terminal."""
 
+from contextlib import suppress
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -83,10 +84,12 @@ def show(results_dir: Path, fpr: float = FPR) -> Group:
     Raises:
         UserError: Records are missing, damaged or of another version.
     """
+    counts = None
     if fpr == FPR and current(results_dir, FOLDER):
         records = read(results_dir, ("targets", "failures"))
-        counts = _stored(results_dir, records.rows)
-    else:
+        with suppress(KeyError, ValueError):  # a table that was changed together with its note
+            counts = _stored(results_dir, records.rows)
+    if counts is None:
         analysis = Analysis(results_dir, fpr)
         records = analysis.records
         groups = analysis.decisions.groupby(["row", "detector"])["flagged"]

@@ -128,7 +128,8 @@ def test_the_page_of_columns_is_that_of_the_tables(table: Table) -> None:
     section = page.split(f"\n## `{table.name}.csv`\n")[1].split("\n## ")[0]
     rows = [f"| {', '.join(group.split())} | {words} |" for group, words in table.columns.items()]
     rows = [row for row in rows if not row.endswith("|  |")]
-    assert [line for line in section.splitlines() if line.startswith("| ")][2:] == rows
+    documented = [line for line in section.splitlines() if line.startswith("| ")][2:]
+    assert documented == rows, f"the lines of {table.name}.csv must be:\n" + "\n".join(rows)
 
 
 def _stamps(directory: Path) -> dict[str, int]:

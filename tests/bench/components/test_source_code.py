@@ -114,6 +114,11 @@ text = '''one
 '''
 
 def score(x):
+    if x is None:
+        raise ValueError(
+            f"x is {x}; "  # not an image
+            "expected: an image"
+        )
     return x + LIMIT if x else helper.offset
 """
 
@@ -122,9 +127,11 @@ SAME = {
     "docstring": SOURCE.replace("score(x):", 'score(x):\n    """Return é.\n\n    More."""'),
     "attribute": SOURCE.replace("LIMIT = 3", 'LIMIT = 3\n"""Largest value."""'),
     "module": '"""A detector."""\n' + SOURCE,
+    "message": SOURCE.replace("expected: an image", "expected: images"),
     "blank lines": SOURCE.replace("LIMIT", "\n\nLIMIT", 1),
 }
 OTHER = {
+    "exception": SOURCE.replace("ValueError", "TypeError"),
     "number": SOURCE.replace("LIMIT = 3", "LIMIT = 4"),
     "blank line of a string": SOURCE.replace("one\n\n", "one\n"),
     "hash in a string": SOURCE.replace("# two", "# three"),

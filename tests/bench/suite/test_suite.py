@@ -200,7 +200,7 @@ def test_a_class_that_is_wrong_about_itself_is_refused(
     with pytest.raises(UserError, match=re.escape(message)) as caught:
         suite.load(suites.write(tmp_path, attack, detector))
     assert len(str(caught.value).splitlines()) <= 2
-    assert "remedy: mend its class" in str(caught.value)
+    assert "remedy: fix its class" in str(caught.value)
 
 
 @pytest.mark.parametrize(
