@@ -16,7 +16,7 @@ from typing import Any
 
 PACKAGES = (
     *("evil-twins", "torch", "torchvision", "adversarial-robustness-toolbox", "numpy", "scipy"),
-    *("scikit-learn", "statsmodels", "pandas", "pyarrow", "safetensors", "seaborn"),
+    *("scikit-learn", "pandas", "pyarrow", "safetensors", "seaborn"),
 )
 
 PRINTABLE = re.compile(r"[\w.+!-]{1,80}", re.ASCII)
