@@ -100,3 +100,12 @@ def test_a_damaged_record_is_named(
     for command in ("table", "plot"):
         said = _mistake(capsys, command, "small", "--results", str(tmp_path))
         assert "scores.parquet" in said
+
+
+def test_a_name_cannot_control_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.main(["table", "a\x1b[31m", "--results", str(tmp_path)]) == 2
+    message = capsys.readouterr().err
+    assert "\x1b" not in message
+    assert r"\x1b[31m" in message

@@ -224,3 +224,25 @@ def test_a_file_name_that_no_system_knows_is_refused(tmp_path: Path) -> None:
     detector = suites.table("detectors", name="odd", method="a\\u0000.py:Odd").replace("'", '"')
     with pytest.raises(UserError, match="cannot load the detector"):
         suite.load(suites.write(tmp_path, suites.shift(), detector))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("'bogus'", "nature.moves is 'bogus'"),
+        ("'inputs', norm='l7'", "nature.norm is 'l7'"),
+        ("'model', layers='tail'", "nature.layers is 'tail'"),
+        ("'model', serves=0", "nature.serves is 0"),
+        ("'inputs', lam=-1", "nature.lam is -1"),
+        ("'inputs', phi='x'", "nature.phi is 'x'"),
+        ("'inputs', radii='pgd'", "nature.radii is 'pgd'"),
+    ],
+)
+def test_a_nature_that_is_none_is_refused(tmp_path: Path, arguments: str, message: str) -> None:
+    nature = f"property(lambda self: Nature({arguments}))"
+    (tmp_path / "odd.py").write_text(ODD.format(**SOUND | {"nature": nature}))
+    detector = suites.table("detectors", name="odd", method="odd.py:Odd")
+    attack = suites.table("attacks", name="odd-attack", method="odd.py:Attack")
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        suite.load(suites.write(tmp_path, attack, detector))
+    assert len(str(caught.value).splitlines()) <= 3
