@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from evil_twins.attacks.algorithm1 import Exit, alternate
 from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import validate
-from evil_twins.attacks.loop import Exit, alternate
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.poisoning import Poisoning
 from evil_twins.attacks.steps.input import InputStep, InputWalk

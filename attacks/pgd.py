@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from evil_twins.attacks.algorithm1 import Exit, alternate
 from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import validate
-from evil_twins.attacks.loop import Exit, alternate
 from evil_twins.attacks.steps.input import InputStep, InputWalk
 from evil_twins.attacks.steps.nature import nature
 from evil_twins.attacks.steps.radius import Smallest

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from evil_twins.attacks.algorithm1 import Exit, alternate
 from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import validate
-from evil_twins.attacks.loop import Exit, alternate
 from evil_twins.attacks.steps.fisher import ANCHOR, DIVERGENCE, Specificity
 from evil_twins.attacks.steps.model import ModelStep, ModelWalk
 from evil_twins.attacks.steps.nature import nature

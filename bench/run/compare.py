@@ -26,7 +26,7 @@ from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Folders, open_workspace
 from evil_twins.bench.store import records
 from evil_twins.bench.suite import suite as suites
-from evil_twins.bench.suite.matrix import SWEPT, column_of, rows_of
+from evil_twins.bench.suite.rows import SWEPT, column_of, rows_of
 from evil_twins.bench.suite.suite import Suite
 
 WORKING_DIRECTORY = Path("compare")

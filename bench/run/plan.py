@@ -1,66 +1,26 @@
 """Plan of a suite: its cells and their parents, before anything is run."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from math import ceil
 from typing import Any
 
+from evil_twins.bench.cells.identity import Cell
 from evil_twins.bench.components.component import Component
 from evil_twins.bench.components.parameters import checked
 from evil_twins.bench.components.source_code import code_of
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.data_size import check_splits
-from evil_twins.bench.store.cells import SCHEMA
-from evil_twins.bench.store.checksums import fingerprint
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.subjects.retraining import Retraining
 from evil_twins.bench.subjects.splits import USUAL
 from evil_twins.bench.subjects.victims import Recipe
-from evil_twins.bench.suite.matrix import Column, Row, check_filled
+from evil_twins.bench.suite.rows import Column, Row, check_filled
 from evil_twins.bench.suite.suite import Suite
 
 COPIES = 3
 """Preparations that an attacker makes of each detector: evading one need not evade another."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A piece of a plan, as data.
-
-    Attributes:
-        kind: "victim", "fit", "attack" or "score".
-        title: Name for people.
-        label: Name of its component in the suite.
-        component: The attack or detector, or None.
-        spec: Everything that decides its content, except code and parents.
-        source: SHA-256 of its code.
-        parents: Role -> key of the cell in that role.
-        evade: The detectors that the attack evades.
-    """
-
-    kind: str
-    title: str
-    label: str
-    component: Component | None
-    spec: Mapping[str, Any]
-    source: str
-    parents: Mapping[str, str] = field(default_factory=dict)
-    evade: tuple[Component, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """The name of the cell within a plan; cells of equal content have the same key."""
-        return fingerprint([self.kind, self.spec, self.source, dict(self.parents)])
-
-    def identity(self, contents: Mapping[str, str]) -> str:
-        """Return the name of the cell in every store.
-
-        Args:
-            contents: Role -> content hash of the parent.
-        """
-        facts = {"kind": self.kind, "spec": self.spec, "source": self.source, "schema": SCHEMA}
-        return fingerprint(facts | {"parents": dict(contents)})[:32]
 
 
 @dataclass(frozen=True)

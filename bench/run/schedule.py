@@ -8,9 +8,10 @@ from heapq import heappop, heappush
 from itertools import count
 
 from evil_twins.bench.cells.execute import Job, Outcome, Place
+from evil_twins.bench.cells.identity import Cell
 from evil_twins.bench.run.engine import Engine, Workers
 from evil_twins.bench.run.observer import SILENT, Observer
-from evil_twins.bench.run.plan import Cell, Plan
+from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.state import State
 from evil_twins.bench.store.cells import Store
 

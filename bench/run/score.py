@@ -21,7 +21,7 @@ from evil_twins.bench.run.screen import screen
 from evil_twins.bench.subjects import image_files
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.suite import suite
-from evil_twins.bench.suite.matrix import Column
+from evil_twins.bench.suite.rows import Column
 from evil_twins.detectors.base import logits
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+from evil_twins.bench.cells.identity import Cell
 from evil_twins.bench.errors import UserError, unknown
-from evil_twins.bench.run.plan import Cell, Plan, Shard
+from evil_twins.bench.run.plan import Plan, Shard
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from evil_twins.bench.components.parameters import mistake
 from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.subjects.splits import USUAL, Splits
 from evil_twins.bench.suite import extends
-from evil_twins.bench.suite.matrix import Column, Row, check_matrix, column_of, rows_of
+from evil_twins.bench.suite.rows import Column, Row, check_matrix, column_of, rows_of
 
 BUILT_IN = Path(__file__).parent / "built_in"
 DATASETS = ("digits", "fashion-mnist", "cifar10", "gtsrb", "isic2018", "folder")

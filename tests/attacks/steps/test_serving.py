@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evil_twins.attacks.algorithm1 import Exit
 from evil_twins.attacks.aware import Aware
 from evil_twins.attacks.efficacy import SLACK
 from evil_twins.attacks.imc import IMC
-from evil_twins.attacks.loop import Exit
 from evil_twins.attacks.poisoning import Poisoning
 from evil_twins.attacks.steps import serving
 from evil_twins.attacks.steps.input import InputStep

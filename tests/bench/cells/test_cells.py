@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from evil_twins.bench.cells import seeds
+from evil_twins.bench.cells.identity import Cell
 from evil_twins.bench.errors import Fault, UserError
-from evil_twins.bench.run.plan import Cell
 from evil_twins.bench.store import records
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import verify

@@ -48,7 +48,7 @@ CELLS = {
     ),
     "attack": (
         ("attack", ATTACKS["pgd"]),
-        ATTACK | STEPS | {"attacks/loop.py", "attacks/pgd.py"},
+        ATTACK | STEPS | {"attacks/algorithm1.py", "attacks/pgd.py"},
         LIBRARIES,
     ),
     "attack of the toolbox": (

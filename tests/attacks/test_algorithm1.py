@@ -6,10 +6,10 @@ from scipy.stats import page_trend_test
 from torch import Tensor
 
 from evil_twins.attacks import norms
+from evil_twins.attacks.algorithm1 import Exit
 from evil_twins.attacks.base import Attacked, AttackerView
 from evil_twins.attacks.efficacy import equalise, logit, margin
 from evil_twins.attacks.imc import IMC
-from evil_twins.attacks.loop import Exit
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.poisoning import Poisoning
