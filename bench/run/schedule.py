@@ -1,32 +1,20 @@
 """Run a plan: stored cells are skipped, the others run as soon as their parents are finished."""
 
 import sys
-from collections import defaultdict
-from collections.abc import Collection, Iterable
-from graphlib import TopologicalSorter
-from heapq import heappop, heappush
-from itertools import count
+from collections.abc import Collection
 
-from evil_twins.bench.cells.execute import Job, Outcome, Place
-from evil_twins.bench.cells.identity import Cell
+from evil_twins.bench.cells.execute import Place
+from evil_twins.bench.run.course import Course, not_run
 from evil_twins.bench.run.engine import Engine, Workers
 from evil_twins.bench.run.observer import SILENT, Observer
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.state import State
 from evil_twins.bench.store.cells import Store
 
-ORDER = {"victim": 0, "fit": 1, "attack": 2, "score": 3}
-"""Rank of each kind: attacks run before scores, so that small cells at the end fill all workers."""
-
-CHANGED = (
-    "its models had been dropped, and made again here it is not what it was; "
-    "remedy: run again, which takes the new ones"
-)
-
 
 def survey(plan: Plan, store: Store, again: Collection[str] = ()) -> State:
     """Return the stored cells of a plan, without those in `again`; nothing is run."""
-    return _Course(plan, store, SILENT, again).state
+    return Course(plan, store, SILENT, again).state
 
 
 def recorded(plan: Plan, store: Store) -> State:
@@ -36,7 +24,7 @@ def recorded(plan: Plan, store: Store) -> State:
         if key in state.content and key not in state.lacking:
             continue
         if failed := [parent for parent in cell.parents.values() if parent in state.failed]:
-            state.failed[key] = _not_run(plan.cells[failed[0]])
+            state.failed[key] = not_run(plan.cells[failed[0]])
         elif key in state.identity and (why := store.reason(cell.kind, state.identity[key])):
             state.failed[key] = why
     return state
@@ -67,7 +55,7 @@ def run(
         The state of each cell. A cell that fails stops only those that depend on it.
     """
     place.store.sweep()
-    course = _Course(plan, place.store, observer, again)
+    course = Course(plan, place.store, observer, again)
     if course.queue:
         workers = Workers(place, engine)
         try:
@@ -79,173 +67,3 @@ def run(
     if drop:
         course.drop({shard.attack for shard in plan.shards})
     return course.state
-
-
-class _Course:
-    """The course of a run.
-
-    Attributes:
-        state: The state of the cells.
-        sorter: Gives out the cells whose parents are settled: finished or failed.
-        queue: Batches of cells that can run: (rank, number, keys).
-        pending: Identity -> keys of a cell that is queued or runs. Two keys may turn out to be one
-            cell, such as IMC at φ = 0 and Poisoning; the first of them is run.
-        blocked: Key of an attack cell that has lost its models -> score cells that need them.
-        computed: Identities of the cells that were run now.
-    """
-
-    def __init__(
-        self, plan: Plan, store: Store, observer: Observer, again: Collection[str]
-    ) -> None:
-        self.plan, self.store, self.observer, self.again = plan, store, observer, again
-        self.state, self.computed = State(), set[str]()
-        self.queue: list[tuple[tuple[int, bool], int, list[str]]] = []
-        self.numbers, self.pending = count(), dict[str, list[str]]()
-        self.blocked: dict[str, list[str]] = defaultdict(list)
-        self.scores: dict[str, list[str]] = defaultdict(list)
-        for key, cell in plan.cells.items():
-            if cell.kind == "score":
-                self.scores[cell.parents["attack"]].append(key)
-        self.sorter = TopologicalSorter({k: [*c.parents.values()] for k, c in plan.cells.items()})
-        self.sorter.prepare()
-        self.advance()
-
-    def advance(self, keys: Iterable[str] = ()) -> None:
-        """Settle the cells that need no work, and queue the others.
-
-        Args:
-            keys: Cells that were given out before; those that the sorter gives out now follow.
-        """
-        batches: dict[str, list[str]] = {}
-        ready = [*keys, *self.sorter.get_ready()]
-        while ready:
-            for key in ready:
-                if self.settled(key):
-                    self.observer.passed(key)
-                    self.sorter.done(key)
-                elif claimed := self.claim(key):
-                    # The scores of one attack cell go together, any other cell is a batch.
-                    scores = claimed == key and self.plan.cells[key].kind == "score"
-                    together = self.plan.cells[key].parents["attack"] if scores else claimed
-                    batches.setdefault(together, []).append(claimed)
-            ready = [*self.sorter.get_ready()]
-        for batch in batches.values():
-            heappush(self.queue, (_rank(self.plan.cells[batch[0]]), next(self.numbers), batch))
-
-    def settled(self, key: str) -> bool:
-        """Check whether a parent of a cell has failed, or the cell is stored; note it."""
-        state, cell = self.state, self.plan.cells[key]
-        if failed := [parent for parent in cell.parents.values() if parent in state.failed]:
-            state.failed[key] = _not_run(self.plan.cells[failed[0]])
-            return True
-        parents = {role: state.content[parent] for role, parent in cell.parents.items()}
-        identity = state.identity[key] = cell.identity(parents)
-        usable = identity in self.computed or key not in self.again
-        content = self.store.find(cell.kind, identity) if usable else None
-        if content is not None:
-            state.content[key] = content
-        return content is not None
-
-    def claim(self, key: str) -> str:
-        """Return the key to queue for a cell that is not stored; "" if it is queued already.
-
-        That is its attack cell if the models of that one were removed.
-        """
-        cell = self.plan.cells[key]
-        if cell.kind == "score" and self.lacks_models(cell.parents["attack"]):
-            attack = cell.parents["attack"]
-            self.state.lacking.add(attack)
-            self.blocked[attack].append(key)
-            key = attack
-        twins = self.pending.setdefault(self.state.identity[key], [])
-        if key in twins:
-            return ""
-        twins.append(key)
-        return key if len(twins) == 1 else ""
-
-    def lacks_models(self, attack: str) -> bool:
-        """Check whether the models of a stored attack cell were removed."""
-        return self.store.lacks_models("attack", self.state.identity[attack])
-
-    def drive(self, workers: Workers, most: int, drop: bool) -> None:
-        """Run what can run, `most` cells in all, until nothing runs any more."""
-        while (self.queue and most > 0) or workers.running:
-            while self.queue and most > 0 and workers.free:
-                _, _, queued = heappop(self.queue)
-                if not (batch := self.still_to_run(queued)[:most]):
-                    continue
-                jobs = tuple(job_of(self.plan, self.state, key) for key in batch)
-                self.observer.started(workers.start(jobs), tuple(batch))
-                most -= len(jobs)
-            for worker, outcomes in workers.finished(0.5):
-                twins = [self.pending.pop(outcome.identity) for outcome in outcomes]
-                ran = [keys[0] for keys in twins]
-                self.observer.finished(worker, dict(zip(ran, outcomes, strict=True)))
-                for keys, outcome in zip(twins, outcomes, strict=True):
-                    self.settle(keys, outcome)
-                if drop:
-                    self.drop({self.plan.cells[key].parents.get("attack", "") for key in ran})
-
-    def still_to_run(self, queued: list[str]) -> list[str]:
-        """Return the cells of a batch that must run: the disk may have changed since then."""
-        batch = []
-        for key in queued:
-            cell, identity = self.plan.cells[key], self.state.identity[key]
-            again = key in self.again or key in self.state.lacking
-            if not again and self.store.find(cell.kind, identity):
-                self.advance(self.pending.pop(identity))  # another run has finished it
-            elif cell.kind == "score" and self.lacks_models(cell.parents["attack"]):
-                self.advance(self.pending.pop(identity))  # its attack first
-            else:
-                batch.append(key)
-        return batch
-
-    def settle(self, keys: list[str], outcome: Outcome) -> None:
-        """Note the outcome of a cell under all its keys, and queue what can run now."""
-        state = self.state
-        state.ran.append(keys[0])
-        self.computed.add(outcome.identity)
-        for key in keys:
-            before = state.content.get(key, outcome.content)
-            if key in state.lacking:
-                state.lacking.discard(key)  # it was settled when it was first looked at
-            else:
-                self.sorter.done(key)
-            if outcome.content is None:  # one that only lacked its models is stored nevertheless
-                state.failed[key] = outcome.reason
-            elif outcome.content != before:
-                del state.content[key]
-                state.failed[key] = CHANGED
-            else:
-                state.content[key] = outcome.content
-        for key in keys[1:]:
-            self.observer.passed(key)
-        self.advance([score for key in keys for score in self.blocked.pop(key, ())])
-
-    def drop(self, attacks: Collection[str]) -> None:
-        """Remove the models of these attack cells if every detector has scored them."""
-        content = self.state.content
-        for key in attacks & self.plan.cells.keys():
-            if key in content and all(score in content for score in self.scores[key]):
-                self.store.drop_models("attack", self.state.identity[key])
-
-
-def _not_run(parent: Cell) -> str:
-    return f"not run: {parent.kind} {parent.title} failed"
-
-
-def _rank(cell: Cell) -> tuple[int, bool]:
-    """Return the place in the queue: parents first, whole networks before last layers."""
-    model = cell.spec["attack"]["parameters"].get("model") if cell.kind == "attack" else None
-    return ORDER[cell.kind], not (isinstance(model, dict) and model.get("layers") == "all")
-
-
-def job_of(plan: Plan, state: State, key: str) -> Job:
-    """Return a cell whose parents are finished, in the form in which workers take it."""
-    cell = plan.cells[key]
-    parents = {
-        role: (plan.cells[parent].kind, state.identity[parent], state.content[parent])
-        for role, parent in cell.parents.items()
-    }
-    facts = (cell.kind, state.identity[key], cell.title, cell.label)
-    return Job(*facts, cell.component, cell.spec, cell.source, parents, cell.evade)

@@ -12,7 +12,8 @@ from evil_twins.bench.analysis import claims, page, plots, tables
 from evil_twins.bench.cells.execute import Place, compute, reason
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished, assemble, derived
-from evil_twins.bench.run.schedule import job_of, recorded
+from evil_twins.bench.run.course import job_of
+from evil_twins.bench.run.schedule import recorded
 from evil_twins.bench.store.checksums import checksum, damage, fingerprint
 
 

@@ -15,9 +15,10 @@ from rich.console import Console
 from evil_twins.bench.cells.execute import Outcome, Place, execute
 from evil_twins.bench.cells.score import lineup
 from evil_twins.bench.cells.stored import cached_victim
+from evil_twins.bench.run.course import job_of
 from evil_twins.bench.run.engine import Engine, inline
 from evil_twins.bench.run.progress import Lines
-from evil_twins.bench.run.schedule import job_of, recorded, run
+from evil_twins.bench.run.schedule import recorded, run
 from evil_twins.bench.run.state import State
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import fingerprint

@@ -14,7 +14,8 @@ from evil_twins.bench.cells.execute import Place
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.engine import inline
 from evil_twins.bench.run.merge import merge
-from evil_twins.bench.run.schedule import State, run
+from evil_twins.bench.run.schedule import run
+from evil_twins.bench.run.state import State
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import checksum
 from evil_twins.bench.subjects import weights
