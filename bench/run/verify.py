@@ -9,7 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from evil_twins.bench.analysis import claims, page, plots, tables
+from evil_twins.bench.analysis import plots, tables
+from evil_twins.bench.analysis.claims import report as claims
+from evil_twins.bench.analysis.page import content, page
 from evil_twins.bench.cells.execute import Place, compute, reason
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished, assemble, derived
@@ -112,10 +114,10 @@ def _page(suite: str, directory: Path, scratch: Path) -> Iterator[str]:
     if not os.path.lexists(stored):
         return
     try:
-        content = page.index(scratch, suite, directory)
+        expected = content.index(scratch, suite, directory)
     except UserError:  # the error of the records is reported before
         return
-    if sha256(content).hexdigest() != _checksum(stored, directory):
+    if sha256(expected).hexdigest() != _checksum(stored, directory):
         yield f"{stored} is not what the records give; remedy: `evil-twins report`"
 
 
