@@ -107,8 +107,8 @@ def _read(root: Path, path: Path, columns: tuple[str, ...]) -> dict[str, tuple[s
         text = files.read(path, root).decode("utf-8-sig")
         lines = list(csv.DictReader(io.StringIO(text, newline="")))
     except (OSError, ValueError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise _malformed(path, str(reason)) from error
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise _malformed(path, reason) from error
     rows = dict[str, tuple[str, ...]]()
     for number, line in enumerate(lines, 2):
         if any(line.get(name) is None for name in columns):

@@ -168,15 +168,15 @@ def _fashion(root: Path, train: bool, download: bool) -> Files:
 
     packed = sorted(root.glob("*-idx?-ubyte.gz"))
     if not packed:
-        files: Files = FashionMNIST(root, train=train, download=download)
-        return files
+        images: Files = FashionMNIST(root, train=train, download=download)
+        return images
     with TemporaryDirectory() as place:  # all files are read at once, so they need not stay
         raw = Path(place) / "FashionMNIST" / "raw"
         raw.mkdir(parents=True)
         for path in packed:
             (raw / path.stem).write_bytes(gzip.decompress(files.read(path, root)))
-        files = FashionMNIST(place, train=train)
-    return files
+        images = FashionMNIST(place, train=train)
+    return images
 
 
 def _reason(error: BaseException) -> str:
