@@ -73,12 +73,15 @@ class Result:
         """
         from evil_twins.bench.analysis import plots
 
-        names = []
-        for study, kind, figure in plots.figures(self._analysis):
-            names.append(kind.name + study.suffix)
-            if names[-1] == name:
-                return figure
-        raise unknown(f"figure of {self.directory.name}", name, names)
+        names = plots.names(self._analysis)
+        if name not in names:
+            raise unknown(f"figure of {self.directory.name}", name, names)
+        for _, _, figure in plots.figures(self._analysis, name):
+            return figure
+        raise UserError(
+            f"{self.directory.name} does not have the data of figure {name!r}\n"
+            "remedy: add a sweep or what it shows to the suite, or draw another figure"
+        )
 
     def _record(self, name: str) -> pd.DataFrame:
         from evil_twins.bench.store import records
@@ -161,6 +164,9 @@ def run(
         engine: Engine that runs the cells instead of processes on this machine, such as
             `evil_twins.bench.run.engine.Engine(executor, width)`.
         progress: Whether progress is shown on standard error.
+
+    Returns:
+        The results. Its members raise `UserError` while no score is stored, as with limit=1.
 
     Raises:
         UserError: There is a mistake that is known before a cell runs.

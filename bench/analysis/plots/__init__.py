@@ -26,7 +26,7 @@ from evil_twins.bench.analysis.plots.sweeps import along_fidelity, along_phi
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import Analysis
 
-__all__ = ["FIGURES", "FigureKind", "compare", "draw", "figures"]
+__all__ = ["FIGURES", "FigureKind", "compare", "draw", "figures", "names"]
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,20 @@ FORMATS: dict[str, Callable[[Figure], bytes]] = {"svg": style.svg, "png": style.
 """Formats of a figure: ending of its file -> its content."""
 
 
-def figures(analysis: Analysis) -> Iterator[tuple[Study, FigureKind, Figure]]:
-    """Yield every figure with its study and kind; figures without data are left out."""
+def names(analysis: Analysis) -> list[str]:
+    """Return the stem of each figure that the suite may have."""
+    return [kind.name + study.suffix for study in studies(analysis) for kind in FIGURES]
+
+
+def figures(
+    analysis: Analysis, name: str | None = None
+) -> Iterator[tuple[Study, FigureKind, Figure]]:
+    """Yield every figure, or that of one stem, with its study and kind; none without data."""
     with style.look(), threadpool_limits(1):
         for study in studies(analysis):
             for kind in FIGURES:
+                if name not in (None, kind.name + study.suffix):
+                    continue
                 if (drawn := kind.draw(study)) is not None:
                     yield study, kind, drawn
 
