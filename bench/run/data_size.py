@@ -1,4 +1,4 @@
-"""Size of a data set: are there images enough for a suite."""
+"""Check the number of images of a data set against the needs of a suite."""
 
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects.data import Dataset
