@@ -61,7 +61,7 @@ FIGURES = (
 
 
 def figures(analysis: Analysis) -> Iterator[tuple[Study, FigureKind, Figure]]:
-    """Yield every figure with its study and kind; figures without data are left out."""
+    """Yield every figure with its study and kind; figures without data are skipped."""
     with style.look(), threadpool_limits(1):
         for study in studies(analysis):
             for kind in FIGURES:
@@ -78,7 +78,7 @@ def draw(results_dir: Path, analysis: Analysis | None = None, fpr: float = FPR) 
     """Draw every figure of a suite as SVG and PNG, unless the stored files are current.
 
     They lie under `figures/`, at another false-positive rate than the default under
-    `fpr-<rate>/figures/`. A figure is left out if the suite does not have its data (no sweep, no
+    `fpr-<rate>/figures/`. A figure is skipped if the suite does not have its data (no sweep, no
     stored images). Records of several studies (data set, victim, seed) give a set of figures each.
 
     Args:
