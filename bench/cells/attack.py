@@ -54,7 +54,7 @@ def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:
         evade=evade,
     )
     result = returned.attacked(attack(copy.deepcopy(view)), view, f"attack {work.label!r}")
-    # An attack may have changed its copy of the victim: the models stand over the true one.
+    # An attack may have changed its copy of the victim: the models refer to the true one.
     models = PairedModels(view.victim, len(result.models), result.models.parameters)
     result = replace(result, models=models)
     heldout = (data.heldout, work.features("heldout"))

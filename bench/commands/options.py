@@ -39,7 +39,7 @@ NamePattern = Annotated[
     str | None, typer.Option(help="Attacks or detectors of this name; * and ? as in file names.")
 ]
 Share = Annotated[str, typer.Option(help="The i-th of n parts, such as 2/4.")]
-CellCount = Annotated[int | None, typer.Option(min=0, help="Run so many cells at most.")]
+CellCount = Annotated[int | None, typer.Option(min=0, help="Largest number of cells to run.")]
 TimeLimit = Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")]
 Scheduler = Annotated[
     str | None, typer.Option(help="Address of a Dask scheduler whose workers run the cells.")

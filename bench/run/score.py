@@ -94,7 +94,7 @@ def _defender(
     if detector.knowledge == "K2":
         raise Fault(
             "as K2 it trusts a model that was trained independently, and none is given; "
-            "remedy: --detectors with a suite that leaves it out"
+            "remedy: --detectors with a suite without it"
         )
     key = detector.preparation
     if key not in prepared:
@@ -152,7 +152,7 @@ def _notes(
     differ = int((logits(victim, x).argmax(1) != logits(faced, x).argmax(1)).sum())
     yield f"victim and faced model disagree on {differ} of {len(x)} benign images"
     share = f"{100 * fpr:g} % of benign images"
-    yield f"each detector alone may flag {share}; thresholds from {len(x)}"
+    yield f"each single detector may flag {share}; thresholds from {len(x)}"
     if "note" in lines:
         for label, note in lines.groupby("detector", sort=False)["note"].first().items():
             if note:

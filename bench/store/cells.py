@@ -85,7 +85,7 @@ class Store:
             return None
 
     def lacks_models(self, kind: str, name: str) -> bool:
-        """Tell whether the models of a finished cell have been removed."""
+        """Check whether the models of a finished cell have been removed."""
         folder = self.path(kind, name)
         return lists_models(folder) and not (folder / MODELS).exists()
 

@@ -67,9 +67,9 @@ class Targets(_Table):
     """The inputs that are attacked.
 
     Attributes:
-        list: One of the two frozen lists; settings are chosen on "development" alone.
+        list: One of the two frozen lists; settings are chosen only on "development".
         count: Number of targets: the first of the list that the victim classifies correctly.
-        after: Number of these that are skipped, so that a list serves again with fresh targets.
+        after: Number of these that are skipped, so that a list can be used again with new targets.
         goals: "random", any other class, as in the paper's text; or "second", the most likely
             other class under the victim, as in the code of its authors.
         difficulty: Filter of targets that are too easy or too hard, or None.

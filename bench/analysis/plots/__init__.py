@@ -73,7 +73,7 @@ def names(analysis: Analysis) -> list[str]:
 def figures(
     analysis: Analysis, name: str | None = None
 ) -> Iterator[tuple[Study, FigureKind, Figure]]:
-    """Yield every figure, or that of one stem, with its study and kind; none without data."""
+    """Yield every figure, or that of one stem, with its study and kind; those without data are skipped."""
     with style.look(), threadpool_limits(1):
         for study in studies(analysis):
             for kind in FIGURES:
@@ -92,7 +92,7 @@ def draw(
     """Draw every figure of a suite in each format, unless the stored files are current.
 
     They lie under `figures/`, at another false-positive rate than the default under
-    `fpr-<rate>/figures/`. A figure is left out if the suite does not have its data (no sweep, no
+    `fpr-<rate>/figures/`. A figure is skipped if the suite does not have its data (no sweep, no
     stored images). Records of several studies (data set, victim, seed) give a set of figures each.
 
     Args:

@@ -29,7 +29,7 @@ _NAMES = ("dataset", "victim", "attack", "method", "layers", "detector", "list",
 
 @dataclass(frozen=True)
 class Records:
-    """What a run leaves, without targets of the development list.
+    """The records of a run, without targets of the development list.
 
     Attributes:
         rows: One line per combination of KEYS, with `moves` and `role` of the attack; the index is
@@ -37,7 +37,7 @@ class Records:
         targets: One line per row and target; `row` is its number, as in all frames below.
         flips: Held-out images on which victim and faced model disagree.
         scores: Scores of attacked, calibration and fresh benign inputs.
-        details: Facts beside the scores of attacked inputs.
+        details: Facts with the scores of attacked inputs.
         gallery: The first few images of each row.
         failures: Cells that failed, without row numbers.
         victims: Measured accuracy of the victims, without row numbers.

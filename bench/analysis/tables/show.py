@@ -74,7 +74,7 @@ def _failures(records: Records) -> Text:
 def show(results_dir: Path, fpr: float = FPR) -> Group:
     """Return the matrix of detection rates, for `rich` to print.
 
-    Columns are detectors under short heads, named below. A dot stands for a cell without scores.
+    Columns are detectors under short heads, named below. A dot means a cell without scores.
     Failed cells are listed last. At the default rate the stored tables are used, if current.
 
     Args:

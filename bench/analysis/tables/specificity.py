@@ -1,4 +1,4 @@
-"""The specificity loss of Poisoning, beside the paper's Table 2."""
+"""The specificity loss of Poisoning, compared with the paper's Table 2."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -62,9 +62,10 @@ def _markdown(analysis: Analysis) -> str:
     ]
     return (
         "# Specificity loss of Poisoning\n\n"
-        "Beside Table 2 of the paper. Disagreement is its Eqn 9, pooled over targets × R, with a "
-        "crossed bootstrap interval (95 %); the other intervals are over targets. Table 2 prints a "
-        "drop of accuracy, and its authors' code sets negative drops of single targets to 0: only "
+        "Compared with Table 2 of the paper. Disagreement is its Eqn 9, pooled over targets × R, "
+        "with a crossed bootstrap interval (95 %); the other intervals are over targets. Table 2 "
+        "prints a drop of accuracy, and its authors' code sets negative drops of single targets to "
+        "0: only "
         f"the column cut at 0 is the same measure.{_agreement(table)} {DATA}\n\n"
     ) + text.markdown(header, body)
 
