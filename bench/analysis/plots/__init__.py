@@ -73,7 +73,7 @@ def names(analysis: Analysis) -> list[str]:
 def figures(
     analysis: Analysis, name: str | None = None
 ) -> Iterator[tuple[Study, FigureKind, Figure]]:
-    """Yield every figure, or that of one stem, with its study and kind; those without data are skipped."""
+    """Yield every figure that has data, or that of one stem, with its study and kind."""
     with style.look(), threadpool_limits(1):
         for study in studies(analysis):
             for kind in FIGURES:
