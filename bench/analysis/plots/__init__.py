@@ -25,6 +25,7 @@ from evil_twins.bench.analysis.plots.study import Study, studies
 from evil_twins.bench.analysis.plots.sweeps import along_fidelity, along_phi
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.store import files
 
 __all__ = ["FIGURES", "FigureKind", "compare", "draw", "figures", "names"]
 
@@ -134,10 +135,9 @@ def compare(directory: Path, label: str, fpr: float = FPR) -> None:
         UserError: Records are missing, damaged or of another version.
     """
     analysis = Analysis(directory, fpr, add_any=False)
-    place = directory / f"{folder(fpr)}figures"
-    place.mkdir(parents=True, exist_ok=True)
     with style.look(), threadpool_limits(1):
         for study in studies(analysis):
             if (drawn := along_phi(study, label)) is not None:
                 for form, encode in FORMATS.items():
-                    (place / f"compare{study.suffix}.{form}").write_bytes(encode(drawn))
+                    name = f"{folder(fpr)}figures/compare{study.suffix}.{form}"
+                    files.write(directory / name, directory, encode(drawn))
