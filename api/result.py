@@ -170,9 +170,8 @@ def run(
         >>> result.failures.empty
         True
     """
-    from rich.console import Console
-
     from evil_twins.bench.run import session
+    from evil_twins.bench.run.screen import errors
     from evil_twins.bench.run.selection import Choice
     from evil_twins.bench.run.session import Execution
     from evil_twins.bench.run.workspace import Folders
@@ -183,6 +182,6 @@ def run(
         Folders(Path(results), None if data is None else Path(data), download),
         Execution(device, jobs, time_limit, engine),
         Choice(only, limit=limit),
-        Console(stderr=True) if progress else None,
+        errors() if progress else None,
     )
     return Result(conclusion.directory)

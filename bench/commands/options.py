@@ -52,12 +52,11 @@ FalsePositiveRate = Annotated[
 
 def workspace(suite: str, data: Path | None, results: Path, device: str = "cpu") -> "Workspace":
     """Open the workspace of a suite, and name its damaged images on standard error."""
-    from rich.console import Console
-
+    from evil_twins.bench.run.screen import errors
     from evil_twins.bench.run.workspace import Folders, open_workspace
     from evil_twins.bench.suite.suite import load
 
-    return open_workspace(load(suite), Folders(results, data), device, Console(stderr=True))
+    return open_workspace(load(suite), Folders(results, data), device, errors())
 
 
 def records_folder(suite: str, results: Path) -> Path:

@@ -1,5 +1,6 @@
 """`evil-twins plan`."""
 
+from evil_twins.bench import printable
 from evil_twins.bench.commands import options
 
 
@@ -28,4 +29,5 @@ def plan(
     screen().print(forecast(chosen, state, results, jobs).table(jobs))
     n = workspace.suite.targets.count
     rate = clopper_pearson(n // 2, n)
-    print(f"{n // 2} of {n} targets flagged would mean {rate.low:.0%} to {rate.high:.0%} (95 %)")
+    interval = f"{rate.low:.0%} to {rate.high:.0%} (95 %)"
+    printable.say(f"{n // 2} of {n} targets flagged would mean {interval}")

@@ -1,5 +1,6 @@
 """`evil-twins report`."""
 
+from evil_twins.bench import printable
 from evil_twins.bench.commands import options
 
 
@@ -20,4 +21,5 @@ def report(
     names, fpr = dict.fromkeys(suites or ["quick"]), fpr or FPR
     folders = list(dict.fromkeys(options.records_folder(name, results) for name in names))
     single = len(folders) == 1
-    print(page.write(folders[0], folders[0].name, fpr) if single else page.several(folders, fpr))
+    path = page.write(folders[0], folders[0].name, fpr) if single else page.several(folders, fpr)
+    printable.say(path)

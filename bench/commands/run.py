@@ -26,11 +26,9 @@ def run(
     ] = False,
 ) -> int:
     """Run what is missing of a suite; print the detection rates."""
-    from rich.console import Console
-
     from evil_twins.bench.run import session
     from evil_twins.bench.run.engine import cluster
-    from evil_twins.bench.run.screen import print_lines, screen
+    from evil_twins.bench.run.screen import errors, print_lines, screen
     from evil_twins.bench.run.selection import Choice, parse_share
     from evil_twins.bench.run.session import Execution
     from evil_twins.bench.run.workspace import Folders
@@ -39,7 +37,7 @@ def run(
     choice = Choice(only, parse_share(shard), limit, force)
     engine = cluster(dask, time_limit) if dask else None
     execution = Execution(device.value, jobs, time_limit, engine, drop_models)
-    folders, console = Folders(results, data, download), Console(stderr=True)
+    folders, console = Folders(results, data, download), errors()
     conclusion = session.run(load(suite), folders, execution, choice, console)
     if conclusion.shown:
         from evil_twins.bench.analysis import tables

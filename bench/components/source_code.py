@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = "evil_twins"
 CELLS = ROOT / "bench" / "cells"
 
-MESSAGES = frozenset({ROOT / "bench" / "errors.py"})
+MESSAGES = frozenset(ROOT / "bench" / f"{name}.py" for name in ("errors", "printable"))
 """Files that are not followed: exceptions and their messages are no content of a cell."""
 
 DISTRIBUTIONS = {

@@ -135,7 +135,7 @@ def compare(
     chosen = _chosen(new, cells, survey(cells, store), name, directory)
     absent = _absent(new, cells, chosen)
     if absent and console is not None:
-        console.print(f"not stored, so left out: {absent}", highlight=False, soft_wrap=True)
+        console.print(f"not stored, so left out: {absent}", soft_wrap=True)
     trial = partial(_Trial, cells=chosen, new=new)
     ran = run_cells(workspace, chosen, execution, console=console, wrap=trial)
     conclusion = Conclusion(directory, chosen, ran, ran.failed, shown=False)
