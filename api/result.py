@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -136,7 +136,7 @@ def run(
     device: str = "auto",
     jobs: int = 0,
     time_limit: float | None = None,
-    only: str | None = None,
+    only: str | Sequence[str] = (),
     limit: int | None = None,
     download: bool = False,
     engine: Engine | None = None,
@@ -155,7 +155,7 @@ def run(
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         jobs: Number of cells that run at the same time; 0 for as many as fit this machine.
         time_limit: Seconds that a cell may take, or None.
-        only: Pattern of the names of attacks or detectors to run, or None for all.
+        only: Pattern of the names of attacks or detectors to run, or several; none for all.
         limit: Largest number of cells to run, or None.
         download: Whether a missing data set may be fetched.
         engine: Engine that runs the cells instead of processes on this machine, such as
@@ -181,7 +181,7 @@ def run(
         load_suite(str(suite)),
         Folders(Path(results), None if data is None else Path(data), download),
         Execution(device, jobs, time_limit, engine),
-        Choice(only, limit=limit),
+        Choice((only,) if isinstance(only, str) else tuple(only), limit=limit),
         errors() if progress else None,
     )
     return Result(conclusion.directory)

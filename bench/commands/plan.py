@@ -10,7 +10,7 @@ def plan(
     results: options.ResultsFolder = options.RESULTS,
     jobs: options.Jobs = 0,
     device: options.DeviceName = options.Device.auto,
-    only: options.NamePattern = None,
+    only: options.NamePatterns = None,
     shard: options.Share = "1/1",
 ) -> None:
     """Say what a suite has still to run, and what that takes."""
@@ -21,7 +21,7 @@ def plan(
     from evil_twins.bench.run.screen import screen
     from evil_twins.bench.run.selection import Choice, parse_share
 
-    choice = Choice(only, parse_share(shard))
+    choice = Choice(tuple(only or ()), parse_share(shard))
     workspace = options.workspace(suite, data, results, device.value)
     chosen = choice(workspace.plan)
     jobs = jobs or usual_jobs(workspace.suite.threads_per_cell, workspace.device)

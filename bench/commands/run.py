@@ -15,7 +15,7 @@ def run(
     jobs: options.Jobs = 0,
     device: options.DeviceName = options.Device.auto,
     download: Annotated[bool, typer.Option("--download", help="Fetch a missing data set.")] = False,
-    only: options.NamePattern = None,
+    only: options.NamePatterns = None,
     shard: options.Share = "1/1",
     limit: options.CellCount = None,
     force: Annotated[bool, typer.Option("--force", help="Run what is stored as well.")] = False,
@@ -34,7 +34,7 @@ def run(
     from evil_twins.bench.run.workspace import Folders
     from evil_twins.bench.suite.suite import load
 
-    choice = Choice(only, parse_share(shard), limit, force)
+    choice = Choice(tuple(only or ()), parse_share(shard), limit, force)
     engine = cluster(dask, time_limit) if dask else None
     execution = Execution(device.value, jobs, time_limit, engine, drop_models)
     folders, console = Folders(results, data, download), errors()

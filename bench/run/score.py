@@ -12,6 +12,7 @@ from torch import Tensor
 
 from evil_twins.bench import printable
 from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.tables.write import csv
 from evil_twins.bench.cells import fitting, seeds
 from evil_twins.bench.cells.execute import reason
 from evil_twins.bench.cells.fitting import Defender
@@ -56,7 +57,7 @@ def score(request: Request, out: Path, device: str) -> int:
             except Exception as error:  # a user's detector may raise anything
                 failed[column.label] = reason(error)
     lines = pd.concat(parts).sort_index(kind="stable") if parts else facts
-    lines.to_csv(out, index=False)
+    out.write_bytes(csv(lines, numbers=None))
     if parts:
         screen().print(_printed(lines))
     for line in _notes(lines, benign, victim, faced, request.fpr):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evil_twins.bench import printable
 from evil_twins.bench.store.checksums import (
     MODELS,
     UNREADABLE,
@@ -204,7 +205,7 @@ class Store:
         temporary = self.failure(kind, name).with_suffix(f".{os.getpid()}")
         try:
             temporary.parent.mkdir(parents=True, exist_ok=True)
-            self.log(kind, name).write_text(traceback)
+            self.log(kind, name).write_text(printable.lines(traceback), encoding="utf-8")
             temporary.write_text(json.dumps({"cell": title, "reason": reason}, indent=1))
             temporary.replace(self.failure(kind, name))
         except OSError:

@@ -20,6 +20,7 @@ from evil_twins.bench.analysis.plots import (
     tradeoff,
 )
 from evil_twins.bench.analysis.plots.distributions import draw as histograms
+from evil_twins.bench.analysis.plots.literal import write_literally
 from evil_twins.bench.analysis.plots.study import Study, studies
 from evil_twins.bench.analysis.plots.sweeps import along_fidelity, along_phi
 from evil_twins.bench.analysis.stats import FPR
@@ -66,7 +67,7 @@ def figures(analysis: Analysis) -> Iterator[tuple[Study, FigureKind, Figure]]:
         for study in studies(analysis):
             for kind in FIGURES:
                 if (drawn := kind.draw(study)) is not None:
-                    yield study, kind, drawn
+                    yield study, kind, write_literally(drawn)
 
 
 def folder(fpr: float) -> str:
