@@ -24,7 +24,9 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = "evil_twins"
 CELLS = ROOT / "bench" / "cells"
 
-NO_CONTENT = frozenset({ROOT / "bench" / "errors.py", ROOT / "bench" / "store" / "files.py"})
+NO_CONTENT = frozenset(
+    ROOT / "bench" / name for name in ("errors.py", "printable.py", "store/files.py")
+)
 """Files that are not followed: messages, and the way to open a file, are no content of a cell."""
 
 DISTRIBUTIONS = {

@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
+from evil_twins.bench import printable
 from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.tables.write import csv
 from evil_twins.bench.cells import fitting, seeds
 from evil_twins.bench.cells.execute import reason
 from evil_twins.bench.cells.fitting import Defender
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.run.score_request import Benign, Request
-from evil_twins.bench.run.screen import screen
+from evil_twins.bench.run.screen import errors, screen
 from evil_twins.bench.store import files
 from evil_twins.bench.subjects import image_files
 from evil_twins.bench.subjects.architectures import Classifier
@@ -47,12 +48,12 @@ def score(request: Request, out: Path, device: str) -> int:
     benign = request.clean(faced)
     facts = _facts(names, *_logits(request, victim, faced, x))
     benign_logits = _logits(request, victim, faced, benign.calibration)
-    console, failed, parts = Console(stderr=True), {}, []
+    console, failed, parts = errors(), {}, []
     prepared: dict[Any, dict[str, Tensor]] = {}
     with files.creating(out, None) as draft:
         draft.touch()  # a place that cannot be written to must fail before the long part
         for column in columns:
-            with console.status(escape(column.label)):
+            with console.status(Text(column.label)):
                 try:
                     defender = _defender(column, victim, benign, prepared)
                     scores = _column(column, defender, faced, benign, x, request.fpr)
@@ -60,14 +61,14 @@ def score(request: Request, out: Path, device: str) -> int:
                 except Exception as error:  # a user's detector may raise anything
                     failed[column.label] = reason(error)
         lines = pd.concat(parts).sort_index(kind="stable") if parts else facts
-        lines.to_csv(draft, index=False)
+        draft.write_bytes(csv(lines, numbers=None))
     if parts:
         screen().print(_printed(lines))
     for line in _notes(lines, *benign_logits, request.fpr):
-        print(line)
+        printable.say(line)
     for label, why in failed.items():
-        console.print(f"detector {label}: {why}", highlight=False, markup=False, soft_wrap=True)
-    print(out)
+        console.print(f"detector {label}: {why}", soft_wrap=True)
+    printable.say(out)
     return int(bool(failed))
 
 
@@ -158,7 +159,7 @@ def _printed(lines: pd.DataFrame) -> Table:
         image = ("", "", "", "") if line["image"] == above else image
         scores = line["detector"], f"{line['score']:.5g}", f"{line['p']:.3g}"
         flagged = "yes" if line["flagged"] else ""
-        table.add_row(*(escape(str(cell)) for cell in (*image, *scores)), flagged)
+        table.add_row(*(str(cell) for cell in (*image, *scores)), flagged)
         above = line["image"]
     return table
 

@@ -21,6 +21,7 @@ from evil_twins.bench.analysis.plots import (
     tradeoff,
 )
 from evil_twins.bench.analysis.plots.distributions import draw as histograms
+from evil_twins.bench.analysis.plots.literal import write_literally
 from evil_twins.bench.analysis.plots.study import Study, studies
 from evil_twins.bench.analysis.plots.sweeps import along_fidelity, along_phi
 from evil_twins.bench.analysis.stats import FPR
@@ -81,7 +82,7 @@ def figures(
                 if name not in (None, kind.name + study.suffix):
                     continue
                 if (drawn := kind.draw(study)) is not None:
-                    yield study, kind, drawn
+                    yield study, kind, write_literally(drawn)
 
 
 def draw(
