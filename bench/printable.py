@@ -38,7 +38,8 @@ def _escaped(character: str) -> str:
 def csv_cell(text: object) -> str:
     """Write a name for a CSV file; no spreadsheet takes it for a formula."""
     escaped = name(text)
-    return f"'{escaped}" if escaped.startswith(FORMULAS) else escaped
+    # A single sign is a value of the tables, and no formula.
+    return f"'{escaped}" if escaped.startswith(FORMULAS) and len(escaped) > 1 else escaped
 
 
 def file_name(text: str) -> str:
