@@ -123,7 +123,7 @@ def derive(
 
 
 def _remove_outdated(directory: Path) -> None:
-    """Remove tables, figures, verdicts and page: they may show what the records no longer hold."""
+    """Remove tables, figures, verdicts and page: they may be those of older records."""
     for folder in (directory / "tables", directory / "figures", *directory.glob("fpr-*")):
         files.remove(folder, directory)
     for pattern in ("claims.*", "retraining.csv", "index.html"):

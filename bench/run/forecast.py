@@ -24,8 +24,8 @@ class Forecast:
     Attributes:
         to_run: Kind -> number of cells to run.
         stored: Kind -> number of stored cells.
-        unmeasured: Kind -> number of cells to run of which no similar cell was ever measured; they
-            are part of no sum.
+        unmeasured: Kind -> number of cells to run without a similar measured cell; they are not
+            in the sums.
         costs: Kind -> summed cost of the other cells to run.
         seconds: Key of a cell to run -> its time, where a similar cell was measured.
         wall: Seconds from start to end, tables and figures included.

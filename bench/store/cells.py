@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evil_twins.bench import printable
 from evil_twins.bench.store import checksums, files
 from evil_twins.bench.store.checksums import (
     MODELS,
@@ -93,7 +94,7 @@ class Store:
             return None
 
     def lacks_models(self, kind: str, name: str) -> bool:
-        """Tell whether the models of a finished cell have been removed."""
+        """Check whether the models of a finished cell have been removed."""
         folder = self.path(kind, name)
         return lists_models(folder) and not os.path.lexists(folder / MODELS)
 
@@ -210,7 +211,7 @@ class Store:
         """Write the reason of a failure and its traceback, if the disk has room for them."""
         note = json.dumps({"cell": title, "reason": reason}, indent=1)
         with suppress(OSError):
-            files.write(self.log(kind, name), self.root, traceback.encode())
+            files.write(self.log(kind, name), self.root, printable.lines(traceback).encode())
             files.write(self.failure(kind, name), self.root, note.encode())
 
     def discard(self, kind: str, name: str) -> None:

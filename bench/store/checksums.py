@@ -32,7 +32,7 @@ def checksum(path: Path, within: Path | None) -> str:
 
 
 def lists_models(folder: Path) -> bool:
-    """Tell whether a finished cell lists poisoned models, even if their file was removed."""
+    """Check whether a finished cell lists poisoned models, even if their file was removed."""
     return MODELS in listed_files(folder)
 
 

@@ -74,7 +74,7 @@ def judged(analysis: Analysis, suite: str, results: Path) -> list[Judged]:
 
 
 def write(results_dir: Path, suite: str, results: Path | None = None) -> list[Judged]:
-    """Judge the claims of a suite and write `FILES` beside its tables.
+    """Judge the claims of a suite and write `FILES` into its folder.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.

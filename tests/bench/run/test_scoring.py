@@ -218,5 +218,5 @@ def test_a_second_model_is_not_at_hand(
     assert (
         "detector disagreement: as K2 it trusts a model that was trained independently" in message
     )
-    assert "remedy: --detectors with a suite that leaves it out" in message
+    assert "remedy: --detectors with a suite without it" in message
     assert set(pd.read_csv(tmp_path / "s.csv")["detector"]) == {"doubt"}
