@@ -12,13 +12,13 @@ from tests.bench import eleven
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a trained victim in its store, so that each test need not train its own."""
+    """Return a folder with a trained victim in its store, so that no test has to train one."""
     return tmp_path_factory.mktemp("run")
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of an undivided run of the suite of eleven cells."""
+    """Return results of an undivided run of the suite of eleven cells."""
     folder = tmp_path_factory.mktemp("whole")
     assert app.main(eleven.line(folder, folder)) == 0
     return folder

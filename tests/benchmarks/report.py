@@ -152,7 +152,7 @@ def figure(ratios: pd.DataFrame, path: Path) -> None:
         panel.minorticks_off()
     handles, labels = panels[0, 0].get_legend_handles_labels()
     plot.legend(handles, labels, loc="outside upper left", fontsize=8, ncols=3)
-    plot.supxlabel("time beside ours: ratio of medians with its 95 % interval", fontsize=9)
+    plot.supxlabel("time over ours: ratio of medians with its 95 % interval", fontsize=9)
     plot.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(plot)
 

@@ -50,7 +50,7 @@ def _here(function: Callable[..., Any], arguments: tuple[Any, ...], limit: float
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A separate process takes seconds to start."""
+    """Judge in this process, since another one takes seconds to start."""
     monkeypatch.setattr(guard, "isolated", _here)
 
 

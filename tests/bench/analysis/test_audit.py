@@ -81,7 +81,7 @@ def _frames() -> dict[str, pd.DataFrame]:
 
 @pytest.fixture
 def frames() -> dict[str, pd.DataFrame]:
-    """Radii of PGD 0.1, of a rival 0.08 or 0.125 by turns, of another 0.1; convex KL a bit less."""
+    """Return radii 0.1 of PGD, 0.08 or 0.125 of a rival, 0.1 of another; convex KL a bit less."""
     frames = _frames()
     frames["targets"]["at_kappa"] = True
     frames["targets"]["kl_reference"] = 0.011

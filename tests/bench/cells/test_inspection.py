@@ -40,7 +40,7 @@ class Broken:
 
 
 def _records(tuned: int = 40) -> dict[str, pd.DataFrame]:
-    """Make records with scores of models: Poisoning stands out at κ .75 and is hidden at κ .9."""
+    """Make records with scores of models: Poisoning is unusual at κ .75 and is hidden at κ .9."""
     frames = synthetic.frames(40)
     of = frames["targets"]
     honest = of[of["method"].eq("poisoning") & of["kappa"].eq(0.75)][:tuned].assign(

@@ -137,7 +137,7 @@ JUDGED = sorted(
     {run.parent.name for run in REFERENCE.glob("*/run.json")}
     & {judged.parent.name for judged in REFERENCE.glob("*/claims.csv")}
 )
-AFTER = "gtsrb-retrained"  # beside which claim j of gtsrb-small is judged
+AFTER = "gtsrb-retrained"  # claim j of gtsrb-small is judged with it
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tests.bench.suites import doubt, shift
 
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take seconds and have other tests."""
+    """Skip figures, which take seconds and have other tests."""
     monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda *_, **__: [])
 
 

@@ -35,7 +35,7 @@ PAPER = ("gtsrb-small", "cifar10-small", "fashion-small", "cifar10", "gtsrb", "i
 
 
 def blank(count: int) -> Images:
-    """Make images without pixels: a plan uses numbers alone."""
+    """Make images without pixels: a plan uses only numbers."""
     ids = tuple(f"{count}/{i}" for i in range(count))
     return Images(ids, torch.empty(count, 3, 0, 0, dtype=torch.uint8), torch.zeros(count).long())
 
