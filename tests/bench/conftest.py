@@ -31,3 +31,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip figures, which take seconds and have other tests."""
+    monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda *_, **__: [])
