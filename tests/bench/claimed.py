@@ -17,7 +17,7 @@ HELDOUT, FLIPS = 500, 30
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """What is true of a suite.
+    """The facts of a suite.
 
     Attributes:
         n: Targets.
