@@ -27,7 +27,7 @@ class NoSuchName(AttributeError):
 
 @lru_cache(maxsize=256)
 def adapter(cls: type[Any]) -> TypeAdapter[Any]:
-    """Return what makes a dataclass from JSON."""
+    """Return the validator that makes a dataclass from JSON."""
     return TypeAdapter(cls)
 
 

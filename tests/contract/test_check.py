@@ -115,7 +115,7 @@ CAUSES = {
         "value + next(turn)",
         "in two calls one scorer gave",
         "draw from view.generator, which a class with fit(view) is given, and nothing afterwards: "
-        "keep what was drawn",
+        "keep the drawn numbers",
     ),
 }
 
