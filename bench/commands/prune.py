@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from evil_twins.bench import printable
 from evil_twins.bench.commands import options
 
 
@@ -23,4 +24,5 @@ def prune(
         workspace.store.sweep()
         unneeded.remove()
     verb = "would be removed" if dry_run else "removed"
-    print(f"{len(unneeded.cells)} cells {verb}, {file_size(unneeded.size)}: {workspace.store.root}")
+    size, root = file_size(unneeded.size), workspace.store.root
+    printable.say(f"{len(unneeded.cells)} cells {verb}, {size}: {root}")

@@ -1,5 +1,6 @@
 """`evil-twins report`."""
 
+from evil_twins.bench import printable
 from evil_twins.bench.commands import options
 
 
@@ -20,8 +21,8 @@ def report(
     names, fpr = dict.fromkeys(suites or ["quick"]), fpr or FPR
     folders = list(dict.fromkeys(options.records_folder(name, results) for name in names))
     if len(folders) == 1:
-        print(page.write(folders[0], folders[0].name, fpr))
+        printable.say(page.write(folders[0], folders[0].name, fpr))
     else:
         from evil_twins.bench.analysis.page import comparison  # it takes seconds to load
 
-        print(comparison.write(folders, fpr))
+        printable.say(comparison.write(folders, fpr))

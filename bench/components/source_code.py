@@ -24,8 +24,10 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = "evil_twins"
 CELLS = ROOT / "bench" / "cells"
 
-MESSAGES = frozenset({ROOT / "bench" / "errors.py"})
-"""Files that are not followed: exceptions and their messages are no content of a cell."""
+NO_CONTENT = frozenset(
+    ROOT / "bench" / name for name in ("errors.py", "printable.py", "store/files.py")
+)
+"""Files that are not followed: messages, and the way to open a file, are no content of a cell."""
 
 DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -86,7 +88,7 @@ def closure(*roots: Path) -> Code:
     files, versions = dict[str, str](), dict[str, str]()
     while stack:
         path, base = stack.pop()
-        if path in visited or path in MESSAGES:
+        if path in visited or path in NO_CONTENT:
             continue
         visited.add(path)
         content, imports = _read(path, path.stat().st_mtime_ns)

@@ -50,7 +50,7 @@ def confidence(case: AttackCase) -> None:
     """The confidence that it states is f_t(x*; θ*) under the victim of its view."""
     result, goal = case.result, case.view.targets.goal
     for i in range(len(goal)):
-        actual = float(case.models[i](result.x[i : i + 1]).softmax(1)[0, goal[i]])
+        actual = float(case.result.models[i](result.x[i : i + 1]).softmax(1)[0, goal[i]])
         stated = float(result.confidence[i])
         if abs(actual - stated) > ROUNDING:
             raise Broken(f"it states {stated:.6f} for target {i}, whose model gives {actual:.6f}")
@@ -63,7 +63,7 @@ def efficacy(case: AttackCase) -> None:
     if kappa is None or case.attack.nature.role != "attack":
         return
     with torch.no_grad():
-        values = case.models.confidence(case.result.x, case.view.targets.goal)
+        values = case.result.models.confidence(case.result.x, case.view.targets.goal)
     most = float(values.max())
     if most > kappa + SLACK + ROUNDING:
         raise Broken(f"κ is {kappa:g}; it went on to {most:.4f}, beyond {kappa + SLACK:g}")
@@ -75,7 +75,7 @@ def efficacy(case: AttackCase) -> None:
 def limits(case: AttackCase) -> None:
     """Inputs stay within the ε, and models within the δ, that it states."""
     change = (case.result.x.double() - case.view.targets.x.double()).flatten(1)
-    distances = change.abs().amax(1), change.norm(dim=1), case.models.distance()
+    distances = change.abs().amax(1), change.norm(dim=1), case.result.models.distance()
     kept = measure.within(case.attack.nature, *distances)
     if not bool(kept.all()):
         i = int((~kept).nonzero()[0])
@@ -120,7 +120,7 @@ def independent(case: AttackCase) -> None:
     """The result for a target does not depend on the other targets."""
     # Pixels may differ, because sign() amplifies rounding; confidences and distances may not.
     view, result = case.view, case.result
-    distances = case.models.distance()
+    distances = case.result.models.distance()
     for i in (0, len(view.targets) - 1):
         single = case.run(single_target(view, i))
         model = PairedModels(view.victim, 1, single.models.parameters)

@@ -7,11 +7,13 @@ from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
+from evil_twins.bench import printable
 from evil_twins.bench.components import registry
 from evil_twins.bench.components.component import Component
 from evil_twins.bench.components.names import split_call
 from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.suite.extends import is_list_of_names
+from evil_twins.bench.suite.names import check_label
 
 SWEPT = ("kappa", "phi", "lam")
 """Parameters of an attack that may be lists; each value makes a row."""
@@ -73,6 +75,7 @@ def _head(table: Mapping[str, Any], kind: str, path: Path) -> tuple[str, str, di
             f"{path.name}: one of [[{kind}s]] has no `method`, or one that is no text\n"
             f"remedy: give it one of the {kind}s of `evil-twins list`, and `name` as a text"
         )
+    check_label(label, kind, path.name)
     method, inline = split_call(method)
     parameters = {k: v for k, v in table.items() if k not in ("name", "method")}
     if doubled := sorted(inline.keys() & parameters.keys()):
@@ -115,14 +118,14 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
             f"{path.name}: {empty[0]} of attack {label!r} is an empty list\n"
             "remedy: give it one value or more"
         )
-    rows = []
+    rows, shown = [], printable.name(method)
     for values in product(*axes.values()):
         point = parameters | dict(zip(axes, values, strict=True))
         component = registry.configure(entry, point, "attack", label)
         attack = component.build()
         sweep = (attack.kappa, attack.nature.phi, attack.nature.lam)
         numbers = [nan if value is None else float(value) for value in sweep]
-        rows.append(Row(label, method, component, count, scored, tuple(evade), *numbers))
+        rows.append(Row(label, shown, component, count, scored, tuple(evade), *numbers))
     return rows
 
 
