@@ -31,7 +31,7 @@ PRIVATE = {
     r"\bbeside\b": "compared with, next to, in addition to",
     r"\balone\b": "only",
     r"\blots?\b": "many, a group",
-    r"\bprices?\b(?!\.)": "cost, loss, weight, time",
+    r"\bprices?\b(?![.'])": "cost, loss, weight, time",
     r"\b(?:stands?|stood|standing)\b": "is, means, is listed",
     r"\b(?:left|leaves?|leaving) out\b": "skip, omit",
     r"\b(?:tells?|told)\b": "shows, states, checks",

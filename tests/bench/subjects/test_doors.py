@@ -1,4 +1,4 @@
-"""Every door for models: what is no sound network is refused, whoever stored it."""
+"""Every door for models refuses a network that is not sound."""
 
 import ast
 import json
