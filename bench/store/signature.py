@@ -29,6 +29,7 @@ def _secret() -> bytes:
     secret = secrets.token_bytes(BYTES)
     try:
         if not files.present(path, None):
+            files.make_folder(path.parent, None)
             with files.creating(path, None) as draft:
                 draft.touch(mode=0o600)
                 draft.write_bytes(secret)
