@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from evil_twins.detectors.base import DefenderView, batches
 
 MIN_CLASSES = 4
-"""Fewest classes of a model: all but one must show how margins spread."""
+"""Smallest number of classes of a model: all but one must show how margins spread."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Inspection:
     rate: float = 0.01
     knowledge: ClassVar[str] = "K0"
     preparation: ClassVar[None] = None
+    min_classes: ClassVar[int] = MIN_CLASSES
 
     def __post_init__(self) -> None:
         if not (self.starts >= 1 and self.steps >= 1 and self.rate > 0):
