@@ -4,7 +4,7 @@ A file is opened only if it is a regular file, and no link out of its folder is 
 gets a temporary name first: a link in its place is replaced, never written through. Other modules
 open, create and remove no file in another way (`tests/bench/store/test_doors.py`).
 
-Every function takes the folder `within`, which links must not leave. None stands for a path that
+Every function takes the folder `within`, which links must not leave. None means a path that
 the user typed: its links are the user's.
 """
 
