@@ -1,4 +1,4 @@
-"""Measure what an attack reached and what it cost, target by target."""
+"""Measure the efficacy and the cost of an attack, target by target."""
 
 from collections.abc import Mapping
 from math import isnan, nan

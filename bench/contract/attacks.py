@@ -47,7 +47,7 @@ def sound(case: AttackCase) -> None:
 
 @clause("return models.confidence(x, view.targets.goal), and change no weights outside `models`")
 def confidence(case: AttackCase) -> None:
-    """The confidence that it states is f_t(x*; θ*) under the victim that it was given."""
+    """The confidence that it states is f_t(x*; θ*) under the victim of its view."""
     result, goal = case.result, case.view.targets.goal
     for i in range(len(goal)):
         actual = float(case.result.models[i](result.x[i : i + 1]).softmax(1)[0, goal[i]])
@@ -117,8 +117,8 @@ def untouched(case: AttackCase) -> None:
 
 @clause("take no step that several targets share, and draw for each by its own index")
 def independent(case: AttackCase) -> None:
-    """A target fares alike alone and among others."""
-    # Pixels may differ, because sign() amplifies rounding: what is reached and moved may not.
+    """The result for a target does not depend on the other targets."""
+    # Pixels may differ, because sign() amplifies rounding; confidences and distances may not.
     view, result = case.view, case.result
     distances = case.result.models.distance()
     for i in (0, len(view.targets) - 1):
@@ -126,16 +126,16 @@ def independent(case: AttackCase) -> None:
         model = PairedModels(view.victim, 1, single.models.parameters)
         ours, others = float(single.confidence), float(result.confidence[i])
         if abs(ours - others) > SLACK / 2:
-            raise Broken(f"alone, target {i} reached {ours:.4f}; among others {others:.4f}")
+            raise Broken(f"target {i} reached {ours:.4f} by itself, {others:.4f} among others")
         inputs = size(torch.stack([single.x[0], result.x[i]]) - view.targets.x[i], "linf").tolist()
         models = [float(model.distance()), float(distances[i])]
         for part, (single_move, other) in (("input", inputs), ("model", models)):
             if abs(single_move - other) > 0.1 * other + 2e-3:
-                moves = f"moved {single_move:.4g}; else {other:.4g}"
-                raise Broken(f"alone, the {part} of target {i} {moves}")
+                moves = f"moved {single_move:.4g} by itself, {other:.4g} among others"
+                raise Broken(f"the {part} of target {i} {moves}")
 
 
-@clause("use view.targets.goal; inputs that depend on the true class can be told by it")
+@clause("use view.targets.goal; inputs that depend on the true class reveal it")
 def labels(case: AttackCase) -> None:
     """The true classes leave no trace: it aims at the goals."""
     view = case.view

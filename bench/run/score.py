@@ -6,19 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
+from evil_twins.bench import printable
 from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.tables.write import csv
 from evil_twins.bench.cells import fitting, seeds
 from evil_twins.bench.cells.execute import reason
 from evil_twins.bench.cells.fitting import Defender
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.run.score_request import Benign, Request
-from evil_twins.bench.run.screen import screen
+from evil_twins.bench.run.screen import errors, screen
+from evil_twins.bench.store import files
 from evil_twins.bench.subjects import image_files
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.suite import suite
@@ -46,26 +48,27 @@ def score(request: Request, out: Path, device: str) -> int:
     benign = request.clean(faced)
     facts = _facts(names, *_logits(request, victim, faced, x))
     benign_logits = _logits(request, victim, faced, benign.calibration)
-    out.touch()  # a place that cannot be written to must fail before the long part
-    console, failed, parts = Console(stderr=True), {}, []
+    console, failed, parts = errors(), {}, []
     prepared: dict[Any, dict[str, Tensor]] = {}
-    for column in columns:
-        with console.status(escape(column.label)):
-            try:
-                defender = _defender(column, victim, benign, prepared)
-                scores = _column(column, defender, faced, benign, x, request.fpr)
-                parts.append(pd.concat([facts, scores], axis=1))
-            except Exception as error:  # a user's detector may raise anything
-                failed[column.label] = reason(error)
-    lines = pd.concat(parts).sort_index(kind="stable") if parts else facts
-    lines.to_csv(out, index=False)
+    with files.creating(out, None) as draft:
+        draft.touch()  # a place that cannot be written to must fail before the long part
+        for column in columns:
+            with console.status(Text(column.label)):
+                try:
+                    defender = _defender(column, victim, benign, prepared)
+                    scores = _column(column, defender, faced, benign, x, request.fpr)
+                    parts.append(pd.concat([facts, scores], axis=1))
+                except Exception as error:  # a user's detector may raise anything
+                    failed[column.label] = reason(error)
+        lines = pd.concat(parts).sort_index(kind="stable") if parts else facts
+        draft.write_bytes(csv(lines, numbers=None))
     if parts:
         screen().print(_printed(lines))
     for line in _notes(lines, *benign_logits, request.fpr):
-        print(line)
+        printable.say(line)
     for label, why in failed.items():
-        console.print(f"detector {label}: {why}", highlight=False, markup=False, soft_wrap=True)
-    print(out)
+        console.print(f"detector {label}: {why}", soft_wrap=True)
+    printable.say(out)
     return int(bool(failed))
 
 
@@ -111,7 +114,7 @@ def _defender(
     if detector.knowledge == "K2":
         raise Fault(
             "as K2 it trusts a model that was trained independently, and none is given; "
-            "remedy: --detectors with a suite that leaves it out"
+            "remedy: --detectors with a suite without it"
         )
     key = detector.preparation
     if key not in prepared:
@@ -156,7 +159,7 @@ def _printed(lines: pd.DataFrame) -> Table:
         image = ("", "", "", "") if line["image"] == above else image
         scores = line["detector"], f"{line['score']:.5g}", f"{line['p']:.3g}"
         flagged = "yes" if line["flagged"] else ""
-        table.add_row(*(escape(str(cell)) for cell in (*image, *scores)), flagged)
+        table.add_row(*(str(cell) for cell in (*image, *scores)), flagged)
         above = line["image"]
     return table
 
@@ -166,7 +169,7 @@ def _notes(lines: pd.DataFrame, victim: Tensor, faced: Tensor, fpr: float) -> It
     differ, n = int((victim.argmax(1) != faced.argmax(1)).sum()), len(victim)
     yield f"victim and faced model disagree on {differ} of {n} benign images"
     share = f"{100 * fpr:g} % of benign images"
-    yield f"each detector alone may flag {share}; thresholds from {n}"
+    yield f"each single detector may flag {share}; thresholds from {n}"
     if "note" in lines:
         for label, note in lines.groupby("detector", sort=False)["note"].first().items():
             if note:
