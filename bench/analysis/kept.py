@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store.checksums import checksum, fingerprint
 
@@ -16,6 +17,11 @@ NOTE = "derived.json"
 """The file in the folder of a suite that lists the derived files with their keys."""
 
 LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib", "seaborn", "jinja2")
+
+
+def folder(fpr: float) -> str:
+    """Return the folder of files at a rate, such as "fpr-0.01/", or "" for the default rate."""
+    return "" if fpr == FPR else f"fpr-{float(fpr)!r}/"
 
 
 def kept(

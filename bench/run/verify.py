@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from evil_twins.bench.analysis import claims, page, plots, tables
+from evil_twins.bench.analysis import plots, tables
+from evil_twins.bench.analysis.claims import report as claims
+from evil_twins.bench.analysis.page import content, page
 from evil_twins.bench.cells.execute import Place, compute, reason
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished, assemble, derived
@@ -110,10 +112,10 @@ def _page(suite: str, directory: Path, scratch: Path) -> Iterator[str]:
     if not stored.exists():
         return
     try:
-        content = page.index(scratch, suite, directory)
+        expected = content.index(scratch, suite, directory)
     except UserError:  # the error of the records is reported before
         return
-    if content != stored.read_bytes():
+    if expected != stored.read_bytes():
         yield f"{stored} is not what the records give; remedy: `evil-twins report`"
 
 

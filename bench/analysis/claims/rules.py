@@ -100,5 +100,11 @@ def rules() -> Rules:
     return Rules.model_validate(tomllib.loads(_PLACE.read_text(encoding="utf-8")))
 
 
+def retrained(results: Path, suite: str) -> Path | None:
+    """Return the folder of the suite against the re-trained victim, or None without records."""
+    folder = results / rules().claims["j"].retrained.get(suite, suite)
+    return folder if folder.name != suite and (folder / "targets.parquet").exists() else None
+
+
 ALIASES = MappingProxyType({"isic2018": "isic"})
 """Data sets with another name in the paper."""

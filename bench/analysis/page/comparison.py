@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.kept import folder
 from evil_twins.bench.analysis.page import facts, matrix
-from evil_twins.bench.analysis.page.page import downloads
+from evil_twins.bench.analysis.page.content import downloads
 from evil_twins.bench.analysis.page.ranks import ranks
 from evil_twins.bench.analysis.page.render import render
-from evil_twins.bench.analysis.plots import folder, style
+from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import KEYS, Analysis, frames, text
 from evil_twins.bench.analysis.tables.compare.between import COLUMNS, Between, between, sides
