@@ -51,7 +51,7 @@ FalsePositiveRate = Annotated[
 
 
 def workspace(suite: str, data: Path | None, results: Path, device: str = "cpu") -> "Workspace":
-    """Open the workspace of a suite, and name its damaged images on standard error."""
+    """Open the workspace of a suite, and print what is skipped of its images on standard error."""
     from rich.console import Console
 
     from evil_twins.bench.run.workspace import Folders, open_workspace

@@ -17,8 +17,8 @@ from evil_twins.bench.cells.execute import reason
 from evil_twins.bench.cells.fitting import Defender
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.run.score_request import Benign, Request
-from evil_twins.bench.run.screen import screen
-from evil_twins.bench.subjects import image_files
+from evil_twins.bench.run.screen import print_lines, screen
+from evil_twins.bench.subjects import inputs
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.suite import suite
 from evil_twins.bench.suite.rows import Column
@@ -41,10 +41,12 @@ def score(request: Request, out: Path, device: str) -> int:
     """
     columns = [c for c in suite.load(request.detectors).columns if not c.inspects]
     victim, faced = (model.to(device) for model in request.models())
-    names, x = image_files.read(request.inputs, faced.shape)
+    names, x, tally = inputs.read(request.inputs, faced.shape)
     benign = request.clean(faced)
     out.touch()  # a place that cannot be written to must fail before the long part
     console, failed, parts = Console(stderr=True), {}, []
+    print_lines(console, tally.lines("inputs"))
+    print_lines(console, benign.tally.lines("clean images"))
     facts = _facts(names, victim, faced, x.to(device))
     prepared: dict[Any, dict[str, Tensor]] = {}
     for column in columns:

@@ -1,13 +1,14 @@
 """Suites: their rows and columns, and the message of each mistake."""
 
 import re
+from importlib import import_module
 from math import isnan
 from pathlib import Path
 
 import pytest
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects import architectures, data
+from evil_twins.bench.subjects import architectures, sets
 from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.suites import HEAD, doubt, shift, table
@@ -23,8 +24,13 @@ def _load(folder: Path, *parts: str, head: str = HEAD) -> suite.Suite:
     return suite.load(suites.write(folder, *parts, head=head))
 
 
+def test_every_name_of_a_data_set_has_a_reader() -> None:
+    names = {"digits", "fashion-mnist", "cifar10", "gtsrb", "isic2018", "folder"}
+    assert set(sets.names()) == names
+    assert all(callable(import_module(sets.module(name)).read) for name in names)
+
+
 def test_the_names_without_torch_are_those_with_it() -> None:
-    assert suite.DATASETS == data.NAMES
     assert set(suite.ARCHITECTURES) == set(architectures.ARCHITECTURES)
 
 
@@ -124,7 +130,7 @@ def test_a_mistake_is_said_in_three_lines(tmp_path: Path, name: str) -> None:
         ("epochs = 2 }", 'epochs = 2 }\nweights = "v.safetensors"', "needs no recipe"),
         ("count = 4", 'count = "4"', "targets.count"),
         ("[targets]", "[splits]\nheldout = 0.3\n[targets]", "splits: the six shares must sum to 1"),
-        ("[targets]", "[splits]\nfit = 0.0\n[targets]", "splits.fit"),
+        ("[targets]", "[splits]\nfit = 0.0\n[targets]", "splits: fit is 0"),
         ("[targets]", "[splits]\nR = 0.3\n[targets]", r"key in small.toml \[splits\]"),
     ],
 )
