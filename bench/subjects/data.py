@@ -199,7 +199,7 @@ def _decode(
                 unreadable[half.ids[i]] = image
                 continue
             if not kept:
-                pixels = np.empty((count, *image[0].shape), np.uint8)
+                pixels = _room(name, count, image[0].shape)
             if image[0].shape != pixels.shape[1:]:
                 raise _mixed(name, half.ids[i], image[0].shape, tuple(pixels.shape[1:]))
             pixels[i] = image[0]
@@ -220,6 +220,16 @@ def _decode(
         )
     images = Images(tuple(half.ids[i] for i in kept), torch.from_numpy(pixels), label)
     return images, Tally(converted, half.skipped, unreadable)
+
+
+def _room(name: str, count: int, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    try:
+        return np.empty((count, *shape), np.uint8)
+    except MemoryError as error:
+        raise UserError(
+            f"{name}: {count} images of shape {shape} do not fit into the memory\n"
+            "remedy: give a size to have them resized"
+        ) from error
 
 
 def _read(pictures: Pictures, resize: _Resize | None, block: range) -> list[_Read]:

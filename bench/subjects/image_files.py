@@ -26,6 +26,9 @@ SUFFIXES = frozenset(
 )
 """Endings of names of image files; a file of such a name that is no image is damaged."""
 
+LARGEST = 2**26
+"""Pixels of the largest image that is read: a small file may hold a larger one."""
+
 HIDDEN = "__MACOSX"
 """Folder of metadata in archives that macOS makes."""
 
@@ -154,6 +157,8 @@ def _reason(error: BaseException, path: Path) -> str:
 
 def _converted(image: ImageFile, mode: str) -> Picture:
     """Convert pixels to 8 bits, upright, on white, in this mode; state each conversion."""
+    if image.width * image.height > LARGEST:
+        raise ValueError(f"it has {image.width} by {image.height} pixels, more than {LARGEST}")
     facts = {FIRST: getattr(image, "is_animated", False), DEEP: _is_deep(image)}
     facts[TURNED] = _orientation(image) in range(2, 9)
     pixels: Image.Image = ImageOps.exif_transpose(image) if facts[TURNED] else image
