@@ -4,7 +4,7 @@ A file is opened only if it is a regular file, and no link out of its folder is 
 gets a temporary name first: a link in its place is replaced, never written through. Other modules
 open, create and remove no file in another way (`tests/bench/store/test_doors.py`).
 
-Every function takes the folder `within`, which links must not leave. None stands for a path that
+Every function takes the folder `within`, which links must not leave. None means a path that
 the user typed: its links are the user's.
 """
 
@@ -13,6 +13,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -68,7 +69,7 @@ def _turns(path: Path, within: Path) -> Iterator[bool]:
 
 
 @contextmanager
-def opened(path: Path, within: Path | None) -> Iterator[BinaryIO]:
+def opened(path: Path, within: Path | None) -> Iterator[BufferedReader]:
     """Open a regular file for reading.
 
     Raises:
@@ -93,7 +94,7 @@ def _check(path: Path, facts: os.stat_result) -> None:
         raise Unsafe(f"{path} has {facts.st_size} bytes\nexpected: {LARGEST} at most")
 
 
-def path_of(file: BinaryIO) -> str:
+def path_of(file: BufferedReader) -> str:
     """Return a path of an open file, for libraries that open files by name."""
     return f"/dev/fd/{file.fileno()}"
 
@@ -154,17 +155,18 @@ def creating(path: Path, within: Path | None) -> Iterator[Path]:
     """Give a temporary path for a new file, which takes its place when the block ends well.
 
     Args:
-        path: The file; its folder is made.
+        path: The file. Its folder is made, unless the user typed it.
         within: The folder that links must not leave.
 
     Raises:
         Unsafe: A link leads out of `within`, or what the user named is there and no regular file.
     """
     if within is None:
-        path = real(path, None)
-        if path.exists():
-            _check(path, path.stat())
-    place = make_folder(path.parent, within) / path.name
+        place = real(path, None)
+        if place.exists():
+            _check(path, place.stat())
+    else:
+        place = make_folder(path.parent, within) / path.name
     draft = place.with_name(f".{uuid4().hex}.draft")
     try:
         yield draft

@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib import import_module
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.subjects import sets
-from evil_twins.bench.subjects.halves import (
-    Half,
-    Picture,
-    Pictures,
-    Tally,
-    Unreadable,
-    name_of,
-    sha,
-)
+from evil_twins.bench.subjects.decoding import Resize, decoded, mixed
+from evil_twins.bench.subjects.halves import Half, Tally, name_of, sha
 from evil_twins.bench.subjects.splits import USUAL, Splits
-
-BLOCK = 64
-"""Images that one thread reads at a time."""
 
 RESIZING = "evil_twins.bench.subjects.image_files"
 """The module that resizes images. Cells of a data set without a size do not depend on it."""
-
-_Resize = Callable[[Picture], Picture]
-_Read = tuple[npt.NDArray[np.uint8], tuple[str, ...]] | str
 
 
 @dataclass(frozen=True)
@@ -121,8 +105,8 @@ def load(
     """Load a data set and cut it into splits.
 
     The test half is sorted by SHA-256 of "<name>/<id>" and cut in these shares, so that splits and
-    target lists depend on shares and names alone. A damaged image keeps its place in that order,
-    so that its absence moves no other image.
+    target lists depend only on shares and names. A damaged image keeps its place in that order,
+    so that its absence does not move other images.
 
     Args:
         name: One of `sets.names()`.
@@ -155,14 +139,14 @@ def _cut(
     classes: tuple[str, ...],
     train: Half,
     test: Half,
-    resize: _Resize | None,
+    resize: Resize | None,
     shares: Splits,
 ) -> Dataset:
-    training, tally = _decode(f"{name}/train", classes, train, resize)
-    tested, tally_of_test = _decode(f"{name}/test", classes, test, resize)
+    training, tally = _images(f"{name}/train", classes, train, resize)
+    tested, tally_of_test = _images(f"{name}/test", classes, test, resize)
     shapes = [tuple(images.pixels.shape[1:]) for images in (training, tested)]
     if shapes[0] != shapes[1]:
-        raise _mixed(name, tested.ids[0], shapes[1], shapes[0])
+        raise mixed(name, tested.ids[0], shapes[1], shapes[0])
     rank = sorted(test.ids, key=lambda image: sha(f"{name}/{image}"))
     share = asdict(shares)
     edges = np.rint(np.cumsum([0.0, *share.values()]) * len(rank)).astype(int).tolist()
@@ -183,72 +167,16 @@ def _digest(classes: tuple[str, ...], splits: dict[str, Images]) -> str:
     return digest.hexdigest()
 
 
-def _decode(
-    name: str, classes: tuple[str, ...], half: Half, resize: _Resize | None
+def _images(
+    name: str, classes: tuple[str, ...], half: Half, resize: Resize | None
 ) -> tuple[Images, Tally]:
-    """Read every readable image of the half of that name; return them and what was not as usual."""
-    count = len(half.ids)
-    pixels, kept = np.empty(0, np.uint8), list[int]()
-    converted, unreadable = Counter[str](), dict[str, str]()
-    blocks = [range(low, min(low + BLOCK, count)) for low in range(0, count, BLOCK)]
-    pool = ThreadPoolExecutor()
-    try:
-        read = pool.map(partial(_read, half.pictures, resize), blocks)
-        for i, image in enumerate(chain.from_iterable(read)):
-            if isinstance(image, str):
-                unreadable[half.ids[i]] = image
-                continue
-            if not kept:
-                pixels = _room(name, count, image[0].shape)
-            if image[0].shape != pixels.shape[1:]:
-                raise _mixed(name, half.ids[i], image[0].shape, tuple(pixels.shape[1:]))
-            pixels[i] = image[0]
-            converted.update(image[1])
-            kept.append(i)
-    finally:
-        # An error or Ctrl-C does not wait for the images that are still to be read.
-        pool.shutdown(cancel_futures=True)
-    if unreadable:
-        pixels = pixels[kept]
+    pixels, kept, tally = decoded(name, half, resize)
     label = torch.tensor([half.labels[i] for i in kept], dtype=torch.int64)
     empty = sorted(set(range(len(classes))) - set(label.tolist()))
     if empty:
-        first = "".join(f"; {name}: {why}" for name, why in [*unreadable.items()][:1])
+        first = "".join(f"; {image}: {why}" for image, why in [*tally.unreadable.items()][:1])
         raise UserError(
             f"{name}: no readable image of class {classes[empty[0]]!r}{first}\n"
             "remedy: remove the class or fix its files; expected: at least one per class"
         )
-    images = Images(tuple(half.ids[i] for i in kept), torch.from_numpy(pixels), label)
-    return images, Tally(converted, half.skipped, unreadable)
-
-
-def _room(name: str, count: int, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    try:
-        return np.empty((count, *shape), np.uint8)
-    except MemoryError as error:
-        raise UserError(
-            f"{name}: {count} images of shape {shape} do not fit into the memory\n"
-            "remedy: give a size to have them resized"
-        ) from error
-
-
-def _read(pictures: Pictures, resize: _Resize | None, block: range) -> list[_Read]:
-    """Read images (C, H, W) with their conversions, or the reason why one cannot be read."""
-    images = list[_Read]()
-    for index in block:
-        try:
-            picture = pictures[index]
-        except Unreadable as error:
-            images.append(error.reason)
-            continue
-        picture = resize(picture) if resize else picture
-        pixels = np.atleast_3d(np.asarray(picture.pixels)).transpose(2, 0, 1)
-        images.append((pixels, picture.conversions))
-    return images
-
-
-def _mixed(name: str, image: str, shape: tuple[int, ...], others: tuple[int, ...]) -> UserError:
-    return UserError(
-        f"{name}: {image!r} has shape {shape}, others {others}\n"
-        "remedy: give a size to have them resized; expected: images of one size"
-    )
+    return Images(tuple(half.ids[i] for i in kept), torch.from_numpy(pixels), label), tally

@@ -56,7 +56,7 @@ class Picture:
 
     Attributes:
         pixels: (H, W) or (H, W, C) uint8, or an image of Pillow with such pixels.
-        conversions: What was converted to get them, in words.
+        conversions: The conversions that gave them, in words.
     """
 
     pixels: npt.NDArray[np.uint8] | Image
@@ -113,7 +113,7 @@ class Tally:
         )
 
     def lines(self, place: str) -> Iterator[str]:
-        """Yield lines for the user: what was converted, skipped and unreadable in a place."""
+        """Yield lines for the user with the numbers of a place."""
         for verb, counts in (("converted", self.converted), ("skipped", self.skipped)):
             if counts:
                 items = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))

@@ -1,7 +1,7 @@
 """List and decode image files: the one way for data sets, data folders and `score`.
 
-Formats are told by content. Every image becomes 8 bits a channel, upright, on white. Conversions
-are stated, so that callers can count them.
+The format follows from the content. Every image becomes 8 bits a channel, upright, on white.
+Conversions are stated, so that callers can count them.
 """
 
 import os
@@ -104,7 +104,7 @@ def listed(folder: Path) -> Listing:
 
 
 def _is_image(path: Path) -> bool:
-    """Check the content of a file whose name does not tell that it is an image."""
+    """Check the content of a file without the name of an image file."""
     try:
         with files.opened(path, path.parent) as file, Image.open(file, formats=FORMATS):
             return True

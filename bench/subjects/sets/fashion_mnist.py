@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from evil_twins.bench.store import files
 from evil_twins.bench.subjects.halves import Parts, Picture, numbered
 from evil_twins.bench.subjects.place import data_folder
 from evil_twins.bench.subjects.published import explained
@@ -22,10 +23,10 @@ def read(root: Path | None, download: bool) -> Parts:
     folder, parts = data_folder(root), []
     for half in ("train", "test"):
         with explained("fashion-mnist", PLACE.format(root=folder)):
-            files = _files(folder, half == "train", download)
-        pictures = [Picture(pixels) for pixels in files.data.numpy()]
-        parts.append(numbered(f"fashion-mnist/{half}", files.targets.tolist(), pictures))
-    return tuple(files.classes), parts[0], parts[1]
+            images = _files(folder, half == "train", download)
+        pictures = [Picture(pixels) for pixels in images.data.numpy()]
+        parts.append(numbered(f"fashion-mnist/{half}", images.targets.tolist(), pictures))
+    return tuple(images.classes), parts[0], parts[1]
 
 
 def _files(root: Path, train: bool, download: bool) -> Any:
@@ -39,5 +40,5 @@ def _files(root: Path, train: bool, download: bool) -> Any:
         raw = Path(place) / "FashionMNIST" / "raw"
         raw.mkdir(parents=True)
         for path in packed:
-            (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+            (raw / path.stem).write_bytes(gzip.decompress(files.read(path, root)))
         return FashionMNIST(place, train=train)

@@ -1,4 +1,4 @@
-"""The code on which a cell depends: what counts, what does not, and nothing by accident."""
+"""The code on which a cell depends: all that counts, and nothing by accident."""
 
 import os
 from importlib.metadata import packages_distributions
@@ -14,15 +14,19 @@ from evil_twins.bench.components.source_code import ROOT, closure, code_of
 from evil_twins.detectors import DETECTORS
 
 DIGITS = {"name": "digits", "size": None}
-DATA = {f"bench/subjects/{name}.py" for name in ("data", "halves", "sets/__init__", "splits")}
+DATA = {
+    f"bench/subjects/{name}.py"
+    for name in ("data", "decoding", "halves", "splits", "sets/__init__")
+}
 EVERY = DATA | {
     "bench/subjects/sets/digits.py",
     *("attacks/models.py", "attacks/norms.py", "bench/cells/stored.py", "bench/cells/work.py"),
+    "bench/components/finite.py",
     *("bench/store/checksums.py", "bench/subjects/architectures.py", "bench/subjects/weights.py"),
 }
 COMPONENT = EVERY | {
     *("attacks/base.py", "bench/cells/seeds.py", "detectors/base.py"),
-    *(f"bench/components/{name}.py" for name in ("component", "plain", "returned")),
+    *(f"bench/components/{name}.py" for name in ("component", "plain", "plugin", "returned")),
 }
 ATTACK = COMPONENT | {f"bench/cells/{name}.py" for name in ("attack", "measure", "targets")}
 ATTACK |= {"attacks/efficacy.py", "bench/store/records.py"}
@@ -221,8 +225,8 @@ def test_a_users_packages_count_with_the_files_that_an_import_runs(tmp_path: Pat
         "pk/far.py": "",
         "pk/other.py": "",
         "pk/unused.py": "",
-        "mine.py": "import beside\nimport pk.far\nimport json",
-        "beside.py": "",
+        "mine.py": "import near\nimport pk.far\nimport json",
+        "near.py": "",
     }.items():
         (tmp_path / name).write_text(code)
     inits = {"pk/__init__.py", "pk/inner/__init__.py"}
@@ -230,5 +234,5 @@ def test_a_users_packages_count_with_the_files_that_an_import_runs(tmp_path: Pat
     code = closure(tmp_path / "pk" / "inner" / "det.py")
     assert set(code.files) == inits | modules
     assert set(code.versions) == {"torch"}
-    files = {"mine.py", "beside.py", "pk/__init__.py", "pk/far.py"}
+    files = {"mine.py", "near.py", "pk/__init__.py", "pk/far.py"}
     assert set(closure(tmp_path / "mine.py").files) == files

@@ -16,7 +16,7 @@ SIDE = 12
 RGB = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
 GREY = RGB[..., 0].copy()
 ALPHA = np.where(np.arange(SIDE * SIDE).reshape(SIDE, SIDE) % 3, 255, 0).astype(np.uint8)
-SEEN = np.where(ALPHA[..., None] == 0, 255, RGB).astype(np.uint8)
+ON_WHITE = np.where(ALPHA[..., None] == 0, 255, RGB).astype(np.uint8)
 """`RGB` with `ALPHA` over white."""
 
 ORIENTATION = 274
@@ -70,66 +70,66 @@ def _exif(orientation: int) -> Image.Exif:
     return exif
 
 
-def _all() -> dict[str, Odd]:
-    image, grey = Image.fromarray(RGB), Image.fromarray(GREY)
-    rgba = Image.fromarray(np.dstack([RGB, ALPHA]))
-    three = np.repeat(GREY[..., None], 3, 2)
-    wide = GREY.astype(np.uint16) * 257
-    deep, to_colour = "from 16 to 8 bits", "from grey to colour"
-    palette = image.quantize(64)
-    shown = np.asarray(palette.convert("RGB"))
-    key = palette.info | {"transparency": int(np.asarray(palette)[0, 0])}
-    keyed = np.where((np.asarray(palette) == key["transparency"])[..., None], 255, shown).astype(
-        np.uint8
+IMAGE, THREE = Image.fromarray(RGB), np.repeat(GREY[..., None], 3, 2)
+RGBA = Image.fromarray(np.dstack([RGB, ALPHA]))
+WIDE = GREY.astype(np.uint16) * 257
+PALETTE = IMAGE.quantize(64)
+INDEX = np.asarray(PALETTE)
+SHOWN = np.asarray(PALETTE.convert("RGB"))
+KEYED = np.where((INDEX[0, 0] == INDEX)[..., None], 255, SHOWN).astype(np.uint8)
+CMYK = np.dstack([255 - RGB, np.zeros_like(GREY)])
+
+DEEP, TURNED, WHITE = "from 16 to 8 bits", "turned as EXIF says", "transparent, put on white"
+TO_COLOUR, PALETTE_TO_COLOUR = "from grey to colour", "from a palette to colour"
+FRAMES = "with several frames, the first taken"
+
+ODD = {
+    "grey PNG of 16 bits": Odd(saved(Image.fromarray(WIDE), "PNG"), THREE, (DEEP, TO_COLOUR)),
+    "PGM of 16 bits": Odd(saved(Image.fromarray(WIDE), "PPM"), THREE, (DEEP, TO_COLOUR)),
+    "TIFF of 16 bits": Odd(saved(Image.fromarray(WIDE), "TIFF"), THREE, (DEEP, TO_COLOUR)),
+    "shifted 16 bits": Odd(
+        saved(Image.fromarray(GREY.astype(np.uint16) << 8), "PNG"), THREE, (DEEP, TO_COLOUR)
+    ),
+    "colour PNG of 16 bits": Odd(png_of_16_bits(RGB.astype(np.uint16) * 257), RGB, (DEEP,)),
+    "PNG of 16 bits with alpha": Odd(
+        png_of_16_bits(np.dstack([RGB, ALPHA]).astype(np.uint16) * 257), ON_WHITE, (DEEP, WHITE)
+    ),
+    "PPM of 16 bits": Odd(
+        b"P6 12 12 65535\n" + (RGB.astype(">u2") * 257).astype(">u2").tobytes(), RGB, (DEEP,)
+    ),
+    "alpha in PNG": Odd(saved(RGBA, "PNG"), ON_WHITE, (WHITE,)),
+    "alpha in WEBP": Odd(saved(RGBA, "WEBP", lossless=True, exact=True), ON_WHITE, (WHITE,)),
+    "alpha in TIFF": Odd(saved(RGBA, "TIFF"), ON_WHITE, (WHITE,)),
+    "opaque alpha": Odd(saved(IMAGE.convert("RGBA"), "PNG"), RGB, ()),
+    "palette": Odd(saved(PALETTE, "PNG"), SHOWN, (PALETTE_TO_COLOUR,)),
+    "palette with a transparent colour": Odd(
+        saved(PALETTE, "PNG", transparency=int(INDEX[0, 0])), KEYED, (WHITE,)
+    ),
+    "GIF": Odd(saved(PALETTE, "GIF"), SHOWN, (PALETTE_TO_COLOUR,)),
+    "animated GIF": Odd(
+        saved(PALETTE, "GIF", save_all=True, append_images=[PALETTE.rotate(90)]),
+        SHOWN,
+        (FRAMES, PALETTE_TO_COLOUR),
+    ),
+    "CMYK": Odd(
+        saved(Image.frombytes("CMYK", IMAGE.size, CMYK.tobytes()), "TIFF"),
+        RGB,
+        ("from CMYK to colour",),
+    ),
+    "grey": Odd(saved(Image.fromarray(GREY), "PNG"), THREE, (TO_COLOUR,)),
+}
+"""Kind of a file -> the file."""
+ODD |= {
+    f"orientation {number}": Odd(saved(IMAGE, "PNG", exif=_exif(number)), upright(RGB), (TURNED,))
+    for number, upright in ORIENTATIONS.items()
+}
+ODD |= {
+    f"turned {kind}": Odd(
+        saved(IMAGE, kind, exif=_exif(6), lossless=True), ORIENTATIONS[6](RGB), (TURNED,)
     )
-    cmyk = np.dstack([255 - RGB, np.zeros_like(GREY)])
-    white, animated = "transparent, put on white", "with several frames, the first taken"
-    from_palette = "from a palette to colour"
-    odd = {
-        "grey PNG of 16 bits": Odd(saved(Image.fromarray(wide), "PNG"), three, (deep, to_colour)),
-        "PGM of 16 bits": Odd(saved(Image.fromarray(wide), "PPM"), three, (deep, to_colour)),
-        "TIFF of 16 bits": Odd(saved(Image.fromarray(wide), "TIFF"), three, (deep, to_colour)),
-        "shifted 16 bits": Odd(
-            saved(Image.fromarray(GREY.astype(np.uint16) << 8), "PNG"), three, (deep, to_colour)
-        ),
-        "colour PNG of 16 bits": Odd(png_of_16_bits(RGB.astype(np.uint16) * 257), RGB, (deep,)),
-        "PNG of 16 bits with alpha": Odd(
-            png_of_16_bits(np.dstack([RGB, ALPHA]).astype(np.uint16) * 257), SEEN, (deep, white)
-        ),
-        "PPM of 16 bits": Odd(
-            b"P6 12 12 65535\n" + (RGB.astype(">u2") * 257).astype(">u2").tobytes(), RGB, (deep,)
-        ),
-        "alpha in PNG": Odd(saved(rgba, "PNG"), SEEN, (white,)),
-        "alpha in WEBP": Odd(saved(rgba, "WEBP", lossless=True, exact=True), SEEN, (white,)),
-        "alpha in TIFF": Odd(saved(rgba, "TIFF"), SEEN, (white,)),
-        "opaque alpha": Odd(saved(image.convert("RGBA"), "PNG"), RGB, ()),
-        "palette": Odd(saved(palette, "PNG"), shown, (from_palette,)),
-        "palette with a transparent colour": Odd(
-            saved(palette, "PNG", transparency=key["transparency"]), keyed, (white,)
-        ),
-        "GIF": Odd(saved(palette, "GIF"), shown, (from_palette,)),
-        "animated GIF": Odd(
-            saved(palette, "GIF", save_all=True, append_images=[palette.rotate(90)]),
-            shown,
-            (animated, from_palette),
-        ),
-        "CMYK": Odd(
-            saved(Image.frombytes("CMYK", image.size, cmyk.tobytes()), "TIFF"),
-            RGB,
-            ("from CMYK to colour",),
-        ),
-        "grey": Odd(saved(grey, "PNG"), three, (to_colour,)),
-    }
-    for orientation, upright in ORIENTATIONS.items():
-        content = saved(image, "PNG", exif=_exif(orientation))
-        odd[f"orientation {orientation}"] = Odd(content, upright(RGB), ("turned as EXIF says",))
-    for kind in ("TIFF", "WEBP"):
-        content = saved(image, kind, exif=_exif(6), lossless=True)
-        odd[f"turned {kind}"] = Odd(content, ORIENTATIONS[6](RGB), ("turned as EXIF says",))
-    return odd
+    for kind in ("TIFF", "WEBP")
+}
 
-
-ODD = _all()
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 12 12\nshowpage\n"
 REFUSED = {
     "PostScript": POSTSCRIPT,

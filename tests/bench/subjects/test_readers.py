@@ -1,12 +1,14 @@
 """Readers of data sets: a cell depends on that of its own data set and on no other."""
 
+from importlib import import_module
+
 import pytest
 
 from evil_twins.bench.components.source_code import code_of
 from evil_twins.bench.subjects import sets
 
 DIGITS = {"name": "digits", "size": None}
-FILES = {"bench/store/files.py", "bench/subjects/image_files.py"}
+FILES = {"bench/subjects/image_files.py"}
 READERS = {
     ("cifar10", None): {"bench/subjects/published.py"},
     ("fashion-mnist", None): {"bench/subjects/published.py"},
@@ -37,3 +39,9 @@ def test_the_place_of_data_and_the_names_of_data_sets_change_no_digest() -> None
     files = set(code_of("victim", {"name": "isic2018", "size": None}).files)
     assert "bench/subjects/place.py" not in files
     assert not files & {"bench/suite/suite.py", "bench/subjects/inputs.py"}
+
+
+def test_every_name_of_a_data_set_has_a_reader() -> None:
+    names = {"digits", "fashion-mnist", "cifar10", "gtsrb", "isic2018", "folder"}
+    assert set(sets.names()) == names
+    assert all(callable(import_module(sets.module(name)).read) for name in names)

@@ -1,14 +1,13 @@
 """Suites: their rows and columns, and the message of each mistake."""
 
 import re
-from importlib import import_module
 from math import isnan
 from pathlib import Path
 
 import pytest
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects import architectures, sets
+from evil_twins.bench.subjects import architectures
 from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.suites import HEAD, doubt, shift, table
@@ -22,12 +21,6 @@ IMC = (
 
 def _load(folder: Path, *parts: str, head: str = HEAD) -> suite.Suite:
     return suite.load(suites.write(folder, *parts, head=head))
-
-
-def test_every_name_of_a_data_set_has_a_reader() -> None:
-    names = {"digits", "fashion-mnist", "cifar10", "gtsrb", "isic2018", "folder"}
-    assert set(sets.names()) == names
-    assert all(callable(import_module(sets.module(name)).read) for name in names)
 
 
 def test_the_names_without_torch_are_those_with_it() -> None:
