@@ -14,7 +14,7 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from evil_twins.bench import printable
-from evil_twins.bench.cells import attack, evade, preparation, score, seeds, victim
+from evil_twins.bench.cells import attack, evade, inspection, preparation, score, seeds, victim
 from evil_twins.bench.cells.exact_arithmetic import exact
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components.component import Component
@@ -56,7 +56,17 @@ class Job:
     @property
     def code(self) -> Code:
         """The code that it would run here and now."""
-        return code_of(self.kind, *([self.component] if self.component else []), *self.evade)
+        components = *([self.component] if self.component else []), *self.evade
+        return code_of(self.kind, self.spec["dataset"], *components)
+
+    def run(self, work: Work) -> None:
+        """Write the content of the cell."""
+        if self.evade:
+            evade.run(work)
+        elif self.kind == "score" and self.component and self.component.inspects:
+            inspection.run(work)
+        else:
+            KINDS[self.kind](work)
 
 
 @dataclass(frozen=True)
@@ -135,7 +145,7 @@ def compute(place: Place, job: Job, folder: Path) -> None:
     work = Work(*cell, place.data, place.weights, job.evade)
     _check_code(job)
     with isolated(job):
-        (evade.run if job.evade else KINDS[job.kind])(work)
+        job.run(work)
     _check_code(job)
 
 

@@ -81,6 +81,12 @@ class Component:
             raise NoSuchName(f"there is no {name!r} in it")
         return adapted(getattr(module, name))
 
+    @property
+    def inspects(self) -> bool:
+        """Whether it is a detector of models, which gives one score a model."""
+        cls = self.load()
+        return hasattr(cls, "inspect") and not hasattr(cls, "fit")
+
     def build(self) -> Any:
         """Return the attack or the detector itself."""
         return adapter(self.load()).validate_json(json.dumps(dict(self.parameters)))
