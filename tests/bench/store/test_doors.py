@@ -144,7 +144,7 @@ def test_every_file_is_opened_and_created_by_the_guard() -> None:
     assert not REASONS.keys() - actual.keys(), "reasons for calls that are gone"
 
 
-def test_nobody_reads_standard_library_files_around_the_guard() -> None:
-    """`os.open` and `io.open` serve the guard alone."""
+def test_only_the_guard_opens_descriptors() -> None:
+    """Only the guard calls `os.open` and `io.open`."""
     texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in SOURCES}
     assert [n for n, text in texts.items() if "os.open(" in text or "io.open(" in text] == [GUARD]
