@@ -21,7 +21,7 @@ from evil_twins.bench.components.source_code import Code, code_of
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
-from evil_twins.bench.store.checksums import verify as verify_cell
+from evil_twins.bench.store.soundness import verify as verify_cell
 
 KINDS = {"victim": victim.run, "fit": preparation.run, "attack": attack.run, "score": score.run}
 

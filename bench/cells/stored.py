@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from evil_twins.attacks.models import PairedModels, Victim
-from evil_twins.bench.store.checksums import MODELS, lists_models
+from evil_twins.bench.store.checksums import MODELS
+from evil_twins.bench.store.soundness import lists_models
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import Classifier
 

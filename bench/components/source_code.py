@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = "evil_twins"
 CELLS = ROOT / "bench" / "cells"
 
-MESSAGES = frozenset({ROOT / "bench" / "errors.py"})
-"""Files that are not followed: exceptions and their messages are no content of a cell."""
+CHECKS = frozenset({ROOT / "bench" / "errors.py", ROOT / "bench" / "store" / "json_files.py"})
+"""Files that are not followed: what refuses a mistake or a damaged file decides no content."""
 
 DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -86,7 +86,7 @@ def closure(*roots: Path) -> Code:
     files, versions = dict[str, str](), dict[str, str]()
     while stack:
         path, base = stack.pop()
-        if path in visited or path in MESSAGES:
+        if path in visited or path in CHECKS:
             continue
         visited.add(path)
         content, imports = _read(path, path.stat().st_mtime_ns)

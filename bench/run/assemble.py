@@ -1,6 +1,5 @@
 """Records of a suite, put together from its finished cells under the names of the suite."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -15,9 +14,10 @@ from evil_twins.bench.components import source_code
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.plan import Plan, Shard
 from evil_twins.bench.run.state import State
-from evil_twins.bench.store import records
+from evil_twins.bench.store import json_files, records
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import checksum, fingerprint
+from evil_twins.bench.store.json_files import RunFacts
 from evil_twins.bench.store.records import Columns
 from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.suite.suite import Suite
@@ -180,8 +180,5 @@ def derived(directory: Path) -> dict[str, str]:
 
 def current(directory: Path, mark: str) -> bool:
     """Check whether the records, tables and figures of a folder are those of the mark."""
-    try:
-        stored = json.loads((directory / "run.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return bool(stored.get("mark") == mark and stored.get("files") == derived(directory))
+    facts = json_files.read(directory / "run.json", directory, RunFacts)
+    return facts is not None and facts.mark == mark and facts.files == derived(directory)

@@ -1,7 +1,6 @@
 """The end of a run: records, tables and figures, and a few lines on what happened."""
 
 import fcntl
-import json
 import os
 import shutil
 import sys
@@ -18,9 +17,8 @@ from evil_twins.bench.run.assemble import Finished, assemble, current, derived
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Workspace
-from evil_twins.bench.store import provenance
+from evil_twins.bench.store import json_files, provenance
 from evil_twins.bench.store.cells import Store
-from evil_twins.bench.store.checksums import fingerprint
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def derive(
         "seconds": round(time.perf_counter() - start, 3),
     }
     draft = directory / f".run.json.{os.getpid()}"
-    draft.write_text(json.dumps(facts | {"seal": fingerprint(facts)}, indent=1) + "\n")
+    draft.write_bytes(json_files.seal(facts))
     draft.replace(directory / "run.json")
     return True
 

@@ -5,12 +5,15 @@ import platform
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from evil_twins.bench.store import json_files
+from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import MODELS
+from evil_twins.bench.store.json_files import Provenance
 
 Key = tuple[str, ...]
 
@@ -71,7 +74,8 @@ def work(
         targets = attack_spec["targets"]
         amount = targets["last"] - targets["first"]
         # Whole networks take many times as long as last layers.
-        layers = str((attack_spec["attack"]["parameters"].get("model") or {}).get("layers"))
+        model = attack_spec["attack"]["parameters"].get("model")
+        layers = str(model.get("layers") if isinstance(model, dict) else None)
     if kind == "score":
         amount *= 2 * spec["benign"]["size"] + 1
         row = json.dumps(attack and attack["attack"], sort_keys=True)
@@ -121,26 +125,20 @@ def measures(results: Path) -> Measures:
     """
     measured = Measures()
     for folder in results.glob("*/cells"):
-        cell_facts = cache(partial(_cell_facts, folder))
+        store = Store(folder)
+        facts_of = cache(store.facts)
         for path in folder.glob("*/[!.]*/provenance.json"):
-            try:
-                cell = cell_facts(path.parts[-3], path.parts[-2])
-                specs = {
-                    role: cell_facts(*parent[:2])["spec"]
-                    for role, parent in cell["parents"].items()
-                    if role in ("victim", "attack")
-                }
-                network = specs.get("victim", cell["spec"]).get("architecture", "")
-                sidecar = json.loads(path.read_text())
-                seconds, host = float(sidecar["seconds"]), str(sidecar["machine"]["host"])
-                models = cell["files"].get(MODELS, [0])[0]
-                size = sum(file[0] for file in cell["files"].values())
-                done = work(cell["kind"], cell["spec"], network, specs.get("attack"))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            facts = facts_of(path.parts[-3], path.parts[-2])
+            sidecar = json_files.read(path, folder, Provenance)
+            if facts is None or sidecar is None:
                 continue
-            measured.add(done, Cost(seconds, size, models), host)
+            parents = {role: facts_of(*parent[:2]) for role, parent in facts.parents.items()}
+            victim, attack = parents.get("victim", facts), parents.get("attack")
+            if victim is None or (facts.kind == "score" and attack is None):
+                continue
+            network = victim.spec.get("architecture", "")
+            done = work(facts.kind, facts.spec, network, attack.spec if attack else None)
+            models = facts.files[MODELS][0] if MODELS in facts.files else 0
+            size = sum(size for size, _, _ in facts.files.values())
+            measured.add(done, Cost(sidecar.seconds, size, models), sidecar.machine.host)
     return measured
-
-
-def _cell_facts(folder: Path, kind: str, identity: str) -> Any:
-    return json.loads((folder / kind / identity / "cell.json").read_text())

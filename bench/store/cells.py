@@ -6,7 +6,6 @@ holds records, tensors, `cell.json` (the cell's facts and the SHA-256 of every f
 models may be removed at any time: a cell that needs it makes it again.
 """
 
-import json
 import os
 import platform
 import shutil
@@ -15,16 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evil_twins.bench.store.checksums import (
-    MODELS,
-    UNREADABLE,
-    checksum,
-    content_hash,
-    damage,
-    fingerprint,
-    listed_files,
-    lists_models,
-)
+from evil_twins.bench.store import json_files
+from evil_twins.bench.store.checksums import MODELS, checksum, content_hash
+from evil_twins.bench.store.json_files import CellFacts, FailureNote, Provenance
+from evil_twins.bench.store.soundness import damage, facts_of, lists_models
 
 SCHEMA = 3
 """Part of every identity: raised when the stored form of cells changes."""
@@ -58,8 +51,9 @@ class Store:
         """Return the file for the reason of a failed cell."""
         return self.root / kind / f"{name}.failed.json"
 
-    def _json(self, kind: str, name: str, file: str = "cell.json") -> Any:
-        return json.loads((self.path(kind, name) / file).read_text())
+    def facts(self, kind: str, name: str) -> CellFacts | None:
+        """Read the facts of a finished cell; None if they are missing or damaged."""
+        return facts_of(self.path(kind, name))
 
     def find(self, kind: str, name: str) -> str | None:
         """Return the content hash of a finished cell; None if it is missing or damaged.
@@ -67,22 +61,21 @@ class Store:
         A file is read only if its size or its time of change is not that of the commit. A cell
         that reads another one verifies every checksum.
         """
-        folder = self.path(kind, name)
-        try:
-            cell = self._json(kind, name)
-            if (cell["kind"], cell["identity"]) != (kind, name):
-                return None  # somebody put the folder of another cell here
-            for file, (size, digest, changed) in cell["files"].items():
-                if file == MODELS and not (folder / file).exists():
-                    continue
+        folder, facts = self.path(kind, name), self.facts(kind, name)
+        if facts is None or (facts.kind, facts.identity) != (kind, name):
+            return None  # damaged, or somebody put the folder of another cell here
+        for file, (size, digest, changed) in facts.files.items():
+            if file == MODELS and not (folder / file).exists():
+                continue
+            try:
                 stat = (folder / file).stat()
                 if stat.st_size != size:
                     return None
                 if stat.st_mtime_ns != changed and checksum(folder / file) != digest:
                     return None
-            return str(cell["content"])
-        except UNREADABLE:
-            return None
+            except OSError:
+                return None
+        return facts.content
 
     def lacks_models(self, kind: str, name: str) -> bool:
         """Tell whether the models of a finished cell have been removed."""
@@ -111,23 +104,11 @@ class Store:
         folders = (path for path in self.root.glob("*/[!.]*") if path.is_dir())
         return sorted(path for path in folders if not (path / "cell.json").exists())
 
-    def spec(self, kind: str, name: str) -> Any:
-        """Read the spec of a finished cell; None if it cannot be read."""
-        try:
-            return self._json(kind, name)["spec"]
-        except UNREADABLE:
-            return None
-
-    def title(self, kind: str, name: str) -> str:
-        """Read the title of a finished cell."""
-        return str(self._json(kind, name)["title"])
-
     def seconds(self, kind: str, name: str) -> float:
         """Read the seconds that a finished cell took; 0 if they cannot be read."""
-        try:
-            return float(self._json(kind, name, "provenance.json")["seconds"])
-        except UNREADABLE:
-            return 0.0
+        folder = self.path(kind, name)
+        sidecar = json_files.read(folder / "provenance.json", folder, Provenance)
+        return sidecar.seconds if sidecar else 0.0
 
     def begin(self, kind: str, name: str) -> Path:
         """Make an empty temporary folder in which a cell is written."""
@@ -140,7 +121,12 @@ class Store:
         return self.root / kind / f".{name}.{_HOST}.{os.getpid()}"
 
     def commit(
-        self, kind: str, name: str, folder: Path, facts: Mapping[str, Any], provenance: object
+        self,
+        kind: str,
+        name: str,
+        folder: Path,
+        facts: Mapping[str, Any],
+        provenance: Mapping[str, Any],
     ) -> str:
         """Put a written cell into its place.
 
@@ -148,7 +134,7 @@ class Store:
             kind: Kind of the cell.
             name: Its identity.
             folder: The folder from `begin`, with every file in it.
-            facts: Title, spec and parents.
+            facts: Title, spec, parents and versions.
             provenance: Facts that depend on the machine and the moment.
 
         Returns:
@@ -159,12 +145,11 @@ class Store:
             stat = path.stat()
             files[path.name] = (stat.st_size, checksum(path), stat.st_mtime_ns)
         content = content_hash(files)
-        (folder / "provenance.json").write_text(json.dumps(provenance, indent=1, sort_keys=True))
+        (folder / "provenance.json").write_bytes(json_files.encode(provenance))
         names = {"kind": kind, "identity": name, "schema": SCHEMA}
         cell = {**facts, **names, "files": files, "content": content}
         cell["provenance"] = checksum(folder / "provenance.json")
-        sealed = json.dumps(cell | {"seal": fingerprint(cell)}, indent=1, sort_keys=True)
-        (folder / "cell.json").write_text(sealed)
+        (folder / "cell.json").write_bytes(json_files.seal(cell))
         self.place(kind, name, folder)
         return content
 
@@ -190,14 +175,13 @@ class Store:
     def _same(self, place: Path, folder: Path) -> bool:
         if damage(place) or self.lacks_models(*place.parts[-2:]):
             return False
-        return content_hash(listed_files(place)) == content_hash(listed_files(folder))
+        stored, new = facts_of(place), facts_of(folder)
+        return stored is not None and new is not None and stored.content == new.content
 
     def reason(self, kind: str, name: str) -> str:
         """Read why a cell failed in its last run; nothing if it did not fail or did not run."""
-        try:
-            return str(json.loads(self.failure(kind, name).read_text())["reason"])
-        except UNREADABLE:
-            return ""
+        note = json_files.read(self.failure(kind, name), self.root, FailureNote)
+        return note.reason if note else ""
 
     def fail(self, kind: str, name: str, title: str, reason: str, traceback: str) -> None:
         """Write the reason of a failure and its traceback, if the disk has room for them."""
@@ -205,7 +189,7 @@ class Store:
         try:
             temporary.parent.mkdir(parents=True, exist_ok=True)
             self.log(kind, name).write_text(traceback)
-            temporary.write_text(json.dumps({"cell": title, "reason": reason}, indent=1))
+            temporary.write_bytes(json_files.encode({"cell": title, "reason": reason}))
             temporary.replace(self.failure(kind, name))
         except OSError:
             temporary.unlink(missing_ok=True)

@@ -16,7 +16,8 @@ from evil_twins.detectors import DETECTORS
 DATA = {f"bench/subjects/{name}.py" for name in ("data", "isic", "readers", "splits")}
 EVERY = DATA | {
     *("attacks/models.py", "attacks/norms.py", "bench/cells/stored.py", "bench/cells/work.py"),
-    *("bench/store/checksums.py", "bench/subjects/architectures.py", "bench/subjects/weights.py"),
+    *("bench/store/checksums.py", "bench/store/soundness.py"),
+    *("bench/subjects/architectures.py", "bench/subjects/weights.py"),
 }
 COMPONENT = EVERY | {
     *("attacks/base.py", "bench/cells/seeds.py", "detectors/base.py"),

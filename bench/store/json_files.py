@@ -1,0 +1,248 @@
+"""Read and write the JSON files of results: one reader, and one schema for each kind of file.
+
+A file that is missing, too large, nested too deeply or of another form is damaged: `read` returns
+None for it. Keys that a schema does not name are ignored.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+
+from evil_twins.bench.store import files
+from evil_twins.bench.store.checksums import content_hash, fingerprint
+
+LARGEST = 2**22
+"""Bytes of the largest JSON file that is read; pydantic bounds its depth to 200."""
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Seconds = Annotated[float, Field(ge=0, le=1e10)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")]
+Size = Annotated[int, Field(gt=0, le=2**20)]
+
+
+class Schema(BaseModel):
+    """The form of a JSON file, or of a part of it."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class _Sealed(Schema):
+    """The form of a file that names the fingerprint of all its other facts."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_seal(cls, facts: Any) -> Any:
+        rest = dict(facts) if isinstance(facts, dict) else {}
+        if rest.pop("seal", None) != fingerprint(rest):
+            raise ValueError("the seal is broken")
+        return facts
+
+
+class _Dataset(Schema):
+    name: str
+    size: int | None
+
+
+class _Component(Schema):
+    name: Annotated[str, Field(alias="class")]
+    parameters: dict[str, Any]
+
+
+class _Targets(Schema):
+    first: Count
+    last: Count
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.last <= self.first:
+            raise ValueError("there are no targets")
+        return self
+
+
+class _Benign(Schema):
+    size: Count
+
+
+class _Spec(Schema):
+    dataset: _Dataset
+    device: str
+
+
+class _VictimSpec(_Spec):
+    architecture: str
+
+
+class _FitSpec(_Spec):
+    preparation: _Component
+
+
+class _AttackSpec(_Spec):
+    attack: _Component
+    targets: _Targets
+
+
+class _ScoreSpec(_Spec):
+    detector: _Component
+    benign: _Benign
+
+
+SPECS: Mapping[str, type[_Spec]] = {
+    "victim": _VictimSpec,
+    "fit": _FitSpec,
+    "attack": _AttackSpec,
+    "score": _ScoreSpec,
+}
+
+FileFacts = Annotated[tuple[Count, Digest, int], Strict(False)]
+"""Size, SHA-256 and time of change of a file. Strict, a JSON array would be no tuple."""
+
+
+class CellFacts(Schema):
+    """The form of `cell.json`.
+
+    Attributes:
+        kind: Kind of the cell.
+        identity: Its identity.
+        title: Its name for people.
+        spec: Everything that decides its content, except code and parents.
+        parents: Role -> kind, identity and content hash of a parent.
+        versions: Distribution -> version that made the cell.
+        files: File -> its facts.
+        content: Its content hash.
+        provenance: SHA-256 of `provenance.json`.
+    """
+
+    kind: Literal["victim", "fit", "attack", "score"]
+    identity: str
+    title: str
+    spec: dict[str, Any]
+    parents: dict[str, Annotated[tuple[str, str, str], Strict(False)]]
+    versions: dict[str, str]
+    files: dict[FileName, FileFacts]
+    content: Digest
+    provenance: Digest
+
+    @model_validator(mode="after")
+    def _check_content(self) -> Self:
+        SPECS[self.kind].model_validate(self.spec)
+        if self.content != content_hash(self.files):
+            raise ValueError("the content is not that of the files")
+        return self
+
+
+class SealedCell(_Sealed, CellFacts):
+    """The form of `cell.json` with a seal that holds."""
+
+
+class _Host(Schema):
+    host: str
+
+
+class Provenance(Schema):
+    """The form of `provenance.json`."""
+
+    seconds: Seconds
+    machine: _Host
+
+
+class FailureNote(Schema):
+    """The form of the note of a failed cell."""
+
+    reason: str
+
+
+class _Code(Schema):
+    python: str = ""
+    packages: dict[str, str] = {}
+    commit: str | None = None
+    dirty: bool = False
+
+
+class _Machine(Schema):
+    system: str = ""
+    processor: str = ""
+    cores: Count | None = None
+    device: str = ""
+    gpu: str = ""
+
+
+class _Computing(Schema):
+    cells: Count = 0
+    core_hours: Seconds = 0.0
+
+
+class RunFacts(Schema):
+    """The form of `run.json`.
+
+    Attributes:
+        command: The words of the command.
+        date: The day of the run.
+        mark: A hash of all that decides records, tables and figures.
+        code: Versions of the code and of libraries.
+        machine: The hardware.
+        computing: Number of cells and their core-hours.
+        files: Record, table or figure -> SHA-256.
+        seconds: Time that tables and figures took.
+    """
+
+    command: list[str] = []
+    date: str = ""
+    mark: str = ""
+    code: _Code = _Code()
+    machine: _Machine = _Machine()
+    computing: _Computing | None = None
+    files: dict[str, str] = {}
+    seconds: Seconds | None = None
+
+
+class SealedRun(_Sealed, RunFacts):
+    """The form of `run.json` with a seal that holds."""
+
+
+class ClassifierFacts(Schema):
+    """The form of the metadata of a file of weights."""
+
+    architecture: str
+    classes: Size
+    shape: Annotated[tuple[Size, Size, Size], Strict(False)]
+
+
+T = TypeVar("T", bound=Schema)
+
+
+def read(path: Path, within: Path | None, schema: type[T]) -> T | None:
+    """Read a JSON file; None if it is missing or damaged.
+
+    Args:
+        path: The file.
+        within: The folder that links must not leave.
+        schema: The form of the file.
+    """
+    try:
+        return parse(files.read(path, within, LARGEST), schema)
+    except (OSError, ValueError):  # ValueError: a path with a null character
+        return None
+
+
+def parse(content: bytes, schema: type[T]) -> T | None:
+    """Read JSON; None if it is damaged."""
+    try:
+        return schema.model_validate_json(content)
+    except ValidationError:
+        return None
+
+
+def encode(facts: Mapping[str, Any]) -> bytes:
+    """Write JSON that `parse` reads; a character that is no Unicode becomes a question mark."""
+    text = json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False)
+    return text.encode("utf-8", "replace") + b"\n"
+
+
+def seal(facts: Mapping[str, Any]) -> bytes:
+    """Write JSON with a seal, the fingerprint of all other facts."""
+    stored = json.loads(encode(facts))
+    return encode(stored | {"seal": fingerprint(stored)})
