@@ -1,0 +1,117 @@
+"""Read Parquet files that may come from a stranger: typed, complete, and in bounded memory.
+
+Everything is refused from the headers, before a page is decompressed, except for texts of which a
+short dictionary is repeated many times: their sizes are added up before the texts are put in place.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.store import files
+from evil_twins.bench.store.pages import pages
+
+BASE, RATIO = 2**28, 500
+"""A table may take `BASE` bytes of memory and `RATIO` times the size of its file. Stored records
+take up to 320 times the size of theirs."""
+
+
+def read(path: Path, within: Path | None, columns: Mapping[str, pa.DataType]) -> pa.Table:
+    """Read a table.
+
+    Args:
+        path: The file.
+        within: The folder that links must not leave.
+        columns: Name -> type of the columns to read. Only floating-point numbers may be missing.
+
+    Raises:
+        UserError: The file is missing or damaged, a column is missing or of another type, or the
+            table would take too much memory.
+    """
+    try:
+        content = files.read(path, within)
+        limit = BASE + RATIO * len(content)
+        texts = [name for name, kind in columns.items() if kind in (pa.string(), pa.binary())]
+        with pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts) as file:
+            _check_columns(path, file.schema_arrow, columns)
+            _check_pages(content, file.metadata, columns, limit)
+            table = file.read(columns=list(columns))
+        table.validate(full=True)
+        _check_values(table, columns, limit)
+        return table.cast(pa.schema([(name, columns[name]) for name in table.column_names]))
+    except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
+        raise UserError(
+            f"cannot read {path}: {reason}\nremedy: delete the file or its folder and run again"
+        ) from error
+
+
+def _check_columns(path: Path, schema: pa.Schema, columns: Mapping[str, pa.DataType]) -> None:
+    """Check names and types of the columns.
+
+    Raises:
+        UserError: A column is missing.
+        ValueError: A column is of another type.
+    """
+    names = schema.names
+    if missing := [name for name in columns if name not in names]:
+        raise UserError(
+            f"{path} lacks the columns {', '.join(missing)}\n"
+            "expected: records of this version\n"
+            "remedy: run the suite again; stored cells are re-used"
+        )
+    for name, kind in columns.items():
+        if names.count(name) > 1:
+            raise ValueError(f"it has several columns {name}")
+        stored = schema.field(name).type
+        stored = stored.value_type if pa.types.is_dictionary(stored) else stored
+        if stored not in (kind, _LARGE.get(kind)):
+            raise ValueError(f"the column {name} is of type {stored}; expected {kind}")
+
+
+_LARGE = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
+"""Types that pandas writes in place of those here."""
+
+
+def _check_pages(
+    content: bytes, metadata: pq.FileMetaData, columns: Mapping[str, pa.DataType], limit: int
+) -> None:
+    """Check that the pages of the columns need little memory.
+
+    Raises:
+        ValueError: They need too much, or a header is damaged.
+    """
+    size = 0
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        for j in range(group.num_columns):
+            column = group.column(j)
+            if column.path_in_schema in columns:
+                for page in pages(content, column):
+                    size += page.size + 8 * page.values
+                _check_size(size, limit)
+
+
+def _check_values(table: pa.Table, columns: Mapping[str, pa.DataType], limit: int) -> None:
+    """Check that values are complete, and that texts need little memory.
+
+    Raises:
+        ValueError: A value is missing, or the texts need too much.
+    """
+    size = table.nbytes
+    for name in table.column_names:
+        column = table[name]
+        if column.null_count and columns[name] != pa.float64():
+            raise ValueError(f"the column {name} lacks values")
+        for chunk in column.chunks if columns[name] in _LARGE else ():
+            size += len(chunk) * (pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0)
+    _check_size(size, limit)
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise ValueError(f"it would take {size >> 20} MiB or more of memory; expected: {limit >> 20}")
