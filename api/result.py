@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evil_twins.bench.errors import UserError, unknown
+from evil_twins.bench.store import files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +120,7 @@ def load(directory: str | Path) -> Result:
         >>> result.rates[["attack", "detector", "detected"]]
     """
     directory = Path(directory)
-    if not (directory / "targets.parquet").is_file():
+    if not files.present(directory / "targets.parquet", directory):
         raise UserError(
             f"no records in {directory}\n"
             "expected: the folder of a suite, such as results/local/quick\n"

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from evil_twins.attacks.models import PairedModels, Victim
+from evil_twins.bench.store import files
 from evil_twins.bench.store.checksums import MODELS
 from evil_twins.bench.store.soundness import lists_models
 from evil_twins.bench.subjects import weights
@@ -18,20 +19,22 @@ VICTIM, ATTACKED, PREPARED = "victim.safetensors", "attacked.safetensors", "prep
 
 
 def load_tensors(path: Path, device: torch.device) -> dict[str, Tensor]:
-    """Load the tensors of a file onto a device."""
-    return load_file(path, device=str(device))
+    """Load the tensors of a file onto a device; the file lies in the folder of a verified cell."""
+    with files.opened(path, path.parent) as file:
+        return load_file(files.path_of(file), device=str(device))
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Store copies of tensors, on the CPU and without their graph."""
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    save_file(copies, path)
+    with files.creating(path, path.parent) as draft:
+        save_file(copies, draft)
 
 
 @lru_cache(maxsize=2)
 def cached_victim(folder: Path, device: torch.device) -> Classifier:
     """Load the victim of a finished victim cell."""
-    return weights.load(folder / VICTIM).to(device)
+    return weights.load(folder / VICTIM, folder).to(device)
 
 
 def faced_models(attack: Path, victim: Victim, count: int, device: torch.device) -> PairedModels:

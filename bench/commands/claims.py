@@ -7,7 +7,7 @@ def claims(
     suites: options.SuiteNames = None, results: options.ResultsFolder = options.RESULTS
 ) -> None:
     """Judge the paper's claims on stored records; write claims.md and claims.csv."""
-    from evil_twins.bench.analysis import claims
+    from evil_twins.bench.analysis.claims import report as claims
     from evil_twins.bench.run.screen import screen
 
     for folder in [options.records_folder(suite, results) for suite in suites or ["quick"]]:

@@ -51,9 +51,11 @@ def show(comparison: "Comparison", console: "Console") -> int:
     from rich.markdown import Markdown
 
     from evil_twins.bench.run.screen import print_lines, screen
+    from evil_twins.bench.store import files
 
     if comparison.folder is not None:
-        screen().print(Markdown((comparison.folder / "tables" / "compare.md").read_text()))
+        words = files.read(comparison.folder / "tables" / "compare.md", comparison.folder)
+        screen().print(Markdown(words.decode()))
         print(comparison.folder)
     print_lines(console, comparison.conclusion.lines())
     return SOME_FAILED if comparison.conclusion.failed else DONE

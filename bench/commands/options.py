@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evil_twins.bench.errors import UserError, unknown
+from evil_twins.bench.store import files
 
 if TYPE_CHECKING:
     from evil_twins.bench.run.workspace import Workspace
@@ -68,7 +69,7 @@ def records_folder(suite: str, results: Path) -> Path:
         results: The folder of results.
 
     Raises:
-        UserError: There is no such folder.
+        UserError: There is no such folder, or it is a link out of the results.
     """
     if suite.endswith(".toml"):
         from evil_twins.bench.suite.suite import locate, parse
@@ -76,10 +77,12 @@ def records_folder(suite: str, results: Path) -> Path:
         suite = str(parse(locate(suite)).get("name", ""))
     folder = results / suite
     if not folder.is_dir():
-        stored = [path.name for path in results.glob("*/") if (path / "targets.parquet").exists()]
+        suites = (path.parent for path in results.glob("*/targets.parquet"))
+        stored = [path.name for path in suites if files.present(path / "targets.parquet", results)]
         if stored:
             raise unknown(f"suite in {results}", suite, stored)
         raise UserError(
             f"no records in {folder}\nremedy: `evil-twins run {suite}` first, or --results DIR"
         )
+    files.real(folder, results)
     return folder

@@ -14,10 +14,14 @@ def report(
     each, and paired differences on the targets that they share. At another false-positive rate
     than the default a page lies under fpr-<rate>/.
     """
-    from evil_twins.bench.analysis import page
+    from evil_twins.bench.analysis.page import page
     from evil_twins.bench.analysis.stats import FPR
 
     names, fpr = dict.fromkeys(suites or ["quick"]), fpr or FPR
     folders = list(dict.fromkeys(options.records_folder(name, results) for name in names))
-    single = len(folders) == 1
-    print(page.write(folders[0], folders[0].name, fpr) if single else page.several(folders, fpr))
+    if len(folders) == 1:
+        print(page.write(folders[0], folders[0].name, fpr))
+    else:
+        from evil_twins.bench.analysis.page import comparison  # it takes seconds to load
+
+        print(comparison.write(folders, fpr))

@@ -24,8 +24,10 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = "evil_twins"
 CELLS = ROOT / "bench" / "cells"
 
-CHECKS = frozenset({ROOT / "bench" / "errors.py", ROOT / "bench" / "store" / "json_files.py"})
-"""Files that are not followed: what refuses a mistake or a damaged file decides no content."""
+NO_CONTENT = frozenset(
+    ROOT / "bench" / name for name in ("errors.py", "store/files.py", "store/json_files.py")
+)
+"""Files that are not followed: messages, the way to open a file, and its checks are no content."""
 
 DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -86,7 +88,7 @@ def closure(*roots: Path) -> Code:
     files, versions = dict[str, str](), dict[str, str]()
     while stack:
         path, base = stack.pop()
-        if path in visited or path in CHECKS:
+        if path in visited or path in NO_CONTENT:
             continue
         visited.add(path)
         content, imports = _read(path, path.stat().st_mtime_ns)

@@ -5,15 +5,22 @@ import platform
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from evil_twins.bench.store import json_files
-from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import MODELS
-from evil_twins.bench.store.json_files import Provenance
+from evil_twins.bench.store.json_files import CellFacts, Provenance
+
+PARENTS: Mapping[str, set[str]] = {
+    "victim": set(),
+    "fit": set(),
+    "attack": {"victim"},
+    "score": {"victim", "attack"},
+}
+"""Kind of a cell -> kinds of the parents that a forecast needs."""
 
 Key = tuple[str, ...]
 
@@ -124,21 +131,22 @@ def measures(results: Path) -> Measures:
         results: The folder of results.
     """
     measured = Measures()
-    for folder in results.glob("*/cells"):
-        store = Store(folder)
-        facts_of = cache(store.facts)
-        for path in folder.glob("*/[!.]*/provenance.json"):
-            facts = facts_of(path.parts[-3], path.parts[-2])
-            sidecar = json_files.read(path, folder, Provenance)
-            if facts is None or sidecar is None:
-                continue
-            parents = {role: facts_of(*parent[:2]) for role, parent in facts.parents.items()}
-            victim, attack = parents.get("victim", facts), parents.get("attack")
-            if victim is None or (facts.kind == "score" and attack is None):
-                continue
-            network = victim.spec.get("architecture", "")
-            done = work(facts.kind, facts.spec, network, attack.spec if attack else None)
-            models = facts.files[MODELS][0] if MODELS in facts.files else 0
-            size = sum(size for size, _, _ in facts.files.values())
-            measured.add(done, Cost(sidecar.seconds, size, models), sidecar.machine.host)
+    facts_of = cache(partial(json_files.read, within=results, schema=CellFacts))
+    for path in results.glob("*/cells/*/[!.]*/provenance.json"):
+        facts = facts_of(path.with_name("cell.json"))
+        sidecar = json_files.read(path, results, Provenance)
+        if facts is None or sidecar is None:
+            continue
+        specs = {}
+        for role, (kind, identity, _) in facts.parents.items():
+            parent = facts_of(path.parents[2] / kind / identity / "cell.json")
+            if parent is not None and parent.kind == role:
+                specs[role] = parent.spec
+        if not PARENTS[facts.kind] <= specs.keys():
+            continue
+        network = specs.get("victim", facts.spec).get("architecture", "")
+        done = work(facts.kind, facts.spec, network, specs.get("attack"))
+        models = facts.files[MODELS][0] if MODELS in facts.files else 0
+        size = sum(size for size, _, _ in facts.files.values())
+        measured.add(done, Cost(sidecar.seconds, size, models), sidecar.machine.host)
     return measured

@@ -1,13 +1,13 @@
 """Merge the cells of several results folders into one, unless they contradict each other."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.store import files
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.json_files import CellFacts
-from evil_twins.bench.store.soundness import damage
+from evil_twins.bench.store.soundness import damage, stored_files
 
 REMEDY = (
     "remedy: let one machine make the victim first (`evil-twins run SUITE --limit 1`), and copy its"
@@ -49,7 +49,7 @@ class _Merge:
     def __init__(self, sources: Sequence[Path], into: Path) -> None:
         self.target = Store(into / "cells")
         self.content = {cell: self.target.find(*cell) for cell in self.target.cells()}
-        self.origin: dict[CellName, Path] = {}
+        self.origin: dict[CellName, tuple[Path, CellFacts]] = {}
         stores = [Store(source / "cells") for source in sources]
         checked = [
             (store.path(*cell), self._take(cell, store))
@@ -69,7 +69,7 @@ class _Merge:
         if facts is None or damage(folder):
             raise UserError(f"{folder} is damaged\nremedy: run the suite there again")
         if self.content.get(cell) is None:
-            self.content[cell], self.origin[cell] = facts.content, folder
+            self.content[cell], self.origin[cell] = facts.content, (folder, facts)
         elif self.content[cell] != facts.content:
             raise UserError(
                 f"{cell[0]} {facts.title!r} is not the same everywhere: {folder}\n{REMEDY}"
@@ -90,8 +90,9 @@ class _Merge:
 
     def copy(self) -> int:
         """Copy the missing cells and return their number."""
-        for cell, folder in self.origin.items():
+        for cell, (folder, facts) in self.origin.items():
             draft = self.target.begin(*cell)
-            shutil.copytree(folder, draft, dirs_exist_ok=True)
+            for name in stored_files(folder, facts):
+                files.copy(folder / name, folder, draft / name, draft)
             self.target.place(*cell, draft)
         return len(self.origin)

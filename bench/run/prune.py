@@ -1,7 +1,7 @@
 """Stored cells that a suite does not need."""
 
-import shutil
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,10 @@ from typing import Any
 from evil_twins.bench.run.plan import plan
 from evil_twins.bench.run.schedule import survey
 from evil_twins.bench.run.workspace import Workspace
+from evil_twins.bench.store import files
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import fingerprint
+from evil_twins.bench.store.soundness import unmark
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,10 @@ class Waste:
     def remove(self) -> None:
         """Remove the files."""
         for folder in self.cells:
-            (folder / "cell.json").unlink(missing_ok=True)  # no finished cell from here on
-            shutil.rmtree(folder)
+            unmark(folder)  # no finished cell from here on
+            files.remove(folder, folder.parents[1])
         for path in self.notes:
-            path.unlink()
+            files.remove(path, path.parents[1])
 
 
 def _spec(store: Store, kind: str, name: str) -> Mapping[str, Any] | None:
@@ -72,5 +74,12 @@ def waste(workspace: Workspace) -> Waste:
         for path in sorted(store.root.glob("*/[!.]*"))
         if path.is_file() and path.name.partition(".")[0] not in identities_needed
     ]
-    files = [path for folder in folders for path in folder.iterdir()] + notes
-    return Waste(tuple(folders), tuple(notes), sum(path.stat().st_size for path in files))
+    size = sum(os.lstat(path).st_size for path in [*_content(folders), *notes])
+    return Waste(tuple(folders), tuple(notes), size)
+
+
+def _content(folders: Iterable[Path]) -> Iterator[Path]:
+    """Yield what lies in folders; a link is no folder."""
+    for folder in folders:
+        if not folder.is_symlink():
+            yield from folder.iterdir()

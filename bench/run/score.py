@@ -18,6 +18,7 @@ from evil_twins.bench.cells.fitting import Defender
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.run.score_request import Benign, Request
 from evil_twins.bench.run.screen import screen
+from evil_twins.bench.store import files
 from evil_twins.bench.subjects import image_files
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.suite import suite
@@ -43,20 +44,21 @@ def score(request: Request, out: Path, device: str) -> int:
     victim, faced = (model.to(device) for model in request.models())
     names, x = image_files.read(request.inputs, faced.shape)
     benign = request.clean(faced)
-    out.touch()  # a place that cannot be written to must fail before the long part
     console, failed, parts = Console(stderr=True), {}, []
     facts = _facts(names, victim, faced, x.to(device))
     prepared: dict[Any, dict[str, Tensor]] = {}
-    for column in columns:
-        with console.status(escape(column.label)):
-            try:
-                defender = _defender(column, victim, benign, prepared)
-                scores = _column(column, defender, faced, benign, x, request.fpr)
-                parts.append(pd.concat([facts, scores], axis=1))
-            except Exception as error:  # a user's detector may raise anything
-                failed[column.label] = reason(error)
-    lines = pd.concat(parts).sort_index(kind="stable") if parts else facts
-    lines.to_csv(out, index=False)
+    with files.creating(out, None) as draft:
+        draft.touch()  # a place that cannot be written to must fail before the long part
+        for column in columns:
+            with console.status(escape(column.label)):
+                try:
+                    defender = _defender(column, victim, benign, prepared)
+                    scores = _column(column, defender, faced, benign, x, request.fpr)
+                    parts.append(pd.concat([facts, scores], axis=1))
+                except Exception as error:  # a user's detector may raise anything
+                    failed[column.label] = reason(error)
+        lines = pd.concat(parts).sort_index(kind="stable") if parts else facts
+        lines.to_csv(draft, index=False)
     if parts:
         screen().print(_printed(lines))
     for line in _notes(lines, benign, victim, faced, request.fpr):

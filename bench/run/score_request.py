@@ -60,7 +60,7 @@ class Request:
         Raises:
             UserError: One is missing or damaged, or they do not fit each other.
         """
-        victim, faced = weights.load(self.victim), weights.load(self.faced)
+        victim, faced = (weights.load(path, None) for path in (self.victim, self.faced))
         expected, actual = (
             f"{model.classes} classes for images {tuple(model.shape)}" for model in (victim, faced)
         )

@@ -8,13 +8,13 @@ models may be removed at any time: a cell that needs it makes it again.
 
 import os
 import platform
-import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evil_twins.bench.store import json_files
+from evil_twins.bench.store import files, json_files, soundness
 from evil_twins.bench.store.checksums import MODELS, checksum, content_hash
 from evil_twins.bench.store.json_files import CellFacts, FailureNote, Provenance
 from evil_twins.bench.store.soundness import damage, facts_of, lists_models
@@ -34,10 +34,17 @@ class Store:
     """The finished cells of a suite.
 
     Attributes:
-        root: The folder `cells`.
+        root: The folder `cells`: `<results>/<suite>/cells`.
+
+    Raises:
+        Unsafe: A link leads out of the folder of results.
     """
 
     root: Path
+
+    def __post_init__(self) -> None:
+        for folder in (self.root, *self.root.glob("*")):
+            files.real(folder, within=self.root.parents[1])
 
     def path(self, kind: str, name: str) -> Path:
         """Return the folder of a cell, which need not exist."""
@@ -65,13 +72,13 @@ class Store:
         if facts is None or (facts.kind, facts.identity) != (kind, name):
             return None  # damaged, or somebody put the folder of another cell here
         for file, (size, digest, changed) in facts.files.items():
-            if file == MODELS and not (folder / file).exists():
+            if file == MODELS and not os.path.lexists(folder / file):
                 continue
             try:
-                stat = (folder / file).stat()
-                if stat.st_size != size:
+                status = files.status(folder / file, folder)
+                if status.st_size != size:
                     return None
-                if stat.st_mtime_ns != changed and checksum(folder / file) != digest:
+                if status.st_mtime_ns != changed and checksum(folder / file, folder) != digest:
                     return None
             except OSError:
                 return None
@@ -80,15 +87,15 @@ class Store:
     def lacks_models(self, kind: str, name: str) -> bool:
         """Tell whether the models of a finished cell have been removed."""
         folder = self.path(kind, name)
-        return lists_models(folder) and not (folder / MODELS).exists()
+        return lists_models(folder) and not os.path.lexists(folder / MODELS)
 
     def drop_models(self, kind: str, name: str) -> None:
         """Remove the models of a finished cell."""
-        (self.path(kind, name) / MODELS).unlink(missing_ok=True)
+        files.remove(self.path(kind, name) / MODELS, self.root)
 
     def unmark(self, kind: str, name: str) -> None:
         """Mark a damaged cell as not finished, so that it is made again."""
-        (self.path(kind, name) / "cell.json").unlink(missing_ok=True)
+        soundness.unmark(self.path(kind, name))
 
     def cells(self) -> Iterator[tuple[str, str]]:
         """Yield kind and identity of every finished cell, in a fixed order."""
@@ -106,16 +113,14 @@ class Store:
 
     def seconds(self, kind: str, name: str) -> float:
         """Read the seconds that a finished cell took; 0 if they cannot be read."""
-        folder = self.path(kind, name)
-        sidecar = json_files.read(folder / "provenance.json", folder, Provenance)
+        path = self.path(kind, name) / "provenance.json"
+        sidecar = json_files.read(path, self.root, Provenance)
         return sidecar.seconds if sidecar else 0.0
 
     def begin(self, kind: str, name: str) -> Path:
         """Make an empty temporary folder in which a cell is written."""
         self.discard(kind, name)
-        folder = self._temporary(kind, name)
-        folder.mkdir(parents=True)
-        return folder
+        return files.make_folder(self._temporary(kind, name), self.root)
 
     def _temporary(self, kind: str, name: str) -> Path:
         return self.root / kind / f".{name}.{_HOST}.{os.getpid()}"
@@ -140,16 +145,16 @@ class Store:
         Returns:
             The content hash.
         """
-        files = {}
+        listed = {}
         for path in sorted(path for path in folder.iterdir() if path.name not in _NO_CONTENT):
-            stat = path.stat()
-            files[path.name] = (stat.st_size, checksum(path), stat.st_mtime_ns)
-        content = content_hash(files)
-        (folder / "provenance.json").write_bytes(json_files.encode(provenance))
+            status = files.status(path, folder)
+            listed[path.name] = (status.st_size, checksum(path, folder), status.st_mtime_ns)
+        content = content_hash(listed)
+        files.write(folder / "provenance.json", folder, json_files.encode(provenance))
         names = {"kind": kind, "identity": name, "schema": SCHEMA}
-        cell = {**facts, **names, "files": files, "content": content}
-        cell["provenance"] = checksum(folder / "provenance.json")
-        (folder / "cell.json").write_bytes(json_files.seal(cell))
+        cell = {**facts, **names, "files": listed, "content": content}
+        cell["provenance"] = checksum(folder / "provenance.json", folder)
+        files.write(folder / "cell.json", folder, json_files.seal(cell))
         self.place(kind, name, folder)
         return content
 
@@ -158,19 +163,19 @@ class Store:
         place, old = self.path(kind, name), folder.with_name(f"{folder.name}.old")
         for attempts in reversed(range(ATTEMPTS)):
             if self._same(place, folder):
-                shutil.rmtree(folder)
+                files.remove(folder, self.root)
                 break
             try:
-                if place.exists():
-                    place.rename(old)
-                    shutil.rmtree(old, ignore_errors=True)
-                folder.rename(place)
+                if os.path.lexists(place):
+                    files.move(place, old, self.root)
+                    files.remove(old, self.root)
+                files.move(folder, place, self.root)
                 break
             except OSError:  # another run was faster by a moment
                 if not attempts:
                     raise
-        self.failure(kind, name).unlink(missing_ok=True)
-        self.log(kind, name).unlink(missing_ok=True)
+        files.remove(self.failure(kind, name), self.root)
+        files.remove(self.log(kind, name), self.root)
 
     def _same(self, place: Path, folder: Path) -> bool:
         if damage(place) or self.lacks_models(*place.parts[-2:]):
@@ -185,25 +190,23 @@ class Store:
 
     def fail(self, kind: str, name: str, title: str, reason: str, traceback: str) -> None:
         """Write the reason of a failure and its traceback, if the disk has room for them."""
-        temporary = self.failure(kind, name).with_suffix(f".{os.getpid()}")
-        try:
-            temporary.parent.mkdir(parents=True, exist_ok=True)
-            self.log(kind, name).write_text(traceback)
-            temporary.write_bytes(json_files.encode({"cell": title, "reason": reason}))
-            temporary.replace(self.failure(kind, name))
-        except OSError:
-            temporary.unlink(missing_ok=True)
+        note = json_files.encode({"cell": title, "reason": reason})
+        with suppress(OSError):
+            files.write(self.log(kind, name), self.root, traceback.encode())
+            files.write(self.failure(kind, name), self.root, note)
 
     def discard(self, kind: str, name: str) -> None:
         """Remove the temporary folder of a cell that was not committed."""
-        shutil.rmtree(self._temporary(kind, name), ignore_errors=True)
+        with suppress(OSError):
+            files.remove(self._temporary(kind, name), self.root)
 
     def sweep(self) -> None:
         """Remove the temporary folders of killed runs on this machine."""
         for folder in self.root.glob("*/.*"):
             machine, _, process = folder.name.removesuffix(".old").rpartition(".")
             if machine.endswith(f".{_HOST}") and process.isdigit() and not _alive(int(process)):
-                shutil.rmtree(folder, ignore_errors=True)
+                with suppress(OSError):
+                    files.remove(folder, self.root)
 
 
 def _alive(process: int) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evil_twins.bench.store import files
+
 MODELS = "models.safetensors"
 """The one file of a finished cell that may be missing."""
 
@@ -18,12 +20,12 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
+def checksum(path: Path, within: Path | None) -> str:
+    """Return the SHA-256 of a regular file that no link leads out of `within`."""
+    with files.opened(path, within) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def content_hash(files: Mapping[str, Any]) -> str:
-    """Return the hash over the checksums of files, of which size, checksum and time are given."""
-    return fingerprint({name: digest for name, (_, digest, _) in files.items()})
+def content_hash(listed: Mapping[str, Any]) -> str:
+    """Return the hash over the checksums of files, listed with size, checksum and time."""
+    return fingerprint({name: digest for name, (_, digest, _) in listed.items()})

@@ -13,6 +13,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -68,7 +69,7 @@ def _turns(path: Path, within: Path) -> Iterator[bool]:
 
 
 @contextmanager
-def opened(path: Path, within: Path | None) -> Iterator[BinaryIO]:
+def opened(path: Path, within: Path | None) -> Iterator[BufferedReader]:
     """Open a regular file for reading.
 
     Raises:
@@ -93,7 +94,7 @@ def _check(path: Path, facts: os.stat_result) -> None:
         raise Unsafe(f"{path} has {facts.st_size} bytes\nexpected: {LARGEST} at most")
 
 
-def path_of(file: BinaryIO) -> str:
+def path_of(file: BufferedReader) -> str:
     """Return a path of an open file, for libraries that open files by name."""
     return f"/dev/fd/{file.fileno()}"
 

@@ -15,7 +15,7 @@ DEPTH = 8
 """Largest depth of the structures in a header."""
 
 ENCODINGS = {0, 2, 3, 4, 8}
-"""PLAIN, PLAIN_DICTIONARY, RLE, BIT_PACKED and RLE_DICTIONARY: no value is made of an earlier one."""
+"""PLAIN, PLAIN_DICTIONARY, RLE, BIT_PACKED, RLE_DICTIONARY: no value is made of an earlier one."""
 
 _STRUCT = 12
 _BODIES = {5: 2, 7: 2, 8: 4}
@@ -55,19 +55,22 @@ def pages(data: bytes, column: pq.ColumnChunkMetaData) -> Iterator[Page]:
         raise ValueError("a column lies outside the file")
     while start < end:
         header, start = _struct(data, start, DEPTH)
-        size, stored = header.get(2), header.get(3)
-        bodies = [(header[field], place) for field, place in _BODIES.items() if field in header]
-        if not (_is_size(size) and _is_size(stored) and len(bodies) <= 1):
-            raise ValueError("the header of a page is damaged")
-        for body, place in bodies:
-            if not (_is_size(body.get(1)) and body.get(place) in ENCODINGS):
-                raise ValueError("a page is encoded in an unusual way")
-        yield Page(size, bodies[0][0][1] if bodies else 0)
+        size, stored = _size(header, 2), _size(header, 3)
+        values = 0
+        for field, encoding in _BODIES.items():
+            if field in header:
+                values += _size(header[field], 1)
+                if header[field].get(encoding) not in ENCODINGS:
+                    raise ValueError("a page is encoded in an unusual way")
+        yield Page(size, values)
         start += stored
 
 
-def _is_size(value: object) -> bool:
-    return isinstance(value, int) and 0 <= value < 2**31
+def _size(fields: Any, number: int) -> int:
+    size = fields.get(number) if isinstance(fields, dict) else None
+    if not isinstance(size, int) or not 0 <= size < 2**31:
+        raise ValueError("the header of a page is damaged")
+    return size
 
 
 def _struct(data: bytes, at: int, depth: int) -> tuple[dict[int, Any], int]:

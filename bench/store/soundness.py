@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from evil_twins.bench.errors import Fault
-from evil_twins.bench.store import json_files
+from evil_twins.bench.store import files, json_files
 from evil_twins.bench.store.checksums import MODELS, checksum
 from evil_twins.bench.store.json_files import CellFacts, Provenance, SealedCell
 
 
 def facts_of(folder: Path) -> CellFacts | None:
     """Read the facts of a finished cell; None if they are missing or damaged."""
-    return json_files.read(folder / "cell.json", folder, CellFacts)
+    return json_files.read(folder / "cell.json", folder.parents[1], CellFacts)
 
 
 def lists_models(folder: Path) -> bool:
@@ -21,21 +22,42 @@ def lists_models(folder: Path) -> bool:
     return facts is not None and MODELS in facts.files
 
 
+def stored_files(folder: Path, facts: CellFacts) -> list[str]:
+    """List the files of a cell, without models that were removed."""
+    listed = [file for file in facts.files if not _was_removed(folder, file)]
+    return [*listed, "provenance.json", "cell.json"]
+
+
+def _was_removed(folder: Path, file: str) -> bool:
+    return file == MODELS and not os.path.lexists(folder / file)
+
+
 def damage(folder: Path) -> list[str]:
     """List the files of a finished cell that are missing or not as they were committed."""
-    facts = json_files.read(folder / "cell.json", folder, SealedCell)
+    root = folder.parents[1]
+    facts = json_files.read(folder / "cell.json", root, SealedCell)
     if facts is None or (facts.kind, facts.identity) != folder.parts[-2:]:
         return ["cell.json"]  # damaged, or somebody put the folder of another cell here
     expected = {file: digest for file, (_, digest, _) in facts.files.items()}
     expected["provenance.json"] = facts.provenance
-    damaged = [file for file, digest in expected.items() if _damaged(folder / file, digest)]
-    if not damaged and json_files.read(folder / "provenance.json", folder, Provenance) is None:
+    damaged = [file for file, digest in expected.items() if _is_damaged(folder, file, digest)]
+    if not damaged and json_files.read(folder / "provenance.json", root, Provenance) is None:
         return ["provenance.json"]
     return damaged
 
 
-def _damaged(path: Path, digest: str) -> bool:
-    return checksum(path) != digest if path.is_file() else path.name != MODELS
+def _is_damaged(folder: Path, file: str, digest: str) -> bool:
+    if _was_removed(folder, file):
+        return False
+    try:
+        return checksum(folder / file, folder) != digest
+    except OSError:
+        return True
+
+
+def unmark(folder: Path) -> None:
+    """Mark a damaged cell as not finished, so that it is made again; remove a link in its place."""
+    files.remove(folder if folder.is_symlink() else folder / "cell.json", folder.parents[1])
 
 
 def verify(folder: Path) -> str:
@@ -47,8 +69,9 @@ def verify(folder: Path) -> str:
     Raises:
         Fault: A file is missing or damaged.
     """
-    files, facts = damage(folder), facts_of(folder)
-    if files or facts is None:
-        (folder / "cell.json").unlink(missing_ok=True)
-        raise Fault(f"{folder / (*files, 'cell.json')[0]} is missing or damaged; remedy: run again")
+    damaged, facts = damage(folder), facts_of(folder)
+    if damaged or facts is None:
+        unmark(folder)
+        file = damaged[0] if damaged else "cell.json"
+        raise Fault(f"{folder / file} is missing or damaged; remedy: run again")
     return facts.content

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.store import files
 from evil_twins.bench.store.checksums import checksum
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from evil_twins.bench.subjects.data import Dataset
@@ -20,24 +21,31 @@ def save(model: Classifier, path: Path) -> None:
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     # One entry only: the order of several is undefined, and so would be the bytes.
     facts = {"architecture": model.architecture, "classes": model.classes, "shape": model.shape}
-    save_file(state, path, {"classifier": json.dumps(facts)})
+    with files.creating(path, path.parent) as draft:
+        save_file(state, draft, {"classifier": json.dumps(facts)})
 
 
-def load(path: Path) -> Classifier:
+def load(path: Path, within: Path | None) -> Classifier:
     """Read the classifier that `save` stored, bit for bit: folded, frozen, eval mode, on the CPU.
+
+    Args:
+        path: The file.
+        within: The folder that links must not leave, or None for a file that the user named.
 
     Raises:
         UserError: The file is missing, damaged, or no stored classifier.
     """
     try:
-        with safe_open(path, "pt") as file:
-            facts = json.loads(file.metadata()["classifier"])
+        with files.opened(path, within) as file:
+            with safe_open(files.path_of(file), "pt") as header:
+                facts = json.loads(header.metadata()["classifier"])
+            state = load_file(files.path_of(file))
         channels, height, width = facts["shape"]
         shape = (int(channels), int(height), int(width))
         with torch.device("meta"):
             scale = torch.ones(channels)
             model = fold(build(facts["architecture"], facts["classes"], shape, scale, scale))
-        model.load_state_dict(load_file(path), assign=True)
+        model.load_state_dict(state, assign=True)
     except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
@@ -52,7 +60,7 @@ def digest(path: Path, architecture: str, data: Dataset) -> str:
     Raises:
         UserError: The file is missing, damaged or that of another network.
     """
-    model = load(path)
+    model = load(path, None)
     shapes = tuple(model.shape), tuple(data.train.pixels.shape[1:])
     actual = f"{model.architecture} of {model.classes} classes for images {shapes[0]}"
     expected = f"{architecture} of {len(data.classes)} classes for images {shapes[1]}"
@@ -60,4 +68,4 @@ def digest(path: Path, architecture: str, data: Dataset) -> str:
         raise UserError(f"{path}: {actual}\nexpected: {expected}")
     if not all(value.isfinite().all() for value in model.state_dict().values()):
         raise UserError(f"{path}: some weights are no numbers\nremedy: fetch the file again")
-    return checksum(path)
+    return checksum(path, None)

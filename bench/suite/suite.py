@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 
 from evil_twins.bench.components.parameters import mistake
 from evil_twins.bench.errors import UserError, unknown
+from evil_twins.bench.store import files
 from evil_twins.bench.subjects.splits import USUAL, Splits
 from evil_twins.bench.suite import extends
 from evil_twins.bench.suite.rows import Column, Row, check_matrix, column_of, rows_of
@@ -166,7 +167,7 @@ def parse(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
         UserError: The file is no TOML, or the suite that it extends cannot be read.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(files.read(path, None).decode())
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not a readable TOML file\nremedy: fix it: {error}") from error
     if "extends" not in raw:

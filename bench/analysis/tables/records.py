@@ -1,5 +1,6 @@
 """The records of one suite as frames that share one numbering of their rows."""
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ class Records:
 
 def _frame(directory: Path, name: str, columns: list[str]) -> pd.DataFrame:
     path = directory / f"{name}.parquet"
-    if not path.exists():
+    if not os.path.lexists(path):
         if name in _REQUIRED:
             raise UserError(
                 f"no records in {directory}: {path.name} is missing\n"

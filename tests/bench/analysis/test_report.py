@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from evil_twins.bench.analysis import plots, tables
+from evil_twins.bench.analysis.page import content as report
 from evil_twins.bench.analysis.page import matrix
-from evil_twins.bench.analysis.page import page as report
 from evil_twins.bench.analysis.page.render import render
 from evil_twins.bench.commands import app
 from evil_twins.bench.errors import UserError

@@ -68,7 +68,7 @@ def test_a_run_takes_the_second_class_and_leaves_out_what_is_too_easy_or_too_har
     done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + keys)
     assert not done.state.failed
     targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
-    victim = weights.load(next(tmp_path.glob("small/cells/victim/*/victim.safetensors")))
+    victim = weights.load(next(tmp_path.glob("small/cells/victim/*/victim.safetensors")), None)
     listed = done.data.confirmatory
     expected = {}
     for i, name in enumerate(listed.ids):
@@ -122,7 +122,7 @@ def test_too_few_targets_of_the_difficulty_are_said(tmp_path: Path) -> None:
 def test_the_images_do_not_depend_on_the_goals(tmp_path: Path, keys: str) -> None:
     done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + keys)
     targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
-    victim = weights.load(next(tmp_path.glob("small/cells/victim/*/victim.safetensors")))
+    victim = weights.load(next(tmp_path.glob("small/cells/victim/*/victim.safetensors")), None)
     listed = done.data.confirmatory
     right = (victim(listed.x).argmax(1) == listed.label).nonzero().flatten()[:4]
     assert set(targets["target_id"]) == set(listed.take(right).ids)

@@ -104,7 +104,7 @@ def test_scores_p_values_and_decisions(world: Path, capsys: pytest.CaptureFixtur
 def test_what_calibrates_was_never_fitted_on(world: Path) -> None:
     paths = (world / "victim.safetensors", world / "faced.safetensors", world / "x.npy")
     request = Request(*paths, world / "benign", None, None, "quick", 0.1)
-    benign = request.clean(weights.load(paths[1]))
+    benign = request.clean(weights.load(paths[1], None))
     fitted, calibrating = (set(x[:, 0, 0, 0].tolist()) for x in (benign.fit, benign.calibration))
     assert len(fitted) == len(calibrating) == 30
     assert fitted.isdisjoint(calibrating)
