@@ -62,7 +62,7 @@ def lineup(
     `attack` and `victim` are folders of cells. Each model gets `size` images for calibration and as
     many for its check; the cell's first target is the `first` of the suite.
     """
-    data, targets = source(), records.read(attack / "targets.parquet")
+    data, targets = source(), records.read(attack / "targets.parquet", records.PARTS["targets"])
     n = len(targets)
     models = faced_models(attack, cached_victim(victim, device), n, device)
     block = torch.arange(first * size, (first + n) * size)

@@ -14,25 +14,14 @@ from evil_twins.bench.components import source_code
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.plan import Plan, Shard
 from evil_twins.bench.run.state import State
-from evil_twins.bench.store import files, json_files, records
+from evil_twins.bench.store import files, json_files, parquet, records
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import checksum, fingerprint
 from evil_twins.bench.store.json_files import RunFacts
-from evil_twins.bench.store.records import Columns
+from evil_twins.bench.store.records import FILES, Columns
 from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.suite.suite import Suite
 
-STUDY: Columns = {name: records.KEYS[name] for name in ("dataset", "victim", "seed")}
-DETECTOR: Columns = {"detector": records.FAILURES["cell"], "knowledge": records.FAILURES["cell"]}
-FILES: Mapping[str, Columns] = {
-    "targets": {**records.KEYS, **records.TARGETS, **records.NATURE},
-    "flips": {**records.KEYS, **records.FLIPS},
-    "gallery": {**records.KEYS, **records.GALLERY},
-    "scores": {**records.KEYS, **DETECTOR, **records.SCORES},
-    "details": {**records.KEYS, "detector": DETECTOR["detector"], **records.DETAILS},
-    "victims": {**STUDY, **records.VICTIMS},
-    "failures": records.FAILURES,
-}
 DERIVED = (*(f"{name}.parquet" for name in (*FILES, "costs")), "tables/*", "figures/*")
 ORDER = ("role", "target_id", "image_id", "name")
 
@@ -62,7 +51,7 @@ class Finished:
         cell = self.plan.cells[key]
         folder = self.store.path(cell.kind, self.state.identity[key])
         try:
-            return records.load(folder / f"{name}.parquet")
+            return parquet.read(folder / f"{name}.parquet", records.PARTS[name])
         except UserError as error:
             self.store.unmark(cell.kind, self.state.identity[key])
             raise UserError(f"{str(error).splitlines()[0]}\nremedy: run again") from error

@@ -20,12 +20,11 @@ BASE, RATIO = 2**28, 500
 take up to 320 times the size of theirs."""
 
 
-def read(path: Path, within: Path | None, columns: Mapping[str, pa.DataType]) -> pa.Table:
+def read(path: Path, columns: Mapping[str, pa.DataType]) -> pa.Table:
     """Read a table.
 
     Args:
-        path: The file.
-        within: The folder that links must not leave.
+        path: The file; no link out of its folder is followed.
         columns: Name -> type of the columns to read. Only floating-point numbers may be missing.
 
     Raises:
@@ -33,7 +32,7 @@ def read(path: Path, within: Path | None, columns: Mapping[str, pa.DataType]) ->
             table would take too much memory.
     """
     try:
-        content = files.read(path, within)
+        content = files.read(path, path.parent)
         limit = BASE + RATIO * len(content)
         texts = [name for name, kind in columns.items() if kind in (pa.string(), pa.binary())]
         with pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts) as file:
@@ -69,7 +68,7 @@ def _check_columns(path: Path, schema: pa.Schema, columns: Mapping[str, pa.DataT
             raise ValueError(f"it has several columns {name}")
         stored = schema.field(name).type
         stored = stored.value_type if pa.types.is_dictionary(stored) else stored
-        if stored not in (kind, _LARGE.get(kind)):
+        if stored not in (kind, _LARGE.get(kind), pa.null()):
             raise ValueError(f"the column {name} is of type {stored}; expected {kind}")
 
 
@@ -107,7 +106,7 @@ def _check_values(table: pa.Table, columns: Mapping[str, pa.DataType], limit: in
         column = table[name]
         if column.null_count and columns[name] != pa.float64():
             raise ValueError(f"the column {name} lacks values")
-        for chunk in column.chunks if columns[name] in _LARGE else ():
+        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
             size += len(chunk) * (pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0)
     _check_size(size, limit)
 

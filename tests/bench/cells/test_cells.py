@@ -148,8 +148,8 @@ def test_records_are_whole_typed_and_equal(tmp_path: Path) -> None:
         records.write(frame, records.FLIPS, tmp_path / name / "flips.parquet")
     first, second = (tmp_path / name / "flips.parquet" for name in ("first", "second"))
     assert first.read_bytes() == second.read_bytes()
-    assert list(records.read(first).columns) == list(records.FLIPS)
+    assert list(records.read(first, records.FLIPS).columns) == list(records.FLIPS)
     assert [path.name for path in first.parent.iterdir()] == ["flips.parquet"]
     first.write_bytes(first.read_bytes()[:-9])
     with pytest.raises(UserError, match=r"flips\.parquet"):
-        records.read(first)
+        records.read(first, records.FLIPS)
