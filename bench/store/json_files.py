@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    Strict,
+    ValidationError,
+    model_validator,
+)
 
 from evil_twins.bench.store import files
 from evil_twins.bench.store.checksums import content_hash, fingerprint
@@ -203,6 +212,32 @@ class SealedRun(_Sealed, RunFacts):
     """The form of `run.json` with a seal that holds."""
 
 
+def _check_local(name: str) -> str:
+    if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
+        raise ValueError("the path leads elsewhere")
+    return name
+
+
+class DerivedFiles(Schema):
+    """The entry of one kind of files in `derived.json`.
+
+    Attributes:
+        key: A hash of all that decides the files.
+        files: Path within the folder of the note -> SHA-256.
+        signature: The signature of the user whose program made them.
+    """
+
+    key: str
+    files: dict[Annotated[str, AfterValidator(_check_local)], str]
+    signature: str
+
+
+class DerivedNote(RootModel[dict[str, DerivedFiles]]):
+    """The form of `derived.json`."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
 class ClassifierFacts(Schema):
     """The form of the metadata of a file of weights."""
 
@@ -211,7 +246,7 @@ class ClassifierFacts(Schema):
     shape: Annotated[tuple[Size, Size, Size], Strict(False)]
 
 
-T = TypeVar("T", bound=Schema)
+T = TypeVar("T", bound=BaseModel)
 
 
 def read(path: Path, within: Path | None, schema: type[T]) -> T | None:
@@ -238,7 +273,7 @@ def parse(content: bytes, schema: type[T]) -> T | None:
 
 def encode(facts: Mapping[str, Any]) -> bytes:
     """Write JSON that `parse` reads; a character that is no Unicode becomes a question mark."""
-    text = json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(facts, indent=1, ensure_ascii=False)
     return text.encode("utf-8", "replace") + b"\n"
 
 

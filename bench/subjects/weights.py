@@ -10,8 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.store import files
+from evil_twins.bench.store import files, json_files
 from evil_twins.bench.store.checksums import checksum
+from evil_twins.bench.store.json_files import ClassifierFacts
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from evil_twins.bench.subjects.data import Dataset
 
@@ -38,13 +39,14 @@ def load(path: Path, within: Path | None) -> Classifier:
     try:
         with files.opened(path, within) as file:
             with safe_open(files.path_of(file), "pt") as header:
-                facts = json.loads(header.metadata()["classifier"])
+                metadata = header.metadata() or {}
             state = load_file(files.path_of(file))
-        channels, height, width = facts["shape"]
-        shape = (int(channels), int(height), int(width))
+        facts = json_files.parse(metadata.get("classifier", "").encode(), ClassifierFacts)
+        if facts is None:
+            raise ValueError("its metadata describe no classifier")
         with torch.device("meta"):
-            scale = torch.ones(channels)
-            model = fold(build(facts["architecture"], facts["classes"], shape, scale, scale))
+            scale = torch.ones(facts.shape[0])
+            model = fold(build(facts.architecture, facts.classes, facts.shape, scale, scale))
         model.load_state_dict(state, assign=True)
     except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
