@@ -40,7 +40,7 @@ def kept(
         directory: `<results>/<suite>`, with the records of a run.
         what: The kind of files, such as "tables".
         make: Their content by path within the directory.
-        inputs: Files beside the records that the content depends on.
+        inputs: Further files that the content depends on, next to the records.
 
     Raises:
         UserError: A folder for the files is a link out of the directory.

@@ -1,4 +1,4 @@
-"""Read and write what cells store: tensors, victims and poisoned models."""
+"""Read and write the tensors, victims and poisoned models of cells."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from evil_twins.attacks.models import PairedModels, Victim
+from evil_twins.bench.components import finite
 from evil_twins.bench.store import files
 from evil_twins.bench.store.checksums import MODELS
 from evil_twins.bench.store.soundness import lists_models
@@ -38,6 +39,10 @@ def cached_victim(folder: Path, device: torch.device) -> Classifier:
 
 
 def faced_models(attack: Path, victim: Victim, count: int, device: torch.device) -> PairedModels:
-    """Load the models that the `count` targets of a finished attack cell face."""
+    """Load the models that the `count` targets of a finished attack cell face.
+
+    Raises:
+        Fault: They do not fit the victim, or some weights are not finite.
+    """
     edits = load_tensors(attack / MODELS, device) if lists_models(attack) else {}
-    return PairedModels(victim, count, edits)
+    return finite.faced_models(edits, victim, count, str(attack / MODELS))

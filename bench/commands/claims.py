@@ -1,5 +1,6 @@
 """`evil-twins claims`."""
 
+from evil_twins.bench import printable
 from evil_twins.bench.commands import options
 
 
@@ -13,4 +14,4 @@ def claims(
     for folder in [options.records_folder(suite, results) for suite in suites or ["quick"]]:
         for table in claims.show(claims.write(folder, folder.name), folder.name):
             screen().print(table)
-        print(folder / "claims.md")
+        printable.say(folder / "claims.md")

@@ -1,8 +1,8 @@
-"""The code that decides what a cell leaves: source files and versions of installed libraries.
+"""The code that decides the content of a cell: source files and versions of installed libraries.
 
-A file counts with every file that it imports, of this project, of a user's package or beside a
-user's file. Docstrings, comments, blank lines and the messages of errors decide nothing, so they
-are cut out before a file is hashed. Of an installed library the version counts.
+A file counts with every file that it imports, of this project, of a user's package or in the folder
+of a user's file. Docstrings, comments, blank lines and the messages of errors decide nothing, so
+they are cut out before a file is hashed. Of an installed library the version counts.
 """
 
 import ast
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from evil_twins.bench.components.component import Component
+from evil_twins.bench.components.plugin import INSTALLED, package_files
 
 ROOT = Path(__file__).parents[2]
 """The folder that holds attacks, bench and detectors, in a checkout as after an installation."""
@@ -25,7 +26,8 @@ PACKAGE = "evil_twins"
 CELLS = ROOT / "bench" / "cells"
 
 NO_CONTENT = frozenset(
-    ROOT / "bench" / name for name in ("errors.py", "store/files.py", "store/json_files.py")
+    ROOT / "bench" / name
+    for name in ("errors.py", "printable.py", "store/files.py", "store/json_files.py")
 )
 """Files that are not followed: messages, the way to open a file, and its checks are no content."""
 
@@ -37,9 +39,6 @@ DISTRIBUTIONS = {
 }
 """Distributions by imported name, where the two differ: a search of all would take longer."""
 
-INSTALLED = ("site-packages", "dist-packages")
-"""Folders of installed packages: of those beside a package there the version counts."""
-
 TYPES_ALONE = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 """Conditions of imports that never run."""
 
@@ -49,7 +48,7 @@ Names = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Code:
-    """Files and libraries on which something stands.
+    """Files and libraries on which a cell or a component depends.
 
     Attributes:
         files: Path within the project, or from the folder of a user's file or package -> SHA-256 of
@@ -95,7 +94,7 @@ def closure(*roots: Path) -> Code:
         name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
         files[name] = files.get(name, "") + content  # two users' files may have the same name
         if base != ROOT:  # importing a module of a package runs the files of the package first
-            stack += [(file, base) for file in _package_files(path)]
+            stack += [(file, base) for file in package_files(path)]
         for names in imports:
             if imported := locate(names, path, base):
                 stack.append((imported, ROOT if imported.is_relative_to(ROOT) else base))
@@ -130,19 +129,11 @@ def locate(names: Names, importer: Path, base: Path) -> Path | None:
     return None
 
 
-def _package_files(path: Path) -> Iterator[Path]:
-    """Yield the `__init__.py` of every package that a file lies in, from the inside."""
-    folder = path.parent
-    while (folder / "__init__.py").is_file():
-        yield folder / "__init__.py"
-        folder = folder.parent
-
-
 def _base(path: Path) -> Path:
     """Return the folder of the project, or of a user's file or outermost package."""
     if path.is_relative_to(ROOT):
         return ROOT
-    packages = list(_package_files(path))
+    packages = list(package_files(path))
     return packages[-1].parents[1] if packages else path.parent
 
 
@@ -162,7 +153,7 @@ _offers = lru_cache(maxsize=1)(metadata.packages_distributions)
 
 
 def _imports(node: ast.AST) -> Iterator[Names]:
-    """Yield the imports in a piece of code, except those for the type checker alone."""
+    """Yield the imports in a piece of code, except those only for the type checker."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             yield from ((alias.name,) for alias in child.names)
@@ -227,7 +218,7 @@ def _without_words(text: str, tree: ast.Module) -> list[str]:
 
 
 def _outermost(spans: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """Return the spans that lie within no other, from the end of the text to its start."""
+    """Return the spans that do not lie within another, from the end of the text to its start."""
     kept: list[tuple[int, int, int]] = []
     for row, start, end in sorted(set(spans), key=lambda span: (span[0], span[1], -span[2])):
         if not (kept and kept[-1][0] == row and end <= kept[-1][2]):

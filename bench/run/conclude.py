@@ -1,4 +1,4 @@
-"""The end of a run: records, tables and figures, and a few lines on what happened."""
+"""The end of a run: records, tables and figures, and a summary in a few lines."""
 
 import fcntl
 import sys
@@ -38,7 +38,7 @@ class Conclusion:
     shown: bool
 
     def lines(self) -> list[str]:
-        """Say what happened in at most three lines, after one that names mixed versions."""
+        """Summarise the run in at most three lines, after one that names mixed versions."""
         store = Store(self.directory / "cells")
         mixed = "; ".join(provenance.mixed(provenance.versions_of(store.folders())))
         lines = [f"cells here were made with several versions: {mixed}"] if mixed else []
@@ -120,7 +120,7 @@ def derive(
 
 
 def _remove_outdated(directory: Path) -> None:
-    """Remove tables, figures, verdicts and page: they may show what the records no longer hold."""
+    """Remove tables, figures, verdicts and page: they may be those of older records."""
     for folder in (directory / "tables", directory / "figures", *directory.glob("fpr-*")):
         files.remove(folder, directory)
     for pattern in ("claims.*", "retraining.csv", "index.html"):

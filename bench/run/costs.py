@@ -1,4 +1,4 @@
-"""Measured costs of stored cells, by what the cells do: the base of every forecast."""
+"""Measured costs of stored cells, by their work: the base of every forecast."""
 
 import json
 import platform
@@ -86,12 +86,12 @@ def work(
     if kind == "score":
         amount *= 2 * spec["benign"]["size"] + 1
         row = json.dumps(attack and attack["attack"], sort_keys=True)
-        # The settings of a detector tell more than the attack that it looks at.
+        # The settings of a detector predict its time better than the attack that it scores.
         names = [settings + row, f"{settings} {layers}", settings]
     data = spec["dataset"]
     base: Key = (kind, str(spec["device"]), str(data["name"]), str(data["size"]), architecture)
     keys: list[Key] = [(*base, name) for name in names]
-    if kind != "victim":  # the time of one recipe tells nothing of another
+    if kind != "victim":  # the time of one recipe says nothing about another
         keys += [(*base, f"{component.get('class')} {layers}"), base]
     return Work(amount, tuple(keys))
 

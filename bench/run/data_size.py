@@ -1,8 +1,30 @@
-"""Size of a data set: are there images enough for a suite."""
+"""Check the numbers of images and classes of a data set against the needs of a suite."""
 
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.suite.suite import Suite
+from evil_twins.detectors.base import Contrasting
+
+
+def check_classes(suite: Suite, data: Dataset) -> None:
+    """Check that every image has a goal class, and every detector enough classes.
+
+    Raises:
+        UserError: There are too few classes.
+    """
+    count = len(data.classes)
+    if count < 2:
+        raise UserError(
+            f"{data.name} has {count} class, so that no image has another class as its goal\n"
+            "expected: two classes or more"
+        )
+    for column in suite.columns:
+        detector = column.detector.build()
+        if isinstance(detector, Contrasting) and count < detector.min_classes:
+            raise UserError(
+                f"detector {column.label!r} needs {detector.min_classes} classes; {data.name} has "
+                f"{count}\nremedy: remove it from the suite, or use other data"
+            )
 
 
 def check_splits(suite: Suite, data: Dataset) -> None:
@@ -23,7 +45,7 @@ def check_splits(suite: Suite, data: Dataset) -> None:
     if sizes[targets.list] <= targets.after:
         raise UserError(
             f"the list {targets.list!r} of {data.name} has {sizes[targets.list]} targets; the "
-            f"suite passes over {targets.after}\nremedy: set targets.after to less"
+            f"suite skips {targets.after}\nremedy: set targets.after to less"
         )
     available: dict[str, int] = {targets.list: sizes[targets.list] - targets.after}
     available |= {split: sizes[split] for split in ("calibration", "fpr")}
@@ -32,7 +54,7 @@ def check_splits(suite: Suite, data: Dataset) -> None:
             skipped = targets.after and split == targets.list
             ending = f" after the first {targets.after}" if skipped else ""
             raise UserError(
-                f"{targets.count} targets were asked for; the split {split!r} of {data.name} has "
+                f"{targets.count} targets are needed; the split {split!r} of {data.name} has "
                 f"{size}{ending}\n"
                 f"remedy: set targets.count to {min(available.values())} or less"
             )

@@ -23,7 +23,7 @@ Bundle = tuple[Job, ...]
 Result = TypeVar("Result")
 
 DAEMON = (
-    "a Dask worker may not start processes unless it is told so; remedy: start it with "
+    "by default a Dask worker may not start processes; remedy: start it with "
     "DASK_DISTRIBUTED__WORKER__DAEMON=False in its environment"
 )
 

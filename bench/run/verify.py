@@ -1,4 +1,4 @@
-"""Check that stored results are what they say: files, records, tables, page and some scores."""
+"""Check stored results against each other: files, records, tables, page and some scores."""
 
 import os
 import random

@@ -2,7 +2,7 @@
 
 A cell is written into a temporary folder and renamed into its place; the rename is the commit. It
 holds records, tensors, `cell.json` (the cell's facts and the SHA-256 of every file) and
-`provenance.json` (times and machine), which is no part of the content. The file of the poisoned
+`provenance.json` (times and machine), which is not part of the content. The file of the poisoned
 models may be removed at any time: a cell that needs it makes it again.
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evil_twins.bench import printable
 from evil_twins.bench.store import files, json_files, soundness
 from evil_twins.bench.store.checksums import MODELS, checksum, content_hash
 from evil_twins.bench.store.json_files import CellFacts, FailureNote, Provenance
@@ -85,7 +86,7 @@ class Store:
         return facts.content
 
     def lacks_models(self, kind: str, name: str) -> bool:
-        """Tell whether the models of a finished cell have been removed."""
+        """Check whether the models of a finished cell have been removed."""
         folder = self.path(kind, name)
         return lists_models(folder) and not os.path.lexists(folder / MODELS)
 
@@ -192,7 +193,7 @@ class Store:
         """Write the reason of a failure and its traceback, if the disk has room for them."""
         note = json_files.encode({"cell": title, "reason": reason})
         with suppress(OSError):
-            files.write(self.log(kind, name), self.root, traceback.encode())
+            files.write(self.log(kind, name), self.root, printable.lines(traceback).encode())
             files.write(self.failure(kind, name), self.root, note)
 
     def discard(self, kind: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What made a result: code, libraries and machine."""
+"""The origin of a result: code, libraries and machine."""
 
 import os
 import platform

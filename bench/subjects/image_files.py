@@ -1,4 +1,4 @@
-"""Read the images of a user: a folder of image files, or an array in one file."""
+"""Read the images of a user: a folder of image files, or an array in a file."""
 
 from pathlib import Path
 

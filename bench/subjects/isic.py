@@ -37,7 +37,7 @@ class Photographs:
 
 
 def isic(root: Path) -> Parts:
-    """Read the official halves, or cut the training images in two if there are no test folders.
+    """Read the official parts, or cut the training images in two if there are no test folders.
 
     `root` is the folder of the unpacked archives. The cut is by SHA-256 of the lesion if a file
     names it, else of the image: the first `TEST_SHARE` of them test. The authors of the paper

@@ -9,12 +9,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.components import finite
+from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.store import files, json_files
 from evil_twins.bench.store.checksums import checksum
 from evil_twins.bench.store.json_files import ClassifierFacts
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from evil_twins.bench.subjects.data import Dataset
+
+DAMAGE = (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError)
+"""Errors of a file that is missing, damaged, or describes no network."""
+
+PROBES = 8
+"""Training images whose logits are computed before a suite runs."""
 
 
 def save(model: Classifier, path: Path) -> None:
@@ -27,31 +34,39 @@ def save(model: Classifier, path: Path) -> None:
 
 
 def load(path: Path, within: Path | None) -> Classifier:
-    """Read the classifier that `save` stored, bit for bit: folded, frozen, eval mode, on the CPU.
+    """Read the classifier that `save` stored: folded, frozen, eval mode, in float32 on the CPU.
+
+    Every stored model enters here. Weights in float32 stay as they are, bit for bit.
 
     Args:
         path: The file.
         within: The folder that links must not leave, or None for a file that the user named.
 
     Raises:
-        UserError: The file is missing, damaged, or no stored classifier.
+        UserError: The file is missing, damaged, or no stored classifier, or some weights are not
+            finite.
     """
     try:
         with files.opened(path, within) as file:
             with safe_open(files.path_of(file), "pt") as header:
                 metadata = header.metadata() or {}
-            state = load_file(files.path_of(file))
+            stored = load_file(files.path_of(file))
         facts = json_files.parse(metadata.get("classifier", "").encode(), ClassifierFacts)
         if facts is None:
-            raise ValueError("its metadata describe no classifier")
+            raise Fault("has weights and no description of their network")
         with torch.device("meta"):
             scale = torch.ones(facts.shape[0])
             model = fold(build(facts.architecture, facts.classes, facts.shape, scale, scale))
+        shapes = {name: value.shape for name, value in model.state_dict().items()}
+        state = finite.weights(stored, shapes, "the model")
+        if missing := [name for name in shapes if name not in state]:
+            raise Fault(f"the model lacks {missing[0]}")
         model.load_state_dict(state, assign=True)
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
+    except (Fault, *DAMAGE) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{path}: {reason}\nexpected: a classifier stored by this program (safetensors)"
+            f"{path}: {reason}\nexpected: a classifier stored by this program (safetensors)\n"
+            "remedy: store the model by evil_twins.bench.subjects.weights.save"
         ) from error
     return model.to(memory_format=torch.channels_last).requires_grad_(False)
 
@@ -60,7 +75,8 @@ def digest(path: Path, architecture: str, data: Dataset) -> str:
     """Return the SHA-256 of a file of weights, if it fits architecture and data of a suite.
 
     Raises:
-        UserError: The file is missing, damaged or that of another network.
+        UserError: The file is missing, damaged or that of another network, or its logits are not
+            finite.
     """
     model = load(path, None)
     shapes = tuple(model.shape), tuple(data.train.pixels.shape[1:])
@@ -68,6 +84,9 @@ def digest(path: Path, architecture: str, data: Dataset) -> str:
     expected = f"{architecture} of {len(data.classes)} classes for images {shapes[1]}"
     if actual != expected:
         raise UserError(f"{path}: {actual}\nexpected: {expected}")
-    if not all(value.isfinite().all() for value in model.state_dict().values()):
-        raise UserError(f"{path}: some weights are no numbers\nremedy: fetch the file again")
+    try:
+        with torch.no_grad():
+            finite.logits(model(data.train.take(range(PROBES)).x), "the model")
+    except Fault as fault:
+        raise UserError(f"{path}: {fault}\nremedy: another file of weights") from fault
     return checksum(path, None)

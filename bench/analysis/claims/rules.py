@@ -61,11 +61,11 @@ class Rule(_Table):
         levels: Values of φ.
         limit: A number of rounds.
         detectors: Detectors that are judged: name -> label in the records.
-        supplementary: Detectors that are shown and not judged, likewise.
+        supplementary: Detectors that are shown and not judged: name -> label in the records.
         labels: Attacks that are judged: name -> label in the records.
         share: Share of the mean KL of a target's Poisoning.
         retrained: Suite -> the suite that attacks its re-trained victim.
-        paper: Data set -> statement of the paper or its authors' code; "every" stands for all.
+        paper: Data set -> statement of the paper or its authors' code; "every" means all.
     """
 
     title: str

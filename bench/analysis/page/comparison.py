@@ -53,7 +53,7 @@ class Pair(NamedTuple):
 
 
 def write(directories: Sequence[Path], fpr: float = FPR) -> Path:
-    """Write `A+B.html`, one file that needs no other, and return its path.
+    """Write `A+B.html`, a single file, and return its path.
 
     It lies next to the folders of the suites A and B.
 

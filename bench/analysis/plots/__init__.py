@@ -21,13 +21,14 @@ from evil_twins.bench.analysis.plots import (
     tradeoff,
 )
 from evil_twins.bench.analysis.plots.distributions import draw as histograms
+from evil_twins.bench.analysis.plots.literal import write_literally
 from evil_twins.bench.analysis.plots.study import Study, studies
 from evil_twins.bench.analysis.plots.sweeps import along_fidelity, along_phi
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.store import files
 
-__all__ = ["FIGURES", "FigureKind", "compare", "draw", "figures"]
+__all__ = ["FIGURES", "FigureKind", "compare", "draw", "figures", "names"]
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,22 @@ FORMATS: dict[str, Callable[[Figure], bytes]] = {"svg": style.svg, "png": style.
 """Formats of a figure: ending of its file -> its content."""
 
 
-def figures(analysis: Analysis) -> Iterator[tuple[Study, FigureKind, Figure]]:
-    """Yield every figure with its study and kind; figures without data are left out."""
+def names(analysis: Analysis) -> list[str]:
+    """Return the stem of each figure that the suite may have."""
+    return [kind.name + study.suffix for study in studies(analysis) for kind in FIGURES]
+
+
+def figures(
+    analysis: Analysis, name: str | None = None
+) -> Iterator[tuple[Study, FigureKind, Figure]]:
+    """Yield every figure that has data, or that of one stem, with its study and kind."""
     with style.look(), threadpool_limits(1):
         for study in studies(analysis):
             for kind in FIGURES:
+                if name not in (None, kind.name + study.suffix):
+                    continue
                 if (drawn := kind.draw(study)) is not None:
-                    yield study, kind, drawn
+                    yield study, kind, write_literally(drawn)
 
 
 def draw(
@@ -84,7 +94,7 @@ def draw(
     """Draw every figure of a suite in each format, unless the stored files are current.
 
     They lie under `figures/`, at another false-positive rate than the default under
-    `fpr-<rate>/figures/`. A figure is left out if the suite does not have its data (no sweep, no
+    `fpr-<rate>/figures/`. A figure is skipped if the suite does not have its data (no sweep, no
     stored images). Records of several studies (data set, victim, seed) give a set of figures each.
 
     Args:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from evil_twins.bench import printable
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import records
 
@@ -15,12 +17,13 @@ KEYS = list(records.KEYS)
 STUDY = list(records.STUDY)
 
 _REQUIRED = ("targets", "scores")
-_NAMES = ("dataset", "victim", "attack", "method", "layers", "detector", "list", "target_id")
+_NAMES = {n for file in records.FILES.values() for n, kind in file.items() if kind == pa.string()}
+"""Columns of text."""
 
 
 @dataclass(frozen=True)
 class Records:
-    """What a run leaves, without targets of the development list.
+    """The records of a run, without targets of the development list.
 
     Attributes:
         rows: One line per combination of KEYS, with `moves` and `role` of the attack; the index is
@@ -28,7 +31,7 @@ class Records:
         targets: One line per row and target; `row` is its number, as in all frames below.
         flips: Held-out images on which victim and faced model disagree.
         scores: Scores of attacked, calibration and fresh benign inputs.
-        details: Facts beside the scores of attacked inputs.
+        details: Facts with the scores of attacked inputs.
         gallery: The first few images of each row.
         failures: Cells that failed, without row numbers.
         victims: Measured accuracy of the victims, without row numbers.
@@ -65,21 +68,17 @@ def _frame(directory: Path, name: str) -> pd.DataFrame:
                 "remedy: `evil-twins run SUITE` first, or name its folder with --results"
             )
         return pd.DataFrame(columns=pd.Index(list(records.FILES[name])))
-    frame = records.read(path, records.FILES[name])
-    _refuse_breaks(frame, path)
+    return _printable(records.read(path, records.FILES[name]))
+
+
+def _printable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Escape the names in a frame, which go into tables, figures and pages."""
+    for column in _NAMES.intersection(frame.columns):
+        names = map(str, frame[column].dropna().unique())
+        escaped = {name: printable.name(name) for name in names if not name.isprintable()}
+        if escaped:
+            frame[column] = frame[column].map(lambda name, to=escaped: to.get(name, name))
     return frame
-
-
-def _refuse_breaks(frame: pd.DataFrame, path: Path) -> None:
-    """Refuse names of several lines: they would add lines to tables and pages."""
-    for column in (name for name in _NAMES if name in frame.columns):
-        for name in frame[column].dropna().unique():
-            if len(str(name).splitlines()) > 1:
-                raise UserError(
-                    f"{path}: the {column} {str(name)[:60]!r} holds a line break\n"
-                    "expected: names of one line, as a run leaves them\n"
-                    "remedy: run the suite again"
-                )
 
 
 def _reported(targets: pd.DataFrame) -> pd.DataFrame:

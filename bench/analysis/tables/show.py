@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from evil_twins.bench import printable
 from evil_twins.bench.analysis.kept import current
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import text
@@ -35,11 +36,12 @@ def _stored(directory: Path, rows: pd.DataFrame) -> pd.DataFrame:
     names = [" ".join(_written(line)) for line in lines(rows[KEYS])]
     numbers = dict(zip(names, rows.index, strict=True))
     table["row"] = [numbers[" ".join(_written(line))] for line in lines(table[KEYS])]
-    return table
+    return table.assign(detector=table["detector"].map(printable.of_csv_cell))
 
 
 def _written(key: dict[str, Any]) -> list[str]:
-    return [f"{value:.6g}" if isinstance(value, float) else str(value) for value in key.values()]
+    values = key.values()
+    return [f"{v:.6g}" if isinstance(v, float) else printable.csv_cell(v) for v in values]
 
 
 def _matrix(rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str], fpr: float) -> Table:
@@ -76,7 +78,7 @@ def _failures(records: Records) -> Text:
 def show(results_dir: Path, fpr: float = FPR) -> Group:
     """Return the matrix of detection rates, for `rich` to print.
 
-    Columns are detectors under short heads, named below. A dot stands for a cell without scores.
+    Columns are detectors under short heads, named below. A dot means a cell without scores.
     Failed cells are listed last. At the default rate the stored tables are used, if current.
 
     Args:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from evil_twins.bench import printable
 from evil_twins.bench.analysis.kept import kept
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables.analysis import Analysis
@@ -32,10 +33,16 @@ TABLES = (
 FOLDER = "tables"
 
 
-def csv(frame: pd.DataFrame) -> bytes:
-    """Write a frame in the form of all CSV files."""
-    text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+def csv(frame: pd.DataFrame, numbers: str | None = "%.6g") -> bytes:
+    """Write a frame in the form of all CSV files, with numbers in this format (None: exact)."""
+    names = frame.select_dtypes(exclude=["number", "bool"])
+    frame = frame.assign(**{str(column): names[column].map(_cell) for column in names})
+    text = frame.to_csv(index=False, float_format=numbers, lineterminator="\n")
     return text.encode()
+
+
+def _cell(value: object) -> object:
+    return printable.csv_cell(value) if isinstance(value, str) else value
 
 
 def files(analysis: Analysis) -> dict[str, bytes]:

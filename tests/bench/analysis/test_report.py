@@ -24,8 +24,8 @@ from tests.bench import reported, synthetic
 
 
 @pytest.fixture(autouse=True)
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take seconds and have tests of their own."""
+def page_without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip figures, which take seconds and have other tests."""
     monkeypatch.setattr("evil_twins.bench.analysis.plots.figures", lambda analysis: iter(()))
 
 
@@ -100,9 +100,10 @@ def test_no_name_adds_to_the_structure(tmp_path: Path) -> None:
     assert shapes[2] == shapes[0]
 
 
-def test_a_name_of_several_lines_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds a line break"):
-        reported.page(tmp_path, reported.named(reported.frames(), "a\n\n# b"))
+def test_a_name_of_several_lines_is_shown_on_one(tmp_path: Path) -> None:
+    page = reported.page(tmp_path, reported.named(reported.frames(), "a\n\n# b"))
+    assert r"a\n\n# battack" in page
+    assert not re.search(r"a\s+# b", page)
 
 
 def test_nothing_in_the_page_asks_for_anything(tmp_path: Path) -> None:

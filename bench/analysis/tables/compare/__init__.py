@@ -1,4 +1,4 @@
-"""A newcomer beside what a suite holds: a detector beside detectors, an attack beside attacks."""
+"""Compare a newcomer with a suite: a detector with its detectors, an attack with its attacks."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def compare(directory: Path, kind: str, label: str, fpr: float = FPR) -> None:
         directory: The folder of the comparison, with its records.
         kind: "attack" or "detector".
         label: The newcomer.
-        fpr: The nominal false-positive rate, beside the strict one of 1 %.
+        fpr: The nominal false-positive rate, in addition to the strict one of 1 %.
 
     Raises:
         UserError: Records are missing, damaged or of another version.

@@ -1,0 +1,87 @@
+"""Names as they may leave the program: on a terminal, in a log, a table, a figure or a page.
+
+A name is any text that somebody else may have written: of a suite, a file, a record, an exception.
+"""
+
+import codecs
+import io
+import re
+import sys
+import unicodedata
+
+ASCII = {
+    **{"κ": "kappa", "φ": "phi", "λ": "lambda", "ε": "epsilon", "δ": "delta"},
+    **{"×": "x", "·": "-", "–": "-", "…": "...", "\N{NO-BREAK SPACE}": " "},
+}
+"""Substitutes of characters that the program itself prints."""
+
+FORMULAS = ("=", "+", "-", "@")
+"""First characters of a cell that a spreadsheet takes for a formula."""
+
+FILE_NAME_BYTES = 100
+
+
+def name(text: object) -> str:
+    """Escape every character of a name that is not printable, line breaks too.
+
+    The result controls no terminal, hides nothing, changes no direction, and is valid UTF-8.
+    """
+    text = str(text)
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def lines(text: object) -> str:
+    """Escape a text of several lines as `name` does, except for the line breaks."""
+    return "\n".join(map(name, str(text).split("\n")))
+
+
+def _escaped(character: str) -> str:
+    """Escape one character; spaces of every width are printable."""
+    if character.isprintable() or unicodedata.category(character) == "Zs":
+        return character
+    return ascii(character)[1:-1]
+
+
+def csv_cell(text: object) -> str:
+    """Write a name for a CSV file; no spreadsheet takes it for a formula."""
+    escaped = name(text)
+    formula = escaped.lstrip("'").startswith(FORMULAS)
+    # A single sign is a value of the tables, and no formula.
+    return f"'{escaped}" if formula and len(escaped) > 1 else escaped
+
+
+def of_csv_cell(cell: str) -> str:
+    """Return the name in a cell of a CSV file."""
+    formula = cell[:1] == "'" and cell.lstrip("'").startswith(FORMULAS)
+    return cell[1:] if formula and len(cell) > 2 else cell
+
+
+def file_name(text: str) -> str:
+    """Write a name as a part of a file name; it leads to no other folder."""
+    safe = re.sub(r"[^\w.=,()-]+", "_", text).lstrip(".")
+    return safe.encode()[:FILE_NAME_BYTES].decode(errors="ignore")
+
+
+def say(line: object) -> None:
+    """Print one line on standard output, at once."""
+    print(name(line), flush=True)
+
+
+def complain(text: object) -> None:
+    """Print a text of several lines on standard error."""
+    print(lines(text), file=sys.stderr)
+
+
+def degrade() -> None:
+    """Let standard output and error replace the characters that their encoding lacks."""
+    codecs.register_error("degrade", _degraded)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="degrade")
+
+
+def _degraded(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    characters = error.object[error.start : error.end]
+    return "".join(ASCII.get(c) or ascii(c)[1:-1] for c in characters), error.end
