@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.errors import Damaged
 from evil_twins.bench.store import files
 from evil_twins.bench.store.pages import pages
 
@@ -28,7 +28,7 @@ def read(path: Path, columns: Mapping[str, pa.DataType]) -> pa.Table:
         columns: Name -> type of the columns to read. Only floating-point numbers may be missing.
 
     Raises:
-        UserError: The file is missing or damaged, a column is missing or of another type, or the
+        Damaged: The file is missing or damaged, a column is missing or of another type, or the
             table would take too much memory.
     """
     try:
@@ -43,26 +43,19 @@ def read(path: Path, columns: Mapping[str, pa.DataType]) -> pa.Table:
         _check_values(table, columns, limit)
         return table.cast(pa.schema([(name, columns[name]) for name in table.column_names]))
     except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
-        raise UserError(
-            f"cannot read {path}: {reason}\nremedy: delete the file or its folder and run again"
-        ) from error
+        raise Damaged(path, error) from error
 
 
 def _check_columns(path: Path, schema: pa.Schema, columns: Mapping[str, pa.DataType]) -> None:
     """Check names and types of the columns.
 
     Raises:
-        UserError: A column is missing.
+        Damaged: A column is missing.
         ValueError: A column is of another type.
     """
     names = schema.names
     if missing := [name for name in columns if name not in names]:
-        raise UserError(
-            f"{path} lacks the columns {', '.join(missing)}\n"
-            "expected: records of this version\n"
-            "remedy: run the suite again; stored cells are re-used"
-        )
+        raise Damaged(path, f"it lacks the columns {', '.join(missing)} of this version")
     for name, kind in columns.items():
         if names.count(name) > 1:
             raise ValueError(f"it has several columns {name}")

@@ -185,7 +185,7 @@ def read(path: Path, columns: Columns) -> pd.DataFrame:
     """Read a frame that `write` wrote.
 
     Raises:
-        UserError: The file is missing or damaged, or a column is missing or of another type.
+        Damaged: The file is missing or damaged, or a column is missing or of another type.
     """
     frame: pd.DataFrame = parquet.read(path, columns).to_pandas()
     return frame
