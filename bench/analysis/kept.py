@@ -11,7 +11,7 @@ from pathlib import Path
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.store import files, json_files
 from evil_twins.bench.store.checksums import checksum, fingerprint
-from evil_twins.bench.store.json_files import DerivedFiles, DerivedNote
+from evil_twins.bench.store.schemas import DerivedFiles, DerivedNote
 from evil_twins.bench.store.signature import signature
 
 NOTE = "derived.json"

@@ -17,8 +17,8 @@ from evil_twins.bench.run.state import State
 from evil_twins.bench.store import files, json_files, parquet, records
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import checksum, fingerprint
-from evil_twins.bench.store.json_files import RunFacts
 from evil_twins.bench.store.records import FILES, Columns
+from evil_twins.bench.store.schemas import RunFacts
 from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.suite.suite import Suite
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from evil_twins.bench.store import json_files
 from evil_twins.bench.store.checksums import MODELS
-from evil_twins.bench.store.json_files import CellFacts, Provenance
+from evil_twins.bench.store.schemas import CellFacts, Provenance
 
 PARENTS: Mapping[str, set[str]] = {
     "victim": set(),

@@ -12,7 +12,7 @@ from evil_twins.bench.run.costs import Cost, measures, work
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.state import State
 from evil_twins.bench.store import json_files
-from evil_twins.bench.store.json_files import RunFacts
+from evil_twins.bench.store.schemas import RunFacts
 
 UNMEASURED = "never measured"
 

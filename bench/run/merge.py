@@ -6,7 +6,7 @@ from pathlib import Path
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import files
 from evil_twins.bench.store.cells import Store
-from evil_twins.bench.store.json_files import CellFacts
+from evil_twins.bench.store.schemas import CellFacts
 from evil_twins.bench.store.soundness import damage, stored_files
 
 REMEDY = (

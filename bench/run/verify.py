@@ -18,7 +18,7 @@ from evil_twins.bench.run.course import job_of
 from evil_twins.bench.run.schedule import recorded
 from evil_twins.bench.store import files, json_files
 from evil_twins.bench.store.checksums import checksum
-from evil_twins.bench.store.json_files import SealedRun
+from evil_twins.bench.store.schemas import SealedRun
 from evil_twins.bench.store.soundness import damage
 
 

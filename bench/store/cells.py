@@ -17,7 +17,7 @@ from typing import Any
 from evil_twins.bench import printable
 from evil_twins.bench.store import files, json_files, soundness
 from evil_twins.bench.store.checksums import MODELS, checksum, content_hash
-from evil_twins.bench.store.json_files import CellFacts, FailureNote, Provenance
+from evil_twins.bench.store.schemas import CellFacts, FailureNote, Provenance
 from evil_twins.bench.store.soundness import damage, facts_of, lists_models
 
 SCHEMA = 3

@@ -24,7 +24,7 @@ _BODIES = {5: 2, 7: 2, 8: 4}
 
 @dataclass(frozen=True)
 class Page:
-    """What the header of a page states.
+    """Sizes of a page, from its header.
 
     Attributes:
         size: Bytes of the page when it is decompressed.

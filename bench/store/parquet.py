@@ -35,9 +35,12 @@ def read(path: Path, columns: Mapping[str, pa.DataType]) -> pa.Table:
         content = files.read(path, path.parent)
         limit = BASE + RATIO * len(content)
         texts = [name for name, kind in columns.items() if kind in (pa.string(), pa.binary())]
-        with pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts) as file:
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
+            metadata = file.metadata
             _check_columns(path, file.schema_arrow, columns)
-            _check_pages(content, file.metadata, columns, limit)
+        _check_pages(content, metadata, columns, limit)
+        source = pa.BufferReader(content)
+        with pq.ParquetFile(source, metadata=metadata, read_dictionary=texts) as file:
             table = file.read(columns=list(columns))
         table.validate(full=True)
         _check_values(table, columns, limit)

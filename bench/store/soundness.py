@@ -8,7 +8,7 @@ from pathlib import Path
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.store import files, json_files
 from evil_twins.bench.store.checksums import MODELS, checksum
-from evil_twins.bench.store.json_files import CellFacts, Provenance, SealedCell
+from evil_twins.bench.store.schemas import CellFacts, Provenance, SealedCell
 
 
 def facts_of(folder: Path) -> CellFacts | None:

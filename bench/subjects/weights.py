@@ -13,7 +13,7 @@ from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.store import files, json_files
 from evil_twins.bench.store.checksums import checksum
-from evil_twins.bench.store.json_files import ClassifierFacts
+from evil_twins.bench.store.schemas import ClassifierFacts
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from evil_twins.bench.subjects.data import Dataset
 

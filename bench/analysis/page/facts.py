@@ -9,8 +9,8 @@ from evil_twins.bench.analysis.tables import Analysis, frames, text
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 from evil_twins.bench.analysis.tables.victims import VICTIMS
 from evil_twins.bench.store import json_files
-from evil_twins.bench.store.json_files import RunFacts
 from evil_twins.bench.store.records import MODEL_SCORE
+from evil_twins.bench.store.schemas import RunFacts
 
 PACKAGES = ("evil-twins", "torch", "numpy", "scipy")
 """Packages with a version on the page; run.json holds more."""

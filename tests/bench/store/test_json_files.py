@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evil_twins.bench.store import json_files
+from evil_twins.bench.store import json_files, schemas
 from evil_twins.bench.store.checksums import content_hash, fingerprint
 
 ROOT = Path(__file__).parents[3]
@@ -107,11 +107,11 @@ def mutants(draw: st.DrawFn, example: Any) -> bytes:
 
 def _judge(name: str, content: bytes) -> None:
     """Check that a file is damaged, or its facts are of the types that the schema states."""
-    facts = json_files.parse(content, getattr(json_files, name))
+    facts = json_files.parse(content, getattr(schemas, name))
     if facts is not None:
         again = json.dumps(facts.model_dump(by_alias=True)).encode()
         unsealed = {"SealedCell": "CellFacts", "SealedRun": "RunFacts"}.get(name, name)
-        assert json_files.parse(again, getattr(json_files, unsealed)) is not None
+        assert json_files.parse(again, getattr(schemas, unsealed)) is not None
 
 
 def test_every_schema_of_a_file_has_an_example() -> None:
@@ -122,11 +122,11 @@ def test_every_schema_of_a_file_has_an_example() -> None:
         if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("json_files.")
         for argument in call.args
         for node in ast.walk(argument)
-        if isinstance(node, ast.Name) and hasattr(json_files, node.id)
+        if isinstance(node, ast.Name) and hasattr(schemas, node.id)
     }
     assert used <= EXAMPLES.keys()
     for name, example in EXAMPLES.items():
-        assert json_files.parse(json.dumps(example).encode(), getattr(json_files, name)), name
+        assert json_files.parse(json.dumps(example).encode(), getattr(schemas, name)), name
 
 
 def test_json_and_toml_are_read_in_one_place() -> None:
@@ -167,20 +167,20 @@ def test_a_file_of_more_than_the_largest_size_is_damaged(tmp_path: Path) -> None
         text = '{"reason": "%s"}'
         path.write_text(text % ("a" * (size - len(text) + 2)))
         assert path.stat().st_size == size
-        facts = json_files.read(path, tmp_path, json_files.FailureNote)
+        facts = json_files.read(path, tmp_path, schemas.FailureNote)
         assert (facts is not None) == accepted
 
 
 @pytest.mark.parametrize("path", ["missing", "a\0b", "."])
 def test_what_is_no_file_is_damaged(tmp_path: Path, path: str) -> None:
-    assert json_files.read(tmp_path / path, tmp_path, json_files.FailureNote) is None
+    assert json_files.read(tmp_path / path, tmp_path, schemas.FailureNote) is None
 
 
 @given(st.text() | st.sampled_from(["\udcff", "κ\ud800"]))
 def test_what_is_written_is_read(text: str) -> None:
     facts = {"reason": text, "a": [text, 1e-300, 2**60]}
-    note = json_files.parse(json_files.encode(facts), json_files.FailureNote)
+    note = json_files.parse(json_files.encode(facts), schemas.FailureNote)
     assert note is not None
     assert note.reason == text.encode("utf-8", "replace").decode()
     run = {"command": [text], "seconds": 0.1}
-    assert json_files.parse(json_files.seal(run), json_files.SealedRun) is not None
+    assert json_files.parse(json_files.seal(run), schemas.SealedRun) is not None
