@@ -18,7 +18,7 @@ from evil_twins.bench.cells.execute import reason
 from evil_twins.bench.cells.fitting import Defender
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.run.score_request import Benign, Request
-from evil_twins.bench.run.screen import errors, screen
+from evil_twins.bench.run.screen import errors, print_lines, screen
 from evil_twins.bench.subjects import image_files
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.suite import suite
@@ -62,8 +62,7 @@ def score(request: Request, out: Path, device: str) -> int:
         screen().print(_printed(lines))
     for line in _notes(lines, benign, victim, faced, request.fpr):
         printable.say(line)
-    for label, why in failed.items():
-        console.print(f"detector {label}: {why}", soft_wrap=True)
+    print_lines(console, [f"detector {label}: {why}" for label, why in failed.items()])
     printable.say(out)
     return int(bool(failed))
 
