@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evil_twins.bench.errors import UserError, unknown
+from evil_twins.bench.store import files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,12 +74,15 @@ class Result:
         """
         from evil_twins.bench.analysis import plots
 
-        names = []
-        for study, kind, figure in plots.figures(self._analysis):
-            names.append(kind.name + study.suffix)
-            if names[-1] == name:
-                return figure
-        raise unknown(f"figure of {self.directory.name}", name, names)
+        names = plots.names(self._analysis)
+        if name not in names:
+            raise unknown(f"figure of {self.directory.name}", name, names)
+        for _, _, figure in plots.figures(self._analysis, name):
+            return figure
+        raise UserError(
+            f"{self.directory.name} does not have the data of figure {name!r}\n"
+            "remedy: add a sweep or what it shows to the suite, or draw another figure"
+        )
 
     def _record(self, name: str) -> pd.DataFrame:
         from evil_twins.bench.store import records
@@ -119,7 +123,7 @@ def load(directory: str | Path) -> Result:
         >>> result.rates[["attack", "detector", "detected"]]
     """
     directory = Path(directory)
-    if not (directory / "targets.parquet").is_file():
+    if not files.present(directory / "targets.parquet", directory):
         raise UserError(
             f"no records in {directory}\n"
             "expected: the folder of a suite, such as results/local/quick\n"
@@ -144,9 +148,8 @@ def run(
 ) -> Result:
     """Run the missing cells of a suite, and open its results.
 
-    A cell that fails stops only the cells that depend on it; see `Result.failures`. In a script,
-    call this under `if __name__ == "__main__":`, since cells run in processes; `jobs=1` runs them
-    in this process.
+    A cell that fails stops only the cells that depend on it; see `Result.failures`. Cells run in
+    processes, which do not import the calling script again.
 
     Args:
         suite: A built-in suite, or the path of a TOML file.
@@ -161,6 +164,9 @@ def run(
         engine: Engine that runs the cells instead of processes on this machine, such as
             `evil_twins.bench.run.engine.Engine(executor, width)`.
         progress: Whether progress is shown on standard error.
+
+    Returns:
+        The results. Its members raise `UserError` while no score is stored, as with limit=1.
 
     Raises:
         UserError: There is a mistake that is known before a cell runs.

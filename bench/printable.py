@@ -45,12 +45,15 @@ def _escaped(character: str) -> str:
 def csv_cell(text: object) -> str:
     """Write a name for a CSV file; no spreadsheet takes it for a formula."""
     escaped = name(text)
-    return f"'{escaped}" if escaped.lstrip("'").startswith(FORMULAS) else escaped
+    formula = escaped.lstrip("'").startswith(FORMULAS)
+    # A single sign is a value of the tables, and no formula.
+    return f"'{escaped}" if formula and len(escaped) > 1 else escaped
 
 
 def of_csv_cell(cell: str) -> str:
     """Return the name in a cell of a CSV file."""
-    return cell[1:] if cell[:1] == "'" and cell.lstrip("'").startswith(FORMULAS) else cell
+    formula = cell[:1] == "'" and cell.lstrip("'").startswith(FORMULAS)
+    return cell[1:] if formula and len(cell) > 2 else cell
 
 
 def file_name(text: str) -> str:

@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Exit as stop:
         return int(stop.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        printable.complain("evil-twins: interrupted; what was finished is kept")
+        printable.complain("evil-twins: interrupted; finished cells are kept")
         return INTERRUPTED
     except Exception as error:  # a mistake on the command line has no common base class
         if not hasattr(error, "format_message"):

@@ -51,10 +51,11 @@ def show(comparison: "Comparison", console: "Console") -> int:
     from rich.markdown import Markdown
 
     from evil_twins.bench.run.screen import print_lines, screen
+    from evil_twins.bench.store import files
 
     if comparison.folder is not None:
-        words = (comparison.folder / "tables" / "compare.md").read_text("utf-8")
-        screen().print(Markdown(words, hyperlinks=False))
+        words = files.read(comparison.folder / "tables" / "compare.md", comparison.folder)
+        screen().print(Markdown(words.decode(), hyperlinks=False))
         printable.say(comparison.folder)
     print_lines(console, comparison.conclusion.lines())
     return SOME_FAILED if comparison.conclusion.failed else DONE

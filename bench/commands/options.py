@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evil_twins.bench.errors import UserError, unknown
+from evil_twins.bench.store import files
 from evil_twins.bench.suite.names import folder_name
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ NamePatterns = Annotated[
     typer.Option(help="Attacks or detectors of this name, several times for several; * and ?."),
 ]
 Share = Annotated[str, typer.Option(help="The i-th of n parts, such as 2/4.")]
-CellCount = Annotated[int | None, typer.Option(min=0, help="Run so many cells at most.")]
+CellCount = Annotated[int | None, typer.Option(min=0, help="Largest number of cells to run.")]
 TimeLimit = Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")]
 Scheduler = Annotated[
     str | None, typer.Option(help="Address of a Dask scheduler whose workers run the cells.")
@@ -69,7 +70,7 @@ def records_folder(suite: str, results: Path) -> Path:
         results: The folder of results.
 
     Raises:
-        UserError: There is no such folder.
+        UserError: There is no such folder, or it is a link out of the results.
     """
     if suite.endswith(".toml"):
         from evil_twins.bench.suite.suite import locate, parse
@@ -79,10 +80,12 @@ def records_folder(suite: str, results: Path) -> Path:
         name, place = suite, "suite"
     folder = results / folder_name(name, place)
     if not folder.is_dir():
-        stored = [path.name for path in results.glob("*/") if (path / "targets.parquet").exists()]
+        suites = (path.parent for path in results.glob("*/targets.parquet"))
+        stored = [path.name for path in suites if files.present(path / "targets.parquet", results)]
         if stored:
             raise unknown(f"suite in {results}", folder.name, stored)
         raise UserError(
             f"no records in {folder}\nremedy: `evil-twins run {suite}` first, or --results DIR"
         )
+    files.real(folder, results)
     return folder

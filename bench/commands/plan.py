@@ -13,7 +13,7 @@ def plan(
     only: options.NamePatterns = None,
     shard: options.Share = "1/1",
 ) -> None:
-    """Say what a suite has still to run, and what that takes."""
+    """Show the missing cells of a suite, and the time and space that they need."""
     from evil_twins.bench.analysis.stats.rates import clopper_pearson
     from evil_twins.bench.run.engine import usual_jobs
     from evil_twins.bench.run.forecast import forecast

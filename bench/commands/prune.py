@@ -12,7 +12,7 @@ def prune(
     suite: options.SuiteName = "quick",
     data: options.DataFolder = None,
     results: options.ResultsFolder = options.RESULTS,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count these cells.")] = False,
 ) -> None:
     """Remove the stored cells that a suite does not need."""
     from evil_twins.bench.run.forecast import file_size

@@ -11,8 +11,8 @@ def report(
 ) -> None:
     """Write index.html: all of a suite on one page, from its stored records.
 
-    Several suites A, B, ... stand side by side in <results>/A+B.html: what was run, the rates of
-    each, and paired differences on the targets that they share. At another false-positive rate
+    Several suites A, B, ... are compared in <results>/A+B.html: the facts and rates of each, and
+    paired differences on the targets that they share. At another false-positive rate
     than the default a page lies under fpr-<rate>/.
     """
     from evil_twins.bench.analysis.page import page

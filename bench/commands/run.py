@@ -18,14 +18,14 @@ def run(
     only: options.NamePatterns = None,
     shard: options.Share = "1/1",
     limit: options.CellCount = None,
-    force: Annotated[bool, typer.Option("--force", help="Run what is stored as well.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run stored cells as well.")] = False,
     time_limit: options.TimeLimit = None,
     dask: options.Scheduler = None,
     drop_models: Annotated[
         bool, typer.Option("--drop-models", help="Remove poisoned models that are scored.")
     ] = False,
 ) -> int:
-    """Run what is missing of a suite; print the detection rates."""
+    """Run the missing cells of a suite; print the detection rates."""
     from evil_twins.bench.run import session
     from evil_twins.bench.run.engine import cluster
     from evil_twins.bench.run.screen import errors, print_lines, screen

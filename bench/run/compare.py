@@ -31,7 +31,7 @@ from evil_twins.bench.suite.rows import SWEPT, column_of, rows_of
 from evil_twins.bench.suite.suite import Suite
 
 WORKING_DIRECTORY = Path("compare")
-"""Stands for the file of the suite: files of newcomers lie in the working directory."""
+"""Replaces the file of the suite: files of newcomers lie in the working directory."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Comparison:
     """The end of a comparison.
 
     Attributes:
-        conclusion: What happened to the cells that it needs.
+        conclusion: The outcome of the cells that it needs.
         folder: The folder with its records, tables and figure; None if no cell has finished.
     """
 
@@ -136,7 +136,7 @@ def compare(
     chosen = _chosen(new, cells, survey(cells, store), name, directory)
     absent = _absent(new, cells, chosen)
     if absent and console is not None:
-        print_lines(console, [f"not stored, so left out: {absent}"])
+        print_lines(console, [f"not stored, so skipped: {absent}"])
     trial = partial(_Trial, cells=chosen, new=new)
     ran = run_cells(workspace, chosen, execution, console=console, wrap=trial)
     conclusion = Conclusion(directory, chosen, ran, ran.failed, shown=False)

@@ -1,35 +1,28 @@
-"""Guards: a process for each thread, so that a cell that hangs or dies harms no other."""
+"""Guards: a worker process for each thread, so that a cell that hangs or dies harms no other."""
 
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from multiprocessing.util import Finalize
-from typing import Any, TypeVar
-
-import torch
-from pebble import ProcessExpired, ProcessPool
+from contextlib import suppress
+from typing import Any, TypeVar, cast
 
 from evil_twins.bench.cells.execute import Job, Outcome, Place, execute
+from evil_twins.bench.run.worker import START_SECONDS, Died, Worker, end_server
 
 Bundle = tuple[Job, ...]
 """Cells with the same parents, which one worker runs one after another."""
 
 Result = TypeVar("Result")
 
-DAEMON = (
-    "a Dask worker may not start processes unless it is told so; remedy: start it with "
-    "DASK_DISTRIBUTED__WORKER__DAEMON=False in its environment"
-)
+STARTS = 3
+"""Number of workers that may die one after another before they have begun a call."""
 
 _thread = threading.local()
-_guards: list[ProcessPool] = []
-_running: set[Future[Any]] = set()
+_guards: list[Guard] = []
 _numbers = itertools.count()
 
 
@@ -46,8 +39,12 @@ class Lost(Exception):
         self.why, self.remedy = why, remedy
 
 
+class Ended(Exception):
+    """The run has ended its guards."""
+
+
 def guarded(place: Place, bundle: Bundle, limit: float | None) -> list[Outcome]:
-    """Run cells in the process of this thread; a cell that kills it does not stop the next.
+    """Run cells in the worker of this thread; a cell that kills it does not stop the next.
 
     Args:
         place: Where the cells are stored.
@@ -66,7 +63,7 @@ def guarded(place: Place, bundle: Bundle, limit: float | None) -> list[Outcome]:
 def isolated(
     function: Callable[..., Result], arguments: tuple[Any, ...], limit: float | None
 ) -> Result:
-    """Call a function in the process of this thread, and return its result.
+    """Call a function in the worker of this thread, and return its result.
 
     Args:
         function: A function of a module.
@@ -74,64 +71,92 @@ def isolated(
         limit: Seconds that it may take, or None.
 
     Raises:
-        Lost: It takes longer, or kills the process; the next call gets a new process.
+        Lost: It takes longer, or kills the worker; the next call gets a new one.
     """
     if not hasattr(_thread, "guard"):
-        if multiprocessing.current_process().daemon:
-            raise RuntimeError(DAEMON)
-        # The main process handles interrupts; the processes of this thread inherit the mask.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        context = multiprocessing.get_context("spawn")
-        _thread.guard = ProcessPool(
-            1, initializer=_start, initargs=[next(_numbers)], context=context
-        )
-        if not _guards and multiprocessing.parent_process():
-            # A worker of another pool ends only when the processes that it started have ended.
-            Finalize(None, end, kwargs={"kill": True}, exitpriority=100)
-        _guards.append(_thread.guard)
-    future: Future[Result] = _thread.guard.schedule(function, arguments, timeout=limit)
-    _running.add(future)
-    try:
-        return future.result()
-    except TimeoutError as late:
-        raise Lost(
-            f"it took longer than {limit:g} s", "see that it ends, or allow more by --time-limit"
-        ) from late
-    except ProcessExpired as death:
-        raise Lost(f"its process died ({_cause(death.exitcode)})") from death
-    finally:
-        _running.discard(future)
+        _thread.guard = Guard()
+    result: Result = _thread.guard.call(function, arguments, limit)
+    return result
 
 
-def _start(number: int) -> None:
-    """Let this process end with its parent, and take one of several GPUs."""
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-    if count := torch.cuda.device_count():
-        torch.cuda.set_device(number % count)
+class Guard:
+    """The worker of one thread, replaced whenever it dies or must not run the next call."""
+
+    def __init__(self) -> None:
+        self.number, self.worker, self.ended = next(_numbers), cast(Worker | None, None), False
+        _guards.append(self)
+
+    def call(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], limit: float | None
+    ) -> Any:
+        """Call a function in the worker; see `isolated`."""
+        worker = self._begin(function, arguments)
+        try:
+            value, error = worker.answer(limit)
+        except TimeoutError as late:
+            self.replace()
+            raise Lost(
+                f"it took longer than {limit:g} s",
+                "see that it ends, or allow more by --time-limit",
+            ) from late
+        except Died as death:
+            self.replace()
+            raise Lost(f"its process died{_cause(death.status)}") from death
+        if error is not None:
+            raise error
+        return value
+
+    def _begin(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Worker:
+        """Return a worker that has begun a call: nothing is lost with those that die before."""
+        cause = ""
+        for _ in range(STARTS):
+            if self.ended:
+                raise Ended
+            try:
+                self.worker = self.worker or Worker(self.number)
+                self.worker.line.send((function, arguments))
+                self.worker.answer(START_SECONDS)
+            except Died as death:
+                cause = _cause(death.status)
+            except OSError as error:  # the line is broken, or the time is over
+                cause = f" ({type(error).__name__})"
+            else:
+                return self.worker
+            self.replace()
+        raise Lost(f"its process died while it started{cause}")
+
+    def replace(self) -> None:
+        """End the worker; the next call gets a new one."""
+        if self.worker:
+            self.worker.kill()
+        self.worker = None
+        if self.ended:
+            raise Ended
+
+    def end(self, *, kill: bool) -> None:
+        """End the worker for good, at once or when it is idle."""
+        self.ended, worker = True, self.worker
+        if worker and kill:
+            with suppress(ProcessLookupError):
+                os.kill(worker.process, signal.SIGKILL)
+        elif worker:
+            worker.close()
 
 
-def _exit_with_parent() -> None:
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
-
-
-def _cause(status: int) -> str:
+def _cause(status: int | None) -> str:
+    """Return what an exit status means, in brackets."""
+    if status is None:
+        return ""
     if status == -signal.SIGKILL:
-        return "killed, most often for lack of memory"
+        return " (killed, most often for lack of memory)"
     if status < 0:
-        return f"{signal.Signals(-status).name} in native code"
-    return f"exit status {status}"
+        return f" ({signal.Signals(-status).name} in native code)"
+    return f" (exit status {status})"
 
 
 def end(*, kill: bool) -> None:
-    """End the processes of all threads; `kill` also ends the calls that they run."""
-    if kill:
-        for guard in _guards:
-            guard.stop()  # type: ignore[no-untyped-call]
+    """End the workers of all threads; `kill` also ends the calls that they run."""
     while _guards:
-        guard = _guards.pop()
-        guard.close()  # type: ignore[no-untyped-call]
-        guard.join()
-    for future in tuple(_running):  # a stopped pool leaves them pending
-        future.cancel()
+        _guards.pop().end(kill=kill)
+    if kill:
+        end_server()  # a thread may wait for a worker that still starts

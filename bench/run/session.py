@@ -9,7 +9,7 @@ from rich.console import Console
 from evil_twins.bench.cells.execute import Place
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.conclude import Conclusion, derive, exclusive
-from evil_twins.bench.run.engine import Engine, inline, local, usual_jobs
+from evil_twins.bench.run.engine import Engine, local, usual_jobs
 from evil_twins.bench.run.forecast import forecast
 from evil_twins.bench.run.observer import Observer
 from evil_twins.bench.run.plan import Plan
@@ -19,6 +19,7 @@ from evil_twins.bench.run.schedule import run as run_plan
 from evil_twins.bench.run.selection import WHOLE, Choice
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Folders, Workspace, open_workspace
+from evil_twins.bench.store import files
 from evil_twins.bench.suite.suite import Suite
 
 LONG = 300.0
@@ -31,8 +32,7 @@ class Execution:
 
     Attributes:
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
-        jobs: Number of cells that run at the same time; 0 for as many as fit this machine, 1
-            without a time limit for this very process.
+        jobs: Number of cells that run at the same time; 0 for as many as fit this machine.
         time_limit: Seconds that a cell may take, or None.
         engine: Engine that runs the cells, or None for processes on this machine. It may wrap any
             executor of the kind of `concurrent.futures`, and has its own jobs and time limit.
@@ -55,8 +55,6 @@ class Execution:
         """Return the engine for the cells of a suite."""
         if self.engine is not None:
             return self.engine
-        if self.jobs == 1 and self.time_limit is None:
-            return inline()
         return local(self.jobs or usual_jobs(suite.threads_per_cell, device), self.time_limit)
 
 
@@ -80,7 +78,7 @@ def run(
         UserError: There is a mistake that is known before a cell runs.
     """
     workspace = open_workspace(suite, folders, execution.device, console)
-    workspace.store.root.mkdir(parents=True, exist_ok=True)
+    files.make_folder(workspace.store.root, workspace.store.root.parents[1])
     cells, chosen = workspace.plan, choice(workspace.plan)
     ran = run_cells(workspace, chosen, execution, choice, console)
     with exclusive(workspace.store):
@@ -105,7 +103,7 @@ def run_cells(
         workspace: The suite and its store.
         chosen: The cells.
         execution: The way in which cells are run.
-        choice: The choice that gave the cells: its limit holds, and what it forces runs again.
+        choice: The choice that gave the cells: its limit holds, and forced cells run again.
         console: Where forecast and progress are shown, or None to be silent.
         wrap: Puts another observer around the one that shows the progress.
     """

@@ -92,7 +92,7 @@ def open_workspace(
     if dataset.damaged and console is not None:
         names, others = ", ".join(dataset.damaged[:3]), len(dataset.damaged) - 3
         ending = f" and {others} more" if others > 0 else ""
-        print_lines(console, [f"left out, damaged: {names}{ending}"])
+        print_lines(console, [f"skipped, damaged: {names}{ending}"])
     store = Store((folders.results / suite.name).absolute() / "cells")
     cells = plan(suite, dataset, device)
     return Workspace(suite, dataset, cells, store, replace(folders, data=root), device)

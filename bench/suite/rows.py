@@ -62,7 +62,7 @@ class Column:
     @property
     def inspects(self) -> bool:
         """Whether it judges models, so that no input has a score."""
-        from evil_twins.detectors.base import Detector  # what only reads a suite waits for no torch
+        from evil_twins.detectors.base import Detector  # a reader of suites waits for no torch
 
         return not isinstance(self.detector.build(), Detector)
 
@@ -80,7 +80,7 @@ def _head(table: Mapping[str, Any], kind: str, path: Path) -> tuple[str, str, di
     parameters = {k: v for k, v in table.items() if k not in ("name", "method")}
     if doubled := sorted(inline.keys() & parameters.keys()):
         raise UserError(
-            f"{path.name}: {kind} {label!r} has {doubled[0]} in its `method` and beside it\n"
+            f"{path.name}: {kind} {label!r} has {doubled[0]} in its `method` and as a key\n"
             "remedy: remove one of them"
         )
     return label, method, inline | parameters
@@ -167,7 +167,7 @@ def check_matrix(rows: Sequence[Row], columns: Sequence[Column], path: Path) -> 
 
 
 def _check_evaded(rows: Sequence[Row], columns: Sequence[Column], path: Path) -> None:
-    from evil_twins.detectors.base import Evadable  # reading a suite alone needs no torch
+    from evil_twins.detectors.base import Evadable  # only reading a suite needs no torch
 
     detectors = {column.label: column.detector for column in columns}
     for row in rows:

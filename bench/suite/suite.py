@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 
 from evil_twins.bench.components.parameters import mistake
 from evil_twins.bench.errors import UserError, unknown
+from evil_twins.bench.store import files
 from evil_twins.bench.subjects.splits import USUAL, Splits
 from evil_twins.bench.suite import extends
 from evil_twins.bench.suite.names import folder_name
@@ -67,9 +68,9 @@ class Targets(_Table):
     """The inputs that are attacked.
 
     Attributes:
-        list: One of the two frozen lists; settings are chosen on "development" alone.
+        list: One of the two frozen lists; settings are chosen only on "development".
         count: Number of targets: the first of the list that the victim classifies correctly.
-        after: Number of these that are skipped, so that a list serves again with fresh targets.
+        after: Number of these that are skipped, so that a list can be used again with new targets.
         goals: "random", any other class, as in the paper's text; or "second", the most likely
             other class under the victim, as in the code of its authors.
         difficulty: Filter of targets that are too easy or too hard, or None.
@@ -166,7 +167,7 @@ def parse(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
         UserError: The file is no TOML, or the suite that it extends cannot be read.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(files.read(path, None).decode())
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not a readable TOML file\nremedy: fix it: {error}") from error
     if "extends" not in raw:

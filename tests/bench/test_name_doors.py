@@ -21,8 +21,8 @@ DOORS: dict[str, set[str]] = {
     "Screen": {"bench/run/screen.py"},
     "get_console": set(),
     "soft_wrap": {"bench/run/screen.py"},  # a line that is not wrapped is one line
-    "stdout": {"bench/printable.py"},
-    "stderr": {"bench/printable.py", "bench/subjects/readers.py"},  # torchvision's own words
+    "stdout": {"bench/printable.py", "bench/run/fork_server.py"},  # it flushes them
+    "stderr": {"bench/printable.py", "bench/run/fork_server.py", "bench/subjects/readers.py"},
     "to_csv": {"bench/analysis/tables/write.py"},
     "to_latex": {"bench/analysis/tables/typeset.py"},
     "print_svg": {"bench/analysis/plots/style.py"},

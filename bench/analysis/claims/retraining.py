@@ -137,7 +137,7 @@ def largest(sweeps: Sequence[Evidence]) -> pd.DataFrame:
 
     `linf` is the mean over the n targets of both victims, with its bootstrap interval, `largest`
     their maximum, both in pixels of [0, 1]; `paper` is the largest perturbation that the paper
-    prints after re-training. Sweeps without records of the re-trained victim are left out.
+    prints after re-training. Sweeps without records of the re-trained victim are skipped.
     """
     lines = []
     for of in sweeps:

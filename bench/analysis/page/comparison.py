@@ -19,6 +19,7 @@ from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import KEYS, Analysis, frames, text
 from evil_twins.bench.analysis.tables.compare.between import COLUMNS, Between, between, sides
 from evil_twins.bench.analysis.tables.write import csv
+from evil_twins.bench.store import files
 
 LEVEL = 0.05
 """Level of the tests, after Holm's correction."""
@@ -52,7 +53,7 @@ class Pair(NamedTuple):
 
 
 def write(directories: Sequence[Path], fpr: float = FPR) -> Path:
-    """Write `A+B.html`, one file that needs no other, and return its path.
+    """Write `A+B.html`, a single file, and return its path.
 
     It lies next to the folders of the suites A and B.
 
@@ -69,8 +70,8 @@ def write(directories: Sequence[Path], fpr: float = FPR) -> Path:
     suites = [Suite(directory, fpr) for directory in directories]
     name = "+".join(suite.name for suite in suites)
     path = directories[0].parent / f"{folder(fpr)}{name}.html"
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(render("comparison.html", content(suites, fpr)).encode())
+    page = render("comparison.html", content(suites, fpr))
+    files.write(path, directories[0].parent, page.encode())
     return path
 
 

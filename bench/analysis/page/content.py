@@ -19,6 +19,7 @@ from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import TABLES, Analysis, files, text
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.paired import WORST
+from evil_twins.bench.store import files as store
 
 SCALE = 1.6
 """Pixels per point of a figure: its letters are then nearly as large as those of the tables."""
@@ -105,7 +106,7 @@ def _drawings(analysis: Analysis, paths: list[Path]) -> Iterator[Drawing]:
             path = drawn.get(f"{kind.name}{study.suffix}.svg")
             if path and kind.heading:
                 words = f"{kind.heading}: {study.title}. The numbers are in {kind.numbers}."
-                image = path.read_bytes()
+                image = store.read(path, path.parent)
                 points = float(ElementTree.fromstring(image).attrib["width"].removesuffix("pt"))
                 source = uri("image/svg+xml", image)
                 yield Drawing(kind.heading, words, source, round(SCALE * points))

@@ -10,7 +10,7 @@ NAME = "index.html"
 
 
 def write(results_dir: Path, suite: str, fpr: float = FPR) -> Path:
-    """Write `index.html`, one file that needs no other, unless it is current; return its path.
+    """Write `index.html`, a single file, unless it is current; return its path.
 
     It lies in the folder of the suite, at another false-positive rate than the default under
     `fpr-<rate>/`. Equal records, versions and machine give equal bytes.

@@ -26,8 +26,9 @@ from evil_twins.bench.analysis.plots.study import Study, studies
 from evil_twins.bench.analysis.plots.sweeps import along_fidelity, along_phi
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.store import files
 
-__all__ = ["FIGURES", "FigureKind", "compare", "draw", "figures"]
+__all__ = ["FIGURES", "FigureKind", "compare", "draw", "figures", "names"]
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,20 @@ FORMATS: dict[str, Callable[[Figure], bytes]] = {"svg": style.svg, "png": style.
 """Formats of a figure: ending of its file -> its content."""
 
 
-def figures(analysis: Analysis) -> Iterator[tuple[Study, FigureKind, Figure]]:
-    """Yield every figure with its study and kind; figures without data are left out."""
+def names(analysis: Analysis) -> list[str]:
+    """Return the stem of each figure that the suite may have."""
+    return [kind.name + study.suffix for study in studies(analysis) for kind in FIGURES]
+
+
+def figures(
+    analysis: Analysis, name: str | None = None
+) -> Iterator[tuple[Study, FigureKind, Figure]]:
+    """Yield every figure that has data, or that of one stem, with its study and kind."""
     with style.look(), threadpool_limits(1):
         for study in studies(analysis):
             for kind in FIGURES:
+                if name not in (None, kind.name + study.suffix):
+                    continue
                 if (drawn := kind.draw(study)) is not None:
                     yield study, kind, write_literally(drawn)
 
@@ -84,7 +94,7 @@ def draw(
     """Draw every figure of a suite in each format, unless the stored files are current.
 
     They lie under `figures/`, at another false-positive rate than the default under
-    `fpr-<rate>/figures/`. A figure is left out if the suite does not have its data (no sweep, no
+    `fpr-<rate>/figures/`. A figure is skipped if the suite does not have its data (no sweep, no
     stored images). Records of several studies (data set, victim, seed) give a set of figures each.
 
     Args:
@@ -126,10 +136,9 @@ def compare(directory: Path, label: str, fpr: float = FPR) -> None:
         UserError: Records are missing, damaged or of another version.
     """
     analysis = Analysis(directory, fpr, add_any=False)
-    place = directory / f"{folder(fpr)}figures"
-    place.mkdir(parents=True, exist_ok=True)
     with style.look(), threadpool_limits(1):
         for study in studies(analysis):
             if (drawn := along_phi(study, label)) is not None:
                 for form, encode in FORMATS.items():
-                    (place / f"compare{study.suffix}.{form}").write_bytes(encode(drawn))
+                    name = f"{folder(fpr)}figures/compare{study.suffix}.{form}"
+                    files.write(directory / name, directory, encode(drawn))

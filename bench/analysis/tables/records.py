@@ -1,5 +1,6 @@
 """The records of one suite as frames that share one numbering of their rows."""
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ _NAMES = {name for schema in _SCHEMAS for name, kind in schema.items() if kind =
 
 @dataclass(frozen=True)
 class Records:
-    """What a run leaves, without targets of the development list.
+    """The records of a run, without targets of the development list.
 
     Attributes:
         rows: One line per combination of KEYS, with `moves` and `role` of the attack; the index is
@@ -44,7 +45,7 @@ class Records:
         targets: One line per row and target; `row` is its number, as in all frames below.
         flips: Held-out images on which victim and faced model disagree.
         scores: Scores of attacked, calibration and fresh benign inputs.
-        details: Facts beside the scores of attacked inputs.
+        details: Facts with the scores of attacked inputs.
         gallery: The first few images of each row.
         failures: Cells that failed, without row numbers.
         victims: Measured accuracy of the victims, without row numbers.
@@ -73,7 +74,7 @@ class Records:
 
 def _frame(directory: Path, name: str, columns: list[str]) -> pd.DataFrame:
     path = directory / f"{name}.parquet"
-    if not path.exists():
+    if not os.path.lexists(path):
         if name in _REQUIRED:
             raise UserError(
                 f"no records in {directory}: {path.name} is missing\n"

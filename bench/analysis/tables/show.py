@@ -18,6 +18,7 @@ from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.frames import line, lines
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records, read
 from evil_twins.bench.analysis.tables.write import FOLDER
+from evil_twins.bench.store import files
 
 
 def _heads(detectors: list[str]) -> dict[str, str]:
@@ -28,7 +29,8 @@ def _heads(detectors: list[str]) -> dict[str, str]:
 
 def _stored(directory: Path, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the counts of the stored detection table, by row and detector."""
-    table = pd.read_csv(directory / FOLDER / "detection.csv", keep_default_na=False, na_values="")
+    with files.opened(directory / FOLDER / "detection.csv", directory) as file:
+        table = pd.read_csv(file, keep_default_na=False, na_values="")
     table = table[table["fpr_nominal"].eq(FPR)]
     # A CSV file holds six digits of a number, as the names of rows do.
     names = [" ".join(_written(line)) for line in lines(rows[KEYS])]
@@ -76,7 +78,7 @@ def _failures(records: Records) -> Text:
 def show(results_dir: Path, fpr: float = FPR) -> Group:
     """Return the matrix of detection rates, for `rich` to print.
 
-    Columns are detectors under short heads, named below. A dot stands for a cell without scores.
+    Columns are detectors under short heads, named below. A dot means a cell without scores.
     Failed cells are listed last. At the default rate the stored tables are used, if current.
 
     Args:

@@ -22,6 +22,7 @@ from evil_twins.bench.analysis.tables.price import PRICE
 from evil_twins.bench.analysis.tables.specificity import SPECIFICITY
 from evil_twins.bench.analysis.tables.sweeps import TRADEOFF, TRENDS
 from evil_twins.bench.analysis.tables.victims import VICTIMS
+from evil_twins.bench.store import files as store
 
 TABLES = (
     *(DETECTION, ATTACKS, CALIBRATION, TRENDS, PAIRED, WORST, TRADEOFF, OUTCOMES, VICTIMS),
@@ -76,4 +77,4 @@ def write(results_dir: Path, analysis: Analysis | None = None) -> None:
     paths = kept(results_dir, FOLDER, make)
     for table in TABLES:  # an earlier run may have had more tables
         for path in set((results_dir / FOLDER).glob(f"{table.name}.*")).difference(paths):
-            path.unlink()
+            store.remove(path, results_dir)

@@ -1,4 +1,4 @@
-"""The code on which a cell depends: what counts, what does not, and nothing by accident."""
+"""The code on which a cell depends: all that counts, and nothing by accident."""
 
 import os
 from importlib.metadata import packages_distributions
@@ -16,6 +16,7 @@ from evil_twins.detectors import DETECTORS
 DATA = {f"bench/subjects/{name}.py" for name in ("data", "isic", "readers", "splits")}
 EVERY = DATA | {
     *("attacks/models.py", "attacks/norms.py", "bench/cells/stored.py", "bench/cells/work.py"),
+    "bench/components/finite.py",
     *("bench/store/checksums.py", "bench/subjects/architectures.py", "bench/subjects/weights.py"),
 }
 COMPONENT = EVERY | {
@@ -212,8 +213,8 @@ def test_a_users_packages_count_with_the_files_that_an_import_runs(tmp_path: Pat
         "pk/far.py": "",
         "pk/other.py": "",
         "pk/unused.py": "",
-        "mine.py": "import beside\nimport pk.far\nimport json",
-        "beside.py": "",
+        "mine.py": "import near\nimport pk.far\nimport json",
+        "near.py": "",
     }.items():
         (tmp_path / name).write_text(code)
     inits = {"pk/__init__.py", "pk/inner/__init__.py"}
@@ -221,5 +222,5 @@ def test_a_users_packages_count_with_the_files_that_an_import_runs(tmp_path: Pat
     code = closure(tmp_path / "pk" / "inner" / "det.py")
     assert set(code.files) == inits | modules
     assert set(code.versions) == {"torch"}
-    files = {"mine.py", "beside.py", "pk/__init__.py", "pk/far.py"}
+    files = {"mine.py", "near.py", "pk/__init__.py", "pk/far.py"}
     assert set(closure(tmp_path / "mine.py").files) == files

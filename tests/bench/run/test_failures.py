@@ -16,14 +16,14 @@ from evil_twins.bench.cells.execute import Outcome, Place, execute
 from evil_twins.bench.cells.score import lineup
 from evil_twins.bench.cells.stored import cached_victim
 from evil_twins.bench.run.course import job_of
-from evil_twins.bench.run.engine import Engine, inline
+from evil_twins.bench.run.engine import Engine
 from evil_twins.bench.run.progress import Lines
 from evil_twins.bench.run.schedule import recorded, run
 from evil_twins.bench.run.state import State
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import fingerprint
 from tests.bench import suites
-from tests.bench.runs import carry_out, planned, titles
+from tests.bench.runs import carry_out, inline, planned, titles
 from tests.bench.suites import doubt, far, shift, table
 
 
@@ -47,7 +47,7 @@ def test_models_that_cannot_be_made_again_stop_what_needs_them(tmp_path: Path) -
     assert not carry_out(tmp_path, *parts, doubt("old", scale=3.0), most=0).state.failed
     failed = carry_out(tmp_path, *parts, doubt("new", scale=3.0)).state.failed
     assert any(
-        "made again here it is not what it was; remedy: run again" in f for f in failed.values()
+        "the new ones made here differ from them; remedy: run again" in f for f in failed.values()
     )
     assert not carry_out(tmp_path, *parts, doubt("new", scale=3.0)).state.failed
 
@@ -106,7 +106,7 @@ def test_an_attack_or_a_detector_that_overwrites_its_input_harms_no_other(folder
     carry_out(folder, *rows, doubt("a", fault="scrawl"), doubt("b", scale=2.0))
     scores = pd.read_parquet(folder / "small" / "scores.parquet")
     targets = pd.read_parquet(folder / "small" / "targets.parquet")
-    # What a process keeps between cells is read anew, or harm done to it would go unseen.
+    # The memory of a process between cells is read anew, or damage to it would be missed.
     cached_victim.cache_clear()
     lineup.cache_clear()
     carry_out(folder, shift("b", amount=0.2), doubt("b", scale=2.5))
@@ -133,7 +133,7 @@ def test_models_that_cannot_be_made_again_in_time_are_one_failure(tmp_path: Path
     assert set(reasons) == {"both", "new × both"}
     assert "took longer than 6 s" in reasons["both"]
     assert titles(done.plan, done.state.ran) == ["attack both", "score new × other"]
-    # What is stored of the row stays in the records, and the next run tries once more.
+    # The stored part of the row stays in the records, and the next run tries once more.
     scores = pd.read_parquet(tmp_path / "small" / "scores.parquet")
     assert set(scores.query("attack == 'both'")["detector"]) == {"doubt"}
     assert recorded(done.plan, done.store).failed == done.state.failed

@@ -82,7 +82,7 @@ def test_a_suite_asks_for_it(tmp_path: Path) -> None:
         cached_dataset("digits", None, None).train,
         *("resnet-tiny", 10, Recipe(epochs=1), Retraining(replays=2, eps=0.1), 0),
     )
-    assert same(weights.load(path), expected)
+    assert same(weights.load(path, None), expected)
     assert done.study["victim"] == "resnet-tiny-retrained"
     targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
     assert set(targets["victim"]) == {"resnet-tiny-retrained"}
@@ -108,7 +108,7 @@ def test_every_key_counts_and_plain_training_is_what_it_was(tmp_path: Path) -> N
 )
 def test_mistakes(tmp_path: Path, old: str, new: str, message: str) -> None:
     head = BENT.replace(old, new)
-    if "weights" in new:  # a key of [victim], which must stand before [targets]
+    if "weights" in new:  # a key of [victim], which must precede [targets]
         head = BENT.replace("[targets]", f"{new}\n[targets]").replace(
             "[victim.recipe]\nepochs = 1\n", ""
         )
