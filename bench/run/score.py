@@ -19,7 +19,7 @@ from evil_twins.bench.cells.fitting import Defender
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.run.score_request import Benign, Request
-from evil_twins.bench.run.screen import errors, screen
+from evil_twins.bench.run.screen import errors, print_lines, screen
 from evil_twins.bench.store import files
 from evil_twins.bench.subjects import image_files
 from evil_twins.bench.subjects.architectures import Classifier
@@ -66,8 +66,7 @@ def score(request: Request, out: Path, device: str) -> int:
         screen().print(_printed(lines))
     for line in _notes(lines, *benign_logits, request.fpr):
         printable.say(line)
-    for label, why in failed.items():
-        console.print(f"detector {label}: {why}", soft_wrap=True)
+    print_lines(console, [f"detector {label}: {why}" for label, why in failed.items()])
     printable.say(out)
     return int(bool(failed))
 
