@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evil_twins.bench.errors import UserError, unknown
+from evil_twins.bench.store import files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,12 +74,15 @@ class Result:
         """
         from evil_twins.bench.analysis import plots
 
-        names = []
-        for study, kind, figure in plots.figures(self._analysis):
-            names.append(kind.name + study.suffix)
-            if names[-1] == name:
-                return figure
-        raise unknown(f"figure of {self.directory.name}", name, names)
+        names = plots.names(self._analysis)
+        if name not in names:
+            raise unknown(f"figure of {self.directory.name}", name, names)
+        for _, _, figure in plots.figures(self._analysis, name):
+            return figure
+        raise UserError(
+            f"{self.directory.name} does not have the data of figure {name!r}\n"
+            "remedy: add a sweep or what it shows to the suite, or draw another figure"
+        )
 
     def _record(self, name: str) -> pd.DataFrame:
         from evil_twins.bench.store import records
@@ -119,7 +123,7 @@ def load(directory: str | Path) -> Result:
         >>> result.rates[["attack", "detector", "detected"]]
     """
     directory = Path(directory)
-    if not (directory / "targets.parquet").is_file():
+    if not files.present(directory / "targets.parquet", directory):
         raise UserError(
             f"no records in {directory}\n"
             "expected: the folder of a suite, such as results/local/quick\n"
@@ -136,7 +140,7 @@ def run(
     device: str = "auto",
     jobs: int = 0,
     time_limit: float | None = None,
-    only: str | None = None,
+    only: str | Sequence[str] = (),
     limit: int | None = None,
     download: bool = False,
     engine: Engine | None = None,
@@ -154,12 +158,15 @@ def run(
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         jobs: Number of cells that run at the same time; 0 for as many as fit this machine.
         time_limit: Seconds that a cell may take, or None.
-        only: Pattern of the names of attacks or detectors to run, or None for all.
+        only: Pattern of the names of attacks or detectors to run, or several; none for all.
         limit: Largest number of cells to run, or None.
         download: Whether a missing data set may be fetched.
         engine: Engine that runs the cells instead of processes on this machine, such as
             `evil_twins.bench.run.engine.Engine(executor, width)`.
         progress: Whether progress is shown on standard error.
+
+    Returns:
+        The results. Its members raise `UserError` while no score is stored, as with limit=1.
 
     Raises:
         UserError: There is a mistake that is known before a cell runs.
@@ -169,9 +176,8 @@ def run(
         >>> result.failures.empty
         True
     """
-    from rich.console import Console
-
     from evil_twins.bench.run import session
+    from evil_twins.bench.run.screen import errors
     from evil_twins.bench.run.selection import Choice
     from evil_twins.bench.run.session import Execution
     from evil_twins.bench.run.workspace import Folders
@@ -181,7 +187,7 @@ def run(
         load_suite(str(suite)),
         Folders(Path(results), None if data is None else Path(data), download),
         Execution(device, jobs, time_limit, engine),
-        Choice(only, limit=limit),
-        Console(stderr=True) if progress else None,
+        Choice((only,) if isinstance(only, str) else tuple(only), limit=limit),
+        errors() if progress else None,
     )
     return Result(conclusion.directory)

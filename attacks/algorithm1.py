@@ -14,7 +14,7 @@ from evil_twins.attacks.efficacy import AIM, equalise, logit, measured, straight
 from evil_twins.attacks.steps import serving
 from evil_twins.attacks.steps.pace import cosine
 
-if TYPE_CHECKING:  # an attack depends on the steps that it takes alone
+if TYPE_CHECKING:  # an attack depends only on the steps that it takes
     from evil_twins.attacks.models import PairedModels
     from evil_twins.attacks.steps.input import InputWalk
     from evil_twins.attacks.steps.model import ModelWalk

@@ -1,4 +1,4 @@
-"""What an attacker holds, and what an attack returns."""
+"""The view of an attacker, and the result of an attack."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ batch (1, B, C, H, W) through all of them, to logits (N, B, K), with their graph
 
 
 class Penalty(Protocol):
-    """A differentiable stand-in for the score of a detector; smaller is stealthier."""
+    """A differentiable substitute for the score of a detector; smaller is stealthier."""
 
     def __call__(
         self, logits: Logits, x: Tensor, generators: Sequence[torch.Generator], /
@@ -88,7 +88,7 @@ class AttackerView:
         radii: ‖x* - x°‖ of `nature.radii` on these targets, (N,) in pixels, or None.
         surrogate: A model of the victim's architecture and training from another seed, for an
             attack that uses it in the victim's place; else None.
-        evade: Stand-ins for the scores of the detectors to evade, fitted on the attacker's data.
+        evade: Substitutes for the scores of the detectors to evade, fitted on the attacker's data.
     """
 
     victim: Victim
@@ -151,10 +151,10 @@ class Nature:
     """The properties of an attack that do not depend on its name.
 
     Attributes:
-        moves: What differs from x° and θ°.
+        moves: The part that differs from x° and θ°.
         role: An "attack" is held to κ; a "control" and a "yardstick" are compared with one.
         phi: φ, the fidelity budget as a share of the smallest PGD radius; None if it has none.
-        lam: λ, the price of the fidelity loss; None if it has none.
+        lam: λ, the weight of the fidelity loss; None if it has none.
         norm: The norm of the change of inputs, or None.
         eps: ε, the largest radius in that norm (without one, in linf), in pixels of [0, 1].
         delta: δ, the largest ‖θ - θ°‖₂ / ‖θ°‖₂.

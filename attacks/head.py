@@ -1,4 +1,4 @@
-"""Poisoning of the last layer alone: a closed form, and the convex optimum as the yardstick.
+"""Poisoning of the last layer only: a closed form, and the convex optimum as the yardstick.
 
 The head is linear in θ, so that KL(f(·; θ°) ‖ f(·; θ)) on a fixed set of images is convex in θ and
 the margin g at a fixed input is concave: the closest poisoned head is a convex problem.
@@ -33,7 +33,7 @@ TOLERANCE = 1e-6
 class RankOneHead:
     """w_t moves along the target's features and the other rows against them, as far as κ needs.
 
-    With h = [φ(x°); 1] every logit moves by a constant share of α‖h‖²; all others move alike, so
+    With h = [φ(x°); 1] every logit moves by a constant share of α‖h‖²; all others move equally, so
     g rises by α‖h‖² K/(K - 1), and α has a closed form. The reference is not used.
     """
 

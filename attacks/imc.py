@@ -23,7 +23,7 @@ class IMC:
 
     * `phi`: the radius of the input is the share φ of the target's own smallest PGD radius at κ;
       φ = 0 is Poisoning and φ = 1 is PGD.
-    * `lam`: the radius is a variable with the price λ a unit; a large λ is Poisoning.
+    * `lam`: the radius is a variable that costs λ a unit; a large λ is Poisoning.
 
     With the exit `first` both may be missing, as in the paper's Algorithm 1: x moves within all of
     F_ε, and both steps stop at κ.

@@ -3,9 +3,14 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from evil_twins.bench import printable
+
 
 class UserError(Exception):
     """A mistake that the user can fix: at most three lines that name the thing and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable.lines(message))
 
 
 def unknown(kind: str, name: str, accepted: Iterable[str]) -> UserError:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 Preparation = Callable[[Tensor, torch.Generator], dict[str, Tensor]]
-"""Training on clean data alone: benign images (M, C, H, W) -> named tensors.
+"""Training on only clean data: benign images (M, C, H, W) -> named tensors.
 
 A frozen dataclass, so that two detectors with equal preparations share one result.
 """
@@ -114,7 +114,7 @@ class Informed(Protocol):
 
     @property
     def preparation(self) -> Preparation | None:
-        """The part that depends on clean data alone, or None."""
+        """The part that depends only on clean data, or None."""
 
 
 @runtime_checkable
@@ -135,7 +135,7 @@ class Inspector(Informed, Protocol):
     def inspect(self, view: DefenderView, /) -> float:
         """Return one finite score of the faced model, higher = more suspicious.
 
-        `view.generator` is seeded alike for every model, so that scores differ by the models alone.
+        `view.generator` has the same seed for every model: scores differ only by the models.
         """
 
 

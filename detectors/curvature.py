@@ -123,7 +123,7 @@ class CurvaturePenalty:
     """Compute log tr H, H = Jᵀ(diag p - ppᵀ)J, by central differences along random directions.
 
     The trace is little more than the sum of the largest eigenvalues. J does not depend on x between
-    the kinks of a piecewise linear network, so that its exact derivatives would move p alone.
+    the kinks of a piecewise linear network, so that its exact derivatives would move only p.
     Differences over one step of a pixel or more include the kinks.
 
     Attributes:

@@ -19,7 +19,7 @@ class Disagreement:
 
     Attributes:
         trusted: "independent" for a model of the victim's architecture and training from another
-            seed; "victim" for the victim itself. An attack on the input alone has the score 0
+            seed; "victim" for the victim itself. An attack only on the input has the score 0
             there.
     """
 

@@ -177,8 +177,8 @@ def _log(value: Tensor) -> Tensor:
 class ManifoldScorer:
     """Score by reconstruction, (N, C, H, W) -> (N, C, H, W), under the faced model.
 
-    `scales` has the criteria to compute, each with the benign scale of its logarithm; None stands
-    for the unscaled criterion.
+    `scales` has the criteria to compute, each with the benign scale of its logarithm; None means
+    the unscaled criterion.
     """
 
     model: nn.Module

@@ -18,7 +18,7 @@ class Neighbours:
 
     Features are the input of the last layer, scaled to length 1, so that near means a small angle.
     The two statistics miss different attacks. An input outside the benign images is far from all of
-    them. A change of the last layer alone leaves every distance as it was, and gives the target a
+    them. A change of the last layer leaves every distance as it was, and gives the target a
     class that its neighbours do not have.
 
     Attributes:
@@ -51,7 +51,7 @@ class Neighbours:
         """
         benign = view.benign[: self.benign]
         if len(benign) < self.k:
-            raise ValueError(f"k = {self.k} neighbours were asked for, of {len(benign)} images")
+            raise ValueError(f"k = {self.k} neighbours were requested, of {len(benign)} images")
         features, logits = features_and_logits(view.model, benign)
         return NeighboursScorer(self, view.model, normalize(features), logits.argmax(1))
 

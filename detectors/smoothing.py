@@ -63,7 +63,7 @@ def tune_sigma(
 ) -> float:
     """Return the largest candidate that costs the smoothed classifier little on benign data.
 
-    More noise tells more about an input, until the classifier fails on clean inputs too: it was not
+    More noise shows more about an input, until the classifier fails on clean inputs too: it was not
     trained with noise. On images (N, C, H, W) of the development data with true labels (N,) the
     loss of accuracy against no noise is at most the share `drop`; without such a sigma it is `nan`.
     Each image has as many votes as `draws`, with the same noise for every candidate.

@@ -15,7 +15,7 @@ class Squeezing:
     """The largest L1 distance, in [0, 2], between the softmax at x and at a squeezed x.
 
     Two squeezers: fewer bits of colour, and the median of a square of neighbouring pixels. The
-    paper's third, non-local means, is in none of the libraries that this package stands on.
+    paper's third, non-local means, is in none of the libraries that this package uses.
 
     Attributes:
         bits: Bits of a squeezed pixel, at least 1; the paper takes 5 for colour images.

@@ -58,7 +58,7 @@ class InputStep:
     def forbid_quantize(self) -> None:
         """Raise ValueError if `quantize` is set, for attacks that cannot search on the lattice."""
         if self.quantize:
-            raise ValueError("quantize is for pgd, transferred-pgd and imc alone")
+            raise ValueError("quantize is only for pgd, transferred-pgd and imc")
 
 
 class InputWalk:

@@ -71,7 +71,7 @@ class ModelStep:
     def forbid_serves(self) -> None:
         """Raise ValueError if `serves` is not 1, for attacks with one model for each target."""
         if self.serves != 1:
-            raise ValueError("serves is for poisoning, logit-anchoring and imc alone")
+            raise ValueError("serves is only for poisoning, logit-anchoring and imc")
 
 
 class ModelWalk:

@@ -61,7 +61,7 @@ class Within:
         if not (self.phi >= 0 and self.distance >= 0):
             raise ValueError("limits need phi >= 0 and distance >= 0")
         if self.unit == "shortest" and self.model.layers != "head":
-            raise ValueError("the shortest change is known for the last layer alone")
+            raise ValueError("the shortest change is known only for the last layer")
 
     @property
     def nature(self) -> Nature:

@@ -5,17 +5,25 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from hmac import compare_digest
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.analysis.stats import FPR
+from evil_twins.bench.store import files
 from evil_twins.bench.store.checksums import checksum, fingerprint
+from evil_twins.bench.store.signature import signature
 
 NOTE = "derived.json"
 """The file in the folder of a suite that lists the derived files with their keys."""
 
 LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib", "seaborn", "jinja2")
+
+
+def folder(fpr: float) -> str:
+    """Return the folder of files at a rate, such as "fpr-0.01/", or "" for the default rate."""
+    return "" if fpr == FPR else f"fpr-{float(fpr)!r}/"
 
 
 def kept(
@@ -26,60 +34,54 @@ def kept(
 ) -> list[Path]:
     """Return the derived files of one kind; they are made if they are missing or out of date.
 
-    Files in the same folders that an earlier call made and this one does not are removed. No link
-    out of the directory is followed.
+    Files in the same folders that an earlier call made and this one does not are removed. Stored
+    files are believed only if a program of this user made them.
 
     Args:
         directory: `<results>/<suite>`, with the records of a run.
         what: The kind of files, such as "tables".
         make: Their content by path within the directory.
-        inputs: Files beside the records that the content depends on.
+        inputs: Further files that the content depends on, next to the records.
 
     Raises:
         UserError: A folder for the files is a link out of the directory.
     """
     key, note = _key(directory, inputs), _note(directory)
-    if _current(directory, note.get(what), key):
+    if _current(directory, what, note.get(what), key):
         return [directory / name for name in note[what]["files"]]
-    files = make()
-    _write(directory, files, stale=set(_files(note.get(what))) - files.keys())
-    digests = {name: checksum(directory / name) for name in files}
-    text = json.dumps(_note(directory) | {what: {"key": key, "files": digests}}, indent=1)
-    draft = directory / f".{NOTE}.{os.getpid()}"
-    draft.write_text(text + "\n")
-    draft.replace(directory / NOTE)
-    return [directory / name for name in files]
+    content = make()
+    _write(directory, content, stale=set(_files(note.get(what))) - content.keys())
+    digests = {name: checksum(directory / name, directory) for name in content}
+    facts = {"key": key, "files": digests, "signature": signature([what, key, digests])}
+    text = json.dumps(_note(directory) | {what: facts}, indent=1) + "\n"
+    files.write(directory / NOTE, directory, text.encode())
+    return [directory / name for name in content]
 
 
 def current(directory: Path, what: str, inputs: Iterable[Path] = ()) -> bool:
     """Return whether the stored files of one kind are those that `kept` would make."""
-    return _current(directory, _note(directory).get(what), _key(directory, inputs))
+    return _current(directory, what, _note(directory).get(what), _key(directory, inputs))
 
 
-def _write(directory: Path, files: Mapping[str, bytes], stale: Iterable[str]) -> None:
-    folders = {Path(name).parent for name in files} - {Path()}
-    for folder in folders:
-        (directory / folder).mkdir(parents=True, exist_ok=True)
-        if not _inside(directory, folder):
-            raise UserError(
-                f"{directory / folder} is a link to another place\n"
-                "expected: a folder of its own for derived files\n"
-                "remedy: remove the link"
-            )
+def _write(directory: Path, content: Mapping[str, bytes], stale: Iterable[str]) -> None:
+    folders = {Path(name).parent for name in content} - {Path()}
     for name in stale:
         if Path(name).parent in folders:  # a forged note must not remove records
-            (directory / name).unlink(missing_ok=True)
-    for name, content in files.items():
-        (directory / name).unlink(missing_ok=True)  # it may be a link
-        (directory / name).write_bytes(content)
+            files.remove(directory / name, directory)
+    for name, data in content.items():
+        files.write(directory / name, directory, data)
 
 
-def _current(directory: Path, entry: Any, key: str) -> bool:
-    files = _files(entry)
-    if not files or entry["key"] != key:
+def _current(directory: Path, what: str, entry: Any, key: str) -> bool:
+    digests = _files(entry)
+    if not digests or entry["key"] != key:
         return False
-    inside = all(_inside(directory, name) and (directory / name).is_file() for name in files)
-    return inside and all(checksum(directory / name) == files[name] for name in files)
+    if not compare_digest(str(entry.get("signature")), signature([what, key, digests])):
+        return False
+    try:
+        return all(checksum(directory / name, directory) == digests[name] for name in digests)
+    except OSError:
+        return False
 
 
 def _files(entry: Any) -> dict[str, str]:
@@ -87,22 +89,17 @@ def _files(entry: Any) -> dict[str, str]:
 
     Nor does one with a path that leaves its folder.
     """
-    files = entry.get("files") if isinstance(entry, dict) and "key" in entry else None
-    if not isinstance(files, dict):
+    digests = entry.get("files") if isinstance(entry, dict) and "key" in entry else None
+    if not isinstance(digests, dict):
         return {}
-    paths = [Path(name) for name in files]
+    paths = [Path(name) for name in digests]
     local = all(not path.is_absolute() and ".." not in path.parts for path in paths)
-    return files if local and not any("\0" in name for name in files) else {}
-
-
-def _inside(directory: Path, path: Path | str) -> bool:
-    """Return whether no link leads out of the directory."""
-    return (directory / path).resolve().is_relative_to(directory.resolve())
+    return digests if local and not any("\0" in name for name in digests) else {}
 
 
 def _note(directory: Path) -> dict[str, Any]:
     try:
-        note = json.loads((directory / NOTE).read_text())
+        note = json.loads(files.read(directory / NOTE, directory))
     except (OSError, ValueError, RecursionError):
         return {}
     return note if isinstance(note, dict) else {}
@@ -111,8 +108,8 @@ def _note(directory: Path) -> dict[str, Any]:
 def _key(directory: Path, inputs: Iterable[Path]) -> str:
     """Hash everything that derived files depend on."""
     stored = [*sorted(directory.glob("*.parquet")), *inputs]
-    records = {str(path): checksum(path) for path in stored if path.is_file()}
-    names = {os.path.relpath(path, directory): digest for path, digest in records.items()}
+    regular = [path for path in stored if files.present(path, path.parent)]
+    names = {os.path.relpath(path, directory): checksum(path, path.parent) for path in regular}
     return fingerprint([directory.name, names, _code()])
 
 
@@ -120,9 +117,9 @@ def _key(directory: Path, inputs: Iterable[Path]) -> str:
 def _code() -> str:
     """Hash the code that derives files, and the versions of its libraries."""
     room = Path(__file__).parent
-    files = [path for path in room.rglob("*") if path.suffix in _SOURCES]
-    files.append(room.parent / "store" / "records.py")
-    digests = {path.relative_to(room.parent).as_posix(): checksum(path) for path in files}
+    sources = [path for path in room.rglob("*") if path.suffix in _SOURCES]
+    sources.append(room.parent / "store" / "records.py")
+    digests = {path.relative_to(room.parent).as_posix(): checksum(path, None) for path in sources}
     versions = [metadata.version(library) for library in LIBRARIES]
     return fingerprint([digests, versions, sys.version])
 

@@ -1,4 +1,4 @@
-"""Figures that the paper publishes and its authors' code stores, to print beside what is measured.
+"""Figures that the paper publishes and its authors' code stores, to compare with measured ones.
 
 Pang et al., A Tale of Evil Twins: Adversarial Inputs versus Poisoned Models, CCS 2020. "Stored"
 numbers come from the plotting scripts of its authors' public code (ain-soph/trojanzoo, commits
@@ -46,7 +46,7 @@ class Curve(_Table):
 
     @cached_property
     def first(self) -> float:
-        """The least fidelity above 0, entries out of sequence left out."""
+        """The least fidelity above 0, without entries out of sequence."""
         return min(x for x, _ in self.points if x > 0 and x not in self.odd)
 
 
@@ -54,7 +54,7 @@ class Published(_Table):
     """One data set of the paper.
 
     Attributes:
-        name: What the paper calls it.
+        name: Name in the paper.
         architecture: The victim's.
         accuracy: Its accuracy on clean data, percent (Table 1).
         specificity: Kappa -> accuracy drop by Poisoning, percent (Table 2).
@@ -103,12 +103,12 @@ def published() -> Mapping[str, Published]:
 
 
 class Comparison(NamedTuple):
-    """What of the paper stands beside a data set, and how far the data are the same.
+    """The numbers of the paper for a data set, and how far the data are the same.
 
     Attributes:
         paper: The data set of the paper.
         data: "same data", "other split" (its authors cut the images in their own way) or "other
-            copy" (a folder of images, whatever is in it).
+            copy" (a folder with any images).
     """
 
     paper: Published
@@ -116,7 +116,7 @@ class Comparison(NamedTuple):
 
 
 def comparison(dataset: str) -> Comparison | None:
-    """Return what of the paper stands beside a data set of the records, or None."""
+    """Return the numbers of the paper for a data set of the records, or None."""
     for paper in published().values():
         if dataset in paper.data:
             return Comparison(paper, paper.data[dataset])

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from evil_twins.attacks.base import AttackerView, Reference, Targets
-from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import size
 from evil_twins.bench.cells import measure, seeds
 from evil_twins.bench.cells.stored import ATTACKED, load_tensors, save_tensors
@@ -54,14 +52,11 @@ def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:
         evade=evade,
     )
     result = returned.attacked(attack(copy.deepcopy(view)), view, f"attack {work.label!r}")
-    # An attack may have changed its copy of the victim: the models stand over the true one.
-    models = PairedModels(view.victim, len(result.models), result.models.parameters)
-    result = replace(result, models=models)
     heldout = (data.heldout, work.features("heldout"))
     frames = measure.frames(attack, result, view, images, *heldout, work.spec["targets"])
     for name, (frame, columns) in frames.items():
         records.write(frame, columns, work.out / f"{name}.parquet")
     tensors = {"x": result.x, "origin": view.targets.x, "goal": view.targets.goal}
     save_tensors(tensors, work.out / ATTACKED)
-    if models.parameters:
-        save_tensors(models.parameters, work.out / MODELS)
+    if result.models.parameters:
+        save_tensors(result.models.parameters, work.out / MODELS)

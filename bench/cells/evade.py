@@ -1,4 +1,4 @@
-"""The attack cell of an attacker who knows detectors: penalties stand for them in its view.
+"""The attack cell of an attacker who knows detectors: its view holds their penalties.
 
 This module is separate so that other attacks do not depend on the code of detectors.
 """
@@ -16,7 +16,7 @@ from evil_twins.detectors.base import Penalty
 
 
 def run(work: Work) -> None:
-    """Attack with the penalties of the detectors to evade; store what every attack stores."""
+    """Attack with the penalties of the detectors to evade; store the parts of every attack."""
     attack.run(work, tuple(p for j in range(len(work.evade)) for p in _penalties(work, j)))
 
 

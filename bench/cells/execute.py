@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from evil_twins.bench import printable
 from evil_twins.bench.cells import attack, evade, preparation, score, seeds, victim
 from evil_twins.bench.cells.exact_arithmetic import exact
 from evil_twins.bench.cells.work import Work
@@ -165,7 +166,7 @@ def isolated(job: Job) -> ExitStack:
 
 def reason(error: BaseException) -> str:
     """Return the reason of a failure in one line."""
-    text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    text = printable.name("; ".join(filter(None, map(str.strip, str(error).splitlines()))))
     if isinstance(error, Fault | UserError):
         return text
     return f"{type(error).__name__}: {text}"[:300]

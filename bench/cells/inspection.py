@@ -22,7 +22,7 @@ def run(work: Work, defender: Defender) -> None:
     models = faced_models(attack, work.victim, len(targets), work.device)
     first = targets.drop_duplicates("group") if models.parameters else targets[:1]
     values = [
-        # All models get the same random numbers: scores differ by the models alone.
+        # All models get the same random numbers: scores differ only by the models.
         defender.inspect(copy.deepcopy(models[i]), seeds.generator(dataset, "", "detector", 0))
         for i in first.index
     ]

@@ -1,4 +1,4 @@
-"""Measure what an attack reached and what it cost, target by target."""
+"""Measure the efficacy and the cost of an attack, target by target."""
 
 from collections.abc import Mapping
 from math import isnan, nan
@@ -12,9 +12,13 @@ from torch import Tensor
 from evil_twins.attacks.base import Attacked, AttackerView, Nature, Reference
 from evil_twins.attacks.efficacy import margin
 from evil_twins.attacks.models import BATCH, PairedModels, Victim
+from evil_twins.bench.components import finite
 from evil_twins.bench.store import records
 from evil_twins.bench.store.records import Columns
 from evil_twins.bench.subjects.data import Images
+
+FACED = "a faced model"
+"""Its name in messages."""
 
 SHOWN = 8
 """Number of targets of a row whose images are kept for the figures."""
@@ -34,6 +38,9 @@ def harm(
 
     Returns:
         Mean KL(victim ‖ faced) (N,), disagreement (N, M), drop of accuracy (N,).
+
+    Raises:
+        Fault: Some logits are not finite.
     """
     n, m = len(models), len(images)
     if models.layers == "none":
@@ -43,7 +50,8 @@ def harm(
     batches = (tensor.split(BATCH) for tensor in (inputs, features, images.label.cpu()))
     for x, z, label in zip(*batches, strict=True):
         benign = victim.head(z).double().log_softmax(-1)
-        faced = models.logits(x.to(z.device).unsqueeze(0)).double().log_softmax(-1)
+        faced = models.logits(x.to(z.device).unsqueeze(0))
+        faced = finite.logits(faced, FACED).double().log_softmax(-1)
         kl += (benign.exp() * (benign - faced)).sum((-1, -2)).cpu()
         before, after = benign.argmax(-1).cpu(), faced.argmax(-1).cpu()
         flips.append(before != after)
@@ -64,8 +72,13 @@ def harm_on_reference(models: PairedModels, view: AttackerView) -> Tensor:
 
 @torch.no_grad()
 def outputs(models: PairedModels, x: Tensor) -> Tensor:
-    """Compute the logits of each model at its own input, (N, K) float64."""
-    return models.logits(models.features(x.unsqueeze(1))).squeeze(1).double().cpu()
+    """Compute the logits of each model at its own input, (N, K) float64.
+
+    Raises:
+        Fault: Some are not finite.
+    """
+    z = models.logits(models.features(x.unsqueeze(1))).squeeze(1)
+    return finite.logits(z, FACED).double().cpu()
 
 
 def within(nature: Nature, linf: Tensor, l2: Tensor, delta: Tensor) -> Tensor:

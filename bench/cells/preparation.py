@@ -1,4 +1,4 @@
-"""The fit cell: the part of a detector that depends on clean data alone."""
+"""The fit cell: the part of a detector that depends only on clean data."""
 
 from evil_twins.bench.cells import seeds
 from evil_twins.bench.cells.fitting import prepare

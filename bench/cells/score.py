@@ -22,6 +22,7 @@ from evil_twins.bench.cells import fitting, inspection, seeds
 from evil_twins.bench.cells.fitting import Defender
 from evil_twins.bench.cells.stored import ATTACKED, cached_victim, faced_models, load_tensors
 from evil_twins.bench.cells.work import Source, Work
+from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.store import records
 from evil_twins.detectors.base import Detector
@@ -81,11 +82,16 @@ def lineup(
 
 @torch.no_grad()
 def judged(models: PairedModels, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the largest softmax output and the class of each model on its own images, (N, S)."""
+    """Return the largest softmax output and the class of each model on its own images, (N, S).
+
+    Raises:
+        Fault: Some logits are not finite.
+    """
     largest = []
     for index in torch.split(torch.arange(len(models), device=x.device), CHUNK):
         chunk = models.rows(index)
-        largest.append(chunk.logits(chunk.features(x[index])).double().softmax(-1).max(-1))
+        z = finite.logits(chunk.logits(chunk.features(x[index])), "a faced model")
+        largest.append(z.double().softmax(-1).max(-1))
     values, classes = (torch.cat(parts).cpu() for parts in zip(*largest, strict=True))
     return values, classes
 

@@ -9,7 +9,7 @@ import torch
 
 
 def seed(*names: str | int) -> int:
-    """Return a number in [0, 2**63) that depends on the names alone."""
+    """Return a number in [0, 2**63) that depends only on the names."""
     text = "\0".join(str(name) for name in names)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 

@@ -55,10 +55,10 @@ def choose(work: Work) -> tuple[Images, Tensor]:
     if (available := max(0, len(places) - after)) < spec["count"]:
         behind = f" after the first {after}" if after else ""
         remedy = f"; set targets.count to {available}" if available else ""
-        fit = "correctly" + (" and finds as hard as was asked" if difficulty else "")
+        fit = "correctly" + (" and finds as hard as `difficulty` states" if difficulty else "")
         raise Fault(
             f"the victim classifies {len(places)} of the {spec['list']} targets {fit}; "
-            f"{spec['count']} were asked for{behind}{remedy}"
+            f"{spec['count']} are needed{behind}{remedy}"
         )
     part = slice(after + spec["first"], after + spec["last"])
     return work.dataset.split(spec["list"]).take(places[part]), goals[part]

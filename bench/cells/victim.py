@@ -1,6 +1,5 @@
 """The victim cell: train a classifier or copy a stored one; measure its accuracy."""
 
-import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +7,7 @@ import pandas as pd
 from evil_twins.bench.cells.stored import VICTIM
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.errors import Fault
-from evil_twins.bench.store import records
+from evil_twins.bench.store import files, records
 from evil_twins.bench.store.checksums import checksum
 from evil_twins.bench.subjects import victims, weights
 from evil_twins.bench.subjects.architectures import Classifier
@@ -43,7 +42,7 @@ def _trained(work: Work, path: Path) -> Classifier:
 def _copied(work: Work, path: Path) -> Classifier:
     """Copy the file byte for byte, so that every machine has the same parent of all cells."""
     assert work.weights is not None
-    shutil.copyfile(work.weights, path)
-    if checksum(path) != work.spec["weights"]:
+    files.copy(work.weights, None, path, work.out)
+    if checksum(path, work.out) != work.spec["weights"]:
         raise Fault(f"{work.weights} has changed during the run; run again")
-    return weights.load(path).to(work.device)
+    return weights.load(path, work.out).to(work.device)

@@ -1,4 +1,4 @@
-"""One cell to run, and what a worker keeps between cells: the last data set and features."""
+"""One cell to run, and the memory of a worker between cells: the last data set and features."""
 
 from __future__ import annotations
 

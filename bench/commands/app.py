@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from evil_twins.bench import printable
 from evil_twins.bench.commands.check import check
 from evil_twins.bench.commands.claims import claims
 from evil_twins.bench.commands.compare import compare
@@ -41,7 +42,7 @@ for command in (table, plot, claims, report, plan, verify, prune, merge, compare
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"evil-twins {metadata.version('evil-twins')}")
+        printable.say(f"evil-twins {metadata.version('evil-twins')}")
         raise typer.Exit
 
 
@@ -56,11 +57,6 @@ def _options(
 ) -> None: ...
 
 
-def _printable(text: str) -> str:
-    """Escape what would control a terminal: a message may quote a file of a stranger."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
@@ -69,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: The words of the command line, or None for those of this process.
     """
+    printable.degrade()
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         status = app(words or ["--help"], prog_name="evil-twins", standalone_mode=False)
@@ -76,19 +73,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise KeyboardInterrupt
         return int(status or DONE) if words else USAGE
     except UserError as error:
-        print(f"evil-twins: {_printable(str(error))}", file=sys.stderr)
+        printable.complain(f"evil-twins: {error}")
         return USAGE
     except OSError as error:
-        print(f"evil-twins: {error.strerror or error}: {error.filename}", file=sys.stderr)
+        printable.complain(f"evil-twins: {error.strerror or error}: {error.filename}")
         return SOME_FAILED if error.errno in FULL_DISK else USAGE
     except typer.Exit as stop:
         return int(stop.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        print("evil-twins: interrupted; what was finished is kept", file=sys.stderr)
+        printable.complain("evil-twins: interrupted; finished cells are kept")
         return INTERRUPTED
     except Exception as error:  # a mistake on the command line has no common base class
         if not hasattr(error, "format_message"):
             raise
-        print(f"evil-twins: {error.format_message()}", file=sys.stderr)
-        print("remedy: see `evil-twins --help`", file=sys.stderr)
+        printable.complain(f"evil-twins: {error.format_message()}")
+        printable.complain("remedy: see `evil-twins --help`")
         return USAGE

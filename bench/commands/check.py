@@ -16,7 +16,7 @@ def check(
         float, typer.Option(min=0.001, help="Seconds that a clause may take.")
     ] = 120.0,
 ) -> int:
-    """Hold an attack or a detector to its contract, clause by clause."""
+    """Check an attack or a detector against its contract, clause by clause."""
     from evil_twins.bench.contract import run
     from evil_twins.bench.run.workspace import resolve_device
 

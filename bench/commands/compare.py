@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evil_twins.bench import printable
 from evil_twins.bench.commands import options
 from evil_twins.bench.commands.options import DONE, SOME_FAILED
 
@@ -29,14 +30,13 @@ def compare(
 
     At another false-positive rate than the default the results lie under fpr-<rate>/compare/.
     """
-    from rich.console import Console
-
     from evil_twins.bench.analysis.stats import FPR
     from evil_twins.bench.run.compare import compare
+    from evil_twins.bench.run.screen import errors
     from evil_twins.bench.run.session import Execution
     from evil_twins.bench.run.workspace import Folders
 
-    execution, console = Execution(device.value, jobs, time_limit), Console(stderr=True)
+    execution, console = Execution(device.value, jobs, time_limit), errors()
     folders = Folders(results, data)
     return show(compare(new, suite, folders, execution, console, fpr or FPR), console)
 
@@ -51,9 +51,11 @@ def show(comparison: "Comparison", console: "Console") -> int:
     from rich.markdown import Markdown
 
     from evil_twins.bench.run.screen import print_lines, screen
+    from evil_twins.bench.store import files
 
     if comparison.folder is not None:
-        screen().print(Markdown((comparison.folder / "tables" / "compare.md").read_text()))
-        print(comparison.folder)
+        words = files.read(comparison.folder / "tables" / "compare.md", comparison.folder)
+        screen().print(Markdown(words.decode(), hyperlinks=False))
+        printable.say(comparison.folder)
     print_lines(console, comparison.conclusion.lines())
     return SOME_FAILED if comparison.conclusion.failed else DONE

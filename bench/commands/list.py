@@ -4,7 +4,7 @@ from rich.table import Table
 
 
 def list_names() -> None:
-    """Suites, data sets, victims, attacks and detectors."""
+    """List suites, data sets, victims, attacks and detectors."""
     from evil_twins.bench.components import adapters
     from evil_twins.bench.components import registry as components
     from evil_twins.bench.components.names import GROUPS, OURS, registry

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from evil_twins.bench import printable
 from evil_twins.bench.commands import options
 
 
@@ -18,4 +19,5 @@ def merge(
     from evil_twins.bench.run.merge import merge
 
     for name, count in merge(folders, results).items():
-        print(f"{count} cells copied to {results / name}; `evil-twins run` makes the tables")
+        place = results / name
+        printable.say(f"{count} cells copied to {place}; `evil-twins run` makes the tables")

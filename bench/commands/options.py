@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evil_twins.bench.errors import UserError, unknown
+from evil_twins.bench.store import files
+from evil_twins.bench.suite.names import folder_name
 
 if TYPE_CHECKING:
     from evil_twins.bench.run.workspace import Workspace
@@ -35,11 +37,12 @@ DataFolder = Annotated[
 ]
 Jobs = Annotated[int, typer.Option(min=0, help="Cells at the same time; 0: one a core.")]
 DeviceName = Annotated[Device, typer.Option(help="Where cells compute.")]
-NamePattern = Annotated[
-    str | None, typer.Option(help="Attacks or detectors of this name; * and ? as in file names.")
+NamePatterns = Annotated[
+    list[str] | None,
+    typer.Option(help="Attacks or detectors of this name, several times for several; * and ?."),
 ]
 Share = Annotated[str, typer.Option(help="The i-th of n parts, such as 2/4.")]
-CellCount = Annotated[int | None, typer.Option(min=0, help="Run so many cells at most.")]
+CellCount = Annotated[int | None, typer.Option(min=0, help="Largest number of cells to run.")]
 TimeLimit = Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")]
 Scheduler = Annotated[
     str | None, typer.Option(help="Address of a Dask scheduler whose workers run the cells.")
@@ -52,12 +55,11 @@ FalsePositiveRate = Annotated[
 
 def workspace(suite: str, data: Path | None, results: Path, device: str = "cpu") -> "Workspace":
     """Open the workspace of a suite, and name its damaged images on standard error."""
-    from rich.console import Console
-
+    from evil_twins.bench.run.screen import errors
     from evil_twins.bench.run.workspace import Folders, open_workspace
     from evil_twins.bench.suite.suite import load
 
-    return open_workspace(load(suite), Folders(results, data), device, Console(stderr=True))
+    return open_workspace(load(suite), Folders(results, data), device, errors())
 
 
 def records_folder(suite: str, results: Path) -> Path:
@@ -68,18 +70,22 @@ def records_folder(suite: str, results: Path) -> Path:
         results: The folder of results.
 
     Raises:
-        UserError: There is no such folder.
+        UserError: There is no such folder, or it is a link out of the results.
     """
     if suite.endswith(".toml"):
         from evil_twins.bench.suite.suite import locate, parse
 
-        suite = str(parse(locate(suite)).get("name", ""))
-    folder = results / suite
+        name, place = parse(locate(suite)).get("name"), Path(suite).name
+    else:
+        name, place = suite, "suite"
+    folder = results / folder_name(name, place)
     if not folder.is_dir():
-        stored = [path.name for path in results.glob("*/") if (path / "targets.parquet").exists()]
+        suites = (path.parent for path in results.glob("*/targets.parquet"))
+        stored = [path.name for path in suites if files.present(path / "targets.parquet", results)]
         if stored:
-            raise unknown(f"suite in {results}", suite, stored)
+            raise unknown(f"suite in {results}", folder.name, stored)
         raise UserError(
             f"no records in {folder}\nremedy: `evil-twins run {suite}` first, or --results DIR"
         )
+    files.real(folder, results)
     return folder

@@ -1,5 +1,6 @@
 """`evil-twins plan`."""
 
+from evil_twins.bench import printable
 from evil_twins.bench.commands import options
 
 
@@ -9,10 +10,10 @@ def plan(
     results: options.ResultsFolder = options.RESULTS,
     jobs: options.Jobs = 0,
     device: options.DeviceName = options.Device.auto,
-    only: options.NamePattern = None,
+    only: options.NamePatterns = None,
     shard: options.Share = "1/1",
 ) -> None:
-    """Say what a suite has still to run, and what that takes."""
+    """Show the missing cells of a suite, and the time and space that they need."""
     from evil_twins.bench.analysis.stats.rates import clopper_pearson
     from evil_twins.bench.run.engine import usual_jobs
     from evil_twins.bench.run.forecast import forecast
@@ -20,7 +21,7 @@ def plan(
     from evil_twins.bench.run.screen import screen
     from evil_twins.bench.run.selection import Choice, parse_share
 
-    choice = Choice(only, parse_share(shard))
+    choice = Choice(tuple(only or ()), parse_share(shard))
     workspace = options.workspace(suite, data, results, device.value)
     chosen = choice(workspace.plan)
     jobs = jobs or usual_jobs(workspace.suite.threads_per_cell, workspace.device)
@@ -28,4 +29,5 @@ def plan(
     screen().print(forecast(chosen, state, results, jobs).table(jobs))
     n = workspace.suite.targets.count
     rate = clopper_pearson(n // 2, n)
-    print(f"{n // 2} of {n} targets flagged would mean {rate.low:.0%} to {rate.high:.0%} (95 %)")
+    interval = f"{rate.low:.0%} to {rate.high:.0%} (95 %)"
+    printable.say(f"{n // 2} of {n} targets flagged would mean {interval}")

@@ -1,5 +1,6 @@
 """`evil-twins plot`."""
 
+from evil_twins.bench import printable
 from evil_twins.bench.commands import options
 
 
@@ -16,4 +17,4 @@ def plot(
     from evil_twins.bench.analysis.stats import FPR
 
     for path in plots.draw(options.records_folder(suite, results), fpr=fpr or FPR):
-        print(path)
+        printable.say(path)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from evil_twins.bench import printable
 from evil_twins.bench.commands import options
 
 
@@ -11,7 +12,7 @@ def prune(
     suite: options.SuiteName = "quick",
     data: options.DataFolder = None,
     results: options.ResultsFolder = options.RESULTS,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count these cells.")] = False,
 ) -> None:
     """Remove the stored cells that a suite does not need."""
     from evil_twins.bench.run.forecast import file_size
@@ -23,4 +24,5 @@ def prune(
         workspace.store.sweep()
         unneeded.remove()
     verb = "would be removed" if dry_run else "removed"
-    print(f"{len(unneeded.cells)} cells {verb}, {file_size(unneeded.size)}: {workspace.store.root}")
+    size, root = file_size(unneeded.size), workspace.store.root
+    printable.say(f"{len(unneeded.cells)} cells {verb}, {size}: {root}")

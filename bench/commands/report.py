@@ -1,5 +1,6 @@
 """`evil-twins report`."""
 
+from evil_twins.bench import printable
 from evil_twins.bench.commands import options
 
 
@@ -10,14 +11,18 @@ def report(
 ) -> None:
     """Write index.html: all of a suite on one page, from its stored records.
 
-    Several suites A, B, ... stand side by side in <results>/A+B.html: what was run, the rates of
-    each, and paired differences on the targets that they share. At another false-positive rate
+    Several suites A, B, ... are compared in <results>/A+B.html: the facts and rates of each, and
+    paired differences on the targets that they share. At another false-positive rate
     than the default a page lies under fpr-<rate>/.
     """
-    from evil_twins.bench.analysis import page
+    from evil_twins.bench.analysis.page import page
     from evil_twins.bench.analysis.stats import FPR
 
     names, fpr = dict.fromkeys(suites or ["quick"]), fpr or FPR
     folders = list(dict.fromkeys(options.records_folder(name, results) for name in names))
-    single = len(folders) == 1
-    print(page.write(folders[0], folders[0].name, fpr) if single else page.several(folders, fpr))
+    if len(folders) == 1:
+        printable.say(page.write(folders[0], folders[0].name, fpr))
+    else:
+        from evil_twins.bench.analysis.page import comparison  # it takes seconds to load
+
+        printable.say(comparison.write(folders, fpr))

@@ -15,31 +15,29 @@ def run(
     jobs: options.Jobs = 0,
     device: options.DeviceName = options.Device.auto,
     download: Annotated[bool, typer.Option("--download", help="Fetch a missing data set.")] = False,
-    only: options.NamePattern = None,
+    only: options.NamePatterns = None,
     shard: options.Share = "1/1",
     limit: options.CellCount = None,
-    force: Annotated[bool, typer.Option("--force", help="Run what is stored as well.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run stored cells as well.")] = False,
     time_limit: options.TimeLimit = None,
     dask: options.Scheduler = None,
     drop_models: Annotated[
         bool, typer.Option("--drop-models", help="Remove poisoned models that are scored.")
     ] = False,
 ) -> int:
-    """Run what is missing of a suite; print the detection rates."""
-    from rich.console import Console
-
+    """Run the missing cells of a suite; print the detection rates."""
     from evil_twins.bench.run import session
     from evil_twins.bench.run.engine import cluster
-    from evil_twins.bench.run.screen import print_lines, screen
+    from evil_twins.bench.run.screen import errors, print_lines, screen
     from evil_twins.bench.run.selection import Choice, parse_share
     from evil_twins.bench.run.session import Execution
     from evil_twins.bench.run.workspace import Folders
     from evil_twins.bench.suite.suite import load
 
-    choice = Choice(only, parse_share(shard), limit, force)
+    choice = Choice(tuple(only or ()), parse_share(shard), limit, force)
     engine = cluster(dask, time_limit) if dask else None
     execution = Execution(device.value, jobs, time_limit, engine, drop_models)
-    folders, console = Folders(results, data, download), Console(stderr=True)
+    folders, console = Folders(results, data, download), errors()
     conclusion = session.run(load(suite), folders, execution, choice, console)
     if conclusion.shown:
         from evil_twins.bench.analysis import tables

@@ -10,7 +10,7 @@ from evil_twins.bench.commands import options
 
 def score(
     victim: Annotated[Path, typer.Option(help="The benign model, as this program stores it.")],
-    faced: Annotated[Path, typer.Option(help="The model to judge, stored alike.")],
+    faced: Annotated[Path, typer.Option(help="The model to judge, stored in the same way.")],
     inputs: Annotated[
         Path, typer.Option(help="Images: a folder, or (N, C, H, W) as .npy or .safetensors.")
     ],
@@ -26,7 +26,7 @@ def score(
     out: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("scores.csv"),
     device: options.DeviceName = options.Device.auto,
 ) -> int:
-    """Put one's own model and images through every detector; no attack is run."""
+    """Score your model and images by every detector; no attack is run."""
     from evil_twins.bench.cells.exact_arithmetic import exact
     from evil_twins.bench.run import score
     from evil_twins.bench.run.score_request import Request

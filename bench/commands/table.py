@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from evil_twins.bench import printable
 from evil_twins.bench.commands import options
 
 
@@ -33,7 +34,8 @@ def table(
 
     folder, fpr = options.records_folder(suite, results), fpr or FPR
     if form is not None:
-        print(tables.typeset(folder, form.value, fpr), end="")
+        for line in tables.typeset(folder, form.value, fpr).splitlines():
+            printable.say(line)
         return
     from evil_twins.bench.run.screen import screen
 

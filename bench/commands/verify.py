@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from evil_twins.bench import printable
 from evil_twins.bench.commands import options
 from evil_twins.bench.commands.options import DONE, SOME_FAILED
 from evil_twins.bench.errors import UserError
@@ -28,12 +29,16 @@ def verify(
     done = workspace.finished(survey(workspace.plan, workspace.store))
     wrong = 0
     for line in checks.verify(done, directory, workspace.folders.data, sample):
-        print(line, flush=True)
+        printable.say(line)
         wrong += 1
     stored, dropped = len(done.state.content), len(checks.without_models(done))
-    print(f"{wrong} disagree; {stored} cells are stored, {len(done.plan.cells) - stored} are not")
+    printable.say(
+        f"{wrong} disagree; {stored} cells are stored, {len(done.plan.cells) - stored} are not"
+    )
     for line in provenance.absent(provenance.versions_of(workspace.store.folders())):
-        print(line)
+        printable.say(line)
     if dropped:
-        print(f"scores under the models of {dropped} attack cells cannot be checked: dropped")
+        printable.say(
+            f"scores under the models of {dropped} attack cells cannot be checked: dropped"
+        )
     return SOME_FAILED if wrong else DONE

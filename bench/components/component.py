@@ -59,7 +59,7 @@ class Component:
         """Class and parameters, for the spec of a cell.
 
         A file of the project may move, and so may the folder of a user's file: neither is named.
-        The code of the class is a part of the cell's identity beside its spec.
+        The code of the class is a further part of the cell's identity.
         """
         module, _, name = self.place.rpartition(":")
         file = Path(module).name if module.endswith(".py") else module
@@ -72,7 +72,7 @@ class Component:
         return Path(str(sys.modules[self.load().__module__].__file__))
 
     def load(self) -> Any:
-        """Return the class; for a plain function or class one that stands for it."""
+        """Return the class; for a plain function or class the one that represents it."""
         module_name, _, name = self.place.rpartition(":")
         if module_name.endswith(".py"):
             module = _from_file(Path(module_name))

@@ -15,7 +15,7 @@ def adapted(component: Any) -> Any:
     """Return a detector's dataclass for a plain function or class; anything else unchanged.
 
     A function is `score(model, x)`: the faced model and images (N, C, H, W) in [0, 1] -> scores
-    (N,). It knows the faced model alone. A class has `fit(self, view)`, which returns a function
+    (N,). It knows only the faced model. A class has `fit(self, view)`, which returns a function
     from images to scores. Unless it states otherwise, it knows clean data too and has no
     preparation. Further arguments of the function, and those of the class, are the parameters.
     """

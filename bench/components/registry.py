@@ -1,8 +1,8 @@
 """Attacks and detectors by name: they are looked up, given their parameters and checked.
 
 `method` in a suite is a name that `evil-twins list` shows, "package.module:Name", or "file.py:Name"
-with the file beside the suite. In this module `kind` is "attack" or "detector", `method` is such a
-name and `folder` is that of the suite and its files. A name stands for a frozen dataclass; a
+with the file in the suite's folder. In this module `kind` is "attack" or "detector", `method` is
+such a name and `folder` is that of the suite and its files. A name refers to a frozen dataclass; a
 detector may also be a plain function or class.
 """
 

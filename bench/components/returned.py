@@ -1,5 +1,6 @@
 """Check the return values of attacks and detectors before they are measured or stored."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from evil_twins.attacks.base import Attacked, AttackerView
 from evil_twins.attacks.models import PairedModels
+from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Fault
 
 
@@ -29,7 +31,9 @@ def _check_images(x: object, like: Tensor, whose: str) -> None:
 
 
 def attacked(result: Any, view: AttackerView, whose: str) -> Attacked:
-    """Return the return value of an attack on a view, if it is valid.
+    """Return the return value of an attack on a view, if it is valid, over the victim of the view.
+
+    An attack may have changed its copy of the victim.
 
     Raises:
         Fault: Wrong type, shape, range, number or names; the message names the attack by `whose`.
@@ -44,24 +48,11 @@ def attacked(result: Any, view: AttackerView, whose: str) -> Attacked:
         raise Fault(f"{whose} returned {len(result.models)} models for {n} targets")
     if result.serves < 1 or n % result.serves:
         raise Fault(f"{whose} returned serves = {result.serves} for {n} targets")
-    _check_parameters(result.models, view, whose)
+    models = finite.faced_models(result.models.parameters, view.victim, n, whose)
     facts = {name: getattr(result, name) for name in ("confidence", "rounds", "passes")}
     for name, value in (facts | ({} if result.bound is None else {"bound": result.bound})).items():
         numbers(value, n, f"{whose}, {name},", "targets")
-    return result
-
-
-def _check_parameters(models: PairedModels, view: AttackerView, whose: str) -> None:
-    expected = dict(view.victim.named_parameters())  # type: ignore[attr-defined]
-    for name, value in models.parameters.items():
-        if name not in expected:
-            raise Fault(f"{whose} changed {name!r}, which is no parameter of the victim")
-        if value.shape != (len(models), *expected[name].shape):
-            raise Fault(
-                f"{whose} returned {name} of {_shape(value.shape)} for {len(models)} models"
-            )
-        if not bool(torch.isfinite(value).all()):
-            raise Fault(f"{whose} returned NaN or infinite values in {name}")
+    return replace(result, models=models)
 
 
 def numbers(values: object, n: int, whose: str, what: str = "images") -> Tensor:

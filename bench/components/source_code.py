@@ -1,8 +1,8 @@
-"""The code that decides what a cell leaves: source files and versions of installed libraries.
+"""The code that decides the content of a cell: source files and versions of installed libraries.
 
-A file counts with every file that it imports, of this project, of a user's package or beside a
-user's file. Docstrings, comments, blank lines and the messages of errors decide nothing, so they
-are cut out before a file is hashed. Of an installed library the version counts.
+A file counts with every file that it imports, of this project, of a user's package or in the folder
+of a user's file. Docstrings, comments, blank lines and the messages of errors decide nothing, so
+they are cut out before a file is hashed. Of an installed library the version counts.
 """
 
 import ast
@@ -24,8 +24,10 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = "evil_twins"
 CELLS = ROOT / "bench" / "cells"
 
-MESSAGES = frozenset({ROOT / "bench" / "errors.py"})
-"""Files that are not followed: exceptions and their messages are no content of a cell."""
+NO_CONTENT = frozenset(
+    ROOT / "bench" / name for name in ("errors.py", "printable.py", "store/files.py")
+)
+"""Files that are not followed: messages, and the way to open a file, are no content of a cell."""
 
 DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -36,7 +38,7 @@ DISTRIBUTIONS = {
 """Distributions by imported name, where the two differ: a search of all would take longer."""
 
 INSTALLED = ("site-packages", "dist-packages")
-"""Folders of installed packages: of those beside a package there the version counts."""
+"""Folders of installed packages: of their other packages the version counts."""
 
 TYPES_ALONE = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 """Conditions of imports that never run."""
@@ -47,7 +49,7 @@ Names = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Code:
-    """Files and libraries on which something stands.
+    """Files and libraries on which a cell or a component depends.
 
     Attributes:
         files: Path within the project, or from the folder of a user's file or package -> SHA-256 of
@@ -86,7 +88,7 @@ def closure(*roots: Path) -> Code:
     files, versions = dict[str, str](), dict[str, str]()
     while stack:
         path, base = stack.pop()
-        if path in visited or path in MESSAGES:
+        if path in visited or path in NO_CONTENT:
             continue
         visited.add(path)
         content, imports = _read(path, path.stat().st_mtime_ns)
@@ -160,7 +162,7 @@ _offers = lru_cache(maxsize=1)(metadata.packages_distributions)
 
 
 def _imports(node: ast.AST) -> Iterator[Names]:
-    """Yield the imports in a piece of code, except those for the type checker alone."""
+    """Yield the imports in a piece of code, except those only for the type checker."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             yield from ((alias.name,) for alias in child.names)
@@ -225,7 +227,7 @@ def _without_words(text: str, tree: ast.Module) -> list[str]:
 
 
 def _outermost(spans: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """Return the spans that lie within no other, from the end of the text to its start."""
+    """Return the spans that do not lie within another, from the end of the text to its start."""
     kept: list[tuple[int, int, int]] = []
     for row, start, end in sorted(set(spans), key=lambda span: (span[0], span[1], -span[2])):
         if not (kept and kept[-1][0] == row and end <= kept[-1][2]):

@@ -47,10 +47,10 @@ def sound(case: AttackCase) -> None:
 
 @clause("return models.confidence(x, view.targets.goal), and change no weights outside `models`")
 def confidence(case: AttackCase) -> None:
-    """The confidence that it states is f_t(x*; θ*) under the victim that it was given."""
+    """The confidence that it states is f_t(x*; θ*) under the victim of its view."""
     result, goal = case.result, case.view.targets.goal
     for i in range(len(goal)):
-        actual = float(case.models[i](result.x[i : i + 1]).softmax(1)[0, goal[i]])
+        actual = float(case.result.models[i](result.x[i : i + 1]).softmax(1)[0, goal[i]])
         stated = float(result.confidence[i])
         if abs(actual - stated) > ROUNDING:
             raise Broken(f"it states {stated:.6f} for target {i}, whose model gives {actual:.6f}")
@@ -63,7 +63,7 @@ def efficacy(case: AttackCase) -> None:
     if kappa is None or case.attack.nature.role != "attack":
         return
     with torch.no_grad():
-        values = case.models.confidence(case.result.x, case.view.targets.goal)
+        values = case.result.models.confidence(case.result.x, case.view.targets.goal)
     most = float(values.max())
     if most > kappa + SLACK + ROUNDING:
         raise Broken(f"κ is {kappa:g}; it went on to {most:.4f}, beyond {kappa + SLACK:g}")
@@ -75,7 +75,7 @@ def efficacy(case: AttackCase) -> None:
 def limits(case: AttackCase) -> None:
     """Inputs stay within the ε, and models within the δ, that it states."""
     change = (case.result.x.double() - case.view.targets.x.double()).flatten(1)
-    distances = change.abs().amax(1), change.norm(dim=1), case.models.distance()
+    distances = change.abs().amax(1), change.norm(dim=1), case.result.models.distance()
     kept = measure.within(case.attack.nature, *distances)
     if not bool(kept.all()):
         i = int((~kept).nonzero()[0])
@@ -117,25 +117,25 @@ def untouched(case: AttackCase) -> None:
 
 @clause("take no step that several targets share, and draw for each by its own index")
 def independent(case: AttackCase) -> None:
-    """A target fares alike alone and among others."""
-    # Pixels may differ, because sign() amplifies rounding: what is reached and moved may not.
+    """The result for a target does not depend on the other targets."""
+    # Pixels may differ, because sign() amplifies rounding; confidences and distances may not.
     view, result = case.view, case.result
-    distances = case.models.distance()
+    distances = case.result.models.distance()
     for i in (0, len(view.targets) - 1):
         single = case.run(single_target(view, i))
         model = PairedModels(view.victim, 1, single.models.parameters)
         ours, others = float(single.confidence), float(result.confidence[i])
         if abs(ours - others) > SLACK / 2:
-            raise Broken(f"alone, target {i} reached {ours:.4f}; among others {others:.4f}")
+            raise Broken(f"target {i} reached {ours:.4f} by itself, {others:.4f} among others")
         inputs = size(torch.stack([single.x[0], result.x[i]]) - view.targets.x[i], "linf").tolist()
         models = [float(model.distance()), float(distances[i])]
         for part, (single_move, other) in (("input", inputs), ("model", models)):
             if abs(single_move - other) > 0.1 * other + 2e-3:
-                moves = f"moved {single_move:.4g}; else {other:.4g}"
-                raise Broken(f"alone, the {part} of target {i} {moves}")
+                moves = f"moved {single_move:.4g} by itself, {other:.4g} among others"
+                raise Broken(f"the {part} of target {i} {moves}")
 
 
-@clause("use view.targets.goal; inputs that depend on the true class can be told by it")
+@clause("use view.targets.goal; inputs that depend on the true class reveal it")
 def labels(case: AttackCase) -> None:
     """The true classes leave no trace: it aims at the goals."""
     view = case.view

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from evil_twins.attacks.base import Attacked, AttackerView
-from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import size
 from evil_twins.bench.cells import fitting
 from evil_twins.bench.cells.fitting import Defender
@@ -48,12 +47,6 @@ class AttackCase:
     def result(self) -> Attacked:
         """The return value of the attack, checked."""
         return returned.attacked(self.returned, self.view, "it")
-
-    @property
-    def models(self) -> PairedModels:
-        """The faced models over the true victim: the attack may have changed its copy."""
-        models = self.result.models
-        return PairedModels(self.view.victim, len(models), models.parameters)
 
     def run(self, view: AttackerView) -> Attacked:
         """Run the attack on a copy of another view."""

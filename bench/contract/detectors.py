@@ -1,4 +1,4 @@
-"""The clauses that a detector must keep, whatever its scores mean."""
+"""The clauses that a detector must keep for scores of any meaning."""
 
 import copy
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def frozen(case: DetectorCase) -> None:
 
 @clause("return tensors by name; draw from the generator that it is given", basis=True)
 def prepares(case: DetectorCase) -> None:
-    """Its preparation returns a dict of finite tensors, by the clean data and the seed alone."""
+    """Its preparation returns a dict of finite tensors, fixed by clean data and seed."""
     first, benign = case.prepared, case.world.benign.clone()
     stir(1)
     before = Globals.now()
@@ -103,14 +103,14 @@ def seeded(case: DetectorCase) -> None:
         scorer = case.fit(case.world.models[0])
         scores += [scored(scorer, case.sample), scored(scorer, case.sample)]
     if not same(scores[0], scores[1]):
-        raise Broken(f"asked twice, one scorer gave {_unlike(scores[0], scores[1])}")
+        raise Broken(f"in two calls one scorer gave {_unlike(scores[0], scores[1])}")
     if not same(scores[0], scores[2]):
         raise Broken(f"fitted twice with one seed, it gave {_unlike(scores[0], scores[2])}")
 
 
 @clause("take means, ranks and scales from view.benign in `fit`, never from the call")
 def independent(case: DetectorCase) -> None:
-    """A score depends on its own image alone, by rounding on the others of the call."""
+    """A score depends only on its own image, and by rounding on the others of the call."""
     model = case.world.models[0]
     try:  # in float64, rounding is small compared with any real dependence
         share, x = ROUNDING_64, case.sample.double()
@@ -124,7 +124,7 @@ def independent(case: DetectorCase) -> None:
         together = scored(scorer, x)
     single = torch.cat([scored(scorer, image) for image in x.split(1)])
     if not _close(single, together, share):
-        raise Broken(f"alone and among {len(x)} images it gave {_unlike(single, together)}")
+        raise Broken(f"by itself and among {len(x)} images it gave {_unlike(single, together)}")
     turned = scored(scorer, x.flip(0)).flip(0)
     if not _close(turned, together, share):
         raise Broken(f"at another place in the call it gave {_unlike(turned, together)}")

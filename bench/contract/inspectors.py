@@ -17,7 +17,7 @@ def _copy(case: DetectorCase, i: int = 0) -> nn.Module:
 
 @clause("fix what it raises; `inspect(view)` returns a float", basis=True)
 def runs(case: DetectorCase) -> None:
-    """It can be asked for the score of a model."""
+    """It gives a score of a model."""
     case.detector.inspect(case.view(_copy(case)))
 
 
@@ -29,7 +29,7 @@ def number(case: DetectorCase) -> None:
         raise Doubtful(f"it gave {scores[0]:.6g} to each of {len(scores)} models")
 
 
-@clause("draw from view.generator alone")
+@clause("draw only from view.generator")
 def seeded(case: DetectorCase) -> None:
     """The same seed gives the same score."""
     scores = []
@@ -61,14 +61,14 @@ def untouched(case: DetectorCase) -> None:
 
 @clause('set `knowledge` to "K1" if it reads view.benign or has a preparation')
 def knowledge(case: DetectorCase) -> None:
-    """It knows what it states: as K0 the faced model and the size of its images."""
+    """It uses the knowledge that it states: as K0 the faced model and the size of its images."""
     if case.detector.knowledge != "K0":
         return
     if case.detector.preparation is not None:
         raise Broken("it states K0, and has a preparation, which is trained on clean data")
     other = case.inspect(_copy(case), case.defender_on(case.world.other, {}))
     if other != case.inspect(_copy(case)):
-        raise Broken("it states K0, and scores otherwise with other clean data")
+        raise Broken("it states K0, and its score changes with other clean data")
 
 
 INSPECTOR = (runs, frozen, prepares, number, seeded, anew, untouched, knowledge)

@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
+from evil_twins.bench import printable
 from evil_twins.bench.cells.exact_arithmetic import exact
 from evil_twins.bench.components import registry
 from evil_twins.bench.components.component import Component
@@ -22,6 +22,7 @@ from evil_twins.bench.contract.inspectors import INSPECTOR
 from evil_twins.bench.contract.telling import DETECTOR
 from evil_twins.bench.contract.worlds import KAPPA, attacker, defender
 from evil_twins.bench.run import guard
+from evil_twins.bench.run.screen import errors
 from evil_twins.detectors.base import Detector
 
 CLAUSES = {"attack": ATTACK, "detector": DETECTOR, "inspector": INSPECTOR}
@@ -53,14 +54,15 @@ def check(method: str, device: str, limit: float) -> int:
     counts: dict[str, int] = {}
     for clause, verdict in verdicts(kind, component, device, limit):
         counts[verdict.outcome] = counts.get(verdict.outcome, 0) + 1
-        print(f"{verdict.outcome:8} {clause.expected}", flush=True)
+        printable.say(f"{verdict.outcome:8} {clause.expected}")
         if verdict.fault:
             remedy = verdict.remedy or clause.remedy
-            print(f"{'':8}   seen: {verdict.fault}\n{'':8}   remedy: {remedy}", flush=True)
+            printable.say(f"{'':8}   seen: {verdict.fault}")
+            printable.say(f"{'':8}   remedy: {remedy}")
     skipped = len(CLAUSES[kind]) - sum(counts.values())
     summary = [f"{count} {outcome}" for outcome, count in counts.items()]
     summary += [f"{skipped} not looked at, as they rest on what failed"] if skipped else []
-    print(f"{kind} {component.spec['class']}: {', '.join(summary)}")
+    printable.say(f"{kind} {component.spec['class']}: {', '.join(summary)}")
     return int("failed" in counts)
 
 
@@ -71,13 +73,13 @@ def verdicts(
 
     Each clause is judged in another process and may take `limit` seconds.
     """
-    lane, console = ThreadPoolExecutor(1), Console(stderr=True)
+    lane, console = ThreadPoolExecutor(1), errors()
     try:
         with console.status("digits, a victim and some attacks"):
             lane.submit(guard.isolated, world, (kind, device), None).result()
         for number, clause in enumerate(CLAUSES[kind]):
             arguments = (kind, component, number, device)
-            with console.status(escape(clause.expected)):
+            with console.status(Text(clause.expected)):
                 try:
                     verdict = lane.submit(guard.isolated, look, arguments, limit).result()
                 except guard.Lost as lost:

@@ -1,4 +1,4 @@
-"""Compare what a component must not change: the state of the process, the tensors of a view."""
+"""Compare the state of the process and the tensors of a view, which no component may change."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ DRAWN = tuple(name for name in GLOBAL if "random" in name or "GPU" in name)
 
 
 def same(first: Any, second: Any) -> bool:
-    """Tell whether two values are equal, tensors and arrays within them bit for bit."""
+    """Check whether two values are equal, tensors and arrays within them bit for bit."""
     if isinstance(first, Tensor) and isinstance(second, Tensor):
         return first.shape == second.shape and torch.equal(first, second)
     if isinstance(first, np.ndarray):

@@ -1,4 +1,4 @@
-"""The clauses on the meaning of a detector's scores: what it knows, and what it can flag."""
+"""The clauses on the meaning of a detector's scores: its knowledge, and the inputs it flags."""
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ UNLIKELY = 1e-3
 
 @clause('set knowledge = "K1" if it uses view.benign or a preparation, and knowledge = "K0" if not')
 def knowledge(case: DetectorCase) -> None:
-    """It knows what it states: K0 the faced model, K1 clean data as well."""
+    """It uses the knowledge that it states: K0 the faced model, K1 clean data as well."""
     detector, world = case.detector, case.world
     if detector.knowledge == "K0" and detector.preparation is not None:
         raise Broken("it states K0, and has a preparation, which is trained on clean data")
@@ -31,10 +31,12 @@ def knowledge(case: DetectorCase) -> None:
     equal = same(scored(other, x), scored(case.fit(model), x))
     if detector.knowledge == "K0" and not equal:
         raise Broken(
-            "as K0 it looks at the faced model alone, and it scores otherwise with other clean data"
+            "as K0 it knows only the faced model, and its scores change with other clean data"
         )
     if detector.knowledge == "K1" and equal:
-        raise Doubtful("as K1 it may use clean data, and it scores the same with other clean data")
+        raise Doubtful(
+            "as K1 it may use clean data, and its scores are the same with other clean data"
+        )
 
 
 @clause("return the number that it decides by, before any threshold or rounding of its own")

@@ -15,7 +15,7 @@ from evil_twins.bench.components import source_code
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.plan import Plan, Shard
 from evil_twins.bench.run.state import State
-from evil_twins.bench.store import records
+from evil_twins.bench.store import files, records
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import checksum, fingerprint
 from evil_twins.bench.store.records import Columns
@@ -173,15 +173,23 @@ def _failures(done: Finished) -> pa.Table:
 
 
 def derived(directory: Path) -> dict[str, str]:
-    """Return the SHA-256 of every record, table and figure of a folder, by path."""
+    """Return the SHA-256 of every record, table and figure of a folder, by path.
+
+    It is empty for what is no regular file, or a link out of the folder.
+    """
     paths = [path for pattern in DERIVED for path in directory.glob(pattern)]
-    return {path.relative_to(directory).as_posix(): checksum(path) for path in sorted(paths)}
+    return {
+        path.relative_to(directory).as_posix(): checksum(path, directory)
+        if files.present(path, directory)
+        else ""
+        for path in sorted(paths)
+    }
 
 
 def current(directory: Path, mark: str) -> bool:
     """Check whether the records, tables and figures of a folder are those of the mark."""
     try:
-        stored = json.loads((directory / "run.json").read_text())
+        stored = json.loads(files.read(directory / "run.json", directory))
     except (OSError, ValueError):
         return False
     return bool(stored.get("mark") == mark and stored.get("files") == derived(directory))

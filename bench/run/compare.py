@@ -1,6 +1,5 @@
 """Compare a new detector or attack with those of a suite, on the stored cells of the suite."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from evil_twins.bench import printable
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.cells.execute import Outcome
 from evil_twins.bench.components.names import split_call
@@ -30,7 +30,7 @@ from evil_twins.bench.suite.rows import SWEPT, column_of, rows_of
 from evil_twins.bench.suite.suite import Suite
 
 WORKING_DIRECTORY = Path("compare")
-"""Stands for the file of the suite: files of newcomers lie in the working directory."""
+"""Replaces the file of the suite: files of newcomers lie in the working directory."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Newcomer:
     @property
     def folder(self) -> str:
         """The name of the folder of its comparison."""
-        return re.sub(r"[^\w.=,()-]+", "_", self.label).lstrip(".")[:100]
+        return printable.file_name(self.label)
 
     def owns(self, plan: Plan, key: str) -> bool:
         """Check whether a cell runs the newcomer on targets; its preparation is no such cell."""
@@ -135,7 +135,7 @@ def compare(
     chosen = _chosen(new, cells, survey(cells, store), name, directory)
     absent = _absent(new, cells, chosen)
     if absent and console is not None:
-        console.print(f"not stored, so left out: {absent}", highlight=False, soft_wrap=True)
+        console.print(f"not stored, so skipped: {absent}", soft_wrap=True)
     trial = partial(_Trial, cells=chosen, new=new)
     ran = run_cells(workspace, chosen, execution, console=console, wrap=trial)
     conclusion = Conclusion(directory, chosen, ran, ran.failed, shown=False)

@@ -2,8 +2,6 @@
 
 import fcntl
 import json
-import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -18,7 +16,7 @@ from evil_twins.bench.run.assemble import Finished, assemble, current, derived
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Workspace
-from evil_twins.bench.store import provenance
+from evil_twins.bench.store import files, provenance
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import fingerprint
 
@@ -68,7 +66,7 @@ class Conclusion:
 @contextmanager
 def exclusive(store: Store) -> Iterator[None]:
     """Let one run at a time into the block: the last of several in a folder sees all cells."""
-    with (store.root / ".lock").open("a") as file:
+    with files.lock_file(store.root / ".lock", store.root) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -96,7 +94,8 @@ def derive(
     mark = finished.mark
     if current(directory, mark):
         return True
-    (directory / "run.json").unlink(missing_ok=True)
+    directory = files.make_folder(directory, workspace.directory)
+    files.remove(directory / "run.json", directory)
     sizes = assemble(finished, directory)
     _remove_outdated(directory)
     if not sizes["targets"] or not sizes["scores"]:
@@ -118,19 +117,18 @@ def derive(
         "files": derived(directory),
         "seconds": round(time.perf_counter() - start, 3),
     }
-    draft = directory / f".run.json.{os.getpid()}"
-    draft.write_text(json.dumps(facts | {"seal": fingerprint(facts)}, indent=1) + "\n")
-    draft.replace(directory / "run.json")
+    text = json.dumps(facts | {"seal": fingerprint(facts)}, indent=1) + "\n"
+    files.write(directory / "run.json", directory, text.encode())
     return True
 
 
 def _remove_outdated(directory: Path) -> None:
-    """Remove tables, figures, verdicts and page: they may show what the records no longer hold."""
+    """Remove tables, figures, verdicts and page: they may be those of older records."""
     for folder in (directory / "tables", directory / "figures", *directory.glob("fpr-*")):
-        shutil.rmtree(folder, ignore_errors=True)
+        files.remove(folder, directory)
     for pattern in ("claims.*", "retraining.csv", "index.html"):
         for path in directory.glob(pattern):
-            path.unlink(missing_ok=True)
+            files.remove(path, directory)
 
 
 def _command() -> list[str]:

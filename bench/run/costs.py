@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from evil_twins.bench.store import files
 from evil_twins.bench.store.checksums import MODELS
 
 Key = tuple[str, ...]
@@ -75,12 +76,12 @@ def work(
     if kind == "score":
         amount *= 2 * spec["benign"]["size"] + 1
         row = json.dumps(attack and attack["attack"], sort_keys=True)
-        # The settings of a detector tell more than the attack that it looks at.
+        # The settings of a detector predict its time better than the attack that it scores.
         names = [settings + row, f"{settings} {layers}", settings]
     data = spec["dataset"]
     base: Key = (kind, str(spec["device"]), str(data["name"]), str(data["size"]), architecture)
     keys: list[Key] = [(*base, name) for name in names]
-    if kind != "victim":  # the time of one recipe tells nothing of another
+    if kind != "victim":  # the time of one recipe says nothing about another
         keys += [(*base, f"{component.get('class')} {layers}"), base]
     return Work(amount, tuple(keys))
 
@@ -121,7 +122,7 @@ def measures(results: Path) -> Measures:
     """
     measured = Measures()
     for folder in results.glob("*/cells"):
-        cell_facts = cache(partial(_cell_facts, folder))
+        cell_facts = cache(partial(_cell_facts, results, folder))
         for path in folder.glob("*/[!.]*/provenance.json"):
             try:
                 cell = cell_facts(path.parts[-3], path.parts[-2])
@@ -131,7 +132,7 @@ def measures(results: Path) -> Measures:
                     if role in ("victim", "attack")
                 }
                 network = specs.get("victim", cell["spec"]).get("architecture", "")
-                sidecar = json.loads(path.read_text())
+                sidecar = json.loads(files.read(path, results))
                 seconds, host = float(sidecar["seconds"]), str(sidecar["machine"]["host"])
                 models = cell["files"].get(MODELS, [0])[0]
                 size = sum(file[0] for file in cell["files"].values())
@@ -142,5 +143,5 @@ def measures(results: Path) -> Measures:
     return measured
 
 
-def _cell_facts(folder: Path, kind: str, identity: str) -> Any:
-    return json.loads((folder / kind / identity / "cell.json").read_text())
+def _cell_facts(results: Path, folder: Path, kind: str, identity: str) -> Any:
+    return json.loads(files.read(folder / kind / identity / "cell.json", results))

@@ -18,7 +18,7 @@ ORDER = {"victim": 0, "fit": 1, "attack": 2, "score": 3}
 """Rank of each kind: attacks run before scores, so that small cells at the end fill all workers."""
 
 CHANGED = (
-    "its models had been dropped, and made again here it is not what it was; "
+    "its models had been dropped, and the new ones made here differ from them; "
     "remedy: run again, which takes the new ones"
 )
 

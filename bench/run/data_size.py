@@ -1,4 +1,4 @@
-"""Size of a data set: are there images enough for a suite."""
+"""Check the number of images of a data set against the needs of a suite."""
 
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects.data import Dataset
@@ -23,7 +23,7 @@ def check_splits(suite: Suite, data: Dataset) -> None:
     if sizes[targets.list] <= targets.after:
         raise UserError(
             f"the list {targets.list!r} of {data.name} has {sizes[targets.list]} targets; the "
-            f"suite passes over {targets.after}\nremedy: set targets.after to less"
+            f"suite skips {targets.after}\nremedy: set targets.after to less"
         )
     available: dict[str, int] = {targets.list: sizes[targets.list] - targets.after}
     available |= {split: sizes[split] for split in ("calibration", "fpr")}
@@ -32,7 +32,7 @@ def check_splits(suite: Suite, data: Dataset) -> None:
             skipped = targets.after and split == targets.list
             ending = f" after the first {targets.after}" if skipped else ""
             raise UserError(
-                f"{targets.count} targets were asked for; the split {split!r} of {data.name} has "
+                f"{targets.count} targets are needed; the split {split!r} of {data.name} has "
                 f"{size}{ending}\n"
                 f"remedy: set targets.count to {min(available.values())} or less"
             )

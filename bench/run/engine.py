@@ -27,7 +27,7 @@ class Engine:
             shut down at the end of the run.
         width: Number of bundles that it takes at the same time.
         guarded: Whether each cell runs in another process than the executor's worker. Such a cell
-            can be stopped, and takes no other cell with it when it dies.
+            can be stopped, and stops no other cell when it dies.
         limit: Seconds that a guarded cell may take, or None.
         disconnect: Ends the connection that the executor needs, or None.
     """

@@ -12,6 +12,7 @@ from rich.table import Table
 from evil_twins.bench.run.costs import Cost, measures, work
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.state import State
+from evil_twins.bench.store import files
 
 UNMEASURED = "never measured"
 
@@ -23,8 +24,8 @@ class Forecast:
     Attributes:
         to_run: Kind -> number of cells to run.
         stored: Kind -> number of stored cells.
-        unmeasured: Kind -> number of cells to run of which no similar cell was ever measured; they
-            are part of no sum.
+        unmeasured: Kind -> number of cells to run without a similar measured cell; they are not
+            in the sums.
         costs: Kind -> summed cost of the other cells to run.
         seconds: Key of a cell to run -> its time, where a similar cell was measured.
         wall: Seconds from start to end, tables and figures included.
@@ -115,7 +116,7 @@ def _seconds_of_tables(results: Path) -> float:
     times = []
     for path in results.glob("*/run.json"):
         try:
-            times.append(float(json.loads(path.read_text())["seconds"]))
+            times.append(float(json.loads(files.read(path, results))["seconds"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return median(times) if times else 0.0

@@ -1,13 +1,12 @@
 """Merge the cells of several results folders into one, unless they contradict each other."""
 
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.store import files
 from evil_twins.bench.store.cells import Store
-from evil_twins.bench.store.checksums import damage
+from evil_twins.bench.store.checksums import cell_facts, damage, stored_files
 
 REMEDY = (
     "remedy: let one machine make the victim first (`evil-twins run SUITE --limit 1`), and copy its"
@@ -78,7 +77,7 @@ class _Merge:
         Raises:
             UserError: A parent differs.
         """
-        facts = json.loads((store.path(*cell) / "cell.json").read_text())
+        facts = cell_facts(store.path(*cell))
         for kind, identity, content in facts["parents"].values():
             if self.content.get((kind, identity), content) != content:
                 raise UserError(
@@ -90,6 +89,7 @@ class _Merge:
         """Copy the missing cells and return their number."""
         for cell, folder in self.origin.items():
             draft = self.target.begin(*cell)
-            shutil.copytree(folder, draft, dirs_exist_ok=True)
+            for name in stored_files(folder):
+                files.copy(folder / name, folder, draft / name, draft)
             self.target.place(*cell, draft)
         return len(self.origin)

@@ -1,4 +1,4 @@
-"""Observers: what a run tells about its progress."""
+"""Observers, to which a run reports its progress."""
 
 from collections.abc import Mapping
 

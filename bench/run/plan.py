@@ -130,7 +130,7 @@ class _Planner:
         if self.suite.weights is not None:
             raise UserError(
                 f"{user} needs a second victim; this one is a file of weights\n"
-                "remedy: leave it out, or let the suite train its victim"
+                "remedy: remove it, or let the suite train its victim"
             )
         return self.add(self.victim((self.suite.victim.seed + 1) % 2**63))
 

@@ -57,7 +57,7 @@ class Lines(Observer):
             end = "done" if isnan(outcome.seconds) else duration(outcome.seconds)
             end = f"failed: {outcome.reason}" if outcome.content is None else end
             line = f"[{len(self.done)}/{self.total}] {cell.kind} {cell.title}: {end}"
-            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self.console.print(line, soft_wrap=True)
 
 
 class Bars(Observer):

@@ -1,13 +1,15 @@
 """Stored cells that a suite does not need."""
 
-import shutil
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from evil_twins.bench.run.plan import plan
 from evil_twins.bench.run.schedule import survey
 from evil_twins.bench.run.workspace import Workspace
-from evil_twins.bench.store.checksums import fingerprint
+from evil_twins.bench.store import files
+from evil_twins.bench.store.checksums import fingerprint, unmark
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,10 @@ class Waste:
     def remove(self) -> None:
         """Remove the files."""
         for folder in self.cells:
-            (folder / "cell.json").unlink(missing_ok=True)  # no finished cell from here on
-            shutil.rmtree(folder)
+            unmark(folder)  # no finished cell from here on
+            files.remove(folder, folder.parents[1])
         for path in self.notes:
-            path.unlink()
+            files.remove(path, path.parents[1])
 
 
 def waste(workspace: Workspace) -> Waste:
@@ -64,5 +66,12 @@ def waste(workspace: Workspace) -> Waste:
         for path in sorted(store.root.glob("*/[!.]*"))
         if path.is_file() and path.name.partition(".")[0] not in identities_needed
     ]
-    files = [path for folder in folders for path in folder.iterdir()] + notes
-    return Waste(tuple(folders), tuple(notes), sum(path.stat().st_size for path in files))
+    size = sum(os.lstat(path).st_size for path in [*_content(folders), *notes])
+    return Waste(tuple(folders), tuple(notes), size)
+
+
+def _content(folders: Iterable[Path]) -> Iterator[Path]:
+    """Yield what lies in folders; a link is no folder."""
+    for folder in folders:
+        if not folder.is_symlink():
+            yield from folder.iterdir()

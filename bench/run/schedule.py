@@ -45,7 +45,7 @@ def run(
     Args:
         plan: The cells.
         place: Where they are stored.
-        engine: What runs them; their results do not depend on it.
+        engine: The engine that runs them; their results do not depend on it.
         observer: Follows every cell.
         again: Keys of stored cells that run nevertheless.
         most: Largest number of cells to run; None for all.

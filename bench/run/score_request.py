@@ -38,8 +38,8 @@ class Request:
         victim: File of the benign model.
         faced: File of the model to judge.
         inputs: Images to score, as `evil_twins.bench.subjects.image_files.read` takes them.
-        benign: Clean images in the same forms, or None for those of the data set.
-        dataset: Name of a data set, if there are no other clean images.
+        benign: Clean images in the same forms, or None for images of the data set.
+        dataset: Name of a data set, if `benign` is None.
         root: Where data sets lie, or None for the default place.
         detectors: The suite with the detectors.
         fpr: Share of benign images that each detector may flag.
@@ -60,7 +60,7 @@ class Request:
         Raises:
             UserError: One is missing or damaged, or they do not fit each other.
         """
-        victim, faced = weights.load(self.victim), weights.load(self.faced)
+        victim, faced = (weights.load(path, None) for path in (self.victim, self.faced))
         expected, actual = (
             f"{model.classes} classes for images {tuple(model.shape)}" for model in (victim, faced)
         )

@@ -1,20 +1,45 @@
-"""Standard output and standard error, for people."""
+"""Standard output and standard error, for people: the only place that makes a console."""
 
 from collections.abc import Iterable
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from evil_twins.bench import printable
 
 WIDTH = 160
 """Width of output that goes to no terminal, enough for every column of a table."""
 
 
-def screen() -> Console:
+class Screen(Console):
+    """A console that shows names as they are: brackets are no markup, and no character controls."""
+
+    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Return the parts of a renderable, with what would control the terminal escaped."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment(printable.lines(segment.text), segment.style)
+
+
+def screen() -> Screen:
     """Return standard output."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)
+    console = Screen()
+    return console if console.is_terminal else Screen(width=WIDTH)
+
+
+def errors() -> Screen:
+    """Return standard error."""
+    return Screen(stderr=True)
 
 
 def print_lines(console: Console, lines: Iterable[str]) -> None:
-    """Print lines as they are: neither wrapped nor marked up."""
+    """Print lines as they are: not wrapped."""
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)

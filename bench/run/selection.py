@@ -16,14 +16,14 @@ class Choice:
     """The cells of a suite to run now; tables and figures show all that are stored.
 
     Attributes:
-        only: Pattern of the names of attacks or detectors, or None for all.
+        only: Patterns of the names of attacks or detectors; none for all.
         share: (i, n): the i-th of n shares, from 1. Together the shares are the whole, and each
             machine computes the same ones.
         limit: Largest number of cells to run, or None.
         force: Whether stored cells run again.
     """
 
-    only: str | None = None
+    only: tuple[str, ...] = ()
     share: tuple[int, int] = (1, 1)
     limit: int | None = None
     force: bool = False
@@ -36,9 +36,9 @@ class Choice:
         """Return the chosen shards, with every cell that they depend on.
 
         Raises:
-            UserError: No attack or detector has such a name.
+            UserError: No attack or detector has a name of one of the patterns.
         """
-        if self.only is None and self.share == (1, 1):
+        if not self.only and self.share == (1, 1):
             return plan
         number, count = self.share
         shards = self._named(plan.shards)[number - 1 :: count]
@@ -49,23 +49,27 @@ class Choice:
         """Return the keys of the stored cells to run again, without mere parents of others."""
         if not self.force:
             return set()
-        if self.only is None:
+        if not self.only:
             return set(chosen.cells)
-        rows = {shard.attack for shard in chosen.shards if fnmatchcase(shard.row.label, self.only)}
+        rows = {shard.attack for shard in chosen.shards if self._names(shard.row.label)}
         return rows | {key for shard in chosen.shards for key in shard.scores.values()}
 
+    def _names(self, label: str) -> bool:
+        return any(fnmatchcase(label, pattern) for pattern in self.only)
+
     def _named(self, shards: tuple[Shard, ...]) -> tuple[Shard, ...]:
-        if self.only is None:
+        if not self.only:
             return shards
         labels = {shard.row.label for shard in shards}
         labels |= {label for shard in shards for label in shard.scores}
-        if not any(fnmatchcase(label, self.only) for label in labels):
-            raise unknown("attack or detector", self.only, sorted(labels))
+        for pattern in self.only:
+            if not any(fnmatchcase(label, pattern) for label in labels):
+                raise unknown("attack or detector", pattern, sorted(labels))
         chosen = []
         for shard in shards:
             scores = shard.scores
-            if not fnmatchcase(shard.row.label, self.only):
-                scores = {k: key for k, key in scores.items() if fnmatchcase(k, self.only)}
+            if not self._names(shard.row.label):
+                scores = {label: key for label, key in scores.items() if self._names(label)}
                 if not scores:
                     continue
             chosen.append(replace(shard, scores=scores))

@@ -19,6 +19,7 @@ from evil_twins.bench.run.schedule import run as run_plan
 from evil_twins.bench.run.selection import WHOLE, Choice
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Folders, Workspace, open_workspace
+from evil_twins.bench.store import files
 from evil_twins.bench.suite.suite import Suite
 
 LONG = 300.0
@@ -77,7 +78,7 @@ def run(
         UserError: There is a mistake that is known before a cell runs.
     """
     workspace = open_workspace(suite, folders, execution.device, console)
-    workspace.store.root.mkdir(parents=True, exist_ok=True)
+    files.make_folder(workspace.store.root, workspace.store.root.parents[1])
     cells, chosen = workspace.plan, choice(workspace.plan)
     ran = run_cells(workspace, chosen, execution, choice, console)
     with exclusive(workspace.store):

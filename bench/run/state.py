@@ -1,4 +1,4 @@
-"""State of a plan: what is finished, what failed, and what is to be run."""
+"""State of a plan: the cells that are finished, that failed, and that are to be run."""
 
 from dataclasses import dataclass, field, replace
 

@@ -1,19 +1,23 @@
-"""Check that stored results are what they say: files, records, tables, page and some scores."""
+"""Check stored results against each other: files, records, tables, page and some scores."""
 
 import json
+import os
 import random
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from evil_twins.bench.analysis import claims, page, plots, tables
+from evil_twins.bench.analysis import plots, tables
+from evil_twins.bench.analysis.claims import report as claims
+from evil_twins.bench.analysis.page import content, page
 from evil_twins.bench.cells.execute import Place, compute, reason
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished, assemble, derived
 from evil_twins.bench.run.course import job_of
 from evil_twins.bench.run.schedule import recorded
+from evil_twins.bench.store import files
 from evil_twins.bench.store.checksums import checksum, damage, fingerprint
 
 
@@ -67,14 +71,14 @@ def _derived(done: Finished, directory: Path, scratch: Path) -> Iterator[str]:
             sizes = assemble(done, scratch)
         else:
             for path in directory.glob("*.parquet"):
-                shutil.copy(path, scratch)
+                files.copy(path, directory, scratch / path.name, scratch)
         if not cells or (sizes["targets"] and sizes["scores"]):
             tables.write(scratch)
             plots.draw(scratch)
     except UserError as error:
         yield str(error).splitlines()[0].replace(str(scratch), str(directory))
         if cells:
-            (directory / "run.json").unlink(missing_ok=True)
+            files.remove(directory / "run.json", directory)
         return
     expected, stored, sealed = derived(scratch), derived(directory), _sealed(directory)
     tabled = any(name.startswith("tables/") for name in expected)
@@ -84,7 +88,7 @@ def _derived(done: Finished, directory: Path, scratch: Path) -> Iterator[str]:
     if sealed is None and tabled:
         wrong.append("run.json")
     if wrong and cells:
-        (directory / "run.json").unlink(missing_ok=True)
+        files.remove(directory / "run.json", directory)
     remedy = "run again" if cells else "fetch the results anew, or `evil-twins table` and `plot`"
     for name in wrong:
         yield f"{directory / name} is not what the stored results give; remedy: {remedy}"
@@ -92,7 +96,7 @@ def _derived(done: Finished, directory: Path, scratch: Path) -> Iterator[str]:
 
 def _verdicts(suite: str, directory: Path, scratch: Path) -> Iterator[str]:
     """Compare the stored verdicts with those of the records that were just made."""
-    stored = [name for name in claims.FILES if (directory / name).exists()]
+    stored = [name for name in claims.FILES if os.path.lexists(directory / name)]
     if not stored:
         return
     try:
@@ -100,27 +104,35 @@ def _verdicts(suite: str, directory: Path, scratch: Path) -> Iterator[str]:
     except UserError:  # the error of the records is reported before
         return
     for name in stored:
-        if checksum(scratch / name) != checksum(directory / name):
+        if checksum(scratch / name, scratch) != _checksum(directory / name, directory):
             yield f"{directory / name} is not what the records give; remedy: `evil-twins claims`"
 
 
 def _page(suite: str, directory: Path, scratch: Path) -> Iterator[str]:
     """Compare the stored page with that of the records that were just made."""
     stored = directory / page.NAME
-    if not stored.exists():
+    if not os.path.lexists(stored):
         return
     try:
-        content = page.index(scratch, suite, directory)
+        expected = content.index(scratch, suite, directory)
     except UserError:  # the error of the records is reported before
         return
-    if content != stored.read_bytes():
+    if sha256(expected).hexdigest() != _checksum(stored, directory):
         yield f"{stored} is not what the records give; remedy: `evil-twins report`"
+
+
+def _checksum(path: Path, within: Path) -> str:
+    """Return the SHA-256 of a stored file, or "" if it cannot be read."""
+    try:
+        return checksum(path, within)
+    except OSError:
+        return ""
 
 
 def _sealed(directory: Path) -> dict[str, str] | None:
     """Return the checksums in run.json, which cannot be made again; None if its seal is broken."""
     try:
-        facts = json.loads((directory / "run.json").read_text())
+        facts = json.loads(files.read(directory / "run.json", directory))
         intact = facts.pop("seal") == fingerprint(facts)
         return dict(facts["files"]) if intact else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -140,8 +152,9 @@ def _scores(done: Finished, data: Path | None, sample: int, scratch: Path) -> It
         except Exception as error:  # a parent is damaged, or its detector fails now
             yield f"{job.title} cannot be computed again: {reason(error)}"
             continue
-        files = (path.name for path in again.iterdir())
-        if wrong := [name for name in files if checksum(again / name) != checksum(stored / name)]:
+        names = (path.name for path in again.iterdir())
+        wrong = [n for n in names if checksum(again / n, again) != _checksum(stored / n, stored)]
+        if wrong:
             yield (
                 f"{stored / wrong[0]} is not what {job.title} gives when it is computed again; "
                 "remedy: run again"

@@ -91,7 +91,7 @@ def open_workspace(
     if dataset.damaged and console is not None:
         names, others = ", ".join(dataset.damaged[:3]), len(dataset.damaged) - 3
         ending = f" and {others} more" if others > 0 else ""
-        console.print(f"left out, damaged: {names}{ending}", highlight=False, soft_wrap=True)
+        console.print(f"skipped, damaged: {names}{ending}", soft_wrap=True)
     store = Store((folders.results / suite.name).absolute() / "cells")
     cells = plan(suite, dataset, device)
     return Workspace(suite, dataset, cells, store, replace(folders, data=root), device)

@@ -9,12 +9,14 @@ models may be removed at any time: a cell that needs it makes it again.
 import json
 import os
 import platform
-import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evil_twins.bench import printable
+from evil_twins.bench.store import checksums, files
 from evil_twins.bench.store.checksums import (
     MODELS,
     UNREADABLE,
@@ -41,10 +43,17 @@ class Store:
     """The finished cells of a suite.
 
     Attributes:
-        root: The folder `cells`.
+        root: The folder `cells`: `<results>/<suite>/cells`.
+
+    Raises:
+        Unsafe: A link leads out of the folder of results.
     """
 
     root: Path
+
+    def __post_init__(self) -> None:
+        for folder in (self.root, *self.root.glob("*")):
+            files.real(folder, within=self.root.parents[1])
 
     def path(self, kind: str, name: str) -> Path:
         """Return the folder of a cell, which need not exist."""
@@ -59,7 +68,7 @@ class Store:
         return self.root / kind / f"{name}.failed.json"
 
     def _json(self, kind: str, name: str, file: str = "cell.json") -> Any:
-        return json.loads((self.path(kind, name) / file).read_text())
+        return json.loads(files.read(self.path(kind, name) / file, self.root))
 
     def find(self, kind: str, name: str) -> str | None:
         """Return the content hash of a finished cell; None if it is missing or damaged.
@@ -73,29 +82,29 @@ class Store:
             if (cell["kind"], cell["identity"]) != (kind, name):
                 return None  # somebody put the folder of another cell here
             for file, (size, digest, changed) in cell["files"].items():
-                if file == MODELS and not (folder / file).exists():
+                if file == MODELS and not os.path.lexists(folder / file):
                     continue
-                stat = (folder / file).stat()
-                if stat.st_size != size:
+                status = files.status(folder / file, folder)
+                if status.st_size != size:
                     return None
-                if stat.st_mtime_ns != changed and checksum(folder / file) != digest:
+                if status.st_mtime_ns != changed and checksum(folder / file, folder) != digest:
                     return None
             return str(cell["content"])
         except UNREADABLE:
             return None
 
     def lacks_models(self, kind: str, name: str) -> bool:
-        """Tell whether the models of a finished cell have been removed."""
+        """Check whether the models of a finished cell have been removed."""
         folder = self.path(kind, name)
-        return lists_models(folder) and not (folder / MODELS).exists()
+        return lists_models(folder) and not os.path.lexists(folder / MODELS)
 
     def drop_models(self, kind: str, name: str) -> None:
         """Remove the models of a finished cell."""
-        (self.path(kind, name) / MODELS).unlink(missing_ok=True)
+        files.remove(self.path(kind, name) / MODELS, self.root)
 
     def unmark(self, kind: str, name: str) -> None:
         """Mark a damaged cell as not finished, so that it is made again."""
-        (self.path(kind, name) / "cell.json").unlink(missing_ok=True)
+        checksums.unmark(self.path(kind, name))
 
     def cells(self) -> Iterator[tuple[str, str]]:
         """Yield kind and identity of every finished cell, in a fixed order."""
@@ -132,9 +141,7 @@ class Store:
     def begin(self, kind: str, name: str) -> Path:
         """Make an empty temporary folder in which a cell is written."""
         self.discard(kind, name)
-        folder = self._temporary(kind, name)
-        folder.mkdir(parents=True)
-        return folder
+        return files.make_folder(self._temporary(kind, name), self.root)
 
     def _temporary(self, kind: str, name: str) -> Path:
         return self.root / kind / f".{name}.{_HOST}.{os.getpid()}"
@@ -154,17 +161,18 @@ class Store:
         Returns:
             The content hash.
         """
-        files = {}
+        listed = {}
         for path in sorted(path for path in folder.iterdir() if path.name not in _NO_CONTENT):
-            stat = path.stat()
-            files[path.name] = (stat.st_size, checksum(path), stat.st_mtime_ns)
-        content = content_hash(files)
-        (folder / "provenance.json").write_text(json.dumps(provenance, indent=1, sort_keys=True))
+            status = files.status(path, folder)
+            listed[path.name] = (status.st_size, checksum(path, folder), status.st_mtime_ns)
+        content = content_hash(listed)
+        sidecar = json.dumps(provenance, indent=1, sort_keys=True)
+        files.write(folder / "provenance.json", folder, sidecar.encode())
         names = {"kind": kind, "identity": name, "schema": SCHEMA}
-        cell = {**facts, **names, "files": files, "content": content}
-        cell["provenance"] = checksum(folder / "provenance.json")
+        cell = {**facts, **names, "files": listed, "content": content}
+        cell["provenance"] = checksum(folder / "provenance.json", folder)
         sealed = json.dumps(cell | {"seal": fingerprint(cell)}, indent=1, sort_keys=True)
-        (folder / "cell.json").write_text(sealed)
+        files.write(folder / "cell.json", folder, sealed.encode())
         self.place(kind, name, folder)
         return content
 
@@ -173,19 +181,19 @@ class Store:
         place, old = self.path(kind, name), folder.with_name(f"{folder.name}.old")
         for attempts in reversed(range(ATTEMPTS)):
             if self._same(place, folder):
-                shutil.rmtree(folder)
+                files.remove(folder, self.root)
                 break
             try:
-                if place.exists():
-                    place.rename(old)
-                    shutil.rmtree(old, ignore_errors=True)
-                folder.rename(place)
+                if os.path.lexists(place):
+                    files.move(place, old, self.root)
+                    files.remove(old, self.root)
+                files.move(folder, place, self.root)
                 break
             except OSError:  # another run was faster by a moment
                 if not attempts:
                     raise
-        self.failure(kind, name).unlink(missing_ok=True)
-        self.log(kind, name).unlink(missing_ok=True)
+        files.remove(self.failure(kind, name), self.root)
+        files.remove(self.log(kind, name), self.root)
 
     def _same(self, place: Path, folder: Path) -> bool:
         if damage(place) or self.lacks_models(*place.parts[-2:]):
@@ -195,31 +203,29 @@ class Store:
     def reason(self, kind: str, name: str) -> str:
         """Read why a cell failed in its last run; nothing if it did not fail or did not run."""
         try:
-            return str(json.loads(self.failure(kind, name).read_text())["reason"])
+            return str(json.loads(files.read(self.failure(kind, name), self.root))["reason"])
         except UNREADABLE:
             return ""
 
     def fail(self, kind: str, name: str, title: str, reason: str, traceback: str) -> None:
         """Write the reason of a failure and its traceback, if the disk has room for them."""
-        temporary = self.failure(kind, name).with_suffix(f".{os.getpid()}")
-        try:
-            temporary.parent.mkdir(parents=True, exist_ok=True)
-            self.log(kind, name).write_text(traceback)
-            temporary.write_text(json.dumps({"cell": title, "reason": reason}, indent=1))
-            temporary.replace(self.failure(kind, name))
-        except OSError:
-            temporary.unlink(missing_ok=True)
+        note = json.dumps({"cell": title, "reason": reason}, indent=1)
+        with suppress(OSError):
+            files.write(self.log(kind, name), self.root, printable.lines(traceback).encode())
+            files.write(self.failure(kind, name), self.root, note.encode())
 
     def discard(self, kind: str, name: str) -> None:
         """Remove the temporary folder of a cell that was not committed."""
-        shutil.rmtree(self._temporary(kind, name), ignore_errors=True)
+        with suppress(OSError):
+            files.remove(self._temporary(kind, name), self.root)
 
     def sweep(self) -> None:
         """Remove the temporary folders of killed runs on this machine."""
         for folder in self.root.glob("*/.*"):
             machine, _, process = folder.name.removesuffix(".old").rpartition(".")
             if machine.endswith(f".{_HOST}") and process.isdigit() and not _alive(int(process)):
-                shutil.rmtree(folder, ignore_errors=True)
+                with suppress(OSError):
+                    files.remove(folder, self.root)
 
 
 def _alive(process: int) -> bool:

@@ -1,6 +1,5 @@
-"""What made a result: code, libraries and machine."""
+"""The origin of a result: code, libraries and machine."""
 
-import json
 import os
 import platform
 import re
@@ -13,6 +12,8 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from evil_twins.bench.store.checksums import cell_facts
 
 PACKAGES = (
     *("evil-twins", "torch", "torchvision", "adversarial-robustness-toolbox", "numpy", "scipy"),
@@ -68,7 +69,7 @@ def versions_of(cells: Iterable[Path]) -> Versions:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for folder in cells:
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            versions = json.loads((folder / "cell.json").read_text())["versions"]
+            versions = cell_facts(folder)["versions"]
             for name, number in versions.items():
                 if PRINTABLE.fullmatch(name) and PRINTABLE.fullmatch(number):
                     counts[name][number] += 1

@@ -5,7 +5,6 @@ the same columns without the keys, which are added when a suite is assembled. So
 depend on the name of a row.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.store import files
 
 Columns = Mapping[str, pa.DataType]
 
@@ -123,8 +123,6 @@ def writing(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None
         path: The file, which exists only when the block ends well; its folder is made.
         schema: Schema of all tables. Equal tables in equal order give equal bytes.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     buffer, lines = [schema.empty_table()], 0
 
     def append(table: pa.Table) -> None:
@@ -136,13 +134,12 @@ def writing(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None
             del buffer[1:]
             lines = 0
 
-    try:
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as file:
-            yield append
-            file.write_table(pa.concat_tables(buffer).combine_chunks())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        files.creating(path, path.parent) as draft,
+        pq.ParquetWriter(draft, schema, compression="zstd") as file,
+    ):
+        yield append
+        file.write_table(pa.concat_tables(buffer).combine_chunks())
 
 
 def empty(columns: Columns) -> pd.DataFrame:
@@ -180,7 +177,10 @@ def load(path: Path) -> pa.Table:
         UserError: The file is missing or damaged.
     """
     try:
-        with pq.ParquetFile(path) as file:  # twice as fast as read_table on small files
+        with (
+            files.opened(path, path.parent) as source,
+            pq.ParquetFile(files.path_of(source)) as file,
+        ):  # twice as fast as read_table on small files
             return file.read()
     except (OSError, ValueError) as error:
         raise UserError(

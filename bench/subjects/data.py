@@ -109,8 +109,8 @@ def load(
     """Load a data set and cut it into splits.
 
     The test half is sorted by SHA-256 of "<name>/<id>" and cut in these shares, so that splits and
-    target lists depend on shares and names alone. A damaged image keeps its place in that order,
-    so that its absence moves no other image.
+    target lists depend only on shares and names. A damaged image keeps its place in that order,
+    so that its absence does not move other images.
 
     Args:
         name: One of `NAMES`.

@@ -1,4 +1,4 @@
-"""Read the images of a user: a folder of image files, or an array in one file."""
+"""Read the images of a user: a folder of image files, or an array in a file."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.store import files
 from evil_twins.bench.subjects.readers import DAMAGE
 
 MODES = {1: "L", 3: "RGB"}
@@ -55,11 +56,12 @@ def read(path: Path, shape: Shape) -> Images:
 def _array(path: Path) -> Tensor:
     try:
         if path.suffix == ".safetensors":
-            tensors = load_file(path)
+            with files.opened(path, None) as file:
+                tensors = load_file(files.path_of(file))
             if "x" in tensors or len(tensors) == 1:
                 return tensors.get("x", next(iter(tensors.values())))
             raise ValueError(f"it holds {', '.join(tensors) or 'nothing'}, and none of them is x")
-        with path.open("rb") as file:
+        with files.opened(path, None) as file:
             return torch.from_numpy(np.ascontiguousarray(read_array(file)))
     except (SafetensorError, *DAMAGE) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -71,17 +73,18 @@ def _folder(folder: Path, shape: Shape) -> Images:
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in extensions)
     if not paths:
         raise UserError(f"{folder}: no image files\nexpected: at least one, such as .png")
-    x = torch.stack([_file(path, shape) for path in paths])
+    x = torch.stack([_file(path, folder, shape) for path in paths])
     return tuple(path.relative_to(folder).as_posix() for path in paths), x
 
 
-def _file(path: Path, shape: Shape) -> Tensor:
+def _file(path: Path, folder: Path, shape: Shape) -> Tensor:
     try:
-        with Image.open(path) as image:
+        with files.opened(path, folder) as file, Image.open(file) as image:
             mode = image.mode
             pixels = np.atleast_3d(np.asarray(image.convert(MODES.get(shape[0], "RGB"))))
     except DAMAGE as error:
-        raise UserError(f"{path} cannot be read: {error}\nremedy: remove or fix it") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path} cannot be read: {reason}\nremedy: remove or fix it") from error
     x = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
     if mode not in EXACT:
         raise UserError(

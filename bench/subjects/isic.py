@@ -1,6 +1,7 @@
 """Read ISIC 2018, Task 3: skin lesions, as the challenge publishes them."""
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 from PIL import Image
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects.readers import Half, Parts, sha
+from evil_twins.bench.store import files
+from evil_twins.bench.subjects.readers import Half, Parts, photograph, sha
 
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 """Melanoma, nevus, basal cell carcinoma, actinic keratosis, benign keratosis, dermatofibroma and
@@ -21,8 +23,9 @@ TEST_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Photographs:
-    """Images as RGB with their labels, decoded on demand, by the path and label of each."""
+    """Images in a folder as RGB with their labels, decoded on demand, by path and label."""
 
+    root: Path
     samples: Sequence[tuple[Path, int]]
 
     def __len__(self) -> int:
@@ -30,12 +33,11 @@ class Photographs:
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         path, label = self.samples[index]
-        with Image.open(path) as image:
-            return image.convert("RGB"), label
+        return photograph(path, self.root), label
 
 
 def isic(root: Path) -> Parts:
-    """Read the official halves, or cut the training images in two if there are no test folders.
+    """Read the official parts, or cut the training images in two if there are no test folders.
 
     `root` is the folder of the unpacked archives. The cut is by SHA-256 of the lesion if a file
     names it, else of the image: the first `TEST_SHARE` of them test. The authors of the paper
@@ -48,7 +50,7 @@ def isic(root: Path) -> Parts:
     if any((root / f"{STEM.format('Test')}_{kind}").exists() for kind in ("Input", "GroundTruth")):
         tested = _labels(root, "Test")
         return CLASSES, _half(root, "Training", training), _half(root, "Test", tested)
-    lesions = _lesions(root / LESIONS, training)
+    lesions = _lesions(root, training)
     rank = sorted(set(lesions.values()), key=lambda lesion: sha(f"isic2018/{lesion}"))
     heldout = set(rank[: round(TEST_SHARE * len(rank))])
     cut: tuple[dict[str, int], dict[str, int]] = {}, {}
@@ -59,8 +61,8 @@ def isic(root: Path) -> Parts:
 
 def _half(root: Path, part: str, labels: Mapping[str, int]) -> Half:
     folder, names = root / f"{STEM.format(part)}_Input", sorted(labels)
-    files = Photographs([(folder / f"{name}.jpg", labels[name]) for name in names])
-    return Half(tuple(f"isic2018/{name}" for name in names), files)
+    samples = [(folder / f"{name}.jpg", labels[name]) for name in names]
+    return Half(tuple(f"isic2018/{name}" for name in names), Photographs(root, samples))
 
 
 def _labels(root: Path, part: str) -> dict[str, int]:
@@ -73,7 +75,7 @@ def _labels(root: Path, part: str) -> dict[str, int]:
             f"isic2018: no images in {folder}\n"
             "remedy: unpack the archives of ISIC 2018, Task 3, and name their folder with --data"
         )
-    lines = _read(path, ("image", *CLASSES))
+    lines = _read(root, path, ("image", *CLASSES))
     labels = dict[str, int]()
     for name, values in lines.items():
         hot = [i for i, value in enumerate(values) if value.rstrip("0").rstrip(".") == "1"]
@@ -86,24 +88,27 @@ def _labels(root: Path, part: str) -> dict[str, int]:
     return labels
 
 
-def _lesions(path: Path, images: Iterable[str]) -> dict[str, str]:
+def _lesions(root: Path, images: Iterable[str]) -> dict[str, str]:
     """Read the lesions: name of an image -> its lesion, or the image itself without the file."""
+    path = root / LESIONS
     if not path.exists():
         return {name: name for name in images}
-    lesions = {name: values[0] for name, values in _read(path, ("image", "lesion_id")).items()}
+    lesions = {
+        name: values[0] for name, values in _read(root, path, ("image", "lesion_id")).items()
+    }
     if missing := sorted(set(images) - lesions.keys()):
         raise _malformed(path, f"no line for the image {missing[0]!r}")
     return lesions
 
 
-def _read(path: Path, columns: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def _read(root: Path, path: Path, columns: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Read a table: value of the first column -> values of the others, as texts."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = list(csv.DictReader(file))
+        text = files.read(path, root).decode("utf-8-sig")
+        lines = list(csv.DictReader(io.StringIO(text, newline="")))
     except (OSError, ValueError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise _malformed(path, str(reason)) from error
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise _malformed(path, reason) from error
     rows = dict[str, tuple[str, ...]]()
     for number, line in enumerate(lines, 2):
         if any(line.get(name) is None for name in columns):

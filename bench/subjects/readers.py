@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.store import files
 
 # Places of the files that torchvision does not fetch.
 PLACES = {
@@ -90,6 +91,12 @@ def digits() -> Parts:
     return tuple(str(digit) for digit in range(10)), parts[0], parts[1]
 
 
+def photograph(path: Path, root: Path) -> Image.Image:
+    """Read an image file of a data folder as RGB."""
+    with files.opened(path, root) as file, Image.open(file) as image:
+        return image.convert("RGB")
+
+
 def folder(root: Path | None) -> Parts:
     """Read the images of a user: `root/train/<class>/*` and `root/test/<class>/*`, as RGB.
 
@@ -105,7 +112,7 @@ def folder(root: Path | None) -> Parts:
     parts, classes = [], []
     for half in ("train", "test"):
         try:
-            tree = ImageFolder(root / half)
+            tree = ImageFolder(root / half, loader=lambda path: photograph(Path(path), root))
         except OSError as error:
             raise UserError(
                 f"{root / half}: {_reason(error)}\n"
@@ -161,15 +168,15 @@ def _fashion(root: Path, train: bool, download: bool) -> Files:
 
     packed = sorted(root.glob("*-idx?-ubyte.gz"))
     if not packed:
-        files: Files = FashionMNIST(root, train=train, download=download)
-        return files
+        images: Files = FashionMNIST(root, train=train, download=download)
+        return images
     with TemporaryDirectory() as place:  # all files are read at once, so they need not stay
         raw = Path(place) / "FashionMNIST" / "raw"
         raw.mkdir(parents=True)
         for path in packed:
-            (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
-        files = FashionMNIST(place, train=train)
-    return files
+            (raw / path.stem).write_bytes(gzip.decompress(files.read(path, root)))
+        images = FashionMNIST(place, train=train)
+    return images
 
 
 def _reason(error: BaseException) -> str:

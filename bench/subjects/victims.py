@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
+from evil_twins.bench.components import finite
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from evil_twins.bench.subjects.data import Images
 
@@ -166,6 +167,7 @@ def accuracy(model: nn.Module, images: Images) -> float:
 
     Raises:
         ValueError: There are no images, or they have another shape than the model expects.
+        Fault: Some logits are not finite.
     """
     if not len(images):
         raise ValueError("expected at least one image")
@@ -174,5 +176,6 @@ def accuracy(model: nn.Module, images: Images) -> float:
     with torch.no_grad():
         for index in torch.split(torch.arange(len(images)), 256):
             pixels, label = images.pixels[index], images.label[index]
-            right += int((model(pixels.to(device) / 255).argmax(1).cpu() == label).sum())
+            z = finite.logits(model(pixels.to(device) / 255), "the victim")
+            right += int((z.argmax(1).cpu() == label).sum())
     return right / len(images)

@@ -9,10 +9,18 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.components import finite
+from evil_twins.bench.errors import Fault, UserError
+from evil_twins.bench.store import files
 from evil_twins.bench.store.checksums import checksum
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from evil_twins.bench.subjects.data import Dataset
+
+DAMAGE = (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError)
+"""Errors of a file that is missing, damaged, or describes no network."""
+
+PROBES = 8
+"""Training images whose logits are computed before a suite runs."""
 
 
 def save(model: Classifier, path: Path) -> None:
@@ -20,28 +28,45 @@ def save(model: Classifier, path: Path) -> None:
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     # One entry only: the order of several is undefined, and so would be the bytes.
     facts = {"architecture": model.architecture, "classes": model.classes, "shape": model.shape}
-    save_file(state, path, {"classifier": json.dumps(facts)})
+    with files.creating(path, path.parent) as draft:
+        save_file(state, draft, {"classifier": json.dumps(facts)})
 
 
-def load(path: Path) -> Classifier:
-    """Read the classifier that `save` stored, bit for bit: folded, frozen, eval mode, on the CPU.
+def load(path: Path, within: Path | None) -> Classifier:
+    """Read the classifier that `save` stored: folded, frozen, eval mode, in float32 on the CPU.
+
+    Every stored model enters here. Weights in float32 stay as they are, bit for bit.
+
+    Args:
+        path: The file.
+        within: The folder that links must not leave, or None for a file that the user named.
 
     Raises:
-        UserError: The file is missing, damaged, or no stored classifier.
+        UserError: The file is missing, damaged, or no stored classifier, or some weights are not
+            finite.
     """
     try:
-        with safe_open(path, "pt") as file:
-            facts = json.loads(file.metadata()["classifier"])
+        with files.opened(path, within) as file:
+            with safe_open(files.path_of(file), "pt") as header:
+                metadata = header.metadata()
+            if not metadata or "classifier" not in metadata:
+                raise Fault("has weights and no description of their network")
+            facts, stored = json.loads(metadata["classifier"]), load_file(files.path_of(file))
         channels, height, width = facts["shape"]
         shape = (int(channels), int(height), int(width))
         with torch.device("meta"):
             scale = torch.ones(channels)
             model = fold(build(facts["architecture"], facts["classes"], shape, scale, scale))
-        model.load_state_dict(load_file(path), assign=True)
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        shapes = {name: value.shape for name, value in model.state_dict().items()}
+        state = finite.weights(stored, shapes, "the model")
+        if missing := [name for name in shapes if name not in state]:
+            raise Fault(f"the model lacks {missing[0]}")
+        model.load_state_dict(state, assign=True)
+    except (Fault, *DAMAGE) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{path}: {reason}\nexpected: a classifier stored by this program (safetensors)"
+            f"{path}: {reason}\nexpected: a classifier stored by this program (safetensors)\n"
+            "remedy: store the model by evil_twins.bench.subjects.weights.save"
         ) from error
     return model.to(memory_format=torch.channels_last).requires_grad_(False)
 
@@ -50,14 +75,18 @@ def digest(path: Path, architecture: str, data: Dataset) -> str:
     """Return the SHA-256 of a file of weights, if it fits architecture and data of a suite.
 
     Raises:
-        UserError: The file is missing, damaged or that of another network.
+        UserError: The file is missing, damaged or that of another network, or its logits are not
+            finite.
     """
-    model = load(path)
+    model = load(path, None)
     shapes = tuple(model.shape), tuple(data.train.pixels.shape[1:])
     actual = f"{model.architecture} of {model.classes} classes for images {shapes[0]}"
     expected = f"{architecture} of {len(data.classes)} classes for images {shapes[1]}"
     if actual != expected:
         raise UserError(f"{path}: {actual}\nexpected: {expected}")
-    if not all(value.isfinite().all() for value in model.state_dict().values()):
-        raise UserError(f"{path}: some weights are no numbers\nremedy: fetch the file again")
-    return checksum(path)
+    try:
+        with torch.no_grad():
+            finite.logits(model(data.train.take(range(PROBES)).x), "the model")
+    except Fault as fault:
+        raise UserError(f"{path}: {fault}\nremedy: another file of weights") from fault
+    return checksum(path, None)

@@ -1,6 +1,6 @@
 """Merge a suite with the suite that it extends."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from evil_twins.bench.errors import UserError, unknown
@@ -76,16 +76,31 @@ def _merged_entries(base: list[Any], changes: list[Any]) -> list[Any]:
 
 def _without(table: Table, name: str, file: str) -> dict[str, Any]:
     """Return the table without the entries of a name, or without a dotted key."""
-    first, _, rest = name.partition(".")
-    if isinstance(table.get(first), Mapping) and rest:
-        return {**table, first: _without(table[first], rest, file)}
-    if name in table:
-        return {key: value for key, value in table.items() if key != name}
+    *outer, last = name.split(".")
+    inner: Any = table
+    for key in outer:
+        inner = inner.get(key) if isinstance(inner, Mapping) else None
+    if isinstance(inner, Mapping) and last in inner:
+        return _without_key(table, [*outer, last])
     entries = {key: table[key] for key in ENTRIES if isinstance(table.get(key), list)}
     names = {str(_label(entry)) for kind in entries.values() for entry in kind}
     if name not in names:
-        raise unknown(f"name in drop of {file}", name, {*names, *table})
+        raise unknown(f"name in drop of {file}", name, {*names, *_keys(table)})
     return {
         **table,
         **{kind: [e for e in rows if _label(e) != name] for kind, rows in entries.items()},
     }
+
+
+def _without_key(table: Table, path: list[str]) -> dict[str, Any]:
+    first, *rest = path
+    kept = {key: value for key, value in table.items() if rest or key != first}
+    return kept | {first: _without_key(table[first], rest)} if rest else kept
+
+
+def _keys(table: Table, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of a table and of the tables in it."""
+    for key, value in table.items():
+        yield prefix + key
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{prefix}{key}.")

@@ -7,11 +7,13 @@ from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
+from evil_twins.bench import printable
 from evil_twins.bench.components import registry
 from evil_twins.bench.components.component import Component
 from evil_twins.bench.components.names import split_call
 from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.suite.extends import is_list_of_names
+from evil_twins.bench.suite.names import check_label
 
 SWEPT = ("kappa", "phi", "lam")
 """Parameters of an attack that may be lists; each value makes a row."""
@@ -73,11 +75,12 @@ def _head(table: Mapping[str, Any], kind: str, path: Path) -> tuple[str, str, di
             f"{path.name}: one of [[{kind}s]] has no `method`, or one that is no text\n"
             f"remedy: give it one of the {kind}s of `evil-twins list`, and `name` as a text"
         )
+    check_label(label, kind, path.name)
     method, inline = split_call(method)
     parameters = {k: v for k, v in table.items() if k not in ("name", "method")}
     if doubled := sorted(inline.keys() & parameters.keys()):
         raise UserError(
-            f"{path.name}: {kind} {label!r} has {doubled[0]} in its `method` and beside it\n"
+            f"{path.name}: {kind} {label!r} has {doubled[0]} in its `method` and as a key\n"
             "remedy: remove one of them"
         )
     return label, method, inline | parameters
@@ -115,14 +118,14 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
             f"{path.name}: {empty[0]} of attack {label!r} is an empty list\n"
             "remedy: give it one value or more"
         )
-    rows = []
+    rows, shown = [], printable.name(method)
     for values in product(*axes.values()):
         point = parameters | dict(zip(axes, values, strict=True))
         component = registry.configure(entry, point, "attack", label)
         attack = component.build()
         sweep = (attack.kappa, attack.nature.phi, attack.nature.lam)
         numbers = [nan if value is None else float(value) for value in sweep]
-        rows.append(Row(label, method, component, count, scored, tuple(evade), *numbers))
+        rows.append(Row(label, shown, component, count, scored, tuple(evade), *numbers))
     return rows
 
 
@@ -164,7 +167,7 @@ def check_matrix(rows: Sequence[Row], columns: Sequence[Column], path: Path) -> 
 
 
 def _check_evaded(rows: Sequence[Row], columns: Sequence[Column], path: Path) -> None:
-    from evil_twins.detectors.base import Evadable  # reading a suite alone needs no torch
+    from evil_twins.detectors.base import Evadable  # only reading a suite needs no torch
 
     detectors = {column.label: column.detector for column in columns}
     for row in rows:

@@ -1,6 +1,5 @@
 """Read suites: whole experiments as TOML, checked before anything runs."""
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 
 from evil_twins.bench.components.parameters import mistake
 from evil_twins.bench.errors import UserError, unknown
+from evil_twins.bench.store import files
 from evil_twins.bench.subjects.splits import USUAL, Splits
 from evil_twins.bench.suite import extends
+from evil_twins.bench.suite.names import folder_name
 from evil_twins.bench.suite.rows import Column, Row, check_matrix, column_of, rows_of
 
 BUILT_IN = Path(__file__).parent / "built_in"
@@ -67,9 +68,9 @@ class Targets(_Table):
     """The inputs that are attacked.
 
     Attributes:
-        list: One of the two frozen lists; settings are chosen on "development" alone.
+        list: One of the two frozen lists; settings are chosen only on "development".
         count: Number of targets: the first of the list that the victim classifies correctly.
-        after: Number of these that are skipped, so that a list serves again with fresh targets.
+        after: Number of these that are skipped, so that a list can be used again with new targets.
         goals: "random", any other class, as in the paper's text; or "second", the most likely
             other class under the victim, as in the code of its authors.
         difficulty: Filter of targets that are too easy or too hard, or None.
@@ -88,7 +89,7 @@ class Targets(_Table):
 
 
 class _File(_Table):
-    name: Annotated[str, Field(max_length=100)]
+    name: str
     description: str = ""
     dataset: str
     size: Annotated[int, Field(ge=1, le=4096)] | None = None
@@ -166,7 +167,7 @@ def parse(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
         UserError: The file is no TOML, or the suite that it extends cannot be read.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(files.read(path, None).decode())
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not a readable TOML file\nremedy: fix it: {error}") from error
     if "extends" not in raw:
@@ -206,11 +207,7 @@ def load(name: str) -> Suite:
         file = _File.model_validate(raw)
     except ValidationError as error:
         raise mistake(error, path.name) from error
-    if not (file.name and file.name.isprintable()) or re.match(r"\.|.*[/\\]", file.name):
-        raise UserError(
-            f"{path.name}: name {file.name!r} cannot be the name of a folder\n"
-            "remedy: printable characters without / and \\, and no dot in front"
-        )
+    folder_name(file.name, path.name)
     for kind, value, names in (
         ("data set", file.dataset, DATASETS),
         ("architecture", file.victim.architecture, ARCHITECTURES),

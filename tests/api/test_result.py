@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import evil_twins as et
+from evil_twins.bench.analysis import plots
 from tests.bench import eleven, suites, synthetic
 
 
@@ -63,6 +65,17 @@ def test_stored_results_are_opened_and_drawn(tmp_path: Path) -> None:
     assert isinstance(opened.plot(), Figure)
     with pytest.raises(et.UserError, match=r"unknown figure of small 'rocc': did you mean 'roc'\?"):
         opened.plot("rocc")
+    with pytest.raises(et.UserError, match="small does not have the data of figure 'price'"):
+        opened.plot("price")
+
+
+def test_a_figure_draws_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synthetic.write(tmp_path / "small", synthetic.frames(n=4))
+    others = [kind for kind in plots.FIGURES if kind.name != "roc"]
+    refused = [replace(kind, draw=lambda _: pytest.fail("drawn")) for kind in others]
+    roc = [kind for kind in plots.FIGURES if kind.name == "roc"]
+    monkeypatch.setattr(plots, "FIGURES", (*refused, *roc))
+    assert isinstance(et.load(tmp_path / "small").plot("roc"), Figure)
 
 
 def test_mistakes_are_user_errors(tmp_path: Path) -> None:

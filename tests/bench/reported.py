@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from evil_twins.bench.analysis.page import write
+from evil_twins.bench.analysis.page.page import write
 from tests.bench import synthetic
 
 DETECTORS = ("curvature", "confidence")

@@ -62,8 +62,8 @@ def test_a_line_for_each_clause_and_what_is_wrong(check: Check) -> None:
     assert good.splitlines()[-1] == "detector mine.py:Brightness: 11 passed"
     status, bad = check(BRIGHTNESS.format(score="x.mean((1, 2, 3)) - x.mean()"), "Brightness")
     assert status == 1
-    assert "failed   a score depends on its own image alone" in bad
-    assert "seen: alone and among 16 images it gave" in bad
+    assert "failed   a score depends only on its own image" in bad
+    assert "seen: by itself and among 16 images it gave" in bad
     assert "remedy: take means, ranks and scales from view.benign" in bad
 
 
@@ -112,7 +112,7 @@ CAUSES = {
     ),
     "counts": (
         "value + next(turn)",
-        "asked twice, one scorer gave",
+        "in two calls one scorer gave",
         "draw from view.generator, which a class with fit(view) is given, and nothing afterwards: "
         "keep what was drawn",
     ),

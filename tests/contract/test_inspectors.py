@@ -70,7 +70,7 @@ WRONG: dict[str, tuple[Callable[[DefenderView, dict[int, float]], object], str, 
     "knowledge": (
         lambda view, _: first(view) + float(view.benign.mean()),
         "failed",
-        "scores otherwise with other clean data",
+        "its score changes with other clean data",
     ),
 }
 

@@ -23,7 +23,7 @@ def real() -> Digits:
 
 
 def angles(*degrees: float) -> Tensor:
-    """Images of two pixels that stand for directions in the plane."""
+    """Images of two pixels that represent directions in the plane."""
     turn = torch.tensor(degrees, dtype=torch.float64).deg2rad()
     return torch.stack([turn.cos(), turn.sin()], 1).view(-1, 1, 1, 2)
 
@@ -56,7 +56,7 @@ def test_share_counts_the_neighbours_of_another_class() -> None:
 
 
 def test_a_changed_head_moves_shares_and_no_distance() -> None:
-    # The border of the classes moves from 14 to 11 degrees, past the input alone.
+    # The border of the classes moves from 14 to 11 degrees, past the input and no benign image.
     benign, x = angles(5, 10, 15, 80), angles(12)
     whole, poisoned = (flat([[1, 0], [0, 1 / tan(radians(at))]]) for at in (14, 11))
     assert torch.equal(poisoned(benign).argmax(1), whole(benign).argmax(1))
@@ -104,7 +104,7 @@ def test_features_of_a_model_that_hides_them_are_refused() -> None:
 
 def test_too_few_images_are_refused(real: Digits) -> None:
     model, benign, x = real
-    with pytest.raises(ValueError, match="k = 5 neighbours were asked for, of 4 images"):
+    with pytest.raises(ValueError, match="k = 5 neighbours were requested, of 4 images"):
         fit(model, benign[:4])
     with pytest.raises(ValueError, match="at least one image"):
         fit(model, benign)(x[:0])

@@ -21,7 +21,7 @@ from evil_twins.bench.analysis.claims.tradeoff import ends, higher, leverage
 
 Outcome = Literal["holds", "does not hold", "undecided"]
 Claim = Callable[[Evidence], list[Part]]
-"""Computes the parts of a claim; what the records lack becomes a part without p-values."""
+"""Computes the parts of a claim; missing records give a part without p-values."""
 
 _FUNCTIONS = (leverage, ends, higher, inputs, models, evasion, rounds, interaction, descent, room)
 CLAIMS: Mapping[str, Claim] = MappingProxyType(dict(zip("abcdefghij", _FUNCTIONS, strict=True)))
@@ -38,7 +38,7 @@ class Verdict:
         letter: Letter of the claim in the rules.
         parts: Its statistics.
         p_above: Largest one-sided p-value of its parts, Holm-adjusted; NaN if one is unknown.
-        p_below: Largest p-value of the other side, likewise.
+        p_below: Largest p-value of the other side, adjusted in the same way.
         outcome: The verdict.
         reason: Reason why it is undecided, or empty.
     """

@@ -16,7 +16,7 @@ Role = Literal["test", "condition", "beside"]
 
 
 class Unmeasured(Exception):
-    """Records lack what a statistic needs; the message says what is missing."""
+    """Records for a statistic are missing; the message names them."""
 
 
 class Estimate(NamedTuple):

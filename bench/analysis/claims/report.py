@@ -21,6 +21,7 @@ from evil_twins.bench.analysis.tables import Analysis, text
 from evil_twins.bench.analysis.tables.audit import AUDIT
 from evil_twins.bench.analysis.tables.records import STUDY
 from evil_twins.bench.analysis.tables.write import csv
+from evil_twins.bench.store import files as store
 
 FILES = ("claims.csv", "claims.md", "retraining.csv")
 """Files that `write` makes; the last one only with records of the re-trained victim."""
@@ -73,7 +74,7 @@ def judged(analysis: Analysis, suite: str, results: Path) -> list[Judged]:
 
 
 def write(results_dir: Path, suite: str, results: Path | None = None) -> list[Judged]:
-    """Judge the claims of a suite and write `FILES` beside its tables.
+    """Judge the claims of a suite and write `FILES` into its folder.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.
@@ -89,9 +90,9 @@ def write(results_dir: Path, suite: str, results: Path | None = None) -> list[Ju
     analysis = Analysis(results_dir)
     sweeps = judged(analysis, suite, results or results_dir.parent)
     for name in FILES:
-        (results_dir / name).unlink(missing_ok=True)
+        store.remove(results_dir / name, results_dir)
     for name, content in files(analysis, sweeps, suite).items():
-        (results_dir / name).write_bytes(content)
+        store.write(results_dir / name, results_dir, content)
     return sweeps
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.claims.evidence import Evidence, gather
 from evil_twins.bench.analysis.claims.part import Estimate, Part, Unmeasured, bootstrapped
-from evil_twins.bench.analysis.claims.rules import rules
+from evil_twins.bench.analysis.claims.rules import retrained
 from evil_twins.bench.analysis.claims.tradeoff import crossing
 from evil_twins.bench.analysis.paper import comparison
 from evil_twins.bench.analysis.tables import Analysis, frames, text
@@ -49,12 +49,6 @@ def with_retrained(sweeps: Iterable[Evidence], results: Path, suite: str) -> Ite
         if not after and (folder := retrained(results, suite)):
             after = {_sweep(other): other for other in gather(Analysis(folder), of.rules)}
         yield replace(of, after=after.get(_sweep(of)))
-
-
-def retrained(results: Path, suite: str) -> Path | None:
-    """Return the folder of the suite against the re-trained victim, or None without records."""
-    folder = results / rules().claims["j"].retrained.get(suite, suite)
-    return folder if folder.name != suite and (folder / "targets.parquet").exists() else None
 
 
 def _sweep(of: Evidence) -> tuple[Any, ...]:
@@ -143,7 +137,7 @@ def largest(sweeps: Sequence[Evidence]) -> pd.DataFrame:
 
     `linf` is the mean over the n targets of both victims, with its bootstrap interval, `largest`
     their maximum, both in pixels of [0, 1]; `paper` is the largest perturbation that the paper
-    prints after re-training. Sweeps without records of the re-trained victim are left out.
+    prints after re-training. Sweeps without records of the re-trained victim are skipped.
     """
     lines = []
     for of in sweeps:

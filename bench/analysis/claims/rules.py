@@ -7,6 +7,8 @@ from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from evil_twins.bench.store import files
+
 _PLACE = Path(__file__).with_name("rules.toml")
 EVERY = "every"
 
@@ -59,11 +61,11 @@ class Rule(_Table):
         levels: Values of φ.
         limit: A number of rounds.
         detectors: Detectors that are judged: name -> label in the records.
-        supplementary: Detectors that are shown and not judged, likewise.
+        supplementary: Detectors that are shown and not judged: name -> label in the records.
         labels: Attacks that are judged: name -> label in the records.
         share: Share of the mean KL of a target's Poisoning.
         retrained: Suite -> the suite that attacks its re-trained victim.
-        paper: Data set -> statement of the paper or its authors' code; "every" stands for all.
+        paper: Data set -> statement of the paper or its authors' code; "every" means all.
     """
 
     title: str
@@ -98,6 +100,13 @@ class Rules(_Table):
 def rules() -> Rules:
     """Return the rules of this version of the package."""
     return Rules.model_validate(tomllib.loads(_PLACE.read_text(encoding="utf-8")))
+
+
+def retrained(results: Path, suite: str) -> Path | None:
+    """Return the folder of the suite against the re-trained victim, or None without records."""
+    folder = results / rules().claims["j"].retrained.get(suite, suite)
+    stored = files.present(folder / "targets.parquet", results)
+    return folder if folder.name != suite and stored else None
 
 
 ALIASES = MappingProxyType({"isic2018": "isic"})

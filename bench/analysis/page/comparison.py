@@ -9,15 +9,17 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.kept import folder
 from evil_twins.bench.analysis.page import facts, matrix
-from evil_twins.bench.analysis.page.page import downloads
+from evil_twins.bench.analysis.page.content import downloads
 from evil_twins.bench.analysis.page.ranks import ranks
 from evil_twins.bench.analysis.page.render import render
-from evil_twins.bench.analysis.plots import folder, style
+from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import KEYS, Analysis, frames, text
 from evil_twins.bench.analysis.tables.compare.between import COLUMNS, Between, between, sides
 from evil_twins.bench.analysis.tables.write import csv
+from evil_twins.bench.store import files
 
 LEVEL = 0.05
 """Level of the tests, after Holm's correction."""
@@ -51,7 +53,7 @@ class Pair(NamedTuple):
 
 
 def write(directories: Sequence[Path], fpr: float = FPR) -> Path:
-    """Write `A+B.html`, one file that needs no other, and return its path.
+    """Write `A+B.html`, a single file, and return its path.
 
     It lies next to the folders of the suites A and B.
 
@@ -68,8 +70,8 @@ def write(directories: Sequence[Path], fpr: float = FPR) -> Path:
     suites = [Suite(directory, fpr) for directory in directories]
     name = "+".join(suite.name for suite in suites)
     path = directories[0].parent / f"{folder(fpr)}{name}.html"
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(render("comparison.html", content(suites, fpr)).encode())
+    page = render("comparison.html", content(suites, fpr))
+    files.write(path, directories[0].parent, page.encode())
     return path
 
 

@@ -10,6 +10,7 @@ from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.tables import Analysis, frames, text
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 from evil_twins.bench.analysis.tables.victims import VICTIMS
+from evil_twins.bench.store import files
 from evil_twins.bench.store.records import MODEL_SCORE
 
 PACKAGES = ("evil-twins", "torch", "numpy", "scipy")
@@ -105,7 +106,7 @@ def span(numbers: list[int]) -> str:
 def _run(directory: Path) -> Facts:
     """Return the facts of run.json, which may have any content."""
     try:
-        run = _Run.model_validate_json((directory / "run.json").read_bytes())
+        run = _Run.model_validate_json(files.read(directory / "run.json", directory))
     except (OSError, ValidationError):
         return [("Run", ["date, versions and machine are unknown: run.json is missing or damaged"])]
     packages = run.code.packages

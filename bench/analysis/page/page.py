@@ -1,50 +1,16 @@
-"""The page of one suite."""
+"""The page of one suite, as a file."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
-from xml.etree import ElementTree
 
-from markupsafe import Markup
-
-from evil_twins.bench.analysis import plots
-from evil_twins.bench.analysis.claims import report as claims
-from evil_twins.bench.analysis.claims.retraining import retrained
-from evil_twins.bench.analysis.kept import kept
-from evil_twins.bench.analysis.page import facts, matrix, prose
-from evil_twins.bench.analysis.page.gallery import gallery, uri
-from evil_twins.bench.analysis.page.ranks import ranks
-from evil_twins.bench.analysis.page.render import render
-from evil_twins.bench.analysis.plots import style
-from evil_twins.bench.analysis.plots.study import studies
+from evil_twins.bench.analysis.claims.rules import retrained
+from evil_twins.bench.analysis.kept import folder, kept
 from evil_twins.bench.analysis.stats import FPR
-from evil_twins.bench.analysis.tables import TABLES, Analysis, files, text
-from evil_twins.bench.analysis.tables.detection import DETECTION
-from evil_twins.bench.analysis.tables.paired import WORST
 
 NAME = "index.html"
-SCALE = 1.6
-"""Pixels per point of a figure: its letters are then nearly as large as those of the tables."""
-
-
-class Drawing(NamedTuple):
-    """A figure as a data URI.
-
-    Attributes:
-        heading: Its heading.
-        words: Its description for readers who cannot see it.
-        image: The URI.
-        width: Width in pixels of the page, so that all figures have letters of one size.
-    """
-
-    heading: str
-    words: str
-    image: str
-    width: int
 
 
 def write(results_dir: Path, suite: str, fpr: float = FPR) -> Path:
-    """Write `index.html`, one file that needs no other, unless it is current; return its path.
+    """Write `index.html`, a single file, unless it is current; return its path.
 
     It lies in the folder of the suite, at another false-positive rate than the default under
     `fpr-<rate>/`. Equal records, versions and machine give equal bytes.
@@ -57,82 +23,15 @@ def write(results_dir: Path, suite: str, fpr: float = FPR) -> Path:
     Raises:
         UserError: Records are missing, damaged or of another version.
     """
-    name, after = f"{plots.folder(fpr)}{NAME}", retrained(results_dir.parent, suite)
+    name, after = f"{folder(fpr)}{NAME}", retrained(results_dir.parent, suite)
     inputs = [results_dir / "run.json", *sorted(after.glob("*.parquet") if after else ())]
-    (path,) = kept(
-        *(results_dir, f"{name} of {suite}"),
-        lambda: {name: index(results_dir, suite, fpr=fpr)},
-        inputs,
-    )
+
+    def make() -> dict[str, bytes]:
+        from evil_twins.bench.analysis.page import (
+            content,  # plotting libraries take seconds to load
+        )
+
+        return {name: content.index(results_dir, suite, fpr=fpr)}
+
+    (path,) = kept(results_dir, f"{name} of {suite}", make, inputs)
     return path
-
-
-def index(results_dir: Path, suite: str, described: Path | None = None, fpr: float = FPR) -> bytes:
-    """Return the page of a suite. Its figures are drawn if those of the folder are not current.
-
-    Args:
-        results_dir: A folder with the records of a run.
-        suite: Name of the suite.
-        described: `<results>/<suite>` with the run.json of these records; None: `results_dir`.
-        fpr: The nominal false-positive rate.
-    """
-    analysis = Analysis(results_dir, fpr)
-    drawings = _drawings(analysis, plots.draw(results_dir, analysis, fpr))
-    page = content(analysis, described or results_dir, suite)
-    return render("page.html", page | {"drawings": list(drawings)}).encode()
-
-
-def content(analysis: Analysis, directory: Path, suite: str) -> dict[str, Any]:
-    """Return everything on the page of a suite but the figures; run.json is in `directory`."""
-    by_cell, records = ranks(analysis), analysis.records
-    detectors = style.detector_order(name for _, name in by_cell)
-    judged = claims.judged(analysis, suite, directory.parent)
-    verdicts = claims.files(analysis, judged, suite)
-    tables = files(analysis) | verdicts
-    matrices = matrix.matrices(records, by_cell, detectors)
-    worst = matrix.worst(analysis.table(WORST), detectors)
-    summaries = [
-        (sweep.title, [(v.letter, sweep.claim(v), v.outcome, v.reason) for v in sweep.verdicts])
-        for sweep in judged
-    ]
-    return {
-        "title": suite,
-        "rate": analysis.fpr,
-        "facts": facts.facts(analysis, by_cell, directory),
-        "failed": text.failed(len(records.failures)),
-        "failures": facts.failures(records),
-        "detectors": detectors,
-        "matrices": matrices,
-        "worst": worst,
-        "shares": matrix.shares([line for study in matrices for line in study.lines] + worst),
-        "claims": summaries,
-        "reasons": prose.html(verdicts["claims.md"].decode(), 3)[1],
-        "texts": _texts(analysis, tables),
-        "targets": gallery(records, by_cell, detectors),
-        "downloads": downloads({name: tables[name] for name in sorted(tables) if ".csv" in name}),
-    }
-
-
-def downloads(tables: dict[str, bytes]) -> list[tuple[str, int, str]]:
-    """Return name, size and data URI of CSV files."""
-    return [(name, len(table), uri("text/csv", table)) for name, table in tables.items()]
-
-
-def _texts(analysis: Analysis, tables: dict[str, bytes]) -> dict[str, tuple[str, Markup]]:
-    """Return the readable tables without the matrix, which the page has in another form."""
-    names = [table.name for table in TABLES if table.markdown and len(analysis.table(table))]
-    shown = [name for name in names if name != DETECTION.name]
-    return {name: prose.html(tables[f"{name}.md"].decode(), 3) for name in shown}
-
-
-def _drawings(analysis: Analysis, paths: list[Path]) -> Iterator[Drawing]:
-    drawn = {path.name: path for path in paths}
-    for study in studies(analysis):
-        for kind in plots.FIGURES:
-            path = drawn.get(f"{kind.name}{study.suffix}.svg")
-            if path and kind.heading:
-                words = f"{kind.heading}: {study.title}. The numbers are in {kind.numbers}."
-                image = path.read_bytes()
-                points = float(ElementTree.fromstring(image).attrib["width"].removesuffix("pt"))
-                source = uri("image/svg+xml", image)
-                yield Drawing(kind.heading, words, source, round(SCALE * points))

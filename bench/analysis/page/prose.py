@@ -11,7 +11,7 @@ _RULES = ["heading", "list", "table", "emphasis", "backticks", "escape"]
 
 
 def _parser() -> MarkdownIt:
-    # Rules are allowed one by one: no links, no images, no HTML, whatever a record holds.
+    # Rules are allowed one by one: no links, no images, no HTML for any record.
     parser = MarkdownIt("zero", {"html": False}).enable(_RULES)
     parser.add_render_rule("table_open", _open)
     parser.add_render_rule("table_close", _close)

@@ -9,6 +9,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from evil_twins.bench import printable
+
 
 def render(template: str, content: dict[str, Any]) -> str:
     """Render "page.html" or "comparison.html" with values of the names in it.
@@ -20,6 +22,7 @@ def render(template: str, content: dict[str, Any]) -> str:
         loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_printable,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -34,6 +37,11 @@ def render(template: str, content: dict[str, Any]) -> str:
         f"script-src {_allowed(assets['script'])}; base-uri 'none'; form-action 'none'"
     )
     return environment.get_template(template).render(**content, **assets, policy=policy)
+
+
+def _printable(value: object) -> object:
+    """Escape a text of a stranger, not the HTML of this program."""
+    return printable.lines(value) if type(value) is str else value
 
 
 def _bound(name: str) -> str:

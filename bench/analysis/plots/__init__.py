@@ -1,13 +1,14 @@
 """Figures from stored records: nothing here loads a model."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from evil_twins.bench.analysis.kept import kept
+from evil_twins.bench.analysis.kept import folder, kept
 from evil_twins.bench.analysis.plots import (
     budgets,
     figure4,
@@ -20,12 +21,14 @@ from evil_twins.bench.analysis.plots import (
     tradeoff,
 )
 from evil_twins.bench.analysis.plots.distributions import draw as histograms
+from evil_twins.bench.analysis.plots.literal import write_literally
 from evil_twins.bench.analysis.plots.study import Study, studies
 from evil_twins.bench.analysis.plots.sweeps import along_fidelity, along_phi
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.store import files
 
-__all__ = ["FIGURES", "FigureKind", "compare", "draw", "figures", "folder"]
+__all__ = ["FIGURES", "FigureKind", "compare", "draw", "figures", "names"]
 
 
 @dataclass(frozen=True)
@@ -60,51 +63,68 @@ FIGURES = (
 )
 
 
-def figures(analysis: Analysis) -> Iterator[tuple[Study, FigureKind, Figure]]:
-    """Yield every figure with its study and kind; figures without data are left out."""
+FORMATS: dict[str, Callable[[Figure], bytes]] = {"svg": style.svg, "png": style.png}
+"""Formats of a figure: ending of its file -> its content."""
+
+
+def names(analysis: Analysis) -> list[str]:
+    """Return the stem of each figure that the suite may have."""
+    return [kind.name + study.suffix for study in studies(analysis) for kind in FIGURES]
+
+
+def figures(
+    analysis: Analysis, name: str | None = None
+) -> Iterator[tuple[Study, FigureKind, Figure]]:
+    """Yield every figure that has data, or that of one stem, with its study and kind."""
     with style.look(), threadpool_limits(1):
         for study in studies(analysis):
             for kind in FIGURES:
+                if name not in (None, kind.name + study.suffix):
+                    continue
                 if (drawn := kind.draw(study)) is not None:
-                    yield study, kind, drawn
+                    yield study, kind, write_literally(drawn)
 
 
-def folder(fpr: float) -> str:
-    """Return the folder of files at a rate, such as "fpr-0.01/", or "" for the default rate."""
-    return "" if fpr == FPR else f"fpr-{float(fpr)!r}/"
-
-
-def draw(results_dir: Path, analysis: Analysis | None = None, fpr: float = FPR) -> list[Path]:
-    """Draw every figure of a suite as SVG and PNG, unless the stored files are current.
+def draw(
+    results_dir: Path,
+    analysis: Analysis | None = None,
+    fpr: float = FPR,
+    formats: Iterable[str] = FORMATS,
+) -> list[Path]:
+    """Draw every figure of a suite in each format, unless the stored files are current.
 
     They lie under `figures/`, at another false-positive rate than the default under
-    `fpr-<rate>/figures/`. A figure is left out if the suite does not have its data (no sweep, no
+    `fpr-<rate>/figures/`. A figure is skipped if the suite does not have its data (no sweep, no
     stored images). Records of several studies (data set, victim, seed) give a set of figures each.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.
         analysis: The numbers of the suite at `fpr`, if the caller has them.
         fpr: The nominal false-positive rate.
+        formats: Some of `FORMATS`.
 
     Returns:
-        The files, in the order of the figures.
+        The files, in the order of the formats and of the figures.
 
     Raises:
         UserError: Records are missing, damaged or of another version.
     """
     place = f"{folder(fpr)}figures"
 
-    def make() -> dict[str, bytes]:
-        content: dict[str, bytes] = {}
-        for study, kind, drawn in figures(analysis or Analysis(results_dir, fpr)):
-            content |= _files(drawn, f"{place}/{kind.name}{study.suffix}")
-        return content
+    @cache
+    def drawings() -> dict[str, Figure]:
+        drawn = figures(analysis or Analysis(results_dir, fpr))
+        return {f"{place}/{kind.name}{study.suffix}": figure for study, kind, figure in drawn}
 
-    return kept(results_dir, place, make)
+    def make(form: str) -> dict[str, bytes]:
+        with style.look(), threadpool_limits(1):
+            return {f"{name}.{form}": FORMATS[form](each) for name, each in drawings().items()}
 
-
-def _files(drawn: Figure, name: str) -> dict[str, bytes]:
-    return {f"{name}.svg": style.svg(drawn), f"{name}.png": style.png(drawn)}
+    return [
+        path
+        for form in formats
+        for path in kept(results_dir, f"{place} {form}", partial(make, form))
+    ]
 
 
 def compare(directory: Path, label: str, fpr: float = FPR) -> None:
@@ -116,10 +136,9 @@ def compare(directory: Path, label: str, fpr: float = FPR) -> None:
         UserError: Records are missing, damaged or of another version.
     """
     analysis = Analysis(directory, fpr, add_any=False)
-    place = directory / f"{folder(fpr)}figures"
-    place.mkdir(parents=True, exist_ok=True)
     with style.look(), threadpool_limits(1):
         for study in studies(analysis):
             if (drawn := along_phi(study, label)) is not None:
-                for name, content in _files(drawn, f"compare{study.suffix}").items():
-                    (place / name).write_bytes(content)
+                for form, encode in FORMATS.items():
+                    name = f"{folder(fpr)}figures/compare{study.suffix}.{form}"
+                    files.write(directory / name, directory, encode(drawn))

@@ -53,7 +53,7 @@ def draw(study: Study) -> Figure | None:
         axes.set_xticks(budgets, [text.short(phi) for phi in budgets])
         axes.set_xlim(budgets[0] - 0.1, budgets[-1] + 0.1)
     note = (
-        "What an attack that knows detectors loses more than one that does not, at the same φ on "
+        "Extra losses of an attack that knows detectors over one that does not, at the same φ on "
         "the same targets; above the dotted line evasion costs. Lines: 95 % intervals of the "
         "paired difference, of disagreement by a crossed bootstrap over targets × R. "
     ) + study.footer()

@@ -44,7 +44,7 @@ def draw(study: Study) -> Figure | None:
     drawn.supylabel("attacked inputs flagged", fontsize=8.5, color=style.INK)
     note = (
         f"Shares in [0, 1]; dotted: a false-positive rate of {text.percent(study.fpr)}. Benign "
-        "inputs stand under the same faced models as the attacked ones and were not used for "
+        "inputs face the same faced models as the attacked ones and were not used for "
         "thresholds. "
     ) + study.footer()
     entries = style.entries((study.name(row) for row in rows), marker=False)

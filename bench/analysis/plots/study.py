@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from evil_twins.bench import printable
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.tables import Analysis, Table, text
 from evil_twins.bench.analysis.tables.decisions import Cell
@@ -154,5 +155,5 @@ def studies(analysis: Analysis) -> Iterator[Study]:
     groups = list(analysis.records.rows.groupby(STUDY, sort=True))
     for key, rows in groups:
         names = key if isinstance(key, tuple) else (key,)
-        suffix = "" if len(groups) == 1 else "-" + "-".join(map(str, names))
+        suffix = "" if len(groups) == 1 else "-" + printable.file_name("-".join(map(str, names)))
         yield Study(analysis, rows, suffix)

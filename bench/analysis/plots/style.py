@@ -19,6 +19,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
+from evil_twins.bench.analysis.plots.literal import write_literally
+
 Item = TypeVar("Item")
 INK, MUTED, GREY, FAINT = "#222222", "#6f6f6f", "#b3b3b3", "#d9d9d9"
 GROUPS = ("manifold", "smoothing", "curvature", "confidence")
@@ -180,6 +182,7 @@ def png(drawn: Figure) -> bytes:
 
 def _lay_out(drawn: Figure) -> None:
     """Place everything once: it costs more than drawing."""
+    write_literally(drawn)
     engine = drawn.get_layout_engine()
     if not isinstance(engine, ConstrainedLayoutEngine):
         return

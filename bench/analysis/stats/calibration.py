@@ -8,7 +8,7 @@ import numpy as np
 from evil_twins.bench.analysis.stats.rates import Floats
 
 FPR = 0.05
-"""The nominal false-positive rate of every decision, where no other is chosen."""
+"""The nominal false-positive rate of every decision, unless another is chosen."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Threshold:
 
     Attributes:
         value: The threshold, +inf when there are too few calibration scores.
-        rank: Its place among the sorted calibration scores (1 ... n; n + 1 stands for +inf).
+        rank: Its place among the sorted calibration scores (1 ... n; n + 1 means +inf).
         n: Number of calibration scores.
         ties: Number of calibration scores equal to it, itself included (0 for +inf).
         note: Its limitations in words, or empty.

@@ -104,7 +104,7 @@ def signed_rank(first: Floats, second: Floats) -> float:
         first: (N,) values.
         second: (N,) values on the same targets, in the same order.
     """
-    # Differences of ranks that differ by rounding alone would count as ties broken at random.
+    # Differences of ranks that differ only by rounding would count as ties broken at random.
     difference = np.round(first - second, 12)
     if not len(difference) or not difference.any():
         return 1.0

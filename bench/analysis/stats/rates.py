@@ -40,7 +40,7 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
 
 
 def holm(p: Floats) -> Floats:
-    """Correct p-values with Holm's step-down method; NaN stands for "not tested" and stays NaN.
+    """Correct p-values with Holm's step-down method; NaN means "not tested" and stays NaN.
 
     Args:
         p: (m,) p-values of one family of tests.

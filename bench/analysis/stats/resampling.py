@@ -86,7 +86,7 @@ def crossed(flips: Floats, heldout: int, images: Floats) -> Floats:
 
 
 def percentile(value: float, samples: Floats, level: float = 0.95) -> Interval:
-    """Return the percentile interval of bootstrap samples; samples that are NaN are left out."""
+    """Return the percentile interval of bootstrap samples; samples that are NaN are skipped."""
     finite = samples[np.isfinite(samples)]
     if not len(finite) or not np.isfinite(value):
         return Interval(value, float("nan"), float("nan"))

@@ -15,7 +15,7 @@ def auroc(attacked: Floats, benign: Floats, owner: Ints) -> Interval:
     """Return the chance that an attacked score exceeds a benign one (ties half), with its interval.
 
     Targets are resampled with replacement: a drawn target brings its attacked score and the benign
-    scores under its faced model. Benign scores of no target (the faced model is the victim) are
+    scores under its faced model. Benign scores without a target (the faced model is the victim) are
     resampled separately. Rows with the same targets share the draws.
 
     Args:

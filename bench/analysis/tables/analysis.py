@@ -63,20 +63,19 @@ class Analysis:
 
     @cached_property
     def _decided(self) -> dict[Any, pd.DataFrame]:
-        return dict(iter(self.decisions.groupby(["row", "detector"])))
+        return dict(iter(self.decisions.groupby("row")))
 
     def on_both(self, first: int, second: int) -> dict[str, pd.DataFrame]:
         """Return the decisions of two rows on their common targets, by detector that has both.
 
         The names of the second row's columns end in "_other".
         """
-        decided, pairs = self._decided, {}
-        for name in sorted(set(self.decisions["detector"])):
-            if {(first, name), (second, name)} <= decided.keys():
-                sides = decided[first, name], decided[second, name]
-                pair = sides[0].merge(sides[1], on="target_id", suffixes=("", "_other"))
-                pairs[name] = pair.sort_values("target_id")
-        return pairs
+        if not {first, second} <= self._decided.keys():
+            return {}
+        sides, keys = (self._decided[first], self._decided[second]), ["detector", "target_id"]
+        # One join of all detectors: a join takes milliseconds, however short it is.
+        joined = sides[0].merge(sides[1], on=keys, suffixes=("", "_other")).sort_values(keys)
+        return {str(name): pairs for name, pairs in joined.groupby("detector")}
 
     @cached_property
     def specificity_samples(self) -> dict[int, Floats]:

@@ -46,7 +46,7 @@ def with_any(records: Records) -> Records:
     Its score is the largest over detectors of (score - benign median) / (benign 95th percentile -
     benign median). One half of the calibration images gives these units, the other half the
     threshold: so the *total* false-positive rate is the nominal one. A detector without a score
-    for every input of the row is left out. Scores of "any" in the records are replaced.
+    for every input of the row is skipped. Scores of "any" in the records are replaced.
     """
     single = records.scores[records.scores["detector"] != NAME]
     rows = [_row(scores).assign(row=row) for row, scores in single.groupby("row", sort=True)]

@@ -1,8 +1,8 @@
 """The audit of the endpoints: are the pure attacks as good as the best known ones?
 
 The losses of a sweep are divided by those of its pure attacks, so a weak pure attack distorts every
-curve. Any other attack on inputs alone at the same norm and κ is a rival of PGD. The convex optimum
-is the yardstick of Poisoning the last layer. Other attacks on the last layer alone are compared
+curve. Any other attack on only inputs at the same norm and κ is a rival of PGD. The convex optimum
+is the yardstick of Poisoning the last layer. Other attacks on only the last layer are compared
 with the optimum as well, without a verdict.
 """
 

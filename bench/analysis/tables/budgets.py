@@ -33,8 +33,8 @@ def _budgets(analysis: Analysis) -> Iterator[dict[str, Any]]:
         counts = targets["target_id"].value_counts()
         targets = targets[targets["target_id"].isin(counts.index[counts == len(grid)])]
         ordered = grid.sort_values(["distance", "phi"])
-        for key in lines(ordered[POINT].reset_index(names="row")):
-            yield key | _point(targets[targets["row"] == key["row"]])
+        for row, key in zip(ordered.index, lines(ordered[POINT]), strict=True):
+            yield key | _point(targets[targets["row"] == row])
 
 
 def _point(targets: pd.DataFrame) -> dict[str, float]:
@@ -63,8 +63,8 @@ def _markdown(analysis: Analysis) -> str:
     ]
     return (
         "# Confidence within fixed budgets\n\n"
-        "Means over the targets that all points of a grid share. Budgets are shares of what "
-        "reaches κ alone: the smallest PGD radius, and the shortest change of the head.\n\n"
+        "Means over the targets that all points of a grid share. Budgets are shares of "
+        "the smallest single budgets at κ: the PGD radius, and the shortest change of the head.\n\n"
     ) + text.markdown([*header, "‖x* − x°‖∞ · 255", "δ", "disagreement ‰"], body)
 
 

@@ -44,7 +44,7 @@ class Cell:
         fresh: Other benign inputs, for the realised rate, AUROC and KS.
         unscored: Number of targets of the row without a score.
         broken: Number of scores that were NaN: an attacked input then counts as not flagged, a
-            benign one is left out.
+            benign one is skipped.
     """
 
     row: int

@@ -15,7 +15,7 @@ from evil_twins.bench.analysis.tables.paired import WORST
 from evil_twins.bench.analysis.tables.records import Records
 
 STRICT, LOOSE = 0.01, 0.1
-"""Nominal rates beside the headline one."""
+"""Nominal rates in addition to the headline one."""
 
 
 @lru_cache(maxsize=1)
@@ -155,7 +155,7 @@ DETECTION = Table(
     ),
     {
         "dataset victim attack kappa phi detector": "",
-        "knowledge": "what the detector knows, K0 to K3",
+        "knowledge": "the knowledge of the detector, K0 to K3",
         "n": "",
         "at_kappa": "number of targets that the attack brought to κ",
         "detected rate": "targets flagged, of all n, with the interval",

@@ -39,8 +39,8 @@ class Family:
     def line(self) -> list[tuple[int, float]]:
         """Return all rows by rising fidelity loss, as (row, phi or lam), with endpoints if run.
 
-        Along phi the levels of the endpoints are 0 and 1. Along lam the price of fidelity falls
-        from infinity (Poisoning) to 0 (PGD).
+        Along phi the levels of the endpoints are 0 and 1. Along lam the weight of the fidelity
+        loss falls from infinity (Poisoning) to 0 (PGD).
         """
         first, last = (0.0, 1.0) if self.along == "phi" else (float("inf"), 0.0)
         inner = [(row, level) for row, level in self.rows if level not in (first, last)]

@@ -46,8 +46,15 @@ def by_name(names: str, values: Iterable[float]) -> dict[str, float]:
 
 
 def frame(lines: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> pd.DataFrame:
-    """Return lines as a frame with these columns, even if there are no lines."""
-    return pd.DataFrame(list(lines), columns=pd.Index(list(columns)))
+    """Return lines as a frame with these columns, even if there are no lines.
+
+    Raises:
+        ValueError: A line has another column.
+    """
+    rows, names = list(lines), list(columns)
+    if unnamed := {key for row in rows for key in row} - set(names):
+        raise ValueError(f"columns that the table does not declare: {', '.join(sorted(unnamed))}")
+    return pd.DataFrame(rows, columns=pd.Index(names))
 
 
 def ends(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Scores of models: the models of each row beside honest fine-tunes of the victim."""
+"""Scores of models: the models of each row against honest fine-tunes of the victim."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -116,7 +116,7 @@ def _notes(
         yield f"{models} models for {targets} targets"
     if rule is None:
         about = text.percent(fpr)
-        yield f"reference: each model beside the others, about {about} by construction"
+        yield f"reference: each model against the others, about {about} by construction"
     elif not references:
         yield "no honest fine-tunes to compare with"
     elif rule.note:
@@ -131,7 +131,7 @@ def _markdown(analysis: Analysis) -> str:
     header += ["AUROC", "p (Holm)", "note"]
     blocks = [
         "# Models inspected\n\n"
-        "One score for each faced model, beside those of honest fine-tunes of the same layers, "
+        "One score for each faced model, against those of honest fine-tunes of the same layers, "
         "which are free of poison. Flagged: above the threshold that they give for a "
         f"false-positive rate of {fpr}, with the Clopper–Pearson interval (95 %); AUROC with a "
         "bootstrap interval; p of the test of Mann and Whitney, two-sided, Holm-corrected over "

@@ -101,9 +101,9 @@ def _markdown(analysis: Analysis) -> str:
         )
     return (
         "# One poisoned model for several targets\n\n"
-        "What it costs and, in %, how many targets each detector flags at a false-positive rate of "
-        f"{text.percent(analysis.fpr)}. In brackets 95 % intervals over models: with one model "
-        "there is none.\n\n"
+        "Costs of a model and, in %, the share of targets that each detector flags at a "
+        f"false-positive rate of {text.percent(analysis.fpr)}. In brackets 95 % intervals over "
+        "models: with one model there is none.\n\n"
     ) + text.markdown(header, body)
 
 

@@ -1,4 +1,4 @@
-"""Facts beside a score: reformed classes, certified radii, the kind of curvature spectrum."""
+"""Facts with a score: reformed classes, certified radii, the kind of curvature spectrum."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -62,7 +62,7 @@ def caught_by_attack(
     """Find the targets that each detector catches under each attack of a study at one κ.
 
     The attacks are all rows with that κ but controls and yardsticks: the suite fixes the list.
-    Targets that a row of the list lacks are left out. A target is caught if it is flagged, or if
+    Targets that a row of the list lacks are skipped. A target is caught if it is flagged, or if
     the attack does not bring it to κ within its radius: a failed attack passes no detector.
 
     Args:

@@ -24,7 +24,7 @@ def _price(analysis: Analysis) -> Iterator[dict[str, Any]]:
     aware = rows["method"].eq(AWARE)
     unit = [*STUDY, "kappa", "phi"]
     pairs = rows[aware].merge(rows[~aware], on=unit, suffixes=("", "_other"))
-    # An attack on inputs alone changes no layer; it is the end of every sweep.
+    # An attack on only inputs changes no layer; it is the end of every sweep.
     alike = pairs["moves_other"].eq("inputs") | pairs["layers_other"].eq(pairs["layers"])
     groups = analysis.records.targets.set_index("target_id").sort_index().groupby("row")
     targets = dict(iter(groups))
@@ -66,10 +66,10 @@ def _markdown(analysis: Analysis) -> str:
     ]
     return (
         "# The price of evasion\n\n"
-        "What an attack that knows detectors loses more than one that does not, at the same φ on "
+        "Extra losses of an attack that knows detectors over one that does not, at the same φ on "
         "the same targets, with 95 % intervals of the paired difference (disagreement: crossed "
         "over targets and images). Both reach κ: the one may go beyond it, the other ends there. "
-        "Which detectors it evades, its label says.\n\n"
+        "Its label names the detectors that it evades.\n\n"
     ) + text.markdown(header, body)
 
 

@@ -1,12 +1,15 @@
 """The records of one suite as frames that share one numbering of their rows."""
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from evil_twins.bench import printable
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import records
 
@@ -24,12 +27,17 @@ _OPTIONAL = {
     "failures": list(records.FAILURES),
     "victims": [*STUDY, *records.VICTIMS],
 }
-_NAMES = ("dataset", "victim", "attack", "method", "layers", "detector", "list", "target_id")
+_SCHEMAS = (
+    *(records.KEYS, records.TARGETS, records.NATURE, records.FLIPS, records.SCORES),
+    *(records.DETAILS, records.FAILURES, {"detector": pa.string(), "knowledge": pa.string()}),
+)
+_NAMES = {name for schema in _SCHEMAS for name, kind in schema.items() if kind == pa.string()}
+"""Columns of text."""
 
 
 @dataclass(frozen=True)
 class Records:
-    """What a run leaves, without targets of the development list.
+    """The records of a run, without targets of the development list.
 
     Attributes:
         rows: One line per combination of KEYS, with `moves` and `role` of the attack; the index is
@@ -37,7 +45,7 @@ class Records:
         targets: One line per row and target; `row` is its number, as in all frames below.
         flips: Held-out images on which victim and faced model disagree.
         scores: Scores of attacked, calibration and fresh benign inputs.
-        details: Facts beside the scores of attacked inputs.
+        details: Facts with the scores of attacked inputs.
         gallery: The first few images of each row.
         failures: Cells that failed, without row numbers.
         victims: Measured accuracy of the victims, without row numbers.
@@ -66,7 +74,7 @@ class Records:
 
 def _frame(directory: Path, name: str, columns: list[str]) -> pd.DataFrame:
     path = directory / f"{name}.parquet"
-    if not path.exists():
+    if not os.path.lexists(path):
         if name in _REQUIRED:
             raise UserError(
                 f"no records in {directory}: {path.name} is missing\n"
@@ -82,20 +90,17 @@ def _frame(directory: Path, name: str, columns: list[str]) -> pd.DataFrame:
             "expected: records of this version\n"
             "remedy: run the suite again; stored cells are re-used"
         )
-    _refuse_breaks(frame, path)
+    return _printable(frame)
+
+
+def _printable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Escape the names in a frame, which go into tables, figures and pages."""
+    for column in _NAMES.intersection(frame.columns):
+        names = map(str, frame[column].dropna().unique())
+        escaped = {name: printable.name(name) for name in names if not name.isprintable()}
+        if escaped:
+            frame[column] = frame[column].map(lambda name, to=escaped: to.get(name, name))
     return frame
-
-
-def _refuse_breaks(frame: pd.DataFrame, path: Path) -> None:
-    """Refuse names of several lines: they would add lines to tables and pages."""
-    for column in (name for name in _NAMES if name in frame.columns):
-        for name in frame[column].dropna().unique():
-            if len(str(name).splitlines()) > 1:
-                raise UserError(
-                    f"{path}: the {column} {str(name)[:60]!r} holds a line break\n"
-                    "expected: names of one line, as a run leaves them\n"
-                    "remedy: run the suite again"
-                )
 
 
 def _reported(targets: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from evil_twins.bench import printable
 from evil_twins.bench.analysis.kept import current
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import text
@@ -17,6 +18,7 @@ from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.frames import line, lines
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records, read
 from evil_twins.bench.analysis.tables.write import FOLDER
+from evil_twins.bench.store import files
 
 
 def _heads(detectors: list[str]) -> dict[str, str]:
@@ -27,7 +29,8 @@ def _heads(detectors: list[str]) -> dict[str, str]:
 
 def _stored(directory: Path, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the counts of the stored detection table, by row and detector."""
-    table = pd.read_csv(directory / FOLDER / "detection.csv", keep_default_na=False, na_values="")
+    with files.opened(directory / FOLDER / "detection.csv", directory) as file:
+        table = pd.read_csv(file, keep_default_na=False, na_values="")
     table = table[table["fpr_nominal"].eq(FPR)]
     # A CSV file holds six digits of a number, as the names of rows do.
     names = [" ".join(_written(line)) for line in lines(rows[KEYS])]
@@ -37,7 +40,8 @@ def _stored(directory: Path, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _written(key: dict[str, Any]) -> list[str]:
-    return [f"{value:.6g}" if isinstance(value, float) else str(value) for value in key.values()]
+    values = key.values()
+    return [f"{v:.6g}" if isinstance(v, float) else printable.csv_cell(v) for v in values]
 
 
 def _matrix(rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str], fpr: float) -> Table:
@@ -74,7 +78,7 @@ def _failures(records: Records) -> Text:
 def show(results_dir: Path, fpr: float = FPR) -> Group:
     """Return the matrix of detection rates, for `rich` to print.
 
-    Columns are detectors under short heads, named below. A dot stands for a cell without scores.
+    Columns are detectors under short heads, named below. A dot means a cell without scores.
     Failed cells are listed last. At the default rate the stored tables are used, if current.
 
     Args:

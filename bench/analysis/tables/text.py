@@ -97,7 +97,7 @@ def reasons(records: Records) -> list[str]:
 
 
 def unscored(attacks: int) -> str:
-    """Write the number of attacks without scores, which a matrix leaves out; "" for none."""
+    """Write the number of attacks without scores, which a matrix skips; "" for none."""
     if not attacks:
         return ""
     return f"{attacks} attack{' has' if attacks == 1 else 's have'} no scores and no line here"
@@ -122,7 +122,7 @@ def at_kappa(line: Mapping[str, object]) -> str:
 def ordered(rows: pd.DataFrame) -> list[int]:
     """Return row numbers in reading order: controls, attacks by κ, layers and φ or λ, yardsticks.
 
-    Poisoning stands above the sweep and PGD below it.
+    Poisoning is listed before the sweep and PGD after it.
     """
     role, nothing = rows["role"], rows["moves"].eq("nothing").astype(int)
     keys = rows.assign(

@@ -18,6 +18,8 @@ from evil_twins.bench.analysis.tables.write import csv
 
 Form = Literal["md", "csv", "latex"]
 _RATES = ["row", "detector", "n", "detected", "rate", "low", "high", "best"]
+_OPTIONS = ("[", "*")
+"""First characters of a cell that the line break before it takes for its options."""
 _GREEK = str.maketrans({"κ": r"$\kappa$", "φ": r"$\varphi$", "λ": r"$\lambda$"})
 
 
@@ -96,10 +98,11 @@ def _latex(title: str, names: list[str], grid: dict[str, list[dict[str, Any] | N
     body = [[_rate(cell, r"\textbf{{{}}}") for cell in cells] for cells in grid.values()]
     style = pd.DataFrame(body, index=pd.Index(grid), columns=pd.Index(names, name="detector")).style
     for axis in (0, 1):
-        style = style.format_index(_greek, axis=axis, escape="latex")
+        style = style.format_index(_label, axis=axis, escape="latex")
     table = style.to_latex(hrules=True, column_format=f"l{'r' * len(names)}")
     return f"% needs \\usepackage{{booktabs}}\n% {title}\n{table}"
 
 
-def _greek(label: object) -> str:
-    return str(label).translate(_GREEK)
+def _label(escaped: object) -> str:
+    label = str(escaped).translate(_GREEK)
+    return f"{{}}{label}" if label.startswith(_OPTIONS) else label

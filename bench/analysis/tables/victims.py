@@ -1,4 +1,4 @@
-"""Accuracy of the victims beside the paper's Table 1."""
+"""Accuracy of the victims, compared with the paper's Table 1."""
 
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,7 +15,7 @@ from evil_twins.bench.analysis.tables.records import STUDY, Records
 
 
 def _victims(analysis: Analysis) -> pd.DataFrame:
-    """Return one line per victim; columns that only these records have stand last."""
+    """Return one line per victim; columns that only these records have come last."""
     table = analysis.stored.victims.copy()
     counts = zip(column(table, "accuracy"), column(table, "images"), strict=True)
     rates = [stats.clopper_pearson(round(share * n), int(n)) for share, n in counts]
@@ -56,15 +56,15 @@ def _markdown(analysis: Analysis) -> str:
     header += ["paper's data", "paper's victim", "paper's Table 1"]
     return (
         "# Victims\n\n"
-        "Accuracy on the whole test half with its Clopper–Pearson 95 % interval, beside Table 1 of "
-        f"the paper. {DATA}\n\n"
+        "Accuracy on the whole test half with its Clopper–Pearson 95 % interval, compared with "
+        f"Table 1 of the paper. {DATA}\n\n"
     ) + text.markdown(header, body)
 
 
 DATA = (
     "Same data: as the paper has them; other split: the same images, cut in another way; other "
     "copy: a folder of that name, its images fewer or encoded again; empty: the paper does not "
-    "study them. A victim of another architecture or width bears another name: `-narrow` is a "
+    "study them. A victim of another architecture or width has another name: `-narrow` is a "
     "quarter as wide, of 16 channels where the network has 64."
 )
 

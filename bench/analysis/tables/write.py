@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from evil_twins.bench import printable
 from evil_twins.bench.analysis.kept import kept
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables.analysis import Analysis
@@ -21,6 +22,7 @@ from evil_twins.bench.analysis.tables.price import PRICE
 from evil_twins.bench.analysis.tables.specificity import SPECIFICITY
 from evil_twins.bench.analysis.tables.sweeps import TRADEOFF, TRENDS
 from evil_twins.bench.analysis.tables.victims import VICTIMS
+from evil_twins.bench.store import files as store
 
 TABLES = (
     *(DETECTION, ATTACKS, CALIBRATION, TRENDS, PAIRED, WORST, TRADEOFF, OUTCOMES, VICTIMS),
@@ -31,10 +33,16 @@ TABLES = (
 FOLDER = "tables"
 
 
-def csv(frame: pd.DataFrame) -> bytes:
-    """Write a frame in the form of all CSV files."""
-    text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+def csv(frame: pd.DataFrame, numbers: str | None = "%.6g") -> bytes:
+    """Write a frame in the form of all CSV files, with numbers in this format (None: exact)."""
+    names = frame.select_dtypes(exclude=["number", "bool"])
+    frame = frame.assign(**{str(column): names[column].map(_cell) for column in names})
+    text = frame.to_csv(index=False, float_format=numbers, lineterminator="\n")
     return text.encode()
+
+
+def _cell(value: object) -> object:
+    return printable.csv_cell(value) if isinstance(value, str) else value
 
 
 def files(analysis: Analysis) -> dict[str, bytes]:
@@ -69,4 +77,4 @@ def write(results_dir: Path, analysis: Analysis | None = None) -> None:
     paths = kept(results_dir, FOLDER, make)
     for table in TABLES:  # an earlier run may have had more tables
         for path in set((results_dir / FOLDER).glob(f"{table.name}.*")).difference(paths):
-            path.unlink()
+            store.remove(path, results_dir)

@@ -94,8 +94,8 @@ class Outliers:
 class OutlierScorer:
     """Score by a detector of the package that is fitted to the faced model.
 
-    Features and logits are scored one by one, so that a score depends on no other image of the
-    call.
+    Features and logits are scored one by one, so that a score does not depend on other images of
+    the call.
     """
 
     model: nn.Module

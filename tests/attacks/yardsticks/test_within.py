@@ -123,7 +123,7 @@ def test_rounds_say_when_kappa_was_margin_after() -> None:
     [
         (lambda: Within(InputStep(), HEAD, KAPPA, -0.5, 0.0), "phi >= 0"),
         (lambda: Within(InputStep(), HEAD, KAPPA, 0.0, -0.5), "distance >= 0"),
-        (lambda: Within(InputStep(), ALL, KAPPA, 0.0, 0.5, "shortest"), "last layer alone"),
+        (lambda: Within(InputStep(), ALL, KAPPA, 0.0, 0.5, "shortest"), "only for the last layer"),
         (lambda: Within(InputStep(), HEAD, 1.5, 0.0, 0.0), "between 0 and 1"),
         (lambda: Within(InputStep(), HEAD, KAPPA, 0.5, 0.5)(worlds.view(1)), "view.radii"),
     ],

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from evil_twins.bench.analysis import page as pages
 from evil_twins.bench.analysis import plots, tables
+from evil_twins.bench.analysis.page import comparison
 from tests.bench import reported, synthetic
 
 
@@ -35,7 +35,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     attacked = loud["scores"]["role"].eq("attacked") & loud["scores"]["detector"].eq("confidence")
     loud["scores"].loc[attacked, "score"] = 99.0
     suites = {"a": opened, "b": loud}
-    return pages.several(
+    return comparison.write(
         [synthetic.write(folder / name, frames) for name, frames in suites.items()]
     )
 

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from evil_twins.bench.analysis import tables
-from evil_twins.bench.analysis.claims import judge
 from evil_twins.bench.analysis.claims.evidence import Evidence, gather
-from evil_twins.bench.analysis.claims.judge import CLAIMS, Verdict
+from evil_twins.bench.analysis.claims.judge import CLAIMS, Verdict, judge
 from evil_twins.bench.analysis.claims.rules import rules
 from evil_twins.bench.analysis.tables import Analysis
 from tests.bench import claimed

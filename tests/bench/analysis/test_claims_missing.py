@@ -8,9 +8,8 @@ import pandas as pd
 import pytest
 
 from evil_twins.bench.analysis import tables
-from evil_twins.bench.analysis.claims import judge
 from evil_twins.bench.analysis.claims.evidence import Evidence, gather
-from evil_twins.bench.analysis.claims.judge import CLAIMS
+from evil_twins.bench.analysis.claims.judge import CLAIMS, judge
 from evil_twins.bench.analysis.claims.part import Part
 from evil_twins.bench.analysis.claims.rules import rules
 from evil_twins.bench.analysis.tables import Analysis

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evil_twins.bench.analysis import claims, tables
-from evil_twins.bench.analysis.claims import judge
+from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.claims import report as claims
 from evil_twins.bench.analysis.claims.evidence import Evidence, gather
-from evil_twins.bench.analysis.claims.judge import CLAIMS
+from evil_twins.bench.analysis.claims.judge import CLAIMS, judge
 from evil_twins.bench.analysis.claims.part import Part
 from evil_twins.bench.analysis.claims.retraining import COLUMNS, largest, paired
 from evil_twins.bench.analysis.claims.rules import rules

@@ -34,7 +34,7 @@ def _small(n: int) -> dict[str, pd.DataFrame]:
 def test_every_figure_is_drawn_and_a_second_time_with_the_same_bytes(tmp_path: Path) -> None:
     directory = synthetic.write(tmp_path, _small(20))
     paths = plots.draw(directory)
-    expected = [f"{name}.{kind}" for name in NAMES for kind in ("svg", "png")]
+    expected = [f"{name}.{kind}" for kind in ("svg", "png") for name in NAMES]
     assert [path.name for path in paths] == expected
     first = {path: path.read_bytes() for path in paths}
     assert b"<dc:date>" not in first[paths[0]]

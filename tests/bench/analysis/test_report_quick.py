@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evil_twins.bench.analysis import page
+from evil_twins.bench.analysis.page import content
 from tests.bench import reported
 
 QUICK = Path(__file__).parents[3] / "results" / "reference" / "quick"
@@ -15,7 +15,7 @@ QUICK = Path(__file__).parents[3] / "results" / "reference" / "quick"
 def test_the_page_of_quick_is_small_and_whole(tmp_path: Path) -> None:
     for path in QUICK.glob("*.parquet"):
         shutil.copy(path, tmp_path)
-    html = page.index(tmp_path, "quick", QUICK)
+    html = content.index(tmp_path, "quick", QUICK)
     assert len(html) < 5_000_000
     outline = reported.outline(html.decode())
     reported.asks_for_nothing(outline)

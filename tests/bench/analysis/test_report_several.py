@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from evil_twins.bench.analysis import tables
-from evil_twins.bench.analysis.page import several
+from evil_twins.bench.analysis.page.comparison import write as several
 from evil_twins.bench.commands import app
 from tests.bench import reported, synthetic
 

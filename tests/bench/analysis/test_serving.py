@@ -15,7 +15,8 @@ from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.analysis.tables.load import LOAD
 from evil_twins.bench.analysis.tables.samples import specificity_samples
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.suite import matrix, suite
+from evil_twins.bench.suite import suite
+from evil_twins.bench.suite.rows import check_filled
 from tests.bench import claimed, synthetic
 from tests.bench.claimed import TRUE
 
@@ -70,10 +71,10 @@ def test_it_is_written_where_models_serve_several_and_only_there(tmp_path: Path)
 
 def test_a_cell_that_does_not_fill_its_groups_is_refused() -> None:
     rows = {row.label: row for row in suite.load("load").rows}
-    matrix.check_filled(rows["poisoning-16"], 32)
-    matrix.check_filled(rows["pgd-linf"], 3)
+    check_filled(rows["poisoning-16"], 32)
+    check_filled(rows["pgd-linf"], 3)
     with pytest.raises(UserError, match="serves 16 targets; a cell has 24"):
-        matrix.check_filled(rows["poisoning-16"], 24)
+        check_filled(rows["poisoning-16"], 24)
 
 
 def test_of_a_single_level_the_interval_is_drawn_as_a_line() -> None:

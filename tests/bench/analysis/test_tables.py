@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from evil_twins.bench.analysis import tables
-from evil_twins.bench.analysis.tables import Analysis, Records
+from evil_twins.bench.analysis.tables import Analysis, Records, Table
 from evil_twins.bench.analysis.tables.attacks import ATTACKS
 from evil_twins.bench.analysis.tables.calibration import CALIBRATION
 from evil_twins.bench.analysis.tables.detection import DETECTION
@@ -206,3 +206,9 @@ def test_victims_stand_beside_the_paper() -> None:
     table = Analysis(tables.number(frames)).table(VICTIMS)
     assert table.loc[0, "paper_accuracy"] == pytest.approx(0.9912)
     assert list(table.columns)[-1] == "epochs"
+
+
+def test_a_column_without_words_is_refused(analysis: Analysis) -> None:
+    table = Table("odd", lambda _: [{"n": 1, "share": 0.5}], {"n": ""})
+    with pytest.raises(ValueError, match="columns that the table does not declare: share"):
+        analysis.table(table)

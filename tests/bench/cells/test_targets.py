@@ -68,7 +68,7 @@ def test_a_run_takes_the_second_class_and_leaves_out_what_is_too_easy_or_too_har
     done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + keys)
     assert not done.state.failed
     targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
-    victim = weights.load(next(tmp_path.glob("small/cells/victim/*/victim.safetensors")))
+    victim = weights.load(next(tmp_path.glob("small/cells/victim/*/victim.safetensors")), None)
     listed = done.data.confirmatory
     expected = {}
     for i, name in enumerate(listed.ids):
@@ -99,7 +99,7 @@ def test_targets_after_the_first_are_the_next_ones(tmp_path: Path) -> None:
 def test_too_few_targets_after_the_first_are_said(tmp_path: Path) -> None:
     done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + "after = 92\n")
     reasons = set(done.state.failed.values())
-    assert any("4 were asked for after the first 92" in reason for reason in reasons)
+    assert any("4 are needed after the first 92" in reason for reason in reasons)
 
 
 def test_how_many_targets_there_are_is_said(tmp_path: Path) -> None:
@@ -108,21 +108,21 @@ def test_how_many_targets_there_are_is_said(tmp_path: Path) -> None:
     message = "".join(done.state.failed.values())
     match = re.search(r"classifies (\d+) of the confirmatory targets correctly", message)
     assert match
-    assert f"99 were asked for; set targets.count to {match[1]}" in message
+    assert f"99 are needed; set targets.count to {match[1]}" in message
 
 
 def test_too_few_targets_of_the_difficulty_are_said(tmp_path: Path) -> None:
     keys = "difficulty = { eps = 0.0001, step = 0.0001 }\n"
     done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + keys)
     reasons = set(done.state.failed.values())
-    assert any("finds as hard as was asked; 4 were asked for" in reason for reason in reasons)
+    assert any("finds as hard as `difficulty` states; 4 are needed" in reason for reason in reasons)
 
 
 @pytest.mark.parametrize("keys", ["", 'goals = "second"\n'])
 def test_the_images_do_not_depend_on_the_goals(tmp_path: Path, keys: str) -> None:
     done = carry_out(tmp_path, shift(), doubt(), head=suites.HEAD + keys)
     targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
-    victim = weights.load(next(tmp_path.glob("small/cells/victim/*/victim.safetensors")))
+    victim = weights.load(next(tmp_path.glob("small/cells/victim/*/victim.safetensors")), None)
     listed = done.data.confirmatory
     right = (victim(listed.x).argmax(1) == listed.label).nonzero().flatten()[:4]
     assert set(targets["target_id"]) == set(listed.take(right).ids)

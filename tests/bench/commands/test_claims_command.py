@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evil_twins.bench.analysis import claims
+from evil_twins.bench.analysis.claims import report as claims
 from evil_twins.bench.analysis.claims.report import COLUMNS
 from evil_twins.bench.analysis.claims.rules import rules
 from evil_twins.bench.commands import app

@@ -61,7 +61,7 @@ def test_a_function_in_a_fresh_folder(place: Path, capsys: pytest.CaptureFixture
     assert _files(place, "cells/[!s]*/**/*") == cells
     assert streams.err.count(" score unsure × ") == 4
     assert "4 cells run, 5 stored" in streams.err
-    assert "unsure (K0) beside the other detectors" in streams.out
+    assert "unsure (K0) and the other detectors" in streams.out
     folder = place / "small" / "compare" / "unsure"
     assert (folder / "figures" / "compare.svg").exists()
     # It is what the suite's detector of another name is, in every number.
@@ -121,7 +121,7 @@ def test_an_attack(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert set(detection[detection["attack"] == label]["detector"]) == {"doubt", "far"}
     said = (folder / "tables" / "compare.md").read_text()
     assert f"Under each detector: {label} κ .6 φ 0" in said
-    lines = said.split("## Beside the other attacks")[1].strip().splitlines()
+    lines = said.split("## Compared with the other attacks")[1].strip().splitlines()
     assert [line.split(" | ")[0] for line in lines[2:4]] == [
         f"| {label} κ .6 φ 0",
         f"| {label} κ .75 φ 0",

@@ -154,7 +154,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, name: str) -> None:
 
 def test_a_parameter_stands_in_one_place(tmp_path: Path) -> None:
     column = table("detectors", name="own", method=f"{suites.PLUGINS}:Doubt(scale=2.0)", scale=1.0)
-    with pytest.raises(UserError, match="has scale in its `method` and beside it"):
+    with pytest.raises(UserError, match="has scale in its `method` and as a key"):
         suite.load(suites.write(tmp_path, shift(), column))
 
 

@@ -16,6 +16,7 @@ from evil_twins.detectors import DETECTORS
 DATA = {f"bench/subjects/{name}.py" for name in ("data", "isic", "readers", "splits")}
 EVERY = DATA | {
     *("attacks/models.py", "attacks/norms.py", "bench/cells/stored.py", "bench/cells/work.py"),
+    "bench/components/finite.py",
     *("bench/store/checksums.py", "bench/subjects/architectures.py", "bench/subjects/weights.py"),
 }
 COMPONENT = EVERY | {

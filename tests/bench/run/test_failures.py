@@ -47,7 +47,7 @@ def test_models_that_cannot_be_made_again_stop_what_needs_them(tmp_path: Path) -
     assert not carry_out(tmp_path, *parts, doubt("old", scale=3.0), most=0).state.failed
     failed = carry_out(tmp_path, *parts, doubt("new", scale=3.0)).state.failed
     assert any(
-        "made again here it is not what it was; remedy: run again" in f for f in failed.values()
+        "the new ones made here differ from them; remedy: run again" in f for f in failed.values()
     )
     assert not carry_out(tmp_path, *parts, doubt("new", scale=3.0)).state.failed
 

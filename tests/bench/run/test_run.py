@@ -207,14 +207,14 @@ def test_a_row_of_fewer_targets_has_the_first_ones_and_shares_their_radii(folder
 
 def test_too_few_images_are_known_before_anything_runs(tmp_path: Path) -> None:
     head = suites.HEAD.replace("count = 4", "count = 400")
-    with pytest.raises(UserError, match=r"400 targets were asked for.*has \d+"):
+    with pytest.raises(UserError, match=r"400 targets are needed.*has \d+"):
         carry_out(tmp_path, shift(), doubt(), head=head)
     assert not (tmp_path / "small").exists()
 
 
 def test_a_list_that_is_passed_over_as_a_whole_is_refused(tmp_path: Path) -> None:
     for after, said in (
-        ("400", "targets; the suite passes over 400"),
+        ("400", "targets; the suite skips 400"),
         ("97", "after the first 97"),
     ):
         head = suites.HEAD.replace("count = 4", f"count = 4\nafter = {after}")

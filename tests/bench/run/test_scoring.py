@@ -104,7 +104,7 @@ def test_scores_p_values_and_decisions(world: Path, capsys: pytest.CaptureFixtur
 def test_what_calibrates_was_never_fitted_on(world: Path) -> None:
     paths = (world / "victim.safetensors", world / "faced.safetensors", world / "x.npy")
     request = Request(*paths, world / "benign", None, None, "quick", 0.1)
-    benign = request.clean(weights.load(paths[1]))
+    benign = request.clean(weights.load(paths[1], None))
     fitted, calibrating = (set(x[:, 0, 0, 0].tolist()) for x in (benign.fit, benign.calibration))
     assert len(fitted) == len(calibrating) == 30
     assert fitted.isdisjoint(calibrating)
@@ -218,5 +218,5 @@ def test_a_second_model_is_not_at_hand(
     assert (
         "detector disagreement: as K2 it trusts a model that was trained independently" in message
     )
-    assert "remedy: --detectors with a suite that leaves it out" in message
+    assert "remedy: --detectors with a suite without it" in message
     assert set(pd.read_csv(tmp_path / "s.csv")["detector"]) == {"doubt"}

@@ -82,7 +82,7 @@ def test_a_suite_asks_for_it(tmp_path: Path) -> None:
         cached_dataset("digits", None, None).train,
         *("resnet-tiny", 10, Recipe(epochs=1), Retraining(replays=2, eps=0.1), 0),
     )
-    assert same(weights.load(path), expected)
+    assert same(weights.load(path, None), expected)
     assert done.study["victim"] == "resnet-tiny-retrained"
     targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
     assert set(targets["victim"]) == {"resnet-tiny-retrained"}

@@ -58,7 +58,7 @@ def test_two_machines_attack_the_same_victim(trained: Path, tmp_path: Path) -> N
     shutil.copy(stored(trained), tmp_path / "victim.safetensors")
     state = fetched(tmp_path)
     assert not state.failed
-    assert checksum(stored(tmp_path)) == checksum(stored(trained))
+    assert checksum(stored(tmp_path), None) == checksum(stored(trained), None)
     for kind in ("attack", "score"):
         trained_ids, fetched_ids = (
             {path.parent.name for path in folder.glob(f"small/cells/{kind}/*/cell.json")}
@@ -73,7 +73,7 @@ def test_the_identity_is_the_content_and_not_the_place(trained: Path, tmp_path: 
     assert len(fetched(tmp_path).ran) == 3
     (tmp_path / "victim.safetensors").rename(tmp_path / "renamed.safetensors")
     assert not fetched(tmp_path, FETCHED.replace("victim.saf", "renamed.saf")).ran
-    model = weights.load(tmp_path / "renamed.safetensors")
+    model = weights.load(tmp_path / "renamed.safetensors", None)
     model.head.bias.data += 1
     weights.save(model, tmp_path / "victim.safetensors")
     assert len(fetched(tmp_path).ran) == 3
@@ -144,7 +144,7 @@ def test_stored_bit_for_bit(architecture: str, tmp_path: Path) -> None:
     path, again = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
     before = torch.get_rng_state()
     weights.save(model, path)
-    loaded = weights.load(path)
+    loaded = weights.load(path, None)
     weights.save(loaded, again)
     assert torch.equal(torch.get_rng_state(), before)
     assert path.read_bytes() == again.read_bytes()
@@ -172,5 +172,5 @@ def test_files_that_are_no_classifier(tmp_path: Path) -> None:
     for spoil in spoilt:
         spoil()
         with pytest.raises(UserError, match=r"bad\.safetensors") as error:
-            weights.load(bad)
+            weights.load(bad, None)
         assert len(str(error.value).splitlines()) <= 3

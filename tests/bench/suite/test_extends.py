@@ -71,7 +71,11 @@ def test_a_built_in_suite_can_be_extended(tmp_path: Path) -> None:
         ("extends = 3", "", "extends 3"),
         ("extends = 'more.toml'", "", "more.toml extends itself: more.toml -> more.toml"),
         ("extends = 'base.toml'", "drop = ['bb']", "unknown name in drop of more.toml 'bb'"),
-        ("extends = 'base.toml'", "drop = ['victim.recip']", "did you mean 'recipe'"),
+        (
+            "extends = 'base.toml'",
+            "drop = ['victim.recip']",
+            "'victim.recip': did you mean 'victim.recipe'",
+        ),
         ("extends = 'base.toml'", "drop = 'b'", "drop is 'b'"),
         ("", "drop = ['b']", "unknown key in more.toml 'drop'"),
     ],

@@ -1,4 +1,4 @@
-"""A newcomer beside what a suite holds: a detector beside detectors, an attack beside attacks."""
+"""Compare a newcomer with a suite: a detector with its detectors, an attack with its attacks."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.compare import attack, detector
 from evil_twins.bench.analysis.tables.records import KEYS
 from evil_twins.bench.analysis.tables.write import FOLDER, csv
-from evil_twins.bench.store import records
+from evil_twins.bench.store import files, records
 
 
 def compare(directory: Path, kind: str, label: str, fpr: float = FPR) -> None:
@@ -19,7 +19,7 @@ def compare(directory: Path, kind: str, label: str, fpr: float = FPR) -> None:
         directory: The folder of the comparison, with its records.
         kind: "attack" or "detector".
         label: The newcomer.
-        fpr: The nominal false-positive rate, beside the strict one of 1 %.
+        fpr: The nominal false-positive rate, in addition to the strict one of 1 %.
 
     Raises:
         UserError: Records are missing, damaged or of another version.
@@ -33,8 +33,6 @@ def compare(directory: Path, kind: str, label: str, fpr: float = FPR) -> None:
         else:
             tables = attack.tables(analysis)
             words = attack.words(analysis, tables, label)
-    folder = directory / FOLDER
-    folder.mkdir(exist_ok=True)
-    for name, table in tables.items():
-        (folder / f"{name}.csv").write_bytes(csv(table))
-    (folder / "compare.md").write_bytes(words.encode())
+    content = {f"{name}.csv": csv(table) for name, table in tables.items()}
+    for name, data in (content | {"compare.md": words.encode()}).items():
+        files.write(directory / FOLDER / name, directory, data)

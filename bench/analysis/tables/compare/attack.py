@@ -1,4 +1,4 @@
-"""A new attack beside those of a suite, under every detector."""
+"""Compare a new attack with those of a suite, under every detector."""
 
 import pandas as pd
 
@@ -29,10 +29,10 @@ def tables(analysis: Analysis) -> Tables:
 
 
 def words(analysis: Analysis, tables: Tables, label: str) -> str:
-    """Write a new attack under every detector, and what it costs beside the others."""
+    """Write a new attack under every detector, and its costs compared with the others."""
     fpr = text.percent(analysis.fpr)
     blocks = [
-        f"# {label} beside the other attacks\n\n"
+        f"# {label} and the other attacks\n\n"
         f"{text.study(line(analysis.records.rows, 0))}. Success: at κ, within ε and not flagged at "
         f"a false-positive rate (FPR) of {fpr}; intervals as in the other tables.\n"
     ]
@@ -40,7 +40,7 @@ def words(analysis: Analysis, tables: Tables, label: str) -> str:
     for keys, cells in table[table["attack"] == label].groupby(KEYS, dropna=False, sort=True):
         name = text.name(dict(zip(KEYS, keys, strict=True)))
         blocks.append(f"\n## Under each detector: {name}\n\n{_detectors(cells, analysis.fpr)}")
-    blocks.append(f"\n## Beside the other attacks\n\n{_matrix(analysis, tables, label)}")
+    blocks.append(f"\n## Compared with the other attacks\n\n{_matrix(analysis, tables, label)}")
     blocks.append(
         "\nMeans over all targets; disagreement pooled over targets × R with a crossed bootstrap "
         f"interval (95 %); under each detector the targets flagged at an FPR of {fpr}, in %.\n\n"

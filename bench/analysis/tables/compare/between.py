@@ -57,7 +57,7 @@ class Between:
     """One side minus another.
 
     Attributes:
-        first: The side whose rates stand first.
+        first: The side from which the other is subtracted.
         second: The side that is subtracted.
         targets: Number of targets (input and goal class) that both attacked.
         table: A line per attack and detector that both have: `row`, the number of the attack in the

@@ -1,4 +1,4 @@
-"""A new detector beside the others of a suite, paired on the same targets."""
+"""Compare a new detector with the others of a suite, paired on the same targets."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -33,7 +33,7 @@ def tables(analysis: Analysis, costs: pd.DataFrame, label: str) -> Tables:
         label: The newcomer.
 
     Returns:
-        "compare", its lines of the detection table, with what it costs; "paired", it and each
+        "compare", its lines of the detection table, with its costs; "paired", it and each
         other detector, attack by attack; "worst", every detector under all attacks of the list,
         with the newcomer's difference.
     """
@@ -98,25 +98,25 @@ def _place(key: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def words(analysis: Analysis, tables: Tables, label: str) -> str:
-    """Write a new detector beside the others."""
+    """Write a new detector and the others."""
     fpr, strict = text.percent(analysis.fpr), text.percent(STRICT)
     knowledge = "".join(sorted(set(tables["compare"]["knowledge"]))[:1])
     blocks = [
-        f"# {label} ({knowledge}) beside the other detectors\n\n"
+        f"# {label} ({knowledge}) and the other detectors\n\n"
         f"{text.study(line(analysis.records.rows, 0))}. Thresholds come from benign scores under "
         f"the faced models, at a false-positive rate (FPR) of {fpr} and of {strict}; in brackets "
         "Clopper–Pearson 95 % intervals, for AUROC a paired bootstrap. Attacker's success: at κ, "
-        f"within ε and not flagged at {fpr}. KS is measured at equal n, beside its mean and 95th "
+        f"within ε and not flagged at {fpr}. KS is measured at equal n, with its mean and 95th "
         "percentile under shuffled labels. Milliseconds are those of whole score cells, fits "
         f"included.\n\n{_rates(analysis, tables['compare'])}"
     ]
     for kappa, cells in tables["worst"].groupby("kappa", sort=True):
         pairs = tables["paired"][tables["paired"]["kappa"] == kappa]
-        blocks.append(f"\n## Beside each detector, κ {text.short(float(str(kappa)))}\n\n")
+        blocks.append(f"\n## Compared with each detector, κ {text.short(float(str(kappa)))}\n\n")
         blocks.append(_others(cells, pairs, label))
     blocks.append(
         "\nCaught: flagged under *every* attack that reaches κ, of all at that κ, "
-        f"controls left out. Difference: {label} minus the other on the same targets, with Tango's "
+        f"without controls. Difference: {label} minus the other on the same targets, with Tango's "
         "95 % interval; p by McNemar's exact test, corrected by Holm over all detectors and κ. "
         f"More, fewer: attacks under which {label} flags more or fewer targets than the other, at "
         f"p < {LEVEL:g} corrected over all pairs; each is in `paired.csv`.\n\n"

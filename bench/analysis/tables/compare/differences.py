@@ -1,4 +1,4 @@
-"""What the comparisons share: differences on the same targets, cells of a table in words."""
+"""Parts of all comparisons: differences on the same targets, cells of a table in words."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Controls that explain: what is left of a signal when its simplest cause is held equal."""
+"""Controls that explain: the rest of a signal when its simplest cause is held equal."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -23,7 +23,7 @@ def calibration(analysis: Analysis) -> Iterator[dict[str, Any]]:
     victim (the calibration images of the untouched row), `control_value` under the row's own.
     `p` tests the false alarms of the victim's threshold against the nominal rate (beta-binomial),
     Holm over the detectors of the row. `reading` says whether it misses that rate or agrees with
-    it. The OR of all detectors is left out: it has its own units in each row.
+    it. The OR of all detectors is skipped: it has its own units in each row.
     """
     records, cells = analysis.records, analysis.cells
     for row in sorted({row for family in analysis.sweeps for row, _ in family.line()}):

@@ -38,7 +38,7 @@ def endpoints(analysis: Analysis) -> Iterator[dict[str, Any]]:
     """Compute the leverage 1 − fidelity − specificity, both normalised, with loose and tight rows.
 
     Yields a line for each row of a sweep along φ and each set of loose rows in place of the tight
-    ones: PGD's endpoint alone, Poisoning's alone, and all loose rows if IMC itself has one.
+    ones: only PGD's endpoint, only Poisoning's, and all loose rows if IMC itself has one.
     `value` is the leverage with loose rows, `control_value` that with tight ones, their difference
     is slack. Targets are those at κ in every row that is compared at this κ.
     """

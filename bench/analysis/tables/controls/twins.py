@@ -1,4 +1,4 @@
-"""Is it more than noise, more than training? Pure attacks beside their harmless twins."""
+"""Is it more than noise, more than training? Pure attacks against their harmless twins."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ def twins(analysis: Analysis) -> Iterator[dict[str, Any]]:
     Yields a line per pair and detector. PGD is compared with noise of its own norm at the same κ,
     Poisoning with honest fine-tuning of the same layers; both on the targets that they share. A
     detector has a signal if its rate exceeds the nominal one (lower end of its interval). It
-    "stays" if McNemar's exact test tells it from the control at 5 %, Holm-corrected over
+    "stays" if McNemar's exact test distinguishes it from the control at 5 %, Holm-corrected over
     detectors. It "vanishes" if the interval of the difference holds 0 and at most half of the
     excess over the nominal rate is left.
     """

@@ -1,4 +1,4 @@
-"""The table of controls in words: what each control leaves, then the numbers."""
+"""The table of controls in words: the rest of the signal under each control, then the numbers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ def words(table: pd.DataFrame, fpr: float) -> str:
     """
     blocks = [
         "# Controls that explain\n\n"
-        "What is left of a signal when its simplest cause is held equal. A rate is a count with "
+        "The rest of a signal when its simplest cause is held equal. A rate is a count with "
         "its Clopper–Pearson 95 % interval, a difference a paired bootstrap over targets.\n"
     ]
     several = len(table[STUDY].drop_duplicates()) > 1
@@ -107,7 +107,7 @@ def _twins(attack: str, control: str) -> Section:
         return (
             f"Flagged at a false-positive rate of {fpr} under {attack} and under "
             f"{control}, on the same targets. A rate whose interval lies above the nominal one is "
-            "a signal: only these are listed. It stays where McNemar's test tells it from the "
+            "a signal: only these are listed. It stays where McNemar's test separates it from the "
             "control at 5 %, Holm-corrected over detectors; it vanishes where the interval of the "
             "difference holds 0 and at most half of the excess over the nominal rate is left.\n\n"
             f"{_counts(table)}"
@@ -164,8 +164,8 @@ def _calibration(table: pd.DataFrame, fpr: str) -> str:
     return (
         "Thresholds from benign scores of the victim, as the paper's authors set them, against "
         "those from benign scores under the faced models: false alarms among other benign inputs "
-        f"under the faced models at a nominal {fpr}, and flagged targets. Poisoning "
-        f"alone is listed, where the faced models differ most.\n\n{_missed(joined)}\n"
+        f"under the faced models at a nominal {fpr}, and flagged targets. Only "
+        f"Poisoning is listed, where the faced models differ most.\n\n{_missed(joined)}\n"
     ) + text.markdown([*header, "flagged, victim", "flagged, faced"], body, text_columns=2)
 
 

@@ -1,0 +1,64 @@
+"""Check a model wherever it enters: finite weights, computed in float32, and finite logits."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from evil_twins.attacks.models import PairedModels, Victim
+from evil_twins.bench.errors import Fault
+
+
+def weights(
+    values: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]], whose: str
+) -> dict[str, Tensor]:
+    """Return weights in float32, the very same tensors where they are float32.
+
+    Args:
+        values: The weights by name.
+        shapes: The shape that each name must have.
+        whose: The name of the model in messages.
+
+    Raises:
+        Fault: A name or a shape is another one, or a value is not finite in float32.
+    """
+    checked = {}
+    for name, value in values.items():
+        if name not in shapes:
+            raise Fault(f"{whose} has {name!r}, which is no parameter of the network")
+        if tuple(value.shape) != tuple(shapes[name]):
+            shape, expected = tuple(value.shape), tuple(shapes[name])
+            raise Fault(f"{whose} has {name} of shape {shape}; expected {expected}")
+        if not value.is_floating_point():
+            raise Fault(f"{whose} has {value.dtype} in {name}; expected floating-point numbers")
+        checked[name] = value.to(torch.float32)
+        if not bool(checked[name].isfinite().all()):
+            raise Fault(f"{whose} has NaN or infinite values in {name}")
+    return checked
+
+
+def faced_models(
+    parameters: Mapping[str, Tensor], victim: Victim, count: int, whose: str
+) -> PairedModels:
+    """Return `count` models over a victim, from an attack or from a file, if they are valid.
+
+    Raises:
+        Fault: As `weights` raises it; the message names the attack or the file by `whose`.
+    """
+    expected = cast(nn.Module, victim).named_parameters()
+    shapes = {name: (count, *value.shape) for name, value in expected}
+    return PairedModels(victim, count, weights(parameters, shapes, whose))
+
+
+def logits(z: Tensor, whose: str) -> Tensor:
+    """Return the logits (..., K) of a model, if all are finite.
+
+    Raises:
+        Fault: Some are not; the message names the model by `whose`.
+    """
+    if not bool(z.isfinite().all()):
+        sound = z.isfinite().all(-1)
+        bad = int((~sound).sum())
+        raise Fault(f"{whose} gives NaN or infinite logits for {bad} of {sound.numel()} images")
+    return z
