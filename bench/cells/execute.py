@@ -14,7 +14,7 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from evil_twins.bench import printable
-from evil_twins.bench.cells import attack, evade, preparation, score, seeds, victim
+from evil_twins.bench.cells import attack, evade, inspection, preparation, score, seeds, victim
 from evil_twins.bench.cells.exact_arithmetic import exact
 from evil_twins.bench.cells.process_state import component_runs
 from evil_twins.bench.cells.work import Work
@@ -67,7 +67,16 @@ class Job:
     @property
     def code(self) -> Code:
         """The code that it would run here and now."""
-        return code_of(self.kind, *self.components)
+        return code_of(self.kind, self.spec["dataset"], *self.components)
+
+    def run(self, work: Work) -> None:
+        """Write the content of the cell."""
+        if self.evade:
+            evade.run(work)
+        elif self.kind == "score" and self.component and self.component.inspects:
+            inspection.run(work)
+        else:
+            KINDS[self.kind](work)
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,7 @@ def compute(place: Place, job: Job, folder: Path) -> None:
     with component_runs():  # it is loaded here
         _check_code(job)
     with isolated(job):
-        (evade.run if job.evade else KINDS[job.kind])(work)
+        job.run(work)
     _check_code(job)
 
 
