@@ -20,10 +20,11 @@ from evil_twins.bench.cells.process_state import component_runs
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components.component import OURS, Component
 from evil_twins.bench.components.source_code import Code, code_of
-from evil_twins.bench.errors import Fault, UserError
+from evil_twins.bench.errors import Damaged, Fault, UserError
 from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
-from evil_twins.bench.store.checksums import verify as verify_cell
+from evil_twins.bench.store.soundness import unmark
+from evil_twins.bench.store.soundness import verify as verify_cell
 
 KINDS = {"victim": victim.run, "fit": preparation.run, "attack": attack.run, "score": score.run}
 
@@ -153,8 +154,14 @@ def compute(place: Place, job: Job, folder: Path) -> None:
     work = Work(*cell, place.data, place.weights, job.evade)
     with component_runs():  # it is loaded here
         _check_code(job)
-    with isolated(job):
-        job.run(work)
+    try:
+        with isolated(job):
+            job.run(work)
+    except Damaged as error:
+        for parent in parents.values():
+            if error.path.is_relative_to(parent):  # its checksums are right, and its form is not
+                unmark(parent)
+        raise
     _check_code(job)
 
 
