@@ -34,7 +34,7 @@ NO_CONTENT = frozenset(
         *(f"store/{name}.py" for name in _READERS),
     )
 )
-"""Files that are not followed: messages, and the ways to a file, are no content of a cell."""
+"""Files that are not followed: messages, the way to a file and its checks are no content."""
 
 DISTRIBUTIONS = {
     "PIL": "pillow",
