@@ -19,6 +19,9 @@ SLACK = 0.01
 EVALUATIONS = 60
 """The largest number of steps of the search: enough for twenty halvings of the bracket."""
 
+LONGEST = 2.0
+"""End of the line from θ° through θ on which κ is searched, where θ is at 1."""
+
 SHARED_LINE_ENDS = (1.1, 1.01, 1.0)
 """Ends that are tried on a line that several targets share: far out the margin of one target may
 fall while that of another rises."""
@@ -153,6 +156,27 @@ def _search_models(
         with torch.no_grad():
             high = torch.where(margin_at(lower, groups) >= logit(kappa + AIM), lower, high)
     return _search(margin_at, high, kappa).repeat_interleave(serves)
+
+
+@torch.no_grad()
+def settled(kappa: float, targets: Targets, x: Tensor, models: PairedModels) -> PairedModels:
+    """Bring solved models that ended outside [κ, κ + SLACK] to κ by `equalise`; keep all others.
+
+    A solution in closed form or in float64 ends there where the logits of a saturated victim round
+    by more than AIM.
+    """
+    confidence = models.confidence(x, targets.goal)
+    index = ((confidence < kappa) | (confidence > kappa + SLACK)).nonzero().flatten()
+    if not len(index):
+        return models
+    moving = Targets(targets.x[index], targets.label[index], targets.goal[index])
+    most = torch.full_like(confidence[index], LONGEST)
+    _, ended = equalise(kappa, moving, x[index], models.rows(index), most)
+    parameters = {
+        name: value.index_copy(0, index, ended.parameters[name])
+        for name, value in models.parameters.items()
+    }
+    return PairedModels(models.victim, len(models), parameters)
 
 
 @torch.no_grad()

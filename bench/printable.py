@@ -3,10 +3,17 @@
 A name is any text that somebody else may have written: of a suite, a file, a record, an exception.
 """
 
+import codecs
 import io
 import re
 import sys
 import unicodedata
+
+ASCII = {
+    **{"κ": "kappa", "φ": "phi", "λ": "lambda", "ε": "epsilon", "δ": "delta"},
+    **{"×": "x", "·": "-", "–": "-", "…": "...", "\N{NO-BREAK SPACE}": " "},
+}
+"""Substitutes of characters that the program itself prints."""
 
 FORMULAS = ("=", "+", "-", "@")
 """First characters of a cell that a spreadsheet takes for a formula."""
@@ -38,8 +45,15 @@ def _escaped(character: str) -> str:
 def csv_cell(text: object) -> str:
     """Write a name for a CSV file; no spreadsheet takes it for a formula."""
     escaped = name(text)
+    formula = escaped.lstrip("'").startswith(FORMULAS)
     # A single sign is a value of the tables, and no formula.
-    return f"'{escaped}" if escaped.startswith(FORMULAS) and len(escaped) > 1 else escaped
+    return f"'{escaped}" if formula and len(escaped) > 1 else escaped
+
+
+def of_csv_cell(cell: str) -> str:
+    """Return the name in a cell of a CSV file."""
+    formula = cell[:1] == "'" and cell.lstrip("'").startswith(FORMULAS)
+    return cell[1:] if formula and len(cell) > 2 else cell
 
 
 def file_name(text: str) -> str:
@@ -59,6 +73,15 @@ def complain(text: object) -> None:
 
 
 def degrade() -> None:
-    """Let standard output escape the characters that its encoding lacks, as standard error does."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    """Let standard output and error replace the characters that their encoding lacks."""
+    codecs.register_error("degrade", _degraded)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="degrade")
+
+
+def _degraded(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    characters = error.object[error.start : error.end]
+    return "".join(ASCII.get(c) or ascii(c)[1:-1] for c in characters), error.end

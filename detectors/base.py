@@ -101,6 +101,15 @@ class Evadable(Protocol):
         """
 
 
+@runtime_checkable
+class Contrasting(Protocol):
+    """A detector that needs a model of more than two classes."""
+
+    @property
+    def min_classes(self) -> int:
+        """The smallest number of classes of a model that it can judge."""
+
+
 class Informed(Protocol):
     """A class that states its knowledge and its preparation."""
 

@@ -1,4 +1,4 @@
-"""MM-BD (Wang et al., S&P 2024, arXiv 2205.06900): one class of a backdoored model stands out.
+"""MM-BD (Wang et al., S&P 2024, arXiv 2205.06900): one class of a backdoored model is an outlier.
 
 A backdoor lets its goal class win by an unusually large margin for some input. The score belongs to
 a model and not to an input. Its threshold comes from models free of poison, at least 40 honest
@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from evil_twins.detectors.base import DefenderView, batches
 
 MIN_CLASSES = 4
-"""Fewest classes of a model: all but one must show how margins spread."""
+"""Smallest number of classes of a model: all but one must show how margins spread."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """Score a model by how far the largest of the classes' maximum margins stands out.
+    """Score a model by how far the largest of the classes' maximum margins exceeds the others.
 
     Attributes:
         starts: Random images at which gradient ascent starts, the same for all classes.
@@ -36,6 +36,7 @@ class Inspection:
     rate: float = 0.01
     knowledge: ClassVar[str] = "K0"
     preparation: ClassVar[None] = None
+    min_classes: ClassVar[int] = MIN_CLASSES
 
     def __post_init__(self) -> None:
         if not (self.starts >= 1 and self.steps >= 1 and self.rate > 0):
@@ -102,7 +103,7 @@ def anomaly(margins: ArrayLike) -> float:
             f"inspection needs {MIN_CLASSES} classes at least; the model has {len(values)}"
         )
     if not np.ptp(others) > 1e-12 * np.abs(others).max():
-        raise ValueError("all classes but one have the same maximum margin: nothing can stand out")
+        raise ValueError("all classes but one have the same maximum margin: none is an outlier")
     with np.errstate(all="ignore"):
         above = gamma.sf(values[-1], *gamma.fit(others))
     p_value = -np.expm1(len(values) * np.log1p(-above))

@@ -1,4 +1,4 @@
-"""Lay out what the site is made of: pages under their paths, the package under its import name."""
+"""Lay out the parts of the site: pages under their paths, the package under its import name."""
 
 import shutil
 from pathlib import Path

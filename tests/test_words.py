@@ -1,11 +1,14 @@
-"""Names say what they hold, and files and functions stay short."""
+"""Names and prose use plain words, and files and functions stay short."""
 
 import ast
 import functools
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.prose import READERS
 
 ROOT = Path(__file__).parents[1]
 PRODUCT = ("api", "attacks", "bench", "detectors")
@@ -17,6 +20,39 @@ REFUSED = {
     *("seen", "asked", "halves", "plain", "beside", "alone", "reach", "lot", "lots"),
 }
 """Pronouns and participles, which name no thing."""
+
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *(path for end in ("toml", "html") for path in sorted((ROOT / "bench").rglob(f"*.{end}"))),
+]
+_START = r"(?:^|[.:;·] )"
+PRIVATE = {
+    r"\bbeside\b": "compared with, next to, in addition to",
+    r"\balone\b": "only",
+    r"\blots?\b": "many, a group",
+    r"\bprices?\b(?![.'])": "cost, loss, weight, time",
+    r"\b(?:stands?|stood|standing)\b": "is, means, is listed",
+    r"\b(?:left|leaves?|leaving) out\b": "skip, omit",
+    r"\b(?:tells?|told)\b": "shows, states, checks",
+    r"\bmend(?:s|ed|ing)?\b": "fix",
+    r"\bone's own\b": "your, its",
+    r"\b(?:within|in|out of) reach\b": "a distance",
+    _START + r"[Ww]hat (?!about)[^?]*$": "a noun as the subject, not a clause with what",
+    _START + r"[A-Z][a-z]+ed (?:is|are)\b": "the subject first",
+}
+"""Pattern of a private word or an inverted sentence -> the words in its place."""
+
+EXCEPTIONS = {
+    "The price of evasion": "the name of a table and a figure",
+    "evade under IMC alone,": "committed verdicts",
+    "under the pure attack alone": "committed verdicts",
+    "no records of the victim re-trained stand beside this suite": "committed verdicts",
+    "Judged is": "committed verdicts",
+    "lowers the best loss within reach of the input": "committed verdicts",
+    "on the last layer alone, on the attacker's images": "committed verdicts with their audit",
+}
+"""Text that keeps a refused word -> the reason."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -45,6 +81,22 @@ def refused_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
         name = _bound(node)
         if name and name.strip("_").lower() in REFUSED:
             yield f"{getattr(node, 'lineno', '?')}: {name}"
+
+
+@functools.cache
+def _prose() -> list[tuple[Path, str]]:
+    """Return the prose of every file but this one, line by line."""
+    files = [path for path in (*FILES, *DOCUMENTS) if path != Path(__file__)]
+    return [(path, line) for path in files for line in READERS[path.suffix](path.read_text())]
+
+
+def private_words(lines: Iterable[str]) -> Iterator[str]:
+    """Yield each line with a private word or an inverted sentence, and the words in its place."""
+    for line in lines:
+        rest = functools.reduce(lambda text, exempt: text.replace(exempt, ""), EXCEPTIONS, line)
+        for pattern, words in PRIVATE.items():
+            if match := re.search(pattern, rest):
+                yield f"{rest[max(0, match.start() - 40) : match.end() + 40]!r}: {words}"
 
 
 def _lines(function: Function) -> int:
@@ -114,3 +166,45 @@ def test_arguments_are_passed_on_by_name() -> None:
         if function.args.kwarg and not function.args.vararg
     ]
     assert not passing, "\n".join(["Name the arguments instead of **kwargs.", *passing])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a detector beside the others",
+        "by the model\nalone",
+        "a lot of images",
+        "the price of a step",
+        "a name stands for a class",
+        "rows are left\nout",
+        "Tell whether it ran. It tells nothing",
+        "a file to be mended",
+        "a model of one's own",
+        "a loss within reach",
+        "What a run leaves.",
+        "The score. Flagged is an input above it.",
+    ],
+)
+def test_private_words_are_refused(text: str) -> None:
+    assert list(private_words(READERS[".md"](text)))
+
+
+def test_code_links_quotations_and_questions_pass() -> None:
+    text = (
+        'See `beside`, [a cost](price.md), "alone".\n```\nleft out\n```\nWhat is a cell? It stays.'
+    )
+    assert not list(private_words(READERS[".md"](text)))
+
+
+def test_docstrings_comments_messages_and_documents_use_plain_words() -> None:
+    refused = [
+        f"{path.relative_to(ROOT)}: {excerpt}"
+        for path, line in _prose()
+        for excerpt in private_words([line])
+    ]
+    assert not refused, "\n".join(['"Words" in CONTRIBUTING.md.', *refused])
+
+
+def test_every_exception_is_needed() -> None:
+    prose = "\n".join(line for _, line in _prose())
+    assert [text for text in EXCEPTIONS if text not in prose] == []

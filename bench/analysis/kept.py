@@ -3,9 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
-from hmac import compare_digest
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -63,11 +62,12 @@ def current(directory: Path, what: str, inputs: Iterable[Path] = ()) -> bool:
     return _current(directory, what, _note(directory).get(what), _key(directory, inputs))
 
 
-def _write(directory: Path, content: Mapping[str, bytes], stale: Iterable[str]) -> None:
+def _write(directory: Path, content: Mapping[str, bytes], stale: Collection[str]) -> None:
     folders = {Path(name).parent for name in content} - {Path()}
-    for name in stale:
-        if Path(name).parent in folders:  # a forged note must not remove records
-            files.remove(directory / name, directory)
+    for folder in folders:  # a forged note must not remove records
+        for path in directory.glob(f"{folder}/*"):
+            if path.relative_to(directory).as_posix() in stale:
+                files.remove(path, directory)
     for name, data in content.items():
         files.write(directory / name, directory, data)
 
@@ -76,7 +76,7 @@ def _current(directory: Path, what: str, entry: Any, key: str) -> bool:
     digests = _files(entry)
     if not digests or entry["key"] != key:
         return False
-    if not compare_digest(str(entry.get("signature")), signature([what, key, digests])):
+    if entry.get("signature") != signature([what, key, digests]):
         return False
     try:
         return all(checksum(directory / name, directory) == digests[name] for name in digests)
@@ -85,16 +85,9 @@ def _current(directory: Path, what: str, entry: Any, key: str) -> bool:
 
 
 def _files(entry: Any) -> dict[str, str]:
-    """Return the files that a note lists; a note of another shape lists none.
-
-    Nor does one with a path that leaves its folder.
-    """
+    """Return the files that a note lists; a note of another shape lists none."""
     digests = entry.get("files") if isinstance(entry, dict) and "key" in entry else None
-    if not isinstance(digests, dict):
-        return {}
-    paths = [Path(name) for name in digests]
-    local = all(not path.is_absolute() and ".." not in path.parts for path in paths)
-    return digests if local and not any("\0" in name for name in digests) else {}
+    return digests if isinstance(digests, dict) else {}
 
 
 def _note(directory: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Name a cell by what decides its content."""
+"""Name a cell by everything that decides its content."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Read and write what cells store: tensors, victims and poisoned models."""
+"""Read and write the tensors, victims and poisoned models of cells."""
 
 from collections.abc import Mapping
 from functools import lru_cache

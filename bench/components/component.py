@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import sys
-import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -15,6 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from evil_twins.bench.components import plugin
 from evil_twins.bench.components.plain import adapted
 from evil_twins.bench.errors import contained
 
@@ -28,7 +27,7 @@ class NoSuchName(AttributeError):
 
 @lru_cache(maxsize=256)
 def adapter(cls: type[Any]) -> TypeAdapter[Any]:
-    """Return what makes a dataclass from JSON."""
+    """Return the validator that makes a dataclass from JSON."""
     return TypeAdapter(cls)
 
 
@@ -77,7 +76,7 @@ class Component:
         """Return the class; for a plain function or class the one that represents it."""
         module_name, _, name = self.place.rpartition(":")
         if module_name.endswith(".py"):
-            module = _from_file(Path(module_name))
+            module = plugin.load(Path(module_name))
         else:
             module = importlib.import_module(module_name)
         if not hasattr(module, name):
@@ -88,24 +87,3 @@ class Component:
     def build(self) -> Any:
         """Return the attack or the detector itself."""
         return adapter(self.load()).validate_json(json.dumps(dict(self.parameters)))
-
-
-def _from_file(path: Path) -> types.ModuleType:
-    """Return the module in a file of a user; it is read again when the file has changed."""
-    name = f"plugin_{path.stem}"
-    loaded = sys.modules.get(name)
-    stamp = (str(path), path.stat().st_mtime_ns, path.stat().st_size)
-    if loaded is not None and getattr(loaded, "_stamp", None) == stamp:
-        return loaded
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    module._stamp = stamp  # type: ignore[attr-defined]
-    sys.modules[name] = module
-    try:
-        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module

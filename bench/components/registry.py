@@ -173,7 +173,7 @@ def configure(component: Component, values: Mapping[str, Any], kind: str, label:
 
 
 def _fault(instance: Any, kind: str) -> str:
-    """Return what is wrong with the nature of an attack or a detector, or ""."""
+    """Return the fault in the nature of an attack or a detector, or ""."""
     if kind == "detector":
         knowledge, preparation = instance.knowledge, instance.preparation
         if knowledge not in KNOWLEDGE:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from evil_twins.bench.components.component import Component
+from evil_twins.bench.components.plugin import INSTALLED, package_files
 
 ROOT = Path(__file__).parents[2]
 """The folder that holds attacks, bench and detectors, in a checkout as after an installation."""
@@ -36,9 +37,6 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
 }
 """Distributions by imported name, where the two differ: a search of all would take longer."""
-
-INSTALLED = ("site-packages", "dist-packages")
-"""Folders of installed packages: of their other packages the version counts."""
 
 TYPES_ALONE = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 """Conditions of imports that never run."""
@@ -95,7 +93,7 @@ def closure(*roots: Path) -> Code:
         name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
         files[name] = files.get(name, "") + content  # two users' files may have the same name
         if base != ROOT:  # importing a module of a package runs the files of the package first
-            stack += [(file, base) for file in _package_files(path)]
+            stack += [(file, base) for file in package_files(path)]
         for names in imports:
             if imported := locate(names, path, base):
                 stack.append((imported, ROOT if imported.is_relative_to(ROOT) else base))
@@ -130,19 +128,11 @@ def locate(names: Names, importer: Path, base: Path) -> Path | None:
     return None
 
 
-def _package_files(path: Path) -> Iterator[Path]:
-    """Yield the `__init__.py` of every package that a file lies in, from the inside."""
-    folder = path.parent
-    while (folder / "__init__.py").is_file():
-        yield folder / "__init__.py"
-        folder = folder.parent
-
-
 def _base(path: Path) -> Path:
     """Return the folder of the project, or of a user's file or outermost package."""
     if path.is_relative_to(ROOT):
         return ROOT
-    packages = list(_package_files(path))
+    packages = list(package_files(path))
     return packages[-1].parents[1] if packages else path.parent
 
 

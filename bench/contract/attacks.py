@@ -20,7 +20,7 @@ ROUNDING = 1e-5
 """Allowed difference of a stated confidence from that of the models."""
 
 
-@clause("fix what it raises; called with a view, it returns an `Attacked`", basis=True)
+@clause("fix its exception; called with a view, it returns an `Attacked`", basis=True)
 def runs(case: AttackCase) -> None:
     """It attacks four targets."""
     _ = case.returned

@@ -28,7 +28,7 @@ def scored(scorer: Scorer, x: Tensor) -> Tensor:
 
 
 @clause(
-    "fix what it raises; score(model, x), or what fit(view) returns, gets images (N, C, H, W)",
+    "fix its exception; score(model, x), or the result of fit(view), gets images (N, C, H, W)",
     basis=True,
 )
 def runs(case: DetectorCase) -> None:
@@ -51,7 +51,7 @@ def runs(case: DetectorCase) -> None:
         ) from error
 
 
-@clause("write @dataclass(frozen=True) above it, and keep what it learns in the scorer")
+@clause("write @dataclass(frozen=True) above it, and keep learned values in the scorer")
 def frozen(case: DetectorCase) -> None:
     """It is a frozen dataclass whose fields are its parameters."""
     refuse_loose(case.detector)
@@ -95,7 +95,7 @@ def numbers(case: DetectorCase) -> None:
         raise Doubtful("the scores carry the graph of their gradients, and so its memory")
 
 
-@clause(f"{DRAWS}: keep what was drawn", basis=True)
+@clause(f"{DRAWS}: keep the drawn numbers", basis=True)
 def seeded(case: DetectorCase) -> None:
     """The same seed gives the same scores, again and again."""
     scores = []
@@ -168,7 +168,7 @@ def untouched(case: DetectorCase) -> None:
 def changed_by(
     case: DetectorCase, use: Callable[[DefenderView], object], tensors: dict[str, Tensor]
 ) -> list[str]:
-    """Name what a use of the detector changes: of its view, of tensors, of the process."""
+    """Name the changes by a use of the detector: of its view, of tensors, of the process."""
     model = copy.deepcopy(case.world.models[1])
     view = case.view(model)
     tensors = tensors | {"the clean data": view.benign}

@@ -15,7 +15,7 @@ def _copy(case: DetectorCase, i: int = 0) -> nn.Module:
     return copy.deepcopy(case.world.models[i])
 
 
-@clause("fix what it raises; `inspect(view)` returns a float", basis=True)
+@clause("fix its exception; `inspect(view)` returns a float", basis=True)
 def runs(case: DetectorCase) -> None:
     """It gives a score of a model."""
     case.detector.inspect(case.view(_copy(case)))

@@ -130,7 +130,7 @@ def _case(kind: str, place: str, parameters: str, device: str) -> AttackCase | D
 
 
 def look(kind: str, component: Component, number: int, device: str) -> Verdict:
-    """Judge one clause; later clauses use what the case has computed."""
+    """Judge one clause; later clauses use the results of the case."""
     parameters = json.dumps(dict(component.parameters), sort_keys=True)
     with exact(device):
         return CLAUSES[kind][number].judge(_case(kind, component.place, parameters, device))

@@ -64,7 +64,7 @@ class Comparison:
     """The end of a comparison.
 
     Attributes:
-        conclusion: What happened to the cells that it needs.
+        conclusion: The outcome of the cells that it needs.
         folder: The folder with its records, tables and figure; None if no cell has finished.
     """
 

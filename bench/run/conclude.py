@@ -1,4 +1,4 @@
-"""The end of a run: records, tables and figures, and a few lines on what happened."""
+"""The end of a run: records, tables and figures, and a summary in a few lines."""
 
 import fcntl
 import json
@@ -40,7 +40,7 @@ class Conclusion:
     shown: bool
 
     def lines(self) -> list[str]:
-        """Say what happened in at most three lines, after one that names mixed versions."""
+        """Summarise the run in at most three lines, after one that names mixed versions."""
         store = Store(self.directory / "cells")
         mixed = "; ".join(provenance.mixed(provenance.versions_of(store.folders())))
         lines = [f"cells here were made with several versions: {mixed}"] if mixed else []

@@ -1,4 +1,4 @@
-"""Measured costs of stored cells, by what the cells do: the base of every forecast."""
+"""Measured costs of stored cells, by their work: the base of every forecast."""
 
 import json
 import platform

@@ -110,7 +110,7 @@ class Course:
         return self.store.lacks_models("attack", self.state.identity[attack])
 
     def drive(self, workers: Workers, most: int, drop: bool) -> None:
-        """Run what can run, `most` cells in all, until nothing runs any more."""
+        """Run the queued cells, at most `most` in all, until none runs any more."""
         while (self.queue and most > 0) or workers.running:
             while self.queue and most > 0 and workers.free:
                 _, _, queued = heappop(self.queue)
@@ -143,7 +143,7 @@ class Course:
         return batch
 
     def settle(self, keys: list[str], outcome: Outcome) -> None:
-        """Note the outcome of a cell under all its keys, and queue what can run now."""
+        """Note the outcome of a cell under all its keys, and queue the cells that can run now."""
         state = self.state
         state.ran.append(keys[0])
         self.computed.add(outcome.identity)

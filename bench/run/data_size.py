@@ -1,8 +1,30 @@
-"""Check the number of images of a data set against the needs of a suite."""
+"""Check the numbers of images and classes of a data set against the needs of a suite."""
 
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.suite.suite import Suite
+from evil_twins.detectors.base import Contrasting
+
+
+def check_classes(suite: Suite, data: Dataset) -> None:
+    """Check that every image has a goal class, and every detector enough classes.
+
+    Raises:
+        UserError: There are too few classes.
+    """
+    count = len(data.classes)
+    if count < 2:
+        raise UserError(
+            f"{data.name} has {count} class, so that no image has another class as its goal\n"
+            "expected: two classes or more"
+        )
+    for column in suite.columns:
+        detector = column.detector.build()
+        if isinstance(detector, Contrasting) and count < detector.min_classes:
+            raise UserError(
+                f"detector {column.label!r} needs {detector.min_classes} classes; {data.name} has "
+                f"{count}\nremedy: remove it from the suite, or use other data"
+            )
 
 
 def check_splits(suite: Suite, data: Dataset) -> None:

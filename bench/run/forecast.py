@@ -55,7 +55,7 @@ class Forecast:
         return table
 
     def total(self) -> str:
-        """Return the time in all, and the number of cells that it leaves out."""
+        """Return the time in all, and the number of cells without a forecast."""
         unmeasured = sum(self.unmeasured.values())
         if not unmeasured:
             return f"about {duration(self.wall)} in all"

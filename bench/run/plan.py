@@ -10,7 +10,7 @@ from evil_twins.bench.components.component import Component
 from evil_twins.bench.components.parameters import checked
 from evil_twins.bench.components.source_code import code_of
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.data_size import check_splits
+from evil_twins.bench.run.data_size import check_classes, check_splits
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.subjects.retraining import Retraining
@@ -64,6 +64,7 @@ def plan(suite: Suite, data: Dataset, device: str) -> Plan:
 class _Planner:
     def __init__(self, suite: Suite, data: Dataset, device: str) -> None:
         self.suite, self.data = suite, data
+        check_classes(suite, data)
         check_splits(suite, data)
         per_target = min(len(data.calibration), len(data.fpr)) // suite.targets.count
         self.benign = min(suite.targets.benign, per_target)

@@ -152,7 +152,7 @@ def _column(
 
 
 def _printed(lines: pd.DataFrame) -> Table:
-    """Return a table of one line an image and detector, without what the line above has."""
+    """Return a table of one line an image and detector, without repetitions of the line above."""
     table = Table(box=None, pad_edge=False)
     for name in ("image", "victim", "faced", "confidence", "detector", "score", "p", "flagged"):
         table.add_column(name, justify="left" if name in ("image", "detector") else "right")

@@ -103,7 +103,7 @@ def run_cells(
         workspace: The suite and its store.
         chosen: The cells.
         execution: The way in which cells are run.
-        choice: The choice that gave the cells: its limit holds, and what it forces runs again.
+        choice: The choice that gave the cells: its limit holds, and forced cells run again.
         console: Where forecast and progress are shown, or None to be silent.
         wrap: Puts another observer around the one that shows the progress.
     """

@@ -2,7 +2,7 @@
 
 A cell is written into a temporary folder and renamed into its place; the rename is the commit. It
 holds records, tensors, `cell.json` (the cell's facts and the SHA-256 of every file) and
-`provenance.json` (times and machine), which is no part of the content. The file of the poisoned
+`provenance.json` (times and machine), which is not part of the content. The file of the poisoned
 models may be removed at any time: a cell that needs it makes it again.
 """
 

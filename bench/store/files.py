@@ -4,7 +4,7 @@ A file is opened only if it is a regular file, and no link out of its folder is 
 gets a temporary name first: a link in its place is replaced, never written through. Other modules
 open, create and remove no file in another way (`tests/bench/store/test_doors.py`).
 
-Every function takes the folder `within`, which links must not leave. None stands for a path that
+Every function takes the folder `within`, which links must not leave. None means a path that
 the user typed: its links are the user's.
 """
 
@@ -155,17 +155,18 @@ def creating(path: Path, within: Path | None) -> Iterator[Path]:
     """Give a temporary path for a new file, which takes its place when the block ends well.
 
     Args:
-        path: The file; its folder is made.
+        path: The file. Its folder is made, unless the user typed it.
         within: The folder that links must not leave.
 
     Raises:
         Unsafe: A link leads out of `within`, or what the user named is there and no regular file.
     """
     if within is None:
-        path = real(path, None)
-        if path.exists():
-            _check(path, path.stat())
-    place = make_folder(path.parent, within) / path.name
+        place = real(path, None)
+        if place.exists():
+            _check(path, place.stat())
+    else:
+        place = make_folder(path.parent, within) / path.name
     draft = place.with_name(f".{uuid4().hex}.draft")
     try:
         yield draft

@@ -23,12 +23,13 @@ def signature(value: Any) -> str:
 def _secret() -> bytes:
     """Return the secret of this user; it is made at the first use.
 
-    A secret that cannot be stored serves this process: what it signs is made again by the next.
+    A secret that cannot be stored serves only this process; the next one makes signed files again.
     """
     path = platformdirs.user_data_path("evil-twins") / "secret"
     secret = secrets.token_bytes(BYTES)
     try:
         if not files.present(path, None):
+            files.make_folder(path.parent, None)
             with files.creating(path, None) as draft:
                 draft.touch(mode=0o600)
                 draft.write_bytes(secret)

@@ -127,7 +127,7 @@ def test_along_lam_fidelity_loss_falls_and_kl_rises() -> None:
     far, kl = _losses(view, [IMC(InputStep(), HEAD, 0.75, lam=lam) for lam in lams])
     assert page_trend_test(-far.numpy()).pvalue < 1e-4
     assert page_trend_test(kl.numpy()).pvalue < 1e-4
-    assert float(far[:, -1].max()) < 0.02  # a large price is Poisoning
+    assert float(far[:, -1].max()) < 0.02  # a large λ is Poisoning
 
 
 def test_attacks_on_one_target_draw_with_the_same_numbers() -> None:

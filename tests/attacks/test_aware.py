@@ -61,7 +61,7 @@ def _view(*evade: Penalty) -> AttackerView:
 
 
 def _planted(view: AttackerView) -> Planted:
-    """A corner of each ball of half the radius, and a model that reaches κ there."""
+    """Return a corner of each ball of half the radius, and a model that reaches κ there."""
     draw = torch.Generator().manual_seed(1)
     towards = torch.randn(view.targets.x.shape, generator=draw).sign()
     radii = norms.per_item(view.required_radii(), towards)

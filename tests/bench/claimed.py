@@ -17,7 +17,7 @@ HELDOUT, FLIPS = 500, 30
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """What is true of a suite.
+    """The facts of a suite.
 
     Attributes:
         n: Targets.
@@ -57,7 +57,7 @@ class World:
         return [f"{self.dataset}/{i:04d}" for i in range(self.n)]
 
     def rows(self) -> list[dict[str, object]]:
-        """Keys of the untouched row, of the pure attacks and of IMC along φ."""
+        """Return keys of the untouched row, of the pure attacks and of IMC along φ."""
         base = {"dataset": self.dataset, "victim": "resnet18-narrow", "seed": 0, "lam": NAN}
         untouched = {"method": "untouched", "layers": "none", "kappa": NAN, "phi": NAN}
         out = [base | {"attack": "untouched"} | untouched]

@@ -12,13 +12,13 @@ from tests.bench import eleven
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a trained victim in its store, so that each test need not train its own."""
+    """Return a folder with a trained victim in its store, so that no test has to train one."""
     return tmp_path_factory.mktemp("run")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of an undivided run of the suite of eleven cells."""
+    """Return results of an undivided run of the suite of eleven cells."""
     folder = tmp_path_factory.mktemp("whole")
     assert app.main(eleven.line(folder, folder)) == 0
     return folder
@@ -31,3 +31,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip figures, which take seconds and have other tests."""
+    monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda *_, **__: [])

@@ -23,7 +23,7 @@ LOOSE = 2.0
 
 
 def extra(world: World) -> list[dict[str, object]]:
-    """Keys of the controls and of the rows that stop at their first iterate at κ."""
+    """Return keys of the controls and of the rows that stop at their first iterate at κ."""
     base = {"dataset": world.dataset, "victim": "resnet18-narrow", "seed": 0, "lam": NAN}
     return [
         base | {"attack": attack, "method": method, "layers": layers, "kappa": kappa, "phi": phi}
@@ -37,7 +37,7 @@ def extra(world: World) -> list[dict[str, object]]:
 
 
 def frames(world: World = WORLD) -> dict[str, pd.DataFrame]:
-    """The frames of a claimed world with these rows beside its own.
+    """Return the frames of a claimed world with these further rows.
 
     The curvature is a function of the confidence, up to noise, and nothing else; one benign input
     in four is about as uncertain as the attacked ones.

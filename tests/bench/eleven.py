@@ -17,6 +17,6 @@ def line(folder: Path, results: Path, *more: str) -> list[str]:
 
 
 def same(first: Path, second: Path) -> bool:
-    """Tell whether two folders of results have the same records, byte for byte."""
+    """Check whether two folders of results have the same records, byte for byte."""
     pairs = [(p, second / p.relative_to(first)) for p in sorted(first.glob("small/*.parquet"))]
     return bool(pairs) and all(a.read_bytes() == b.read_bytes() for a, b in pairs)

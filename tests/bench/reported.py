@@ -1,4 +1,4 @@
-"""Pages of small records, and what stands in them."""
+"""Make pages of small records, and read their content."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -15,7 +15,7 @@ Attributes = dict[str, str]
 
 
 def frames(n: int = 14, kappas: tuple[float, ...] = (0.75,)) -> dict[str, pd.DataFrame]:
-    """Synthetic records under two detectors; with 12 targets or fewer Page's test takes seconds."""
+    """Return synthetic records of two detectors; Page's test takes seconds below 13 targets."""
     records = synthetic.frames(n=n, kappas=kappas)
     for name in ("scores", "details"):
         records[name] = records[name][records[name]["detector"].isin(DETECTORS)]
@@ -23,13 +23,13 @@ def frames(n: int = 14, kappas: tuple[float, ...] = (0.75,)) -> dict[str, pd.Dat
 
 
 def page(directory: Path, records: dict[str, pd.DataFrame]) -> str:
-    """The page of these records."""
+    """Return the page of these records."""
     return write(synthetic.write(directory, records), "small").read_text(encoding="utf-8")
 
 
 @dataclass
 class Outline(HTMLParser):
-    """The elements of a page in order, with the text that stands directly in each."""
+    """The elements of a page in order, with the text directly in each."""
 
     tags: list[tuple[str, Attributes]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
@@ -70,12 +70,12 @@ def outline(page: str) -> Outline:
 
 
 def squares(result: Outline) -> list[Attributes]:
-    """The rates of the matrix, which alone follow the slider."""
+    """Return the rates of the matrix; only these follow the slider."""
     return [square for square in result.find("td") if "data-below" in square]
 
 
 def named(records: dict[str, pd.DataFrame], name: str) -> dict[str, pd.DataFrame]:
-    """The records with this name wherever a record holds one."""
+    """Return the records with this name wherever a record holds one."""
     changed = {}
     for part, frame in records.items():
         texts = ("dataset", "victim", "attack", "reason", "kind", "cell", "list")

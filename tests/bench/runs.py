@@ -1,10 +1,13 @@
-"""Runs of the small suites."""
+"""Run small suites, and commands."""
 
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
+import pytest
+
 from evil_twins.bench.cells.execute import Place
 from evil_twins.bench.cells.work import cached_dataset
+from evil_twins.bench.commands import app
 from evil_twins.bench.run.assemble import Finished, assemble
 from evil_twins.bench.run.engine import Engine, local
 from evil_twins.bench.run.plan import Plan, plan
@@ -59,3 +62,13 @@ def planned(folder: Path, *parts: str, head: str = suites.HEAD) -> Plan:
 def titles(plan: Plan, keys: list[str]) -> list[str]:
     """Return kinds and titles of the cells, sorted."""
     return sorted(f"{plan.cells[key].kind} {plan.cells[key].title}" for key in keys)
+
+
+def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return standard error after a mistake that is known before a cell runs."""
+    assert app.main(arguments) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert "Traceback" not in streams.err
+    assert 1 <= len(streams.err.strip().splitlines()) <= 3
+    return streams.err

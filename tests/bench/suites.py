@@ -25,6 +25,8 @@ def table(kind: str, **fields: object) -> str:
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml(item)}' for key, item in value.items())} }}"
     return f"'{value}'" if isinstance(value, str) else str(value)
 
 

@@ -18,7 +18,7 @@ NAN = float("nan")
 
 
 def nature(method: str) -> dict[str, str]:
-    """What the targets of a row say of the attack."""
+    """Return the columns of targets that depend on the attack of the row."""
     moves = {"untouched": "nothing", "poisoning": "model", "fine-tuning": "model"}
     moves |= dict.fromkeys(("imc", "within", "proposition", "aware"), "both")
     roles = dict.fromkeys(("untouched", "noise", "fine-tuning"), "control")
@@ -27,7 +27,7 @@ def nature(method: str) -> dict[str, str]:
 
 
 def rows(kappas: tuple[float, ...] = (0.75, 0.9)) -> list[dict[str, object]]:
-    """Keys of an untouched row and, for each kappa, Poisoning, IMC along phi and PGD."""
+    """Return keys of an untouched row and, for each kappa, Poisoning, IMC along phi and PGD."""
     base = {"dataset": "digits", "victim": "resnet-tiny", "seed": 0, "lam": NAN}
     out = [
         base
@@ -157,7 +157,7 @@ def _gallery(targets: pd.DataFrame, keys: list[str], rng: np.random.Generator) -
 
 
 def frames(n: int = 40, kappas: tuple[float, ...] = (0.75, 0.9)) -> dict[str, pd.DataFrame]:
-    """All frames of a suite with n targets a row; the same arguments give the same records."""
+    """Return all frames of a suite with n targets a row, equal for equal arguments."""
     return {name: frame.copy() for name, frame in _frames(n, kappas).items()}
 
 
@@ -198,7 +198,7 @@ def _frames(n: int, kappas: tuple[float, ...]) -> dict[str, pd.DataFrame]:
 
 
 def write(directory: Path, records: dict[str, pd.DataFrame]) -> Path:
-    """The frames as Parquet files, as a run leaves them."""
+    """Write the frames as Parquet files, in the form of a run."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, frame in records.items():
         frame.to_parquet(directory / f"{name}.parquet")

@@ -107,7 +107,7 @@ def page(images: str, measured: pd.DataFrame, ratios: pd.DataFrame, machine: str
             lines.append(f"| {row['name']} | {middle:.4g} | {low:.4g}–{high:.4g} | {facts} |")
         compared_rows = ratios[ratios["group"] == group] if len(ratios) else ratios
         if len(compared_rows):
-            lines += ["", "| ours | beside | times slower | 95 % |", "|---|---|---|---|"]
+            lines += ["", "| ours | compared with | times slower | 95 % |", "|---|---|---|---|"]
         for _, row in compared_rows.iterrows():
             span = f"{row['low']:.2f}–{row['high']:.2f}"
             lines.append(f"| {row['ours']} | {row['beside']} | {row['ratio']:.2f} | {span} |")
@@ -152,7 +152,7 @@ def figure(ratios: pd.DataFrame, path: Path) -> None:
         panel.minorticks_off()
     handles, labels = panels[0, 0].get_legend_handles_labels()
     plot.legend(handles, labels, loc="outside upper left", fontsize=8, ncols=3)
-    plot.supxlabel("time beside ours: ratio of medians with its 95 % interval", fontsize=9)
+    plot.supxlabel("time over ours: ratio of medians with its 95 % interval", fontsize=9)
     plot.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(plot)
 

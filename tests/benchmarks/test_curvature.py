@@ -1,7 +1,7 @@
-"""The five largest eigenvalues of the input Hessian beside Lanczos and power iteration.
+"""The five largest eigenvalues of the input Hessian against Lanczos and power iteration.
 
 All take their products with the Hessian from one kept graph of the gradient. The peers have the
-network as it was trained; beside that, the folded one that is profiled here.
+network as it was trained; also the folded one that is profiled here.
 """
 
 from collections.abc import Callable
@@ -85,7 +85,7 @@ left; power iteration stops before it has converged."""
 
 @pytest.fixture(scope="module")
 def truth(world: World) -> Tensor:
-    """The mean magnitudes in float64, to the last digits that Lanczos gives."""
+    """Return the mean magnitudes in float64, to the last digits that Lanczos gives."""
     return lanczos(world.victim.double(), _images(world).double(), 0.0).mean(1)
 
 
@@ -99,7 +99,7 @@ def _images(world: World) -> Tensor:
 
 
 def _error(values: Tensor, truth: Tensor) -> float:
-    """The largest, of the mean magnitude, as a share of it."""
+    """Return the largest, of the mean magnitude, as a share of it."""
     return float((values.abs().mean(1) / truth - 1).abs().max())
 
 

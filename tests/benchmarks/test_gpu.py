@@ -1,4 +1,4 @@
-"""Many targets at once on a GPU: whole networks in one pass; attacks and their passes alone.
+"""Many targets at once on a GPU: whole networks in one pass; attacks, and only their passes.
 
 The weights are random: the time of a step does not depend on training, and all rounds are taken.
 """

@@ -1,4 +1,4 @@
-"""IMC: its passes and the authors', its time and that of its passes alone."""
+"""IMC: its passes and the authors', its time and that of its passes."""
 
 import copy
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What every detector must keep, whatever it computes."""
+"""The clauses that every detector must keep."""
 
 import importlib
 from functools import lru_cache

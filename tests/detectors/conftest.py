@@ -15,6 +15,6 @@ def _one_thread():
 
 @pytest.fixture(scope="package")
 def real() -> tuple[nn.Module, Tensor, Tensor, Tensor]:
-    """A model of digits, its training images, and others with their labels."""
+    """Return a model of digits, its training images, and others with their labels."""
     images, labels = digits()
     return digits_model(images[:900], labels[:900]), images[:900], images[900:], labels[900:]

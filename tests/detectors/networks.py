@@ -17,7 +17,7 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 def randomize(net: Net, gain: float = 1.5) -> Net:
-    """The network in eval mode, frozen, its weights drawn without the global generator."""
+    """Return the network in eval mode, frozen, its weights drawn without the global generator."""
     source = rng()
     for weight in net.parameters():
         fan = weight[0].numel() if weight.dim() > 1 else 25
@@ -104,21 +104,21 @@ class Bent(nn.Module):
 
 
 def linear(weight: Tensor, bias: Tensor) -> nn.Module:
-    """Logits weight @ x + bias of images (N, C, H, W)."""
+    """Return logits weight @ x + bias of images (N, C, H, W)."""
     layer = nn.Linear(weight.shape[1], weight.shape[0]).to(weight.dtype)
     layer.weight.data, layer.bias.data = weight, bias
     return nn.Sequential(nn.Flatten(), layer).eval().requires_grad_(False)
 
 
 def digits() -> tuple[Tensor, Tensor]:
-    """Images (1797, 1, 8, 8) in [0, 1] and labels."""
+    """Return images (1797, 1, 8, 8) in [0, 1] and labels."""
     data = load_digits()
     pixels = torch.tensor(data.images, dtype=torch.float32).unsqueeze(1) / 16
     return pixels, torch.tensor(data.target)
 
 
 def digits_model(images: Tensor, labels: Tensor) -> nn.Module:
-    """A small convolutional network trained for a few seconds at most."""
+    """Return a small convolutional network trained for a few seconds at most."""
     net = nn.Sequential(
         nn.Conv2d(1, 12, 3, padding=1),
         nn.ReLU(),

@@ -13,7 +13,7 @@ def score(faced: nn.Module, trusted: nn.Module | None, x: Tensor) -> Tensor:
 
 
 def two(shift: float) -> nn.Module:
-    """Logits (shift, 0) of every image."""
+    """Return logits (shift, 0) of every image."""
     bias = torch.tensor([shift, 0], dtype=torch.float64)
     return linear(torch.zeros(2, 4, dtype=torch.float64), bias)
 

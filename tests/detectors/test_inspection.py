@@ -88,7 +88,7 @@ def test_what_stands_out_more_scores_more_without_end() -> None:
 
 
 def tuned(model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> nn.Module:
-    """A copy whose last layer has gone on learning, on minibatches of its own."""
+    """Return a copy whose last layer has gone on learning, on minibatches of its own."""
     copied, source = copy.deepcopy(model), rng(seed)
     assert isinstance(copied, nn.Sequential)
     optimizer = torch.optim.SGD(copied[-1].requires_grad_(True).parameters(), 0.1)
@@ -123,7 +123,7 @@ def test_a_planted_backdoor_is_found_among_honest_fine_tunes_and_a_clean_model_i
 def test_models_that_cannot_be_inspected_are_refused() -> None:
     with pytest.raises(ValueError, match="4 classes at least; the model has 3"):
         anomaly([1, 2, 3])
-    with pytest.raises(ValueError, match="nothing can stand out"):
+    with pytest.raises(ValueError, match="none is an outlier"):
         anomaly([5, 2, 2, 2, 2])
     for wrong in ({"starts": 0}, {"steps": 0}, {"rate": 0.0}):
         with pytest.raises(ValueError, match="inspection needs"):

@@ -15,7 +15,7 @@ Digits = tuple[Headed, Tensor, Tensor]
 
 @pytest.fixture(scope="module")
 def real() -> Digits:
-    """A model of digits that shows its features, benign images, and others."""
+    """Return a model of digits that shows its features, benign images, and others."""
     images, labels = digits()
     model = digits_model(images[:900], labels[:900])
     assert isinstance(model, nn.Sequential)
@@ -23,7 +23,7 @@ def real() -> Digits:
 
 
 def angles(*degrees: float) -> Tensor:
-    """Images of two pixels that represent directions in the plane."""
+    """Return images of two pixels that represent directions in the plane."""
     turn = torch.tensor(degrees, dtype=torch.float64).deg2rad()
     return torch.stack([turn.cos(), turn.sin()], 1).view(-1, 1, 1, 2)
 

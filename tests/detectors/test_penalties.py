@@ -1,4 +1,4 @@
-"""What stands in for a score, for an attacker to follow."""
+"""Substitutes for scores, for an attacker to follow."""
 
 from dataclasses import replace
 from typing import Any
@@ -41,7 +41,7 @@ def view(detector: Any, model: nn.Module) -> DefenderView:
 
 
 def faced(models: list[nn.Module]) -> Logits:
-    """The i-th batch through the i-th model, one batch through all."""
+    """Return the i-th batch through the i-th model, one batch through all."""
 
     def logits(x: Tensor) -> Tensor:
         batches = x.expand(len(models), *x.shape[1:])

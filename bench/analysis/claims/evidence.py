@@ -55,8 +55,8 @@ class Scope:
         """
         row = self.levels.get(kappa, {}).get(phi)
         if row is None:
-            what = PURE.get(phi, f"φ {short(phi)}")
-            raise Unmeasured(f"{what} was not run at κ {short(kappa)}")
+            name = PURE.get(phi, f"φ {short(phi)}")
+            raise Unmeasured(f"{name} was not run at κ {short(kappa)}")
         return row
 
 
@@ -204,7 +204,7 @@ class Evidence:
 
 
 def decided(
-    of: Evidence, detector: str, rows: Sequence[int], names: "pd.Index[str]", what: str
+    of: Evidence, detector: str, rows: Sequence[int], names: "pd.Index[str]", quantity: str
 ) -> Floats:
     """Return (targets, rows) of "flagged" or "rank" of a detector.
 
@@ -212,7 +212,7 @@ def decided(
         Unmeasured: A score is missing.
     """
     table = of.decided[of.decided["detector"].eq(detector) & of.decided["row"].isin(rows)]
-    wide = table.pivot(index="target_id", columns="row", values=what)
+    wide = table.pivot(index="target_id", columns="row", values=quantity)
     wide = wide.reindex(index=names, columns=list(rows))
     if wide.isna().any(axis=None):
         raise Unmeasured(f"no scores of {detector!r} for every row and target")

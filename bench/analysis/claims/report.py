@@ -154,7 +154,9 @@ def _audit(analysis: Analysis, sweeps: Sequence[Judged]) -> str:
         passed = sorted(set(sweep.of.audited["attack"]))
         state = f"passed ({', '.join(passed)}); an endpoint that is not named has no rival here"
         if failed:
-            state = f"failed for {', '.join(failed)}: what is divided by an endpoint is undecided"
+            state = (
+                f"failed for {', '.join(failed)}: claims that divide by an endpoint are undecided"
+            )
         elif not passed:
             state = "not done: the suite holds no rival of these endpoints"
         lines.append(f"- {sweep.title}: {state}.\n")

@@ -1,4 +1,4 @@
-"""The price of evading detectors, along the fidelity budget."""
+"""The costs of evading detectors, along the fidelity budget."""
 
 import numpy as np
 import pandas as pd

@@ -139,9 +139,9 @@ def entries(names: Iterable[str], *, marker: bool = True) -> list[Line2D]:
     ]
 
 
-def further(count: int, shown: int, what: str) -> str:
+def further(count: int, shown: int, noun: str) -> str:
     """Return the sentence about lines that the figure does not show, or nothing."""
-    return f" {count - shown} further {what}." if count > shown else ""
+    return f" {count - shown} further {noun}." if count > shown else ""
 
 
 def caption(parent: Figure, title: str, text: str, entries: Sequence[Line2D] = ()) -> None:

@@ -36,7 +36,7 @@ def _stored(directory: Path, rows: pd.DataFrame) -> pd.DataFrame:
     names = [" ".join(_written(line)) for line in lines(rows[KEYS])]
     numbers = dict(zip(names, rows.index, strict=True))
     table["row"] = [numbers[" ".join(_written(line))] for line in lines(table[KEYS])]
-    return table
+    return table.assign(detector=table["detector"].map(printable.of_csv_cell))
 
 
 def _written(key: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from tests.bench import reported, synthetic
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a small suite, with one figure, a cell without scores, and its tables."""
+    """Return the page of a small suite, with one figure, a cell without scores, and its tables."""
     directory = tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as patch:
         roc = [kind for kind in plots.FIGURES if kind.name == "roc"]
@@ -29,7 +29,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of two suites with a difference that is sure."""
+    """Return the page of two suites with a difference that is sure."""
     folder = tmp_path_factory.mktemp("several")
     opened, loud = reported.frames(n=30), reported.frames(n=20)
     attacked = loud["scores"]["role"].eq("attacked") & loud["scores"]["detector"].eq("confidence")
@@ -42,7 +42,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["one", "several"])
 def either(request: pytest.FixtureRequest, path: Path, several: Path) -> Path:
-    """The page of one suite, and that of two."""
+    """Return the page of one suite, and that of two."""
     return path if request.param == "one" else several
 
 

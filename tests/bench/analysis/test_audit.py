@@ -11,54 +11,21 @@ from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.analysis.tables.audit import AUDIT
 from tests.bench import synthetic
 from tests.bench.runs import carry_out
-from tests.bench.suites import HEAD, doubt
+from tests.bench.suites import HEAD, doubt, table
 
-ENDPOINTS = """
-[[attacks]]
-name = "pgd"
-method = "pgd"
-kappa = [0.75, 0.9]
-input = { norm = "linf" }
-[[attacks]]
-name = "bisection"
-method = "pgd-bisection"
-kappa = [0.75, 0.9]
-input = { norm = "linf" }
-[[attacks]]
-name = "fab"
-method = "fab"
-kappa = [0.75, 0.9]
-norm = "linf"
-[[attacks]]
-name = "apgd"
-method = "apgd"
-kappa = [0.75, 0.9]
-norm = "linf"
-[[attacks]]
-name = "pgd-l2"
-method = "pgd"
-kappa = [0.75, 0.9]
-input = { norm = "l2", eps = 8.0 }
-[[attacks]]
-name = "bisection-l2"
-method = "pgd-bisection"
-kappa = [0.75, 0.9]
-input = { norm = "l2", eps = 8.0 }
-[[attacks]]
-name = "fab-l2"
-method = "fab"
-kappa = [0.75, 0.9]
-norm = "l2"
-[[attacks]]
-name = "poisoning"
-method = "poisoning"
-kappa = [0.75, 0.9]
-model = { layers = "head" }
-[[attacks]]
-name = "convex-head"
-method = "convex-head"
-kappa = [0.75, 0.9]
-"""
+KAPPA = [0.75, 0.9]
+LINF, L2 = {"norm": "linf"}, {"norm": "l2", "eps": 8.0}
+ENDPOINTS = (
+    table("attacks", method="pgd", name="pgd", kappa=KAPPA, input=LINF),
+    table("attacks", method="pgd-bisection", name="bisection", kappa=KAPPA, input=LINF),
+    table("attacks", method="fab", name="fab", kappa=KAPPA, norm="linf"),
+    table("attacks", method="apgd", name="apgd", kappa=KAPPA, norm="linf"),
+    table("attacks", method="pgd", name="pgd-l2", kappa=KAPPA, input=L2),
+    table("attacks", method="pgd-bisection", name="bisection-l2", kappa=KAPPA, input=L2),
+    table("attacks", method="fab", name="fab-l2", kappa=KAPPA, norm="l2"),
+    table("attacks", method="poisoning", name="poisoning", kappa=KAPPA, model={"layers": "head"}),
+    table("attacks", method="convex-head", name="convex-head", kappa=KAPPA),
+)
 
 
 def _with(frames: dict[str, pd.DataFrame], like: str, **change: object) -> None:
@@ -81,7 +48,7 @@ def _frames() -> dict[str, pd.DataFrame]:
 
 @pytest.fixture
 def frames() -> dict[str, pd.DataFrame]:
-    """Radii of PGD 0.1, of a rival 0.08 or 0.125 by turns, of another 0.1; convex KL a bit less."""
+    """Return radii 0.1 of PGD, 0.08 or 0.125 of a rival, 0.1 of another; convex KL a bit less."""
     frames = _frames()
     frames["targets"]["at_kappa"] = True
     frames["targets"]["kl_reference"] = 0.011
@@ -163,7 +130,7 @@ def test_the_table_is_written_only_where_there_are_rivals(
 def test_the_endpoints_pass_on_digits(tmp_path: Path) -> None:
     """PGD within 5 % of the best rival, head-only Poisoning within 10 % of the convex optimum."""
     head = HEAD.replace("count = 4", "count = 16").replace("recipe = { epochs = 2 }\n", "")
-    done = carry_out(tmp_path, ENDPOINTS, doubt(), head=head, jobs=2)
+    done = carry_out(tmp_path, *ENDPOINTS, doubt(), head=head, jobs=2)
     assert not done.state.failed
     ratios = Analysis(tmp_path / "small").table(AUDIT)
     print(ratios.to_string())

@@ -18,7 +18,7 @@ from tests.bench.claimed import TRUE, World
 
 
 def _changed(change: Callable[[dict[str, pd.DataFrame]], None], n: int = 12) -> Evidence:
-    """Evidence of few targets and samples, after a change of the records; all claims are true."""
+    """Return evidence of few targets and samples, after a change of records of true claims."""
     version = rules()
     quick = version.model_copy(update={"test": version.test.model_copy(update={"resamples": 500})})
     records = claimed.frames(replace(TRUE, n=n, rounds={}))

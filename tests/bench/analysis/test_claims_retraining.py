@@ -1,4 +1,4 @@
-"""The claim on re-training: two suites, read beside each other."""
+"""The claim on re-training: two suites, read together."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,7 +32,7 @@ def _of(records: Frames) -> Evidence:
 
 
 def _with_after(change: Callable[[Frames], None], world: World = FEW) -> Evidence:
-    """Evidence before re-training, with that after it, whose records are changed."""
+    """Return evidence before re-training, with that after it, whose records are changed."""
     records = claimed.frames(world.retrained)
     change(records)
     return replace(_of(claimed.frames(world)), after=_of(records))
@@ -42,7 +42,7 @@ def _part(of: Evidence) -> Part:
     part, other = CLAIMS["j"](of)
     assert (part.role, other.role) == ("test", "beside")
     if not np.isnan(part.value):
-        # Nothing of the poison is left: r is then 1, whatever it was before.
+        # Nothing of the poison remains: r is then 1 for every r before.
         before = np.exp(np.log(paired(of)["r_before"]).mean())
         assert other.value == pytest.approx(before)
         assert other.low <= other.value <= other.high

@@ -1,4 +1,4 @@
-"""IMC beside the pure attacks on the same targets, and the worst case over all attacks."""
+"""IMC against the pure attacks on the same targets, and the worst case over all attacks."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The paper's own numbers, and what of them stands beside which data set."""
+"""The paper's numbers, and the data sets that they are compared with."""
 
 import pandas as pd
 import pytest

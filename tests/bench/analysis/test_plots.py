@@ -123,7 +123,7 @@ def test_a_suite_without_scores_leaves_what_needs_none(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def copied() -> Study:
-    """A study of a copy of a data set of the paper, with rows at one κ that are no sweep."""
+    """Return a study of a copy of a data set of the paper, with rows at one κ that are no sweep."""
     return next(studies(Analysis(tables.number(controlled.frames()), add_any=False)))
 
 

@@ -19,7 +19,7 @@ WORLD = replace(TRUE, labels=(("imc-head", "head"), ("imc-all", "all")))
 
 
 def _with_aware(**changes: float) -> dict[str, pd.DataFrame]:
-    """Records in which every IMC row at κ .75 has an aware twin that loses so much more."""
+    """Return records in which every IMC row at κ .75 has an aware twin that loses so much more."""
     frames = claimed.frames(WORLD)
     for name in ("targets", "flips", "scores"):
         frame = frames[name]
@@ -35,7 +35,7 @@ def test_it_is_the_difference_of_the_pairs() -> None:
     table = Analysis(tables.number(_with_aware(linf=0.01, kl=0.002))).table(PRICE)
     head = table[table["attack"].eq("aware-imc-head") & table["against"].eq("imc-head")]
     assert sorted(head["phi"]) == [0.1, 0.25, 0.5, 0.75, 0.9]
-    # Whole networks are set beside whole networks.
+    # Whole networks are compared with whole networks.
     assert set(table.loc[table["attack"].eq("aware-imc-all"), "against"]) == {"imc-all"}
     assert "imc-all" not in set(table.loc[table["attack"].eq("aware-imc-head"), "against"])
     table = table[table["attack"] == "aware-" + table["against"]]

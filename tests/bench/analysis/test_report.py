@@ -24,8 +24,8 @@ from tests.bench import reported, synthetic
 
 
 @pytest.fixture(autouse=True)
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take seconds and have tests of their own."""
+def page_without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip figures, which take seconds and have other tests."""
     monkeypatch.setattr("evil_twins.bench.analysis.plots.figures", lambda analysis: iter(()))
 
 

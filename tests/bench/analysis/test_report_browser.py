@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture
 def page(browser: Any, path: Path) -> Iterator[Any]:
-    """The opened page; in the end it has said nothing on the console and asked for nothing."""
+    """Return the opened page; in the end it has printed and requested nothing."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
     opened, said = context.new_page(), []
     opened.on("console", lambda message: said.append(message.text))
@@ -47,7 +47,7 @@ def _shown(page: Any) -> list[list[str]]:
 
 
 def _count(row: list[str]) -> int:
-    """Of the first detector; a place without scores stands below every count."""
+    """Sort by the first detector; a place without scores is below every count."""
     return -1 if row[1] is None else int(row[1])
 
 
@@ -65,7 +65,7 @@ def test_the_slider_gives_the_numbers_of_the_csv(page: Any, path: Path, percent:
 def test_sorting_orders_the_rows_and_comes_back(page: Any) -> None:
     before = _shown(page)
     head = page.locator("#matrix thead th").nth(2)
-    head.locator("button").press("Enter")  # by keyboard alone
+    head.locator("button").press("Enter")  # only by keyboard
     falling = [_count(row) for row in _shown(page)]
     assert falling == sorted(falling, reverse=True)
     assert head.get_attribute("aria-sort") == "descending"

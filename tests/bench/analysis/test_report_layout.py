@@ -10,7 +10,7 @@ from tests.bench import reported
 
 
 def _opened(context: Any, path: Path) -> Any:
-    """The page with all that is folded laid open."""
+    """Return the page with all that is folded laid open."""
     page = context.new_page()
     page.goto(path.as_uri())
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")

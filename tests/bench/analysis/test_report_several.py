@@ -17,12 +17,12 @@ Frames = dict[str, pd.DataFrame]
 
 
 def _other(n: int = 14) -> Frames:
-    """A second victim on the first n targets, at one κ more; scores are other draws."""
+    """Return a second victim on the first n targets, at one κ more; scores are other draws."""
     return _with(reported.frames(n=n, kappas=(0.75, 0.9)), seed=1)
 
 
 def _with(stored: Frames, **values: object) -> Frames:
-    """The records with other values in these columns, wherever a record holds them."""
+    """Return the records with other values in these columns, wherever a record holds them."""
     return {
         part: frame.assign(**{name: v for name, v in values.items() if name in frame.columns})
         for part, frame in stored.items()

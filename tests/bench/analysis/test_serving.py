@@ -24,7 +24,7 @@ WORLD = replace(TRUE, labels=(("imc-head", "head"),))
 
 
 def _grouped(serves: int) -> dict[str, pd.DataFrame]:
-    """Records in which every model of a Poisoning or IMC row serves so many targets."""
+    """Return records in which every model of a Poisoning or IMC row serves so many targets."""
     frames = claimed.frames(WORLD)
     targets = frames["targets"].sort_values("target_id", kind="stable")
     place = targets.groupby(tables.KEYS, dropna=False).cumcount()

@@ -26,7 +26,7 @@ def _detection(records: Records) -> pd.DataFrame:
 
 
 def _with(change: dict[str, float], role: str = "attacked") -> Records:
-    """Records of one kappa in which all scores of a role are replaced, by detector."""
+    """Return records of one kappa in which all scores of a role are replaced, by detector."""
     frames = synthetic.frames(kappas=(0.75,))
     scores = frames["scores"]
     for detector, value in change.items():

@@ -1,4 +1,4 @@
-"""What is written and shown of tables."""
+"""The files of tables, and their output on a terminal."""
 
 import io
 import json

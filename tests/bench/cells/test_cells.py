@@ -51,7 +51,7 @@ def test_a_damaged_cell_is_not_found(tmp_path: Path, file: str, text: str) -> No
     _commit(store)
     path = store.path("fit", "ab") / file
     path.write_text(text)
-    os.utime(path, ns=(0, 0))  # a clock may be too coarse to tell so soon a change
+    os.utime(path, ns=(0, 0))  # a clock may be too coarse to show a change so soon
     assert store.find("fit", "ab") is None
     content = _commit(store)
     assert store.find("fit", "ab") == content

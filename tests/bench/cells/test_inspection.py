@@ -40,7 +40,7 @@ class Broken:
 
 
 def _records(tuned: int = 40) -> dict[str, pd.DataFrame]:
-    """Make records with scores of models: Poisoning stands out at κ .75 and is hidden at κ .9."""
+    """Make records with scores of models: Poisoning is unusual at κ .75 and is hidden at κ .9."""
     frames = synthetic.frames(40)
     of = frames["targets"]
     honest = of[of["method"].eq("poisoning") & of["kappa"].eq(0.75)][:tuned].assign(
@@ -165,7 +165,9 @@ def test_a_run_leaves_one_score_for_each_model(tmp_path: Path) -> None:
     }
     (path,) = tmp_path.glob("small/cells/victim/*/victim.safetensors")
     data = runs.cached_dataset("digits", None, None)
-    view = DefenderView(load_victim(path), data.fit.x, seeds.generator("digits", "", "detector", 0))
+    view = DefenderView(
+        load_victim(path, None), data.fit.x, seeds.generator("digits", "", "detector", 0)
+    )
     (score,) = facts[facts["attack"] == "untouched"]["value"]
     assert score == pytest.approx(Inspection(1, 2).inspect(view), rel=1e-6)
     tables.write(tmp_path / "small")

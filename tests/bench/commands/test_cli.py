@@ -17,23 +17,10 @@ from evil_twins.bench.commands import app
 from evil_twins.bench.store import records
 from evil_twins.bench.suite import suite
 from tests.bench import suites, synthetic
+from tests.bench.runs import mistake
 from tests.bench.suites import doubt, shift
 
-
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take seconds and have other tests."""
-    monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda *_, **__: [])
-
-
-def _mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Return standard error after a mistake that is known before a cell runs."""
-    assert app.main(arguments) == 2
-    streams = capsys.readouterr()
-    assert streams.out == ""
-    assert "Traceback" not in streams.err
-    assert 1 <= len(streams.err.strip().splitlines()) <= 3
-    return streams.err
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 def _python(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -76,7 +63,7 @@ def test_another_false_positive_rate_leaves_the_files_of_the_default(
     assert app.main([*line, "--fpr", "0.2"]) == 0
     assert "FPR 20 %" in " ".join(capsys.readouterr().out.split())
     assert stored == {p: p.read_bytes() for p in (tmp_path / "small").rglob("*") if p.is_file()}
-    assert "--fpr" in _mistake(capsys, *line, "--fpr", "5")
+    assert "--fpr" in mistake(capsys, *line, "--fpr", "5")
 
 
 def test_module_and_status() -> None:

@@ -6,23 +6,10 @@ import pytest
 
 from evil_twins.bench.commands import app
 from tests.bench import suites, synthetic
+from tests.bench.runs import mistake
 from tests.bench.suites import doubt, shift, table
 
-
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take seconds and have other tests."""
-    monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda *_, **__: [])
-
-
-def _mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Return standard error after a mistake that is known before a cell runs."""
-    assert app.main(arguments) == 2
-    streams = capsys.readouterr()
-    assert streams.out == ""
-    assert "Traceback" not in streams.err
-    assert 1 <= len(streams.err.strip().splitlines()) <= 3
-    return streams.err
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +29,7 @@ def _mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_a_mistake_on_the_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
-    assert said in _mistake(capsys, *arguments)
+    assert said in mistake(capsys, *arguments)
 
 
 MISTAKES = {
@@ -72,23 +59,23 @@ def test_a_mistake_in_the_suite(
 ) -> None:
     (old, new), parts, said = MISTAKES[name]
     path = suites.write(tmp_path, shift(), doubt(), *parts, head=suites.HEAD.replace(old, new))
-    assert said in _mistake(capsys, "run", path, "--results", str(tmp_path / "r"))
+    assert said in mistake(capsys, "run", path, "--results", str(tmp_path / "r"))
     assert not (tmp_path / "r").exists()
 
 
 def test_missing_data_are_known_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     head = suites.HEAD.replace("digits", "folder")
     path = suites.write(tmp_path, shift(), doubt(), head=head)
-    _mistake(capsys, "run", path, "--data", str(tmp_path / "nowhere"))
+    mistake(capsys, "run", path, "--data", str(tmp_path / "nowhere"))
     head = suites.HEAD.replace("digits", "cifar10")
     path = suites.write(tmp_path, shift(), doubt(), head=head)
-    _mistake(capsys, "run", path, "--data", str(tmp_path / "nowhere"))
+    mistake(capsys, "run", path, "--data", str(tmp_path / "nowhere"))
 
 
 def test_results_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = suites.write(tmp_path, shift(), doubt())
     (tmp_path / "file").write_text("")
-    assert "file" in _mistake(capsys, "run", path, "--results", str(tmp_path / "file"))
+    assert "file" in mistake(capsys, "run", path, "--results", str(tmp_path / "file"))
 
 
 def test_a_damaged_record_is_named(
@@ -98,7 +85,7 @@ def test_a_damaged_record_is_named(
     synthetic.write(tmp_path / "small", synthetic.frames(n=4))
     (tmp_path / "small" / "scores.parquet").write_bytes(b"PAR1")
     for command in ("table", "plot"):
-        said = _mistake(capsys, command, "small", "--results", str(tmp_path))
+        said = mistake(capsys, command, "small", "--results", str(tmp_path))
         assert "scores.parquet" in said
 
 

@@ -1,4 +1,4 @@
-"""What a name stands for: brackets, plain functions and classes, entry points of packages."""
+"""The meaning of a name: brackets, plain functions and classes, entry points of packages."""
 
 from collections.abc import Iterator
 from dataclasses import FrozenInstanceError, dataclass

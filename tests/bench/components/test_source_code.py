@@ -1,4 +1,4 @@
-"""The code on which a cell depends: what counts, what does not, and nothing by accident."""
+"""The code on which a cell depends: all that counts, and nothing by accident."""
 
 import os
 from importlib.metadata import packages_distributions
@@ -21,7 +21,7 @@ EVERY = DATA | {
 }
 COMPONENT = EVERY | {
     *("attacks/base.py", "bench/cells/seeds.py", "detectors/base.py"),
-    *(f"bench/components/{name}.py" for name in ("component", "plain", "returned")),
+    *(f"bench/components/{name}.py" for name in ("component", "plain", "plugin", "returned")),
 }
 ATTACK = COMPONENT | {f"bench/cells/{name}.py" for name in ("attack", "measure", "targets")}
 ATTACK |= {"attacks/efficacy.py", "bench/store/records.py"}
@@ -213,8 +213,8 @@ def test_a_users_packages_count_with_the_files_that_an_import_runs(tmp_path: Pat
         "pk/far.py": "",
         "pk/other.py": "",
         "pk/unused.py": "",
-        "mine.py": "import beside\nimport pk.far\nimport json",
-        "beside.py": "",
+        "mine.py": "import near\nimport pk.far\nimport json",
+        "near.py": "",
     }.items():
         (tmp_path / name).write_text(code)
     inits = {"pk/__init__.py", "pk/inner/__init__.py"}
@@ -222,5 +222,5 @@ def test_a_users_packages_count_with_the_files_that_an_import_runs(tmp_path: Pat
     code = closure(tmp_path / "pk" / "inner" / "det.py")
     assert set(code.files) == inits | modules
     assert set(code.versions) == {"torch"}
-    files = {"mine.py", "beside.py", "pk/__init__.py", "pk/far.py"}
+    files = {"mine.py", "near.py", "pk/__init__.py", "pk/far.py"}
     assert set(closure(tmp_path / "mine.py").files) == files

@@ -36,7 +36,7 @@ FEW: dict[str, Any] = {
 
 
 def small(name: str, **values: Any) -> Any:
-    """The attack with few steps."""
+    """Return the attack with few steps."""
     cls = getattr(toolbox, name)
     accepted = {field.name for field in fields(cls)}
     return cls(KAPPA, **({key: v for key, v in FEW.items() if key in accepted} | values))

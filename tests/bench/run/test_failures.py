@@ -106,7 +106,7 @@ def test_an_attack_or_a_detector_that_overwrites_its_input_harms_no_other(folder
     carry_out(folder, *rows, doubt("a", fault="scrawl"), doubt("b", scale=2.0))
     scores = pd.read_parquet(folder / "small" / "scores.parquet")
     targets = pd.read_parquet(folder / "small" / "targets.parquet")
-    # What a process keeps between cells is read anew, or harm done to it would go unseen.
+    # The memory of a process between cells is read anew, or damage to it would be missed.
     cached_victim.cache_clear()
     lineup.cache_clear()
     carry_out(folder, shift("b", amount=0.2), doubt("b", scale=2.5))
@@ -133,7 +133,7 @@ def test_models_that_cannot_be_made_again_in_time_are_one_failure(tmp_path: Path
     assert set(reasons) == {"both", "new × both"}
     assert "took longer than 6 s" in reasons["both"]
     assert titles(done.plan, done.state.ran) == ["attack both", "score new × other"]
-    # What is stored of the row stays in the records, and the next run tries once more.
+    # The stored part of the row stays in the records, and the next run tries once more.
     scores = pd.read_parquet(tmp_path / "small" / "scores.parquet")
     assert set(scores.query("attack == 'both'")["detector"]) == {"doubt"}
     assert recorded(done.plan, done.store).failed == done.state.failed

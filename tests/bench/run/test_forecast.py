@@ -18,7 +18,7 @@ from tests.bench.eleven import CELLS, KINDS, PARTS
 
 @pytest.fixture
 def measured(whole: Path, tmp_path: Path) -> Path:
-    """Results with cells that took eight seconds each, and tables that took thirty."""
+    """Return results with cells that took eight seconds each, and tables that took thirty."""
     results = tmp_path / "measured"
     shutil.copytree(whole / "small", results / "small")
     for path in results.glob("small/cells/*/*/provenance.json"):

@@ -92,7 +92,7 @@ def test_records_are_put_together_in_memory_that_does_not_grow(
         finally:
             pa.set_memory_pool(whole)
         peaks.append(pool.max_memory())
-    # What stays is the index of the files; a line that is held takes over 100 bytes.
+    # Only the index of the files stays; a line that is held takes over 100 bytes.
     assert peaks[1] - peaks[0] < 20 * (lines[1] - lines[0])
 
 

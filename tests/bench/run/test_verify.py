@@ -1,4 +1,4 @@
-"""What `verify` finds and names, and `run` makes again."""
+"""Damage that `verify` names, and `run` repairs."""
 
 import json
 import os

@@ -76,20 +76,35 @@ def test_records_without_cells_are_checked_for_what_they_can_show(
     assert (tmp_path / "small" / "run.json").exists()  # nobody here could make it again
 
 
-def test_a_stored_page_is_verified_and_goes_with_its_records(
-    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("command", "file", "words", "forged"),
+    [
+        ("report", "index.html", "No cell failed", "All is well"),
+        ("claims", "claims.csv", "undecided", "holds"),
+    ],
+)
+def test_a_page_or_a_verdict_is_verified_and_goes_with_its_records(
+    whole: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    file: str,
+    words: str,
+    forged: str,
 ) -> None:
     shutil.copytree(whole / "small", tmp_path / "small")
     run, at = line(tmp_path, tmp_path), ["--results", str(tmp_path)]
-    assert app.main(["report", "small", *at]) == 0
+    assert app.main([command, "small", *at]) == 0
     check = ["verify", run[1], *at, "--sample", "0"]
     assert app.main(check) == 0
-    page = tmp_path / "small" / "index.html"
-    page.write_text(page.read_text().replace("No cell failed", "All is well"))
+    path = tmp_path / "small" / file
+    path.write_text(path.read_text().replace(words, forged))
     capsys.readouterr()
     assert app.main(check) == 1
     said = capsys.readouterr().out
-    assert f"{page} is not what the records give; remedy: `evil-twins report`" in said
+    assert f"{path} is not what the records give; remedy: `evil-twins {command}`" in said
+    assert app.main(run) == 0
+    assert path.exists()
     (tmp_path / "small" / "run.json").unlink()
     assert app.main(run) == 0
-    assert not page.exists()
+    assert not path.exists()

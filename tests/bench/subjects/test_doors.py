@@ -1,4 +1,4 @@
-"""Every door for models: what is no sound network is refused, whoever stored it."""
+"""Every door for models refuses a network that is not sound."""
 
 import ast
 import json
@@ -126,7 +126,7 @@ def test_weights_without_a_description_are_told(tmp_path: Path, door: str) -> No
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_precisions_are_computed_in_float32(tmp_path: Path, dtype: torch.dtype) -> None:
     path = _store(tmp_path / "model.safetensors", lambda s: {n: v.to(dtype) for n, v in s.items()})
-    model, x = weights.load(path), random_images((1, 8, 8))
+    model, x = weights.load(path, None), random_images((1, 8, 8))
     exact = other()
     exact.load_state_dict({name: v.to(dtype).float() for name, v in exact.state_dict().items()})
     assert {value.dtype for value in model.state_dict().values()} == {torch.float32}

@@ -108,7 +108,7 @@ def test_every_key_counts_and_plain_training_is_what_it_was(tmp_path: Path) -> N
 )
 def test_mistakes(tmp_path: Path, old: str, new: str, message: str) -> None:
     head = BENT.replace(old, new)
-    if "weights" in new:  # a key of [victim], which must stand before [targets]
+    if "weights" in new:  # a key of [victim], which must precede [targets]
         head = BENT.replace("[targets]", f"{new}\n[targets]").replace(
             "[victim.recipe]\nepochs = 1\n", ""
         )

@@ -35,7 +35,7 @@ PAPER = ("gtsrb-small", "cifar10-small", "fashion-small", "cifar10", "gtsrb", "i
 
 
 def blank(count: int) -> Images:
-    """Make images without pixels: a plan uses numbers alone."""
+    """Make images without pixels: a plan uses only numbers."""
     ids = tuple(f"{count}/{i}" for i in range(count))
     return Images(ids, torch.empty(count, 3, 0, 0, dtype=torch.uint8), torch.zeros(count).long())
 
@@ -75,7 +75,7 @@ def test_the_rows_of_the_paper(name: str) -> None:
     for row in loaded.rows:
         rows.setdefault(row.label, []).append((row.kappa, row.phi))
     both, phis = (0.75, 0.9), (0.1, 0.25, 0.5, 0.75)
-    # What the claims are judged on: the whole sweep at one efficacy, most of it at the other.
+    # The rows of the claims: the whole sweep at one efficacy, most of it at the other.
     claimed = {(kappa, phi) for kappa in both for phi in phis} | {(0.75, 0.9)}
     assert claimed <= set(rows["imc-head"]) <= claimed | {(0.9, 0.9)}
     assert rows["poisoning-all"] + rows["imc-all"] == [

@@ -1,4 +1,4 @@
-"""The rows that are left out: how many, and what that costs."""
+"""The omitted rows: their number and their cost."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def images(count: int = 4) -> Tensor:
 
 
 def two_layers() -> nn.Module:
-    """Logits Wx: what is foreseen from W is what the rows measure."""
+    """Return logits Wx: the prediction from W equals the measurement of the rows."""
     weight = torch.randn(CLASSES, 192, generator=rng(), dtype=torch.float64)
     return linear(weight / 2, torch.zeros(CLASSES, dtype=torch.float64))
 
@@ -26,7 +26,7 @@ def deep() -> nn.Module:
 
 
 def behind_a_layer_without_weights() -> nn.Module:
-    """Nothing is foreseen here: the last operation is no linear layer."""
+    """Return logits without a prediction: the last operation is no linear layer."""
     return nn.Sequential(deep(), nn.Hardtanh(-100, 100))
 
 
@@ -35,7 +35,7 @@ NETWORKS = {"two layers": two_layers, "deep": deep, "unforeseen": behind_a_layer
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Images that went backward, pass by pass."""
+    """Return images that went backward, pass by pass."""
     result, row = list[int](), gauss_newton._row
 
     def counted(x: Tensor, z: Tensor, direction: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ def test_a_last_layer_that_foresees_nothing_is_found_out(seed: int) -> None:
 
 
 def test_all_rows_are_all_though_the_last_layer_hardly_has_some() -> None:
-    """Features of very different sizes: what is small is not taken for what is nothing."""
+    """Features of very different sizes: a small size is not taken for 0."""
     hidden, head = nn.Linear(192, 64), nn.Linear(64, CLASSES)
     net = randomize(nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), head), 2.5).double()
     truth = top_eigenvalues(net, images(), K)

@@ -37,7 +37,7 @@ def images(count: int = 3, side: int = 8, dtype: torch.dtype = torch.float64) ->
 
 
 def dense(net: nn.Module, x: Tensor) -> Tensor:
-    """All eigenvalues (N, d) from the whole Hessian in float64, by decreasing magnitude."""
+    """Return all eigenvalues (N, d) from the whole Hessian in float64, by decreasing magnitude."""
     net = net.double()
     spectra = []
     for image in x.double():

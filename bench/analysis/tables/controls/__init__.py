@@ -38,7 +38,7 @@ CONTROLS = Table(
         "low high": "",
         "null95": "the 95th percentile of its null if it is a KS",
         "control_n control_value control_low control_high control_null95": "the same of the "
-        "control, or what remains under it",
+        "control, or the rest under it",
         ends("difference"): "of the two; with an interval if both have the same targets",
         "p p_holm": "p-value of the difference, corrected over detectors",
         "gap": "difference of the matched confidences",

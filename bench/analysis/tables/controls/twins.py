@@ -13,7 +13,7 @@ from evil_twins.bench.analysis.tables.frames import by_name, flags, line, matchi
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY
 
 CONTROLS = {"inputs": "noise", "model": "fine-tuning"}
-"""Name of the control by what its rows move."""
+"""Name of the control by the part that its rows move."""
 
 
 def twins(analysis: Analysis) -> Iterator[dict[str, Any]]:
