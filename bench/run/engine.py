@@ -15,6 +15,7 @@ import torch
 from evil_twins.bench.cells.execute import Outcome, Place, execute
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run import guard
+from evil_twins.bench.run.cores import usable_cores
 from evil_twins.bench.run.guard import Bundle
 
 
@@ -48,7 +49,7 @@ def usual_jobs(threads: int, device: str) -> int:
     """
     if device == "cuda":
         return max(1, torch.cuda.device_count())
-    return max(1, (os.cpu_count() or 1) // threads)
+    return max(1, usable_cores() // threads)
 
 
 def local(jobs: int, limit: float | None = None) -> Engine:
