@@ -17,7 +17,7 @@ from evil_twins.bench.components.component import Component, NoSuchName, paramet
 from evil_twins.bench.components.names import GROUPS, registry
 from evil_twins.bench.components.parameters import checked
 from evil_twins.bench.components.plain import attacks
-from evil_twins.bench.errors import UserError, unknown
+from evil_twins.bench.errors import Fault, UserError, unknown
 
 KNOWLEDGE = ("K0", "K1", "K2", "K3")
 MEMBERS = {
@@ -69,7 +69,7 @@ def _unknown_name(kind: str, method: str, names: Iterable[str]) -> UserError:
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, NoSuchName):
+    if isinstance(error, NoSuchName | Fault):
         return str(error)
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:150]}"
 
@@ -96,7 +96,7 @@ def _loaded(kind: str, method: str, folder: Path) -> tuple[Component, Any]:
         return component, component.load()
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # a user's file may raise anything
+    except Exception as error:  # a user's file may raise anything
         raise UserError(
             f"cannot load the {kind} {method!r}: {_message(error)}\n"
             f"remedy: {_remedy(error, method, folder)}"
@@ -167,7 +167,7 @@ def configure(component: Component, values: Mapping[str, Any], kind: str, label:
         configured = dataclasses.replace(component, parameters=parameters(instance))
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # a user's class may raise anything
+    except Exception as error:  # a user's class may raise anything
         raise UserError(
             f"{where} cannot be made: {_message(error)}\nremedy: fix its class"
         ) from error

@@ -12,6 +12,7 @@ from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished
 from evil_twins.bench.run.plan import Plan, plan
+from evil_twins.bench.run.screen import print_lines
 from evil_twins.bench.run.state import State
 from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
@@ -91,7 +92,7 @@ def open_workspace(
     if dataset.damaged and console is not None:
         names, others = ", ".join(dataset.damaged[:3]), len(dataset.damaged) - 3
         ending = f" and {others} more" if others > 0 else ""
-        console.print(f"skipped, damaged: {names}{ending}", soft_wrap=True)
+        print_lines(console, [f"skipped, damaged: {names}{ending}"])
     store = Store((folders.results / suite.name).absolute() / "cells")
     cells = plan(suite, dataset, device)
     return Workspace(suite, dataset, cells, store, replace(folders, data=root), device)
