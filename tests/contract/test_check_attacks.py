@@ -33,13 +33,13 @@ class Loose:
 
 
 @pytest.fixture
-def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in a folder with mine.py, a file of attacks."""
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(ATTACKS_OF_A_USER)
 
 
-@pytest.mark.usefixtures("mine")
+@pytest.mark.usefixtures("folder")
 def test_a_default_kappa_of_none_stays() -> None:
     kind, component = run.resolve("mine.py:Free")
     assert kind == "attack"
