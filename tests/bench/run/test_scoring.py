@@ -39,7 +39,7 @@ GREY = range(0, 240, 4)
 SHOWN = np.array([0, 101, 233, 255], np.uint8)
 
 
-def _model(path: Path, bias: float = 0.0, classes: int = 10, channels: int = 1) -> str:
+def model(path: Path, bias: float = 0.0, classes: int = 10, channels: int = 1) -> str:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         scale, shape = torch.ones(channels), (channels, 8, 8)
@@ -52,8 +52,8 @@ def _model(path: Path, bias: float = 0.0, classes: int = 10, channels: int = 1) 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("score")
-    _model(folder / "victim.safetensors", -99.0)
-    _model(folder / "faced.safetensors", 99.0)
+    model(folder / "victim.safetensors", -99.0)
+    model(folder / "faced.safetensors", 99.0)
     (folder / "benign").mkdir()
     for grey in GREY:
         Image.new("L", (8, 8), grey).save(folder / "benign" / f"{grey}.png")
@@ -149,8 +149,8 @@ def test_a_mistake(
     world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(world)
-    _model(world / "five.safetensors", classes=5)
-    _model(world / "rgb.safetensors", channels=3)
+    model(world / "five.safetensors", classes=5)
+    model(world / "rgb.safetensors", channels=3)
     other, message = MISTAKES[name]
     assert message in mistake(capsys, *_line(world, **other))
 
