@@ -146,6 +146,14 @@ def test_records_of_a_stranger_control_nothing(
     _files(tmp_path)
 
 
+def test_a_folder_of_another_suite_is_named_escaped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "theirs" / "a\n\x1b[2J" / "cells").mkdir(parents=True)
+    assert app.main(["merge", str(tmp_path / "theirs"), "--results", str(tmp_path / "mine")]) == 0
+    assert r"a\n\x1b[2J" in _shown(capsys)
+
+
 LABELS = (r"$\frac{$ [red] =1", "=*[0pt] 中")
 
 
