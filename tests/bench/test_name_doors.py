@@ -70,8 +70,8 @@ def test_a_spinner_shows_a_text_without_markup() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("console.status"):
                 text = node.args[0]
-                plain = isinstance(text, ast.Call) and ast.unparse(text.func) == "Text"
-                assert plain or isinstance(text, ast.Constant), f"{path}: console.status(Text(…))"
+                literal = isinstance(text, ast.Call) and ast.unparse(text.func) == "Text"
+                assert literal or isinstance(text, ast.Constant), f"{path}: console.status(Text(…))"
 
 
 ENCODED = strange.CONTROL.replace("\udcff", "")

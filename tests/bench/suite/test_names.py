@@ -1,4 +1,4 @@
-"""Names that a suite gives: what is refused, before anything runs, and what is shown."""
+"""Names that a suite gives are checked before anything runs."""
 
 from collections.abc import Callable
 from functools import partial
