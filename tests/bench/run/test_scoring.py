@@ -120,6 +120,23 @@ def test_names_are_shown_as_they_are(world: Path, capsys: pytest.CaptureFixture[
     assert "[red]a[/b].png" in capsys.readouterr().out
 
 
+def test_numbers_of_converted_and_skipped_images_are_printed(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = world / "odd"
+    folder.mkdir()
+    Image.new("RGBA", (8, 8), (9, 9, 9, 0)).save(folder / "a.png")
+    Image.fromarray(np.full((8, 8), 99 << 8, np.uint16)).save(folder / "b.png")
+    (folder / "._a.png").write_bytes(b"metadata")
+    app.main(_line(world, inputs=str(folder), benign="", dataset="digits"))
+    message = capsys.readouterr().err
+    assert "inputs: converted: 1 from 16 to 8 bits, 1 from colour to grey, 1 transparent" in message
+    assert "inputs: skipped: 1 hidden\n" in message
+    (world / "benign" / ".DS_Store").write_text("metadata")
+    app.main(_line(world))
+    assert "clean images: skipped: 1 hidden\n" in capsys.readouterr().err
+
+
 def test_a_data_set_gives_clean_images(world: Path, tmp_path: Path) -> None:
     path = suites.write(tmp_path, shift(), doubt(), suites.far())
     out = tmp_path / "s.csv"
