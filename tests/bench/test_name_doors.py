@@ -11,6 +11,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from evil_twins.bench.analysis import plots
+from evil_twins.bench.analysis.plots.study import studies
+from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.commands import app
 from tests.bench import reported, strange, suites, synthetic
 
@@ -144,6 +146,20 @@ def test_records_of_a_stranger_control_nothing(
     assert not any(_run(line, "small", where) for lines in READERS.values() for line in lines)
     assert "untouched" in _shown(capsys)
     _files(tmp_path)
+
+
+def test_the_figures_of_a_study_lie_in_its_folder(tmp_path: Path) -> None:
+    one = reported.frames(n=4)
+    names = ("../../a/../..", "b/c\n")
+    both = [
+        {k: f.assign(**dict.fromkeys({"victim"} & {*f}, name)) for k, f in one.items()}
+        for name in names
+    ]
+    frames = {part: pd.concat([side[part] for side in both], ignore_index=True) for part in one}
+    directory = synthetic.write(tmp_path / "small", frames)
+    for study in studies(Analysis(directory)):
+        assert (directory / f"roc{study.suffix}.svg").parent == directory
+        assert not strange.controls(study.suffix)
 
 
 def test_a_folder_of_another_suite_is_named_escaped(
