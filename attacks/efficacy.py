@@ -13,6 +13,9 @@ from evil_twins.attacks.norms import per_item
 AIM = 1e-4
 """Attacks aim at κ + AIM, so that rounding in float32 cannot end below κ."""
 
+ROUNDING = 4
+"""Rounding of a margin between two batches, in units in the last place."""
+
 SLACK = 0.01
 """A target counts as ended at equal efficacy when its confidence is in [κ, κ + SLACK]."""
 
@@ -183,6 +186,9 @@ def settled(kappa: float, targets: Targets, x: Tensor, models: PairedModels) -> 
 def _search(margin_at: Callable[[Tensor, Tensor], Tensor], high: Tensor, kappa: float) -> Tensor:
     """Search an s in [0, high] at which f_t is in [κ + AIM, κ + 2 AIM].
 
+    Logits of thousands round by more than AIM, and otherwise in another batch: there the margin
+    ends above that of κ by ROUNDING units in the last place of the margin at 0.
+
     The Illinois method (Dowell & Jarratt, 1971) takes a handful of passes, fewer as targets arrive.
     Where a margin jumps over that range, s is the upper end of a bracket, which is halved at least
     every third time. s is 0 where 0 suffices, and 1 where `high` does not.
@@ -193,10 +199,13 @@ def _search(margin_at: Callable[[Tensor, Tensor], Tensor], high: Tensor, kappa: 
         kappa: The required efficacy.
     """
     least, most = logit(kappa + AIM), logit(kappa + 2 * AIM)
-    middle, half = (least + most) / 2, (most - least) / 2
+    half = (most - least) / 2
     indices = torch.arange(len(high), device=high.device)
     low, end = torch.zeros_like(high), high.clone()
-    below, above = (margin_at(s, indices) - middle for s in (low, end))
+    below, above = (margin_at(s, indices) for s in (low, end))
+    rounding = ROUNDING * torch.finfo(high.dtype).eps * below.abs().double()
+    aims = (rounding + (logit(kappa) + half)).clamp_min((least + most) / 2).to(high)
+    below, above = below - aims, above - aims
     at_start, at_end = below >= -half, above >= -half
     active, was_up = indices[~at_start & at_end & (above > half)], at_end.clone()
     for turn in range(EVALUATIONS):
@@ -205,7 +214,7 @@ def _search(margin_at: Callable[[Tensor, Tensor], Tensor], high: Tensor, kappa: 
         share = below[active] / (below[active] - above[active])
         share = torch.full_like(share, 0.5) if turn % 3 == 2 else share.clamp(0.01, 0.99)
         s = torch.lerp(low[active], end[active], share)
-        excess = margin_at(s, active) - middle
+        excess = margin_at(s, active) - aims[active]
         up = excess >= -half
         # An end that stays a second time counts half, or it would stay for ever.
         weight = torch.where(up == was_up[active], 0.5, 1.0) if turn else 1.0

@@ -1,7 +1,6 @@
 """The end of a run: records, tables and figures, and a summary in a few lines."""
 
 import fcntl
-import json
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -16,9 +15,8 @@ from evil_twins.bench.run.assemble import Finished, assemble, current, derived
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Workspace
-from evil_twins.bench.store import files, provenance
+from evil_twins.bench.store import files, json_files, provenance
 from evil_twins.bench.store.cells import Store
-from evil_twins.bench.store.checksums import fingerprint
 
 
 @dataclass(frozen=True)
@@ -64,10 +62,20 @@ class Conclusion:
 
 
 @contextmanager
-def exclusive(store: Store) -> Iterator[None]:
-    """Let one run at a time into the block: the last of several in a folder sees all cells."""
+def exclusive(store: Store, console: Console | None = None) -> Iterator[None]:
+    """Let one run at a time into the block: the last of several in a folder sees all cells.
+
+    Args:
+        store: The store in the folder.
+        console: Where a run that waits for another one says so, or None.
+    """
     with files.lock_file(store.root / ".lock", store.root) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if console is not None:
+                console.print(f"waiting: another run writes in {store.root.parent}", soft_wrap=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -117,8 +125,7 @@ def derive(
         "files": derived(directory),
         "seconds": round(time.perf_counter() - start, 3),
     }
-    text = json.dumps(facts | {"seal": fingerprint(facts)}, indent=1) + "\n"
-    files.write(directory / "run.json", directory, text.encode())
+    files.write(directory / "run.json", directory, json_files.seal(facts))
     return True
 
 

@@ -20,6 +20,9 @@ from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any
 
+LIBRARIES = ("evil_twins.bench.cells.execute", "torchvision", "sklearn.datasets")
+"""The modules that most cells need."""
+
 BEGUN = "begun"
 """The answer of a worker as soon as it has read a call."""
 
@@ -66,7 +69,8 @@ def serve(descriptor: int) -> None:
         descriptor: The socket of the requests. Each brings the ends of a line and of a status.
     """
     if sys.platform == "linux":  # the system libraries of others do not outlive a fork
-        importlib.import_module("evil_twins.bench.cells.execute")
+        for name in LIBRARIES:
+            importlib.import_module(name)
     requests = socket.socket(fileno=descriptor)
     ended, wakes = os.pipe()
     os.set_blocking(wakes, False)

@@ -6,12 +6,15 @@ import itertools
 import os
 import signal
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar, cast
 
 from evil_twins.bench.cells.execute import Job, Outcome, Place, execute
-from evil_twins.bench.run.worker import START_SECONDS, Died, Worker, end_server
+from evil_twins.bench.cells.process_state import Bindings, Globals
+from evil_twins.bench.components.component import Component
+from evil_twins.bench.run.worker import START_SECONDS, Died, Worker, give_up_start
 
 Bundle = tuple[Job, ...]
 """Cells with the same parents, which one worker runs one after another."""
@@ -54,10 +57,37 @@ def guarded(place: Place, bundle: Bundle, limit: float | None) -> list[Outcome]:
     outcomes = []
     for job in bundle:
         try:
-            outcomes.append(isolated(execute, (place, job), limit))
+            outcomes.append(run_cell(execute, job, (place, job), limit))
         except Lost as lost:
             outcomes.append(place.lost(job, str(lost)))
     return outcomes
+
+
+def run_cell(
+    function: Callable[..., Result], job: Job, arguments: tuple[Any, ...], limit: float | None
+) -> Result:
+    """Call a function that runs a cell in the worker of this thread.
+
+    Its components share the worker with no plug-in, and with no cell that changed its process.
+
+    Raises:
+        Lost: See `isolated`.
+    """
+    guard = _guard()
+    guard.keep_apart(job.plugins)
+    result, changed = guard.call(_watched, (function, arguments), limit)
+    if changed:
+        guard.replace()
+    return cast(Result, result)
+
+
+def _watched(
+    function: Callable[..., Result], arguments: tuple[Any, ...]
+) -> tuple[Result, list[str]]:
+    """Call a function, and name what it has changed of the process and has not restored."""
+    state, names = Globals.now(), Bindings.now()
+    result = function(*arguments)
+    return result, state.changed() + names.changed()
 
 
 def isolated(
@@ -73,14 +103,37 @@ def isolated(
     Raises:
         Lost: It takes longer, or kills the worker; the next call gets a new one.
     """
-    if not hasattr(_thread, "guard"):
-        _thread.guard = Guard()
-    result: Result = _thread.guard.call(function, arguments, limit)
+    result: Result = _guard().call(function, arguments, limit)
     return result
 
 
+@contextmanager
+def lane() -> Iterator[Executor]:
+    """Give an executor of one thread, whose guarded calls end with the block."""
+    thread = ThreadPoolExecutor(1)
+    try:
+        yield thread
+    finally:
+        end(kill=True)
+        thread.shutdown()
+
+
+def _guard() -> Guard:
+    """Return the guard of this thread."""
+    if not hasattr(_thread, "guard"):
+        _thread.guard = Guard()
+    guard: Guard = _thread.guard
+    return guard
+
+
 class Guard:
-    """The worker of one thread, replaced whenever it dies or must not run the next call."""
+    """The worker of one thread, replaced whenever it dies or must not run the next call.
+
+    Attributes:
+        plugins: The components from elsewhere that the worker has run.
+    """
+
+    plugins: tuple[Component, ...] = ()
 
     def __init__(self) -> None:
         self.number, self.worker, self.ended = next(_numbers), cast(Worker | None, None), False
@@ -125,11 +178,17 @@ class Guard:
             self.replace()
         raise Lost(f"its process died while it started{cause}")
 
+    def keep_apart(self, plugins: tuple[Component, ...]) -> None:
+        """Replace the worker if it has run other plug-ins than those of the next call."""
+        if self.plugins not in ((), plugins):
+            self.replace()
+        self.plugins = plugins
+
     def replace(self) -> None:
         """End the worker; the next call gets a new one."""
         if self.worker:
             self.worker.kill()
-        self.worker = None
+        self.worker, self.plugins = None, ()
         if self.ended:
             raise Ended
 
@@ -159,4 +218,4 @@ def end(*, kill: bool) -> None:
     while _guards:
         _guards.pop().end(kill=kill)
     if kill:
-        end_server()  # a thread may wait for a worker that still starts
+        give_up_start()

@@ -34,10 +34,15 @@ class Died(Exception):
 
 
 class Server:
-    """The fork server of this process, and the socket of the requests to it."""
+    """The fork server of this process, and the socket of the requests to it.
+
+    Attributes:
+        owner: Number of this process: a copy of it must not use the server.
+        loaded: Whether the server has loaded the libraries.
+    """
 
     def __init__(self) -> None:
-        self.owner = os.getpid()
+        self.owner, self.loaded = os.getpid(), False
         self.requests, theirs = socket.socketpair()
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
@@ -45,11 +50,12 @@ class Server:
         )
         line = [multiprocessing.spawn.get_executable(), "-c", code]
         # The main process handles interrupts; the server and its workers inherit the mask.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         with theirs:
             self.process = subprocess.Popen(
                 line, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
             )
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -92,7 +98,7 @@ class Worker:
         if process is None:
             server.process.kill()
             raise Died(server.process.wait())
-        self.process = process
+        self.process, server.loaded = process, True
         self.line.send(Surroundings.here(number))
 
     def _reported(self, seconds: float) -> int | None:
@@ -136,9 +142,10 @@ class Worker:
         self.status.close()
 
 
-def end_server() -> None:
-    """End the fork server of this process; a worker that runs a call goes on."""
+def give_up_start() -> None:
+    """End a fork server that still loads the libraries: threads wait for their first workers."""
     with _lock:
         for server in _servers:
-            server.process.kill()
-            server.process.wait()
+            if not server.loaded:
+                server.process.kill()
+                server.process.wait()

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
-from uuid import uuid4
 
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.store.temporaries import temporary
 
 LARGEST = 2**35
 """Bytes of the largest file that is opened."""
@@ -139,6 +139,22 @@ def present(path: Path, within: Path | None) -> bool:
     return True
 
 
+def check_folder(path: Path) -> None:
+    """Check that a folder for another library holds regular files and folders only.
+
+    Raises:
+        Unsafe: Something in it is a link, or neither a file nor a folder.
+    """
+    if not path.is_dir():
+        return
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                check_folder(Path(entry.path))
+            elif not entry.is_file(follow_symlinks=False):
+                raise Unsafe(f"{entry.path} is not a regular file\nremedy: put the file there")
+
+
 def make_folder(path: Path, within: Path | None) -> Path:
     """Make a folder with its parents, unless it is there; return its place.
 
@@ -167,7 +183,7 @@ def creating(path: Path, within: Path | None) -> Iterator[Path]:
             _check(path, place.stat())
     else:
         place = make_folder(path.parent, within) / path.name
-    draft = place.with_name(f".{uuid4().hex}.draft")
+    draft = place.with_name(temporary("draft"))
     try:
         yield draft
         draft.replace(place)
