@@ -24,7 +24,7 @@ DOORS: dict[str, set[str]] = {
     "get_console": set(),
     "soft_wrap": {"bench/run/screen.py"},  # a line that is not wrapped is one line
     "stdout": {"bench/printable.py", "bench/run/fork_server.py"},  # it flushes them
-    "stderr": {"bench/printable.py", "bench/run/fork_server.py", "bench/subjects/readers.py"},
+    "stderr": {"bench/printable.py", "bench/run/fork_server.py", "bench/subjects/published.py"},
     "to_csv": {"bench/analysis/tables/write.py"},
     "to_latex": {"bench/analysis/tables/typeset.py"},
     "print_svg": {"bench/analysis/plots/style.py"},
@@ -149,13 +149,13 @@ def test_records_of_a_stranger_control_nothing(
 
 
 def test_the_figures_of_a_study_lie_in_its_folder(tmp_path: Path) -> None:
-    one = reported.frames(n=4)
+    records = reported.frames(n=4)
     names = ("../../a/../..", "b/c\n")
     both = [
-        {k: f.assign(**dict.fromkeys({"victim"} & {*f}, name)) for k, f in one.items()}
+        {k: f.assign(**dict.fromkeys({"victim"} & {*f}, name)) for k, f in records.items()}
         for name in names
     ]
-    frames = {part: pd.concat([side[part] for side in both], ignore_index=True) for part in one}
+    frames = {part: pd.concat([side[part] for side in both], ignore_index=True) for part in records}
     directory = synthetic.write(tmp_path / "small", frames)
     for study in studies(Analysis(directory)):
         assert (directory / f"roc{study.suffix}.svg").parent == directory
