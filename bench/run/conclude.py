@@ -13,6 +13,7 @@ from rich.console import Console
 
 from evil_twins.bench.run.assemble import Finished, assemble, current, derived
 from evil_twins.bench.run.plan import Plan
+from evil_twins.bench.run.screen import print_lines
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Workspace
 from evil_twins.bench.store import files, json_files, provenance
@@ -74,7 +75,7 @@ def exclusive(store: Store, console: Console | None = None) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if console is not None:
-                console.print(f"waiting: another run writes in {store.root.parent}", soft_wrap=True)
+                print_lines(console, [f"waiting: another run writes in {store.root.parent}"])
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
