@@ -114,13 +114,14 @@ class Place:
         content = self.store.find(job.kind, job.identity)
         if content is None or self.store.lacks_models(job.kind, job.identity):
             content = None
+            self.store.sweep()
             self.store.fail(job.kind, job.identity, job.title, why, f"{why}\n")
         return Outcome(job.identity, content, why)
 
 
 def execute(place: Place, job: Job) -> Outcome:
     """Run a cell; if it raises, record the reason."""
-    start = time.perf_counter()
+    start, folder = time.perf_counter(), None
     provenance.forget_peak()
     try:
         folder = place.store.begin(job.kind, job.identity)
@@ -135,7 +136,8 @@ def execute(place: Place, job: Job) -> Outcome:
         place.store.fail(job.kind, job.identity, job.title, why, traceback.format_exc())
         return Outcome(job.identity, None, why, time.perf_counter() - start)
     finally:
-        place.store.discard(job.kind, job.identity)
+        if folder is not None:
+            place.store.discard(folder)
     return Outcome(job.identity, content, seconds=seconds)
 
 

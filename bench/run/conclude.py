@@ -17,6 +17,7 @@ from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Workspace
 from evil_twins.bench.store import files, json_files, provenance
 from evil_twins.bench.store.cells import Store
+from evil_twins.bench.store.signature import signature
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,20 @@ class Conclusion:
 
 
 @contextmanager
-def exclusive(store: Store) -> Iterator[None]:
-    """Let one run at a time into the block: the last of several in a folder sees all cells."""
+def exclusive(store: Store, console: Console | None = None) -> Iterator[None]:
+    """Let one run at a time into the block: the last of several in a folder sees all cells.
+
+    Args:
+        store: The store in the folder.
+        console: Where a run that waits for another one says so, or None.
+    """
     with files.lock_file(store.root / ".lock", store.root) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if console is not None:
+                console.print(f"waiting: another run writes in {store.root.parent}", soft_wrap=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -103,16 +114,17 @@ def derive(
         write(directory)
     cells = finished.plan.cells
     stored = {(cells[key].kind, state.identity[key]) for key in state.content}
+    digests = derived(directory)
     facts = {
         "command": _command(),
         "date": datetime.now(UTC).date().isoformat(),
         "suite": finished.suite.name,
-        "mark": mark,
+        "mark": signature([mark, digests]),
         "code": workspace.code,
         "machine": provenance.machine(workspace.device),
         "computing": _computing(finished, stored),
         "versions": provenance.versions_of(finished.store.path(*cell) for cell in stored),
-        "files": derived(directory),
+        "files": digests,
         "seconds": round(time.perf_counter() - start, 3),
     }
     files.write(directory / "run.json", directory, json_files.seal(facts))
