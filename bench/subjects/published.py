@@ -20,7 +20,7 @@ def explained(name: str, place: str, folder: Path) -> Iterator[None]:
         folder: The folder that torchvision reads.
     """
     try:
-        files.check_folder(folder)
+        files.check_folder(folder, folder.parent)
         with redirect_stdout(stderr):
             yield
     except DAMAGE as error:
