@@ -2,9 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
-from hmac import compare_digest
 from importlib import metadata
 from pathlib import Path
 
@@ -64,11 +63,12 @@ def current(directory: Path, what: str, inputs: Iterable[Path] = ()) -> bool:
     return stored is not None and _current(directory, what, stored, _key(directory, inputs))
 
 
-def _write(directory: Path, content: Mapping[str, bytes], stale: Iterable[str]) -> None:
+def _write(directory: Path, content: Mapping[str, bytes], stale: Collection[str]) -> None:
     folders = {Path(name).parent for name in content} - {Path()}
-    for name in stale:
-        if Path(name).parent in folders:  # a forged note must not remove records
-            files.remove(directory / name, directory)
+    for folder in folders:  # a forged note must not remove records
+        for path in directory.glob(f"{folder}/*"):
+            if path.relative_to(directory).as_posix() in stale:
+                files.remove(path, directory)
     for name, data in content.items():
         files.write(directory / name, directory, data)
 
@@ -76,7 +76,7 @@ def _write(directory: Path, content: Mapping[str, bytes], stale: Iterable[str]) 
 def _current(directory: Path, what: str, entry: DerivedFiles, key: str) -> bool:
     if not entry.files or entry.key != key:
         return False
-    if not compare_digest(entry.signature.encode(), signature([what, key, entry.files]).encode()):
+    if entry.signature != signature([what, key, entry.files]):
         return False
     try:
         return all(checksum(directory / n, directory) == entry.files[n] for n in entry.files)

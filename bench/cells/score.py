@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evil_twins.attacks.models import PairedModels
-from evil_twins.bench.cells import fitting, inspection, seeds
+from evil_twins.bench.cells import fitting, seeds
 from evil_twins.bench.cells.fitting import Defender
 from evil_twins.bench.cells.stored import ATTACKED, cached_victim, faced_models, load_tensors
 from evil_twins.bench.cells.work import Source, Work
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Damaged, Fault
 from evil_twins.bench.store import records
-from evil_twins.detectors.base import Detector
 
 CHUNK = 8
 """Number of faced models whose benign images pass through the network at once."""
@@ -127,8 +126,6 @@ def groups(lines: Lineup) -> Iterator[tuple[str, nn.Module, slice]]:
 def run(work: Work) -> None:
     """Fit the detector to every faced model, score the images; store scores and details."""
     defender, benign = Defender.of(work), work.spec["benign"]
-    if not isinstance(defender.detector, Detector):
-        return inspection.run(work, defender)
     parents = (work.parents["attack"], work.parents["victim"])
     lines = lineup(*parents, work.device, work.source, benign["size"], benign["first"])
     scores: list[Tensor] = []

@@ -4,6 +4,7 @@ import os
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,7 @@ from evil_twins.bench.analysis.claims import report as claims
 from evil_twins.bench.analysis.page import content, page
 from evil_twins.bench.cells.execute import Place, compute, reason
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.run import guard
 from evil_twins.bench.run.assemble import Finished, assemble, derived
 from evil_twins.bench.run.course import job_of
 from evil_twins.bench.run.schedule import recorded
@@ -140,20 +142,28 @@ def _scores(done: Finished, data: Path | None, sample: int, scratch: Path) -> It
     cells, dropped = done.plan.cells, without_models(done)
     scores = [key for key in done.state.content if cells[key].kind == "score"]
     keys = sorted(key for key in scores if cells[key].parents["attack"] not in dropped)
-    for key in random.sample(keys, min(sample, len(keys))):
-        job = job_of(done.plan, done.state, key)
-        again, stored = scratch / key, done.store.path("score", job.identity)
-        again.mkdir()
-        try:
-            compute(Place(done.store, data, {}), job, again)
-        except Exception as error:  # a parent is damaged, or its detector fails now
-            yield f"{job.title} cannot be computed again: {reason(error)}"
-            continue
-        names = (path.name for path in again.iterdir())
-        wrong = [n for n in names if checksum(again / n, again) != _checksum(stored / n, stored)]
-        if wrong:
-            yield (
-                f"{stored / wrong[0]} is not what {job.title} gives when it is computed again; "
-                "remedy: run again"
-            )
-            done.store.unmark("score", job.identity)
+    with guard.lane() as lane:
+        for key in random.sample(keys, min(sample, len(keys))):
+            job = job_of(done.plan, done.state, key)
+            again, stored = scratch / key, done.store.path("score", job.identity)
+            again.mkdir()
+            arguments = Place(done.store, data, {}), job, again
+            try:
+                lane.submit(partial(guard.run_cell, compute, job, arguments, None)).result()
+            except Exception as error:  # a parent is damaged, or its detector fails now
+                yield f"{job.title} cannot be computed again: {reason(error)}"
+                continue
+            if wrong := _differing(again, stored):
+                yield (
+                    f"{stored / wrong} is not what {job.title} gives when it is computed again; "
+                    "remedy: run again"
+                )
+                done.store.unmark("score", job.identity)
+
+
+def _differing(again: Path, stored: Path) -> str:
+    """Return the name of a file that is not as it is stored, or ""."""
+    for path in again.iterdir():
+        if checksum(path, again) != _checksum(stored / path.name, stored):
+            return path.name
+    return ""
