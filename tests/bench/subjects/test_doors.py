@@ -178,7 +178,7 @@ def _users(*names: str) -> set[str]:
 def test_every_reader_of_weights_is_a_door() -> None:
     """Victims are read by `weights.load`, faced models by `faced_models`, nothing by another way.
 
-    `load_tensors` also reads attacked inputs and preparations, which are no models.
+    `Tensors` also reads attacked inputs and preparations, which are no models.
     """
     readers = _users("load_file", "safe_open", "load_state_dict", "torch_load")
     assert readers == {"subjects/weights.py", "subjects/image_files.py", "cells/stored.py"}
@@ -186,10 +186,10 @@ def test_every_reader_of_weights_is_a_door() -> None:
         *("components/finite.py", "components/returned.py", "cells/stored.py"),
         *("cells/measure.py", "cells/score.py"),
     }
-    built = re.compile(r"(?<!-> )PairedModels\(|load_tensors\([^)]*MODELS")
-    files = [ROOT / "bench" / name for name in _users("PairedModels", "load_tensors")]
+    built = re.compile(r"(?<!-> )PairedModels\(|Tensors\([^)]*MODELS")
+    files = [ROOT / "bench" / name for name in _users("PairedModels", "Tensors")]
     builders = {path.name: built.findall(path.read_text()) for path in files}
     assert {name: uses for name, uses in builders.items() if uses} == {
         "finite.py": ["PairedModels("],
-        "stored.py": ["load_tensors(attack / MODELS"],
+        "stored.py": ["Tensors(attack / MODELS"],
     }
