@@ -87,7 +87,7 @@ class Result:
     def _record(self, name: str) -> pd.DataFrame:
         from evil_twins.bench.store import records
 
-        return records.read(self.directory / f"{name}.parquet")
+        return records.read(self.directory / f"{name}.parquet", records.FILES[name])
 
 
 class _Tables(Mapping[str, "pd.DataFrame"]):

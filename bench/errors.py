@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 from evil_twins.bench import printable
 
@@ -28,6 +29,21 @@ def unknown(kind: str, name: str, accepted: Iterable[str]) -> UserError:
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else "there is no similar name."
     return UserError(f"unknown {kind} {name!r}: {hint}\nknown: {', '.join(names)}")
+
+
+class Damaged(UserError):
+    """A stored file that is missing, cannot be read, or is of another form than a run leaves.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: Path, reason: object) -> None:
+        line = (str(reason) or type(reason).__name__).splitlines()[0][:120]
+        super().__init__(
+            f"cannot read {path}: {line}\nremedy: delete the file or its folder and run again"
+        )
+        self.path = path
 
 
 class Fault(Exception):

@@ -13,16 +13,17 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from evil_twins.bench.cells import attack, evade, preparation, score, seeds, victim
+from evil_twins.bench.cells import attack, evade, inspection, preparation, score, seeds, victim
 from evil_twins.bench.cells.exact_arithmetic import exact
 from evil_twins.bench.cells.process_state import component_runs
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components.component import OURS, Component
 from evil_twins.bench.components.source_code import Code, code_of
-from evil_twins.bench.errors import Fault, reason
+from evil_twins.bench.errors import Damaged, Fault, reason
 from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
-from evil_twins.bench.store.checksums import verify as verify_cell
+from evil_twins.bench.store.soundness import unmark
+from evil_twins.bench.store.soundness import verify as verify_cell
 
 KINDS = {"victim": victim.run, "fit": preparation.run, "attack": attack.run, "score": score.run}
 
@@ -66,7 +67,16 @@ class Job:
     @property
     def code(self) -> Code:
         """The code that it would run here and now."""
-        return code_of(self.kind, *self.components)
+        return code_of(self.kind, self.spec["dataset"], *self.components)
+
+    def run(self, work: Work) -> None:
+        """Write the content of the cell."""
+        if self.evade:
+            evade.run(work)
+        elif self.kind == "score" and self.component and self.component.inspects:
+            inspection.run(work)
+        else:
+            KINDS[self.kind](work)
 
 
 @dataclass(frozen=True)
@@ -143,8 +153,14 @@ def compute(place: Place, job: Job, folder: Path) -> None:
     work = Work(*cell, place.data, place.weights, job.evade)
     with component_runs():  # it is loaded here
         _check_code(job)
-    with isolated(job):
-        (evade.run if job.evade else KINDS[job.kind])(work)
+    try:
+        with isolated(job):
+            job.run(work)
+    except Damaged as error:
+        for parent in parents.values():
+            if error.path.is_relative_to(parent):  # its checksums are right, and its form is not
+                unmark(parent)
+        raise
     _check_code(job)
 
 

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evil_twins.attacks.models import PairedModels
-from evil_twins.bench.cells import fitting, inspection, seeds
+from evil_twins.bench.cells import fitting, seeds
 from evil_twins.bench.cells.fitting import Defender
 from evil_twins.bench.cells.stored import ATTACKED, cached_victim, faced_models, load_tensors
 from evil_twins.bench.cells.work import Source, Work
 from evil_twins.bench.components import finite
-from evil_twins.bench.errors import Fault
+from evil_twins.bench.errors import Damaged, Fault
 from evil_twins.bench.store import records
-from evil_twins.detectors.base import Detector, Scorer
+from evil_twins.detectors.base import Scorer
 
 CHUNK = 8
 """Number of faced models whose benign images pass through the network at once."""
@@ -64,14 +64,21 @@ def lineup(
 
     `attack` and `victim` are folders of cells. Each model gets `size` images for calibration and as
     many for its check; the cell's first target is the `first` of the suite.
+
+    Raises:
+        Damaged: A file of the attack cell is of another form.
     """
-    data, targets = source(), records.read(attack / "targets.parquet")
+    data, targets = source(), records.read(attack / "targets.parquet", records.PARTS["targets"])
     n = len(targets)
     models = faced_models(attack, cached_victim(victim, device), n, device)
     block = torch.arange(first * size, (first + n) * size)
     benign = [split.take(block) for split in (data.calibration, data.fpr)]
-    attacked = load_tensors(attack / ATTACKED, device)["x"].unsqueeze(1)
-    images = torch.cat([attacked, *(b.x.to(device).unflatten(0, (n, size)) for b in benign)], 1)
+    attacked = load_tensors(attack / ATTACKED, device, ("x",))["x"]
+    if attacked.shape != (n, *data.train.pixels.shape[1:]):
+        raise Damaged(attack / ATTACKED, f"it holds x of {tuple(attacked.shape)} for {n} targets")
+    images = torch.cat(
+        [attacked.unsqueeze(1), *(b.x.to(device).unflatten(0, (n, size)) for b in benign)], 1
+    )
     names = tuple(targets["target_id"])
     ids = [np.array(row, dtype=object).reshape(n, -1) for row in (names, *(b.ids for b in benign))]
     label = torch.tensor(targets["label"].to_numpy()).unsqueeze(1)
@@ -122,8 +129,6 @@ def groups(lines: Lineup) -> Iterator[tuple[str, nn.Module, slice]]:
 def run(work: Work) -> None:
     """Fit the detector to every faced model, score the images; store scores and details."""
     defender, benign = Defender.of(work), work.spec["benign"]
-    if not isinstance(defender.detector, Detector):
-        return inspection.run(work, defender)
     parents = (work.parents["attack"], work.parents["victim"])
     lines = lineup(*parents, work.device, work.source, benign["size"], benign["first"])
     scores, missing = list[Tensor](), Counter[tuple[str, str]]()

@@ -9,17 +9,16 @@ from evil_twins.bench.cells.work import Work
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.store import files, records
 from evil_twins.bench.store.checksums import checksum
-from evil_twins.bench.subjects import victims, weights
+from evil_twins.bench.subjects import splits, victims, weights
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.retraining import Retraining, retrain
-from evil_twins.bench.subjects.splits import Splits
 
 
 def run(work: Work) -> None:
     """Train, unless the suite names a file; store victim.safetensors and victim.parquet."""
     path = work.out / VICTIM
     model = _copied(work, path) if "weights" in work.spec else _trained(work, path)
-    test = [images for split in Splits.model_fields if len(images := work.dataset.split(split))]
+    test = [images for split in splits.NAMES if len(images := work.dataset.split(split))]
     right = sum(victims.accuracy(model, images) * len(images) for images in test)
     count = sum(len(images) for images in test)
     line = pd.DataFrame({"accuracy": [right / count], "images": [count]})

@@ -9,12 +9,13 @@ def list_names() -> None:
     from evil_twins.bench.components import registry as components
     from evil_twins.bench.components.names import GROUPS, OURS, registry
     from evil_twins.bench.run.screen import screen
+    from evil_twins.bench.subjects import sets
     from evil_twins.bench.suite import suite
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, path in suite.built_in().items():
         table.add_row("suite", name, str(suite.parse(path).get("description", "")))
-    for kind, names in (("data set", suite.DATASETS), ("victim", suite.ARCHITECTURES)):
+    for kind, names in (("data set", sets.names()), ("victim", suite.ARCHITECTURES)):
         for name in names:
             table.add_row(kind, name, "")
     for kind in GROUPS:

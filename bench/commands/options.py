@@ -54,7 +54,7 @@ FalsePositiveRate = Annotated[
 
 
 def workspace(suite: str, data: Path | None, results: Path, device: str = "cpu") -> "Workspace":
-    """Open the workspace of a suite, and name its damaged images on standard error."""
+    """Open the workspace of a suite, and print what is skipped of its images on standard error."""
     from evil_twins.bench.run.screen import errors
     from evil_twins.bench.run.workspace import Folders, open_workspace
     from evil_twins.bench.suite.suite import load

@@ -83,6 +83,12 @@ class Component:
             raise NoSuchName(f"there is no {name!r} in it")
         return adapted(getattr(module, name))
 
+    @property
+    def inspects(self) -> bool:
+        """Whether it is a detector of models, which gives one score a model."""
+        cls = self.load()
+        return hasattr(cls, "inspect") and not hasattr(cls, "fit")
+
     @contained()
     def build(self) -> Any:
         """Return the attack or the detector itself."""

@@ -24,11 +24,17 @@ ROOT = Path(__file__).parents[2]
 """The folder that holds attacks, bench and detectors, in a checkout as after an installation."""
 PACKAGE = "evil_twins"
 CELLS = ROOT / "bench" / "cells"
+SUBJECTS = ROOT / "bench" / "subjects"
 
+_READERS = ("files", "json_files", "parquet", "schemas")
 NO_CONTENT = frozenset(
-    ROOT / "bench" / name for name in ("errors.py", "printable.py", "store/files.py")
+    ROOT / "bench" / name
+    for name in (
+        *("errors.py", "printable.py", "subjects/place.py"),
+        *(f"store/{name}.py" for name in _READERS),
+    )
 )
-"""Files that are not followed: messages, and the way to open a file, are no content of a cell."""
+"""Files that are not followed: messages, the way to a file and its checks are no content."""
 
 DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -66,13 +72,20 @@ class Code:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def code_of(kind: str, *components: Component) -> Code:
-    """Return the code of a cell of a kind, with its components.
+def code_of(kind: str, dataset: Mapping[str, Any], *components: Component) -> Code:
+    """Return the code of a cell.
 
-    These are its attack or detector, if it has one, and the detectors that an attack evades.
+    The components are its attack or detector, if it has one, and the detectors that an attack
+    evades. The data set, as name and size, brings its reader; a size also what resizes images.
     """
     module = {"fit": "preparation"}.get(kind, kind)
-    roots = [CELLS / f"{module}.py", *(component.source for component in components)]
+    if kind == "score" and components[0].inspects:
+        module = "inspection"
+    reader = dataset["name"].split(":")[0].replace("-", "_")
+    roots = [CELLS / f"{module}.py", SUBJECTS / "sets" / f"{reader}.py"]
+    if dataset["size"]:
+        roots.append(SUBJECTS / "image_files.py")
+    roots += [component.source for component in components]
     if components:
         roots.append(Path(__file__).with_name("component.py"))
     if len(components) > 1:

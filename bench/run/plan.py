@@ -68,10 +68,11 @@ class _Planner:
         check_splits(suite, data)
         per_target = min(len(data.calibration), len(data.fpr)) // suite.targets.count
         self.benign = min(suite.targets.benign, per_target)
-        dataset: dict[str, Any] = {"name": data.name, "size": suite.size, "digest": data.digest}
+        self.dataset: dict[str, Any] = {"name": data.name, "size": suite.size}
+        self.dataset["digest"] = data.digest
         if suite.splits != USUAL:
-            dataset["splits"] = suite.splits.model_dump()
-        self.shared = {"dataset": dataset, "device": device, "threads": suite.threads_per_cell}
+            self.dataset["splits"] = asdict(suite.splits)
+        self.shared = {"dataset": self.dataset, "device": device, "threads": suite.threads_per_cell}
         self.cells: dict[str, Cell] = {}
         self.fits: dict[str, str | None] = {}
         self.trusted: dict[str, str | None] = {}
@@ -94,7 +95,7 @@ class _Planner:
     def source(self, kind: str, *components: Component) -> str:
         places = (kind, *(component.place for component in components))
         if places not in self.sources:
-            self.sources[places] = code_of(kind, *components).digest
+            self.sources[places] = code_of(kind, self.dataset, *components).digest
         return self.sources[places]
 
     def victim(self, seed: int) -> Cell:

@@ -22,7 +22,7 @@ from evil_twins.bench.errors import Fault, UserError, reason
 from evil_twins.bench.run.score_request import Benign, Request
 from evil_twins.bench.run.screen import errors, print_lines, screen
 from evil_twins.bench.store import files
-from evil_twins.bench.subjects import image_files
+from evil_twins.bench.subjects import inputs
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.suite import suite
 from evil_twins.bench.suite.rows import Column
@@ -46,11 +46,13 @@ def score(request: Request, out: Path, device: str) -> int:
     with component_runs():
         columns = [c for c in suite.load(request.detectors).columns if not c.inspects]
     victim, faced = (model.to(device) for model in request.models())
-    names, x = image_files.read(request.inputs, faced.shape)
+    names, x, tally = inputs.read(request.inputs, faced.shape)
     benign = request.clean(faced)
+    console, failed, parts = errors(), {}, []
+    print_lines(console, tally.lines("inputs"))
+    print_lines(console, benign.tally.lines("clean images"))
     facts = _facts(names, *_logits(request, victim, faced, x))
     benign_logits = _logits(request, victim, faced, benign.calibration)
-    console, failed, parts = errors(), {}, []
     prepared: dict[Any, dict[str, Tensor]] = {}
     with files.creating(out, None) as draft:
         draft.touch()  # a place that cannot be written to must fail before the long part

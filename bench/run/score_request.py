@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects import data, image_files, weights
+from evil_twins.bench.subjects import data, inputs, weights
 from evil_twins.bench.subjects.architectures import Classifier
-from evil_twins.bench.subjects.readers import sha
+from evil_twins.bench.subjects.halves import Tally, sha
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,14 @@ class Benign:
         train: Images (M, C, H, W) for the preparations of detectors.
         fit: Images for the rest of their fitting.
         calibration: Images (n, C, H, W) for thresholds and p-values.
+        tally: Numbers of images that were converted, and of files that were skipped.
     """
 
     name: str
     train: Tensor
     fit: Tensor
     calibration: Tensor
+    tally: Tally
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Request:
     Attributes:
         victim: File of the benign model.
         faced: File of the model to judge.
-        inputs: Images to score, as `evil_twins.bench.subjects.image_files.read` takes them.
+        inputs: Images to score, as `evil_twins.bench.subjects.inputs.read` takes them.
         benign: Clean images in the same forms, or None for images of the data set.
         dataset: Name of a data set, if `benign` is None.
         root: Where data sets lie, or None for the default place.
@@ -91,10 +93,10 @@ class Request:
         return benign
 
     def _folder(self, place: Path, model: Classifier) -> Benign:
-        names, x = image_files.read(place, model.shape)
+        names, x, tally = inputs.read(place, model.shape)
         order = torch.tensor(sorted(range(len(names)), key=lambda i: sha(names[i])))
         fit, calibration = x[order[: len(x) // 2]], x[order[len(x) // 2 :]]
-        return Benign(place.name, fit, fit, calibration)
+        return Benign(place.name, fit, fit, calibration, tally)
 
     def _dataset(self, model: Classifier) -> Benign:
         assert self.dataset is not None
@@ -107,4 +109,4 @@ class Request:
                 f"expected: {tuple(model.shape)}, as the models have them"
             )
         calibration = torch.cat([dataset.calibration.x, dataset.fpr.x])
-        return Benign(dataset.name, dataset.train.x, dataset.fit.x, calibration)
+        return Benign(dataset.name, dataset.train.x, dataset.fit.x, calibration, dataset.tally)

@@ -1,6 +1,5 @@
 """Check stored results against each other: files, records, tables, page and some scores."""
 
-import json
 import os
 import random
 from collections.abc import Iterator
@@ -19,8 +18,10 @@ from evil_twins.bench.run import guard
 from evil_twins.bench.run.assemble import Finished, assemble, derived
 from evil_twins.bench.run.course import job_of
 from evil_twins.bench.run.schedule import recorded
-from evil_twins.bench.store import files
-from evil_twins.bench.store.checksums import checksum, damage, fingerprint
+from evil_twins.bench.store import files, json_files
+from evil_twins.bench.store.checksums import checksum
+from evil_twins.bench.store.schemas import SealedRun
+from evil_twins.bench.store.soundness import damage
 
 
 def verify(done: Finished, directory: Path, data: Path | None, sample: int) -> Iterator[str]:
@@ -133,12 +134,8 @@ def _checksum(path: Path, within: Path) -> str:
 
 def _sealed(directory: Path) -> dict[str, str] | None:
     """Return the checksums in run.json, which cannot be made again; None if its seal is broken."""
-    try:
-        facts = json.loads(files.read(directory / "run.json", directory))
-        intact = facts.pop("seal") == fingerprint(facts)
-        return dict(facts["files"]) if intact else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+    facts = json_files.read(directory / "run.json", directory, SealedRun)
+    return None if facts is None else facts.files
 
 
 def _scores(done: Finished, data: Path | None, sample: int, scratch: Path) -> Iterator[str]:

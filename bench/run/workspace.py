@@ -79,7 +79,7 @@ def open_workspace(
         suite: The suite.
         folders: The folders of results and data.
         device: "cpu", "cuda" or "auto".
-        console: Where damaged images are named, or None.
+        console: Where numbers of converted and skipped images are printed, or None.
 
     Raises:
         UserError: There is no such device, the data set is missing, or the suite cannot be planned.
@@ -89,10 +89,8 @@ def open_workspace(
     if folders.download:
         load(suite.dataset, root, download=True, size=suite.size)
     dataset = cached_dataset(suite.dataset, root, suite.size, suite.splits)
-    if dataset.damaged and console is not None:
-        names, others = ", ".join(dataset.damaged[:3]), len(dataset.damaged) - 3
-        ending = f" and {others} more" if others > 0 else ""
-        print_lines(console, [f"skipped, damaged: {names}{ending}"])
+    if console is not None:
+        print_lines(console, dataset.tally.lines(dataset.name))
     store = Store((folders.results / suite.name).absolute() / "cells")
     cells = plan(suite, dataset, device)
     return Workspace(suite, dataset, cells, store, replace(folders, data=root), device)

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import chain, pairwise
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import platformdirs
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from evil_twins.bench.errors import UserError, unknown
-from evil_twins.bench.subjects.isic import isic
-from evil_twins.bench.subjects.readers import DAMAGE, Files, Half, digits, folder, published, sha
+from evil_twins.bench.subjects import sets
+from evil_twins.bench.subjects.decoding import Resize, decoded, mixed
+from evil_twins.bench.subjects.halves import Half, Tally, name_of, sha
 from evil_twins.bench.subjects.splits import USUAL, Splits
 
-NAMES = ("digits", "fashion-mnist", "cifar10", "gtsrb", "isic2018", "folder")
-
-# Default side in pixels of data sets with images of many sizes.
-SIZES = {"gtsrb": 32, "isic2018": 224}
-
-# Images that one thread reads at a time.
-BLOCK = 64
-
-_Decoded = tuple[npt.NDArray[np.uint8], int]
+RESIZING = "evil_twins.bench.subjects.image_files"
+"""The module that resizes images. Cells of a data set without a size do not depend on it."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +58,7 @@ class Dataset:
     """A data set in disjoint splits; all but `train` come from the test half.
 
     Attributes:
-        name: One of `NAMES`; "folder:<directory name>" for a folder.
+        name: One of `sets.names()`; "folder:<directory name>" for a folder.
         classes: Names of the classes, by label.
         train: Images for the victim, the auto-encoders and the attacker's reference.
         fit: Further images for the fits of detectors.
@@ -77,7 +68,7 @@ class Dataset:
         development: Targets on which settings may be chosen.
         confirmatory: Targets that are reported.
         digest: SHA-256 over classes, ids, pixels, labels and splits.
-        damaged: Files that could not be read and are skipped.
+        tally: Numbers of images that were converted, and of files that were skipped.
     """
 
     name: str
@@ -90,7 +81,12 @@ class Dataset:
     development: Images
     confirmatory: Images
     digest: str
-    damaged: tuple[str, ...]
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        """Names of the images that could not be read and are skipped."""
+        return tuple(self.tally.unreadable)
 
     def split(self, name: str) -> Images:
         """Return the split of that name."""
@@ -113,7 +109,7 @@ def load(
     so that its absence does not move other images.
 
     Args:
-        name: One of `NAMES`.
+        name: One of `sets.names()`.
         root: The folder of torchvision's data (default: the user's cache), of the unpacked
             archives of ISIC 2018, or with `train/<class>/*` and `test/<class>/*`.
         download: Fetch missing files.
@@ -125,39 +121,41 @@ def load(
         UserError: Unknown name, missing files, classes without images, or images of several sizes
             without `size`.
     """
-    if name not in NAMES:
-        raise unknown("data set", name, NAMES)
+    if name not in sets.names():
+        raise unknown("data set", name, sets.names())
     if size is not None and size < 1:
         raise UserError(f"size {size} of data set {name!r}\nexpected: at least one pixel")
+    reader = import_module(sets.module(name))
+    classes, train, test = reader.read(root, download)
     if name == "folder":
-        classes, train, test = folder(root)
-        name = f"folder:{Path(root or '').resolve().name}"
-    elif name == "digits":
-        classes, train, test = digits()
-    else:
-        home = (root or platformdirs.user_cache_path("evil-twins") / "data").expanduser()
-        source = isic(home) if name == "isic2018" else published(name, home, download)
-        (classes, train, test), size = source, size or SIZES.get(name)
-    return _cut(name, classes, train, test, size, splits)
+        name = f"folder:{name_of(Path(root or '').resolve().name)}"
+    side = size or reader.SIZE
+    resize = partial(import_module(RESIZING).resized, size=side) if side else None
+    return _cut(name, classes, train, test, resize, splits)
 
 
 def _cut(
-    name: str, classes: tuple[str, ...], train: Half, test: Half, size: int | None, shares: Splits
+    name: str,
+    classes: tuple[str, ...],
+    train: Half,
+    test: Half,
+    resize: Resize | None,
+    shares: Splits,
 ) -> Dataset:
-    training, damaged = _decode(f"{name}/train", classes, train, size)
-    tested, damaged_too = _decode(f"{name}/test", classes, test, size)
+    training, tally = _images(f"{name}/train", classes, train, resize)
+    tested, tally_of_test = _images(f"{name}/test", classes, test, resize)
     shapes = [tuple(images.pixels.shape[1:]) for images in (training, tested)]
     if shapes[0] != shapes[1]:
-        raise _mixed(name, tested.ids[0], shapes[1], shapes[0])
+        raise mixed(name, tested.ids[0], shapes[1], shapes[0])
     rank = sorted(test.ids, key=lambda image: sha(f"{name}/{image}"))
-    share = shares.model_dump()
+    share = asdict(shares)
     edges = np.rint(np.cumsum([0.0, *share.values()]) * len(rank)).astype(int).tolist()
     place = {image: i for i, image in enumerate(tested.ids)}
     splits = {"train": training}
     for split, (low, high) in zip(share, pairwise(edges), strict=True):
         splits[split] = tested.take([place[image] for image in rank[low:high] if image in place])
-    damaged += damaged_too
-    return Dataset(name, classes, **splits, digest=_digest(classes, splits), damaged=damaged)
+    digest = _digest(classes, splits)
+    return Dataset(name, classes, **splits, digest=digest, tally=tally + tally_of_test)
 
 
 def _digest(classes: tuple[str, ...], splits: dict[str, Images]) -> str:
@@ -169,57 +167,16 @@ def _digest(classes: tuple[str, ...], splits: dict[str, Images]) -> str:
     return digest.hexdigest()
 
 
-def _decode(
-    name: str, classes: tuple[str, ...], half: Half, size: int | None
-) -> tuple[Images, tuple[str, ...]]:
-    """Read every readable image of the half of that name; return them and the other ids."""
-    count = len(half.ids)
-    pixels, label, kept = np.empty(0, np.uint8), np.empty(count, np.int64), list[int]()
-    blocks = [range(low, min(low + BLOCK, count)) for low in range(0, count, BLOCK)]
-    pool = ThreadPoolExecutor()
-    try:
-        read = pool.map(partial(_read, half.files, size), blocks)
-        for i, image in enumerate(chain.from_iterable(read)):
-            if image is None:
-                continue
-            if not kept:
-                pixels = np.empty((count, *image[0].shape), np.uint8)
-            if image[0].shape != pixels.shape[1:]:
-                raise _mixed(name, half.ids[i], image[0].shape, tuple(pixels.shape[1:]))
-            pixels[i], label[i] = image
-            kept.append(i)
-    finally:
-        # An error or Ctrl-C does not wait for the images that are still to be read.
-        pool.shutdown(cancel_futures=True)
-    damaged = tuple(half.ids[i] for i in sorted(set(range(count)) - set(kept)))
-    if damaged:
-        pixels, label = pixels[kept], label[kept]
+def _images(
+    name: str, classes: tuple[str, ...], half: Half, resize: Resize | None
+) -> tuple[Images, Tally]:
+    pixels, kept, tally = decoded(name, half, resize)
+    label = torch.tensor([half.labels[i] for i in kept], dtype=torch.int64)
     empty = sorted(set(range(len(classes))) - set(label.tolist()))
     if empty:
+        first = "".join(f"; {image}: {why}" for image, why in [*tally.unreadable.items()][:1])
         raise UserError(
-            f"{name}: no readable image of class {classes[empty[0]]!r}\n"
+            f"{name}: no readable image of class {classes[empty[0]]!r}{first}\n"
             "remedy: remove the class or fix its files; expected: at least one per class"
         )
-    ids = tuple(half.ids[i] for i in kept)
-    return Images(ids, torch.from_numpy(pixels), torch.from_numpy(label)), damaged
-
-
-def _read(files: Files, size: int | None, block: range) -> list[_Decoded | None]:
-    """Read images (C, H, W) with their labels; None for those that cannot be decoded."""
-    images = list[_Decoded | None]()
-    for index in block:
-        try:
-            image, label = files[index]
-            if size and image.size != (size, size):
-                image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
-            images.append((np.atleast_3d(np.asarray(image)).transpose(2, 0, 1), label))
-        except DAMAGE:
-            images.append(None)
-    return images
-
-
-def _mixed(name: str, image: str, shape: tuple[int, ...], others: tuple[int, ...]) -> UserError:
-    return UserError(
-        f"{name}: {image!r} has shape {shape}, others {others}\n"
-        "remedy: give a size to have them resized; expected: images of one size"
-    )
+    return Images(tuple(half.ids[i] for i in kept), torch.from_numpy(pixels), label), tally

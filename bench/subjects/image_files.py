@@ -1,99 +1,209 @@
-"""Read the images of a user: a folder of image files, or an array in a file."""
+"""List and decode image files: the one way for data sets, data folders and `score`.
 
+The format follows from the content. Every image becomes 8 bits a channel, upright, on white.
+Conversions are stated, so that callers can count them.
+"""
+
+import os
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.lib.format import read_array
-from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import files
-from evil_twins.bench.subjects.readers import DAMAGE
+from evil_twins.bench.subjects.halves import DAMAGE, Picture, Unreadable, name_of
 
-MODES = {1: "L", 3: "RGB"}
-EXACT = ("1", "L", "LA", "P", "RGB", "RGBA")
-"""Modes of image files with at most eight bits a channel."""
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Formats that are read. Pillow knows others; for PostScript it starts an interpreter."""
 
-Shape = tuple[int, int, int]
-Images = tuple[tuple[str, ...], Tensor]
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
+    | {".tif", ".tiff", ".webp"}
+)
+"""Endings of names of image files; a file of such a name that is no image is damaged."""
+
+LARGEST = 2**26
+"""Pixels of the largest image that is read: a small file may hold a larger one."""
+
+HIDDEN = "__MACOSX"
+"""Folder of metadata in archives that macOS makes."""
+
+BAD = (*DAMAGE, Image.DecompressionBombError)
+
+DEEP, TURNED, ON_WHITE = "from 16 to 8 bits", "turned as EXIF says", "transparent, put on white"
+FIRST = "with several frames, the first taken"
+"""Conversions of images, in words; `_between` gives those between kinds of pixels."""
+
+KINDS = {"1": "grey", "L": "grey", "LA": "grey", "RGB": "colour", "RGBA": "colour"}
+KINDS |= {"P": "a palette", "PA": "a palette"}
+"""Mode of pixels -> its kind in words; other modes, such as CMYK, are named as they are."""
 
 
-def read(path: Path, shape: Shape) -> Images:
-    """Read names and images (N, C, H, W) float32 in [0, 1].
+@dataclass(frozen=True)
+class Listing:
+    """The image files in a folder, at any depth.
 
-    Args:
-        path: A folder of image files, at any depth; or a .npy or .safetensors file with an array
-            (N, C, H, W) of floating-point numbers in [0, 1], or of whole numbers from 0 to 255.
-        shape: (C, H, W) of a model.
+    Attributes:
+        names: Their names in the folder, in NFC; bytes that are not UTF-8 in hexadecimal.
+        paths: Their paths, in the same order.
+        skipped: Kind of file -> number of other files and folders.
+    """
+
+    names: tuple[str, ...]
+    paths: tuple[Path, ...]
+    skipped: Counter[str]
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Images in files, decoded on demand; no link out of the folder `within` is followed."""
+
+    paths: tuple[Path, ...]
+    within: Path
+    mode: str = "RGB"
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Picture:
+        return decode(self.paths[index], self.within, self.mode)
+
+
+def hidden(name: str) -> bool:
+    """Check whether a file or a folder is hidden: it starts with a dot, or is `HIDDEN`."""
+    return name.startswith(".") or name == HIDDEN
+
+
+def listed(folder: Path) -> Listing:
+    """List the image files in a folder, by the names of their folders and their own.
 
     Raises:
-        UserError: There are none, or one is damaged or of another shape or range.
+        UserError: A folder cannot be listed, or two files have the same name in NFC.
     """
-    if path.is_dir():
-        return _folder(path, shape)
-    if not path.is_file():
-        raise UserError(f"there is no {path}\nexpected: a folder of images, .npy or .safetensors")
-    x = _array(path)
-    if x.dim() != 4 or tuple(x.shape[1:]) != shape or not len(x):
-        raise UserError(
-            f"{path}: an array of shape {tuple(x.shape)}\n"
-            f"expected: (N, {str(shape)[1:]}, as the model has it, and at least one image"
-        )
-    if x.dtype == torch.uint8:
-        x = x / 255
-    if not x.is_floating_point() or not bool(((x >= 0) & (x <= 1)).all()):
-        raise UserError(
-            f"{path}: {x.dtype} from {float(x.min()):g} to {float(x.max()):g}\n"
-            "expected: floating-point numbers in [0, 1], or uint8 from 0 to 255"
-        )
-    return tuple(str(i) for i in range(len(x))), x.float()
+    skipped, images = Counter[str](), dict[tuple[str, str], Path]()
+    for base, folders, names in os.walk(folder, onerror=_refuse):
+        skipped["hidden"] += sum(hidden(name) for name in (*folders, *names))
+        folders[:] = [name for name in folders if not hidden(name)]
+        skipped["linked folders"] += sum(Path(base, name).is_symlink() for name in folders)
+        place = name_of(Path(base).relative_to(folder).as_posix())
+        for name in names:
+            if hidden(name):
+                continue
+            path = Path(base, name)
+            if path.suffix.lower() not in SUFFIXES and not _is_image(path):
+                skipped["other files"] += 1
+            elif images.setdefault((place, name_of(name)), path) != path:
+                raise UserError(f"{path}: another file has this name\nremedy: rename one of them")
+    order = sorted(images)
+    ids = tuple(name if place == "." else f"{place}/{name}" for place, name in order)
+    return Listing(ids, tuple(images[key] for key in order), +skipped)
 
 
-def _array(path: Path) -> Tensor:
+def _is_image(path: Path) -> bool:
+    """Check the content of a file without the name of an image file."""
     try:
-        if path.suffix == ".safetensors":
-            with files.opened(path, None) as file:
-                tensors = load_file(files.path_of(file))
-            if "x" in tensors or len(tensors) == 1:
-                return tensors.get("x", next(iter(tensors.values())))
-            raise ValueError(f"it holds {', '.join(tensors) or 'nothing'}, and none of them is x")
-        with files.opened(path, None) as file:
-            return torch.from_numpy(np.ascontiguousarray(read_array(file)))
-    except (SafetensorError, *DAMAGE) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path}: {reason}\nexpected: .npy, or .safetensors with x") from error
+        with files.opened(path, path.parent) as file, Image.open(file, formats=FORMATS):
+            return True
+    except BAD:
+        return False
 
 
-def _folder(folder: Path, shape: Shape) -> Images:
-    extensions = Image.registered_extensions()
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in extensions)
-    if not paths:
-        raise UserError(f"{folder}: no image files\nexpected: at least one, such as .png")
-    x = torch.stack([_file(path, folder, shape) for path in paths])
-    return tuple(path.relative_to(folder).as_posix() for path in paths), x
+def _refuse(error: OSError) -> None:
+    raise UserError(
+        f"{error.filename}: {error.strerror}\nexpected: a folder that can be listed"
+    ) from error
 
 
-def _file(path: Path, folder: Path, shape: Shape) -> Tensor:
+def decode(path: Path, within: Path, mode: str) -> Picture:
+    """Decode an image file.
+
+    Args:
+        path: The file.
+        within: The folder that links must not leave.
+        mode: "L" for grey, "RGB" for colour.
+
+    Raises:
+        Unreadable: It is damaged, of another format, no regular file, or outside of the folder.
+    """
     try:
-        with files.opened(path, folder) as file, Image.open(file) as image:
-            mode = image.mode
-            pixels = np.atleast_3d(np.asarray(image.convert(MODES.get(shape[0], "RGB"))))
-    except DAMAGE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path} cannot be read: {reason}\nremedy: remove or fix it") from error
-    x = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
-    if mode not in EXACT:
-        raise UserError(
-            f"{path} has pixels of mode {mode}\n"
-            "remedy: save it with eight bits a channel, or all images as one array (.npy)"
-        )
-    if tuple(x.shape) != shape:
-        raise UserError(
-            f"{path} has shape {tuple(x.shape)}, the model expects {shape}\n"
-            "remedy: resize it as the model's training images were resized"
-        )
-    return x / 255
+        with files.opened(path, within) as file, Image.open(file, formats=FORMATS) as image:
+            return _converted(image, mode)
+    except BAD as error:
+        raise Unreadable(path, _reason(error, path)) from error
+
+
+def resized(picture: Picture, size: int) -> Picture:
+    """Return the centre square of a picture, resized to a side in pixels."""
+    image = picture.pixels
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    if image.size == (size, size):
+        return picture
+    fitted = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+    return Picture(fitted, picture.conversions)
+
+
+def _reason(error: BaseException, path: Path) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"its content is none of {', '.join(FORMATS)}"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    line = (text.strip() or type(error).__name__).splitlines()[0]
+    return line.replace(f"{path} ", "it ")
+
+
+def _converted(image: ImageFile, mode: str) -> Picture:
+    """Convert pixels to 8 bits, upright, on white, in this mode; state each conversion."""
+    if image.width * image.height > LARGEST:
+        raise ValueError(f"it has {image.width} by {image.height} pixels, more than {LARGEST}")
+    facts = {FIRST: getattr(image, "is_animated", False), DEEP: _is_deep(image)}
+    facts[TURNED] = _orientation(image) in range(2, 9)
+    pixels: Image.Image = ImageOps.exif_transpose(image) if facts[TURNED] else image
+    if pixels.mode.startswith("I"):  # of 16 bits in colour Pillow has taken the high bytes
+        bits = 4 if "I;12" in str(image.tile) else 8
+        pixels = Image.fromarray((np.asarray(pixels) >> bits).astype(np.uint8))
+    if pixels.has_transparency_data:
+        layers = pixels.convert("RGBA")
+        facts[ON_WHITE] = layers.getchannel("A").getextrema() != (255, 255)
+        if facts[ON_WHITE]:
+            pixels = Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers)
+    conversions = [what for what, true in facts.items() if true]
+    pixels.load()
+    if pixels.mode != mode:
+        conversions += _between(pixels.mode, mode)
+        pixels = pixels.convert(mode)
+    return Picture(pixels, tuple(conversions))
+
+
+def _between(old: str, new: str) -> list[str]:
+    """Return the conversion between two modes of pixels in words, none if they are of one kind."""
+    before, after = KINDS.get(old, old), KINDS[new]
+    return [] if before == after else [f"from {before} to {after}"]
+
+
+def _orientation(image: ImageFile) -> int:
+    """Return the orientation that EXIF states; 1, upright, without one or if it is damaged."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except BAD:
+        return 1
+
+
+def _is_deep(image: ImageFile) -> bool:
+    """Check whether the file has more than 8 bits a channel.
+
+    Raises:
+        ValueError: The range of its numbers is unknown, or one of its colours is transparent.
+    """
+    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
+        raise ValueError(f"the range of its numbers is unknown (mode {image.mode})")
+    tiles = str(image.tile)
+    maximum = image.tile[0].args if image.format == "PPM" and image.tile else None
+    wide = isinstance(maximum, tuple) and int(maximum[-1]) > 255
+    deep = image.mode.startswith("I") or ";16" in tiles or wide
+    if deep and "transparency" in image.info:
+        raise ValueError("one of its colours of 16 bits is transparent")
+    return deep

@@ -1,23 +1,23 @@
 """Read suites: whole experiments as TOML, checked before anything runs."""
 
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
-from evil_twins.bench.components.parameters import mistake
+from evil_twins.bench.components.parameters import checked, mistake
 from evil_twins.bench.errors import UserError, unknown
-from evil_twins.bench.store import files
-from evil_twins.bench.subjects.splits import USUAL, Splits
-from evil_twins.bench.suite import extends
+from evil_twins.bench.subjects import sets, splits
+from evil_twins.bench.subjects.splits import Splits
+from evil_twins.bench.suite import extends, toml
 from evil_twins.bench.suite.names import folder_name
 from evil_twins.bench.suite.rows import Column, Row, check_matrix, column_of, rows_of
 
 BUILT_IN = Path(__file__).parent / "built_in"
-DATASETS = ("digits", "fashion-mnist", "cifar10", "gtsrb", "isic2018", "folder")
+CHAIN = 8
+"""Largest number of suites of which each extends the next."""
 ARCHITECTURES = ("resnet18", "resnet101", "resnet18-narrow", "resnet-tiny")
 
 
@@ -95,7 +95,7 @@ class _File(_Table):
     size: Annotated[int, Field(ge=1, le=4096)] | None = None
     threads_per_cell: Annotated[int, Field(ge=1, le=1024)] = 1
     victim: Victim
-    splits: Splits = USUAL
+    splits: dict[str, Any] = {}
     targets: Targets
     attacks: list[dict[str, Any]]
     detectors: list[dict[str, Any]]
@@ -108,7 +108,7 @@ class Suite:
     Attributes:
         name: Name of its folder of results.
         description: Description in one line.
-        dataset: One of `DATASETS`.
+        dataset: One of `sets.names()`.
         size: Height and width of resized images, or None for those of the data set.
         threads_per_cell: Threads of each cell; sums depend on them.
         victim: The benign model.
@@ -166,10 +166,7 @@ def parse(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
     Raises:
         UserError: The file is no TOML, or the suite that it extends cannot be read.
     """
-    try:
-        raw = tomllib.loads(files.read(path, None).decode())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readable TOML file\nremedy: fix it: {error}") from error
+    raw = toml.read(path)
     if "extends" not in raw:
         return raw
     base, chain = _base(raw["extends"], path), (*chain, path)
@@ -177,6 +174,11 @@ def parse(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise UserError(
             f"{path.name} extends itself: {' -> '.join(file.name for file in (*chain, base))}\n"
             "remedy: let it extend another suite"
+        )
+    if len(chain) > CHAIN:
+        raise UserError(
+            f"{path.name}: more than {CHAIN} suites extend each other\n"
+            "remedy: let it extend a suite that extends none"
         )
     return extends.merge(parse(base, chain), raw, path.name)
 
@@ -199,17 +201,21 @@ def load(name: str) -> Suite:
     """
     path = locate(name)
     raw = parse(path)
-    _check_keys(raw, _File, path.name)
-    for key, table in (("victim", Victim), ("splits", Splits), ("targets", Targets)):
+    _check_keys(raw, _File.model_fields, path.name)
+    for key, keys in (
+        ("victim", Victim.model_fields),
+        ("splits", splits.NAMES),
+        ("targets", Targets.model_fields),
+    ):
         if isinstance(raw.get(key), dict):
-            _check_keys(raw[key], table, f"{path.name} [{key}]")
+            _check_keys(raw[key], keys, f"{path.name} [{key}]")
     try:
         file = _File.model_validate(raw)
     except ValidationError as error:
         raise mistake(error, path.name) from error
     folder_name(file.name, path.name)
     for kind, value, names in (
-        ("data set", file.dataset, DATASETS),
+        ("data set", file.dataset, sets.names()),
         ("architecture", file.victim.architecture, ARCHITECTURES),
     ):
         if value not in names:
@@ -218,6 +224,7 @@ def load(name: str) -> Suite:
     columns = [column_of(table, path) for table in file.detectors]
     check_matrix(rows, columns, path)
     shared = {key: value for key, value in file if key not in extends.ENTRIES}
+    shared["splits"] = checked(Splits, file.splits, f"{path.name}: splits")
     weights = _weights(file.victim, path)
     return Suite(**shared, weights=weights, rows=tuple(rows), columns=tuple(columns))
 
@@ -233,7 +240,7 @@ def _weights(victim: Victim, path: Path) -> Path | None:
     return (path.parent / Path(victim.weights).expanduser()).absolute()
 
 
-def _check_keys(raw: Mapping[str, Any], table: type[BaseModel], where: str) -> None:
+def _check_keys(raw: Mapping[str, Any], names: Collection[str], where: str) -> None:
     for key in raw:
-        if key not in table.model_fields:
-            raise unknown(f"key in {where}", key, table.model_fields)
+        if key not in names:
+            raise unknown(f"key in {where}", key, names)

@@ -13,11 +13,16 @@ from evil_twins.bench.components.component import Component
 from evil_twins.bench.components.source_code import ROOT, closure, code_of
 from evil_twins.detectors import DETECTORS
 
-DATA = {f"bench/subjects/{name}.py" for name in ("data", "isic", "readers", "splits")}
+DIGITS = {"name": "digits", "size": None}
+DATA = {
+    f"bench/subjects/{name}.py"
+    for name in ("data", "decoding", "halves", "splits", "sets/__init__")
+}
 EVERY = DATA | {
+    "bench/subjects/sets/digits.py",
     *("attacks/models.py", "attacks/norms.py", "bench/cells/stored.py", "bench/cells/work.py"),
-    "bench/components/finite.py",
-    *("bench/store/checksums.py", "bench/subjects/architectures.py", "bench/subjects/weights.py"),
+    *("bench/components/finite.py", "bench/store/checksums.py", "bench/store/soundness.py"),
+    *("bench/subjects/architectures.py", "bench/subjects/weights.py"),
 }
 COMPONENT = EVERY | {
     *("attacks/base.py", "bench/cells/seeds.py", "detectors/base.py"),
@@ -26,11 +31,11 @@ COMPONENT = EVERY | {
 ATTACK = COMPONENT | {f"bench/cells/{name}.py" for name in ("attack", "measure", "targets")}
 ATTACK |= {"attacks/efficacy.py", "bench/store/records.py"}
 FITTED = COMPONENT | {"bench/cells/fitting.py"}
-SCORE = FITTED | {"bench/cells/score.py", "bench/cells/inspection.py", "bench/store/records.py"}
+SCORE = FITTED | {"bench/cells/score.py", "bench/store/records.py"}
 PGD_STEPS = ("input", "lattice", "nature", "pace", "radius", "serving")
 STEPS = {f"attacks/steps/{name}.py" for name in PGD_STEPS}
 LIBRARIES = {
-    *("numpy", "pandas", "pillow", "platformdirs", "pyarrow", "pydantic", "safetensors"),
+    *("numpy", "pandas", "pyarrow", "pydantic", "safetensors"),
     *("scikit-learn", "torch", "torchvision"),
 }
 
@@ -40,7 +45,7 @@ CELLS = {
         EVERY
         | {"bench/cells/victim.py", "bench/store/records.py"}
         | {f"bench/subjects/{name}.py" for name in ("retraining", "victims")},
-        LIBRARIES,
+        LIBRARIES - {"pydantic"},
     ),
     "fit": (
         ("fit", DETECTORS["manifold"]),
@@ -62,6 +67,11 @@ CELLS = {
         SCORE | {"detectors/confidence.py"},
         LIBRARIES,
     ),
+    "inspection": (
+        ("score", DETECTORS["inspection"]),
+        SCORE - {"bench/cells/score.py"} | {"bench/cells/inspection.py", "detectors/inspection.py"},
+        LIBRARIES | {"scipy"},
+    ),
     "score of pytorch-ood": (
         ("score", usable("ood")["Entropy"]),
         SCORE | {"bench/components/adapters/ood.py"},
@@ -76,14 +86,16 @@ def test_a_cell_depends_on_this_and_nothing_else(name: str) -> None:
     (kind, place), files, libraries = CELLS[name]
     if "pytorch-ood" in libraries:
         pytest.importorskip("pytorch_ood")
-    code = code_of(kind, *([Component(place, {})] if place else []))
+    code = code_of(kind, DIGITS, *([Component(place, {})] if place else []))
     assert set(code.files) == files
     assert set(code.versions) == libraries
 
 
 def test_an_attack_depends_on_the_detectors_that_it_evades() -> None:
     pgd, smoothing = (Component(place, {}) for place in (ATTACKS["pgd"], DETECTORS["smoothing"]))
-    evading = set(code_of("attack", pgd, smoothing).files) - set(code_of("attack", pgd).files)
+    evading = set(code_of("attack", DIGITS, pgd, smoothing).files) - set(
+        code_of("attack", DIGITS, pgd).files
+    )
     assert evading >= {"detectors/smoothing.py", "bench/cells/evade.py"}
 
 

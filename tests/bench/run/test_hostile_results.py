@@ -134,6 +134,37 @@ def test_links(
     assert SECRET not in streams.out + streams.err
 
 
+def test_merge_copies_listed_files_only(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "stranger")
+    cell = next((tmp_path / "stranger").glob("results/small/cells/attack/*/"))
+    (tmp_path / "secret").write_text(SECRET)
+    (cell / "link").symlink_to(tmp_path / "secret")
+    (cell / "unlisted").write_text("1")
+    (cell / "endless").symlink_to("/dev/zero")
+    with limit():
+        assert app.main(words("merge", tmp_path / "stranger")) == 0
+    copies = {path.name for path in (tmp_path / "stranger" / "both").rglob("*")}
+    assert cell.name in copies
+    assert not copies & {"link", "unlisted", "endless"}
+
+
+def test_prune_removes_a_link_and_keeps_its_target(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "stranger")
+    cells = tmp_path / "stranger" / "results" / "small" / "cells"
+    outside = tmp_path / "outside"
+    for name in ("empty", "cell"):
+        (outside / name).mkdir(parents=True)
+        (outside / name / "file").write_text(SECRET)
+        (cells / "score" / name).symlink_to(outside / name)
+    (outside / "cell" / "cell.json").write_text("{}")
+    (cells / "score" / "x.log").unlink()
+    (cells / "score" / "x.log").symlink_to(outside / "empty" / "file")
+    before = contents(outside)
+    assert app.main(words("prune", tmp_path / "stranger")) == 0
+    assert contents(outside) == before
+    assert not [path for path in cells.rglob("*") if path.is_symlink()]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("kind", KINDS)

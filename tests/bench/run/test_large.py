@@ -14,7 +14,7 @@ from evil_twins.bench.commands import app
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.subjects import data, weights
 from evil_twins.bench.subjects.architectures import build, fold
-from evil_twins.bench.subjects.isic import CLASSES
+from evil_twins.bench.subjects.sets.isic2018 import CLASSES
 from tests.bench.suites import table
 
 pytestmark = pytest.mark.slow

@@ -1,5 +1,6 @@
 """Data sets that are large enough for a suite, and other shares of their splits."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,7 @@ from tests.bench.suites import doubt, shift
 
 @pytest.mark.parametrize("split", ["fit", "heldout"])
 def test_a_split_without_an_image_is_refused(tmp_path: Path, split: str) -> None:
-    usual = USUAL.model_dump()
+    usual = asdict(USUAL)
     shares = usual | {split: 1e-4, "development": usual["development"] + usual[split] - 1e-4}
     lines = "\n".join(f"{name} = {share}" for name, share in shares.items())
     head = f"{suites.HEAD}[splits]\n{lines}\n"

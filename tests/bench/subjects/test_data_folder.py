@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.subjects import splits
 from evil_twins.bench.subjects.data import Dataset, load
-from evil_twins.bench.subjects.splits import Splits
 from tests.bench.pictures import picture
 
 
@@ -29,7 +29,7 @@ def everything(dataset: Dataset) -> dict[str, tuple[int, str]]:
     """Map ids to (label, hash of the pixels), over all splits."""
     return {
         name: (int(label), hashlib.sha256(pixels.numpy().tobytes()).hexdigest())
-        for split in ("train", *Splits.model_fields)
+        for split in ("train", *splits.NAMES)
         for images in [getattr(dataset, split)]
         for name, pixels, label in zip(images.ids, images.pixels, images.label, strict=True)
     }
@@ -66,7 +66,7 @@ def test_damaged_image_is_named_and_nothing_else_is_lost(tree: Path, damage: str
     del rest[bad]
     assert everything(after) == rest
     assert after.digest != before.digest
-    for split in ("train", *Splits.model_fields):
+    for split in ("train", *splits.NAMES):
         expected = tuple(name for name in getattr(before, split).ids if name != bad)
         assert getattr(after, split).ids == expected
 
@@ -91,9 +91,9 @@ def test_sizes_must_agree_unless_one_is_given(tree: Path) -> None:
     with pytest.raises(UserError, match=re.escape("(3, 20, 40)")):
         load("folder", tree)
     dataset = load("folder", tree, size=16)
-    assert {
-        getattr(dataset, split).pixels.shape[1:] for split in ("train", *Splits.model_fields)
-    } == {(3, 16, 16)}
+    assert {getattr(dataset, split).pixels.shape[1:] for split in ("train", *splits.NAMES)} == {
+        (3, 16, 16)
+    }
     assert "test/dog/long.png" in everything(dataset)
 
 

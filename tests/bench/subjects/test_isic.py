@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.subjects import splits
 from evil_twins.bench.subjects.data import load
-from evil_twins.bench.subjects.isic import CLASSES, LESIONS
-from evil_twins.bench.subjects.splits import Splits
+from evil_twins.bench.subjects.sets.isic2018 import CLASSES, LESIONS
 
 INPUT = "ISIC2018_Task3_{}_Input"
 TRUTH = "ISIC2018_Task3_{0}_GroundTruth/ISIC2018_Task3_{0}_GroundTruth.csv"
@@ -45,7 +45,7 @@ def test_the_official_halves(root: Path) -> None:
     assert (dataset.name, dataset.classes, dataset.damaged) == ("isic2018", CLASSES, ())
     assert (
         len(dataset.train),
-        sum(len(getattr(dataset, split)) for split in Splits.model_fields),
+        sum(len(getattr(dataset, split)) for split in splits.NAMES),
     ) == (
         140,
         70,
@@ -65,7 +65,7 @@ def test_images_come_at_224_unless_another_size_is_asked_for(root: Path) -> None
 
 def test_without_the_test_folders_a_fifth_is_held_out(root: Path) -> None:
     dataset = load("isic2018", root, size=8)
-    held = {name for split in Splits.model_fields for name in getattr(dataset, split).ids}
+    held = {name for split in splits.NAMES for name in getattr(dataset, split).ids}
     assert (len(dataset.train), len(held)) == (112, 28)
     assert not held & set(dataset.train.ids)
     write_part(root, "Test", 70, first=1000)
@@ -78,11 +78,7 @@ def test_no_lesion_is_in_both_halves(root: Path) -> None:
     (root / LESIONS).write_text(text)
     dataset = load("isic2018", root, size=8)
     lesions = {int(name[-7:]) // 14 for name in dataset.train.ids}
-    held = {
-        int(name[-7:]) // 14
-        for split in Splits.model_fields
-        for name in getattr(dataset, split).ids
-    }
+    held = {int(name[-7:]) // 14 for split in splits.NAMES for name in getattr(dataset, split).ids}
     assert (len(lesions), len(held)) == (8, 2)
     assert not lesions & held
 

@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from evil_twins.bench.analysis.paper import published
-from evil_twins.bench.subjects import data, victims
+from evil_twins.bench.subjects import data, splits, victims
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Images
-from evil_twins.bench.subjects.splits import Splits
 from evil_twins.bench.subjects.victims import Recipe, accuracy, train
 from tests.bench.subjects.networks import random_images, same, state
 
@@ -128,11 +127,11 @@ def test_published_figures() -> None:
 
 @pytest.mark.slow
 def test_digits_are_learnt(digits: data.Dataset) -> None:
-    splits = [getattr(digits, split) for split in Splits.model_fields]
+    parts = [getattr(digits, split) for split in splits.NAMES]
     test = Images(
-        tuple(name for images in splits for name in images.ids),
-        torch.cat([images.pixels for images in splits]),
-        torch.cat([images.label for images in splits]),
+        tuple(name for images in parts for name in images.ids),
+        torch.cat([images.pixels for images in parts]),
+        torch.cat([images.label for images in parts]),
     )
     assert len(test) == 898
     rates = [

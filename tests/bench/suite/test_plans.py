@@ -1,5 +1,7 @@
 """The built-in suites, planned on data sets of their sizes."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -43,12 +45,12 @@ def blank(count: int) -> Images:
 def planned(name: str) -> tuple[suite.Suite, Plan]:
     loaded = suite.load(name)
     test, classes, _ = SIZES[name]
-    share = loaded.splits.model_dump()
+    share = asdict(loaded.splits)
     edges = np.rint(np.cumsum([0.0, *share.values()]) * test).astype(int)
     sizes = dict(zip(share, np.diff(edges).tolist(), strict=True))
     splits = {split: blank(size) for split, size in {"train": 10, **sizes}.items()}
     names = tuple(str(i) for i in range(classes))
-    data = Dataset(loaded.dataset, names, **splits, digest="", damaged=())
+    data = Dataset(loaded.dataset, names, **splits, digest="")
     return loaded, plan(loaded, data, "cuda")
 
 

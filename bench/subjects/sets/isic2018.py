@@ -2,15 +2,14 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-
-from PIL import Image
 
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import files
-from evil_twins.bench.subjects.readers import Half, Parts, photograph, sha
+from evil_twins.bench.subjects.halves import Half, Parts, sha
+from evil_twins.bench.subjects.image_files import ImageFiles, hidden
+from evil_twins.bench.subjects.place import data_folder
 
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 """Melanoma, nevus, basal cell carcinoma, actinic keratosis, benign keratosis, dermatofibroma and
@@ -19,33 +18,20 @@ vascular lesion: the columns of the ground truth, by label."""
 STEM = "ISIC2018_Task3_{}"
 LESIONS = "ISIC2018_Task3_Training_LesionGroupings.csv"
 TEST_SHARE = 0.2
+SIZE = 224
 
 
-@dataclass(frozen=True)
-class Photographs:
-    """Images in a folder as RGB with their labels, decoded on demand, by path and label."""
-
-    root: Path
-    samples: Sequence[tuple[Path, int]]
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        path, label = self.samples[index]
-        return photograph(path, self.root), label
-
-
-def isic(root: Path) -> Parts:
+def read(root: Path | None, download: bool) -> Parts:
     """Read the official parts, or cut the training images in two if there are no test folders.
 
-    `root` is the folder of the unpacked archives. The cut is by SHA-256 of the lesion if a file
-    names it, else of the image: the first `TEST_SHARE` of them test. The authors of the paper
-    tested on a tenth.
+    `root` is the folder of the unpacked archives, which are not fetched. The cut is by
+    SHA-256 of the lesion if a file names it, else of the image: the first `TEST_SHARE` of them
+    test. The authors of the paper tested on a tenth.
 
     Raises:
         UserError: Files are missing or malformed.
     """
+    root = data_folder(root)
     training = _labels(root, "Training")
     if any((root / f"{STEM.format('Test')}_{kind}").exists() for kind in ("Input", "GroundTruth")):
         tested = _labels(root, "Test")
@@ -61,15 +47,16 @@ def isic(root: Path) -> Parts:
 
 def _half(root: Path, part: str, labels: Mapping[str, int]) -> Half:
     folder, names = root / f"{STEM.format(part)}_Input", sorted(labels)
-    samples = [(folder / f"{name}.jpg", labels[name]) for name in names]
-    return Half(tuple(f"isic2018/{name}" for name in names), Photographs(root, samples))
+    pictures = ImageFiles(tuple(folder / f"{name}.jpg" for name in names), root)
+    ids = tuple(f"isic2018/{name}" for name in names)
+    return Half(ids, [labels[name] for name in names], pictures)
 
 
 def _labels(root: Path, part: str) -> dict[str, int]:
     """Read the labels of one part of the challenge: name of an image -> label."""
     stem = STEM.format(part)
     folder, path = root / f"{stem}_Input", root / f"{stem}_GroundTruth" / f"{stem}_GroundTruth.csv"
-    names = {image.stem for image in folder.glob("*.jpg")}
+    names = {image.stem for image in folder.glob("*.jpg") if not hidden(image.name)}
     if not names:
         raise UserError(
             f"isic2018: no images in {folder}\n"

@@ -1,0 +1,32 @@
+"""Explain the errors of torchvision about files of data sets."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from sys import stderr
+
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.store import files
+from evil_twins.bench.subjects.halves import DAMAGE
+
+
+@contextmanager
+def explained(name: str, place: str, folder: Path) -> Iterator[None]:
+    """Raise a `UserError` that says which files are expected, if they are missing or damaged.
+
+    Args:
+        name: The data set.
+        place: The files that are expected, with their place.
+        folder: The folder that torchvision reads.
+    """
+    try:
+        files.check_folder(folder)
+        with redirect_stdout(stderr):
+            yield
+    except DAMAGE as error:
+        # Without torchvision's advice to change the code.
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{name}: {line.split(' You can use download=True')[0]}\nexpected: {place}\n"
+            "remedy: put it there, or have it fetched with --download"
+        ) from error

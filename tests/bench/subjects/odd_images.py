@@ -1,0 +1,152 @@
+"""Image files that are easily read wrongly, with the pixels that they show."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Pixels = npt.NDArray[np.uint8]
+SIDE = 12
+RGB = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+GREY = RGB[..., 0].copy()
+ALPHA = np.where(np.arange(SIDE * SIDE).reshape(SIDE, SIDE) % 3, 255, 0).astype(np.uint8)
+ON_WHITE = np.where(ALPHA[..., None] == 0, 255, RGB).astype(np.uint8)
+"""`RGB` with `ALPHA` over white."""
+
+ORIENTATION = 274
+ORIENTATIONS: dict[int, Callable[[Pixels], Pixels]] = {
+    2: np.fliplr,
+    3: lambda x: np.rot90(x, 2),
+    4: np.flipud,
+    5: lambda x: x.transpose(1, 0, 2),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: np.rot90(x, 2).transpose(1, 0, 2),
+    8: lambda x: np.rot90(x, 1),
+}
+"""Orientation of EXIF -> what makes the stored pixels upright."""
+
+
+@dataclass(frozen=True)
+class Odd:
+    """The content of a file, the pixels (H, W, C) that it shows, and the conversions."""
+
+    content: bytes
+    pixels: Pixels
+    conversions: tuple[str, ...]
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def png_of_16_bits(values: npt.NDArray[np.uint16]) -> bytes:
+    """Write (H, W, C) as PNG, which Pillow cannot do in colour."""
+    height, width, channels = values.shape
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)),
+        (b"IDAT", zlib.compress(lines)),
+        (b"IEND", b""),
+    )
+    parts = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def _exif(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    return exif
+
+
+IMAGE, THREE = Image.fromarray(RGB), np.repeat(GREY[..., None], 3, 2)
+RGBA = Image.fromarray(np.dstack([RGB, ALPHA]))
+WIDE = GREY.astype(np.uint16) * 257
+PALETTE = IMAGE.quantize(64)
+INDEX = np.asarray(PALETTE)
+SHOWN = np.asarray(PALETTE.convert("RGB"))
+KEYED = np.where((INDEX[0, 0] == INDEX)[..., None], 255, SHOWN).astype(np.uint8)
+CMYK = np.dstack([255 - RGB, np.zeros_like(GREY)])
+
+DEEP, TURNED, WHITE = "from 16 to 8 bits", "turned as EXIF says", "transparent, put on white"
+TO_COLOUR, PALETTE_TO_COLOUR = "from grey to colour", "from a palette to colour"
+FRAMES = "with several frames, the first taken"
+
+ODD = {
+    "grey PNG of 16 bits": Odd(saved(Image.fromarray(WIDE), "PNG"), THREE, (DEEP, TO_COLOUR)),
+    "PGM of 16 bits": Odd(saved(Image.fromarray(WIDE), "PPM"), THREE, (DEEP, TO_COLOUR)),
+    "TIFF of 16 bits": Odd(saved(Image.fromarray(WIDE), "TIFF"), THREE, (DEEP, TO_COLOUR)),
+    "shifted 16 bits": Odd(
+        saved(Image.fromarray(GREY.astype(np.uint16) << 8), "PNG"), THREE, (DEEP, TO_COLOUR)
+    ),
+    "colour PNG of 16 bits": Odd(png_of_16_bits(RGB.astype(np.uint16) * 257), RGB, (DEEP,)),
+    "PNG of 16 bits with alpha": Odd(
+        png_of_16_bits(np.dstack([RGB, ALPHA]).astype(np.uint16) * 257), ON_WHITE, (DEEP, WHITE)
+    ),
+    "PPM of 16 bits": Odd(
+        b"P6 12 12 65535\n" + (RGB.astype(">u2") * 257).astype(">u2").tobytes(), RGB, (DEEP,)
+    ),
+    "alpha in PNG": Odd(saved(RGBA, "PNG"), ON_WHITE, (WHITE,)),
+    "alpha in WEBP": Odd(saved(RGBA, "WEBP", lossless=True, exact=True), ON_WHITE, (WHITE,)),
+    "alpha in TIFF": Odd(saved(RGBA, "TIFF"), ON_WHITE, (WHITE,)),
+    "opaque alpha": Odd(saved(IMAGE.convert("RGBA"), "PNG"), RGB, ()),
+    "palette": Odd(saved(PALETTE, "PNG"), SHOWN, (PALETTE_TO_COLOUR,)),
+    "palette with a transparent colour": Odd(
+        saved(PALETTE, "PNG", transparency=int(INDEX[0, 0])), KEYED, (WHITE,)
+    ),
+    "GIF": Odd(saved(PALETTE, "GIF"), SHOWN, (PALETTE_TO_COLOUR,)),
+    "animated GIF": Odd(
+        saved(PALETTE, "GIF", save_all=True, append_images=[PALETTE.rotate(90)]),
+        SHOWN,
+        (FRAMES, PALETTE_TO_COLOUR),
+    ),
+    "CMYK": Odd(
+        saved(Image.frombytes("CMYK", IMAGE.size, CMYK.tobytes()), "TIFF"),
+        RGB,
+        ("from CMYK to colour",),
+    ),
+    "grey": Odd(saved(Image.fromarray(GREY), "PNG"), THREE, (TO_COLOUR,)),
+}
+"""Kind of a file -> the file."""
+ODD |= {
+    f"orientation {number}": Odd(saved(IMAGE, "PNG", exif=_exif(number)), upright(RGB), (TURNED,))
+    for number, upright in ORIENTATIONS.items()
+}
+ODD |= {
+    f"turned {kind}": Odd(
+        saved(IMAGE, kind, exif=_exif(6), lossless=True), ORIENTATIONS[6](RGB), (TURNED,)
+    )
+    for kind in ("TIFF", "WEBP")
+}
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 12 12\nshowpage\n"
+REFUSED = {
+    "PostScript": POSTSCRIPT,
+    "numbers of unknown range": saved(Image.new("F", (SIDE, SIDE)), "TIFF"),
+    "text": b"no image",
+    "nothing": b"",
+    "half a file": saved(Image.fromarray(RGB), "PNG")[:200],
+    "too large": saved(Image.new("1", (9000, 9000)), "PNG"),
+}
+"""Contents that no door reads as an image."""
+
+
+def tree(root: Path) -> Path:
+    """Write a data folder of ordinary images with two classes."""
+    for half, count in (("train", 3), ("test", 20)):
+        for name in ("cat", "dog"):
+            (root / half / name).mkdir(parents=True)
+            for i in range(count):
+                (root / half / name / f"{i}.png").write_bytes(saved(Image.fromarray(RGB), "PNG"))
+    return root
