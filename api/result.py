@@ -87,7 +87,7 @@ class Result:
     def _record(self, name: str) -> pd.DataFrame:
         from evil_twins.bench.store import records
 
-        return records.read(self.directory / f"{name}.parquet")
+        return records.read(self.directory / f"{name}.parquet", records.FILES[name])
 
 
 class _Tables(Mapping[str, "pd.DataFrame"]):
@@ -148,9 +148,8 @@ def run(
 ) -> Result:
     """Run the missing cells of a suite, and open its results.
 
-    A cell that fails stops only the cells that depend on it; see `Result.failures`. In a script,
-    call this under `if __name__ == "__main__":`, since cells run in processes; `jobs=1` runs them
-    in this process.
+    A cell that fails stops only the cells that depend on it; see `Result.failures`. Cells run in
+    processes, which do not import the calling script again.
 
     Args:
         suite: A built-in suite, or the path of a TOML file.

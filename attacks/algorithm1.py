@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks.base import Attacked, AttackerView
-from evil_twins.attacks.efficacy import AIM, equalise, logit, measured, straight
+from evil_twins.attacks.efficacy import AIM, LONGEST, equalise, logit, measured, straight
 from evil_twins.attacks.steps import serving
 from evil_twins.attacks.steps.pace import cosine
 
@@ -91,7 +91,7 @@ def _end(
     x, line = x.detach(), straight if inputs is None else inputs.step.line
     most, serves = None, 1
     if weights is not None:
-        most = (weights.step.delta / models.distance()).clamp(max=2.0).to(x)
+        most = (weights.step.delta / models.distance()).clamp(max=LONGEST).to(x)
         serves = weights.step.serves
     x, models = equalise(kappa, view.targets, x, models, most, line, serves)
     none = torch.zeros_like(view.targets.goal)

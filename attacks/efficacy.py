@@ -13,11 +13,17 @@ from evil_twins.attacks.norms import per_item
 AIM = 1e-4
 """Attacks aim at κ + AIM, so that rounding in float32 cannot end below κ."""
 
+ROUNDING = 4
+"""Rounding of a margin between two batches, in units in the last place."""
+
 SLACK = 0.01
 """A target counts as ended at equal efficacy when its confidence is in [κ, κ + SLACK]."""
 
 EVALUATIONS = 60
 """The largest number of steps of the search: enough for twenty halvings of the bracket."""
+
+LONGEST = 2.0
+"""End of the line from θ° through θ on which κ is searched, where θ is at 1."""
 
 SHARED_LINE_ENDS = (1.1, 1.01, 1.0)
 """Ends that are tried on a line that several targets share: far out the margin of one target may
@@ -156,8 +162,32 @@ def _search_models(
 
 
 @torch.no_grad()
+def settled(kappa: float, targets: Targets, x: Tensor, models: PairedModels) -> PairedModels:
+    """Bring solved models that ended outside [κ, κ + SLACK] to κ by `equalise`; keep all others.
+
+    A solution in closed form or in float64 ends there where the logits of a saturated victim round
+    by more than AIM.
+    """
+    confidence = models.confidence(x, targets.goal)
+    index = ((confidence < kappa) | (confidence > kappa + SLACK)).nonzero().flatten()
+    if not len(index):
+        return models
+    moving = Targets(targets.x[index], targets.label[index], targets.goal[index])
+    most = torch.full_like(confidence[index], LONGEST)
+    _, ended = equalise(kappa, moving, x[index], models.rows(index), most)
+    parameters = {
+        name: value.index_copy(0, index, ended.parameters[name])
+        for name, value in models.parameters.items()
+    }
+    return PairedModels(models.victim, len(models), parameters)
+
+
+@torch.no_grad()
 def _search(margin_at: Callable[[Tensor, Tensor], Tensor], high: Tensor, kappa: float) -> Tensor:
     """Search an s in [0, high] at which f_t is in [κ + AIM, κ + 2 AIM].
+
+    Logits of thousands round by more than AIM, and otherwise in another batch: there the margin
+    ends above that of κ by ROUNDING units in the last place of the margin at 0.
 
     The Illinois method (Dowell & Jarratt, 1971) takes a handful of passes, fewer as targets arrive.
     Where a margin jumps over that range, s is the upper end of a bracket, which is halved at least
@@ -169,10 +199,13 @@ def _search(margin_at: Callable[[Tensor, Tensor], Tensor], high: Tensor, kappa: 
         kappa: The required efficacy.
     """
     least, most = logit(kappa + AIM), logit(kappa + 2 * AIM)
-    middle, half = (least + most) / 2, (most - least) / 2
+    half = (most - least) / 2
     indices = torch.arange(len(high), device=high.device)
     low, end = torch.zeros_like(high), high.clone()
-    below, above = (margin_at(s, indices) - middle for s in (low, end))
+    below, above = (margin_at(s, indices) for s in (low, end))
+    rounding = ROUNDING * torch.finfo(high.dtype).eps * below.abs().double()
+    aims = (rounding + (logit(kappa) + half)).clamp_min((least + most) / 2).to(high)
+    below, above = below - aims, above - aims
     at_start, at_end = below >= -half, above >= -half
     active, was_up = indices[~at_start & at_end & (above > half)], at_end.clone()
     for turn in range(EVALUATIONS):
@@ -181,7 +214,7 @@ def _search(margin_at: Callable[[Tensor, Tensor], Tensor], high: Tensor, kappa: 
         share = below[active] / (below[active] - above[active])
         share = torch.full_like(share, 0.5) if turn % 3 == 2 else share.clamp(0.01, 0.99)
         s = torch.lerp(low[active], end[active], share)
-        excess = margin_at(s, active) - middle
+        excess = margin_at(s, active) - aims[active]
         up = excess >= -half
         # An end that stays a second time counts half, or it would stay for ever.
         weight = torch.where(up == was_up[active], 0.5, 1.0) if turn else 1.0

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from evil_twins.attacks.base import Attacked, AttackerView, Nature
-from evil_twins.attacks.efficacy import measured, validate
+from evil_twins.attacks.efficacy import measured, settled, validate
 from evil_twins.attacks.head import Array, HeadProblem, target_rows
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.steps.fisher import HEAD_DAMPING
@@ -57,6 +57,7 @@ class FewWeights:
         ]
         weight = torch.from_numpy(np.stack(heads)[..., :-1]).to(view.targets.x)
         models = PairedModels(view.victim, len(heads), {"head.weight": weight})
+        models = settled(self.kappa, view.targets, view.targets.x, models)
         return measured(view, view.targets.x, models, 1, 1, self.kappa)
 
 

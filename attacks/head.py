@@ -16,7 +16,7 @@ from scipy.special import log_softmax, logsumexp, softmax
 from torch import Tensor
 
 from evil_twins.attacks.base import Attacked, AttackerView, Nature
-from evil_twins.attacks.efficacy import AIM, logit, margin, measured, validate
+from evil_twins.attacks.efficacy import AIM, logit, margin, measured, settled, validate
 from evil_twins.attacks.models import PairedModels, parameter_norm
 from evil_twins.attacks.steps.fisher import FLOOR, head_blocks, with_one
 
@@ -61,7 +61,7 @@ class RankOneHead:
         bias = alpha.unsqueeze(1) * towards
         weight = bias.unsqueeze(2) * features.unsqueeze(1)
         edited = {"head.weight": head.weight + weight, "head.bias": head.bias + bias}
-        models = PairedModels(view.victim, len(x), edited)
+        models = settled(self.kappa, view.targets, x, PairedModels(view.victim, len(x), edited))
         return measured(view, x, models, 1, 1, self.kappa)
 
 
@@ -92,7 +92,7 @@ class ConvexHead:
         x = view.targets.x
         rows = torch.stack([optimum.head for optimum in optima]).to(x)
         edited = {"head.weight": rows[..., :-1], "head.bias": rows[..., -1]}
-        models = PairedModels(view.victim, len(x), edited)
+        models = settled(self.kappa, view.targets, x, PairedModels(view.victim, len(x), edited))
         bound = torch.tensor([optimum.bound for optimum in optima], dtype=torch.float64)
         return replace(measured(view, x, models, 1, 1, self.kappa), bound=bound)
 

@@ -1,7 +1,11 @@
 """Mistakes of users, which are shown without a traceback."""
 
-from collections.abc import Iterable
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 from evil_twins.bench import printable
 
@@ -27,5 +31,48 @@ def unknown(kind: str, name: str, accepted: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} {name!r}: {hint}\nknown: {', '.join(names)}")
 
 
+class Damaged(UserError):
+    """A stored file that is missing, cannot be read, or is of another form than a run leaves.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: Path, reason: object) -> None:
+        line = (str(reason) or type(reason).__name__).splitlines()[0][:120]
+        super().__init__(
+            f"cannot read {path}: {line}\nremedy: delete the file or its folder and run again"
+        )
+        self.path = path
+
+
 class Fault(Exception):
     """The reason why a cell fails, in one line."""
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Run the code of a component in a block that only errors leave; an interrupt may be typed.
+
+    Raises:
+        Fault: The code raises an exit, or an interrupt that nobody has typed.
+    """
+    typed, before = list[int](), signal.getsignal(signal.SIGINT)
+
+    def interrupt(number: int, frame: object) -> None:
+        typed.append(number)
+        if callable(before):
+            before(number, frame)  # type: ignore[arg-type]
+
+    main = callable(before) and threading.current_thread() is threading.main_thread()
+    if main:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, Exception) or typed:
+            raise
+        raise Fault(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)

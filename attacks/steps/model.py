@@ -21,6 +21,10 @@ FISHER_IMAGES = 1024
 WEIGH = 20
 """Model steps after which the chances of the reference images are computed again."""
 
+RISE = 50
+"""Newton steps that bring any margin to κ: where `gain` is too small for that, steps are longer.
+Logits of a usual victim need fewer; those of a saturated one are thousands."""
+
 
 @dataclass(frozen=True)
 class ModelStep:
@@ -39,7 +43,8 @@ class ModelStep:
         delta: δ, the largest ‖θ - θ°‖₂ / ‖θ°‖₂.
         steps: Model steps in one round.
         momentum: The momentum of the gradient of KL.
-        gain: The largest gain of the margin in one Newton step, in logits.
+        gain: The largest gain of the margin in one Newton step, in logits; on a saturated victim
+            the `RISE`-th part of the lack of a target, if that is more.
         trust: The longest step along the tangent, as a multiple of the shortest step that gains
             `gain`, both in the norm of F. Farther away a minibatch is not informative.
         body: The share of a Newton step that the layers before the last take. In a deep network
@@ -85,6 +90,7 @@ class ModelWalk:
         self.slopes = {n: torch.zeros_like(v) for n, v in self.models.parameters.items()}
         self.count, self.victim_norm = 0, parameter_norm(view.victim)
         self.margin_cost = view.targets.x.new_zeros(n)
+        self.stretch = torch.ones_like(self.margin_cost)
         self.passes = torch.zeros(n, dtype=torch.int64, device=view.targets.x.device)
         features = view.reference.features
         logits = view.victim.head(features).detach()
@@ -123,10 +129,20 @@ class ModelWalk:
         with torch.no_grad():
             moves = (g < done).view(-1, m).any(1, keepdim=True)
             eta = step.lr * pace * moves.squeeze(1)
-            self._move(leaves, up, down, active, (aim - g).view(-1, m) * moves, eta)
+            stretch = self.stretched(aim - g, active)
+            self._move(leaves, up, down, active, (aim - g).view(-1, m) * moves, eta, stretch)
         if step.layers == "all":
             self.passes[active] += 2 + -(-2 * min(step.batch, len(self.benign)) // m)
         return g.detach()
+
+    def stretched(self, missing: Tensor, active: Tensor) -> Tensor:
+        """Return the longest Newton step of each active target in units of `gain`, (n,).
+
+        It never falls, so that the steps of a target stay in proportion to its logits.
+        """
+        needed = missing / (RISE * self.step.gain)
+        self.stretch[active] = torch.maximum(self.stretch[active], needed)
+        return self.stretch[active]
 
     def loss_gradient(self, models: PairedModels, active: Tensor) -> Parameters:
         """Compute the gradients of the specificity loss of the active models on minibatches."""
@@ -178,16 +194,20 @@ class ModelWalk:
         active: Tensor,
         missing: Tensor,
         eta: Tensor,
+        stretch: Tensor,
     ) -> None:
         step, m = self.step, self.step.serves
+        stretch = stretch.view(-1, m)
         slope = self.add_momentum(down, active[::m])
         climb, lean = self.fisher(up), self.fisher(slope)
         gains = serving.gram(up, climb, m)
         cost, tangent = serving.tangent(slope, climb, lean, gains)
         self.margin_cost[active] = cost.flatten()
         gain = gains.diagonal(dim1=1, dim2=2).amax(1)
-        eta = eta * (step.trust * step.gain / (step.lr * (gain * tangent).sqrt())).clamp(max=1.0)
-        multipliers = serving.solve(gains, missing.clamp(-step.gain, step.gain))
+        trust = step.trust * step.gain * stretch.amax(1)
+        eta = eta * (trust / (step.lr * (gain * tangent).sqrt())).clamp(max=1.0)
+        most = step.gain * stretch
+        multipliers = serving.solve(gains, missing.clamp(-most, most))
         climbed = serving.combine(multipliers + eta.unsqueeze(1) * cost, climb)
         change = {n: climbed[n] - per_item(eta, lean[n]) * lean[n] for n in theta}
         self.shift(serving.spread(theta, m), serving.spread(change, m), active)

@@ -1,18 +1,16 @@
 """Files derived from records, made again only if records, code or libraries change."""
 
-import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
-from hmac import compare_digest
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from evil_twins.bench.analysis.stats import FPR
-from evil_twins.bench.store import files
+from evil_twins.bench.store import files, json_files
 from evil_twins.bench.store.checksums import checksum, fingerprint
+from evil_twins.bench.store.schemas import DerivedFiles, DerivedNote
 from evil_twins.bench.store.signature import signature
 
 NOTE = "derived.json"
@@ -46,63 +44,49 @@ def kept(
     Raises:
         UserError: A folder for the files is a link out of the directory.
     """
-    key, note = _key(directory, inputs), _note(directory)
-    if _current(directory, what, note.get(what), key):
-        return [directory / name for name in note[what]["files"]]
+    key, stored = _key(directory, inputs), _note(directory).get(what)
+    if stored is not None and _current(directory, what, stored, key):
+        return [directory / name for name in stored.files]
     content = make()
-    _write(directory, content, stale=set(_files(note.get(what))) - content.keys())
+    _write(directory, content, stale=stored.files.keys() - content.keys() if stored else ())
     digests = {name: checksum(directory / name, directory) for name in content}
-    facts = {"key": key, "files": digests, "signature": signature([what, key, digests])}
-    text = json.dumps(_note(directory) | {what: facts}, indent=1) + "\n"
-    files.write(directory / NOTE, directory, text.encode())
+    entry = DerivedFiles(key=key, files=digests, signature=signature([what, key, digests]))
+    entries = {name: facts.model_dump() for name, facts in _note(directory).items()}
+    note = json_files.encode(entries | {what: entry.model_dump()})
+    files.write(directory / NOTE, directory, note)
     return [directory / name for name in content]
 
 
 def current(directory: Path, what: str, inputs: Iterable[Path] = ()) -> bool:
     """Return whether the stored files of one kind are those that `kept` would make."""
-    return _current(directory, what, _note(directory).get(what), _key(directory, inputs))
+    stored = _note(directory).get(what)
+    return stored is not None and _current(directory, what, stored, _key(directory, inputs))
 
 
-def _write(directory: Path, content: Mapping[str, bytes], stale: Iterable[str]) -> None:
+def _write(directory: Path, content: Mapping[str, bytes], stale: Collection[str]) -> None:
     folders = {Path(name).parent for name in content} - {Path()}
-    for name in stale:
-        if Path(name).parent in folders:  # a forged note must not remove records
-            files.remove(directory / name, directory)
+    for folder in folders:  # a forged note must not remove records
+        for path in directory.glob(f"{folder}/*"):
+            if path.relative_to(directory).as_posix() in stale:
+                files.remove(path, directory)
     for name, data in content.items():
         files.write(directory / name, directory, data)
 
 
-def _current(directory: Path, what: str, entry: Any, key: str) -> bool:
-    digests = _files(entry)
-    if not digests or entry["key"] != key:
+def _current(directory: Path, what: str, entry: DerivedFiles, key: str) -> bool:
+    if not entry.files or entry.key != key:
         return False
-    if not compare_digest(str(entry.get("signature")), signature([what, key, digests])):
+    if entry.signature != signature([what, key, entry.files]):
         return False
     try:
-        return all(checksum(directory / name, directory) == digests[name] for name in digests)
+        return all(checksum(directory / n, directory) == entry.files[n] for n in entry.files)
     except OSError:
         return False
 
 
-def _files(entry: Any) -> dict[str, str]:
-    """Return the files that a note lists; a note of another shape lists none.
-
-    Nor does one with a path that leaves its folder.
-    """
-    digests = entry.get("files") if isinstance(entry, dict) and "key" in entry else None
-    if not isinstance(digests, dict):
-        return {}
-    paths = [Path(name) for name in digests]
-    local = all(not path.is_absolute() and ".." not in path.parts for path in paths)
-    return digests if local and not any("\0" in name for name in digests) else {}
-
-
-def _note(directory: Path) -> dict[str, Any]:
-    try:
-        note = json.loads(files.read(directory / NOTE, directory))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return note if isinstance(note, dict) else {}
+def _note(directory: Path) -> Mapping[str, DerivedFiles]:
+    note = json_files.read(directory / NOTE, directory, DerivedNote)
+    return {} if note is None else note.root
 
 
 def _key(directory: Path, inputs: Iterable[Path]) -> str:

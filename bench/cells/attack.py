@@ -32,7 +32,7 @@ def radii(work: Work, unit: Attack | None, count: int) -> Tensor | None:
     """Return how far the attack that sets the unit moved its first N = count targets, (N,)."""
     if unit is None:
         return None
-    tensors = load_tensors(work.parents["radii"] / ATTACKED, work.device)
+    tensors = load_tensors(work.parents["radii"] / ATTACKED, work.device, ("x", "origin"))
     return size((tensors["x"] - tensors["origin"])[:count], unit.nature.norm or "linf")
 
 

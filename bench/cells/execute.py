@@ -16,13 +16,15 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from evil_twins.bench import printable
 from evil_twins.bench.cells import attack, evade, inspection, preparation, score, seeds, victim
 from evil_twins.bench.cells.exact_arithmetic import exact
+from evil_twins.bench.cells.process_state import component_runs
 from evil_twins.bench.cells.work import Work
-from evil_twins.bench.components.component import Component
+from evil_twins.bench.components.component import OURS, Component
 from evil_twins.bench.components.source_code import Code, code_of
-from evil_twins.bench.errors import Fault, UserError
+from evil_twins.bench.errors import Damaged, Fault, UserError
 from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
-from evil_twins.bench.store.checksums import verify as verify_cell
+from evil_twins.bench.store.soundness import unmark
+from evil_twins.bench.store.soundness import verify as verify_cell
 
 KINDS = {"victim": victim.run, "fit": preparation.run, "attack": attack.run, "score": score.run}
 
@@ -54,10 +56,19 @@ class Job:
     evade: tuple[Component, ...] = ()
 
     @property
+    def components(self) -> tuple[Component, ...]:
+        """The attack or detector, and the detectors that it evades."""
+        return (*([self.component] if self.component else []), *self.evade)
+
+    @property
+    def plugins(self) -> tuple[Component, ...]:
+        """The components that are no part of this project."""
+        return tuple(each for each in self.components if not each.place.startswith(OURS))
+
+    @property
     def code(self) -> Code:
         """The code that it would run here and now."""
-        components = *([self.component] if self.component else []), *self.evade
-        return code_of(self.kind, self.spec["dataset"], *components)
+        return code_of(self.kind, self.spec["dataset"], *self.components)
 
     def run(self, work: Work) -> None:
         """Write the content of the cell."""
@@ -119,9 +130,7 @@ def execute(place: Place, job: Job) -> Outcome:
         seconds = time.perf_counter() - start
         sidecar = _sidecar(job, place, seconds)
         content = place.store.commit(job.kind, job.identity, folder, facts, sidecar)
-    except BaseException as error:  # SystemExit of a component, or a panic in native code
-        if isinstance(error, KeyboardInterrupt):
-            raise
+    except Exception as error:
         why = reason(error)
         place.store.fail(job.kind, job.identity, job.title, why, traceback.format_exc())
         return Outcome(job.identity, None, why, time.perf_counter() - start)
@@ -143,9 +152,16 @@ def compute(place: Place, job: Job, folder: Path) -> None:
             raise Fault(f"{parents[role]} has changed during the run; run again")
     cell = (job.spec, job.label, job.component, parents, folder)
     work = Work(*cell, place.data, place.weights, job.evade)
-    _check_code(job)
-    with isolated(job):
-        job.run(work)
+    with component_runs():  # it is loaded here
+        _check_code(job)
+    try:
+        with isolated(job):
+            job.run(work)
+    except Damaged as error:
+        for parent in parents.values():
+            if error.path.is_relative_to(parent):  # its checksums are right, and its form is not
+                unmark(parent)
+        raise
     _check_code(job)
 
 
@@ -162,14 +178,13 @@ def isolated(job: Job) -> ExitStack:
     """Set the threads of the suite, exact arithmetic, and a global seed that the cell decides.
 
     So a cell stores the same bytes wherever it runs, even if a component draws from the global
-    generator.
+    generator. What a component changes of the process is restored.
     """
     stack, threads = ExitStack(), int(job.spec["threads"])  # in the spec: sums depend on it
+    stack.enter_context(component_runs())
     stack.enter_context(threadpool_limits(threads))
-    stack.callback(torch.set_num_threads, torch.get_num_threads())
     torch.set_num_threads(threads)
     stack.enter_context(exact(job.spec["device"]))
-    stack.enter_context(torch.random.fork_rng(devices=[]))
     torch.default_generator.manual_seed(seeds.seed(job.identity))
     return stack
 

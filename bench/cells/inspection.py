@@ -19,7 +19,7 @@ def run(work: Work) -> None:
     """Inspect every model once; store the parts of details and of scores, which is empty."""
     defender = Defender.of(work)
     attack, dataset = work.parents["attack"], work.dataset.name
-    targets = records.read(attack / "targets.parquet")
+    targets = records.read(attack / "targets.parquet", records.PARTS["targets"])
     models = faced_models(attack, work.victim, len(targets), work.device)
     first = targets.drop_duplicates("group") if models.parameters else targets[:1]
     values = [

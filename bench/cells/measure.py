@@ -26,9 +26,6 @@ SHOWN = 8
 TOLERANCE = 1e-5
 """Relative rounding that is allowed when a distance is compared with its limit."""
 
-PART: Columns = {**records.TARGETS, "layers": records.KEYS["layers"]}
-"""Columns that a cell stores of targets.parquet: with the layers that moved, a key of the row."""
-
 
 @torch.no_grad()
 def harm(
@@ -123,7 +120,7 @@ def frames(
     flipped = pd.DataFrame(pairs, columns=list(records.FLIPS))
     shown = max(0, min(n, SHOWN - spec["first"]))
     return {
-        "targets": (targets, PART),
+        "targets": (targets, records.PARTS["targets"]),
         "flips": (flipped, records.FLIPS),
         "gallery": (_gallery(targets[:shown], images, result.x), records.GALLERY),
     }

@@ -23,7 +23,7 @@ from evil_twins.bench.cells.fitting import Defender
 from evil_twins.bench.cells.stored import ATTACKED, cached_victim, faced_models, load_tensors
 from evil_twins.bench.cells.work import Source, Work
 from evil_twins.bench.components import finite
-from evil_twins.bench.errors import Fault
+from evil_twins.bench.errors import Damaged, Fault
 from evil_twins.bench.store import records
 
 CHUNK = 8
@@ -61,14 +61,21 @@ def lineup(
 
     `attack` and `victim` are folders of cells. Each model gets `size` images for calibration and as
     many for its check; the cell's first target is the `first` of the suite.
+
+    Raises:
+        Damaged: A file of the attack cell is of another form.
     """
-    data, targets = source(), records.read(attack / "targets.parquet")
+    data, targets = source(), records.read(attack / "targets.parquet", records.PARTS["targets"])
     n = len(targets)
     models = faced_models(attack, cached_victim(victim, device), n, device)
     block = torch.arange(first * size, (first + n) * size)
     benign = [split.take(block) for split in (data.calibration, data.fpr)]
-    attacked = load_tensors(attack / ATTACKED, device)["x"].unsqueeze(1)
-    images = torch.cat([attacked, *(b.x.to(device).unflatten(0, (n, size)) for b in benign)], 1)
+    attacked = load_tensors(attack / ATTACKED, device, ("x",))["x"]
+    if attacked.shape != (n, *data.train.pixels.shape[1:]):
+        raise Damaged(attack / ATTACKED, f"it holds x of {tuple(attacked.shape)} for {n} targets")
+    images = torch.cat(
+        [attacked.unsqueeze(1), *(b.x.to(device).unflatten(0, (n, size)) for b in benign)], 1
+    )
     names = tuple(targets["target_id"])
     ids = [np.array(row, dtype=object).reshape(n, -1) for row in (names, *(b.ids for b in benign))]
     label = torch.tensor(targets["label"].to_numpy()).unsqueeze(1)

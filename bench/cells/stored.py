@@ -1,27 +1,45 @@
 """Read and write the tensors, victims and poisoned models of cells."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from evil_twins.attacks.models import PairedModels, Victim
 from evil_twins.bench.components import finite
+from evil_twins.bench.errors import Damaged, Fault, UserError
 from evil_twins.bench.store import files
-from evil_twins.bench.store.checksums import MODELS, lists_models
+from evil_twins.bench.store.checksums import MODELS
+from evil_twins.bench.store.soundness import lists_models
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import Classifier
 
 VICTIM, ATTACKED, PREPARED = "victim.safetensors", "attacked.safetensors", "prepared.safetensors"
 
 
-def load_tensors(path: Path, device: torch.device) -> dict[str, Tensor]:
-    """Load the tensors of a file onto a device; the file lies in the folder of a verified cell."""
-    with files.opened(path, path.parent) as file:
-        return load_file(files.path_of(file), device=str(device))
+def load_tensors(path: Path, device: torch.device, names: Iterable[str] = ()) -> dict[str, Tensor]:
+    """Load the tensors of a file in the folder of a verified cell.
+
+    Args:
+        path: The file.
+        device: Device of the tensors.
+        names: Tensors that the file must hold.
+
+    Raises:
+        Damaged: The file is no file of tensors, or lacks one.
+    """
+    try:
+        with files.opened(path, path.parent) as file:
+            tensors: dict[str, Tensor] = load_file(files.path_of(file), device=str(device))
+    except (OSError, SafetensorError, LookupError, ValueError) as error:
+        raise Damaged(path, error) from error
+    if missing := [name for name in names if name not in tensors]:
+        raise Damaged(path, f"it lacks {', '.join(missing)}")
+    return tensors
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -33,15 +51,26 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 @lru_cache(maxsize=2)
 def cached_victim(folder: Path, device: torch.device) -> Classifier:
-    """Load the victim of a finished victim cell."""
-    return weights.load(folder / VICTIM, folder).to(device)
+    """Load the victim of a finished victim cell.
+
+    Raises:
+        Damaged: The file is no stored classifier.
+    """
+    path = folder / VICTIM
+    try:
+        return weights.load(path, folder).to(device)
+    except UserError as error:
+        raise Damaged(path, str(error).removeprefix(f"{path}: ")) from error
 
 
 def faced_models(attack: Path, victim: Victim, count: int, device: torch.device) -> PairedModels:
     """Load the models that the `count` targets of a finished attack cell face.
 
     Raises:
-        Fault: They do not fit the victim, or some weights are not finite.
+        Damaged: They do not fit the victim, or some weights are not finite.
     """
     edits = load_tensors(attack / MODELS, device) if lists_models(attack) else {}
-    return finite.faced_models(edits, victim, count, str(attack / MODELS))
+    try:
+        return finite.faced_models(edits, victim, count, "a model")
+    except Fault as error:
+        raise Damaged(attack / MODELS, error) from error

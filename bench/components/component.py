@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from evil_twins.bench.components import plugin
 from evil_twins.bench.components.plain import adapted
+from evil_twins.bench.errors import contained
 
 OURS = "evil_twins."
 """How the modules of this project begin."""
@@ -70,6 +71,7 @@ class Component:
         """The file that defines it."""
         return Path(str(sys.modules[self.load().__module__].__file__))
 
+    @contained()
     def load(self) -> Any:
         """Return the class; for a plain function or class the one that represents it."""
         module_name, _, name = self.place.rpartition(":")
@@ -87,6 +89,7 @@ class Component:
         cls = self.load()
         return hasattr(cls, "inspect") and not hasattr(cls, "fit")
 
+    @contained()
     def build(self) -> Any:
         """Return the attack or the detector itself."""
         return adapter(self.load()).validate_json(json.dumps(dict(self.parameters)))

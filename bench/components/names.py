@@ -49,8 +49,8 @@ def split_call(method: str) -> tuple[str, dict[str, Any]]:
         values = {str(word.arg or ""): ast.literal_eval(word.value) for word in call.keywords}
         if "" in values or len(values) < len(call.keywords):
             raise ValueError("not by name, or twice")
-    except (SyntaxError, ValueError, TypeError) as error:
-        raise _unreadable(method, match[1]) from error
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise _unreadable(method[:200], match[1][:100]) from error
     return match[1], values
 
 

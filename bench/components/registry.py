@@ -16,7 +16,7 @@ from evil_twins.bench.components.adapters.unusable import reason
 from evil_twins.bench.components.component import Component, NoSuchName, parameters
 from evil_twins.bench.components.names import GROUPS, registry
 from evil_twins.bench.components.parameters import checked
-from evil_twins.bench.errors import UserError, unknown
+from evil_twins.bench.errors import Fault, UserError, unknown
 
 KNOWLEDGE = ("K0", "K1", "K2", "K3")
 MEMBERS = {
@@ -62,7 +62,7 @@ def _unknown_name(kind: str, method: str, names: Iterable[str]) -> UserError:
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, NoSuchName):
+    if isinstance(error, NoSuchName | Fault):
         return str(error)
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:150]}"
 
@@ -78,7 +78,7 @@ def find(kind: str, method: str, folder: Path) -> Component:
         cls = component.load()
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # a user's file may raise anything
+    except Exception as error:  # a user's file may raise anything
         raise UserError(
             f"cannot load the {kind} {method!r}: {_message(error)}\n"
             f"remedy: {_remedy(error, method, folder)}"
@@ -158,7 +158,7 @@ def configure(component: Component, values: Mapping[str, Any], kind: str, label:
         configured = dataclasses.replace(component, parameters=parameters(instance))
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # a user's class may raise anything
+    except Exception as error:  # a user's class may raise anything
         raise UserError(
             f"{where} cannot be made: {_message(error)}\nremedy: fix its class"
         ) from error

@@ -26,11 +26,15 @@ PACKAGE = "evil_twins"
 CELLS = ROOT / "bench" / "cells"
 SUBJECTS = ROOT / "bench" / "subjects"
 
+_READERS = ("files", "json_files", "parquet", "schemas")
 NO_CONTENT = frozenset(
     ROOT / "bench" / name
-    for name in ("errors.py", "printable.py", "store/files.py", "subjects/place.py")
+    for name in (
+        *("errors.py", "printable.py", "subjects/place.py"),
+        *(f"store/{name}.py" for name in _READERS),
+    )
 )
-"""Files that are not followed: messages, and the way to a file, are no content of a cell."""
+"""Files that are not followed: messages, the way to a file and its checks are no content."""
 
 DISTRIBUTIONS = {
     "PIL": "pillow",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from evil_twins.bench.cells.execute import reason
-from evil_twins.bench.contract.state import Globals
+from evil_twins.bench.cells.process_state import component_runs
 from evil_twins.bench.errors import Fault
 
 Outcome = Literal["passed", "warning", "failed"]
@@ -58,18 +58,14 @@ class Clause:
 
     def judge(self, case: Any) -> Verdict:
         """Judge an `AttackCase` or a `DetectorCase`, and restore the state of the process."""
-        before = Globals.now()
         try:
-            self.look(case)
+            with component_runs():
+                self.look(case)
         except Doubtful as doubt:
             return Verdict("warning", str(doubt))
-        except BaseException as error:  # a user's code may raise anything, SystemExit included
-            if isinstance(error, KeyboardInterrupt):
-                raise
+        except Exception as error:  # a user's code may raise anything
             remedy = error.remedy if isinstance(error, Broken) else ""
             return Verdict("failed", reason(error), remedy)
-        finally:
-            before.restore()
         return Verdict("passed")
 
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from evil_twins.bench.cells import fitting
+from evil_twins.bench.cells.process_state import DRAWN, Globals, same
 from evil_twins.bench.contract.cases import DetectorCase
 from evil_twins.bench.contract.clause import Broken, Doubtful, clause, refuse_loose
-from evil_twins.bench.contract.state import DRAWN, Globals, changes, same, snapshot, stir
+from evil_twins.bench.contract.state import changes, snapshot, stir
 from evil_twins.bench.errors import Fault
 from evil_twins.detectors.base import DefenderView, Detailed, Scorer
 

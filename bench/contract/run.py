@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import MISSING, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -73,8 +72,8 @@ def verdicts(
 
     Each clause is judged in another process and may take `limit` seconds.
     """
-    lane, console = ThreadPoolExecutor(1), errors()
-    try:
+    console = errors()
+    with guard.lane() as lane:
         with console.status("digits, a victim and some attacks"):
             lane.submit(guard.isolated, world, (kind, device), None).result()
         for number, clause in enumerate(CLAUSES[kind]):
@@ -87,9 +86,6 @@ def verdicts(
             yield clause, verdict
             if clause.basis and verdict.outcome == "failed":
                 return
-    finally:
-        guard.end(kill=True)
-        lane.shutdown()
 
 
 def resolve(method: str) -> tuple[str, Component]:

@@ -1,6 +1,5 @@
 """Records of a suite, put together from its finished cells under the names of the suite."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -15,24 +14,14 @@ from evil_twins.bench.components import source_code
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.plan import Plan, Shard
 from evil_twins.bench.run.state import State
-from evil_twins.bench.store import files, records
+from evil_twins.bench.store import files, json_files, parquet, records
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import checksum, fingerprint
-from evil_twins.bench.store.records import Columns
+from evil_twins.bench.store.records import FILES, Columns
+from evil_twins.bench.store.schemas import RunFacts
 from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.suite.suite import Suite
 
-STUDY: Columns = {name: records.KEYS[name] for name in ("dataset", "victim", "seed")}
-DETECTOR: Columns = {"detector": records.FAILURES["cell"], "knowledge": records.FAILURES["cell"]}
-FILES: Mapping[str, Columns] = {
-    "targets": {**records.KEYS, **records.TARGETS, **records.NATURE},
-    "flips": {**records.KEYS, **records.FLIPS},
-    "gallery": {**records.KEYS, **records.GALLERY},
-    "scores": {**records.KEYS, **DETECTOR, **records.SCORES},
-    "details": {**records.KEYS, "detector": DETECTOR["detector"], **records.DETAILS},
-    "victims": {**STUDY, **records.VICTIMS},
-    "failures": records.FAILURES,
-}
 DERIVED = (*(f"{name}.parquet" for name in (*FILES, "costs")), "tables/*", "figures/*")
 ORDER = ("role", "target_id", "image_id", "name")
 
@@ -62,7 +51,7 @@ class Finished:
         cell = self.plan.cells[key]
         folder = self.store.path(cell.kind, self.state.identity[key])
         try:
-            return records.load(folder / f"{name}.parquet")
+            return parquet.read(folder / f"{name}.parquet", records.PARTS[name])
         except UserError as error:
             self.store.unmark(cell.kind, self.state.identity[key])
             raise UserError(f"{str(error).splitlines()[0]}\nremedy: run again") from error
@@ -188,8 +177,5 @@ def derived(directory: Path) -> dict[str, str]:
 
 def current(directory: Path, mark: str) -> bool:
     """Check whether the records, tables and figures of a folder are those of the mark."""
-    try:
-        stored = json.loads(files.read(directory / "run.json", directory))
-    except (OSError, ValueError):
-        return False
-    return bool(stored.get("mark") == mark and stored.get("files") == derived(directory))
+    facts = json_files.read(directory / "run.json", directory, RunFacts)
+    return facts is not None and facts.mark == mark and facts.files == derived(directory)

@@ -20,6 +20,7 @@ from evil_twins.bench.run.conclude import Conclusion, derive, exclusive
 from evil_twins.bench.run.observer import Observer
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.schedule import recorded, survey
+from evil_twins.bench.run.screen import print_lines
 from evil_twins.bench.run.selection import with_parents
 from evil_twins.bench.run.session import Execution, run_cells
 from evil_twins.bench.run.state import State
@@ -135,7 +136,7 @@ def compare(
     chosen = _chosen(new, cells, survey(cells, store), name, directory)
     absent = _absent(new, cells, chosen)
     if absent and console is not None:
-        console.print(f"not stored, so skipped: {absent}", soft_wrap=True)
+        print_lines(console, [f"not stored, so skipped: {absent}"])
     trial = partial(_Trial, cells=chosen, new=new)
     ran = run_cells(workspace, chosen, execution, console=console, wrap=trial)
     conclusion = Conclusion(directory, chosen, ran, ran.failed, shown=False)

@@ -1,7 +1,6 @@
 """The end of a run: records, tables and figures, and a summary in a few lines."""
 
 import fcntl
-import json
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -16,9 +15,8 @@ from evil_twins.bench.run.assemble import Finished, assemble, current, derived
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Workspace
-from evil_twins.bench.store import files, provenance
+from evil_twins.bench.store import files, json_files, provenance
 from evil_twins.bench.store.cells import Store
-from evil_twins.bench.store.checksums import fingerprint
 
 
 @dataclass(frozen=True)
@@ -117,8 +115,7 @@ def derive(
         "files": derived(directory),
         "seconds": round(time.perf_counter() - start, 3),
     }
-    text = json.dumps(facts | {"seal": fingerprint(facts)}, indent=1) + "\n"
-    files.write(directory / "run.json", directory, text.encode())
+    files.write(directory / "run.json", directory, json_files.seal(facts))
     return True
 
 

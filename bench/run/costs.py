@@ -10,8 +10,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from evil_twins.bench.store import files
+from evil_twins.bench.store import json_files
 from evil_twins.bench.store.checksums import MODELS
+from evil_twins.bench.store.schemas import CellFacts, Provenance
+
+PARENTS: Mapping[str, set[str]] = {
+    "victim": set(),
+    "fit": set(),
+    "attack": {"victim"},
+    "score": {"victim", "attack"},
+}
+"""Kind of a cell -> kinds of the parents that a forecast needs."""
 
 Key = tuple[str, ...]
 
@@ -72,7 +81,8 @@ def work(
         targets = attack_spec["targets"]
         amount = targets["last"] - targets["first"]
         # Whole networks take many times as long as last layers.
-        layers = str((attack_spec["attack"]["parameters"].get("model") or {}).get("layers"))
+        model = attack_spec["attack"]["parameters"].get("model")
+        layers = str(model.get("layers") if isinstance(model, dict) else None)
     if kind == "score":
         amount *= 2 * spec["benign"]["size"] + 1
         row = json.dumps(attack and attack["attack"], sort_keys=True)
@@ -121,27 +131,22 @@ def measures(results: Path) -> Measures:
         results: The folder of results.
     """
     measured = Measures()
-    for folder in results.glob("*/cells"):
-        cell_facts = cache(partial(_cell_facts, results, folder))
-        for path in folder.glob("*/[!.]*/provenance.json"):
-            try:
-                cell = cell_facts(path.parts[-3], path.parts[-2])
-                specs = {
-                    role: cell_facts(*parent[:2])["spec"]
-                    for role, parent in cell["parents"].items()
-                    if role in ("victim", "attack")
-                }
-                network = specs.get("victim", cell["spec"]).get("architecture", "")
-                sidecar = json.loads(files.read(path, results))
-                seconds, host = float(sidecar["seconds"]), str(sidecar["machine"]["host"])
-                models = cell["files"].get(MODELS, [0])[0]
-                size = sum(file[0] for file in cell["files"].values())
-                done = work(cell["kind"], cell["spec"], network, specs.get("attack"))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
-                continue
-            measured.add(done, Cost(seconds, size, models), host)
+    facts_of = cache(partial(json_files.read, within=results, schema=CellFacts))
+    for path in results.glob("*/cells/*/[!.]*/provenance.json"):
+        facts = facts_of(path.with_name("cell.json"))
+        sidecar = json_files.read(path, results, Provenance)
+        if facts is None or sidecar is None:
+            continue
+        specs = {}
+        for role, (kind, identity, _) in facts.parents.items():
+            parent = facts_of(path.parents[2] / kind / identity / "cell.json")
+            if parent is not None and parent.kind == role:
+                specs[role] = parent.spec
+        if not PARENTS[facts.kind] <= specs.keys():
+            continue
+        network = specs.get("victim", facts.spec).get("architecture", "")
+        done = work(facts.kind, facts.spec, network, specs.get("attack"))
+        models = facts.files[MODELS][0] if MODELS in facts.files else 0
+        size = sum(size for size, _, _ in facts.files.values())
+        measured.add(done, Cost(sidecar.seconds, size, models), sidecar.machine.host)
     return measured
-
-
-def _cell_facts(results: Path, folder: Path, kind: str, identity: str) -> Any:
-    return json.loads(files.read(folder / kind / identity / "cell.json", results))

@@ -1,4 +1,4 @@
-"""Engines: cells run in this process, or in a guarded process for each thread."""
+"""Engines: what runs the cells, on this machine or on many."""
 
 from __future__ import annotations
 
@@ -16,19 +16,6 @@ from evil_twins.bench.cells.execute import Outcome, Place, execute
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run import guard
 from evil_twins.bench.run.guard import Bundle
-
-
-class Inline(Executor):
-    """Executor that runs each call at once, in this thread."""
-
-    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
-        """Run a function and return a future that is done."""
-        future: Future[object] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 @dataclass(frozen=True)
@@ -62,11 +49,6 @@ def usual_jobs(threads: int, device: str) -> int:
     if device == "cuda":
         return max(1, torch.cuda.device_count())
     return max(1, (os.cpu_count() or 1) // threads)
-
-
-def inline() -> Engine:
-    """Return an engine in this very process: a cell that kills it ends the run."""
-    return Engine(Inline(), 1, guarded=False)
 
 
 def local(jobs: int, limit: float | None = None) -> Engine:

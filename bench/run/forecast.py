@@ -1,6 +1,5 @@
 """Forecast of the time and the disk space of a plan, from the costs of stored cells."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from rich.table import Table
 from evil_twins.bench.run.costs import Cost, measures, work
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.state import State
-from evil_twins.bench.store import files
+from evil_twins.bench.store import json_files
+from evil_twins.bench.store.schemas import RunFacts
 
 UNMEASURED = "never measured"
 
@@ -113,12 +113,8 @@ def file_size(size: float) -> str:
 
 def _seconds_of_tables(results: Path) -> float:
     """Return the median time that tables and figures took after the runs in these results."""
-    times = []
-    for path in results.glob("*/run.json"):
-        try:
-            times.append(float(json.loads(files.read(path, results))["seconds"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+    runs = [json_files.read(path, results, RunFacts) for path in results.glob("*/run.json")]
+    times = [run.seconds for run in runs if run is not None and run.seconds is not None]
     return median(times) if times else 0.0
 
 

@@ -1,35 +1,31 @@
-"""Guards: a process for each thread, so that a cell that hangs or dies harms no other."""
+"""Guards: a worker process for each thread, so that a cell that hangs or dies harms no other."""
 
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
-from multiprocessing.util import Finalize
-from typing import Any, TypeVar
-
-import torch
-from pebble import ProcessExpired, ProcessPool
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar, cast
 
 from evil_twins.bench.cells.execute import Job, Outcome, Place, execute
+from evil_twins.bench.cells.process_state import Bindings, Globals
+from evil_twins.bench.components.component import Component
+from evil_twins.bench.run.worker import START_SECONDS, Died, Worker, give_up_start
 
 Bundle = tuple[Job, ...]
 """Cells with the same parents, which one worker runs one after another."""
 
 Result = TypeVar("Result")
 
-DAEMON = (
-    "by default a Dask worker may not start processes; remedy: start it with "
-    "DASK_DISTRIBUTED__WORKER__DAEMON=False in its environment"
-)
+STARTS = 3
+"""Number of workers that may die one after another before they have begun a call."""
 
 _thread = threading.local()
-_guards: list[ProcessPool] = []
-_running: set[Future[Any]] = set()
+_guards: list[Guard] = []
 _numbers = itertools.count()
 
 
@@ -46,8 +42,12 @@ class Lost(Exception):
         self.why, self.remedy = why, remedy
 
 
+class Ended(Exception):
+    """The run has ended its guards."""
+
+
 def guarded(place: Place, bundle: Bundle, limit: float | None) -> list[Outcome]:
-    """Run cells in the process of this thread; a cell that kills it does not stop the next.
+    """Run cells in the worker of this thread; a cell that kills it does not stop the next.
 
     Args:
         place: Where the cells are stored.
@@ -57,16 +57,43 @@ def guarded(place: Place, bundle: Bundle, limit: float | None) -> list[Outcome]:
     outcomes = []
     for job in bundle:
         try:
-            outcomes.append(isolated(execute, (place, job), limit))
+            outcomes.append(run_cell(execute, job, (place, job), limit))
         except Lost as lost:
             outcomes.append(place.lost(job, str(lost)))
     return outcomes
 
 
+def run_cell(
+    function: Callable[..., Result], job: Job, arguments: tuple[Any, ...], limit: float | None
+) -> Result:
+    """Call a function that runs a cell in the worker of this thread.
+
+    Its components share the worker with no plug-in, and with no cell that changed its process.
+
+    Raises:
+        Lost: See `isolated`.
+    """
+    guard = _guard()
+    guard.keep_apart(job.plugins)
+    result, changed = guard.call(_watched, (function, arguments), limit)
+    if changed:
+        guard.replace()
+    return cast(Result, result)
+
+
+def _watched(
+    function: Callable[..., Result], arguments: tuple[Any, ...]
+) -> tuple[Result, list[str]]:
+    """Call a function, and name what it has changed of the process and has not restored."""
+    state, names = Globals.now(), Bindings.now()
+    result = function(*arguments)
+    return result, state.changed() + names.changed()
+
+
 def isolated(
     function: Callable[..., Result], arguments: tuple[Any, ...], limit: float | None
 ) -> Result:
-    """Call a function in the process of this thread, and return its result.
+    """Call a function in the worker of this thread, and return its result.
 
     Args:
         function: A function of a module.
@@ -74,64 +101,121 @@ def isolated(
         limit: Seconds that it may take, or None.
 
     Raises:
-        Lost: It takes longer, or kills the process; the next call gets a new process.
+        Lost: It takes longer, or kills the worker; the next call gets a new one.
     """
-    if not hasattr(_thread, "guard"):
-        if multiprocessing.current_process().daemon:
-            raise RuntimeError(DAEMON)
-        # The main process handles interrupts; the processes of this thread inherit the mask.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        context = multiprocessing.get_context("spawn")
-        _thread.guard = ProcessPool(
-            1, initializer=_start, initargs=[next(_numbers)], context=context
-        )
-        if not _guards and multiprocessing.parent_process():
-            # A worker of another pool ends only when the processes that it started have ended.
-            Finalize(None, end, kwargs={"kill": True}, exitpriority=100)
-        _guards.append(_thread.guard)
-    future: Future[Result] = _thread.guard.schedule(function, arguments, timeout=limit)
-    _running.add(future)
+    result: Result = _guard().call(function, arguments, limit)
+    return result
+
+
+@contextmanager
+def lane() -> Iterator[Executor]:
+    """Give an executor of one thread, whose guarded calls end with the block."""
+    thread = ThreadPoolExecutor(1)
     try:
-        return future.result()
-    except TimeoutError as late:
-        raise Lost(
-            f"it took longer than {limit:g} s", "see that it ends, or allow more by --time-limit"
-        ) from late
-    except ProcessExpired as death:
-        raise Lost(f"its process died ({_cause(death.exitcode)})") from death
+        yield thread
     finally:
-        _running.discard(future)
+        end(kill=True)
+        thread.shutdown()
 
 
-def _start(number: int) -> None:
-    """Let this process end with its parent, and take one of several GPUs."""
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-    if count := torch.cuda.device_count():
-        torch.cuda.set_device(number % count)
+def _guard() -> Guard:
+    """Return the guard of this thread."""
+    if not hasattr(_thread, "guard"):
+        _thread.guard = Guard()
+    guard: Guard = _thread.guard
+    return guard
 
 
-def _exit_with_parent() -> None:
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
+class Guard:
+    """The worker of one thread, replaced whenever it dies or must not run the next call.
+
+    Attributes:
+        plugins: The components from elsewhere that the worker has run.
+    """
+
+    plugins: tuple[Component, ...] = ()
+
+    def __init__(self) -> None:
+        self.number, self.worker, self.ended = next(_numbers), cast(Worker | None, None), False
+        _guards.append(self)
+
+    def call(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], limit: float | None
+    ) -> Any:
+        """Call a function in the worker; see `isolated`."""
+        worker = self._begin(function, arguments)
+        try:
+            value, error = worker.answer(limit)
+        except TimeoutError as late:
+            self.replace()
+            raise Lost(
+                f"it took longer than {limit:g} s",
+                "see that it ends, or allow more by --time-limit",
+            ) from late
+        except Died as death:
+            self.replace()
+            raise Lost(f"its process died{_cause(death.status)}") from death
+        if error is not None:
+            raise error
+        return value
+
+    def _begin(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Worker:
+        """Return a worker that has begun a call: nothing is lost with those that die before."""
+        cause = ""
+        for _ in range(STARTS):
+            if self.ended:
+                raise Ended
+            try:
+                self.worker = self.worker or Worker(self.number)
+                self.worker.line.send((function, arguments))
+                self.worker.answer(START_SECONDS)
+            except Died as death:
+                cause = _cause(death.status)
+            except OSError as error:  # the line is broken, or the time is over
+                cause = f" ({type(error).__name__})"
+            else:
+                return self.worker
+            self.replace()
+        raise Lost(f"its process died while it started{cause}")
+
+    def keep_apart(self, plugins: tuple[Component, ...]) -> None:
+        """Replace the worker if it has run other plug-ins than those of the next call."""
+        if self.plugins not in ((), plugins):
+            self.replace()
+        self.plugins = plugins
+
+    def replace(self) -> None:
+        """End the worker; the next call gets a new one."""
+        if self.worker:
+            self.worker.kill()
+        self.worker, self.plugins = None, ()
+        if self.ended:
+            raise Ended
+
+    def end(self, *, kill: bool) -> None:
+        """End the worker for good, at once or when it is idle."""
+        self.ended, worker = True, self.worker
+        if worker and kill:
+            with suppress(ProcessLookupError):
+                os.kill(worker.process, signal.SIGKILL)
+        elif worker:
+            worker.close()
 
 
-def _cause(status: int) -> str:
+def _cause(status: int | None) -> str:
+    """Return what an exit status means, in brackets."""
+    if status is None:
+        return ""
     if status == -signal.SIGKILL:
-        return "killed, most often for lack of memory"
+        return " (killed, most often for lack of memory)"
     if status < 0:
-        return f"{signal.Signals(-status).name} in native code"
-    return f"exit status {status}"
+        return f" ({signal.Signals(-status).name} in native code)"
+    return f" (exit status {status})"
 
 
 def end(*, kill: bool) -> None:
-    """End the processes of all threads; `kill` also ends the calls that they run."""
-    if kill:
-        for guard in _guards:
-            guard.stop()  # type: ignore[no-untyped-call]
+    """End the workers of all threads; `kill` also ends the calls that they run."""
     while _guards:
-        guard = _guards.pop()
-        guard.close()  # type: ignore[no-untyped-call]
-        guard.join()
-    for future in tuple(_running):  # a stopped pool leaves them pending
-        future.cancel()
+        _guards.pop().end(kill=kill)
+    if kill:
+        give_up_start()

@@ -6,7 +6,8 @@ from pathlib import Path
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import files
 from evil_twins.bench.store.cells import Store
-from evil_twins.bench.store.checksums import cell_facts, damage, stored_files
+from evil_twins.bench.store.schemas import CellFacts
+from evil_twins.bench.store.soundness import damage, stored_files
 
 REMEDY = (
     "remedy: let one machine make the victim first (`evil-twins run SUITE --limit 1`), and copy its"
@@ -48,48 +49,50 @@ class _Merge:
     def __init__(self, sources: Sequence[Path], into: Path) -> None:
         self.target = Store(into / "cells")
         self.content = {cell: self.target.find(*cell) for cell in self.target.cells()}
-        self.origin: dict[CellName, Path] = {}
+        self.origin: dict[CellName, tuple[Path, CellFacts]] = {}
         stores = [Store(source / "cells") for source in sources]
-        for check in (self._take, self._check_parents):
-            for store in stores:
-                for cell in store.cells():
-                    check(cell, store)
+        checked = [
+            (store.path(*cell), self._take(cell, store))
+            for store in stores
+            for cell in store.cells()
+        ]
+        for folder, facts in checked:
+            self._check_parents(folder, facts)
 
-    def _take(self, cell: CellName, store: Store) -> None:
-        """Note the folder of a cell.
+    def _take(self, cell: CellName, store: Store) -> CellFacts:
+        """Note the folder of a cell, and return its facts.
 
         Raises:
             UserError: The cell is damaged, or differs from the cell of this name elsewhere.
         """
-        folder, content = store.path(*cell), store.find(*cell)
-        if content is None or damage(folder):
+        folder, facts = store.path(*cell), store.facts(*cell)
+        if facts is None or damage(folder):
             raise UserError(f"{folder} is damaged\nremedy: run the suite there again")
         if self.content.get(cell) is None:
-            self.content[cell], self.origin[cell] = content, folder
-        elif self.content[cell] != content:
+            self.content[cell], self.origin[cell] = facts.content, (folder, facts)
+        elif self.content[cell] != facts.content:
             raise UserError(
-                f"{cell[0]} {store.title(*cell)!r} is not the same everywhere: {folder}\n{REMEDY}"
+                f"{cell[0]} {facts.title!r} is not the same everywhere: {folder}\n{REMEDY}"
             )
+        return facts
 
-    def _check_parents(self, cell: CellName, store: Store) -> None:
+    def _check_parents(self, folder: Path, facts: CellFacts) -> None:
         """Check that the parents of a cell are those in the merged folder.
 
         Raises:
             UserError: A parent differs.
         """
-        facts = cell_facts(store.path(*cell))
-        for kind, identity, content in facts["parents"].values():
+        for kind, identity, content in facts.parents.values():
             if self.content.get((kind, identity), content) != content:
                 raise UserError(
-                    f"{cell[0]} {facts['title']!r} descends from another {kind}:"
-                    f" {store.path(*cell)}\n{REMEDY}"
+                    f"{facts.kind} {facts.title!r} descends from another {kind}: {folder}\n{REMEDY}"
                 )
 
     def copy(self) -> int:
         """Copy the missing cells and return their number."""
-        for cell, folder in self.origin.items():
+        for cell, (folder, facts) in self.origin.items():
             draft = self.target.begin(*cell)
-            for name in stored_files(folder):
+            for name in stored_files(folder, facts):
                 files.copy(folder / name, folder, draft / name, draft)
             self.target.place(*cell, draft)
         return len(self.origin)

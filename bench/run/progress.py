@@ -12,6 +12,7 @@ from evil_twins.bench.cells.execute import Outcome
 from evil_twins.bench.run.forecast import duration
 from evil_twins.bench.run.observer import SILENT, Observer
 from evil_twins.bench.run.plan import Plan
+from evil_twins.bench.run.screen import print_lines
 
 SPEED_PERIOD = 3600.0
 """Seconds of the past from which the remaining time is estimated."""
@@ -57,7 +58,7 @@ class Lines(Observer):
             end = "done" if isnan(outcome.seconds) else duration(outcome.seconds)
             end = f"failed: {outcome.reason}" if outcome.content is None else end
             line = f"[{len(self.done)}/{self.total}] {cell.kind} {cell.title}: {end}"
-            self.console.print(line, soft_wrap=True)
+            print_lines(self.console, [line])
 
 
 class Bars(Observer):

@@ -1,15 +1,18 @@
 """Stored cells that a suite does not need."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evil_twins.bench.run.plan import plan
 from evil_twins.bench.run.schedule import survey
 from evil_twins.bench.run.workspace import Workspace
 from evil_twins.bench.store import files
-from evil_twins.bench.store.checksums import fingerprint, unmark
+from evil_twins.bench.store.cells import Store
+from evil_twins.bench.store.checksums import fingerprint
+from evil_twins.bench.store.soundness import unmark
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class Waste:
             files.remove(path, path.parents[1])
 
 
+def _spec(store: Store, kind: str, name: str) -> Mapping[str, Any] | None:
+    facts = store.facts(kind, name)
+    return None if facts is None else facts.spec
+
+
 def waste(workspace: Workspace) -> Waste:
     """Return the stored cells that a suite needs on no device.
 
@@ -57,7 +65,7 @@ def waste(workspace: Workspace) -> Waste:
     folders = [
         store.path(*cell)
         for cell in stored
-        if cell not in needed and fingerprint([cell[0], store.spec(*cell)]) not in undecided
+        if cell not in needed and fingerprint([cell[0], _spec(store, *cell)]) not in undecided
     ]
     folders += store.ruins()
     identities_needed = {identity for _, identity in needed}

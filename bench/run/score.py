@@ -16,6 +16,7 @@ from evil_twins.bench.analysis.tables.write import csv
 from evil_twins.bench.cells import fitting, seeds
 from evil_twins.bench.cells.execute import reason
 from evil_twins.bench.cells.fitting import Defender
+from evil_twins.bench.cells.process_state import component_runs
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.run.score_request import Benign, Request
@@ -42,7 +43,8 @@ def score(request: Request, out: Path, device: str) -> int:
     Raises:
         UserError: A file is missing or damaged, or models and images do not fit.
     """
-    columns = [c for c in suite.load(request.detectors).columns if not c.inspects]
+    with component_runs():
+        columns = [c for c in suite.load(request.detectors).columns if not c.inspects]
     victim, faced = (model.to(device) for model in request.models())
     names, x, tally = inputs.read(request.inputs, faced.shape)
     benign = request.clean(faced)
@@ -57,8 +59,9 @@ def score(request: Request, out: Path, device: str) -> int:
         for column in columns:
             with console.status(Text(column.label)):
                 try:
-                    defender = _defender(column, victim, benign, prepared)
-                    scores = _column(column, defender, faced, benign, x, request.fpr)
+                    with component_runs():
+                        defender = _defender(column, victim, benign, prepared)
+                        scores = _column(column, defender, faced, benign, x, request.fpr)
                     parts.append(pd.concat([facts, scores], axis=1))
                 except Exception as error:  # a user's detector may raise anything
                     failed[column.label] = reason(error)
@@ -68,8 +71,7 @@ def score(request: Request, out: Path, device: str) -> int:
         screen().print(_printed(lines))
     for line in _notes(lines, *benign_logits, request.fpr):
         printable.say(line)
-    for label, why in failed.items():
-        console.print(f"detector {label}: {why}", soft_wrap=True)
+    print_lines(console, [f"detector {label}: {why}" for label, why in failed.items()])
     printable.say(out)
     return int(bool(failed))
 

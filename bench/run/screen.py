@@ -40,6 +40,6 @@ def errors() -> Screen:
 
 
 def print_lines(console: Console, lines: Iterable[str]) -> None:
-    """Print lines as they are: not wrapped."""
+    """Print each text on one line, not wrapped."""
     for line in lines:
-        console.print(line, soft_wrap=True)
+        console.print(printable.name(line), soft_wrap=True)

@@ -9,7 +9,7 @@ from rich.console import Console
 from evil_twins.bench.cells.execute import Place
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.conclude import Conclusion, derive, exclusive
-from evil_twins.bench.run.engine import Engine, inline, local, usual_jobs
+from evil_twins.bench.run.engine import Engine, local, usual_jobs
 from evil_twins.bench.run.forecast import forecast
 from evil_twins.bench.run.observer import Observer
 from evil_twins.bench.run.plan import Plan
@@ -32,8 +32,7 @@ class Execution:
 
     Attributes:
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
-        jobs: Number of cells that run at the same time; 0 for as many as fit this machine, 1
-            without a time limit for this very process.
+        jobs: Number of cells that run at the same time; 0 for as many as fit this machine.
         time_limit: Seconds that a cell may take, or None.
         engine: Engine that runs the cells, or None for processes on this machine. It may wrap any
             executor of the kind of `concurrent.futures`, and has its own jobs and time limit.
@@ -56,8 +55,6 @@ class Execution:
         """Return the engine for the cells of a suite."""
         if self.engine is not None:
             return self.engine
-        if self.jobs == 1 and self.time_limit is None:
-            return inline()
         return local(self.jobs or usual_jobs(suite.threads_per_cell, device), self.time_limit)
 
 

@@ -1,10 +1,10 @@
 """Check stored results against each other: files, records, tables, page and some scores."""
 
-import json
 import os
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,11 +14,14 @@ from evil_twins.bench.analysis.claims import report as claims
 from evil_twins.bench.analysis.page import content, page
 from evil_twins.bench.cells.execute import Place, compute, reason
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.run import guard
 from evil_twins.bench.run.assemble import Finished, assemble, derived
 from evil_twins.bench.run.course import job_of
 from evil_twins.bench.run.schedule import recorded
-from evil_twins.bench.store import files
-from evil_twins.bench.store.checksums import checksum, damage, fingerprint
+from evil_twins.bench.store import files, json_files
+from evil_twins.bench.store.checksums import checksum
+from evil_twins.bench.store.schemas import SealedRun
+from evil_twins.bench.store.soundness import damage
 
 
 def verify(done: Finished, directory: Path, data: Path | None, sample: int) -> Iterator[str]:
@@ -131,32 +134,36 @@ def _checksum(path: Path, within: Path) -> str:
 
 def _sealed(directory: Path) -> dict[str, str] | None:
     """Return the checksums in run.json, which cannot be made again; None if its seal is broken."""
-    try:
-        facts = json.loads(files.read(directory / "run.json", directory))
-        intact = facts.pop("seal") == fingerprint(facts)
-        return dict(facts["files"]) if intact else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+    facts = json_files.read(directory / "run.json", directory, SealedRun)
+    return None if facts is None else facts.files
 
 
 def _scores(done: Finished, data: Path | None, sample: int, scratch: Path) -> Iterator[str]:
     cells, dropped = done.plan.cells, without_models(done)
     scores = [key for key in done.state.content if cells[key].kind == "score"]
     keys = sorted(key for key in scores if cells[key].parents["attack"] not in dropped)
-    for key in random.sample(keys, min(sample, len(keys))):
-        job = job_of(done.plan, done.state, key)
-        again, stored = scratch / key, done.store.path("score", job.identity)
-        again.mkdir()
-        try:
-            compute(Place(done.store, data, {}), job, again)
-        except Exception as error:  # a parent is damaged, or its detector fails now
-            yield f"{job.title} cannot be computed again: {reason(error)}"
-            continue
-        names = (path.name for path in again.iterdir())
-        wrong = [n for n in names if checksum(again / n, again) != _checksum(stored / n, stored)]
-        if wrong:
-            yield (
-                f"{stored / wrong[0]} is not what {job.title} gives when it is computed again; "
-                "remedy: run again"
-            )
-            done.store.unmark("score", job.identity)
+    with guard.lane() as lane:
+        for key in random.sample(keys, min(sample, len(keys))):
+            job = job_of(done.plan, done.state, key)
+            again, stored = scratch / key, done.store.path("score", job.identity)
+            again.mkdir()
+            arguments = Place(done.store, data, {}), job, again
+            try:
+                lane.submit(partial(guard.run_cell, compute, job, arguments, None)).result()
+            except Exception as error:  # a parent is damaged, or its detector fails now
+                yield f"{job.title} cannot be computed again: {reason(error)}"
+                continue
+            if wrong := _differing(again, stored):
+                yield (
+                    f"{stored / wrong} is not what {job.title} gives when it is computed again; "
+                    "remedy: run again"
+                )
+                done.store.unmark("score", job.identity)
+
+
+def _differing(again: Path, stored: Path) -> str:
+    """Return the name of a file that is not as it is stored, or ""."""
+    for path in again.iterdir():
+        if checksum(path, again) != _checksum(stored / path.name, stored):
+            return path.name
+    return ""

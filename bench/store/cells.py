@@ -6,7 +6,6 @@ holds records, tensors, `cell.json` (the cell's facts and the SHA-256 of every f
 models may be removed at any time: a cell that needs it makes it again.
 """
 
-import json
 import os
 import platform
 from collections.abc import Iterator, Mapping
@@ -16,17 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from evil_twins.bench import printable
-from evil_twins.bench.store import checksums, files
-from evil_twins.bench.store.checksums import (
-    MODELS,
-    UNREADABLE,
-    checksum,
-    content_hash,
-    damage,
-    fingerprint,
-    listed_files,
-    lists_models,
-)
+from evil_twins.bench.store import files, json_files, soundness
+from evil_twins.bench.store.checksums import MODELS, checksum, content_hash
+from evil_twins.bench.store.schemas import CellFacts, FailureNote, Provenance
+from evil_twins.bench.store.soundness import damage, facts_of, lists_models
 
 SCHEMA = 3
 """Part of every identity: raised when the stored form of cells changes."""
@@ -67,8 +59,9 @@ class Store:
         """Return the file for the reason of a failed cell."""
         return self.root / kind / f"{name}.failed.json"
 
-    def _json(self, kind: str, name: str, file: str = "cell.json") -> Any:
-        return json.loads(files.read(self.path(kind, name) / file, self.root))
+    def facts(self, kind: str, name: str) -> CellFacts | None:
+        """Read the facts of a finished cell; None if they are missing or damaged."""
+        return facts_of(self.path(kind, name))
 
     def find(self, kind: str, name: str) -> str | None:
         """Return the content hash of a finished cell; None if it is missing or damaged.
@@ -76,22 +69,21 @@ class Store:
         A file is read only if its size or its time of change is not that of the commit. A cell
         that reads another one verifies every checksum.
         """
-        folder = self.path(kind, name)
-        try:
-            cell = self._json(kind, name)
-            if (cell["kind"], cell["identity"]) != (kind, name):
-                return None  # somebody put the folder of another cell here
-            for file, (size, digest, changed) in cell["files"].items():
-                if file == MODELS and not os.path.lexists(folder / file):
-                    continue
+        folder, facts = self.path(kind, name), self.facts(kind, name)
+        if facts is None or (facts.kind, facts.identity) != (kind, name):
+            return None  # damaged, or somebody put the folder of another cell here
+        for file, (size, digest, changed) in facts.files.items():
+            if file == MODELS and not os.path.lexists(folder / file):
+                continue
+            try:
                 status = files.status(folder / file, folder)
                 if status.st_size != size:
                     return None
                 if status.st_mtime_ns != changed and checksum(folder / file, folder) != digest:
                     return None
-            return str(cell["content"])
-        except UNREADABLE:
-            return None
+            except OSError:
+                return None
+        return facts.content
 
     def lacks_models(self, kind: str, name: str) -> bool:
         """Check whether the models of a finished cell have been removed."""
@@ -104,7 +96,7 @@ class Store:
 
     def unmark(self, kind: str, name: str) -> None:
         """Mark a damaged cell as not finished, so that it is made again."""
-        checksums.unmark(self.path(kind, name))
+        soundness.unmark(self.path(kind, name))
 
     def cells(self) -> Iterator[tuple[str, str]]:
         """Yield kind and identity of every finished cell, in a fixed order."""
@@ -120,23 +112,11 @@ class Store:
         folders = (path for path in self.root.glob("*/[!.]*") if path.is_dir())
         return sorted(path for path in folders if not (path / "cell.json").exists())
 
-    def spec(self, kind: str, name: str) -> Any:
-        """Read the spec of a finished cell; None if it cannot be read."""
-        try:
-            return self._json(kind, name)["spec"]
-        except UNREADABLE:
-            return None
-
-    def title(self, kind: str, name: str) -> str:
-        """Read the title of a finished cell."""
-        return str(self._json(kind, name)["title"])
-
     def seconds(self, kind: str, name: str) -> float:
         """Read the seconds that a finished cell took; 0 if they cannot be read."""
-        try:
-            return float(self._json(kind, name, "provenance.json")["seconds"])
-        except UNREADABLE:
-            return 0.0
+        path = self.path(kind, name) / "provenance.json"
+        sidecar = json_files.read(path, self.root, Provenance)
+        return sidecar.seconds if sidecar else 0.0
 
     def begin(self, kind: str, name: str) -> Path:
         """Make an empty temporary folder in which a cell is written."""
@@ -147,7 +127,12 @@ class Store:
         return self.root / kind / f".{name}.{_HOST}.{os.getpid()}"
 
     def commit(
-        self, kind: str, name: str, folder: Path, facts: Mapping[str, Any], provenance: object
+        self,
+        kind: str,
+        name: str,
+        folder: Path,
+        facts: Mapping[str, Any],
+        provenance: Mapping[str, Any],
     ) -> str:
         """Put a written cell into its place.
 
@@ -155,7 +140,7 @@ class Store:
             kind: Kind of the cell.
             name: Its identity.
             folder: The folder from `begin`, with every file in it.
-            facts: Title, spec and parents.
+            facts: Title, spec, parents and versions.
             provenance: Facts that depend on the machine and the moment.
 
         Returns:
@@ -166,13 +151,11 @@ class Store:
             status = files.status(path, folder)
             listed[path.name] = (status.st_size, checksum(path, folder), status.st_mtime_ns)
         content = content_hash(listed)
-        sidecar = json.dumps(provenance, indent=1, sort_keys=True)
-        files.write(folder / "provenance.json", folder, sidecar.encode())
+        files.write(folder / "provenance.json", folder, json_files.encode(provenance))
         names = {"kind": kind, "identity": name, "schema": SCHEMA}
         cell = {**facts, **names, "files": listed, "content": content}
         cell["provenance"] = checksum(folder / "provenance.json", folder)
-        sealed = json.dumps(cell | {"seal": fingerprint(cell)}, indent=1, sort_keys=True)
-        files.write(folder / "cell.json", folder, sealed.encode())
+        files.write(folder / "cell.json", folder, json_files.seal(cell))
         self.place(kind, name, folder)
         return content
 
@@ -198,21 +181,20 @@ class Store:
     def _same(self, place: Path, folder: Path) -> bool:
         if damage(place) or self.lacks_models(*place.parts[-2:]):
             return False
-        return content_hash(listed_files(place)) == content_hash(listed_files(folder))
+        stored, new = facts_of(place), facts_of(folder)
+        return stored is not None and new is not None and stored.content == new.content
 
     def reason(self, kind: str, name: str) -> str:
         """Read why a cell failed in its last run; nothing if it did not fail or did not run."""
-        try:
-            return str(json.loads(files.read(self.failure(kind, name), self.root))["reason"])
-        except UNREADABLE:
-            return ""
+        note = json_files.read(self.failure(kind, name), self.root, FailureNote)
+        return note.reason if note else ""
 
     def fail(self, kind: str, name: str, title: str, reason: str, traceback: str) -> None:
         """Write the reason of a failure and its traceback, if the disk has room for them."""
-        note = json.dumps({"cell": title, "reason": reason}, indent=1)
+        note = json_files.encode({"cell": title, "reason": reason})
         with suppress(OSError):
             files.write(self.log(kind, name), self.root, printable.lines(traceback).encode())
-            files.write(self.failure(kind, name), self.root, note.encode())
+            files.write(self.failure(kind, name), self.root, note)
 
     def discard(self, kind: str, name: str) -> None:
         """Remove the temporary folder of a cell that was not committed."""

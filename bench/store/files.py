@@ -139,6 +139,22 @@ def present(path: Path, within: Path | None) -> bool:
     return True
 
 
+def check_folder(path: Path) -> None:
+    """Check that a folder for another library holds regular files and folders only.
+
+    Raises:
+        Unsafe: Something in it is a link, or neither a file nor a folder.
+    """
+    if not path.is_dir():
+        return
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                check_folder(Path(entry.path))
+            elif not entry.is_file(follow_symlinks=False):
+                raise Unsafe(f"{entry.path} is not a regular file\nremedy: put the file there")
+
+
 def make_folder(path: Path, within: Path | None) -> Path:
     """Make a folder with its parents, unless it is there; return its place.
 

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from evil_twins.bench.store.checksums import cell_facts
+from evil_twins.bench.store.soundness import facts_of
 
 PACKAGES = (
     *("evil-twins", "torch", "torchvision", "adversarial-robustness-toolbox", "numpy", "scipy"),
@@ -68,11 +68,10 @@ def versions_of(cells: Iterable[Path]) -> Versions:
     """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for folder in cells:
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            versions = cell_facts(folder)["versions"]
-            for name, number in versions.items():
-                if PRINTABLE.fullmatch(name) and PRINTABLE.fullmatch(number):
-                    counts[name][number] += 1
+        facts = facts_of(folder)
+        for name, number in facts.versions.items() if facts else ():
+            if PRINTABLE.fullmatch(name) and PRINTABLE.fullmatch(number):
+                counts[name][number] += 1
     return {name: dict(sorted(counts[name].items())) for name in sorted(counts)}
 
 

@@ -14,8 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evil_twins.bench.errors import UserError
-from evil_twins.bench.store import files
+from evil_twins.bench.store import files, parquet
 
 Columns = Mapping[str, pa.DataType]
 
@@ -93,6 +92,28 @@ MODEL_SCORE = "score of the model"
 """Name of the detail of a detector of models, stored for the first target that faces a model."""
 FAILURES: Columns = {"kind": _TEXT, "cell": _TEXT, "reason": _TEXT, "log": _TEXT}
 
+STUDY: Columns = {name: KEYS[name] for name in ("dataset", "victim", "seed")}
+DETECTOR: Columns = {"detector": _TEXT, "knowledge": _TEXT}
+FILES: Mapping[str, Columns] = {
+    "targets": {**KEYS, **TARGETS, **NATURE},
+    "flips": {**KEYS, **FLIPS},
+    "gallery": {**KEYS, **GALLERY},
+    "scores": {**KEYS, **DETECTOR, **SCORES},
+    "details": {**KEYS, "detector": _TEXT, **DETAILS},
+    "victims": {**STUDY, **VICTIMS},
+    "failures": FAILURES,
+}
+"""The records of a suite."""
+PARTS: Mapping[str, Columns] = {
+    "targets": {**TARGETS, "layers": KEYS["layers"]},
+    "flips": FLIPS,
+    "gallery": GALLERY,
+    "scores": SCORES,
+    "details": DETAILS,
+    "victim": VICTIMS,
+}
+"""The records that cells store. `layers` are those that moved, a key of the row."""
+
 GROUP = 2**18
 """Number of lines that are held in memory and then written together."""
 
@@ -160,30 +181,11 @@ def keyed(table: pa.Table, keys: Mapping[str, Any], columns: Columns) -> pa.Tabl
     return pa.Table.from_arrays(arrays, schema=pa.schema(list(columns.items())))
 
 
-def read(path: Path) -> pd.DataFrame:
+def read(path: Path, columns: Columns) -> pd.DataFrame:
     """Read a frame that `write` wrote.
 
     Raises:
-        UserError: The file is missing or damaged.
+        Damaged: The file is missing or damaged, or a column is missing or of another type.
     """
-    frame: pd.DataFrame = load(path).to_pandas()
+    frame: pd.DataFrame = parquet.read(path, columns).to_pandas()
     return frame
-
-
-def load(path: Path) -> pa.Table:
-    """Read a table that `save` wrote.
-
-    Raises:
-        UserError: The file is missing or damaged.
-    """
-    try:
-        with (
-            files.opened(path, path.parent) as source,
-            pq.ParquetFile(files.path_of(source)) as file,
-        ):  # twice as fast as read_table on small files
-            return file.read()
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"cannot read {path}: {str(error).splitlines()[0][:120]}\n"
-            "remedy: delete the file or its folder and run again"
-        ) from error

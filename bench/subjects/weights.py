@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Fault, UserError
-from evil_twins.bench.store import files
+from evil_twins.bench.store import files, json_files
 from evil_twins.bench.store.checksums import checksum
+from evil_twins.bench.store.schemas import ClassifierFacts
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from evil_twins.bench.subjects.data import Dataset
 
@@ -48,15 +49,14 @@ def load(path: Path, within: Path | None) -> Classifier:
     try:
         with files.opened(path, within) as file:
             with safe_open(files.path_of(file), "pt") as header:
-                metadata = header.metadata()
-            if not metadata or "classifier" not in metadata:
-                raise Fault("has weights and no description of their network")
-            facts, stored = json.loads(metadata["classifier"]), load_file(files.path_of(file))
-        channels, height, width = facts["shape"]
-        shape = (int(channels), int(height), int(width))
+                metadata = header.metadata() or {}
+            stored = load_file(files.path_of(file))
+        facts = json_files.parse(metadata.get("classifier", "").encode(), ClassifierFacts)
+        if facts is None:
+            raise Fault("has weights and no description of their network")
         with torch.device("meta"):
-            scale = torch.ones(channels)
-            model = fold(build(facts["architecture"], facts["classes"], shape, scale, scale))
+            scale = torch.ones(facts.shape[0])
+            model = fold(build(facts.architecture, facts.classes, facts.shape, scale, scale))
         shapes = {name: value.shape for name, value in model.state_dict().items()}
         state = finite.weights(stored, shapes, "the model")
         if missing := [name for name in shapes if name not in state]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from evil_twins.bench.errors import UserError
 
-LABEL_LENGTH = 200
+LABEL_LENGTH = 100
 FOLDER_BYTES = 200
 """Longest names, in characters and in bytes of UTF-8."""
 

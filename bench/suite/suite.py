@@ -1,6 +1,5 @@
 """Read suites: whole experiments as TOML, checked before anything runs."""
 
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 
 from evil_twins.bench.components.parameters import checked, mistake
 from evil_twins.bench.errors import UserError, unknown
-from evil_twins.bench.store import files
 from evil_twins.bench.subjects import sets, splits
 from evil_twins.bench.subjects.splits import Splits
-from evil_twins.bench.suite import extends
+from evil_twins.bench.suite import extends, toml
 from evil_twins.bench.suite.names import folder_name
 from evil_twins.bench.suite.rows import Column, Row, check_matrix, column_of, rows_of
 
 BUILT_IN = Path(__file__).parent / "built_in"
+CHAIN = 8
+"""Largest number of suites of which each extends the next."""
 ARCHITECTURES = ("resnet18", "resnet101", "resnet18-narrow", "resnet-tiny")
 
 
@@ -166,10 +166,7 @@ def parse(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
     Raises:
         UserError: The file is no TOML, or the suite that it extends cannot be read.
     """
-    try:
-        raw = tomllib.loads(files.read(path, None).decode())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readable TOML file\nremedy: fix it: {error}") from error
+    raw = toml.read(path)
     if "extends" not in raw:
         return raw
     base, chain = _base(raw["extends"], path), (*chain, path)
@@ -177,6 +174,11 @@ def parse(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise UserError(
             f"{path.name} extends itself: {' -> '.join(file.name for file in (*chain, base))}\n"
             "remedy: let it extend another suite"
+        )
+    if len(chain) > CHAIN:
+        raise UserError(
+            f"{path.name}: more than {CHAIN} suites extend each other\n"
+            "remedy: let it extend a suite that extends none"
         )
     return extends.merge(parse(base, chain), raw, path.name)
 

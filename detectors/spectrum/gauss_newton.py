@@ -97,9 +97,12 @@ def _between_classes(z: Tensor) -> Tensor:
 
 
 def _row(x: Tensor, z: Tensor, direction: Tensor) -> Tensor:
-    """Return Jᵀ times one vector (K,) an image, (N, d) float64, by vectors of size 1."""
+    """Return Jᵀ times one vector (K,) an image, (N, d) float64, by vectors of size 1.
+
+    It is 0 for a vector whose square underflows, as that of a saturated image does.
+    """
     size = direction.norm(dim=1, keepdim=True)
-    unit = direction / size.clamp_min(torch.finfo(size.dtype).tiny)
+    unit = torch.where(size > 0, direction / size.clamp_min(torch.finfo(size.dtype).tiny), 0.0)
     (row,) = torch.autograd.grad(z, x, unit.to(z), retain_graph=True)
     scaled: Tensor = size * row.flatten(1).double()
     return scaled

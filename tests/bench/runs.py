@@ -1,5 +1,6 @@
 """Run small suites, and commands."""
 
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,27 @@ from evil_twins.bench.cells.execute import Place
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.commands import app
 from evil_twins.bench.run.assemble import Finished, assemble
-from evil_twins.bench.run.engine import Engine, inline, local
+from evil_twins.bench.run.engine import Engine, local
 from evil_twins.bench.run.plan import Plan, plan
 from evil_twins.bench.run.schedule import run
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.suite import suite
 from tests.bench import suites
+
+
+class Inline(Executor):
+    """Executor that runs each call at once, in this thread."""
+
+    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
+        """Run a function and return a future that is done."""
+        future: Future[object] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def inline() -> Engine:
+    """Return an engine in this very process, which tests can look into."""
+    return Engine(Inline(), 1, guarded=False)
 
 
 def carry_out(

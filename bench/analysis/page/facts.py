@@ -3,49 +3,20 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
 from evil_twins.bench.analysis.page.ranks import RanksByCell
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.tables import Analysis, frames, text
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 from evil_twins.bench.analysis.tables.victims import VICTIMS
-from evil_twins.bench.store import files
+from evil_twins.bench.store import json_files
 from evil_twins.bench.store.records import MODEL_SCORE
+from evil_twins.bench.store.schemas import RunFacts
 
 PACKAGES = ("evil-twins", "torch", "numpy", "scipy")
 """Packages with a version on the page; run.json holds more."""
 
 Facts = list[tuple[str, list[str]]]
 """Headings, each with its lines."""
-
-
-class _Code(BaseModel):
-    python: str = ""
-    packages: dict[str, str] = {}
-    commit: str | None = None
-    dirty: bool = False
-
-
-class _Machine(BaseModel):
-    system: str = ""
-    processor: str = ""
-    cores: int | None = None
-    device: str = ""
-    gpu: str = ""
-
-
-class _Computing(BaseModel):
-    cells: int = 0
-    core_hours: float = 0.0
-
-
-class _Run(BaseModel):
-    command: list[str] = []
-    date: str = ""
-    code: _Code = _Code()
-    machine: _Machine = _Machine()
-    computing: _Computing | None = None
 
 
 def facts(analysis: Analysis, by_cell: RanksByCell, directory: Path) -> Facts:
@@ -105,9 +76,8 @@ def span(numbers: list[int]) -> str:
 
 def _run(directory: Path) -> Facts:
     """Return the facts of run.json, which may have any content."""
-    try:
-        run = _Run.model_validate_json(files.read(directory / "run.json", directory))
-    except (OSError, ValidationError):
+    run = json_files.read(directory / "run.json", directory, RunFacts)
+    if run is None:
         return [("Run", ["date, versions and machine are unknown: run.json is missing or damaged"])]
     packages = run.code.packages
     versions = [f"{name} {packages[name]}" for name in PACKAGES if name in packages]

@@ -11,15 +11,29 @@ from markupsafe import Markup
 
 from evil_twins.bench import printable
 
+FOLDER = Path(__file__).parent
+
 
 def render(template: str, content: dict[str, Any]) -> str:
     """Render "page.html" or "comparison.html" with values of the names in it.
 
     Every value is escaped unless it is marked as HTML.
     """
-    folder = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader(folder),
+    assets = {
+        name: Markup((FOLDER / file).read_text(encoding="utf-8"))
+        for name, file in (("style", "page.css"), ("script", "page.js"))
+    }
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_allowed(assets['style'])}; "
+        f"script-src {_allowed(assets['script'])}; base-uri 'none'; form-action 'none'"
+    )
+    return environment().get_template(template).render(**content, **assets, policy=policy)
+
+
+def environment() -> Environment:
+    """Return the place of the templates, which escapes values for HTML and for a terminal."""
+    templates = Environment(
+        loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_printable,
@@ -27,16 +41,8 @@ def render(template: str, content: dict[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["bound"] = _bound
-    assets = {
-        name: Markup((folder / file).read_text(encoding="utf-8"))
-        for name, file in (("style", "page.css"), ("script", "page.js"))
-    }
-    policy = (
-        f"default-src 'none'; img-src data:; style-src {_allowed(assets['style'])}; "
-        f"script-src {_allowed(assets['script'])}; base-uri 'none'; form-action 'none'"
-    )
-    return environment.get_template(template).render(**content, **assets, policy=policy)
+    templates.filters["bound"] = _bound
+    return templates
 
 
 def _printable(value: object) -> object:

@@ -1,5 +1,7 @@
 """Attacked against benign scores."""
 
+from textwrap import fill
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +16,9 @@ from evil_twins.bench.analysis.tables.frames import lines
 Floats = NDArray[np.float64]
 HEAVY = 200.0
 """Ratio of the outer quantiles above which a positive score is drawn on a log axis."""
+NAME_WIDTH = 24
+HEAD_WIDTH = 30
+"""Characters of a line of a detector's and of an attack's name."""
 _NOTE = (
     "Scores (higher = more suspicious, own scale a detector, 0.5 % at either end drawn at the "
     "edge): benign inputs under the same faced models grey, attacked inputs as a line. KS "
@@ -76,10 +81,11 @@ def draw(study: Study) -> Figure | None:
                 color=style.INK if fact["ks"] > fact["ks_null95"] else style.MUTED,
                 pad=2,
             )
-        words = name.replace("-", "-\n", 1)
+        parts = name.replace("-", "-\n", 1).split("\n")
+        words = "\n".join(fill(part, NAME_WIDTH) for part in parts)
         across[0].set_ylabel(words, rotation=0, ha="right", va="center", fontsize=7.5)
     place = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 8.5}
     for row, axes in zip(rows, grid[0], strict=True):
-        axes.annotate(study.name(row), (0, 1), (0, 17), **place)
+        axes.annotate(fill(study.name(row), HEAD_WIDTH), (0, 1), (0, 17), **place)
     style.caption(drawn, f"Benign and attacked scores: {study.title}", _NOTE + study.footer())
     return drawn

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.text import Text
 
+from evil_twins.bench import printable
+
 
 def write_literally(figure: Figure) -> Figure:
     """Let every text of a figure show its characters; ticks may hold formulas, and no names.
@@ -17,9 +19,11 @@ def write_literally(figure: Figure) -> Figure:
     """
     for text in _texts(figure):
         text.set_parse_math(False)
-        if not text.get_text().isascii():
+        shown = printable.lines(text.get_text())
+        if not shown.isascii():
             glyphs = _glyphs(findfont(text.get_fontproperties()))
-            text.set_text("".join(_shown(c, glyphs) for c in text.get_text()))
+            shown = "".join(_shown(character, glyphs) for character in shown)
+        text.set_text(shown)
     return figure
 
 

@@ -14,24 +14,10 @@ from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import records
 
 KEYS = list(records.KEYS)
-STUDY = ["dataset", "victim", "seed"]
+STUDY = list(records.STUDY)
 
-_REQUIRED = {
-    "targets": [*KEYS, *records.TARGETS, *records.NATURE],
-    "scores": [*KEYS, "detector", "knowledge", *records.SCORES],
-}
-_OPTIONAL = {
-    "flips": [*KEYS, *records.FLIPS],
-    "details": [*KEYS, "detector", *records.DETAILS],
-    "gallery": [*KEYS, *records.GALLERY],
-    "failures": list(records.FAILURES),
-    "victims": [*STUDY, *records.VICTIMS],
-}
-_SCHEMAS = (
-    *(records.KEYS, records.TARGETS, records.NATURE, records.FLIPS, records.SCORES),
-    *(records.DETAILS, records.FAILURES, {"detector": pa.string(), "knowledge": pa.string()}),
-)
-_NAMES = {name for schema in _SCHEMAS for name, kind in schema.items() if kind == pa.string()}
+_REQUIRED = ("targets", "scores")
+_NAMES = {n for file in records.FILES.values() for n, kind in file.items() if kind == pa.string()}
 """Columns of text."""
 
 
@@ -72,7 +58,7 @@ class Records:
         return table.merge(self.rows[KEYS].reset_index(names="row"), on=KEYS, how="left")
 
 
-def _frame(directory: Path, name: str, columns: list[str]) -> pd.DataFrame:
+def _frame(directory: Path, name: str) -> pd.DataFrame:
     path = directory / f"{name}.parquet"
     if not os.path.lexists(path):
         if name in _REQUIRED:
@@ -81,16 +67,8 @@ def _frame(directory: Path, name: str, columns: list[str]) -> pd.DataFrame:
                 "expected: targets.parquet and scores.parquet, as a run leaves them\n"
                 "remedy: `evil-twins run SUITE` first, or name its folder with --results"
             )
-        return pd.DataFrame(columns=pd.Index(columns))
-    frame = records.read(path)
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise UserError(
-            f"{path} lacks the columns {', '.join(missing)}\n"
-            "expected: records of this version\n"
-            "remedy: run the suite again; stored cells are re-used"
-        )
-    return _printable(frame)
+        return pd.DataFrame(columns=pd.Index(list(records.FILES[name])))
+    return _printable(records.read(path, records.FILES[name]))
 
 
 def _printable(frame: pd.DataFrame) -> pd.DataFrame:
@@ -130,8 +108,8 @@ def number(frames: dict[str, pd.DataFrame]) -> Records:
         frames: "targets" and "scores", and any of the other frames of `Records`.
     """
     frames = {
-        name: frames.get(name, pd.DataFrame(columns=pd.Index(columns)))
-        for name, columns in (_REQUIRED | _OPTIONAL).items()
+        name: frames.get(name, pd.DataFrame(columns=pd.Index(list(columns))))
+        for name, columns in records.FILES.items()
     }
     reported = _reported(frames["targets"])
     natures = reported.drop_duplicates(KEYS)[[*KEYS, *records.NATURE]]
@@ -147,7 +125,7 @@ def number(frames: dict[str, pd.DataFrame]) -> Records:
     return Records(rows, targets, flips, scores, details, gallery, **unnumbered)
 
 
-def read(results_dir: Path, names: Collection[str] = (*_REQUIRED, *_OPTIONAL)) -> Records:
+def read(results_dir: Path, names: Collection[str] = tuple(records.FILES)) -> Records:
     """Read the records of one suite.
 
     Args:
@@ -157,5 +135,4 @@ def read(results_dir: Path, names: Collection[str] = (*_REQUIRED, *_OPTIONAL)) -
     Raises:
         UserError: Records are missing, damaged or of another version.
     """
-    columns = _REQUIRED | _OPTIONAL
-    return number({name: _frame(results_dir, name, columns[name]) for name in names})
+    return number({name: _frame(results_dir, name) for name in names})

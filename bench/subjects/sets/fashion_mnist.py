@@ -19,21 +19,21 @@ LARGEST = 2**26
 
 
 def read(root: Path | None, download: bool) -> Parts:
-    """Read its official halves.
+    """Read its official parsed.
 
     Raises:
         UserError: Its files are missing or damaged, or could not be fetched.
     """
     folder, parts = data_folder(root), []
     with explained("fashion-mnist", PLACE.format(root=folder)):
-        halves = _halves(folder, download)
-    for half, images in zip(("train", "test"), halves, strict=True):
+        parsed = _parsed(folder, download)
+    for half, images in zip(("train", "test"), parsed, strict=True):
         pictures = [Picture(pixels) for pixels in images.data.numpy()]
         parts.append(numbered(f"fashion-mnist/{half}", images.targets.tolist(), pictures))
-    return tuple(halves[0].classes), parts[0], parts[1]
+    return tuple(parsed[0].classes), parts[0], parts[1]
 
 
-def _halves(root: Path, download: bool) -> list[Any]:
+def _parsed(root: Path, download: bool) -> list[Any]:
     """Read the files of torchvision, or the compressed ones that Debian puts into one folder."""
     from torchvision.datasets import FashionMNIST  # takes seconds to load
 

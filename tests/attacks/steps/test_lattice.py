@@ -125,5 +125,5 @@ def test_imc_stays_on_the_lattice_within_its_share_of_the_radius(norm: Norm, phi
 def test_what_cannot_be_searched_on_the_lattice_is_refused() -> None:
     with pytest.raises(ValueError, match="whole numbers of 1/255"):
         PGD(InputStep(quantize=True), KAPPA)(worlds.view())
-    with pytest.raises(ValueError, match="quantize is for"):
+    with pytest.raises(ValueError, match="quantize is only for"):
         Bisection(InputStep(quantize=True), KAPPA)

@@ -94,5 +94,5 @@ def test_a_group_does_not_depend_on_other_groups() -> None:
 def test_groups_that_stay_open_and_attacks_without_groups_are_refused() -> None:
     with pytest.raises(ValueError, match="serves is 4; a divisor of 6"):
         Poisoning(_step(4), KAPPA)(worlds.view(6))
-    with pytest.raises(ValueError, match="serves is for"):
+    with pytest.raises(ValueError, match="serves is only for"):
         Aware(InputStep(), _step(2), KAPPA, phi=0.5)

@@ -13,14 +13,22 @@ from evil_twins.bench.cells.identity import Cell
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.store import records
 from evil_twins.bench.store.cells import Store
-from evil_twins.bench.store.checksums import verify
+from evil_twins.bench.store.soundness import verify
+
+SPEC = {
+    "dataset": {"name": "digits", "size": None},
+    "device": "cpu",
+    "preparation": {"class": "Prepare", "parameters": {}},
+}
+FACTS = {"title": "a", "spec": SPEC, "parents": {}, "versions": {}}
+PROVENANCE = {"seconds": 1.0, "machine": {"host": "here"}}
 
 
 def _commit(store: Store, text: str = "content") -> str:
     folder = store.begin("fit", "ab")
     (folder / "a.safetensors").write_text(text)
     (folder / "b.parquet").write_text("rows")
-    return store.commit("fit", "ab", folder, {"title": "a"}, {"seconds": 1.0})
+    return store.commit("fit", "ab", folder, FACTS, PROVENANCE)
 
 
 def test_a_cell_is_there_after_its_commit_and_not_before(tmp_path: Path) -> None:
@@ -140,8 +148,8 @@ def test_records_are_whole_typed_and_equal(tmp_path: Path) -> None:
         records.write(frame, records.FLIPS, tmp_path / name / "flips.parquet")
     first, second = (tmp_path / name / "flips.parquet" for name in ("first", "second"))
     assert first.read_bytes() == second.read_bytes()
-    assert list(records.read(first).columns) == list(records.FLIPS)
+    assert list(records.read(first, records.FLIPS).columns) == list(records.FLIPS)
     assert [path.name for path in first.parent.iterdir()] == ["flips.parquet"]
     first.write_bytes(first.read_bytes()[:-9])
     with pytest.raises(UserError, match=r"flips\.parquet"):
-        records.read(first)
+        records.read(first, records.FLIPS)

@@ -155,8 +155,10 @@ model = { layers = "head", serves = 2 }
 def test_a_run_leaves_one_score_for_each_model(tmp_path: Path) -> None:
     done = runs.carry_out(tmp_path, *ROWS, LOOK, doubt())
     assert not done.state.failed
-    assert set(records.read(tmp_path / "small" / "scores.parquet")["detector"]) == {"doubt"}
-    facts = records.read(tmp_path / "small" / "details.parquet")
+    assert set(
+        records.read(tmp_path / "small" / "scores.parquet", records.FILES["scores"])["detector"]
+    ) == {"doubt"}
+    facts = records.read(tmp_path / "small" / "details.parquet", records.FILES["details"])
     assert set(facts["detector"]) == {"look"}
     assert facts.groupby("attack").size().to_dict() == {
         "fine-tuning": 4,

@@ -41,11 +41,11 @@ def test_only_rows_that_ask_for_it_stand_on_a_victim_of_the_next_seed(tmp_path: 
         for cell in victims
     ]
     assert any((weights[0][name] != weights[1][name]).any() for name in weights[0])
-    targets = records.read(tmp_path / "small" / "targets.parquet")
+    targets = records.read(tmp_path / "small" / "targets.parquet", records.FILES["targets"])
     rows = targets[targets["attack"].eq("sent")]
     assert (rows["linf"] <= 0.5 + 1e-6).all()
     assert (rows["rounds"].ge(0) == rows["at_kappa"]).all()
-    assert len(records.read(tmp_path / "small" / "victims.parquet")) == 1
+    assert len(records.read(tmp_path / "small" / "victims.parquet", records.FILES["victims"])) == 1
 
 
 def test_a_suite_without_such_a_row_has_one_victim(tmp_path: Path) -> None:

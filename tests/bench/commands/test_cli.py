@@ -119,7 +119,7 @@ def test_a_fault_inside_a_cell(
     assert len(_conclusion(streams.err)) <= 3
     assert "Traceback" not in streams.err + streams.out
     assert "bad" in streams.out
-    kept = records.read(tmp_path / "small" / "scores.parquet")
+    kept = records.read(tmp_path / "small" / "scores.parquet", records.FILES["scores"])
     assert (kept["attack"].eq("shift") & kept["detector"].eq("doubt")).sum() == 164
     assert app.main([*line]) == 1
     assert said in capsys.readouterr().err

@@ -123,7 +123,7 @@ def test_a_column_by_name_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str
     )
     done = carry_out(tmp_path, suites.shift(), *columns)
     assert not done.state.failed
-    scores = records.read(tmp_path / "small" / "scores.parquet")
+    scores = records.read(tmp_path / "small" / "scores.parquet", records.FILES["scores"])
     assert set(scores["detector"]) == {"ood:RMD", "ood:ReAct"}
     app.main(["list"])
     shown = " ".join(capsys.readouterr().out.split())

@@ -21,8 +21,8 @@ DATA = {
 EVERY = DATA | {
     "bench/subjects/sets/digits.py",
     *("attacks/models.py", "attacks/norms.py", "bench/cells/stored.py", "bench/cells/work.py"),
-    "bench/components/finite.py",
-    *("bench/store/checksums.py", "bench/subjects/architectures.py", "bench/subjects/weights.py"),
+    *("bench/components/finite.py", "bench/store/checksums.py", "bench/store/soundness.py"),
+    *("bench/subjects/architectures.py", "bench/subjects/weights.py"),
 }
 COMPONENT = EVERY | {
     *("attacks/base.py", "bench/cells/seeds.py", "detectors/base.py"),

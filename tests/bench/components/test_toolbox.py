@@ -155,7 +155,7 @@ def test_a_row_by_name_runs_and_is_told_its_norm(
     row = suites.table("attacks", method="art:MomentumIterativeMethod", kappa=0.75, max_iter=10)
     done = carry_out(tmp_path, row, suites.doubt())
     assert not done.state.failed
-    targets = records.read(tmp_path / "small" / "targets.parquet")
+    targets = records.read(tmp_path / "small" / "targets.parquet", records.FILES["targets"])
     assert set(targets["norm"]) == {"linf"}
     assert targets["within_eps"].all()
     assert set(targets["attack"]) == {"art:MomentumIterativeMethod"}

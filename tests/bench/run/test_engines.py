@@ -8,7 +8,6 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import dask
 import pandas as pd
 import pytest
 import torch
@@ -101,10 +100,7 @@ def test_a_cluster_leaves_the_same_bytes_though_a_worker_dies(tmp_path: Path) ->
     for place in (first, second):
         place.mkdir()
     carry_out(first, *parts)
-    with (
-        dask.config.set({"distributed.worker.daemon": False}),
-        LocalCluster(2, threads_per_worker=1, dashboard_address=None) as workers,
-    ):
+    with LocalCluster(2, threads_per_worker=1, dashboard_address=None) as workers:
         victim = next(iter(workers.workers.values()))
 
         def kill_worker() -> None:

@@ -16,14 +16,14 @@ from evil_twins.bench.cells.execute import Outcome, Place, execute
 from evil_twins.bench.cells.score import lineup
 from evil_twins.bench.cells.stored import cached_victim
 from evil_twins.bench.run.course import job_of
-from evil_twins.bench.run.engine import Engine, inline
+from evil_twins.bench.run.engine import Engine
 from evil_twins.bench.run.progress import Lines
 from evil_twins.bench.run.schedule import recorded, run
 from evil_twins.bench.run.state import State
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import fingerprint
 from tests.bench import suites
-from tests.bench.runs import carry_out, planned, titles
+from tests.bench.runs import carry_out, inline, planned, titles
 from tests.bench.suites import doubt, far, shift, table
 
 

@@ -12,7 +12,7 @@ import pytest
 from evil_twins.bench.cells.execute import Place
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.run.assemble import Finished, assemble
-from evil_twins.bench.run.engine import inline, local
+from evil_twins.bench.run.engine import local
 from evil_twins.bench.run.forecast import forecast
 from evil_twins.bench.run.plan import Plan, plan
 from evil_twins.bench.run.schedule import run, survey
@@ -21,6 +21,7 @@ from evil_twins.bench.store.cells import Store
 from evil_twins.bench.suite import suite
 from evil_twins.bench.suite.suite import Suite
 from tests.bench import suites
+from tests.bench.runs import inline
 from tests.bench.suites import HEAD, doubt, shift
 
 pytestmark = pytest.mark.slow

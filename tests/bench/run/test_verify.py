@@ -128,9 +128,9 @@ def test_a_score_that_is_not_what_it_should_be_is_made_again(
     frame.assign(score=frame["score"] + 1.0).to_parquet(neighbour / "scores.parquet")
     facts = json.loads((neighbour / "cell.json").read_text())
     shutil.rmtree(store.path(kind, name))
-    store.commit(
-        kind, name, neighbour, {key: facts[key] for key in ("title", "spec", "parents")}, {}
-    )
+    names = ("title", "spec", "parents", "versions")
+    sidecar = json.loads((neighbour / "provenance.json").read_text())
+    store.commit(kind, name, neighbour, {key: facts[key] for key in names}, sidecar)
     check = ["verify", run[1], "--results", str(tmp_path), "--sample", "6"]
     assert app.main(check) == 1
     assert "when it is computed again; remedy: run again" in capsys.readouterr().out

@@ -17,7 +17,6 @@ from evil_twins.bench.cells.stored import VICTIM, cached_victim, faced_models
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Fault, UserError
-from evil_twins.bench.run.engine import inline
 from evil_twins.bench.run.schedule import run
 from evil_twins.bench.run.score import score
 from evil_twins.bench.run.score_request import Request
@@ -25,7 +24,7 @@ from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import MODELS
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.victims import accuracy
-from tests.bench.runs import carry_out, planned
+from tests.bench.runs import carry_out, inline, planned
 from tests.bench.subjects.networks import random_images
 from tests.bench.subjects.test_weights import FETCHED, other
 from tests.bench.suites import doubt, shift
@@ -182,7 +181,7 @@ def test_every_reader_of_weights_is_a_door() -> None:
     `load_tensors` also reads attacked inputs and preparations, which are no models.
     """
     readers = _users("load_file", "safe_open", "load_state_dict", "torch_load")
-    assert readers == {"subjects/weights.py", "subjects/image_files.py", "cells/stored.py"}
+    assert readers == {"subjects/weights.py", "subjects/inputs.py", "cells/stored.py"}
     assert _users("PairedModels") == {
         *("components/finite.py", "components/returned.py", "cells/stored.py"),
         *("cells/measure.py", "cells/score.py"),

@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 
 from evil_twins.bench.cells.execute import Place
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.engine import inline
 from evil_twins.bench.run.merge import merge
 from evil_twins.bench.run.schedule import run
 from evil_twins.bench.run.state import State
@@ -21,7 +20,7 @@ from evil_twins.bench.store.checksums import checksum
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from tests.bench import suites
-from tests.bench.runs import carry_out, planned
+from tests.bench.runs import carry_out, inline, planned
 from tests.bench.subjects.networks import SHAPES, random_images, same, state, untrained
 from tests.bench.suites import doubt, shift
 

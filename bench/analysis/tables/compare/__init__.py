@@ -7,7 +7,6 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.compare import attack, detector
-from evil_twins.bench.analysis.tables.records import KEYS
 from evil_twins.bench.analysis.tables.write import FOLDER, csv
 from evil_twins.bench.store import files, records
 
@@ -27,7 +26,7 @@ def compare(directory: Path, kind: str, label: str, fpr: float = FPR) -> None:
     analysis = Analysis(directory, fpr, add_any=False)
     with threadpool_limits(1):
         if kind == "detector":
-            costs = records.read(directory / "costs.parquet")[[*KEYS, *records.COSTS]]
+            costs = records.read(directory / "costs.parquet", {**records.KEYS, **records.COSTS})
             tables = detector.tables(analysis, costs, label)
             words = detector.words(analysis, tables, label)
         else:

@@ -1,0 +1,114 @@
+"""Read Parquet files that may come from a stranger: typed, complete, and in bounded memory.
+
+Everything is refused from the headers, before a page is decompressed, except for texts of which a
+short dictionary is repeated many times: their sizes are added up before the texts are put in place.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from evil_twins.bench.errors import Damaged
+from evil_twins.bench.store import files
+from evil_twins.bench.store.pages import pages
+
+BASE, RATIO = 2**28, 500
+"""A table may take `BASE` bytes of memory and `RATIO` times the size of its file. Stored records
+take up to 320 times the size of theirs."""
+
+
+def read(path: Path, columns: Mapping[str, pa.DataType]) -> pa.Table:
+    """Read a table.
+
+    Args:
+        path: The file; no link out of its folder is followed.
+        columns: Name -> type of the columns to read. Only floating-point numbers may be missing.
+
+    Raises:
+        Damaged: The file is missing or damaged, a column is missing or of another type, or the
+            table would take too much memory.
+    """
+    try:
+        content = files.read(path, path.parent)
+        limit = BASE + RATIO * len(content)
+        texts = [name for name, kind in columns.items() if kind in (pa.string(), pa.binary())]
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
+            metadata = file.metadata
+            _check_columns(path, file.schema_arrow, columns)
+        _check_pages(content, metadata, columns, limit)
+        source = pa.BufferReader(content)
+        with pq.ParquetFile(source, metadata=metadata, read_dictionary=texts) as file:
+            table = file.read(columns=list(columns))
+        table.validate(full=True)
+        _check_values(table, columns, limit)
+        return table.cast(pa.schema([(name, columns[name]) for name in table.column_names]))
+    except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
+        raise Damaged(path, error) from error
+
+
+def _check_columns(path: Path, schema: pa.Schema, columns: Mapping[str, pa.DataType]) -> None:
+    """Check names and types of the columns.
+
+    Raises:
+        Damaged: A column is missing.
+        ValueError: A column is of another type.
+    """
+    names = schema.names
+    if missing := [name for name in columns if name not in names]:
+        raise Damaged(path, f"it lacks the columns {', '.join(missing)} of this version")
+    for name, kind in columns.items():
+        if names.count(name) > 1:
+            raise ValueError(f"it has several columns {name}")
+        stored = schema.field(name).type
+        stored = stored.value_type if pa.types.is_dictionary(stored) else stored
+        if stored not in (kind, _LARGE.get(kind), pa.null()):
+            raise ValueError(f"the column {name} is of type {stored}; expected {kind}")
+
+
+_LARGE = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
+"""Types that pandas writes in place of those here."""
+
+
+def _check_pages(
+    content: bytes, metadata: pq.FileMetaData, columns: Mapping[str, pa.DataType], limit: int
+) -> None:
+    """Check that the pages of the columns need little memory.
+
+    Raises:
+        ValueError: They need too much, or a header is damaged.
+    """
+    size = 0
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        for j in range(group.num_columns):
+            column = group.column(j)
+            if column.path_in_schema in columns:
+                for page in pages(content, column):
+                    size += page.size + 8 * page.values
+                _check_size(size, limit)
+
+
+def _check_values(table: pa.Table, columns: Mapping[str, pa.DataType], limit: int) -> None:
+    """Check that values are complete, and that texts need little memory.
+
+    Raises:
+        ValueError: A value is missing, or the texts need too much.
+    """
+    size = table.nbytes
+    for name in table.column_names:
+        column = table[name]
+        if column.null_count and columns[name] != pa.float64():
+            raise ValueError(f"the column {name} lacks values")
+        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
+            size += len(chunk) * (pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0)
+    _check_size(size, limit)
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise ValueError(
+            f"it would take {size >> 20} MiB or more of memory; expected: {limit >> 20}"
+        )

@@ -1,0 +1,77 @@
+"""Tell whether a finished cell is as it was committed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from evil_twins.bench.errors import Fault
+from evil_twins.bench.store import files, json_files
+from evil_twins.bench.store.checksums import MODELS, checksum
+from evil_twins.bench.store.schemas import CellFacts, Provenance, SealedCell
+
+
+def facts_of(folder: Path) -> CellFacts | None:
+    """Read the facts of a finished cell; None if they are missing or damaged."""
+    return json_files.read(folder / "cell.json", folder.parents[1], CellFacts)
+
+
+def lists_models(folder: Path) -> bool:
+    """Tell whether a finished cell lists poisoned models, even if their file was removed."""
+    facts = facts_of(folder)
+    return facts is not None and MODELS in facts.files
+
+
+def stored_files(folder: Path, facts: CellFacts) -> list[str]:
+    """List the files of a cell, without models that were removed."""
+    listed = [file for file in facts.files if not _was_removed(folder, file)]
+    return [*listed, "provenance.json", "cell.json"]
+
+
+def _was_removed(folder: Path, file: str) -> bool:
+    return file == MODELS and not os.path.lexists(folder / file)
+
+
+def damage(folder: Path) -> list[str]:
+    """List the files of a finished cell that are missing or not as they were committed."""
+    root = folder.parents[1]
+    facts = json_files.read(folder / "cell.json", root, SealedCell)
+    if facts is None or (facts.kind, facts.identity) != folder.parts[-2:]:
+        return ["cell.json"]  # damaged, or somebody put the folder of another cell here
+    expected = {file: digest for file, (_, digest, _) in facts.files.items()}
+    expected["provenance.json"] = facts.provenance
+    damaged = [file for file, digest in expected.items() if _is_damaged(folder, file, digest)]
+    if not damaged and json_files.read(folder / "provenance.json", root, Provenance) is None:
+        return ["provenance.json"]
+    return damaged
+
+
+def _is_damaged(folder: Path, file: str, digest: str) -> bool:
+    if _was_removed(folder, file):
+        return False
+    try:
+        return checksum(folder / file, folder) != digest
+    except OSError:
+        return True
+
+
+def unmark(folder: Path) -> None:
+    """Mark a damaged cell as not finished, so that it is made again; remove a link in its place."""
+    files.remove(folder if folder.is_symlink() else folder / "cell.json", folder.parents[1])
+
+
+def verify(folder: Path) -> str:
+    """Check every file of a finished cell; unmark the cell if one is damaged.
+
+    Returns:
+        The content hash.
+
+    Raises:
+        Fault: A file is missing or damaged.
+    """
+    damaged, facts = damage(folder), facts_of(folder)
+    if damaged or facts is None:
+        unmark(folder)
+        file = damaged[0] if damaged else "cell.json"
+        raise Fault(f"{folder / file} is missing or damaged; remedy: run again")
+    return facts.content

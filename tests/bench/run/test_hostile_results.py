@@ -1,0 +1,191 @@
+"""Results of a stranger: no command writes, reads or removes anything outside, or hangs."""
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from evil_twins.bench.cells.stored import cached_victim
+from evil_twins.bench.commands import app
+from tests.bench import eleven
+
+SECRET = "a secret of the user"
+SECONDS = 60
+KINDS = ("link", "pipe")
+
+FILES = (
+    *("*.parquet", "run.json", "derived.json", "claims.csv", "index.html", "tables/*.csv"),
+    *("cells/.lock", "cells/*/*/cell.json", "cells/*/*/provenance.json", "cells/*/*/*.parquet"),
+    *("cells/*/*/*.safetensors", "cells/*/*.failed.json", "cells/*/*.log"),
+)
+FOLDERS = ("tables", "figures", "fpr-0.01", "cells/score/*/", "cells/score", "cells", "")
+"""Patterns of everything that a run and the other commands leave in the folder of a suite."""
+
+COMMANDS = {
+    "table": ["--fpr=0.05"],
+    "plot": [],
+    "claims": [],
+    "report": ["--fpr=0.01"],
+    "plan": [],
+    "verify": ["--sample=1"],
+    "prune": [],
+    "merge": [],
+    "run": ["--jobs=1"],
+    "compare": ["--jobs=1"],
+}
+
+
+@pytest.fixture(scope="module")
+def finished(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results with every file that a command may leave."""
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copytree(whole / "small", folder / "results" / "small")
+    eleven.line(folder, folder)
+    small = folder / "results" / "small"
+    for command in ("claims", "report"):
+        assert app.main([command, "small", "--results", str(folder / "results")]) == 0
+    for name in ("figures", "fpr-0.01"):
+        (small / name).mkdir(exist_ok=True)
+    for name in ("x.failed.json", "x.log"):
+        (small / "cells" / "score" / name).write_text("{}")
+    return folder
+
+
+@contextmanager
+def limit() -> Iterator[None]:
+    """Fail where a command hangs."""
+
+    def late(*_: object) -> None:
+        pytest.fail(f"it took over {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def spoil(path: Path, kind: str, outside: Path) -> None:
+    """Put a link or something that is no regular file in the place of a file or a folder."""
+    twin = outside / path.name
+    if path.is_dir():
+        shutil.copytree(path, twin, symlinks=True)
+        shutil.rmtree(path)
+    else:
+        twin.write_text(SECRET)
+        path.unlink()
+    if kind == "link":
+        path.symlink_to(twin)
+    else:
+        os.mkfifo(path)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return all files and folders, with the content of files."""
+    paths = sorted(folder.rglob("*"))
+    return {str(p): p.read_bytes() if p.is_file() else b"" for p in paths}
+
+
+def words(command: str, folder: Path) -> list[str]:
+    """Return the arguments of a command."""
+    results, path = str(folder / "results"), str(folder / "small.toml")
+    if command == "merge":
+        return ["merge", results, "--results", str(folder / "both")]
+    first = ["confidence", path] if command == "compare" else [path]
+    return [command, *first, "--results", results, *COMMANDS[command]]
+
+
+def check(
+    finished: Path, tmp_path: Path, pattern: str, kind: str, commands: tuple[str, ...]
+) -> None:
+    """Run commands on results in which the files of a pattern are spoiled."""
+    folder, outside = tmp_path / "stranger", tmp_path / "outside"
+    shutil.copytree(finished, folder)
+    outside.mkdir()
+    small = folder / "results" / "small"
+    paths = sorted(small.glob(pattern)) if pattern else [small]
+    assert paths, pattern
+    for number, path in enumerate(paths):
+        (outside / str(number)).mkdir()
+        spoil(path, kind, outside / str(number))
+    before = contents(outside)
+    for command in commands:
+        cached_victim.cache_clear()
+        with limit():
+            assert app.main(words(command, folder)) in (0, 1, 2)
+        assert contents(outside) == before, command
+    for path in [*folder.rglob("*"), *tmp_path.glob("both/**/*")]:
+        if path.is_file() and not path.is_symlink():
+            assert SECRET.encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize("pattern", [*FILES, *FOLDERS])
+def test_links(
+    finished: Path, tmp_path: Path, pattern: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check(finished, tmp_path, pattern, "link", ("merge", "prune", "table"))
+    streams = capsys.readouterr()
+    assert SECRET not in streams.out + streams.err
+
+
+def test_merge_copies_listed_files_only(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "stranger")
+    cell = next((tmp_path / "stranger").glob("results/small/cells/attack/*/"))
+    (tmp_path / "secret").write_text(SECRET)
+    (cell / "link").symlink_to(tmp_path / "secret")
+    (cell / "unlisted").write_text("1")
+    (cell / "endless").symlink_to("/dev/zero")
+    with limit():
+        assert app.main(words("merge", tmp_path / "stranger")) == 0
+    copies = {path.name for path in (tmp_path / "stranger" / "both").rglob("*")}
+    assert cell.name in copies
+    assert not copies & {"link", "unlisted", "endless"}
+
+
+def test_prune_removes_a_link_and_keeps_its_target(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "stranger")
+    cells = tmp_path / "stranger" / "results" / "small" / "cells"
+    outside = tmp_path / "outside"
+    for name in ("empty", "cell"):
+        (outside / name).mkdir(parents=True)
+        (outside / name / "file").write_text(SECRET)
+        (cells / "score" / name).symlink_to(outside / name)
+    (outside / "cell" / "cell.json").write_text("{}")
+    (cells / "score" / "x.log").unlink()
+    (cells / "score" / "x.log").symlink_to(outside / "empty" / "file")
+    before = contents(outside)
+    assert app.main(words("prune", tmp_path / "stranger")) == 0
+    assert contents(outside) == before
+    assert not [path for path in cells.rglob("*") if path.is_symlink()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("pattern", [*FILES, *FOLDERS])
+def test_no_command_leaves_the_results(
+    finished: Path,
+    tmp_path: Path,
+    pattern: str,
+    kind: str,
+    command: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    check(finished, tmp_path, pattern, kind, (command,))
+    streams = capsys.readouterr()
+    assert SECRET not in streams.out + streams.err
+
+
+def test_every_command_with_results_is_tested() -> None:
+    reading = {
+        command.name or command.callback.__name__
+        for command in app.app.registered_commands
+        if command.callback and "results" in command.callback.__annotations__
+    }
+    assert reading == set(COMMANDS)

@@ -1,0 +1,80 @@
+"""No component shares the state of its process with another one."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from evil_twins.bench.cells.process_state import GLOBAL, Globals, component_runs
+from evil_twins.bench.errors import Fault
+from evil_twins.bench.run.engine import local
+from tests.bench.run import meddlers
+from tests.bench.runs import carry_out
+from tests.bench.suites import doubt, shift, table
+
+FILE = Path(meddlers.__file__)
+
+
+def _meddler(part: str) -> str:
+    change = list(meddlers.CHANGES).index(part)
+    return table("detectors", name=f"m{change}", method=f"{FILE}:Meddler", change=change)
+
+
+CALM = table("detectors", name="calm", method=f"{FILE}:Meddler")
+
+
+def test_every_part_of_the_state_has_a_change() -> None:
+    assert meddlers.STATE.keys() | {"those of the GPUs"} == GLOBAL.keys()
+
+
+@pytest.mark.parametrize("part", meddlers.STATE)
+def test_what_a_component_changes_is_restored(part: str) -> None:
+    before = Globals.now()
+    with component_runs():
+        meddlers.STATE[part]()
+        changed = before.changed()
+    assert part in changed
+    assert not before.changed()
+
+
+@pytest.mark.parametrize("end", meddlers.ENDS)
+def test_an_end_of_the_program_is_a_fault(end: str) -> None:
+    with pytest.raises(Fault, match=r"SystemExit|KeyboardInterrupt"), component_runs():
+        meddlers.ENDS[end]()
+
+
+def _processes(folder: Path, *parts: str) -> pd.DataFrame:
+    """Return the process of each detector (lines) on each of two attacks (columns)."""
+    rows = [shift("a"), shift("b", amount=0.2)]
+    done = carry_out(folder, *rows, CALM, *map(_meddler, parts), engine=local(1))
+    assert not done.state.failed
+    scores = pd.read_parquet(folder / "small" / "scores.parquet")
+    return scores.pivot_table("score", "detector", "attack", aggfunc="first", sort=False)
+
+
+def test_a_worker_in_which_something_was_changed_runs_no_other_cell(folder: Path) -> None:
+    used = _processes(folder, *meddlers.OTHERS)
+    pids = used.stack().groupby("detector").agg(list)
+    calm = set(pids.pop("calm"))
+    assert all(first != second for first, second in pids)
+    assert not any(calm & set(pair) for pair in pids)
+
+
+def test_no_two_plugins_share_a_process(folder: Path) -> None:
+    used = _processes(folder, "what NumPy does about errors", "whether torch records gradients")
+    pids = used.stack().groupby("detector").agg(set)
+    assert sum(map(len, pids)) == len(set.union(*pids))
+
+
+@pytest.mark.slow
+def test_no_change_reaches_the_scores_of_another_detector(tmp_path: Path) -> None:
+    rows, parts = [shift("a"), shift("both", poison=True)], [*meddlers.STATE, *meddlers.OTHERS]
+    for name, others in (("calm", []), ("meddled", parts)):
+        (tmp_path / name).mkdir()
+        detectors = [*map(_meddler, others), doubt()]
+        assert not carry_out(tmp_path / name, *rows, *detectors, engine=local(2)).state.failed
+    calm, meddled = (
+        pd.read_parquet(tmp_path / name / "small" / "scores.parquet").query("detector == 'doubt'")
+        for name in ("calm", "meddled")
+    )
+    pd.testing.assert_frame_equal(calm, meddled.reset_index(drop=True), check_exact=True)

@@ -1,0 +1,163 @@
+"""Names leave by every exit without control of it: printed, logged, in tables, figures, pages."""
+
+import contextlib
+import csv
+import io
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from matplotlib.lines import Line2D
+from rich.table import Table
+from rich.text import Text
+
+from evil_twins.bench import printable
+from evil_twins.bench.analysis.page.render import environment
+from evil_twins.bench.analysis.plots import style
+from evil_twins.bench.analysis.tables.typeset import _latex
+from evil_twins.bench.analysis.tables.write import csv as csv_bytes
+from evil_twins.bench.cells.execute import reason
+from evil_twins.bench.errors import Fault, UserError
+from evil_twins.bench.run.screen import Screen
+from evil_twins.bench.store.cells import Store
+from tests.bench import strange
+
+OPENED = re.compile(r"(?<!\\)(?:\\\\)*[&%$#_^~]")
+"""A character with a meaning in LaTeX that nothing escapes."""
+
+
+def _printed(name: str) -> None:
+    stream = io.StringIO()
+    with contextlib.redirect_stdout(stream):
+        printable.say(name)
+    assert stream.getvalue() == f"{printable.name(name)}\n"
+    assert stream.getvalue().count("\n") == 1
+    assert not strange.controls(stream.getvalue())
+    stream.getvalue().encode()
+
+
+def _on_a_console(name: str) -> None:
+    """All that a console prints of a name in a table or in a line; it wraps long names."""
+    stream = io.StringIO()
+    with contextlib.redirect_stdout(stream):
+        screen = Screen(width=500)
+        table = Table(name, title=name, caption=name, box=None)
+        table.add_row(name)
+        table.add_row(Text(name))
+        for renderable in (table, name, Text(name)):
+            screen.print(renderable)
+    assert not strange.controls(stream.getvalue())
+    if name.isprintable() and name.split() == [name]:  # brackets are no markup
+        assert stream.getvalue().count(name) == 7
+
+
+def _in_an_error(name: str) -> None:
+    assert not strange.controls(str(UserError(f"{name} is wrong")))
+    for error in (UserError(name), Fault(name), ValueError(name)):
+        assert not strange.controls(reason(error))
+        assert "\n" not in reason(error)
+
+
+def _in_a_log(name: str) -> None:
+    with TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        store.fail("attack", "0", name, reason(ValueError(name)), f"Traceback: {name}")
+        text = store.log("attack", "0").read_bytes().decode()
+        assert not strange.controls(text)
+        assert store.failure("attack", "0").read_text().isascii()
+
+
+def _in_csv(name: str) -> None:
+    frame = pd.DataFrame({"name": [name, "b"], "x": [-1.5, 2.0]}, dtype=object)
+    rows = list(csv.reader(io.StringIO(csv_bytes(frame).decode(), newline="")))
+    assert len(rows) == 3
+    assert rows[1][1] == "-1.5"
+    assert not rows[1][0].startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert printable.of_csv_cell(rows[1][0]) == printable.name(name)
+
+
+def _in_latex(name: str) -> None:
+    cell = {"rate": 0.5, "low": 0.1, "high": 0.9, "best": True}
+    shown = printable.name(name)
+    table = _latex(shown, [shown, "b"], {shown: [cell, None], "c": [None, cell]})
+    body = table[table.index("\\toprule") : table.index("\\bottomrule")]
+    rows = [line for line in body.splitlines() if line.endswith("\\\\")]
+    assert len(rows) == 3
+    for row in rows:
+        assert not row.startswith(("[", "*"))
+        assert len(re.findall(r"(?<!\\)&", row)) == 2
+    label = rows[1].split(" & ")[0] if " & " not in shown else ""
+    assert not OPENED.search(re.sub(r"\$\\[a-z]+\$|\\[a-z]+(\{\})? ?", "", label))
+
+
+def _in_a_figure(name: str) -> None:
+    with style.look():
+        drawn = style.figure(8, 6)
+        axes = drawn.subplots()
+        axes.set(title=name, xlabel=name, ylabel=name, xscale="log", xlim=(1, 1e4))
+        axes.annotate(name, (1, 0.5))
+        style.caption(drawn, name, name, [Line2D([], [], label=name)])
+        ElementTree.fromstring(style.svg(drawn))
+
+
+def _in_a_page(name: str) -> None:
+    page = environment().from_string("<p>{{ name }}</p>").render(name=name)
+    assert not strange.controls(page)
+    assert page.count("<") == 2
+
+
+def _in_a_file_name(name: str) -> None:
+    part = printable.file_name(name)
+    assert Path(f"/results/compare-{part}").parent == Path("/results")
+    assert len(part.encode()) <= printable.FILE_NAME_BYTES
+    assert not strange.controls(part)
+
+
+EXITS: dict[str, Callable[[str], None]] = {
+    check.__name__.strip("_"): check
+    for check in (
+        *(_printed, _on_a_console, _in_an_error, _in_a_log, _in_csv, _in_latex, _in_a_figure),
+        *(_in_a_page, _in_a_file_name),
+    )
+}
+
+
+@pytest.mark.parametrize("exit_", EXITS)
+def test_a_strange_name_leaves_escaped(exit_: str) -> None:
+    for name in strange.EXAMPLES:
+        EXITS[exit_](name)
+    settings(max_examples=10 if "figure" in exit_ else 50, deadline=None)(
+        given(strange.names)(EXITS[exit_])
+    )()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exit_", EXITS)
+def test_ten_thousand_strange_names_leave_escaped(exit_: str) -> None:
+    settings(max_examples=10_000, deadline=None)(given(strange.names)(EXITS[exit_]))()
+
+
+@given(strange.names)
+def test_a_name_stays_as_it_is_but_for_what_controls(name: str) -> None:
+    kept = [c for c in name if not strange.controls(c) and c != "\n"]
+    assert [c for c in printable.name(name) if c in kept or c == "\\"] or not name
+    if not strange.controls(name) and "\n" not in name:
+        assert printable.name(name) == name
+    assert printable.name(printable.name(name)) == printable.name(name)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "utf-8"])
+def test_an_output_that_lacks_letters_degrades(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding))
+    printable.degrade()
+    printable.say("imc κ .75 中")
+    shown = raw.getvalue().decode(encoding)
+    assert shown.strip() == {"utf-8": "imc κ .75 中"}.get(encoding, r"imc kappa .75 \u4e2d")
