@@ -5,7 +5,7 @@ from contextlib import contextmanager, redirect_stdout
 from sys import stderr
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects.halves import DAMAGE
+from evil_twins.bench.subjects.parts import DAMAGE
 
 
 @contextmanager

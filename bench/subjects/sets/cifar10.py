@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from evil_twins.bench.store import files
-from evil_twins.bench.subjects.halves import Parts, Picture, numbered
+from evil_twins.bench.subjects.parts import Parts, Picture, numbered
 from evil_twins.bench.subjects.place import data_folder
 from evil_twins.bench.subjects.published import explained
 

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from evil_twins.bench.store import files
-from evil_twins.bench.subjects.halves import Parts, Picture, numbered
+from evil_twins.bench.subjects.parts import Parts, Picture, numbered
 from evil_twins.bench.subjects.place import data_folder
 from evil_twins.bench.subjects.published import explained
 
@@ -19,7 +19,7 @@ LARGEST = 2**26
 
 
 def read(root: Path | None, download: bool) -> Parts:
-    """Read its official parsed.
+    """Read its official halves.
 
     Raises:
         UserError: Its files are missing or damaged, or could not be fetched.

@@ -5,8 +5,8 @@ import io
 from pathlib import Path
 
 from evil_twins.bench.store import files
-from evil_twins.bench.subjects.halves import Half, Parts, numbered
 from evil_twins.bench.subjects.image_files import ImageFiles, listed
+from evil_twins.bench.subjects.parts import Half, Parts, numbered
 from evil_twins.bench.subjects.place import data_folder
 from evil_twins.bench.subjects.published import explained
 
