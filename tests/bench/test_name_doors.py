@@ -176,7 +176,7 @@ LABELS = (r"$\frac{$ [red] =1", "=*[0pt] 中")
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """A data folder of two classes, with strange names of itself, its classes and its images."""
-    folder = tmp_path / "data\n\x1b[2J[b]$_{"
+    folder = tmp_path / "data\n\x1b[2J[b]$_{\udcff"
     bunch = load_digits()
     for i, (image, label) in enumerate(zip(bunch.images, bunch.target, strict=True)):
         if label < 2:
@@ -184,7 +184,7 @@ def pictures(tmp_path: Path) -> Path:
             place = folder / half / ("=1\n\x1b]0;x\x07", "[red]$\\frac{$")[label]
             place.mkdir(parents=True, exist_ok=True)
             pixels = np.rint(image * 255 / 16).astype(np.uint8)
-            Image.fromarray(pixels).save(place / f"\u202e{i}\r\n.png")
+            Image.fromarray(pixels).save(place / f"\u202e\udcff{i}\r\n.png")
     (folder / "train" / "=1\n\x1b]0;x\x07" / "\x1b[2J\n.png").write_bytes(b"no image")
     return folder
 
