@@ -148,6 +148,13 @@ def test_records_of_a_stranger_control_nothing(
     _files(tmp_path)
 
 
+def test_a_folder_of_results_has_a_name_of_utf8(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.main(["plan", "quick", "--results", str(tmp_path / "a\udcff")]) == 2
+    assert "has a name that is not UTF-8" in _shown(capsys)
+
+
 def test_the_figures_of_a_study_lie_in_its_folder(tmp_path: Path) -> None:
     records = reported.frames(n=4)
     names = ("../../a/../..", "b/c\n")
