@@ -23,7 +23,7 @@ from typing import Any
 LIBRARIES = ("evil_twins.bench.cells.execute", "torchvision", "sklearn.datasets")
 """The modules that most cells need."""
 
-BEGUN = "begun"
+BEGUN = b"begun"
 """The answer of a worker as soon as it has read a call."""
 
 
@@ -120,10 +120,10 @@ def _work(line: Connection) -> None:
     """Be a worker: run the calls of a guard until it closes the line."""
     try:
         Thread(target=_end_with_guard, args=[line.fileno()], daemon=True).start()
-        line.recv().take()
+        pickle.loads(line.recv_bytes()).take()
         while True:
             call = line.recv_bytes()
-            line.send(BEGUN)
+            line.send_bytes(BEGUN)
             _answer(line, call)
     except (EOFError, OSError):
         os._exit(0)
@@ -142,9 +142,10 @@ def _answer(line: Connection, call: bytes) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     try:
-        line.send(answer)
-    except (TypeError, AttributeError, ValueError) as error:
-        line.send((None, RuntimeError(f"a result cannot be sent: {error}")))
+        content = pickle.dumps(answer)
+    except Exception as error:
+        content = pickle.dumps((None, RuntimeError(f"a result cannot be sent: {error}")))
+    line.send_bytes(content)
 
 
 def _end_with_guard(descriptor: int) -> None:
