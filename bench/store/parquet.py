@@ -110,5 +110,5 @@ def _check_values(table: pa.Table, columns: Mapping[str, pa.DataType], limit: in
 def _check_size(size: int, limit: int) -> None:
     if size > limit:
         raise ValueError(
-            f"it would take {size >> 20} MiB or more of memory; expected: {limit >> 20}"
+            f"it would take {size >> 20} MiB of memory; expected: {limit >> 20} at most"
         )
