@@ -20,6 +20,8 @@ from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any
 
+from evil_twins.bench.errors import Fault
+
 LIBRARIES = ("evil_twins.bench.cells.execute", "torchvision", "sklearn.datasets")
 """The modules that most cells need."""
 
@@ -133,12 +135,12 @@ def _work(line: Connection) -> None:
 
 def _answer(line: Connection, call: bytes) -> None:
     """Run a call, and send its result and None, or None and its error."""
-    answer: tuple[Any, BaseException | None]
+    answer: tuple[Any, Exception | None]
     try:
         function, arguments = pickle.loads(call)
         answer = function(*arguments), None
     except BaseException as error:  # also an exit or an interrupt that it raises
-        answer = None, error
+        answer = None, _readable(error)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     try:
@@ -146,6 +148,14 @@ def _answer(line: Connection, call: bytes) -> None:
     except Exception as error:
         content = pickle.dumps((None, RuntimeError(f"a result cannot be sent: {error}")))
     line.send_bytes(content)
+
+
+def _readable(error: BaseException) -> Exception:
+    """Return an error that the process of the guard can read, too."""
+    ours = type(error).__module__.startswith(("builtins", "evil_twins."))
+    if ours and isinstance(error, Exception):
+        return error
+    return Fault(f"{type(error).__name__}: {error}")
 
 
 def _end_with_guard(descriptor: int) -> None:
