@@ -50,6 +50,14 @@ class Fault(Exception):
     """The reason why a cell fails, in one line."""
 
 
+def reason(error: BaseException) -> str:
+    """Return the reason of a failure in one line."""
+    text = printable.name("; ".join(filter(None, map(str.strip, str(error).splitlines()))))
+    if isinstance(error, Fault | UserError):
+        return text
+    return f"{type(error).__name__}: {text}"[:300]
+
+
 @contextmanager
 def contained() -> Iterator[None]:
     """Run the code of a component in a block that only errors leave; an interrupt may be typed.

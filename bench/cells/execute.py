@@ -13,14 +13,13 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from evil_twins.bench import printable
 from evil_twins.bench.cells import attack, evade, inspection, preparation, score, seeds, victim
 from evil_twins.bench.cells.exact_arithmetic import exact
 from evil_twins.bench.cells.process_state import component_runs
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components.component import OURS, Component
 from evil_twins.bench.components.source_code import Code, code_of
-from evil_twins.bench.errors import Damaged, Fault, UserError
+from evil_twins.bench.errors import Damaged, Fault, reason
 from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.soundness import unmark
@@ -114,13 +113,14 @@ class Place:
         content = self.store.find(job.kind, job.identity)
         if content is None or self.store.lacks_models(job.kind, job.identity):
             content = None
+            self.store.sweep()
             self.store.fail(job.kind, job.identity, job.title, why, f"{why}\n")
         return Outcome(job.identity, content, why)
 
 
 def execute(place: Place, job: Job) -> Outcome:
     """Run a cell; if it raises, record the reason."""
-    start = time.perf_counter()
+    start, folder = time.perf_counter(), None
     provenance.forget_peak()
     try:
         folder = place.store.begin(job.kind, job.identity)
@@ -135,7 +135,8 @@ def execute(place: Place, job: Job) -> Outcome:
         place.store.fail(job.kind, job.identity, job.title, why, traceback.format_exc())
         return Outcome(job.identity, None, why, time.perf_counter() - start)
     finally:
-        place.store.discard(job.kind, job.identity)
+        if folder is not None:
+            place.store.discard(folder)
     return Outcome(job.identity, content, seconds=seconds)
 
 
@@ -187,14 +188,6 @@ def isolated(job: Job) -> ExitStack:
     stack.enter_context(exact(job.spec["device"]))
     torch.default_generator.manual_seed(seeds.seed(job.identity))
     return stack
-
-
-def reason(error: BaseException) -> str:
-    """Return the reason of a failure in one line."""
-    text = printable.name("; ".join(filter(None, map(str.strip, str(error).splitlines()))))
-    if isinstance(error, Fault | UserError):
-        return text
-    return f"{type(error).__name__}: {text}"[:300]
 
 
 def _sidecar(job: Job, place: Place, seconds: float) -> dict[str, Any]:

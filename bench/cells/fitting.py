@@ -2,8 +2,9 @@
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, nan
 from typing import Any, cast
 
 import torch
@@ -12,8 +13,11 @@ from torch import Tensor, nn
 from evil_twins.bench.cells.stored import PREPARED, Tensors
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components import returned
-from evil_twins.bench.errors import Fault
+from evil_twins.bench.errors import Fault, reason
 from evil_twins.detectors.base import DefenderView, Detailed, Preparation, Scorer
+
+MISSING = 0.1
+"""Largest share of images without a score; a detector that fails on more is wrong itself."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,46 @@ def scores(scorer: Callable[[Tensor], Tensor], x: Tensor, name: str) -> Tensor:
         Fault: They are not sound; the message names the scorer by `name`.
     """
     return returned.numbers(scorer(x.clone()), len(x), name)
+
+
+def scores_with_gaps(
+    scorer: Callable[[Tensor], Tensor], x: Tensor, name: str
+) -> tuple[Tensor, dict[int, str]]:
+    """Return the scores of images as `scores` does, and the reason of each missing one.
+
+    Where the scorer fails, the images are halved until only those are missing on which it fails by
+    themselves. Their scores are NaN.
+
+    Returns:
+        Scores (N,) float64, and position of an image -> reason.
+
+    Raises:
+        Exception: More than `MISSING` of the images fail, or all score by themselves. Then the
+            error is that of all images together.
+    """
+    reasons, most = dict[int, str](), max(1, int(MISSING * len(x)))
+
+    def halved(index: Tensor) -> Tensor:
+        try:
+            return scores(scorer, x[index], name)
+        except Exception as error:
+            if len(index) == 1:
+                reasons[int(index)] = reason(error)
+                if len(reasons) > most:
+                    raise
+                return torch.full((1,), nan, dtype=torch.float64)
+            before = len(reasons)
+            values = torch.cat([halved(half) for half in index.tensor_split(2)])
+            if len(reasons) == before:  # no image fails by itself
+                raise
+            return values
+
+    try:
+        return scores(scorer, x, name), reasons
+    except Exception as error:
+        with suppress(Exception):
+            return halved(torch.arange(len(x))), reasons
+        raise error
 
 
 def details(scorer: Scorer, x: Tensor, name: str) -> dict[str, Tensor]:

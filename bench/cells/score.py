@@ -5,9 +5,11 @@ Where all targets face the victim itself, the detector is fitted once.
 """
 
 import copy
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import nan
 from pathlib import Path
 from typing import cast
 
@@ -25,6 +27,7 @@ from evil_twins.bench.cells.work import Source, Work
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Damaged, Fault
 from evil_twins.bench.store import records
+from evil_twins.detectors.base import Scorer
 
 CHUNK = 8
 """Number of faced models whose benign images pass through the network at once."""
@@ -128,17 +131,29 @@ def run(work: Work) -> None:
     defender, benign = Defender.of(work), work.spec["benign"]
     parents = (work.parents["attack"], work.parents["victim"])
     lines = lineup(*parents, work.device, work.source, benign["size"], benign["first"])
-    scores: list[Tensor] = []
+    scores, missing = list[Tensor](), Counter[tuple[str, str]]()
     facts: dict[str, list[Tensor]] = {}
     for target, model, part in groups(lines):
         x, draws = lines.x[part], seeds.generator(work.dataset.name, target, "detector", 0)
-        scorer = defender.fit(model, draws)
-        scores.append(fitting.scores(scorer, x.flatten(0, 1), defender.name))
-        for fact, values in fitting.details(scorer, x[:, 0], defender.name).items():
-            facts.setdefault(fact, []).append(values)
+        scorer, names = defender.fit(model, draws), lines.targets[part]
+        values, reasons = fitting.scores_with_gaps(scorer, x.flatten(0, 1), defender.name)
+        scores.append(values)
+        missing.update((names[place // x.shape[1]], why) for place, why in reasons.items())
+        sound = values.view(len(x), -1)[:, 0].isfinite()
+        for fact, numbers in _facts(scorer, x[:, 0], sound, defender.name).items():
+            facts.setdefault(fact, []).append(numbers)
     records.write(_scores(lines, torch.cat(scores)), records.SCORES, work.out / "scores.parquet")
-    details = _details(lines, facts, defender.name)
+    details = _details(lines, facts, missing, defender.name)
     records.write(details, records.DETAILS, work.out / "details.parquet")
+
+
+def _facts(scorer: Scorer, x: Tensor, sound: Tensor, name: str) -> dict[str, Tensor]:
+    """Return the facts (n,) of attacked images, NaN for those without a score."""
+    if sound.all():
+        return fitting.details(scorer, x, name)
+    facts = fitting.details(scorer, x[sound], name) if sound.any() else {}
+    gaps = torch.full(sound.shape, nan, dtype=torch.float64)
+    return {fact: gaps.masked_scatter(sound, values) for fact, values in facts.items()}
 
 
 def _scores(lines: Lineup, score: Tensor) -> pd.DataFrame:
@@ -158,8 +173,13 @@ def _scores(lines: Lineup, score: Tensor) -> pd.DataFrame:
     )
 
 
-def _details(lines: Lineup, facts: Mapping[str, list[Tensor]], name: str) -> pd.DataFrame:
-    frames = []
+def _details(
+    lines: Lineup, facts: Mapping[str, list[Tensor]], missing: Counter[tuple[str, str]], name: str
+) -> pd.DataFrame:
+    frames = [
+        pd.DataFrame({"target_id": [target], "name": records.NO_SCORE + why, "value": float(count)})
+        for (target, why), count in missing.items()
+    ]
     for fact, values in sorted(facts.items()):
         value = torch.cat(values)
         if len(value) != len(lines.targets):

@@ -19,13 +19,24 @@ def adapted(component: Any) -> Any:
     from images to scores. Unless it states otherwise, it knows clean data too and has no
     preparation. Further arguments of the function, and those of the class, are the parameters.
     """
-    if is_dataclass(component):
+    if is_dataclass(component) or attacks(component):
         return component
     if inspect.isfunction(component) and len(inspect.signature(component).parameters) >= 2:
         return _from_function(component)
     if inspect.isclass(component) and hasattr(component, "fit"):
         return _from_class(component)  # type: ignore[arg-type]
     return component
+
+
+def attacks(component: Any) -> bool:
+    """Tell whether a class or a function is an attack, though perhaps no valid one.
+
+    An attack is a class without `fit` whose instances are called, or a function of a view.
+    """
+    if inspect.isclass(component):
+        return "__call__" in dir(component) and not hasattr(component, "fit")
+    names = list(inspect.signature(component).parameters) if inspect.isfunction(component) else []
+    return names[:1] == ["view"]
 
 
 @lru_cache(maxsize=64)

@@ -1,4 +1,4 @@
-"""Modules in files of users, which may import the files and packages beside them."""
+"""Modules in files of users, which may import the other files and packages in their folders."""
 
 import importlib
 import inspect
@@ -50,8 +50,8 @@ def base_of(path: Path) -> Path:
     return packages[-1].parents[1] if packages else path.parent
 
 
-class _Beside(MetaPathFinder):
-    """Finds the files and packages beside plug-ins, for these files and nobody else.
+class _FolderFinder(MetaPathFinder):
+    """Finds the files and packages in the folders of plug-ins, for imports from these folders only.
 
     Attributes:
         helpers: Name of each module that was found -> folder of the plug-in.
@@ -64,24 +64,28 @@ class _Beside(MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find a module that is no part of a package beside the file that imports it."""
+        """Find a module, not one of a package, in the folder of the file that imports it."""
         frame = inspect.currentframe()
-        while frame and frame.f_globals.get("__name__", "").startswith((__name__, "importlib")):
+        while frame and str(frame.f_globals.get("__name__")).startswith((__name__, "importlib")):
             frame = frame.f_back
         file = frame.f_globals.get("__file__") if frame and path is None else None
         base = base_of(Path(file)) if file else None
-        spec = PathFinder.find_spec(name, [str(base)]) if base in self.folders else None
-        if base and spec:
+        if base is None or base not in self.folders:
+            return None
+        spec = PathFinder.find_spec(name, [str(base)])
+        if spec and not spec.loader and PathFinder.find_spec(name):
+            return None  # a folder without code has the name of a library
+        if spec:
             self.helpers[name] = base
         return spec
 
 
-_BESIDE = _Beside()
+_FINDER = _FolderFinder()
 
 
 def _helpers_of(base: Path) -> dict[str, ModuleType]:
     """Return the loaded helpers of the plug-ins in a folder, by name."""
-    tops = {name for name, folder in _BESIDE.helpers.items() if folder == base}
+    tops = {name for name, folder in _FINDER.helpers.items() if folder == base}
     return {
         name: module
         for name, module in list(sys.modules.items())
@@ -92,10 +96,11 @@ def _helpers_of(base: Path) -> dict[str, ModuleType]:
 @contextmanager
 def _only_helpers_of(base: Path) -> Iterator[None]:
     """Unload the helpers of all plug-ins, and hide other modules of these names in the block."""
-    if _BESIDE not in sys.meta_path:
-        sys.meta_path.insert(0, _BESIDE)
-    _BESIDE.folders.add(base)
-    for folder in _BESIDE.folders:
+    if _FINDER not in sys.meta_path:
+        sys.meta_path.insert(0, _FINDER)
+    if base.name not in INSTALLED:
+        _FINDER.folders.add(base)
+    for folder in _FINDER.folders:
         for name in _helpers_of(folder):
             del sys.modules[name]
     importlib.invalidate_caches()
@@ -111,8 +116,9 @@ def _of_others(base: Path) -> Iterator[str]:
     offered = {path.stem for path in base.glob("*.py")}
     offered |= {path.parent.name for path in base.glob("*/__init__.py")}
     for top in (offered & sys.modules.keys()) - sys.stdlib_module_names - {"__main__", PROJECT}:
-        places = getattr(sys.modules[top], "__path__", None) or [sys.modules[top].__file__ or ""]
-        if not any(folder in places[0] for folder in INSTALLED):
+        module = sys.modules[top]
+        place = str(getattr(module, "__file__", None) or [*getattr(module, "__path__", ())])
+        if not any(folder in place for folder in INSTALLED):
             yield from (name for name in sys.modules if name.partition(".")[0] == top)
 
 
@@ -133,7 +139,7 @@ def _executed(name: str, path: Path) -> ModuleType:
 
 
 def _changed(module: ModuleType) -> bool:
-    """Note the helpers of a plug-in; tell whether its file or one of theirs has changed."""
+    """Note the helpers of a plug-in; check whether its file or one of theirs has changed."""
     stamps: dict[str, _Stamp] = module.__dict__["_stamps"]
     for helper in _helpers_of(base_of(Path(str(module.__file__)))).values():
         if file := getattr(helper, "__file__", None):

@@ -7,7 +7,7 @@ detector may also be a plain function or class.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from evil_twins.bench.components.adapters.unusable import reason
 from evil_twins.bench.components.component import Component, NoSuchName, parameters
 from evil_twins.bench.components.names import GROUPS, registry
 from evil_twins.bench.components.parameters import checked
+from evil_twins.bench.components.plain import attacks
 from evil_twins.bench.errors import Fault, UserError, unknown
 
 KNOWLEDGE = ("K0", "K1", "K2", "K3")
@@ -23,6 +24,12 @@ MEMBERS = {
     "attack": ("kappa", "nature", "__call__"),
     "detector": ("knowledge", "preparation", "fit"),
 }
+ALSO = {
+    "attack": ", with kappa, nature and __call__(self, view)",
+    "detector": ", a class with fit(self, view), or a function score(model, x)",
+}
+"""The forms of a component, after that of a dataclass."""
+
 INSPECTOR = ("knowledge", "preparation", "inspect")
 """Members of a detector of models, which has no `fit`."""
 
@@ -73,9 +80,20 @@ def find(kind: str, method: str, folder: Path) -> Component:
     Raises:
         UserError: No such name, file, module or class.
     """
+    component, cls = _loaded(kind, method, folder)
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise UserError(
+            f"{kind} {method!r} is not a dataclass{_difference(cls, kind)}\n"
+            f"expected: a frozen dataclass whose fields are the parameters{ALSO[kind]}"
+        )
+    return component
+
+
+def _loaded(kind: str, method: str, folder: Path) -> tuple[Component, Any]:
+    """Return the component of a name and its value, which may be no class."""
     try:
         component = Component(_place(kind, method, folder), {})
-        cls = component.load()
+        return component, component.load()
     except UserError:
         raise
     except Exception as error:  # a user's file may raise anything
@@ -83,14 +101,6 @@ def find(kind: str, method: str, folder: Path) -> Component:
             f"cannot load the {kind} {method!r}: {_message(error)}\n"
             f"remedy: {_remedy(error, method, folder)}"
         ) from error
-    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
-        more = ", a class with fit(self, view), or a function score(model, x)"
-        raise UserError(
-            f"{kind} {method!r} is not a dataclass{_difference(cls, kind)}\n"
-            "expected: a frozen dataclass whose fields are the parameters"
-            f"{more if kind == 'detector' else ''}"
-        )
-    return component
 
 
 def trouble(kind: str, name: str) -> str:
@@ -124,9 +134,8 @@ def kind_of(method: str, folder: Path) -> str:
         UserError: No such name, file, module or class.
     """
     if ":" in method:
-        cls = find("detector", method, folder).load()
-        calls = issubclass(cls, Callable) and not hasattr(cls, "fit")  # type: ignore[arg-type]
-        return "attack" if calls else "detector"
+        _, value = _loaded("detector", method, folder)
+        return "attack" if attacks(value) else "detector"
     kinds = {name: kind for kind in GROUPS for name in registry(kind)}
     if method not in kinds:
         raise _unknown_name("attack or detector", method, kinds)

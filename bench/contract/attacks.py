@@ -20,7 +20,7 @@ ROUNDING = 1e-5
 """Allowed difference of a stated confidence from that of the models."""
 
 
-@clause("fix its exception; called with a view, it returns an `Attacked`", basis=True)
+@clause("fix its exception; called with a view, it returns an `Attacked`")
 def runs(case: AttackCase) -> None:
     """It attacks four targets."""
     _ = case.returned
@@ -32,7 +32,7 @@ def frozen(case: AttackCase) -> None:
     refuse_loose(case.attack)
 
 
-@clause("clamp to [0, 1], detach, and return PairedModels over view.victim", basis=True)
+@clause("clamp to [0, 1], detach, and return PairedModels over view.victim", after=("runs",))
 def sound(case: AttackCase) -> None:
     """x* are finite images in [0, 1] like the targets, with a model and three facts for each."""
     result, x = case.result, case.view.targets.x
@@ -46,7 +46,10 @@ def sound(case: AttackCase) -> None:
         )
 
 
-@clause("return models.confidence(x, view.targets.goal), and change no weights outside `models`")
+@clause(
+    "return models.confidence(x, view.targets.goal), and change no weights outside `models`",
+    after=("sound",),
+)
 def confidence(case: AttackCase) -> None:
     """The confidence that it states is f_t(x*; θ*) under the victim of its view."""
     result, goal = case.result, case.view.targets.goal
@@ -57,7 +60,10 @@ def confidence(case: AttackCase) -> None:
             raise Broken(f"it states {stated:.6f} for target {i}, whose model gives {actual:.6f}")
 
 
-@clause("end with evil_twins.attacks.efficacy.equalise; or set `kappa` to None if it aims at none")
+@clause(
+    "end with evil_twins.attacks.efficacy.equalise; or set `kappa` to None if it aims at none",
+    after=("sound",),
+)
 def efficacy(case: AttackCase) -> None:
     """Targets that reach κ end in [κ, κ + 0.01], where it states a κ."""
     kappa = case.attack.kappa
@@ -72,7 +78,7 @@ def efficacy(case: AttackCase) -> None:
         raise Doubtful(f"κ is {kappa:g}; of {len(values)} targets none came beyond {most:.4f}")
 
 
-@clause("project with evil_twins.attacks.norms.project at the end of every step")
+@clause("project with evil_twins.attacks.norms.project at the end of every step", after=("sound",))
 def limits(case: AttackCase) -> None:
     """Inputs stay within the ε, and models within the δ, that it states."""
     change = (case.result.x.double() - case.view.targets.x.double()).flatten(1)
@@ -84,7 +90,7 @@ def limits(case: AttackCase) -> None:
         raise Broken(f"target {i} lies at linf {linf:.4g}, l2 {l2:.4g}, its model at δ {delta:.4g}")
 
 
-@clause("name no other parameters in PairedModels")
+@clause("name no other parameters in PairedModels", after=("sound",))
 def layers(case: AttackCase) -> None:
     """Models differ in the head only, where it states layers = "head"."""
     others = sorted(set(case.result.models.parameters) - HEAD)
@@ -92,7 +98,9 @@ def layers(case: AttackCase) -> None:
         raise Broken(f'it states layers = "head", and returns {others[0]}')
 
 
-@clause("draw from view.generator(i, purpose, round), never from a global generator")
+@clause(
+    "draw from view.generator(i, purpose, round), never from a global generator", after=("sound",)
+)
 def repeated(case: AttackCase) -> None:
     """Two runs give the same inputs and models."""
     first = case.result
@@ -101,7 +109,10 @@ def repeated(case: AttackCase) -> None:
         raise Broken(f"a second run gave other {part}")
 
 
-@clause("work on copies, and set back what you set; edits of weights belong into PairedModels")
+@clause(
+    "work on copies, and set back what you set; edits of weights belong into PairedModels",
+    after=("runs",),
+)
 def untouched(case: AttackCase) -> None:
     """The victim, the targets, the reference and the state of the process stay as they are."""
     view = copy.deepcopy(case.view)
@@ -116,7 +127,9 @@ def untouched(case: AttackCase) -> None:
         raise Broken(f"it changed {', '.join(changed[:3]).replace('the model', 'the victim')}")
 
 
-@clause("take no step that several targets share, and draw for each by its own index")
+@clause(
+    "take no step that several targets share, and draw for each by its own index", after=("sound",)
+)
 def independent(case: AttackCase) -> None:
     """The result for a target does not depend on the other targets."""
     # Pixels may differ, because sign() amplifies rounding; confidences and distances may not.
@@ -136,7 +149,7 @@ def independent(case: AttackCase) -> None:
                 raise Broken(f"the {part} of target {i} {moves}")
 
 
-@clause("use view.targets.goal; inputs that depend on the true class reveal it")
+@clause("use view.targets.goal; inputs that depend on the true class reveal it", after=("sound",))
 def labels(case: AttackCase) -> None:
     """The true classes leave no trace: it aims at the goals."""
     view = case.view

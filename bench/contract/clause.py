@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from evil_twins.bench.cells.execute import reason
 from evil_twins.bench.cells.process_state import component_runs
-from evil_twins.bench.errors import Fault
+from evil_twins.bench.errors import Fault, reason
 
 Outcome = Literal["passed", "warning", "failed"]
 
@@ -43,13 +42,13 @@ class Clause:
         expected: The duty of a component, in one line.
         remedy: The remedy for a component that breaks it, in one line.
         look: Judges a case; raises `Broken` or `Doubtful`, or any error of the component.
-        basis: Whether later clauses would fail with this one.
+        after: Names of the clauses that this one rests on; where one failed, it is not judged.
     """
 
     expected: str
     remedy: str
     look: Callable[[Any], None]
-    basis: bool = False
+    after: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -69,12 +68,14 @@ class Clause:
         return Verdict("passed")
 
 
-def clause(remedy: str, *, basis: bool = False) -> Callable[[Callable[[Any], None]], Clause]:
+def clause(
+    remedy: str, *, after: tuple[str, ...] = ()
+) -> Callable[[Callable[[Any], None]], Clause]:
     """Make a clause of a function; its docstring is the duty, as `check` prints it."""
 
     def decorate(look: Callable[[Any], None]) -> Clause:
         duty = (look.__doc__ or "").strip().removesuffix(".")
-        return Clause(duty[:1].lower() + duty[1:], remedy, look, basis)
+        return Clause(duty[:1].lower() + duty[1:], remedy, look, after)
 
     return decorate
 

@@ -15,13 +15,13 @@ def _copy(case: DetectorCase, i: int = 0) -> nn.Module:
     return copy.deepcopy(case.world.models[i])
 
 
-@clause("fix its exception; `inspect(view)` returns a float", basis=True)
+@clause("fix its exception; `inspect(view)` returns a float")
 def runs(case: DetectorCase) -> None:
     """It gives a score of a model."""
     case.detector.inspect(case.view(_copy(case)))
 
 
-@clause("return a Python float, such as `float(value)`", basis=True)
+@clause("return a Python float, such as `float(value)`", after=("runs", "prepares"))
 def number(case: DetectorCase) -> None:
     """The score is a finite float, and models differ in it."""
     scores = [case.inspect(_copy(case, i)) for i in range(len(case.world.models))]
@@ -29,7 +29,7 @@ def number(case: DetectorCase) -> None:
         raise Doubtful(f"it gave {scores[0]:.6g} to each of {len(scores)} models")
 
 
-@clause("draw only from view.generator")
+@clause("draw only from view.generator", after=("number",))
 def seeded(case: DetectorCase) -> None:
     """The same seed gives the same score."""
     scores = []
@@ -40,7 +40,7 @@ def seeded(case: DetectorCase) -> None:
         raise Broken(f"with one seed it gave {scores[0]:.6g} and {scores[1]:.6g} for one model")
 
 
-@clause("keep nothing by the identity of a model")
+@clause("keep nothing by the identity of a model", after=("number",))
 def anew(case: DetectorCase) -> None:
     """A score depends on the weights that it is given, on no earlier ones."""
     module, second = _copy(case), case.world.models[1]
@@ -52,14 +52,17 @@ def anew(case: DetectorCase) -> None:
         raise Broken(f"after other weights it gave {again:.6g}, and {direct:.6g} without")
 
 
-@clause("work on copies (`.clone()`, copy.deepcopy) and set back what you set; remove your hooks")
+@clause(
+    "work on copies (`.clone()`, copy.deepcopy) and set back what you set; remove your hooks",
+    after=("runs", "prepares"),
+)
 def untouched(case: DetectorCase) -> None:
     """Model, clean data and the state of the process stay as they are."""
     if changed := changed_by(case, case.detector.inspect, {}):
         raise Broken(f"it changed {', '.join(changed[:3])}")
 
 
-@clause('set `knowledge` to "K1" if it reads view.benign or has a preparation')
+@clause('set `knowledge` to "K1" if it reads view.benign or has a preparation', after=("number",))
 def knowledge(case: DetectorCase) -> None:
     """It uses the knowledge that it states: as K0 the faced model and the size of its images."""
     if case.detector.knowledge != "K0":

@@ -68,15 +68,18 @@ def check(method: str, device: str, limit: float) -> int:
 def verdicts(
     kind: str, component: Component, device: str, limit: float
 ) -> Iterator[tuple[Clause, Verdict]]:
-    """Yield the clauses of a kind with their verdicts, up to a basis that failed.
+    """Yield the clauses of a kind with their verdicts, but those that rest on a failed one.
 
     Each clause is judged in another process and may take `limit` seconds.
     """
-    console = errors()
+    console, unsound = errors(), set[str]()
     with guard.lane() as lane:
         with console.status("digits, a victim and some attacks"):
             lane.submit(guard.isolated, world, (kind, device), None).result()
         for number, clause in enumerate(CLAUSES[kind]):
+            if not unsound.isdisjoint(clause.after):
+                unsound.add(clause.name)
+                continue
             arguments = (kind, component, number, device)
             with console.status(Text(clause.expected)):
                 try:
@@ -84,8 +87,8 @@ def verdicts(
                 except guard.Lost as lost:
                     verdict = Verdict("failed", lost.why, lost.remedy)
             yield clause, verdict
-            if clause.basis and verdict.outcome == "failed":
-                return
+            if verdict.outcome == "failed":
+                unsound.add(clause.name)
 
 
 def resolve(method: str) -> tuple[str, Component]:
@@ -105,12 +108,16 @@ def resolve(method: str) -> tuple[str, Component]:
 
 
 def _filled(cls: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the `DEFAULTS` of the fields without a default; without parameters, of None as well."""
+    """Add the `DEFAULTS` of the fields without a default; without parameters, of None as well.
+
+    A default κ of None stays: it says that the attack aims at none.
+    """
     absent = (MISSING,) if parameters else (MISSING, None)
     empty = {
         field.name
         for field in (fields(cls) if is_dataclass(cls) else ())
         if field.default in absent and field.default_factory is MISSING
+        if field.default is MISSING or field.name != "kappa"
     }
     return {name: value for name, value in DEFAULTS.items() if name in empty} | dict(parameters)
 

@@ -17,7 +17,10 @@ UNLIKELY = 1e-3
 """Probability below which false alarms are not due to chance."""
 
 
-@clause('set knowledge = "K1" if it uses view.benign or a preparation, and knowledge = "K0" if not')
+@clause(
+    'set knowledge = "K1" if it uses view.benign or a preparation, and knowledge = "K0" if not',
+    after=("seeded",),
+)
 def knowledge(case: DetectorCase) -> None:
     """It uses the knowledge that it states: K0 the faced model, K1 clean data as well."""
     detector, world = case.detector, case.world
@@ -39,7 +42,10 @@ def knowledge(case: DetectorCase) -> None:
         )
 
 
-@clause("return the number that it decides by, before any threshold or rounding of its own")
+@clause(
+    "return the number that it decides by, before any threshold or rounding of its own",
+    after=("seeded",),
+)
 def flags(case: DetectorCase) -> None:
     """At a threshold for 5 % of benign images it flags something, and not everything."""
     model, fresh = case.world.models[0], case.world.fresh
@@ -61,7 +67,7 @@ def flags(case: DetectorCase) -> None:
         raise Doubtful(f"{rule.ties} of {rule.n} benign scores equal the threshold for 5 %")
 
 
-@clause("return the negative score, if a low one is the suspicious one")
+@clause("return the negative score, if a low one is the suspicious one", after=("seeded",))
 def direction(case: DetectorCase) -> None:
     """Higher means more suspicious."""
     wins: dict[str, list[float]] = {}

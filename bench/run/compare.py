@@ -144,7 +144,7 @@ def compare(
         return Comparison(conclusion, None)
     rate = "" if fpr == FPR else f"fpr-{float(fpr)!r}"
     folder = directory / rate / "compare" / new.folder
-    with exclusive(store):
+    with exclusive(store, console):
         state = recorded(cells, store).updated(ran)
         write = partial(_write, workspace.finished(state), new, fpr)
         derive(workspace, state, folder, write, console)
@@ -200,6 +200,10 @@ class _Trial(Observer):
     def started(self, worker: int, keys: tuple[str, ...]) -> None:
         """Pass the batch on."""
         self.observer.started(worker, keys)
+
+    def waiting(self, missing: str) -> None:
+        """Pass it on."""
+        self.observer.waiting(missing)
 
     def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
         """Pass the outcomes on.

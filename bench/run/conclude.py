@@ -62,10 +62,20 @@ class Conclusion:
 
 
 @contextmanager
-def exclusive(store: Store) -> Iterator[None]:
-    """Let one run at a time into the block: the last of several in a folder sees all cells."""
+def exclusive(store: Store, console: Console | None = None) -> Iterator[None]:
+    """Let one run at a time into the block: the last of several in a folder sees all cells.
+
+    Args:
+        store: The store in the folder.
+        console: Where a run that waits for another one says so, or None.
+    """
     with files.lock_file(store.root / ".lock", store.root) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if console is not None:
+                console.print(f"waiting: another run writes in {store.root.parent}", soft_wrap=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

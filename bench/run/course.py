@@ -119,6 +119,8 @@ class Course:
                 jobs = tuple(job_of(self.plan, self.state, key) for key in batch)
                 self.observer.started(workers.start(jobs), tuple(batch))
                 most -= len(jobs)
+            if (missing := workers.waits_for()) is not None:
+                self.observer.waiting(missing)
             for worker, outcomes in workers.finished(0.5):
                 twins = [self.pending.pop(outcome.identity) for outcome in outcomes]
                 ran = [keys[0] for keys in twins]

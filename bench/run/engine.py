@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from evil_twins.bench.cells.execute import Outcome, Place, execute
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run import guard
+from evil_twins.bench.run.cores import usable_cores
 from evil_twins.bench.run.guard import Bundle
+
+LOOK_SECONDS = 5.0
+"""Seconds between two looks whether a cluster has workers."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +35,41 @@ class Engine:
         guarded: Whether each cell runs in another process than the executor's worker. Such a cell
             can be stopped, and stops no other cell when it dies.
         limit: Seconds that a guarded cell may take, or None.
-        disconnect: Ends the connection that the executor needs, or None.
     """
 
     executor: Executor
     width: int
     guarded: bool = True
     limit: float | None = None
-    disconnect: Callable[[], object] | None = None
+
+    def waits_for(self) -> str:
+        """Return what is missing for any cell to go on, or ""."""
+        return ""
+
+    def disconnect(self) -> None:
+        """End the connection that the executor needs."""
+
+
+@dataclass(frozen=True)
+class Cluster(Engine):
+    """An engine of a Dask cluster.
+
+    Attributes:
+        client: The client of the cluster.
+    """
+
+    client: Any = None
+
+    def waits_for(self) -> str:
+        """Say whether the cluster has lost its workers, or its scheduler."""
+        try:
+            return "" if self.client.nthreads() else "the Dask cluster has no workers"
+        except OSError:
+            return "the Dask scheduler does not answer"
+
+    def disconnect(self) -> None:
+        """Close the client."""
+        self.client.close()
 
 
 def usual_jobs(threads: int, device: str) -> int:
@@ -48,7 +81,7 @@ def usual_jobs(threads: int, device: str) -> int:
     """
     if device == "cuda":
         return max(1, torch.cuda.device_count())
-    return max(1, (os.cpu_count() or 1) // threads)
+    return max(1, usable_cores() // threads)
 
 
 def local(jobs: int, limit: float | None = None) -> Engine:
@@ -85,7 +118,7 @@ def cluster(address: str, limit: float | None = None) -> Engine:
             f"--dask {address}: the cluster has no workers\nremedy: start some with `dask worker`"
         )
     executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
-    return Engine(executor, width, limit=limit, disconnect=client.close)
+    return Cluster(executor, width, limit=limit, client=client)
 
 
 def _unguarded(place: Place, bundle: Bundle) -> list[Outcome]:
@@ -111,6 +144,7 @@ class Workers:
     def __init__(self, place: Place, engine: Engine) -> None:
         self.place, self.engine = place, engine
         self.running: dict[Future[list[Outcome]], tuple[int, Bundle]] = {}
+        self.looked = time.monotonic()
 
     @property
     def free(self) -> int:
@@ -145,6 +179,13 @@ class Workers:
                 outcomes = [self.place.lost(job, why) for job in bundle]
             yield number, outcomes
 
+    def waits_for(self) -> str | None:
+        """Return what is missing for any cell to go on; None between two looks."""
+        if time.monotonic() < self.looked + LOOK_SECONDS:
+            return None
+        self.looked = time.monotonic()
+        return self.engine.waits_for()
+
     def close(self, *, kill: bool) -> None:
         """End the workers; `kill` also ends the cells that they run."""
         with _second_interrupt_kills() if kill else nullcontext():
@@ -153,5 +194,4 @@ class Workers:
                     future.cancel()
             self.engine.executor.shutdown(wait=not kill)
             guard.end(kill=kill)
-            if self.engine.disconnect:
-                self.engine.disconnect()
+            self.engine.disconnect()

@@ -17,5 +17,8 @@ class Observer:
     def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
         """Note that a worker has finished its batch, with the outcome of each cell."""
 
+    def waiting(self, missing: str) -> None:
+        """Note what is missing for any cell to go on, or "" if nothing is missing."""
+
 
 SILENT = Observer()

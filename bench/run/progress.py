@@ -44,7 +44,7 @@ class Lines(Observer):
 
     def __init__(self, console: Console, plan: Plan) -> None:
         self.console, self.plan = console, plan
-        self.done, self.total = set[str](), len(plan.cells)
+        self.done, self.total, self.missing = set[str](), len(plan.cells), ""
 
     def passed(self, key: str) -> None:
         """Count the cell."""
@@ -60,6 +60,12 @@ class Lines(Observer):
             line = f"[{len(self.done)}/{self.total}] {cell.kind} {cell.title}: {end}"
             print_lines(self.console, [line])
 
+    def waiting(self, missing: str) -> None:
+        """Print a line when something else is missing than before."""
+        if missing and missing != self.missing:
+            self.console.print(f"waiting: {missing}", soft_wrap=True)
+        self.missing = missing
+
 
 class Bars(Observer):
     """Show a bar for the whole, and a line for each worker.
@@ -71,7 +77,7 @@ class Bars(Observer):
     """
 
     def __init__(self, plan: Plan, seconds: Mapping[str, float]) -> None:
-        self.plan, self.counts = plan, {"done": 0, "failed": 0}
+        self.plan, self.counts, self.missing = plan, {"done": 0, "failed": 0}, ""
         average = sum(seconds.values()) / len(seconds) if seconds else 1.0
         self.weights = {key: seconds.get(key, average) for key in plan.cells}
         self.whole = Progress(
@@ -111,6 +117,13 @@ class Bars(Observer):
             self.counts["failed"] += outcome.content is None
             self._show(self.weights.pop(key, 0))
 
+    def waiting(self, missing: str) -> None:
+        """Show what is missing, after the number of failed cells."""
+        self.missing = missing
+        self._show(0)
+
     def _show(self, advance: float) -> None:
         failed = f"{self.counts['failed']} failed" if self.counts["failed"] else ""
+        if self.missing:
+            failed = f"{failed} waiting: {self.missing}".strip()
         self.whole.update(self.task, advance=advance, count=self.counts["done"], failed=failed)

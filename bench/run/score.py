@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.table import Table
 from rich.text import Text
@@ -14,11 +15,10 @@ from evil_twins.bench import printable
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables.write import csv
 from evil_twins.bench.cells import fitting, seeds
-from evil_twins.bench.cells.execute import reason
 from evil_twins.bench.cells.fitting import Defender
 from evil_twins.bench.cells.process_state import component_runs
 from evil_twins.bench.components import finite
-from evil_twins.bench.errors import Fault, UserError
+from evil_twins.bench.errors import Fault, UserError, reason
 from evil_twins.bench.run.score_request import Benign, Request
 from evil_twins.bench.run.screen import errors, print_lines, screen
 from evil_twins.bench.store import files
@@ -131,23 +131,30 @@ def _defender(
 def _column(
     column: Column, defender: Defender, faced: Classifier, benign: Benign, x: Tensor, fpr: float
 ) -> pd.DataFrame:
-    """Return one line an image: score, p-value and decision of a detector fitted on the model."""
+    """Return one line an image: score, p-value and decision of a detector fitted on the model.
+
+    An image on which the detector fails has no score, and its note has the reason.
+    """
     scorer = defender.fit(copy.deepcopy(faced), seeds.generator(benign.name, "", "detector", 0))
     device = defender.benign.device
-    values, calibration = (
-        fitting.scores(scorer, images.to(device), "it").numpy()
+    (values, reasons), (usual, gaps) = (
+        fitting.scores_with_gaps(scorer, images.to(device), "it")
         for images in (x, benign.calibration)
     )
+    scores, calibration = values.numpy(), usual[usual.isfinite()].numpy()
     rule = stats.threshold(calibration, fpr)
+    notes = [rule.note] if rule.note else []
+    notes += [f"{len(gaps)} benign images without a score: {why}" for why in [*gaps.values()][:1]]
+    note = "; ".join(notes)
     return pd.DataFrame(
         {
             "detector": column.label,
             "knowledge": defender.detector.knowledge,
-            "score": values,
-            "p": stats.conformal_p(values, calibration),
+            "score": scores,
+            "p": np.where(np.isnan(scores), np.nan, stats.conformal_p(scores, calibration)),
             "threshold": rule.value,
-            "flagged": values > rule.value,
-            "note": rule.note,
+            "flagged": scores > rule.value,
+            "note": [f"no score: {reasons[i]}" if i in reasons else note for i in range(len(x))],
         }
     )
 
@@ -175,6 +182,6 @@ def _notes(lines: pd.DataFrame, victim: Tensor, faced: Tensor, fpr: float) -> It
     share = f"{100 * fpr:g} % of benign images"
     yield f"each single detector may flag {share}; thresholds from {n}"
     if "note" in lines:
-        for label, note in lines.groupby("detector", sort=False)["note"].first().items():
-            if note:
-                yield f"{label}: {note}"
+        for _, line in lines[["detector", "note"]].drop_duplicates().iterrows():
+            if line["note"]:
+                yield f"{line['detector']}: {line['note']}"

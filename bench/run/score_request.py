@@ -10,7 +10,7 @@ from torch import Tensor
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects import data, inputs, weights
 from evil_twins.bench.subjects.architectures import Classifier
-from evil_twins.bench.subjects.halves import Tally, sha
+from evil_twins.bench.subjects.halves import Tally, name_of, sha
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Request:
         names, x, tally = inputs.read(place, model.shape)
         order = torch.tensor(sorted(range(len(names)), key=lambda i: sha(names[i])))
         fit, calibration = x[order[: len(x) // 2]], x[order[len(x) // 2 :]]
-        return Benign(place.name, fit, fit, calibration, tally)
+        return Benign(name_of(place.name), fit, fit, calibration, tally)
 
     def _dataset(self, model: Classifier) -> Benign:
         assert self.dataset is not None

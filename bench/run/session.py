@@ -81,7 +81,7 @@ def run(
     files.make_folder(workspace.store.root, workspace.store.root.parents[1])
     cells, chosen = workspace.plan, choice(workspace.plan)
     ran = run_cells(workspace, chosen, execution, choice, console)
-    with exclusive(workspace.store):
+    with exclusive(workspace.store, console):
         whole = chosen is cells and choice.limit is None
         state = ran if whole else recorded(cells, workspace.store).updated(ran)
         directory = workspace.directory

@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 from evil_twins.bench.analysis import plots, tables
 from evil_twins.bench.analysis.claims import report as claims
 from evil_twins.bench.analysis.page import content, page
-from evil_twins.bench.cells.execute import Place, compute, reason
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.cells.execute import Place, compute
+from evil_twins.bench.errors import UserError, reason
 from evil_twins.bench.run import guard
 from evil_twins.bench.run.assemble import Finished, assemble, derived
 from evil_twins.bench.run.course import job_of

@@ -7,10 +7,10 @@ models may be removed at any time: a cell that needs it makes it again.
 """
 
 import os
-import platform
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from errno import EXDEV
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from evil_twins.bench.store import files, json_files, soundness
 from evil_twins.bench.store.checksums import MODELS, checksum, content_hash
 from evil_twins.bench.store.schemas import CellFacts, FailureNote, Provenance
 from evil_twins.bench.store.soundness import damage, facts_of, lists_models
+from evil_twins.bench.store.temporaries import abandoned, temporary
 
 SCHEMA = 3
 """Part of every identity: raised when the stored form of cells changes."""
@@ -26,7 +27,6 @@ SCHEMA = 3
 ATTEMPTS = 5
 """Number of attempts to put a cell into its place while other runs do the same."""
 
-_HOST = platform.node().replace(".", "-")
 _NO_CONTENT = {"cell.json", "provenance.json"}
 
 
@@ -120,11 +120,7 @@ class Store:
 
     def begin(self, kind: str, name: str) -> Path:
         """Make an empty temporary folder in which a cell is written."""
-        self.discard(kind, name)
-        return files.make_folder(self._temporary(kind, name), self.root)
-
-    def _temporary(self, kind: str, name: str) -> Path:
-        return self.root / kind / f".{name}.{_HOST}.{os.getpid()}"
+        return files.make_folder(self.root / kind / temporary(name), self.root)
 
     def commit(
         self,
@@ -161,7 +157,7 @@ class Store:
 
     def place(self, kind: str, name: str, folder: Path) -> None:
         """Rename a complete temporary folder into its place, unless an equal cell is there."""
-        place, old = self.path(kind, name), folder.with_name(f"{folder.name}.old")
+        place, old = self.path(kind, name), folder.with_name(temporary(name))
         for attempts in reversed(range(ATTEMPTS)):
             if self._same(place, folder):
                 files.remove(folder, self.root)
@@ -172,9 +168,11 @@ class Store:
                     files.remove(old, self.root)
                 files.move(folder, place, self.root)
                 break
-            except OSError:  # another run was faster by a moment
+            except OSError as error:  # another run was faster by a moment
                 if not attempts:
                     raise
+                if error.errno == EXDEV:  # the layer of an image, which cannot be renamed
+                    files.remove(place, self.root)
         files.remove(self.failure(kind, name), self.root)
         files.remove(self.log(kind, name), self.root)
 
@@ -196,23 +194,15 @@ class Store:
             files.write(self.log(kind, name), self.root, printable.lines(traceback).encode())
             files.write(self.failure(kind, name), self.root, note)
 
-    def discard(self, kind: str, name: str) -> None:
-        """Remove the temporary folder of a cell that was not committed."""
+    def discard(self, folder: Path) -> None:
+        """Remove a folder of `begin` that was not committed."""
         with suppress(OSError):
-            files.remove(self._temporary(kind, name), self.root)
+            files.remove(folder, self.root)
 
     def sweep(self) -> None:
-        """Remove the temporary folders of killed runs on this machine."""
-        for folder in self.root.glob("*/.*"):
-            machine, _, process = folder.name.removesuffix(".old").rpartition(".")
-            if machine.endswith(f".{_HOST}") and process.isdigit() and not _alive(int(process)):
-                with suppress(OSError):
-                    files.remove(folder, self.root)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except OSError as error:
-        return not isinstance(error, ProcessLookupError)
-    return True
+        """Remove the temporary files and folders of killed runs."""
+        results = self.root.parent
+        for hidden in (*self.root.glob("*/.*"), *results.glob(".*"), *results.glob("*/.*")):
+            with suppress(OSError):
+                if abandoned(hidden):
+                    files.remove(hidden, results)

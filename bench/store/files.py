@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
-from uuid import uuid4
 
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.store.temporaries import temporary
 
 LARGEST = 2**35
 """Bytes of the largest file that is opened."""
@@ -183,7 +183,7 @@ def creating(path: Path, within: Path | None) -> Iterator[Path]:
             _check(path, place.stat())
     else:
         place = make_folder(path.parent, within) / path.name
-    draft = place.with_name(f".{uuid4().hex}.draft")
+    draft = place.with_name(temporary("draft"))
     try:
         yield draft
         draft.replace(place)

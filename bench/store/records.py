@@ -90,6 +90,9 @@ COSTS: Columns = {"detector": _TEXT, "seconds": _REAL, "inputs": _WHOLE}
 """Seconds of the score cells of a row, fits included, and the number of their inputs."""
 MODEL_SCORE = "score of the model"
 """Name of the detail of a detector of models, stored for the first target that faces a model."""
+NO_SCORE = "no score: "
+"""Beginning of the name of a detail whose value is the number of images without a score under the
+model of a target; the reason follows."""
 FAILURES: Columns = {"kind": _TEXT, "cell": _TEXT, "reason": _TEXT, "log": _TEXT}
 
 STUDY: Columns = {name: KEYS[name] for name in ("dataset", "victim", "seed")}

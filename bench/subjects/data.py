@@ -172,6 +172,8 @@ def _images(
 ) -> tuple[Images, Tally]:
     pixels, kept, tally = decoded(name, half, resize)
     label = torch.tensor([half.labels[i] for i in kept], dtype=torch.int64)
+    if odd := sorted(set(label.tolist()) - set(range(len(classes)))):
+        raise UserError(f"{name}: label {odd[0]}\nexpected: 0 to {len(classes) - 1}")
     empty = sorted(set(range(len(classes))) - set(label.tolist()))
     if empty:
         first = "".join(f"; {image}: {why}" for image, why in [*tally.unreadable.items()][:1])

@@ -58,7 +58,7 @@ def held_to_kappa() -> dict[str, Any]:
     return every | {
         "poisoning of all layers": Poisoning(whole, KAPPA),
         "imc of all layers": IMC(step, whole, KAPPA, phi=0.5),
-        "imc with a price": IMC(step, ModelStep("head"), KAPPA, lam=0.01),
+        "imc with lam": IMC(step, ModelStep("head"), KAPPA, lam=0.01),
         "poisoning until κ": Poisoning(ModelStep("head"), KAPPA, exit="first"),
     }
 

@@ -70,8 +70,8 @@ def test_a_spinner_shows_a_text_without_markup() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("console.status"):
                 text = node.args[0]
-                plain = isinstance(text, ast.Call) and ast.unparse(text.func) == "Text"
-                assert plain or isinstance(text, ast.Constant), f"{path}: console.status(Text(…))"
+                literal = isinstance(text, ast.Call) and ast.unparse(text.func) == "Text"
+                assert literal or isinstance(text, ast.Constant), f"{path}: console.status(Text(…))"
 
 
 ENCODED = strange.CONTROL.replace("\udcff", "")
@@ -144,6 +144,14 @@ def test_records_of_a_stranger_control_nothing(
     assert not any(_run(line, "small", where) for lines in READERS.values() for line in lines)
     assert "untouched" in _shown(capsys)
     _files(tmp_path)
+
+
+def test_a_folder_of_another_suite_is_named_escaped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "theirs" / "a\n\x1b[2J" / "cells").mkdir(parents=True)
+    assert app.main(["merge", str(tmp_path / "theirs"), "--results", str(tmp_path / "mine")]) == 0
+    assert r"a\n\x1b[2J" in _shown(capsys)
 
 
 LABELS = (r"$\frac{$ [red] =1", "=*[0pt] 中")

@@ -21,8 +21,7 @@ from evil_twins.bench.analysis.page.render import environment
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.tables.typeset import _latex
 from evil_twins.bench.analysis.tables.write import csv as csv_bytes
-from evil_twins.bench.cells.execute import reason
-from evil_twins.bench.errors import Fault, UserError
+from evil_twins.bench.errors import Fault, UserError, reason
 from evil_twins.bench.run.screen import Screen
 from evil_twins.bench.store.cells import Store
 from tests.bench import strange

@@ -53,7 +53,7 @@ def _note(cell: Cell, rule: stats.Threshold) -> str:
     if cell.unscored:
         notes.append(f"{cell.unscored} targets without a score")
     if cell.broken:
-        notes.append(f"{cell.broken} scores were not numbers")
+        notes.append(f"{cell.broken} scores missing; details.parquet has the reasons")
     return "; ".join(note for note in notes if note)
 
 

@@ -1,6 +1,7 @@
 """Read Fashion-MNIST, which torchvision fetches and parses."""
 
 import gzip
+import io
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,6 +14,9 @@ from evil_twins.bench.subjects.published import explained
 SIZE = None
 PLACE = "the four *-ubyte files in {root}/FashionMNIST/raw, or *-ubyte.gz in {root}"
 
+LARGEST = 2**26
+"""Bytes of the largest file; the training images have 47,040,016."""
+
 
 def read(root: Path | None, download: bool) -> Parts:
     """Read its official halves.
@@ -21,24 +25,36 @@ def read(root: Path | None, download: bool) -> Parts:
         UserError: Its files are missing or damaged, or could not be fetched.
     """
     folder, parts = data_folder(root), []
-    for half in ("train", "test"):
-        with explained("fashion-mnist", PLACE.format(root=folder), folder / "FashionMNIST"):
-            images = _files(folder, half == "train", download)
+    with explained("fashion-mnist", PLACE.format(root=folder), folder / "FashionMNIST"):
+        halves = _halves(folder, download)
+    for half, images in zip(("train", "test"), halves, strict=True):
         pictures = [Picture(pixels) for pixels in images.data.numpy()]
         parts.append(numbered(f"fashion-mnist/{half}", images.targets.tolist(), pictures))
-    return tuple(images.classes), parts[0], parts[1]
+    return tuple(halves[0].classes), parts[0], parts[1]
 
 
-def _files(root: Path, train: bool, download: bool) -> Any:
+def _halves(root: Path, download: bool) -> list[Any]:
     """Read the files of torchvision, or the compressed ones that Debian puts into one folder."""
     from torchvision.datasets import FashionMNIST  # takes seconds to load
 
-    packed = sorted(root.glob("*-idx?-ubyte.gz"))
-    if not packed:
-        return FashionMNIST(root, train=train, download=download)
-    with TemporaryDirectory() as place:  # all files are read at once, so they need not stay
-        raw = Path(place) / "FashionMNIST" / "raw"
-        raw.mkdir(parents=True)
-        for path in packed:
-            (raw / path.stem).write_bytes(gzip.decompress(files.read(path, root)))
-        return FashionMNIST(place, train=train)
+    contents = {path.stem: _unpacked(path, root) for path in root.glob("*-idx?-ubyte.gz")}
+    raw = root / "FashionMNIST" / "raw"
+    if not contents:
+        if download:
+            FashionMNIST(root, download=True)
+        paths = sorted(raw.glob("*-idx?-ubyte"))
+        contents = {path.name: files.read(path, root, LARGEST) for path in paths}
+    with TemporaryDirectory() as place:  # torchvision opens files by name, and not the user's
+        copies = Path(place) / "FashionMNIST" / "raw"
+        copies.mkdir(parents=True)
+        for name, content in contents.items():
+            (copies / name).write_bytes(content)
+        return [FashionMNIST(place, train=train) for train in (True, False)]
+
+
+def _unpacked(path: Path, root: Path) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(files.read(path, root, LARGEST))) as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise ValueError(f"{path.name} holds more than {LARGEST} bytes")
+    return content

@@ -33,6 +33,7 @@ def read(root: Path | None, download: bool) -> Parts:
 def _classes(root: Path, half: str) -> dict[str, Path]:
     """Return the class folders of a half: name in NFC -> folder."""
     folders = dict[str, Path]()
+    _check_no_link(root / half)
     try:
         entries = sorted(os.scandir(root / half), key=lambda entry: entry.name)
     except OSError as error:
@@ -40,16 +41,20 @@ def _classes(root: Path, half: str) -> dict[str, Path]:
     for entry in entries:
         if hidden(entry.name) or not entry.is_dir():
             continue
-        if entry.is_symlink():
-            raise UserError(
-                f"{entry.path} is a link, which is not followed\n"
-                "remedy: put the folder itself there, for example with cp -rlL"
-            )
+        _check_no_link(Path(entry.path))
         if folders.setdefault(name_of(entry.name), Path(entry.path)) != Path(entry.path):
             raise UserError(f"{entry.path}: another class has this name\nremedy: rename one")
     if not folders:
         raise _missing(root, half, "there is no folder of a class")
     return folders
+
+
+def _check_no_link(folder: Path) -> None:
+    if folder.is_symlink():
+        raise UserError(
+            f"{folder} is a link, which is not followed\n"
+            "remedy: put the folder itself there, for example with cp -rlL"
+        )
 
 
 def _half(root: Path, half: str, folders: dict[str, Path]) -> Half:

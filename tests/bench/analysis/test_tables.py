@@ -139,7 +139,7 @@ def test_scores_that_are_missing_or_no_numbers_are_said() -> None:
     line = table[(table["attack"] == "pgd") & (table["detector"] == "confidence")].iloc[0]
     assert line["n"] == 39
     assert "1 targets without a score" in line["note"]
-    assert "1 scores were not numbers" in line["note"]
+    assert "1 scores missing" in line["note"]
 
 
 def test_development_targets_are_not_reported() -> None:

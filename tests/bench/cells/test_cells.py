@@ -2,6 +2,7 @@
 
 import json
 import os
+from errno import EXDEV
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.store import records
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.soundness import verify
+from evil_twins.bench.store.temporaries import abandoned, machine, temporary
 
 SPEC = {
     "dataset": {"name": "digits", "size": None},
@@ -36,6 +38,7 @@ def test_a_cell_is_there_after_its_commit_and_not_before(tmp_path: Path) -> None
     folder = store.begin("fit", "ab")
     (folder / "a.safetensors").write_text("half")
     assert store.find("fit", "ab") is None
+    store.discard(folder)
     content = _commit(store)
     assert store.find("fit", "ab") == content
     assert sorted(path.name for path in (tmp_path / "fit").iterdir()) == ["ab"]
@@ -106,17 +109,51 @@ def test_of_two_runs_that_finish_the_same_cell_the_records_stays(tmp_path: Path)
 
 
 def test_only_the_dead_leave_rubbish(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = Store(tmp_path / "small" / "cells")
     current = store.begin("fit", "ab")
-    dead = current.with_name(current.name.replace(str(os.getpid()), "4194305"))
-    elsewhere = tmp_path / "fit" / ".cd.another-machine.4194305"
-    for folder in (dead, elsewhere):
-        folder.mkdir()
+    assert store.begin("fit", "ab") != current
+    dead = current.with_name(current.name.replace(f".{os.getpid()}.", ".4194305."))
+    elsewhere = current.with_name(current.name.replace(machine(), "0123456789ab"))
+    old = current.with_name(elsewhere.name.replace(".ab.", ".cd."))
+    draft = tmp_path / "small" / "tables" / dead.name
+    for folder in (dead, elsewhere, old, draft):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    (tmp_path / "small" / ".notes").touch()
+    os.utime(tmp_path / "small" / ".notes", (0, 0))
     store.sweep()
     assert current.exists()
     assert elsewhere.exists()
-    assert not dead.exists()
-    assert str(os.getpid()) in current.name
+    assert (tmp_path / "small" / ".notes").exists()
+    assert not any(path.exists() for path in (dead, old, draft))
+
+
+def test_two_containers_of_one_host_name_never_share_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = temporary("ab")
+    monkeypatch.setattr(os, "readlink", lambda _: "pid:[1]")
+    machine.cache_clear()
+    assert temporary("ab").split(".")[2] != first.split(".")[2]
+    (tmp_path / first.replace(f".{os.getpid()}.", ".4194305.")).touch()
+    assert not any(map(abandoned, tmp_path.iterdir()))
+    machine.cache_clear()
+
+
+def test_a_cell_in_the_layer_of_an_image_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    content, usual = _commit(store), Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        if path == store.path("fit", "ab"):
+            raise OSError(EXDEV, "Invalid cross-device link")
+        return usual(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    assert _commit(store, "other") != content
+    assert [path.name for path in (tmp_path / "fit").iterdir()] == ["ab"]
 
 
 def test_an_identity_is_spec_code_and_parents() -> None:

@@ -1,4 +1,4 @@
-"""Files of users may import what lies beside them."""
+"""Files of users may import the files and packages in their folders."""
 
 import os
 import subprocess
@@ -98,6 +98,15 @@ def test_a_file_beside_a_plug_in_replaces_no_library_elsewhere(tmp_path: Path) -
 
     assert not hasattr(wave, "OFFSET")
     assert Component(f"{tmp_path}/det.py:score", {}).build().knowledge == "K0"
+
+
+def test_a_folder_of_data_hides_no_library(tmp_path: Path) -> None:
+    _write(tmp_path, {"safetensors/a.txt": "", "det.py": "import safetensors\nOFFSET = 1"})
+    library = sys.modules.pop("safetensors", None)
+    assert plugin.load(tmp_path / "det.py").OFFSET == 1  # type: ignore[attr-defined]
+    assert sys.modules["safetensors"].__file__
+    if library:
+        sys.modules["safetensors"] = library
 
 
 def test_a_script_of_the_user_may_have_a_helper_of_that_name(tmp_path: Path) -> None:

@@ -148,6 +148,7 @@ def test_only_limit_and_force(
     ("options", "said"),
     [
         (["--only", "dobut"], "did you mean 'doubt'"),
+        (["--only", "a", "--only", "dobut"], "did you mean 'doubt'"),
         (["--shard", "3/2"], "expected: i/n with 1 <= i <= n"),
         (["--shard", "half"], "expected: i/n"),
         (["--limit", "-1"], "--limit"),
@@ -202,5 +203,10 @@ def test_a_plan_counts_and_forecasts_and_runs_nothing(
     assert [new[kind][:2] for kind in KINDS] == [[str(n), "0"] for n in KINDS.values()]
     assert " ".join(new["never"]) == "measured: run some with --limit"
     assert " ".join(new["2"]).endswith("would mean 7% to 93% (95 %)")
-    assert [shown(tmp_path, "--only", "a")[kind][0] for kind in KINDS] == ["1", "1", "1", "2"]
+    only = {name: ["--only", name] for name in ("a", "b", "doubt")}
+    assert [shown(tmp_path, *only["a"])[kind][0] for kind in KINDS] == ["1", "1", "1", "2"]
+    both = shown(tmp_path, *only["a"], *only["b"])
+    assert [both[kind][0] for kind in KINDS] == ["1", "1", "2", "4"]
+    either = shown(tmp_path, *only["a"], *only["doubt"])
+    assert [either[kind][0] for kind in KINDS] == ["1", "1", "3", "4"]
     assert not _cells(tmp_path)

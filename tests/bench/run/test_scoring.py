@@ -39,7 +39,7 @@ GREY = range(0, 240, 4)
 SHOWN = np.array([0, 101, 233, 255], np.uint8)
 
 
-def _model(path: Path, bias: float = 0.0, classes: int = 10, channels: int = 1) -> str:
+def model(path: Path, bias: float = 0.0, classes: int = 10, channels: int = 1) -> str:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         scale, shape = torch.ones(channels), (channels, 8, 8)
@@ -52,8 +52,8 @@ def _model(path: Path, bias: float = 0.0, classes: int = 10, channels: int = 1) 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("score")
-    _model(folder / "victim.safetensors", -99.0)
-    _model(folder / "faced.safetensors", 99.0)
+    model(folder / "victim.safetensors", -99.0)
+    model(folder / "faced.safetensors", 99.0)
     (folder / "benign").mkdir()
     for grey in GREY:
         Image.new("L", (8, 8), grey).save(folder / "benign" / f"{grey}.png")
@@ -120,6 +120,23 @@ def test_names_are_shown_as_they_are(world: Path, capsys: pytest.CaptureFixture[
     assert "[red]a[/b].png" in capsys.readouterr().out
 
 
+def test_numbers_of_converted_and_skipped_images_are_printed(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = world / "odd"
+    folder.mkdir()
+    Image.new("RGBA", (8, 8), (9, 9, 9, 0)).save(folder / "a.png")
+    Image.fromarray(np.full((8, 8), 99 << 8, np.uint16)).save(folder / "b.png")
+    (folder / "._a.png").write_bytes(b"metadata")
+    app.main(_line(world, inputs=str(folder), benign="", dataset="digits"))
+    message = capsys.readouterr().err
+    assert "inputs: converted: 1 from 16 to 8 bits, 1 from colour to grey, 1 transparent" in message
+    assert "inputs: skipped: 1 hidden\n" in message
+    (world / "benign" / ".DS_Store").write_text("metadata")
+    app.main(_line(world))
+    assert "clean images: skipped: 1 hidden\n" in capsys.readouterr().err
+
+
 def test_a_data_set_gives_clean_images(world: Path, tmp_path: Path) -> None:
     path = suites.write(tmp_path, shift(), doubt(), suites.far())
     out = tmp_path / "s.csv"
@@ -149,8 +166,8 @@ def test_a_mistake(
     world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(world)
-    _model(world / "five.safetensors", classes=5)
-    _model(world / "rgb.safetensors", channels=3)
+    model(world / "five.safetensors", classes=5)
+    model(world / "rgb.safetensors", channels=3)
     other, message = MISTAKES[name]
     assert message in mistake(capsys, *_line(world, **other))
 

@@ -1,6 +1,6 @@
 """Data sets that are large enough for a suite, and other shares of their splits."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +25,23 @@ def test_a_split_without_an_image_is_refused(tmp_path: Path, split: str) -> None
     small = suite.load(suites.write(tmp_path, shift(), doubt(), head=head))
     with pytest.raises(UserError, match=f"the split '{split}' of digits holds no image"):
         plan(small, load("digits", splits=small.splits), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("classes", "detector", "said"),
+    [
+        (1, "confidence", "has 1 class, so that no image has another class as its goal"),
+        (2, "inspection", "detector 'inspection' needs 4 classes; digits has 2"),
+        (3, "inspection", "detector 'inspection' needs 4 classes; digits has 3"),
+    ],
+)
+def test_too_few_classes_are_known_before_training(
+    tmp_path: Path, classes: int, detector: str, said: str
+) -> None:
+    path = suites.write(tmp_path, shift(), doubt(), suites.table("detectors", method=detector))
+    few = replace(load("digits"), classes=tuple(str(i) for i in range(classes)))
+    with pytest.raises(UserError, match=said):
+        plan(suite.load(path), few, "cpu")
 
 
 def test_the_list_that_is_not_attacked_may_be_empty(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Image files that are easily read wrongly, with the pixels that they show."""
 
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -140,6 +141,20 @@ REFUSED = {
     "too large": saved(Image.new("1", (9000, 9000)), "PNG"),
 }
 """Contents that no door reads as an image."""
+
+
+AS_LINK, AS_PIPE = b"link to ", b"pipe"
+"""Contents for which `put` makes no regular file."""
+REFUSED |= {"link out of the folder": AS_LINK + os.fsencode(__file__), "pipe": AS_PIPE}
+
+
+def put(path: Path, content: bytes) -> None:
+    if content.startswith(AS_LINK):
+        path.symlink_to(os.fsdecode(content.removeprefix(AS_LINK)))
+    elif content == AS_PIPE:
+        os.mkfifo(path)
+    else:
+        path.write_bytes(content)
 
 
 def tree(root: Path) -> Path:
