@@ -13,10 +13,12 @@ from rich.console import Console
 
 from evil_twins.bench.run.assemble import Finished, assemble, current, derived
 from evil_twins.bench.run.plan import Plan
+from evil_twins.bench.run.screen import print_lines
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Workspace
 from evil_twins.bench.store import files, json_files, provenance
 from evil_twins.bench.store.cells import Store
+from evil_twins.bench.store.signature import signature
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def exclusive(store: Store, console: Console | None = None) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if console is not None:
-                console.print(f"waiting: another run writes in {store.root.parent}", soft_wrap=True)
+                print_lines(console, [f"waiting: another run writes in {store.root.parent}"])
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -113,16 +115,17 @@ def derive(
         write(directory)
     cells = finished.plan.cells
     stored = {(cells[key].kind, state.identity[key]) for key in state.content}
+    digests = derived(directory)
     facts = {
         "command": _command(),
         "date": datetime.now(UTC).date().isoformat(),
         "suite": finished.suite.name,
-        "mark": mark,
+        "mark": signature([mark, digests]),
         "code": workspace.code,
         "machine": provenance.machine(workspace.device),
         "computing": _computing(finished, stored),
         "versions": provenance.versions_of(finished.store.path(*cell) for cell in stored),
-        "files": derived(directory),
+        "files": digests,
         "seconds": round(time.perf_counter() - start, 3),
     }
     files.write(directory / "run.json", directory, json_files.seal(facts))

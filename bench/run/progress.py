@@ -63,7 +63,7 @@ class Lines(Observer):
     def waiting(self, missing: str) -> None:
         """Print a line when something else is missing than before."""
         if missing and missing != self.missing:
-            self.console.print(f"waiting: {missing}", soft_wrap=True)
+            print_lines(self.console, [f"waiting: {missing}"])
         self.missing = missing
 
 

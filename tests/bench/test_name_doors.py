@@ -11,6 +11,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from evil_twins.bench.analysis import plots
+from evil_twins.bench.analysis.plots.study import studies
+from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.commands import app
 from tests.bench import reported, strange, suites, synthetic
 
@@ -22,7 +24,7 @@ DOORS: dict[str, set[str]] = {
     "get_console": set(),
     "soft_wrap": {"bench/run/screen.py"},  # a line that is not wrapped is one line
     "stdout": {"bench/printable.py", "bench/run/fork_server.py"},  # it flushes them
-    "stderr": {"bench/printable.py", "bench/run/fork_server.py", "bench/subjects/readers.py"},
+    "stderr": {"bench/printable.py", "bench/run/fork_server.py", "bench/subjects/published.py"},
     "to_csv": {"bench/analysis/tables/write.py"},
     "to_latex": {"bench/analysis/tables/typeset.py"},
     "print_svg": {"bench/analysis/plots/style.py"},
@@ -144,6 +146,20 @@ def test_records_of_a_stranger_control_nothing(
     assert not any(_run(line, "small", where) for lines in READERS.values() for line in lines)
     assert "untouched" in _shown(capsys)
     _files(tmp_path)
+
+
+def test_the_figures_of_a_study_lie_in_its_folder(tmp_path: Path) -> None:
+    records = reported.frames(n=4)
+    names = ("../../a/../..", "b/c\n")
+    both = [
+        {k: f.assign(**dict.fromkeys({"victim"} & {*f}, name)) for k, f in records.items()}
+        for name in names
+    ]
+    frames = {part: pd.concat([side[part] for side in both], ignore_index=True) for part in records}
+    directory = synthetic.write(tmp_path / "small", frames)
+    for study in studies(Analysis(directory)):
+        assert (directory / f"roc{study.suffix}.svg").parent == directory
+        assert not strange.controls(study.suffix)
 
 
 def test_a_folder_of_another_suite_is_named_escaped(

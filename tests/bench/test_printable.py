@@ -51,8 +51,8 @@ def _on_a_console(name: str) -> None:
         for renderable in (table, name, Text(name)):
             screen.print(renderable)
     assert not strange.controls(stream.getvalue())
-    if name.isprintable() and name.split() == [name]:  # brackets are no markup
-        assert stream.getvalue().count(name) == 7
+    if name.isprintable() and " ".join(name.split()) == name:  # brackets are no markup
+        assert stream.getvalue().count(name) >= 7
 
 
 def _in_an_error(name: str) -> None:
@@ -68,7 +68,7 @@ def _in_a_log(name: str) -> None:
         store.fail("attack", "0", name, reason(ValueError(name)), f"Traceback: {name}")
         text = store.log("attack", "0").read_bytes().decode()
         assert not strange.controls(text)
-        assert store.failure("attack", "0").read_text().isascii()
+        assert store.reason("attack", "0") == reason(ValueError(name))
 
 
 def _in_csv(name: str) -> None:
@@ -76,7 +76,8 @@ def _in_csv(name: str) -> None:
     rows = list(csv.reader(io.StringIO(csv_bytes(frame).decode(), newline="")))
     assert len(rows) == 3
     assert rows[1][1] == "-1.5"
-    assert not rows[1][0].startswith(("=", "+", "-", "@", "\t", "\r"))
+    formula = rows[1][0].startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert not formula or len(rows[1][0]) == 1  # a single sign computes nothing
     assert printable.of_csv_cell(rows[1][0]) == printable.name(name)
 
 

@@ -77,7 +77,8 @@ def test_helpers_of_one_name_do_not_mix(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("first", ["OFFSET = 1", "OFFSET = "])
 def test_a_helper_that_changes_is_read_again(tmp_path: Path, first: str) -> None:
-    _write(tmp_path, {"helper.py": first, "det.py": DETECTOR.format(helper="helper")})
+    late = "def late():\n    import helper\n    return helper.OFFSET\n"
+    _write(tmp_path, {"helper.py": first, "det.py": DETECTOR.format(helper="helper") + late})
     if first == "OFFSET = 1":
         before = plugin.load(tmp_path / "det.py")
         assert before is plugin.load(tmp_path / "det.py")
@@ -85,7 +86,8 @@ def test_a_helper_that_changes_is_read_again(tmp_path: Path, first: str) -> None
         with pytest.raises(SyntaxError):
             plugin.load(tmp_path / "det.py")
     _write(tmp_path, {"helper.py": "OFFSET = 22"})
-    assert plugin.load(tmp_path / "det.py").OFFSET == 22  # type: ignore[attr-defined]
+    module = plugin.load(tmp_path / "det.py")
+    assert (module.OFFSET, module.late()) == (22, 22)  # type: ignore[attr-defined]
 
 
 def test_a_file_beside_a_plug_in_replaces_no_library_elsewhere(tmp_path: Path) -> None:

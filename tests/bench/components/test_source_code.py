@@ -15,8 +15,7 @@ from evil_twins.detectors import DETECTORS
 
 DIGITS = {"name": "digits", "size": None}
 DATA = {
-    f"bench/subjects/{name}.py"
-    for name in ("data", "decoding", "halves", "splits", "sets/__init__")
+    f"bench/subjects/{name}.py" for name in ("data", "decoding", "parts", "splits", "sets/__init__")
 }
 EVERY = DATA | {
     "bench/subjects/sets/digits.py",

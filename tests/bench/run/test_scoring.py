@@ -14,7 +14,7 @@ from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.score_request import Request
 from evil_twins.bench.subjects import inputs, weights
 from evil_twins.bench.subjects.architectures import build, fold
-from evil_twins.bench.subjects.halves import sha
+from evil_twins.bench.subjects.parts import sha
 from tests.bench import suites
 from tests.bench.runs import mistake
 from tests.bench.suites import doubt, shift, table
