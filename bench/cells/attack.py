@@ -12,12 +12,12 @@ from torch import Tensor
 from evil_twins.attacks.base import AttackerView, Reference, Targets
 from evil_twins.attacks.norms import size
 from evil_twins.bench.cells import measure, seeds
-from evil_twins.bench.cells.stored import ATTACKED, load_tensors, save_tensors
+from evil_twins.bench.cells.stored import Tensors, save_tensors
 from evil_twins.bench.cells.targets import choose
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components import returned
 from evil_twins.bench.store import records
-from evil_twins.bench.store.checksums import MODELS
+from evil_twins.bench.store.checksums import ATTACKED, MODELS
 
 if TYPE_CHECKING:
     from evil_twins.attacks.base import Attack, Penalty
@@ -32,7 +32,7 @@ def radii(work: Work, unit: Attack | None, count: int) -> Tensor | None:
     """Return how far the attack that sets the unit moved its first N = count targets, (N,)."""
     if unit is None:
         return None
-    tensors = load_tensors(work.parents["radii"] / ATTACKED, work.device, ("x", "origin"))
+    tensors = Tensors(work.parents["radii"] / ATTACKED, work.device)
     return size((tensors["x"] - tensors["origin"])[:count], unit.nature.norm or "linf")
 
 

@@ -9,9 +9,10 @@ import torch
 
 from evil_twins.bench.cells import attack, seeds
 from evil_twins.bench.cells.fitting import Defender
-from evil_twins.bench.cells.stored import PREPARED, load_tensors
+from evil_twins.bench.cells.stored import Tensors
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.errors import Fault
+from evil_twins.bench.store.checksums import PREPARED
 from evil_twins.detectors.base import Penalty
 
 
@@ -31,7 +32,7 @@ def _penalties(work: Work, j: int) -> Iterator[Penalty]:
     benign = data.train.take(order).x.to(work.device)
     fits = [role for role in sorted(work.parents) if role.startswith(f"fit {j} ")]
     for role in fits or [""]:
-        prepared = load_tensors(work.parents[role] / PREPARED, work.device) if role else {}
+        prepared = Tensors(work.parents[role] / PREPARED, work.device) if role else {}
         defender = Defender(
             detector.build(), f"detector {detector.spec['class']!r}", benign, prepared
         )

@@ -10,10 +10,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from evil_twins.bench.cells.stored import PREPARED, load_tensors
+from evil_twins.bench.cells.stored import Tensors
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components import returned
 from evil_twins.bench.errors import Fault, reason
+from evil_twins.bench.store.checksums import PREPARED
 from evil_twins.detectors.base import DefenderView, Detailed, Preparation, Scorer
 
 MISSING = 0.1
@@ -37,17 +38,15 @@ class Defender:
     @classmethod
     def of(cls, work: Work) -> "Defender":
         """Build the detector of a score cell, with the clean data of its parents."""
-        detector, prepared = work.build(), dict[str, Tensor]()
-        if "fit" in work.parents:
-            prepared = load_tensors(work.parents["fit"] / PREPARED, work.device)
+        detector, fit = work.build(), work.parents.get("fit")
+        prepared = {} if fit is None else Tensors(fit / PREPARED, work.device)
         trusted = work.victim if detector.knowledge == "K3" else work.second("trusted")
         benign = work.dataset.fit.x.to(work.device)
         return cls(detector, f"detector {work.label!r}", benign, prepared, trusted)
 
     def view(self, model: nn.Module, generator: torch.Generator) -> DefenderView:
         """Return the view on this very model; everything else in it is a copy."""
-        prepared = {name: value.clone() for name, value in self.prepared.items()}
-        trusted = copy.deepcopy(self.trusted)
+        prepared, trusted = copy.deepcopy(self.prepared), copy.deepcopy(self.trusted)
         return DefenderView(model, self.benign.clone(), generator, prepared, trusted)
 
     def fit(self, model: nn.Module, generator: torch.Generator) -> Scorer:

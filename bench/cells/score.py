@@ -22,11 +22,12 @@ from torch import Tensor, nn
 from evil_twins.attacks.models import PairedModels
 from evil_twins.bench.cells import fitting, seeds
 from evil_twins.bench.cells.fitting import Defender
-from evil_twins.bench.cells.stored import ATTACKED, cached_victim, faced_models, load_tensors
+from evil_twins.bench.cells.stored import Tensors, cached_victim, faced_models
 from evil_twins.bench.cells.work import Source, Work
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Damaged, Fault
 from evil_twins.bench.store import records
+from evil_twins.bench.store.checksums import ATTACKED
 from evil_twins.detectors.base import Scorer
 
 CHUNK = 8
@@ -73,7 +74,7 @@ def lineup(
     models = faced_models(attack, cached_victim(victim, device), n, device)
     block = torch.arange(first * size, (first + n) * size)
     benign = [split.take(block) for split in (data.calibration, data.fpr)]
-    attacked = load_tensors(attack / ATTACKED, device, ("x",))["x"]
+    attacked = Tensors(attack / ATTACKED, device)["x"]
     if attacked.shape != (n, *data.train.pixels.shape[1:]):
         raise Damaged(attack / ATTACKED, f"it holds x of {tuple(attacked.shape)} for {n} targets")
     images = torch.cat(

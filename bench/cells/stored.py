@@ -1,6 +1,6 @@
 """Read and write the tensors, victims and poisoned models of cells."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,33 +13,34 @@ from evil_twins.attacks.models import PairedModels, Victim
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Damaged, Fault, UserError
 from evil_twins.bench.store import files
-from evil_twins.bench.store.checksums import MODELS
+from evil_twins.bench.store.checksums import MODELS, VICTIM
 from evil_twins.bench.store.soundness import lists_models
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import Classifier
 
-VICTIM, ATTACKED, PREPARED = "victim.safetensors", "attacked.safetensors", "prepared.safetensors"
 
-
-def load_tensors(path: Path, device: torch.device, names: Iterable[str] = ()) -> dict[str, Tensor]:
-    """Load the tensors of a file in the folder of a verified cell.
-
-    Args:
-        path: The file.
-        device: Device of the tensors.
-        names: Tensors that the file must hold.
+class Tensors(dict[str, Tensor]):
+    """The tensors of a file in the folder of a verified cell.
 
     Raises:
-        Damaged: The file is no file of tensors, or lacks one.
+        Damaged: By a look-up: the file lacks the tensor.
     """
-    try:
-        with files.opened(path, path.parent) as file:
-            tensors: dict[str, Tensor] = load_file(files.path_of(file), device=str(device))
-    except (OSError, SafetensorError, LookupError, ValueError) as error:
-        raise Damaged(path, error) from error
-    if missing := [name for name in names if name not in tensors]:
-        raise Damaged(path, f"it lacks {', '.join(missing)}")
-    return tensors
+
+    def __init__(self, path: Path, device: torch.device) -> None:
+        """Load the tensors onto a device.
+
+        Raises:
+            Damaged: The file is no file of tensors.
+        """
+        self.path = path
+        try:
+            with files.opened(path, path.parent) as file:
+                super().__init__(load_file(files.path_of(file), device=str(device)))
+        except (OSError, SafetensorError, LookupError, ValueError) as error:
+            raise Damaged(path, error) from error
+
+    def __missing__(self, name: str) -> Tensor:
+        raise Damaged(self.path, f"it lacks {name}")
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -69,7 +70,7 @@ def faced_models(attack: Path, victim: Victim, count: int, device: torch.device)
     Raises:
         Damaged: They do not fit the victim, or some weights are not finite.
     """
-    edits = load_tensors(attack / MODELS, device) if lists_models(attack) else {}
+    edits = Tensors(attack / MODELS, device) if lists_models(attack) else {}
     try:
         return finite.faced_models(edits, victim, count, "a model")
     except Fault as error:

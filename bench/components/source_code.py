@@ -26,7 +26,7 @@ PACKAGE = "evil_twins"
 CELLS = ROOT / "bench" / "cells"
 SUBJECTS = ROOT / "bench" / "subjects"
 
-_READERS = ("files", "json_files", "parquet", "schemas")
+_READERS = ("files", "json_files", "parquet", "schemas", "soundness")
 NO_CONTENT = frozenset(
     ROOT / "bench" / name
     for name in (

@@ -19,6 +19,7 @@ from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import checksum, fingerprint
 from evil_twins.bench.store.records import FILES, Columns
 from evil_twins.bench.store.schemas import RunFacts
+from evil_twins.bench.store.signature import signature
 from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.suite.suite import Suite
 
@@ -176,6 +177,6 @@ def derived(directory: Path) -> dict[str, str]:
 
 
 def current(directory: Path, mark: str) -> bool:
-    """Check whether the records, tables and figures of a folder are those of the mark."""
+    """Check whether a program of this user made the files of a folder, for this mark."""
     facts = json_files.read(directory / "run.json", directory, RunFacts)
-    return facts is not None and facts.mark == mark and facts.files == derived(directory)
+    return facts is not None and facts.mark == signature([mark, derived(directory)])

@@ -18,6 +18,7 @@ from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Workspace
 from evil_twins.bench.store import files, json_files, provenance
 from evil_twins.bench.store.cells import Store
+from evil_twins.bench.store.signature import signature
 
 
 @dataclass(frozen=True)
@@ -114,16 +115,17 @@ def derive(
         write(directory)
     cells = finished.plan.cells
     stored = {(cells[key].kind, state.identity[key]) for key in state.content}
+    digests = derived(directory)
     facts = {
         "command": _command(),
         "date": datetime.now(UTC).date().isoformat(),
         "suite": finished.suite.name,
-        "mark": mark,
+        "mark": signature([mark, digests]),
         "code": workspace.code,
         "machine": provenance.machine(workspace.device),
         "computing": _computing(finished, stored),
         "versions": provenance.versions_of(finished.store.path(*cell) for cell in stored),
-        "files": derived(directory),
+        "files": digests,
         "seconds": round(time.perf_counter() - start, 3),
     }
     files.write(directory / "run.json", directory, json_files.seal(facts))

@@ -10,7 +10,7 @@ from torch import Tensor
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects import data, inputs, weights
 from evil_twins.bench.subjects.architectures import Classifier
-from evil_twins.bench.subjects.halves import Tally, name_of, sha
+from evil_twins.bench.subjects.parts import Tally, name_of, sha
 
 
 @dataclass(frozen=True)

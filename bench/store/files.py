@@ -5,7 +5,7 @@ gets a temporary name first: a link in its place is replaced, never written thro
 open, create and remove no file in another way (`tests/bench/store/test_doors.py`).
 
 Every function takes the folder `within`, which links must not leave. None means a path that
-the user typed: its links are the user's.
+the user typed: a link there is followed by readers, and refused by writers.
 """
 
 import os
@@ -139,18 +139,18 @@ def present(path: Path, within: Path | None) -> bool:
     return True
 
 
-def check_folder(path: Path) -> None:
+def check_folder(path: Path, within: Path) -> None:
     """Check that a folder for another library holds regular files and folders only.
 
     Raises:
-        Unsafe: Something in it is a link, or neither a file nor a folder.
+        Unsafe: It is a link out of `within`, or something in it is neither a file nor a folder.
     """
-    if not path.is_dir():
+    if not (place := real(path, within)).is_dir():
         return
-    with os.scandir(path) as entries:
+    with os.scandir(place) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                check_folder(Path(entry.path))
+                check_folder(Path(entry.path), place)
             elif not entry.is_file(follow_symlinks=False):
                 raise Unsafe(f"{entry.path} is not a regular file\nremedy: put the file there")
 
@@ -175,14 +175,12 @@ def creating(path: Path, within: Path | None) -> Iterator[Path]:
         within: The folder that links must not leave.
 
     Raises:
-        Unsafe: A link leads out of `within`, or what the user named is there and no regular file.
+        Unsafe: A link leads out of `within`, or the user typed the path of a link, a device or
+            another thing that is no regular file.
     """
-    if within is None:
-        place = real(path, None)
-        if place.exists():
-            _check(path, place.stat())
-    else:
-        place = make_folder(path.parent, within) / path.name
+    place = path if within is None else make_folder(path.parent, within) / path.name
+    if within is None and os.path.lexists(path):
+        _check(path, os.lstat(path))
     draft = place.with_name(temporary("draft"))
     try:
         yield draft
@@ -207,14 +205,14 @@ def copy(source: Path, source_within: Path | None, path: Path, within: Path | No
 
 @contextmanager
 def lock_file(path: Path, within: Path) -> Iterator[BinaryIO]:
-    """Open a file that only serves as a lock; it is made if there is none.
+    """Open a file that only serves as a lock; it is made, also in place of an odd thing.
 
     Raises:
-        Unsafe: It is a link, or no regular file.
+        Unsafe: A link leads out of `within`.
     """
     place = make_folder(path.parent, within) / path.name
-    if place.is_symlink():
-        raise Unsafe(f"{path} is a link\nexpected: a file that is a lock\nremedy: remove it")
+    if os.path.lexists(place) and not stat.S_ISREG(os.lstat(place).st_mode):
+        remove(path, within)
     with open(place, "ab", opener=_opener) as file:
         _check(path, os.fstat(file.fileno()))
         yield file

@@ -183,7 +183,7 @@ class RunFacts(Schema):
     Attributes:
         command: The words of the command.
         date: The day of the run.
-        mark: A hash of all that decides records, tables and figures.
+        mark: A signature of all that decides records, tables and figures, and of the files.
         code: Versions of the code and of libraries.
         machine: The hardware.
         computing: Number of cells and their core-hours.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from evil_twins.bench.errors import Fault
-from evil_twins.bench.store import files, json_files
-from evil_twins.bench.store.checksums import MODELS, checksum
-from evil_twins.bench.store.schemas import CellFacts, Provenance, SealedCell
+from safetensors import SafetensorError, safe_open
+
+from evil_twins.bench.errors import Damaged, Fault
+from evil_twins.bench.store import files, json_files, parquet, records
+from evil_twins.bench.store.checksums import ATTACKED, MODELS, PREPARED, VICTIM, checksum
+from evil_twins.bench.store.schemas import CellFacts, ClassifierFacts, Provenance, SealedCell
 
 
 def facts_of(folder: Path) -> CellFacts | None:
@@ -33,26 +35,54 @@ def _was_removed(folder: Path, file: str) -> bool:
 
 
 def damage(folder: Path) -> list[str]:
-    """List the files of a finished cell that are missing or not as they were committed."""
+    """List the files of a finished cell that are missing, changed or of another form."""
     root = folder.parents[1]
     facts = json_files.read(folder / "cell.json", root, SealedCell)
     if facts is None or (facts.kind, facts.identity) != folder.parts[-2:]:
         return ["cell.json"]  # damaged, or somebody put the folder of another cell here
     expected = {file: digest for file, (_, digest, _) in facts.files.items()}
     expected["provenance.json"] = facts.provenance
-    damaged = [file for file, digest in expected.items() if _is_damaged(folder, file, digest)]
-    if not damaged and json_files.read(folder / "provenance.json", root, Provenance) is None:
-        return ["provenance.json"]
-    return damaged
+    damaged = [file for file, digest in expected.items() if _has_changed(folder, file, digest)]
+    return damaged or [file for file in expected if not _has_form(folder / file, root)]
 
 
-def _is_damaged(folder: Path, file: str, digest: str) -> bool:
+def _has_changed(folder: Path, file: str, digest: str) -> bool:
     if _was_removed(folder, file):
         return False
     try:
         return checksum(folder / file, folder) != digest
     except OSError:
         return True
+
+
+def _has_form(path: Path, root: Path) -> bool:
+    """Check the form of a file whose checksum holds: a stranger may have made both."""
+    if path.name == "provenance.json":
+        return json_files.read(path, root, Provenance) is not None
+    if path.name in (VICTIM, ATTACKED, PREPARED, MODELS):
+        return _was_removed(path.parent, path.name) or _holds_tensors(path)
+    try:
+        if path.suffix == ".parquet" and path.stem in records.PARTS:
+            parquet.read(path, records.PARTS[path.stem])
+    except Damaged:
+        return False
+    return True
+
+
+def _holds_tensors(path: Path) -> bool:
+    """Check names and description of tensors; which ones a preparation stores is not known."""
+    try:
+        with (
+            files.opened(path, path.parent) as file,
+            safe_open(files.path_of(file), "np") as header,
+        ):
+            names, metadata = set(header.keys()), header.metadata() or {}
+    except (OSError, SafetensorError):
+        return False
+    described = metadata.get("classifier", "").encode()
+    if path.name == VICTIM and json_files.parse(described, ClassifierFacts) is None:
+        return False
+    return path.name != ATTACKED or names >= {"x", "origin", "goal"}
 
 
 def unmark(folder: Path) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.subjects import sets
 from evil_twins.bench.subjects.decoding import Resize, decoded, mixed
-from evil_twins.bench.subjects.halves import Half, Tally, name_of, sha
+from evil_twins.bench.subjects.parts import Half, Tally, name_of, sha
 from evil_twins.bench.subjects.splits import USUAL, Splits
 
 RESIZING = "evil_twins.bench.subjects.image_files"

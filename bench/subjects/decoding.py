@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects.halves import Half, Picture, Pictures, Tally, Unreadable
+from evil_twins.bench.subjects.parts import Half, Picture, Pictures, Tally, Unreadable
 
 BLOCK = 64
 """Images that one thread reads at a time."""

@@ -15,7 +15,7 @@ from PIL.ImageFile import ImageFile
 
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import files
-from evil_twins.bench.subjects.halves import DAMAGE, Picture, Unreadable, name_of
+from evil_twins.bench.subjects.parts import DAMAGE, Picture, Unreadable, name_of
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that are read. Pillow knows others; for PostScript it starts an interpreter."""

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import files
-from evil_twins.bench.subjects.halves import DAMAGE, Tally
 from evil_twins.bench.subjects.image_files import decode, listed
+from evil_twins.bench.subjects.parts import DAMAGE, Tally
 
 MODES = {1: "L", 3: "RGB"}
 """Mode of pixels of a model with so many channels."""

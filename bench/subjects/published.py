@@ -2,25 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from pathlib import Path
 from sys import stderr
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.store import files
-from evil_twins.bench.subjects.halves import DAMAGE
+from evil_twins.bench.subjects.parts import DAMAGE
 
 
 @contextmanager
-def explained(name: str, place: str, folder: Path) -> Iterator[None]:
+def explained(name: str, place: str) -> Iterator[None]:
     """Raise a `UserError` that says which files are expected, if they are missing or damaged.
 
     Args:
         name: The data set.
         place: The files that are expected, with their place.
-        folder: The folder that torchvision reads.
     """
     try:
-        files.check_folder(folder)
         with redirect_stdout(stderr):
             yield
     except DAMAGE as error:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from evil_twins.bench.subjects.halves import Parts, Picture, numbered
+from evil_twins.bench.store import files
+from evil_twins.bench.subjects.parts import Parts, Picture, numbered
 from evil_twins.bench.subjects.place import data_folder
 from evil_twins.bench.subjects.published import explained
 
@@ -20,8 +21,11 @@ def read(root: Path | None, download: bool) -> Parts:
 
     folder, parts = data_folder(root), []
     for half in ("train", "test"):
-        with explained("cifar10", PLACE.format(root=folder), folder / "cifar-10-batches-py"):
-            files = CIFAR10(folder, train=half == "train", download=download)
-        pictures = [Picture(pixels) for pixels in files.data]
-        parts.append(numbered(f"cifar10/{half}", files.targets, pictures))
-    return tuple(files.classes), parts[0], parts[1]
+        with explained("cifar10", PLACE.format(root=folder)):
+            files.check_folder(
+                folder / "cifar-10-batches-py", folder
+            )  # torchvision opens its files
+            images = CIFAR10(folder, train=half == "train", download=download)
+        pictures = [Picture(pixels) for pixels in images.data]
+        parts.append(numbered(f"cifar10/{half}", images.targets, pictures))
+    return tuple(images.classes), parts[0], parts[1]

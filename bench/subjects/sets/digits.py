@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evil_twins.bench.subjects.halves import Half, Parts, Picture, sha
+from evil_twins.bench.subjects.parts import Half, Parts, Picture, sha
 
 SIZE = None
 

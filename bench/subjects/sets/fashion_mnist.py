@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from evil_twins.bench.store import files
-from evil_twins.bench.subjects.halves import Parts, Picture, numbered
+from evil_twins.bench.subjects.parts import Parts, Picture, numbered
 from evil_twins.bench.subjects.place import data_folder
 from evil_twins.bench.subjects.published import explained
 
@@ -25,15 +25,15 @@ def read(root: Path | None, download: bool) -> Parts:
         UserError: Its files are missing or damaged, or could not be fetched.
     """
     folder, parts = data_folder(root), []
-    with explained("fashion-mnist", PLACE.format(root=folder), folder / "FashionMNIST"):
-        halves = _halves(folder, download)
-    for half, images in zip(("train", "test"), halves, strict=True):
+    with explained("fashion-mnist", PLACE.format(root=folder)):
+        parsed = _parsed(folder, download)
+    for half, images in zip(("train", "test"), parsed, strict=True):
         pictures = [Picture(pixels) for pixels in images.data.numpy()]
         parts.append(numbered(f"fashion-mnist/{half}", images.targets.tolist(), pictures))
-    return tuple(halves[0].classes), parts[0], parts[1]
+    return tuple(parsed[0].classes), parts[0], parts[1]
 
 
-def _halves(root: Path, download: bool) -> list[Any]:
+def _parsed(root: Path, download: bool) -> list[Any]:
     """Read the files of torchvision, or the compressed ones that Debian puts into one folder."""
     from torchvision.datasets import FashionMNIST  # takes seconds to load
 

@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects.halves import Half, Parts, name_of
 from evil_twins.bench.subjects.image_files import ImageFiles, hidden, listed
+from evil_twins.bench.subjects.parts import Half, Parts, name_of
 
 SIZE = None
 

@@ -5,8 +5,8 @@ import io
 from pathlib import Path
 
 from evil_twins.bench.store import files
-from evil_twins.bench.subjects.halves import Half, Parts, numbered
 from evil_twins.bench.subjects.image_files import ImageFiles, listed
+from evil_twins.bench.subjects.parts import Half, Parts, numbered
 from evil_twins.bench.subjects.place import data_folder
 from evil_twins.bench.subjects.published import explained
 
@@ -22,7 +22,7 @@ def read(root: Path | None, download: bool) -> Parts:
         UserError: Its files are missing or damaged, or could not be fetched.
     """
     folder = data_folder(root)
-    with explained("gtsrb", PLACE.format(root=folder), folder / "gtsrb"):
+    with explained("gtsrb", PLACE.format(root=folder)):
         if download:
             from torchvision.datasets import GTSRB  # takes seconds to load
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import files
-from evil_twins.bench.subjects.halves import Half, Parts, sha
 from evil_twins.bench.subjects.image_files import ImageFiles, hidden
+from evil_twins.bench.subjects.parts import Half, Parts, sha
 from evil_twins.bench.subjects.place import data_folder
 
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")

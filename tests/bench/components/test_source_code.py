@@ -15,13 +15,12 @@ from evil_twins.detectors import DETECTORS
 
 DIGITS = {"name": "digits", "size": None}
 DATA = {
-    f"bench/subjects/{name}.py"
-    for name in ("data", "decoding", "halves", "splits", "sets/__init__")
+    f"bench/subjects/{name}.py" for name in ("data", "decoding", "parts", "splits", "sets/__init__")
 }
 EVERY = DATA | {
     "bench/subjects/sets/digits.py",
     *("attacks/models.py", "attacks/norms.py", "bench/cells/stored.py", "bench/cells/work.py"),
-    *("bench/components/finite.py", "bench/store/checksums.py", "bench/store/soundness.py"),
+    *("bench/components/finite.py", "bench/store/checksums.py"),
     *("bench/subjects/architectures.py", "bench/subjects/weights.py"),
 }
 COMPONENT = EVERY | {

@@ -1,5 +1,6 @@
 """Results of a stranger: no command writes, reads or removes anything outside, or hangs."""
 
+import json
 import os
 import shutil
 import signal
@@ -11,6 +12,8 @@ import pytest
 
 from evil_twins.bench.cells.stored import cached_victim
 from evil_twins.bench.commands import app
+from evil_twins.bench.store import json_files
+from evil_twins.bench.store.checksums import checksum
 from tests.bench import eleven
 
 SECRET = "a secret of the user"
@@ -189,3 +192,28 @@ def test_every_command_with_results_is_tested() -> None:
         if command.callback and "results" in command.callback.__annotations__
     }
     assert reading == set(COMMANDS)
+
+
+def test_tables_next_to_a_forged_mark_are_made_again(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "mine")
+    small = tmp_path / "mine" / "results" / "small"
+    assert app.main(words("run", tmp_path / "mine")) == 0
+    path, note = small / "tables" / "detection.csv", small / "run.json"
+    true, facts = path.read_bytes(), json.loads(note.read_text())
+    stamp = note.stat().st_mtime_ns
+    assert app.main(words("run", tmp_path / "mine")) == 0
+    assert note.stat().st_mtime_ns == stamp
+    path.write_bytes(true.replace(b"doubt", b"worse"))
+    facts["files"]["tables/detection.csv"] = checksum(path, small)
+    del facts["seal"]
+    note.write_bytes(json_files.seal(facts))
+    assert app.main(words("run", tmp_path / "mine")) == 0
+    assert path.read_bytes() == true
+
+
+def test_the_named_folder_may_be_a_link(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "mine")
+    (tmp_path / "mine" / "results").rename(tmp_path / "elsewhere")
+    (tmp_path / "mine" / "results").symlink_to(tmp_path / "elsewhere")
+    for command in ("table", "run"):
+        assert app.main(words(command, tmp_path / "mine")) == 0

@@ -43,6 +43,12 @@ def test_an_end_of_the_program_is_a_fault(end: str) -> None:
         meddlers.ENDS[end]()
 
 
+def test_an_end_of_the_program_in_a_cell_fails_this_cell(folder: Path) -> None:
+    done = carry_out(folder, shift("a"), *map(_meddler, meddlers.ENDS), CALM)
+    reasons = ["KeyboardInterrupt", "SystemExit: 0", "SystemExit: 2"]
+    assert sorted(done.state.failed.values()) == reasons
+
+
 def _processes(folder: Path, *parts: str) -> pd.DataFrame:
     """Return the process of each detector (lines) on each of two attacks (columns)."""
     rows = [shift("a"), shift("b", amount=0.2)]
@@ -61,7 +67,7 @@ def test_a_worker_in_which_something_was_changed_runs_no_other_cell(folder: Path
 
 
 def test_no_two_plugins_share_a_process(folder: Path) -> None:
-    used = _processes(folder, "what NumPy does about errors", "whether torch records gradients")
+    used = _processes(folder, "NumPy's treatment of errors", "whether torch records gradients")
     pids = used.stack().groupby("detector").agg(set)
     assert sum(map(len, pids)) == len(set.union(*pids))
 

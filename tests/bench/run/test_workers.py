@@ -1,5 +1,6 @@
 """Workers that die or freeze at any moment cost the cells that they run, and nothing else."""
 
+import errno
 import os
 import random
 import signal
@@ -9,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
+from multiprocessing import synchronize
 from pathlib import Path
 
 import psutil
@@ -99,6 +101,20 @@ class _Unfit:
 
     def take(self) -> None:
         os._exit(3)
+
+
+def test_a_worker_imports_no_script_again(lane: Executor) -> None:
+    main = "hasattr(__import__('__main__'), '__file__')"
+    assert not lane.submit(guard.isolated, eval, (main,), None).result()
+
+
+def test_a_worker_needs_no_semaphores(lane: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system: /dev/shm")
+
+    monkeypatch.setattr(synchronize.SemLock, "__init__", refuse)
+    os.kill(_process(lane), signal.SIGKILL)
+    assert _process(lane)
 
 
 def test_a_worker_ends_with_its_guard(lane: Executor) -> None:

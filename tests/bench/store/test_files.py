@@ -59,6 +59,7 @@ OPERATIONS: dict[str, Callable[[Path, Path], object]] = {
     "present": files.present,
     "write": lambda path, root: files.write(path, root, b"new"),
     "make folder": files.make_folder,
+    "check folder": files.check_folder,
     "remove": files.remove,
     "move": lambda path, root: files.move(path, root / "moved", root),
     "move to": lambda path, root: files.move(root / "a", path, root),
@@ -131,7 +132,7 @@ def test_every_function_with_a_folder_is_tested() -> None:
         and not name.startswith("_")
     }
     tested = {"read", "status", "present", "write", "make_folder", "remove", "move", "copy"}
-    assert functions == tested | {"lock_file", "opened", "creating", "real"}
+    assert functions == tested | {"lock_file", "opened", "creating", "real", "check_folder"}
 
 
 def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
@@ -165,9 +166,27 @@ def test_links_of_the_user_are_followed(tmp_path: Path) -> None:
     files.write(tmp_path / "results" / "a", tmp_path / "results", b"1")
     (tmp_path / "link").symlink_to(tmp_path / "real" / "a")
     assert files.read(tmp_path / "link", None) == b"1"
-    files.write(tmp_path / "link", None, b"2")
-    assert (tmp_path / "real" / "a").read_bytes() == b"2"
-    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_typed_path_is_not_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(SECRET)
+    for name, target in (("link", tmp_path / "secret"), ("dangling", tmp_path / "new")):
+        (tmp_path / name).symlink_to(target)
+        with pytest.raises(files.Unsafe, match="not a regular file"):
+            files.write(tmp_path / name, None, b"2")
+    assert (tmp_path / "secret").read_bytes() == SECRET
+    assert not (tmp_path / "new").exists()
+    files.write(tmp_path / "secret", None, b"2")
+    assert (tmp_path / "secret").read_bytes() == b"2"
+
+
+def test_an_odd_lock_is_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "new")
+    for name in ("pipe", "link", "none"):
+        with files.lock_file(tmp_path / name, tmp_path):
+            assert stat.S_ISREG((tmp_path / name).lstat().st_mode)
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_file_is_created_completely_or_not_at_all(tmp_path: Path) -> None:

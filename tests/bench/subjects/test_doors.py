@@ -13,15 +13,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from evil_twins.bench.cells.execute import Place
-from evil_twins.bench.cells.stored import VICTIM, cached_victim, faced_models
+from evil_twins.bench.cells.stored import cached_victim, faced_models
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.components import finite
-from evil_twins.bench.errors import Fault, UserError
+from evil_twins.bench.errors import Damaged, Fault, UserError
 from evil_twins.bench.run.schedule import run
 from evil_twins.bench.run.score import score
 from evil_twins.bench.run.score_request import Request
 from evil_twins.bench.store.cells import Store
-from evil_twins.bench.store.checksums import MODELS
+from evil_twins.bench.store.checksums import MODELS, VICTIM
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.victims import accuracy
 from tests.bench.runs import carry_out, inline, planned
@@ -159,7 +159,7 @@ def test_faced_models_of_an_attack_and_of_a_file(tmp_path: Path, fault: str) -> 
     folder = done.store.path("attack", done.state.identity[key])
     stored = load_file(folder / MODELS)
     save_file({name: change(value).contiguous() for name, value in stored.items()}, folder / MODELS)
-    with pytest.raises(Fault, match=message):
+    with pytest.raises(Damaged, match=message):
         faced_models(folder, victim, 4, torch.device("cpu"))
 
 
@@ -178,18 +178,21 @@ def _users(*names: str) -> set[str]:
 def test_every_reader_of_weights_is_a_door() -> None:
     """Victims are read by `weights.load`, faced models by `faced_models`, nothing by another way.
 
-    `load_tensors` also reads attacked inputs and preparations, which are no models.
+    `Tensors` also reads attacked inputs and preparations, which are no models.
     """
     readers = _users("load_file", "safe_open", "load_state_dict", "torch_load")
-    assert readers == {"subjects/weights.py", "subjects/image_files.py", "cells/stored.py"}
+    assert readers == {
+        *("subjects/weights.py", "subjects/inputs.py", "cells/stored.py"),
+        "store/soundness.py",  # names only
+    }
     assert _users("PairedModels") == {
         *("components/finite.py", "components/returned.py", "cells/stored.py"),
         *("cells/measure.py", "cells/score.py"),
     }
-    built = re.compile(r"(?<!-> )PairedModels\(|load_tensors\([^)]*MODELS")
-    files = [ROOT / "bench" / name for name in _users("PairedModels", "load_tensors")]
+    built = re.compile(r"(?<!-> )PairedModels\(|Tensors\([^)]*MODELS")
+    files = [ROOT / "bench" / name for name in _users("PairedModels", "Tensors")]
     builders = {path.name: built.findall(path.read_text()) for path in files}
     assert {name: uses for name, uses in builders.items() if uses} == {
         "finite.py": ["PairedModels("],
-        "stored.py": ["load_tensors(attack / MODELS"],
+        "stored.py": ["Tensors(attack / MODELS"],
     }

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from evil_twins.bench.subjects.halves import Unreadable
 from evil_twins.bench.subjects.image_files import FORMATS, LARGEST, decode
+from evil_twins.bench.subjects.parts import Unreadable
 from tests.bench.subjects.odd_images import ODD, REFUSED, RGB, saved
 
 CONTENTS = [odd.content for odd in ODD.values()] + list(REFUSED.values())

@@ -15,7 +15,7 @@ from evil_twins.bench.components.source_code import ROOT, code_of
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects import inputs, sets
 from evil_twins.bench.subjects.data import load
-from evil_twins.bench.subjects.halves import Tally
+from evil_twins.bench.subjects.parts import Tally
 from evil_twins.bench.subjects.sets.isic2018 import CLASSES
 from tests.bench.subjects.odd_images import ODD, REFUSED, SIDE, Pixels, put, tree
 
@@ -99,7 +99,14 @@ def test_the_doors_are_all_readers_of_image_files() -> None:
     codes = {name: code_of("victim", {"name": name, "size": None}) for name in sets.names()}
     assert {name for name, code in codes.items() if ONE_READER in code.files} == set(WRITERS)
     past = set[str]()
-    names = {"ImageFolder", "DatasetFolder", "default_loader", "imread", "read_image"}
+    names = {
+        "ImageFolder",
+        "DatasetFolder",
+        "default_loader",
+        "imread",
+        "read_image",
+        "decode_image",
+    }
     for path in (
         path for room in ("attacks", "bench", "detectors") for path in (ROOT / room).rglob("*.py")
     ):

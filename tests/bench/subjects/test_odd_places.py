@@ -55,9 +55,10 @@ def _empty(folder: str) -> Callable[[Path], None]:
     return lambda root: (root / folder).mkdir(parents=True)
 
 
+CIFAR = "cifar-10-batches-py"
 RAW = "FashionMNIST/raw/train-images-idx3-ubyte"
 PLACES = {
-    "cifar10": (_empty("cifar-10-batches-py"), ["cifar-10-batches-py/data_batch_1"]),
+    "cifar10": (_empty(CIFAR), [CIFAR, f"{CIFAR}/data_batch_1"]),
     "fashion-mnist": (_empty("FashionMNIST/raw"), [RAW, "x-idx1-ubyte.gz"]),
     "gtsrb": (_signs, ["gtsrb/GT-final_test.csv", "gtsrb/GTSRB/Training/00000/0.ppm"]),
     "isic2018": (_lesions, [TRAINING, LESIONS, f"{INPUT.format('Training')}/ISIC_0000000.jpg"]),

@@ -126,3 +126,13 @@ def test_curved_images_beside_them_change_nothing(monkeypatch: pytest.MonkeyPatc
     result = top_eigenvalues(net, x, K, 1e-2)
     assert torch.allclose(result[flat], single, rtol=1e-9, atol=0)
     assert (result[~flat] == -1).all()
+
+
+def test_the_curvature_of_a_saturated_image_underflows_to_zero() -> None:
+    """From certain to beyond the smallest number of float64: no error, no NaN, and 0 at the end."""
+    weight, bias = torch.randn(10, 12, generator=rng()), torch.zeros(10)
+    x = torch.rand(200, 3, 2, 2, generator=rng())
+    for factor in (100, 300, 1000, 3000):
+        values = top_eigenvalues(linear(weight * factor, bias), x, K)
+        assert (values >= 0).all()
+    assert (values == 0).any()
