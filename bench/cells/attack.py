@@ -12,12 +12,12 @@ from torch import Tensor
 from evil_twins.attacks.base import AttackerView, Reference, Targets
 from evil_twins.attacks.norms import size
 from evil_twins.bench.cells import measure, seeds
-from evil_twins.bench.cells.stored import ATTACKED, Tensors, save_tensors
+from evil_twins.bench.cells.stored import Tensors, save_tensors
 from evil_twins.bench.cells.targets import choose
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components import returned
 from evil_twins.bench.store import records
-from evil_twins.bench.store.checksums import MODELS
+from evil_twins.bench.store.checksums import ATTACKED, MODELS
 
 if TYPE_CHECKING:
     from evil_twins.attacks.base import Attack, Penalty

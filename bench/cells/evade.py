@@ -9,9 +9,10 @@ import torch
 
 from evil_twins.bench.cells import attack, seeds
 from evil_twins.bench.cells.fitting import Defender
-from evil_twins.bench.cells.stored import PREPARED, Tensors
+from evil_twins.bench.cells.stored import Tensors
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.errors import Fault
+from evil_twins.bench.store.checksums import PREPARED
 from evil_twins.detectors.base import Penalty
 
 

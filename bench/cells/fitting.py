@@ -10,10 +10,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from evil_twins.bench.cells.stored import PREPARED, Tensors
+from evil_twins.bench.cells.stored import Tensors
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components import returned
 from evil_twins.bench.errors import Fault, reason
+from evil_twins.bench.store.checksums import PREPARED
 from evil_twins.detectors.base import DefenderView, Detailed, Preparation, Scorer
 
 MISSING = 0.1

@@ -2,8 +2,9 @@
 
 from evil_twins.bench.cells import seeds
 from evil_twins.bench.cells.fitting import prepare
-from evil_twins.bench.cells.stored import PREPARED, save_tensors
+from evil_twins.bench.cells.stored import save_tensors
 from evil_twins.bench.cells.work import Work
+from evil_twins.bench.store.checksums import PREPARED
 
 
 def run(work: Work) -> None:

@@ -22,11 +22,12 @@ from torch import Tensor, nn
 from evil_twins.attacks.models import PairedModels
 from evil_twins.bench.cells import fitting, seeds
 from evil_twins.bench.cells.fitting import Defender
-from evil_twins.bench.cells.stored import ATTACKED, Tensors, cached_victim, faced_models
+from evil_twins.bench.cells.stored import Tensors, cached_victim, faced_models
 from evil_twins.bench.cells.work import Source, Work
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Damaged, Fault
 from evil_twins.bench.store import records
+from evil_twins.bench.store.checksums import ATTACKED
 from evil_twins.detectors.base import Scorer
 
 CHUNK = 8

@@ -13,12 +13,10 @@ from evil_twins.attacks.models import PairedModels, Victim
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Damaged, Fault, UserError
 from evil_twins.bench.store import files
-from evil_twins.bench.store.checksums import MODELS
+from evil_twins.bench.store.checksums import MODELS, VICTIM
 from evil_twins.bench.store.soundness import lists_models
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import Classifier
-
-VICTIM, ATTACKED, PREPARED = "victim.safetensors", "attacked.safetensors", "prepared.safetensors"
 
 
 class Tensors(dict[str, Tensor]):

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from evil_twins.bench.cells.stored import VICTIM
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.store import files, records
-from evil_twins.bench.store.checksums import checksum
+from evil_twins.bench.store.checksums import VICTIM, checksum
 from evil_twins.bench.subjects import splits, victims, weights
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.retraining import Retraining, retrain

@@ -10,6 +10,7 @@ from typing import Any
 
 from evil_twins.bench.store import files
 
+VICTIM, ATTACKED, PREPARED = "victim.safetensors", "attacked.safetensors", "prepared.safetensors"
 MODELS = "models.safetensors"
 """The one file of a finished cell that may be missing."""
 

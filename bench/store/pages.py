@@ -1,23 +1,19 @@
 """Read the headers of the pages of a Parquet file, without decompressing a page.
 
 The end of a Parquet file states sizes that a stranger may have made up. A page is decompressed into
-as many bytes as its own header states, so these are the sizes that count. Headers are in Thrift's
-compact protocol (https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md).
+as many bytes as its own header states, so these are the sizes that count. The numbers of fields are
+those of https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow.parquet as pq
-
-DEPTH = 8
-"""Largest depth of the structures in a header."""
+from evil_twins.bench.store.thrift import Fields, structure
 
 ENCODINGS = {0, 2, 3, 4, 8}
 """PLAIN, PLAIN_DICTIONARY, RLE, BIT_PACKED, RLE_DICTIONARY: no value is made of an earlier one."""
 
-_STRUCT = 12
 _BODIES = {5: 2, 7: 2, 8: 4}
 """Field of a header that describes values -> field of their encoding in it."""
 
@@ -35,90 +31,66 @@ class Page:
     values: int
 
 
-def pages(data: bytes, column: pq.ColumnChunkMetaData) -> Iterator[Page]:
-    """Yield the pages of a part of a column.
+def pages(data: bytes, columns: Collection[str]) -> Iterator[Page]:
+    """Yield all pages of some columns.
 
     Args:
         data: The whole file.
-        column: The part, as the end of the file states it.
+        columns: The columns.
 
     Raises:
-        ValueError: A header is damaged, or a page is encoded in an unusual way.
+        ValueError: The file is damaged, or a page is encoded in an unusual way.
     """
-    if column.num_values <= 0:  # no page is read, and the place may be 0
+    end = len(data) - 8
+    start = end - int.from_bytes(data[end : end + 4], "little")
+    if not 0 < start < end:
+        raise ValueError("the end of the file is damaged")
+    described, _ = structure(data, start)
+    for group in _list(described, 4):
+        for chunk in _list(group, 1):
+            column = _fields(chunk).get(3)
+            names = [name.decode() for name in _list(column, 3) if isinstance(name, bytes)]
+            if ".".join(names) in columns:
+                yield from _pages_of(data, _fields(column), end)
+
+
+def _pages_of(data: bytes, column: Fields, end: int) -> Iterator[Page]:
+    """Yield the pages of a column in a group of rows."""
+    if _size(column, 5, 2**63) == 0:  # no page is read, and the place may be 0
         return
-    start = column.data_page_offset
-    if column.has_dictionary_page and 0 < column.dictionary_page_offset < start:
-        start = column.dictionary_page_offset
-    end = start + column.total_compressed_size
-    if not 0 < start <= end <= len(data):
+    start, dictionary = _size(column, 9, end), column.get(11)
+    if isinstance(dictionary, int) and 0 < dictionary < start:
+        start = dictionary
+    stop = start + _size(column, 7, end)
+    if not 0 < start < stop <= end:
         raise ValueError("a column lies outside the file")
-    while start < end:
-        header, start = _struct(data, start, DEPTH)
-        size, stored = _size(header, 2), _size(header, 3)
+    while start < stop:
+        header, start = structure(data, start)
         values = 0
         for field, encoding in _BODIES.items():
             if field in header:
                 values += _size(header[field], 1)
                 if header[field].get(encoding) not in ENCODINGS:
                     raise ValueError("a page is encoded in an unusual way")
-        yield Page(size, values)
-        start += stored
+        yield Page(_size(header, 2), values)
+        start += _size(header, 3)
 
 
-def _size(fields: Any, number: int) -> int:
-    size = fields.get(number) if isinstance(fields, dict) else None
-    if not isinstance(size, int) or not 0 <= size < 2**31:
-        raise ValueError("the header of a page is damaged")
+def _fields(value: Any) -> Fields:
+    if not isinstance(value, dict):
+        raise ValueError("a header is damaged")
+    return value
+
+
+def _list(fields: Any, number: int) -> list[Any]:
+    values = _fields(fields).get(number)
+    if not isinstance(values, list):
+        raise ValueError("a header is damaged")
+    return values
+
+
+def _size(fields: Any, number: int, limit: int = 2**31) -> int:
+    size = _fields(fields).get(number)
+    if not isinstance(size, int) or not 0 <= size < limit:
+        raise ValueError("a header is damaged")
     return size
-
-
-def _struct(data: bytes, at: int, depth: int) -> tuple[dict[int, Any], int]:
-    """Read a structure as number of field -> value; return the place behind it as well."""
-    fields: dict[int, Any] = {}
-    number = 0
-    while (head := _byte(data, at)) != 0:
-        at += 1
-        if head >> 4:
-            number += head >> 4
-        else:
-            number, at = _integer(data, at)
-        if number in fields:
-            raise ValueError("a field of a header is listed twice")
-        fields[number], at = _value(data, at, head & 15, depth)
-    return fields, at + 1
-
-
-def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
-    """Read a value of a kind that occurs in headers of pages."""
-    if kind in (1, 2):  # true, false
-        return kind == 1, at
-    if kind in (4, 5, 6):  # integers of 16, 32 and 64 bits
-        return _integer(data, at)
-    if kind == 8:  # bytes, of statistics
-        size, at = _varint(data, at)
-        return None, at + size
-    if kind == _STRUCT and depth:
-        return _struct(data, at, depth - 1)
-    raise ValueError("the header of a page is damaged")
-
-
-def _integer(data: bytes, at: int) -> tuple[int, int]:
-    number, at = _varint(data, at)
-    return (number >> 1) ^ -(number & 1), at
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while (byte := _byte(data, at)) & 128:
-        number |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if shift > 63:
-            raise ValueError("a number in a header is too large")
-    return number | byte << shift, at + 1
-
-
-def _byte(data: bytes, at: int) -> int:
-    if at >= len(data):
-        raise ValueError("a header ends too early")
-    return data[at]

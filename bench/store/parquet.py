@@ -5,6 +5,7 @@ short dictionary is repeated many times: their sizes are added up before the tex
 """
 
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,9 +37,10 @@ def read(path: Path, columns: Mapping[str, pa.DataType]) -> pa.Table:
         limit = BASE + RATIO * len(content)
         texts = [name for name, kind in columns.items() if kind in (pa.string(), pa.binary())]
         with pq.ParquetFile(pa.BufferReader(content)) as file:
-            metadata = file.metadata
+            metadata = file.metadata  # it is not asked for columns: damaged ones end the process
             _check_columns(path, file.schema_arrow, columns)
-        _check_pages(content, metadata, columns, limit)
+        for size in accumulate(page.size + 8 * page.values for page in pages(content, columns)):
+            _check_size(size, limit)
         source = pa.BufferReader(content)
         with pq.ParquetFile(source, metadata=metadata, read_dictionary=texts) as file:
             table = file.read(columns=list(columns))
@@ -70,25 +72,6 @@ def _check_columns(path: Path, schema: pa.Schema, columns: Mapping[str, pa.DataT
 
 _LARGE = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
 """Types that pandas writes in place of those here."""
-
-
-def _check_pages(
-    content: bytes, metadata: pq.FileMetaData, columns: Mapping[str, pa.DataType], limit: int
-) -> None:
-    """Check that the pages of the columns need little memory.
-
-    Raises:
-        ValueError: They need too much, or a header is damaged.
-    """
-    size = 0
-    for i in range(metadata.num_row_groups):
-        group = metadata.row_group(i)
-        for j in range(group.num_columns):
-            column = group.column(j)
-            if column.path_in_schema in columns:
-                for page in pages(content, column):
-                    size += page.size + 8 * page.values
-                _check_size(size, limit)
 
 
 def _check_values(table: pa.Table, columns: Mapping[str, pa.DataType], limit: int) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from evil_twins.bench.errors import Damaged, Fault
 from evil_twins.bench.store import files, json_files, parquet, records
-from evil_twins.bench.store.checksums import MODELS, checksum
-from evil_twins.bench.store.schemas import CellFacts, Provenance, SealedCell
+from evil_twins.bench.store.checksums import ATTACKED, MODELS, PREPARED, VICTIM, checksum
+from evil_twins.bench.store.schemas import CellFacts, ClassifierFacts, Provenance, SealedCell
 
 
 def facts_of(folder: Path) -> CellFacts | None:
@@ -57,12 +59,30 @@ def _has_form(path: Path, root: Path) -> bool:
     """Check the form of a file whose checksum holds: a stranger may have made both."""
     if path.name == "provenance.json":
         return json_files.read(path, root, Provenance) is not None
+    if path.name in (VICTIM, ATTACKED, PREPARED, MODELS):
+        return _was_removed(path.parent, path.name) or _holds_tensors(path)
     try:
-        if path.suffix == ".parquet":
+        if path.suffix == ".parquet" and path.stem in records.PARTS:
             parquet.read(path, records.PARTS[path.stem])
-    except (Damaged, KeyError):
+    except Damaged:
         return False
     return True
+
+
+def _holds_tensors(path: Path) -> bool:
+    """Check names and description of tensors; which ones a preparation stores is not known."""
+    try:
+        with (
+            files.opened(path, path.parent) as file,
+            safe_open(files.path_of(file), "np") as header,
+        ):
+            names, metadata = set(header.keys()), header.metadata() or {}
+    except (OSError, SafetensorError):
+        return False
+    described = metadata.get("classifier", "").encode()
+    if path.name == VICTIM and json_files.parse(described, ClassifierFacts) is None:
+        return False
+    return path.name != ATTACKED or names >= {"x", "origin", "goal"}
 
 
 def unmark(folder: Path) -> None:

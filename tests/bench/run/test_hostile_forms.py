@@ -188,6 +188,9 @@ def test_all_files_of_a_kind(
         if pattern.endswith(kind):
             _spoil(stranger / "results" / "small", pattern, forms[number % len(forms)], number)
     _check(stranger, ("table", "plan"), capsys)
+    assert app.main(words("merge", stranger)) == 2
+    assert "is damaged" in capsys.readouterr().err
+    assert not list(stranger.glob("both/*/cells/*/*"))
     _is_made_again(stranger, whole)
 
 

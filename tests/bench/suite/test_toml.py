@@ -52,6 +52,15 @@ def test_a_mark_of_the_byte_order_is_accepted(tmp_path: Path) -> None:
     assert suite.load(str(path)) == suite.load(str(_write(tmp_path, SOUND.encode())))
 
 
+def test_a_plug_in_of_a_suite_runs_when_the_suite_is_planned(tmp_path: Path) -> None:
+    code = f"from pathlib import Path\nPath({str(tmp_path / 'mark')!r}).touch()\n"
+    (tmp_path / "mine.py").write_text(f"{code}def score(model, x):\n    return x.sum((1, 2, 3))\n")
+    parts = shift(), suites.table("detectors", method="mine.py:score")
+    path = suites.write(tmp_path, *parts)
+    assert app.main(["plan", path, "--results", str(tmp_path)]) == 0
+    assert (tmp_path / "mark").exists()
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
 def test_another_encoding_is_refused_with_the_remedy(tmp_path: Path, encoding: str) -> None:
     path = _write(tmp_path, f"# é\n{SOUND}".encode(encoding))
