@@ -179,7 +179,7 @@ def isolated(job: Job) -> ExitStack:
     """Set the threads of the suite, exact arithmetic, and a global seed that the cell decides.
 
     So a cell stores the same bytes wherever it runs, even if a component draws from the global
-    generator. What a component changes of the process is restored.
+    generator. Changes of the state of the process are undone.
     """
     stack, threads = ExitStack(), int(job.spec["threads"])  # in the spec: sums depend on it
     stack.enter_context(component_runs())

@@ -78,7 +78,7 @@ GLOBAL: dict[str, Part] = {
         f"torch.backends.{name}": _switch(name)
         for name in ("mkldnn.enabled", "cudnn.enabled", "cudnn.benchmark", "cudnn.deterministic")
     },
-    "what NumPy does about errors": (np.geterr, lambda value: np.seterr(**value)),
+    "NumPy's treatment of errors": (np.geterr, lambda value: np.seterr(**value)),
 }
 """Name -> a part of the state that is restored after every component."""
 

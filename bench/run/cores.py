@@ -7,7 +7,7 @@ from pathlib import Path
 
 MEMBERSHIP = Path("/proc/self/cgroup")
 GROUPS = Path("/sys/fs/cgroup")
-"""Where Linux tells the control groups of this process, and the limits of each group."""
+"""Where Linux lists the control groups of this process, and the limits of each group."""
 
 SLURM = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
 """Variables with the cores of a Slurm job, the most special first."""

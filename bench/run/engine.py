@@ -1,4 +1,4 @@
-"""Engines: what runs the cells, on this machine or on many."""
+"""Engines: ways to run the cells, on this machine or on many."""
 
 from __future__ import annotations
 

@@ -20,10 +20,12 @@ from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any
 
+from evil_twins.bench.errors import Fault
+
 LIBRARIES = ("evil_twins.bench.cells.execute", "torchvision", "sklearn.datasets")
 """The modules that most cells need."""
 
-BEGUN = "begun"
+BEGUN = b"begun"
 """The answer of a worker as soon as it has read a call."""
 
 
@@ -120,10 +122,10 @@ def _work(line: Connection) -> None:
     """Be a worker: run the calls of a guard until it closes the line."""
     try:
         Thread(target=_end_with_guard, args=[line.fileno()], daemon=True).start()
-        line.recv().take()
+        pickle.loads(line.recv_bytes()).take()
         while True:
             call = line.recv_bytes()
-            line.send(BEGUN)
+            line.send_bytes(BEGUN)
             _answer(line, call)
     except (EOFError, OSError):
         os._exit(0)
@@ -133,18 +135,27 @@ def _work(line: Connection) -> None:
 
 def _answer(line: Connection, call: bytes) -> None:
     """Run a call, and send its result and None, or None and its error."""
-    answer: tuple[Any, BaseException | None]
+    answer: tuple[Any, Exception | None]
     try:
         function, arguments = pickle.loads(call)
         answer = function(*arguments), None
     except BaseException as error:  # also an exit or an interrupt that it raises
-        answer = None, error
+        answer = None, _readable(error)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     try:
-        line.send(answer)
-    except (TypeError, AttributeError, ValueError) as error:
-        line.send((None, RuntimeError(f"a result cannot be sent: {error}")))
+        content = pickle.dumps(answer)
+    except Exception as error:
+        content = pickle.dumps((None, RuntimeError(f"a result cannot be sent: {error}")))
+    line.send_bytes(content)
+
+
+def _readable(error: BaseException) -> Exception:
+    """Return an error that the process of the guard can read, too."""
+    ours = type(error).__module__.startswith(("builtins", "evil_twins."))
+    if ours and isinstance(error, Exception):
+        return error
+    return Fault(f"{type(error).__name__}: {error}")
 
 
 def _end_with_guard(descriptor: int) -> None:

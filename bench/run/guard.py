@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -145,7 +146,7 @@ class Guard:
         """Call a function in the worker; see `isolated`."""
         worker = self._begin(function, arguments)
         try:
-            value, error = worker.answer(limit)
+            value, error = pickle.loads(worker.answer(limit))
         except TimeoutError as late:
             self.replace()
             raise Lost(
@@ -161,13 +162,13 @@ class Guard:
 
     def _begin(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Worker:
         """Return a worker that has begun a call: nothing is lost with those that die before."""
-        cause = ""
+        call, cause = pickle.dumps((function, arguments)), ""
         for _ in range(STARTS):
             if self.ended:
                 raise Ended
             try:
                 self.worker = self.worker or Worker(self.number)
-                self.worker.line.send((function, arguments))
+                self.worker.line.send_bytes(call)
                 self.worker.answer(START_SECONDS)
             except Died as death:
                 cause = _cause(death.status)

@@ -1,5 +1,6 @@
 """Runs of a suite: from the suite to its records, tables and figures."""
 
+import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,11 @@ def run(
     Raises:
         UserError: There is a mistake that is known before a cell runs.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UserError(
+            "a process of your executor imports the script, which runs the suite again\n"
+            'remedy: call evil_twins.run under `if __name__ == "__main__":`'
+        )
     workspace = open_workspace(suite, folders, execution.device, console)
     files.make_folder(workspace.store.root, workspace.store.root.parents[1])
     cells, chosen = workspace.plan, choice(workspace.plan)

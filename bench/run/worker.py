@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -12,7 +13,6 @@ import sys
 import threading
 from contextlib import suppress
 from multiprocessing.connection import wait
-from typing import Any
 
 from evil_twins.bench.run.fork_server import Surroundings
 
@@ -99,7 +99,7 @@ class Worker:
             server.process.kill()
             raise Died(server.process.wait())
         self.process, server.loaded = process, True
-        self.line.send(Surroundings.here(number))
+        self.line.send_bytes(pickle.dumps(Surroundings.here(number)))
 
     def _reported(self, seconds: float) -> int | None:
         """Return the next number that the server reports: the process, then its exit status."""
@@ -108,7 +108,7 @@ class Worker:
         except (EOFError, OSError):
             return None
 
-    def answer(self, seconds: float | None) -> Any:
+    def answer(self, seconds: float | None) -> bytes:
         """Return the next answer of the worker.
 
         Raises:
@@ -119,7 +119,7 @@ class Worker:
         while ready := wait(ends, seconds):
             if self.line in ready or self.line.poll():
                 try:
-                    return self.line.recv()
+                    return self.line.recv_bytes()
                 except (EOFError, OSError) as error:
                     raise Died(self._reported(END_SECONDS)) from error
             status = self._reported(0)

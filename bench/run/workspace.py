@@ -34,6 +34,19 @@ class Folders:
     data: Path | None = None
     download: bool = False
 
+    def __post_init__(self) -> None:
+        """Check the folder of results, which libraries write to by its name.
+
+        Raises:
+            UserError: Its name is no UTF-8.
+        """
+        path = str(self.results.absolute())
+        if path != path.encode(errors="replace").decode():
+            raise UserError(
+                f"the folder of results {path!r} has a name that is not UTF-8\n"
+                "remedy: --results with another folder"
+            )
+
 
 @dataclass(frozen=True)
 class Workspace:

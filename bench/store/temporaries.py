@@ -1,4 +1,4 @@
-"""Names of temporary files and folders, which tell whether their process still lives.
+"""Names of temporary files and folders, which show whether their process still lives.
 
 Two containers may have one host name and the same numbers of processes. So a name holds the boot of
 the machine, the space of process numbers, the process, and a random number.

@@ -21,7 +21,7 @@ from evil_twins.attacks.yardsticks.bisection import Bisection
 from evil_twins.bench.contract import run
 from tests.attacks import worlds
 
-KAPPA, FACTORS = 0.75, (1000, 3000)
+KAPPA, FACTORS = 0.75, (pytest.param(1000, marks=pytest.mark.slow), 3000)
 FAR = 50.0
 """A δ that limits no attack: one that moves more weights than it must goes beyond the usual 4."""
 

@@ -148,6 +148,13 @@ def test_records_of_a_stranger_control_nothing(
     _files(tmp_path)
 
 
+def test_a_folder_of_results_has_a_name_of_utf8(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.main(["plan", "quick", "--results", str(tmp_path / "a\udcff")]) == 2
+    assert "has a name that is not UTF-8" in _shown(capsys)
+
+
 def test_the_figures_of_a_study_lie_in_its_folder(tmp_path: Path) -> None:
     records = reported.frames(n=4)
     names = ("../../a/../..", "b/c\n")
@@ -176,7 +183,7 @@ LABELS = (r"$\frac{$ [red] =1", "=*[0pt] 中")
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """A data folder of two classes, with strange names of itself, its classes and its images."""
-    folder = tmp_path / "data\n\x1b[2J[b]$_{"
+    folder = tmp_path / "data\n\x1b[2J[b]$_{\udcff"
     bunch = load_digits()
     for i, (image, label) in enumerate(zip(bunch.images, bunch.target, strict=True)):
         if label < 2:
@@ -184,7 +191,7 @@ def pictures(tmp_path: Path) -> Path:
             place = folder / half / ("=1\n\x1b]0;x\x07", "[red]$\\frac{$")[label]
             place.mkdir(parents=True, exist_ok=True)
             pixels = np.rint(image * 255 / 16).astype(np.uint8)
-            Image.fromarray(pixels).save(place / f"\u202e{i}\r\n.png")
+            Image.fromarray(pixels).save(place / f"\u202e\udcff{i}\r\n.png")
     (folder / "train" / "=1\n\x1b]0;x\x07" / "\x1b[2J\n.png").write_bytes(b"no image")
     return folder
 

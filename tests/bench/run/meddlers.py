@@ -42,7 +42,7 @@ STATE: Mapping[str, Callable[[], Any]] = {
     "torch.backends.cudnn.deterministic": lambda: setattr(
         torch.backends.cudnn, "deterministic", True
     ),
-    "what NumPy does about errors": lambda: np.seterr(all="raise"),
+    "NumPy's treatment of errors": lambda: np.seterr(all="raise"),
 }
 """Part of the state that is restored -> a change of it."""
 

@@ -1,13 +1,15 @@
 """A plug-in that ends the program or interrupts it when it is loaded is an error of the plug-in."""
 
+import multiprocessing
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+import evil_twins as et
 from evil_twins.bench.commands import app
 from tests.bench import suites
-from tests.bench.suites import shift, table
+from tests.bench.suites import doubt, shift, table
 
 COMMANDS: Mapping[str, str] = {
     "run": "run small.toml --results results",
@@ -53,3 +55,22 @@ def test_no_plugin_ends_a_command_when_it_is_loaded(
     assert "KeyboardInterrupt" in errors or "SystemExit" in errors
     assert "remedy: " in errors
     assert not Path("results").exists()
+
+
+def test_a_plugin_may_do_everything_as_soon_as_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.py").write_text("import os; os.mkdir('anything')\nclass Bad: pass\n")
+    suites.write(tmp_path, shift(), table("detectors", name="bad", method="bad.py:Bad"))
+    assert app.main(COMMANDS["plan"].split()) == 2
+    assert Path("anything").exists()
+
+
+def test_a_script_that_its_own_processes_import_runs_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(et.UserError, match="imports the script"):
+        et.run(suites.write(tmp_path, shift(), doubt()), results=tmp_path / "results")
+    assert not (tmp_path / "results").exists()

@@ -67,7 +67,7 @@ def test_a_worker_in_which_something_was_changed_runs_no_other_cell(folder: Path
 
 
 def test_no_two_plugins_share_a_process(folder: Path) -> None:
-    used = _processes(folder, "what NumPy does about errors", "whether torch records gradients")
+    used = _processes(folder, "NumPy's treatment of errors", "whether torch records gradients")
     pids = used.stack().groupby("detector").agg(set)
     assert sum(map(len, pids)) == len(set.union(*pids))
 

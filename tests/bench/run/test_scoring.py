@@ -1,5 +1,6 @@
 """The command `score`: a world in which every p-value is known."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from evil_twins.bench.subjects import inputs, weights
 from evil_twins.bench.subjects.architectures import build, fold
 from evil_twins.bench.subjects.parts import sha
 from tests.bench import suites
+from tests.bench.run import meddlers
 from tests.bench.runs import mistake
 from tests.bench.suites import doubt, shift, table
 
@@ -100,6 +102,14 @@ def test_scores_p_values_and_decisions(world: Path, capsys: pytest.CaptureFixtur
     assert (bright["flagged"] == (np.array(expected) <= 0.1)).all()
     assert np.allclose(bright["threshold"], usual[-3])  # the 28th of 30: 31 × 0.1 = 3.1
     assert list(bright["flagged"]) == [False, False, SHOWN[2] / 255 > usual[-3], True]
+
+
+def test_the_detectors_of_one_command_share_a_process(world: Path, tmp_path: Path) -> None:
+    names = ("a", "b")
+    detectors = [table("detectors", name=n, method=f"{meddlers.__file__}:Meddler") for n in names]
+    path, out = suites.write(tmp_path, shift(), *detectors), tmp_path / "s.csv"
+    assert app.main(_line(world, detectors=path, out=str(out))) == 0
+    assert set(pd.read_csv(out)["score"]) == {os.getpid()}
 
 
 def test_what_calibrates_was_never_fitted_on(world: Path) -> None:
