@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from evil_twins.bench.commands import app
+from evil_twins.bench.store import records
 from evil_twins.bench.store.checksums import checksum, fingerprint
 from tests.bench import suites
 from tests.bench.eleven import CELLS, KINDS, PARTS, line, same
@@ -52,7 +53,8 @@ def test_cells_that_contradict_each_other_are_not_merged(
     (mark,) = (other / "small/cells/victim").glob("*/cell.json")
     facts = json.loads(mark.read_text())
     (file,) = mark.parent.glob("*.parquet")
-    file.write_bytes(b"another accuracy")
+    line = pd.DataFrame({"accuracy": [0.5], "images": [1]})
+    records.write(line, records.VICTIMS, file)  # another accuracy
     facts["files"][file.name] = (file.stat().st_size, checksum(file, None), file.stat().st_mtime_ns)
     content = {name: digest for name, (_, digest, _) in facts["files"].items()}
     _seal(mark, facts | {"content": fingerprint(content)})

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from evil_twins.bench.analysis import tables
-from evil_twins.bench.analysis.kept import NOTE, current
+from evil_twins.bench.analysis.kept import NOTE, current, kept
 from evil_twins.bench.store import signature
 from evil_twins.bench.store.checksums import checksum, fingerprint
-from tests.bench import synthetic
+
+TABLES = {"tables/detection.csv": b"detector,flagged\nconfidence,3\n", "tables/a.md": b"# A\n"}
 
 
 @pytest.fixture
@@ -30,25 +30,25 @@ def another_user(home: Path) -> None:
 
 
 def test_tables_of_a_stranger_are_made_again(home: Path, tmp_path: Path) -> None:
-    directory = synthetic.write(tmp_path / "small", synthetic.frames(n=8, kappas=(0.75,)))
-    tables.write(directory)
+    directory = tmp_path / "small"
+    kept(directory, "tables", lambda: TABLES)
     path, note = directory / "tables" / "detection.csv", directory / NOTE
     true, entry = path.read_bytes(), json.loads(note.read_text())["tables"]
     another_user(home)
     assert not current(directory, "tables")
     for forged in (entry["signature"], None, 3, "", "κ", fingerprint(entry["files"])):
-        path.write_bytes(true.replace(b"confidence", b"curvature2"))
+        path.write_bytes(true.replace(b"3", b"4"))
         entry["files"]["tables/detection.csv"] = checksum(path, directory)
         note.write_text(json.dumps({"tables": entry | {"signature": forged}}))
         assert not current(directory, "tables")
-        tables.write(directory)
+        kept(directory, "tables", lambda: TABLES)
         assert path.read_bytes() == true
         assert current(directory, "tables")
 
 
 def test_a_signature_of_one_kind_of_files_is_none_of_another(home: Path, tmp_path: Path) -> None:
-    directory = synthetic.write(tmp_path / "small", synthetic.frames(n=8, kappas=(0.75,)))
-    tables.write(directory)
+    directory = tmp_path / "small"
+    kept(directory, "tables", lambda: TABLES)
     entry = json.loads((directory / NOTE).read_text())["tables"]
     (directory / NOTE).write_text(json.dumps({"figures svg": entry}))
     assert not current(directory, "figures svg")
