@@ -148,15 +148,19 @@ class Bindings:
         return cls(values, dict(os.environ), os.getcwd())
 
     def changed(self) -> list[str]:
-        """Name what means something else now; new names change nothing."""
+        """Return the names that mean something else now; a new name may hide one of a base."""
         now = Bindings.now()
         names = [
             ".".join(name)
-            for name, value in self.values.items()
-            if now.values.get(name, value) is not value
+            for name, value in now.values.items()
+            if self.values.get(name, value if self._may_be_new(name) else None) is not value
         ]
         names += ["the environment"] if now.environment != self.environment else []
         return names + (["the working directory"] if now.folder != self.folder else [])
+
+    def _may_be_new(self, name: tuple[str, ...]) -> bool:
+        """Check whether a new name hides no other: it is in a module, or Python made it."""
+        return name[:-1] not in self.values or name[-1].startswith("_")
 
 
 @contextmanager

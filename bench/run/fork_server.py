@@ -71,8 +71,14 @@ def serve(descriptor: int) -> None:
         descriptor: The socket of the requests. Each brings the ends of a line and of a status.
     """
     if sys.platform == "linux":  # the system libraries of others do not outlive a fork
+        loaded, ends = os.pipe()
+        watch = Thread(target=_end_with_guard, args=[descriptor, loaded])
+        watch.start()
         for name in LIBRARIES:
             importlib.import_module(name)
+        os.close(ends)
+        watch.join()  # a process of several threads must not be forked
+        os.close(loaded)
     requests = socket.socket(fileno=descriptor)
     ended, wakes = os.pipe()
     os.set_blocking(wakes, False)
@@ -158,8 +164,11 @@ def _readable(error: BaseException) -> Exception:
     return Fault(f"{type(error).__name__}: {error}")
 
 
-def _end_with_guard(descriptor: int) -> None:
+def _end_with_guard(descriptor: int, loaded: int | None = None) -> None:
+    """End this process when the other end of a socket is closed, or return when it has loaded."""
     poll = select.poll()
-    poll.register(descriptor, 0)  # 0: only that the other end is closed
-    poll.poll()
-    os._exit(1)
+    for end in (descriptor, loaded):
+        if end is not None:
+            poll.register(end, 0)  # 0: only that the other end is closed
+    if any(end == descriptor for end, _ in poll.poll()):
+        os._exit(1)

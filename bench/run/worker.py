@@ -48,7 +48,7 @@ class Server:
             f"import sys; sys.path[:] = {sys.path!r}; "
             f"from evil_twins.bench.run.fork_server import serve; serve({theirs.fileno()})"
         )
-        line = [multiprocessing.spawn.get_executable(), "-c", code]
+        line = [sys.executable, "-c", code]
         # The main process handles interrupts; the server and its workers inherit the mask.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         with theirs:
