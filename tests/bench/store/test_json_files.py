@@ -60,6 +60,8 @@ REASONS = {
     ("bench/suite/toml.py", "loads"): "the one reader of TOML",
     ("bench/analysis/claims/rules.py", "loads"): "a file of the program itself",
     ("bench/analysis/paper.py", "loads"): "a file of the program itself",
+    ("bench/run/fork_server.py", "loads"): "a pickled call of the process that started this one",
+    ("bench/store/soundness.py", "metadata"): "given to the one reader",
     ("bench/subjects/weights.py", "metadata"): "given to the one reader",
 }
 """Calls that read JSON or TOML, with the reason why each is safe."""
