@@ -207,7 +207,7 @@ def test_a_class_that_is_wrong_about_itself_is_refused(
     [
         ('dataset = "digits"', 'dataset = "digits"\nsize = 100000000', "size"),
         ('dataset = "digits"', 'dataset = "digits"\nthreads_per_cell = 1_000_000', "threads"),
-        ("[targets]", "seed = 99999999999999999999999\n[targets]", "seed"),
+        ("[targets]", "seed = 99999999999999999999999\n[targets]", "more than 64 bits"),
         ('name = "small"', f'name = "{"s" * 300}"', "name"),
     ],
 )
