@@ -14,11 +14,20 @@ from rich.console import Console
 from evil_twins.bench.analysis import tables
 from evil_twins.bench.analysis.kept import NOTE
 from evil_twins.bench.analysis.tables import TABLES, Analysis, Table, text
+from evil_twins.bench.analysis.tables.attacks import ATTACKS
 from evil_twins.bench.analysis.tables.records import KEYS
+from evil_twins.bench.analysis.tables.victims import VICTIMS
 from evil_twins.bench.errors import UserError
 from tests.bench import synthetic
 
 ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def two_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `write` make two tables only: the others would take seconds each time."""
+    writer = sys.modules["evil_twins.bench.analysis.tables.write"]
+    monkeypatch.setattr(writer, "TABLES", (ATTACKS, VICTIMS))
 
 
 def _shown(directory: Path, fpr: float = 0.05) -> str:
@@ -136,6 +145,7 @@ def _stamps(directory: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (directory / "tables").iterdir()}
 
 
+@pytest.mark.usefixtures("two_tables")
 def test_stored_tables_are_used_until_they_or_the_records_change(tmp_path: Path) -> None:
     directory = synthetic.write(tmp_path, synthetic.frames(n=8, kappas=(0.75,)))
     tables.write(directory)
@@ -154,6 +164,7 @@ def test_stored_tables_are_used_until_they_or_the_records_change(tmp_path: Path)
     assert path.read_bytes() != true
 
 
+@pytest.mark.usefixtures("two_tables")
 def test_a_forged_note_leads_nowhere(tmp_path: Path) -> None:
     directory = synthetic.write(tmp_path / "small", synthetic.frames(n=8, kappas=(0.75,)))
     tables.write(directory)
@@ -172,6 +183,7 @@ def test_a_forged_note_leads_nowhere(tmp_path: Path) -> None:
     assert not (directory / "tables" / "stale.csv").exists()
 
 
+@pytest.mark.usefixtures("two_tables")
 def test_no_link_is_followed(tmp_path: Path) -> None:
     directory = synthetic.write(tmp_path / "small", synthetic.frames(n=8, kappas=(0.75,)))
     (tmp_path / "secret").write_text("keep")

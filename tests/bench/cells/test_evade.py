@@ -131,6 +131,7 @@ def test_the_first_images_that_a_penalty_sees_are_not_of_one_class() -> None:
     assert min(labels[:200].count(digit) for digit in range(10)) >= 8
 
 
+@pytest.mark.slow
 def test_an_unbounded_attack_defeats_every_detector(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +151,7 @@ def test_an_unbounded_attack_defeats_every_detector(
     assert len({float(tensors["0.weight"].sum()) for tensors in prepared}) == 1 + COPIES
 
 
+@pytest.mark.slow
 def test_no_rival_without_a_gradient_beats_it(tmp_path: Path) -> None:
     """Rivals are PGD on a second victim, and searches by confidences or classes of the victim."""
     ball, free = "{ norm = 'linf', eps = 0.5 }", {"phi": None, "model": None}

@@ -177,7 +177,9 @@ def stranger(whole: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("kind", ["json", ("parquet", "safetensors")])
+@pytest.mark.parametrize(
+    "kind", ["json", pytest.param(("parquet", "safetensors"), marks=pytest.mark.slow)]
+)
 def test_all_files_of_a_kind(
     stranger: Path,
     whole: Path,

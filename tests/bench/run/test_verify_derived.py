@@ -12,7 +12,7 @@ from tests.bench.eleven import CELLS, PARTS, line
 from tests.bench.suites import doubt
 
 
-@pytest.mark.parametrize("how", ["forged", "cut"])
+@pytest.mark.parametrize("how", ["forged", pytest.param("cut", marks=pytest.mark.slow)])
 def test_records_are_held_against_the_cells_though_some_failed(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
