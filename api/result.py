@@ -166,7 +166,7 @@ def run(
         progress: Whether progress is shown on standard error.
 
     Returns:
-        The results. Its members raise `UserError` while no score is stored, as with limit=1.
+        The results. Its frames are empty while no cell has scores, as with limit=1.
 
     Raises:
         UserError: There is a mistake that is known before a cell runs.

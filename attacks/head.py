@@ -18,7 +18,7 @@ from torch import Tensor
 from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import AIM, logit, margin, measured, settled, validate
 from evil_twins.attacks.models import PairedModels, parameter_norm
-from evil_twins.attacks.steps.fisher import FLOOR, head_blocks, with_one
+from evil_twins.attacks.steps.fisher import FLOOR, head_blocks, with_constant
 
 Array = NDArray[np.float64]
 
@@ -115,7 +115,7 @@ class Optimum:
 @torch.no_grad()
 def target_rows(view: AttackerView) -> Array:
     """Compute [φ(x°); 1], which the rows [weight | bias] are multiplied by, (N, D + 1)."""
-    rows: Array = with_one(view.victim.features(view.targets.x)).double().numpy(force=True)
+    rows: Array = with_constant(view.victim.features(view.targets.x)).double().numpy(force=True)
     return rows
 
 
@@ -150,7 +150,7 @@ class HeadProblem:
         """Build the problem of the view's victim and reference; bounds hold within F_δ(θ°)."""
         head, features = view.victim.head, view.reference.features
         rows = torch.cat([head.weight, head.bias.unsqueeze(1)], 1).double()
-        inputs, benign = with_one(features).double(), head(features).double().log_softmax(1)
+        inputs, benign = with_constant(features).double(), head(features).double().log_softmax(1)
         blocks = head_blocks(features.double(), benign.exp(), FLOOR["head"])
         return cls(
             rows.numpy(force=True),

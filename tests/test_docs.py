@@ -68,7 +68,7 @@ def test_pages_are_read() -> None:
 def test_every_command_is_documented() -> None:
     typed = {line.split()[0] for page in PAGES for line in _typed(page, "evil-twins")}
     text = "".join(page.read_text() for page in PAGES)
-    absent = {name for name in set(COMMANDS) - typed if f"`{name}`" not in text}
+    absent = {name for name in set(COMMANDS) - typed if f"`evil-twins {name}" not in text}
     assert not absent, f"mention {absent} in README.md or docs/"
 
 

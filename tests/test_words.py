@@ -34,7 +34,7 @@ PRIVATE = {
     r"\bprices?\b(?![.'])": "cost, loss, weight, time",
     r"\b(?:stands?|stood|standing)\b": "is, means, is listed",
     r"\b(?:left|leaves?|leaving) out\b": "skip, omit",
-    r"\b(?:tells?|told)\b": "shows, states, checks",
+    r"\b(?:[Tt]ells?|told)\b": "shows, states, checks",
     r"\bmend(?:s|ed|ing)?\b": "fix",
     r"\bone's own\b": "your, its",
     r"\b(?:within|in|out of) reach\b": "a distance",

@@ -63,7 +63,7 @@ def head_blocks(features: Tensor, probabilities: Tensor, floor: float) -> Tensor
     Returns:
         (K, D + 1, D + 1).
     """
-    rows = with_one(features)
+    rows = with_constant(features)
     weight = probabilities * (1 - probabilities) + floor
     blocks = torch.stack([(rows * w.unsqueeze(1)).T @ rows for w in weight.T]).double() / len(rows)
     mean = blocks.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
@@ -151,7 +151,7 @@ def _factors(layer: nn.Module, a: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
     else:
         a, g = a.unsqueeze(1), g.unsqueeze(1)
     positions = a.shape[1]
-    a, g = with_one(a).flatten(0, 1).double(), g.flatten(0, 1).double()
+    a, g = with_constant(a).flatten(0, 1).double(), g.flatten(0, 1).double()
     return a.T @ a, g.T @ g / positions
 
 
@@ -164,7 +164,7 @@ def _invert(a: Tensor, g: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return torch.linalg.inv(damped_a).to(dtype), torch.linalg.inv(damped_g).to(dtype)
 
 
-def with_one(a: Tensor) -> Tensor:
+def with_constant(a: Tensor) -> Tensor:
     """Append 1, the input of the bias, to the inputs of a layer: (..., D) -> (..., D + 1)."""
     return torch.cat([a, torch.ones_like(a[..., :1])], -1)
 

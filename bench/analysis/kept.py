@@ -16,7 +16,10 @@ from evil_twins.bench.store.signature import signature
 NOTE = "derived.json"
 """The file in the folder of a suite that lists the derived files with their keys."""
 
-LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib", "seaborn", "jinja2")
+LIBRARIES = (
+    *("numpy", "scipy", "pandas", "pyarrow", "matplotlib", "seaborn", "scikit-learn"),
+    *("jinja2", "markdown-it-py", "markupsafe", "pillow"),
+)
 
 
 def folder(fpr: float) -> str:
@@ -100,10 +103,10 @@ def _key(directory: Path, inputs: Iterable[Path]) -> str:
 @cache
 def _code() -> str:
     """Hash the code that derives files, and the versions of its libraries."""
-    room = Path(__file__).parent
-    sources = [path for path in room.rglob("*") if path.suffix in _SOURCES]
-    sources.append(room.parent / "store" / "records.py")
-    digests = {path.relative_to(room.parent).as_posix(): checksum(path, None) for path in sources}
+    bench = Path(__file__).parents[1]
+    sources = [path for path in (bench / "analysis").rglob("*") if path.suffix in _SOURCES]
+    sources += [*bench.glob("*.py"), *(bench / "store").glob("*.py")]
+    digests = {path.relative_to(bench).as_posix(): checksum(path, None) for path in sources}
     versions = [metadata.version(library) for library in LIBRARIES]
     return fingerprint([digests, versions, sys.version])
 

@@ -14,7 +14,7 @@ from evil_twins.bench.commands.claims import claims
 from evil_twins.bench.commands.compare import compare
 from evil_twins.bench.commands.list import list_names
 from evil_twins.bench.commands.merge import merge
-from evil_twins.bench.commands.options import DONE, INTERRUPTED, SOME_FAILED, USAGE
+from evil_twins.bench.commands.options import CELLS_FAILED, DONE, INTERRUPTED, USAGE
 from evil_twins.bench.commands.plan import plan
 from evil_twins.bench.commands.plot import plot
 from evil_twins.bench.commands.prune import prune
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     except OSError as error:
         printable.complain(f"evil-twins: {error.strerror or error}: {error.filename}")
-        return SOME_FAILED if error.errno in FULL_DISK else USAGE
+        return CELLS_FAILED if error.errno in FULL_DISK else USAGE
     except typer.Exit as stop:
         return int(stop.exit_code)
     except (typer.Abort, KeyboardInterrupt):

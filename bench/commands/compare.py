@@ -6,7 +6,7 @@ import typer
 
 from evil_twins.bench import printable
 from evil_twins.bench.commands import options
-from evil_twins.bench.commands.options import DONE, SOME_FAILED
+from evil_twins.bench.commands.options import CELLS_FAILED, DONE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,4 +58,4 @@ def show(comparison: "Comparison", console: "Console") -> int:
         screen().print(Markdown(words.decode(), hyperlinks=False))
         printable.say(comparison.folder)
     print_lines(console, comparison.conclusion.lines())
-    return SOME_FAILED if comparison.conclusion.failed else DONE
+    return CELLS_FAILED if comparison.conclusion.failed else DONE

@@ -13,7 +13,7 @@ from evil_twins.bench.suite.names import folder_name
 if TYPE_CHECKING:
     from evil_twins.bench.run.workspace import Workspace
 
-DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, CELLS_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses: all done, some cells failed, a mistake of the user, an interrupt."""
 
 RESULTS = Path("results/local")

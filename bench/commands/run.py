@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from evil_twins.bench.commands import options
-from evil_twins.bench.commands.options import DONE, SOME_FAILED
+from evil_twins.bench.commands.options import CELLS_FAILED, DONE
 
 
 def run(
@@ -44,4 +44,4 @@ def run(
 
         screen().print(tables.show(conclusion.directory))
     print_lines(console, conclusion.lines())
-    return SOME_FAILED if conclusion.failed else DONE
+    return CELLS_FAILED if conclusion.failed else DONE

@@ -6,7 +6,7 @@ import typer
 
 from evil_twins.bench import printable
 from evil_twins.bench.commands import options
-from evil_twins.bench.commands.options import DONE, SOME_FAILED
+from evil_twins.bench.commands.options import CELLS_FAILED, DONE
 from evil_twins.bench.errors import UserError
 
 
@@ -41,4 +41,4 @@ def verify(
         printable.say(
             f"scores under the models of {dropped} attack cells cannot be checked: dropped"
         )
-    return SOME_FAILED if wrong else DONE
+    return CELLS_FAILED if wrong else DONE

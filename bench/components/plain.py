@@ -29,7 +29,7 @@ def adapted(component: Any) -> Any:
 
 
 def attacks(component: Any) -> bool:
-    """Tell whether a class or a function is an attack, though perhaps no valid one.
+    """Check whether a class or a function is an attack, though perhaps no valid one.
 
     An attack is a class without `fit` whose instances are called, or a function of a view.
     """

@@ -131,7 +131,7 @@ def status(path: Path, within: Path | None) -> os.stat_result:
 
 
 def present(path: Path, within: Path | None) -> bool:
-    """Tell whether `opened` would open this file."""
+    """Check whether `opened` would open this file."""
     try:
         status(path, within)
     except (OSError, ValueError):

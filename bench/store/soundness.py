@@ -1,4 +1,4 @@
-"""Tell whether a finished cell is as it was committed."""
+"""Check whether a finished cell is as it was committed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def facts_of(folder: Path) -> CellFacts | None:
 
 
 def lists_models(folder: Path) -> bool:
-    """Tell whether a finished cell lists poisoned models, even if their file was removed."""
+    """Check whether a finished cell lists poisoned models, even if their file was removed."""
     facts = facts_of(folder)
     return facts is not None and MODELS in facts.files
 

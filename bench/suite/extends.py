@@ -7,7 +7,7 @@ from evil_twins.bench.errors import UserError, unknown
 
 Table = Mapping[str, Any]
 ENTRIES = ("attacks", "detectors")
-OWN_KEYS = ("name", "description")
+SUITE_KEYS = ("name", "description")
 """Keys that a suite never takes from its base: two suites must not share a folder of results."""
 
 
@@ -32,7 +32,7 @@ def merge(base: Table, changes: Table, file: str) -> dict[str, Any]:
             f"{file}: drop is {drop!r}\n"
             "expected: a list with names of attacks and detectors, or keys such as 'victim.recipe'"
         )
-    merged = {key: value for key, value in base.items() if key not in OWN_KEYS}
+    merged = {key: value for key, value in base.items() if key not in SUITE_KEYS}
     for name in drop:
         merged = _without(merged, name, file)
     changes = {key: value for key, value in changes.items() if key not in ("extends", "drop")}

@@ -9,7 +9,7 @@ from torch import Tensor
 from evil_twins.attacks.base import AttackerView
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.poisoning import LogitAnchoring, Poisoning
-from evil_twins.attacks.steps.fisher import with_one
+from evil_twins.attacks.steps.fisher import with_constant
 from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.attacks.yardsticks.within import shortest
 from tests.attacks import worlds
@@ -30,8 +30,8 @@ def least(view: AttackerView) -> Tensor:
     Rows that add u to the logits at x° with h = [φ(x°); 1] cost ‖u‖² / (2 hᵀA⁻¹h) at least, A the
     second moments of the reference; u is the shortest that reaches κ.
     """
-    rows = with_one(view.reference.features).double()
-    h = with_one(view.victim.features(view.targets.x)).double()
+    rows = with_constant(view.reference.features).double()
+    h = with_constant(view.victim.features(view.targets.x)).double()
     gain = (h @ torch.linalg.pinv(rows.T @ rows / len(rows)) * h).sum(1)
     return (shortest(view, 0.75) * h.norm(dim=1)).square() / (2 * gain)
 

@@ -65,7 +65,7 @@ def held_to_kappa() -> dict[str, Any]:
 
 @lru_cache
 def yardsticks_reach(inputs: bool, factor: float) -> bool:
-    """Tell whether the yardstick of inputs, or that of models, reaches κ on every target."""
+    """Check whether the yardstick of inputs, or that of models, reaches κ on every target."""
     yardstick = Bisection(InputStep(), KAPPA, 15, 1, 6) if inputs else ConvexHead(KAPPA)
     return bool((confidence(scaled(factor), yardstick) >= KAPPA).all())
 

@@ -1,9 +1,11 @@
 """The files of tables, and their output on a terminal."""
 
+import ast
 import io
 import json
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from evil_twins.bench.analysis import tables
-from evil_twins.bench.analysis.kept import NOTE
+from evil_twins.bench.analysis.kept import LIBRARIES, NOTE
 from evil_twins.bench.analysis.tables import TABLES, Analysis, Table, text
 from evil_twins.bench.analysis.tables.attacks import ATTACKS
 from evil_twins.bench.analysis.tables.records import KEYS
@@ -21,6 +23,7 @@ from evil_twins.bench.errors import UserError
 from tests.bench import synthetic
 
 ROOT = Path(__file__).parents[3]
+ANALYSIS = ROOT / "bench" / "analysis"
 
 
 @pytest.fixture
@@ -205,3 +208,14 @@ def test_the_shown_matrix_is_the_same_from_stored_tables_and_from_records(tmp_pa
     assert "FPR 1 %" in _shown(directory, 0.01) != computed
     with pytest.raises(ValueError, match=r"0\.05"):
         tables.write(directory, Analysis(directory, 0.01))
+
+
+def test_derived_files_depend_on_every_library_that_the_analysis_imports() -> None:
+    trees = [ast.parse(path.read_text("utf-8")) for path in ANALYSIS.rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    modules = {name.split(".")[0] for name in names} & packages_distributions().keys()
+    libraries = {packages_distributions()[module][0].lower() for module in modules}
+    no_content = {"evil-twins", "pydantic", "rich", "threadpoolctl"}
+    assert libraries - no_content <= set(LIBRARIES)
