@@ -61,8 +61,8 @@ class Forecast:
             return f"about {duration(self.wall)} in all"
         if not self.seconds:
             return f"{UNMEASURED}: run some with --limit"
-        left_out = f"{unmeasured} cells {UNMEASURED}: run some with --limit"
-        return f"about {duration(self.wall)}, and {left_out}"
+        others = f"{unmeasured} cells {UNMEASURED}: run some with --limit"
+        return f"about {duration(self.wall)}, and {others}"
 
 
 def forecast(plan: Plan, state: State, results: Path, jobs: int) -> Forecast:
