@@ -172,7 +172,7 @@ def test_code_changes_the_digest(tmp_path: Path, name: str) -> None:
 
 def test_messages_and_names_are_no_code_of_a_cell() -> None:
     places = [usable("art")["SquareAttack"], DETECTORS["curvature"]]
-    files = {f for place in places for f in closure(Component(place, {}).source).files}
+    files = {f for place in places for f in closure(*Component(place, {}).sources).files}
     words = {"errors.py", "registry.py", "names.py", "unusable.py", "parameters.py", "__init__.py"}
     assert not [file for file in files if Path(file).name in words]
 
