@@ -15,7 +15,10 @@ def without_words(text: str, tree: ast.Module) -> list[str]:
     words, inner, data = dict[int, Any](), set[int](), set[int]()
     for node in ast.walk(tree):  # parents before children
         match node:
-            case ast.Raise(exc=ast.Call(args=arguments)):  # a message decides no content
+            case (
+                ast.Raise(exc=ast.Call(args=arguments))
+                | ast.Return(value=ast.Call(func=ast.Name("UserError"), args=arguments))
+            ) if _hold_text(arguments):  # a message decides no content
                 words |= {id(argument): argument for argument in arguments}
                 inner |= {id(part) for argument in arguments for part in ast.walk(argument)}
             case ast.Expr(value=ast.Constant(value=str())):
@@ -35,6 +38,16 @@ def without_words(text: str, tree: ast.Module) -> list[str]:
     # Lines of a string that is data stay as they are.
     stripped = [line if i in data else line.rstrip() for i, line in enumerate(lines, 1)]
     return [line for i, line in enumerate(stripped, 1) if line or i in data]
+
+
+def _hold_text(arguments: list[ast.expr]) -> bool:
+    """Check whether a string is among the arguments of an error, which may also carry data."""
+    return any(
+        isinstance(part, ast.JoinedStr)
+        or (isinstance(part, ast.Constant) and isinstance(part.value, str))
+        for argument in arguments
+        for part in ast.walk(argument)
+    )
 
 
 def _outermost(spans: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from evil_twins.bench.components.component import Component
-from evil_twins.bench.components.source_code import code_of
+from evil_twins.bench.components.source_code import ROOT, code_of
 
 DIGITS = {"name": "digits", "size": None}
 HELPER = """
@@ -21,7 +21,7 @@ class Near:
     def fit(self, view):
         return lambda x: x.sum((1, 2, 3)) * SCALE
 """
-MADE = """
+DYNAMIC = """
 from dataclasses import make_dataclass
 
 def fit(self, view):
@@ -41,9 +41,17 @@ def _digest(folder: Path, text: str) -> str:
     return code.digest
 
 
-@pytest.mark.parametrize("text", ["import helper\nNear = helper.Near\nhelper.SCALE = 2.0\n", MADE])
+@pytest.mark.parametrize(
+    "text", ["import helper\nNear = helper.Near\nhelper.SCALE = 2.0\n", DYNAMIC]
+)
 def test_the_file_in_a_suite_counts_also_when_its_class_is_defined_elsewhere(
     tmp_path: Path, text: str
 ) -> None:
     assert _digest(tmp_path / "a", text) == _digest(tmp_path / "b", text)
     assert _digest(tmp_path / "c", text.replace("2.0", "3.0")) != _digest(tmp_path / "d", text)
+
+
+def test_words_about_skipped_images_are_no_code_of_a_cell() -> None:
+    files = [file for file in code_of("victim", DIGITS).files if "subjects" in file]
+    assert files
+    assert not [file for file in files if "skipped, unreadable" in (ROOT / file).read_text()]
