@@ -135,7 +135,7 @@ def locate(names: Names, importer: Path, base: Path) -> Path | None:
             place = base.joinpath(*parts)
         else:
             continue
-        for path in (place.with_suffix(".py"), place / "__init__.py"):
+        for path in (place / "__init__.py", place.with_suffix(".py")):  # the order of Python
             if path.is_file():
                 return path
     return None
@@ -185,7 +185,8 @@ def _imported_by_call(call: ast.Call) -> str | None:
     """Return the module that `importlib.import_module` or `__import__` is called with."""
     if ast.unparse(call.func).rpartition(".")[2] not in ("import_module", "__import__"):
         return None
-    name = call.args[0] if call.args else None
+    keywords = [keyword.value for keyword in call.keywords if keyword.arg == "name"]
+    name = next(iter([*call.args, *keywords]), None)
     return name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else None
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from evil_twins.bench.components.component import Component
-from evil_twins.bench.components.source_code import ROOT, code_of
+from evil_twins.bench.components.source_code import ROOT, closure, code_of
 
 DIGITS = {"name": "digits", "size": None}
 HELPER = """
@@ -21,6 +21,7 @@ class Near:
     def fit(self, view):
         return lambda x: x.sum((1, 2, 3)) * SCALE
 """
+CHANGES = "import helper\nNear = helper.Near\nhelper.SCALE = 2.0\n"
 DYNAMIC = """
 from dataclasses import make_dataclass
 
@@ -41,9 +42,7 @@ def _digest(folder: Path, text: str) -> str:
     return code.digest
 
 
-@pytest.mark.parametrize(
-    "text", ["import helper\nNear = helper.Near\nhelper.SCALE = 2.0\n", DYNAMIC]
-)
+@pytest.mark.parametrize("text", [CHANGES, DYNAMIC])
 def test_the_file_in_a_suite_counts_also_when_its_class_is_defined_elsewhere(
     tmp_path: Path, text: str
 ) -> None:
@@ -54,4 +53,19 @@ def test_the_file_in_a_suite_counts_also_when_its_class_is_defined_elsewhere(
 def test_words_about_skipped_images_are_no_code_of_a_cell() -> None:
     files = [file for file in code_of("victim", DIGITS).files if "subjects" in file]
     assert files
-    assert not [file for file in files if "skipped, unreadable" in (ROOT / file).read_text()]
+    assert not [file for file in files if ": skipped, unreadable" in (ROOT / file).read_text()]
+
+
+def test_the_package_counts_and_not_the_file_of_the_same_name(tmp_path: Path) -> None:
+    (tmp_path / "helper").mkdir()
+    files = {"mine.py": "import helper", "helper.py": "", "helper/__init__.py": ""}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert set(closure(tmp_path / "mine.py").files) == {"mine.py", "helper/__init__.py"}
+
+
+def test_imports_by_keyword_count(tmp_path: Path) -> None:
+    text = "from importlib import import_module\nother = import_module(name='other')\n"
+    (tmp_path / "mine.py").write_text(text)
+    (tmp_path / "other.py").write_text("")
+    assert set(closure(tmp_path / "mine.py").files) == {"mine.py", "other.py"}
