@@ -107,6 +107,7 @@ def closure(*roots: Path) -> Code:
         files[name] = files.get(name, "") + content  # two users' files may have the same name
         if base != ROOT:  # importing a module of a package runs the files of the package first
             stack += [(file, base) for file in package_files(path)]
+            versions |= _version_around(path)
         for names in imports:
             if imported := locate(names, path, base):
                 stack.append((imported, ROOT if imported.is_relative_to(ROOT) else base))
@@ -159,6 +160,14 @@ def _versions(module: str) -> Mapping[str, str]:
     except metadata.PackageNotFoundError:
         installed = [metadata.distribution(name) for name in _offers().get(module, [])]
     return {distribution.name: distribution.version for distribution in installed}
+
+
+def _version_around(path: Path) -> Mapping[str, str]:
+    """Return the distribution that installed a file, with its version, or nothing."""
+    for folder in path.parents:
+        if folder.name in INSTALLED:
+            return _versions(path.relative_to(folder).parts[0].removesuffix(".py"))
+    return {}
 
 
 _offers = lru_cache(maxsize=1)(metadata.packages_distributions)

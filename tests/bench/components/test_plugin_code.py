@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from evil_twins.bench.components import source_code
 from evil_twins.bench.components.component import Component
 from evil_twins.bench.components.source_code import ROOT, closure, code_of
 
@@ -69,3 +70,20 @@ def test_imports_by_keyword_count(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(text)
     (tmp_path / "other.py").write_text("")
     assert set(closure(tmp_path / "mine.py").files) == {"mine.py", "other.py"}
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_an_installed_plug_in_counts_with_the_version_of_its_distribution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    site = tmp_path / "site-packages"
+    facts = site / f"nearest-{version}.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: nearest\nVersion: {version}\n")
+    (site / "nearest").mkdir()
+    for name in ("__init__.py", "detectors.py"):
+        (site / "nearest" / name).write_text("")
+    monkeypatch.syspath_prepend(site)
+    source_code._versions.cache_clear()
+    code = closure(site / "nearest" / "detectors.py")
+    assert code.versions == {"nearest": version}
