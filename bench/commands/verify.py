@@ -35,7 +35,7 @@ def verify(
     printable.say(
         f"{wrong} disagree; {stored} cells are stored, {len(done.plan.cells) - stored} are not"
     )
-    for line in provenance.absent(provenance.versions_of(workspace.store.folders())):
+    for line in provenance.absent(workspace.store.folders()):
         printable.say(line)
     if dropped:
         printable.say(

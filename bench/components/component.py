@@ -67,9 +67,13 @@ class Component:
         return {"class": cls, "parameters": dict(self.parameters)}
 
     @property
-    def source(self) -> Path:
-        """The file that defines it."""
-        return Path(str(sys.modules[self.load().__module__].__file__))
+    def sources(self) -> list[Path]:
+        """The file in its place, and the file of its class, which may be defined elsewhere."""
+        cls, place = self.load(), self.place.rpartition(":")[0]
+        files = [place if place.endswith(".py") else str(sys.modules[place].__file__)]
+        if cls.__module__.partition(".")[0] not in sys.stdlib_module_names:
+            files.append(str(sys.modules[cls.__module__].__file__))
+        return [Path(file) for file in dict.fromkeys(files)]
 
     @contained()
     def load(self) -> Any:

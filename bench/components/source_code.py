@@ -7,7 +7,6 @@ they are cut out before a file is hashed. Of an installed library the version co
 
 import ast
 import hashlib
-import io
 import sys
 import tokenize
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from evil_twins.bench.components.code_text import without_words
 from evil_twins.bench.components.component import Component
 from evil_twins.bench.components.plugin import INSTALLED, package_files
 
@@ -85,7 +85,7 @@ def code_of(kind: str, dataset: Mapping[str, Any], *components: Component) -> Co
     roots = [CELLS / f"{module}.py", SUBJECTS / "sets" / f"{reader}.py"]
     if dataset["size"]:
         roots.append(SUBJECTS / "image_files.py")
-    roots += [component.source for component in components]
+    roots += [file for component in components for file in component.sources]
     if components:
         roots.append(Path(__file__).with_name("component.py"))
     if len(components) > 1:
@@ -107,6 +107,7 @@ def closure(*roots: Path) -> Code:
         files[name] = files.get(name, "") + content  # two users' files may have the same name
         if base != ROOT:  # importing a module of a package runs the files of the package first
             stack += [(file, base) for file in package_files(path)]
+            versions |= _version_around(path)
         for names in imports:
             if imported := locate(names, path, base):
                 stack.append((imported, ROOT if imported.is_relative_to(ROOT) else base))
@@ -135,7 +136,7 @@ def locate(names: Names, importer: Path, base: Path) -> Path | None:
             place = base.joinpath(*parts)
         else:
             continue
-        for path in (place.with_suffix(".py"), place / "__init__.py"):
+        for path in (place / "__init__.py", place.with_suffix(".py")):  # the order of Python
             if path.is_file():
                 return path
     return None
@@ -159,6 +160,14 @@ def _versions(module: str) -> Mapping[str, str]:
     except metadata.PackageNotFoundError:
         installed = [metadata.distribution(name) for name in _offers().get(module, [])]
     return {distribution.name: distribution.version for distribution in installed}
+
+
+def _version_around(path: Path) -> Mapping[str, str]:
+    """Return the distribution that installed a file, with its version, or nothing."""
+    for folder in path.parents:
+        if folder.name in INSTALLED:
+            return _versions(path.relative_to(folder).parts[0].removesuffix(".py"))
+    return {}
 
 
 _offers = lru_cache(maxsize=1)(metadata.packages_distributions)
@@ -185,7 +194,8 @@ def _imported_by_call(call: ast.Call) -> str | None:
     """Return the module that `importlib.import_module` or `__import__` is called with."""
     if ast.unparse(call.func).rpartition(".")[2] not in ("import_module", "__import__"):
         return None
-    name = call.args[0] if call.args else None
+    keywords = [keyword.value for keyword in call.keywords if keyword.arg == "name"]
+    name = next(iter([*call.args, *keywords]), None)
     return name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else None
 
 
@@ -195,53 +205,5 @@ def _read(path: Path, changed: int) -> tuple[str, tuple[Names, ...]]:
     with tokenize.open(path) as file:
         text = file.read()
     tree = ast.parse(text)
-    code = "\n".join(_without_words(text, tree))
+    code = "\n".join(without_words(text, tree))
     return hashlib.sha256(code.encode()).hexdigest(), tuple(sorted(set(_imports(tree))))
-
-
-def _without_words(text: str, tree: ast.Module) -> list[str]:
-    """Return the lines of a file without docstrings, comments, messages and blank lines.
-
-    Spans of the text are cut out, so that every version of Python returns the same.
-    """
-    words, inner, data = dict[int, Any](), set[int](), set[int]()
-    for node in ast.walk(tree):  # parents before children
-        match node:
-            case ast.Raise(exc=ast.Call(args=arguments)):  # a message decides no content
-                words |= {id(argument): argument for argument in arguments}
-                inner |= {id(part) for argument in arguments for part in ast.walk(argument)}
-            case ast.Expr(value=ast.Constant(value=str())):
-                words[id(node.value)] = node
-            case ast.Constant() | ast.JoinedStr() if (
-                id(node) not in inner and id(node) not in words
-            ):
-                if (node.end_lineno or 0) > node.lineno:
-                    data.update(range(node.lineno, (node.end_lineno or 0) + 1))
-    lines = text.split("\n")
-    spans = [span for node in words.values() for span in _spans(node, lines)]
-    if "#" in text:
-        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-        spans += [(*t.start, t.end[1]) for t in tokens if t.type == tokenize.COMMENT]
-    for row, start, end in _outermost(spans):
-        lines[row - 1] = lines[row - 1][:start] + lines[row - 1][end:]
-    # Lines of a string that is data stay as they are.
-    stripped = [line if i in data else line.rstrip() for i, line in enumerate(lines, 1)]
-    return [line for i, line in enumerate(stripped, 1) if line or i in data]
-
-
-def _outermost(spans: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """Return the spans that do not lie within another, from the end of the text to its start."""
-    kept: list[tuple[int, int, int]] = []
-    for row, start, end in sorted(set(spans), key=lambda span: (span[0], span[1], -span[2])):
-        if not (kept and kept[-1][0] == row and end <= kept[-1][2]):
-            kept.append((row, start, end))
-    return kept[::-1]
-
-
-def _spans(node: Any, lines: list[str]) -> Iterator[tuple[int, int, int]]:
-    """Yield line, first and last column of a node; those of ast count bytes of UTF-8."""
-    for row in range(node.lineno, node.end_lineno + 1):
-        line = lines[row - 1]
-        start = node.col_offset if row == node.lineno else 0
-        end = node.end_col_offset if row == node.end_lineno else len(line.encode())
-        yield row, len(line.encode()[:start].decode()), len(line.encode()[:end].decode())

@@ -24,6 +24,7 @@ from evil_twins.bench.run.screen import errors, print_lines, screen
 from evil_twins.bench.store import files
 from evil_twins.bench.subjects import inputs
 from evil_twins.bench.subjects.architectures import Classifier
+from evil_twins.bench.subjects.tally_words import tally_lines
 from evil_twins.bench.suite import suite
 from evil_twins.bench.suite.rows import Column
 from evil_twins.detectors.base import logits
@@ -49,8 +50,8 @@ def score(request: Request, out: Path, device: str) -> int:
     names, x, tally = inputs.read(request.inputs, faced.shape)
     benign = request.clean(faced)
     console, failed, parts = errors(), {}, []
-    print_lines(console, tally.lines("inputs"))
-    print_lines(console, benign.tally.lines("clean images"))
+    print_lines(console, tally_lines(tally, "inputs"))
+    print_lines(console, tally_lines(benign.tally, "clean images"))
     facts = _facts(names, *_logits(request, victim, faced, x))
     benign_logits = _logits(request, victim, faced, benign.calibration)
     prepared: dict[Any, dict[str, Tensor]] = {}

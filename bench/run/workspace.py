@@ -17,6 +17,7 @@ from evil_twins.bench.run.state import State
 from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.subjects.data import Dataset, load
+from evil_twins.bench.subjects.tally_words import tally_lines
 from evil_twins.bench.suite.suite import Suite
 
 
@@ -103,7 +104,7 @@ def open_workspace(
         load(suite.dataset, root, download=True, size=suite.size)
     dataset = cached_dataset(suite.dataset, root, suite.size, suite.splits)
     if console is not None:
-        print_lines(console, dataset.tally.lines(dataset.name))
+        print_lines(console, tally_lines(dataset.tally, dataset.name))
     store = Store((folders.results / suite.name).absolute() / "cells")
     cells = plan(suite, dataset, device)
     return Workspace(suite, dataset, cells, store, replace(folders, data=root), device)

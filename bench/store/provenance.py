@@ -23,6 +23,9 @@ PACKAGES = (
 PRINTABLE = re.compile(r"[\w.+!-]{1,80}", re.ASCII)
 """Names and versions of distributions; anything else in a file of a stranger is ignored."""
 
+SHOWN = 3
+"""Number of cells that are named."""
+
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("attacks", "bench", "detectors", "pyproject.toml")
 """Folders and files of a checkout that decide results."""
@@ -67,12 +70,18 @@ def versions_of(cells: Iterable[Path]) -> Versions:
         cells: Folders of finished cells; they may be of a stranger, and of an older version.
     """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for _, name, number in _dependencies(cells):
+        counts[name][number] += 1
+    return {name: dict(sorted(counts[name].items())) for name in sorted(counts)}
+
+
+def _dependencies(cells: Iterable[Path]) -> Iterator[tuple[Path, str, str]]:
+    """Yield each cell with each library on which it depends, and the version."""
     for folder in cells:
         facts = facts_of(folder)
         for name, number in facts.versions.items() if facts else ():
             if PRINTABLE.fullmatch(name) and PRINTABLE.fullmatch(number):
-                counts[name][number] += 1
-    return {name: dict(sorted(counts[name].items())) for name in sorted(counts)}
+                yield folder, name, number
 
 
 def mixed(versions: Versions) -> Iterator[str]:
@@ -83,13 +92,16 @@ def mixed(versions: Versions) -> Iterator[str]:
             yield f"{name} {', '.join(each)}"
 
 
-def absent(versions: Versions) -> Iterator[str]:
-    """Yield each version on which cells depend and that is not the one here."""
-    for name, counts in versions.items():
-        here = installed(name)
-        for number, count in counts.items():
-            if number != here:
-                yield f"{count} stored cells depend on {name} {number}; here it is {here}"
+def absent(cells: Iterable[Path]) -> Iterator[str]:
+    """Yield each version on which cells depend and that is not the one here, with the cells."""
+    folders: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for folder, name, number in _dependencies(cells):
+        folders[name, number].append("/".join(folder.parts[-2:]))
+    for (name, number), names in sorted(folders.items()):
+        if number != (here := installed(name)):
+            which = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+            depend = f"{len(names)} stored cells depend on {name} {number}"
+            yield f"{depend}; here it is {here}: {which}"
 
 
 def forget_peak() -> None:

@@ -14,6 +14,7 @@ from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import files
 from evil_twins.bench.subjects.image_files import decode, listed
 from evil_twins.bench.subjects.parts import DAMAGE, Tally
+from evil_twins.bench.subjects.tally_words import tally_lines
 
 MODES = {1: "L", 3: "RGB"}
 """Mode of pixels of a model with so many channels."""
@@ -70,7 +71,7 @@ def _array(path: Path) -> Tensor:
 def _folder(folder: Path, shape: Shape) -> Images:
     listing = listed(folder)
     if not listing.paths:
-        skipped = "; ".join(Tally(skipped=listing.skipped).lines(str(folder)))
+        skipped = "; ".join(tally_lines(Tally(skipped=listing.skipped), str(folder)))
         raise UserError(
             f"{skipped or folder}: no image files\nexpected: at least one, such as .png"
         )

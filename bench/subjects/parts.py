@@ -9,7 +9,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -44,10 +44,6 @@ class Unreadable(UserError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} cannot be read: {reason}\nremedy: remove or fix it")
         self.reason = reason
-
-
-SHOWN = 3
-"""Number of unreadable files that are named."""
 
 
 @dataclass(frozen=True)
@@ -111,18 +107,6 @@ class Tally:
             Counter(self.skipped) + Counter(other.skipped),
             {**self.unreadable, **other.unreadable},
         )
-
-    def lines(self, place: str) -> Iterator[str]:
-        """Yield lines for the user with the numbers of a place."""
-        for verb, counts in (("converted", self.converted), ("skipped", self.skipped)):
-            if counts:
-                items = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
-                yield f"{place}: {verb}: {items}"
-        if self.unreadable:
-            names = ", ".join(f"{name} ({why})" for name, why in [*self.unreadable.items()][:SHOWN])
-            others = len(self.unreadable) - SHOWN
-            ending = f" and {others} more" if others > 0 else ""
-            yield f"{place}: skipped, unreadable: {names}{ending}"
 
 
 def numbered(prefix: str, labels: Sequence[int], pictures: Pictures) -> Half:

@@ -131,6 +131,10 @@ def score(x):
             f"x is {x}; "  # not an image
             "expected: an image"
         )
+    if x > 9:
+        raise Result(x * 1.5)
+    if x > 8:
+        return UserError("too large", x)
     return x + LIMIT if x else helper.offset
 """
 
@@ -140,10 +144,12 @@ SAME = {
     "attribute": SOURCE.replace("LIMIT = 3", 'LIMIT = 3\n"""Largest value."""'),
     "module": '"""A detector."""\n' + SOURCE,
     "message": SOURCE.replace("expected: an image", "expected: images"),
+    "returned message": SOURCE.replace("too large", "too small"),
     "blank lines": SOURCE.replace("LIMIT", "\n\nLIMIT", 1),
 }
 OTHER = {
     "exception": SOURCE.replace("ValueError", "TypeError"),
+    "data of an exception": SOURCE.replace("1.5", "2.5"),
     "number": SOURCE.replace("LIMIT = 3", "LIMIT = 4"),
     "blank line of a string": SOURCE.replace("one\n\n", "one\n"),
     "hash in a string": SOURCE.replace("# two", "# three"),
@@ -172,7 +178,7 @@ def test_code_changes_the_digest(tmp_path: Path, name: str) -> None:
 
 def test_messages_and_names_are_no_code_of_a_cell() -> None:
     places = [usable("art")["SquareAttack"], DETECTORS["curvature"]]
-    files = {f for place in places for f in closure(Component(place, {}).source).files}
+    files = {f for place in places for f in closure(*Component(place, {}).sources).files}
     words = {"errors.py", "registry.py", "names.py", "unusable.py", "parameters.py", "__init__.py"}
     assert not [file for file in files if Path(file).name in words]
 

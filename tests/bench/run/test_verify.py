@@ -79,7 +79,8 @@ def test_versions_of_libraries_are_stored_and_those_that_are_not_here_are_named(
     assert several in capsys.readouterr().err
     assert app.main(["verify", run[1], "--results", str(tmp_path), "--sample", "0"]) == 0
     shown = capsys.readouterr().out
-    assert f"1 stored cells depend on torch 0.1; here it is {version('torch')}" in shown
+    name = f"attack/{cell.parent.name}"
+    assert f"1 stored cells depend on torch 0.1; here it is {version('torch')}: {name}\n" in shown
     assert "\x1b" not in shown
     assert app.main(["merge", str(tmp_path), "--results", str(tmp_path / "both")]) == 0
     merged = tmp_path / "both" / cell.relative_to(tmp_path)
