@@ -172,7 +172,7 @@ def component_runs() -> Iterator[None]:
     """
     before = Globals.now()
     try:
-        with contained():
+        with contained(restores=False):
             yield
     finally:
         before.restore()
