@@ -3,11 +3,13 @@
 import signal
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
-from evil_twins.bench import printable
+from evil_twins.bench import printable, surroundings
+
+_blocks = threading.local()
 
 
 class UserError(Exception):
@@ -59,12 +61,29 @@ def reason(error: BaseException) -> str:
 
 
 @contextmanager
-def contained() -> Iterator[None]:
+def contained(*, restores: bool = True) -> Iterator[None]:
     """Run the code of a component in a block that only errors leave; an interrupt may be typed.
+
+    Args:
+        restores: Whether the surroundings of the process are restored after the block. A block
+            within another one leaves this to the outer block.
 
     Raises:
         Fault: The code raises an exit, or an interrupt that nobody has typed.
     """
+    with ExitStack() as stack:
+        if not getattr(_blocks, "entered", False):
+            _blocks.entered = True
+            stack.callback(setattr, _blocks, "entered", False)
+            if restores:
+                stack.enter_context(surroundings.unchanged())
+        stack.enter_context(_left_by_errors())
+        yield
+
+
+@contextmanager
+def _left_by_errors() -> Iterator[None]:
+    """Run the code of a component in a block that only errors leave; an interrupt may be typed."""
     typed, before = list[int](), signal.getsignal(signal.SIGINT)
 
     def interrupt(number: int, frame: object) -> None:

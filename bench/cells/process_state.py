@@ -89,6 +89,9 @@ MODULES = frozenset({"builtins", "math", "random", "numpy", "torch", "torch._ten
 PACKAGES = ("evil_twins.", "numpy.linalg", "numpy.random", "torch.func", "torch.linalg", "torch.nn")
 """The modules and packages on which the numbers of all components depend."""
 
+MADE_LATER = frozenset({"__abstractmethods__", "__annotations__"})
+"""Members that Python adds to a class when they are first read or set."""
+
 
 def same(first: Any, second: Any) -> bool:
     """Check whether two values are equal, tensors and arrays within them bit for bit."""
@@ -160,7 +163,10 @@ class Bindings:
 
     def _may_be_new(self, name: tuple[str, ...]) -> bool:
         """Check whether a new name hides no other: it is in a module, or Python made it."""
-        return name[:-1] not in self.values or name[-1].startswith("_")
+        cls, member = self.values.get(name[:-1]), name[-1]
+        if not isinstance(cls, type) or member in MADE_LATER:
+            return True
+        return member.startswith("_") and not any(member in vars(base) for base in cls.__mro__[1:])
 
 
 @contextmanager
@@ -172,7 +178,7 @@ def component_runs() -> Iterator[None]:
     """
     before = Globals.now()
     try:
-        with contained():
+        with contained(restores=False):
             yield
     finally:
         before.restore()

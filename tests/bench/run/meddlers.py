@@ -21,6 +21,11 @@ def _patch_softmax() -> None:
     torch.Tensor.softmax = lambda x, *rest: usual(3 * x, *rest)  # type: ignore[method-assign]
 
 
+def _patch_product() -> None:
+    usual = torch.Tensor.__matmul__
+    torch.Tensor.__matmul__ = lambda x, y: usual(3 * x, y)  # type: ignore[method-assign]
+
+
 STATE: Mapping[str, Callable[[], Any]] = {
     "torch's global random numbers": lambda: torch.rand(3),
     "NumPy's global random numbers": lambda: np.random.rand(3),
@@ -48,6 +53,7 @@ STATE: Mapping[str, Callable[[], Any]] = {
 
 OTHERS: Mapping[str, Callable[[], Any]] = {
     "softmax": _patch_softmax,
+    "product": _patch_product,
     "logarithm": lambda: setattr(math, "log", math.exp),
     "environment": lambda: os.environ.update(MEDDLED="1"),
     "folder": lambda: os.chdir("/"),
