@@ -33,7 +33,8 @@ def radii(work: Work, unit: Attack | None, count: int) -> Tensor | None:
     if unit is None:
         return None
     tensors = Tensors(work.parents["radii"] / ATTACKED, work.device)
-    return size((tensors["x"] - tensors["origin"])[:count], unit.nature.norm or "linf")
+    moved = tensors.images("x") - tensors.images("origin")
+    return size(moved[:count], unit.nature.norm or "linf")
 
 
 def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:

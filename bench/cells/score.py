@@ -74,7 +74,7 @@ def lineup(
     models = faced_models(attack, cached_victim(victim, device), n, device)
     block = torch.arange(first * size, (first + n) * size)
     benign = [split.take(block) for split in (data.calibration, data.fpr)]
-    attacked = Tensors(attack / ATTACKED, device)["x"]
+    attacked = Tensors(attack / ATTACKED, device).images("x")
     if attacked.shape != (n, *data.train.pixels.shape[1:]):
         raise Damaged(attack / ATTACKED, f"it holds x of {tuple(attacked.shape)} for {n} targets")
     images = torch.cat(

@@ -42,6 +42,17 @@ class Tensors(dict[str, Tensor]):
     def __missing__(self, name: str) -> Tensor:
         raise Damaged(self.path, f"it lacks {name}")
 
+    def images(self, name: str) -> Tensor:
+        """Return images, with pixels in [0, 1].
+
+        Raises:
+            Damaged: The file lacks them, or a pixel is NaN or outside [0, 1].
+        """
+        x = self[name]
+        if not x.is_floating_point() or not bool(((x.float() >= 0) & (x.float() <= 1)).all()):
+            raise Damaged(self.path, f"it holds {name} with values that are not in [0, 1]")
+        return x
+
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Store copies of tensors, on the CPU and without their graph."""

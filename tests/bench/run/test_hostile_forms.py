@@ -218,6 +218,16 @@ def test_each_command_meets_each_form(
             _is_made_again(stranger, whole)
 
 
+@pytest.mark.parametrize("factor", [50.0, float("nan")])
+def test_pixels_out_of_range_are_damage(stranger: Path, whole: Path, factor: float) -> None:
+    def scaled(path: Path, number: int) -> None:
+        tensors = load_file(path)
+        save_file({**tensors, "x": tensors["x"] * factor}, path)
+
+    _spoil(stranger / "results" / "small", "cells/attack/*/attacked.safetensors", scaled)
+    _is_made_again(stranger, whole)
+
+
 def test_every_file_that_is_read_has_forms(stranger: Path) -> None:
     small = stranger / "results" / "small"
     read = {path for pattern in FORMS for path in small.glob(pattern)}
