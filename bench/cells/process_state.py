@@ -153,10 +153,12 @@ class Bindings:
     def changed(self) -> list[str]:
         """Return the names that mean something else now; a new name may hide one of a base."""
         now = Bindings.now()
+        before, absent = self.values, object()
         names = [
             ".".join(name)
             for name, value in now.values.items()
-            if self.values.get(name, value if self._may_be_new(name) else None) is not value
+            if (old := before.get(name, absent)) is not value
+            and not (old is absent and self._may_be_new(name))
         ]
         names += ["the environment"] if now.environment != self.environment else []
         return names + (["the working directory"] if now.folder != self.folder else [])
