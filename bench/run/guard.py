@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -22,8 +23,11 @@ Bundle = tuple[Job, ...]
 
 Result = TypeVar("Result")
 
-STARTS = 3
+STARTS = 10
 """Number of workers that may die one after another before they have begun a call."""
+
+PAUSE = 0.05
+"""Seconds before the second start of a worker; before each further start it is as much longer."""
 
 _thread = threading.local()
 _guards: list[Guard] = []
@@ -163,7 +167,8 @@ class Guard:
     def _begin(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Worker:
         """Return a worker that has begun a call: nothing is lost with those that die before."""
         call, cause = pickle.dumps((function, arguments)), ""
-        for _ in range(STARTS):
+        for start in range(STARTS):
+            time.sleep(PAUSE * start)
             if self.ended:
                 raise Ended
             try:

@@ -55,6 +55,22 @@ def test_a_death_outside_a_call_costs_nothing(lane: Executor, moment: str) -> No
         assert _process(lane)
 
 
+def test_a_server_that_dies_again_and_again_while_it_loads_costs_nothing(
+    lane: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, kills = worker.Server.running, iter(range(5))
+
+    def running() -> worker.Server:
+        server = usual()
+        if next(kills, None) is not None:
+            server.process.kill()
+        return server
+
+    monkeypatch.setattr(worker.Server, "running", running)
+    assert _process(lane)
+    assert next(kills, None) is None
+
+
 def test_an_idle_worker_that_is_frozen_costs_nothing(
     lane: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
