@@ -1,5 +1,6 @@
 """Workspace of a command: a suite with its data set, its cells and the store of its results."""
 
+import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +40,7 @@ class Folders:
         """Check the folder of results, which libraries write to by its name.
 
         Raises:
-            UserError: Its name is no UTF-8.
+            UserError: Its name is no UTF-8, or it or a folder above it is no folder.
         """
         path = str(self.results.absolute())
         if path != path.encode(errors="replace").decode():
@@ -47,6 +48,12 @@ class Folders:
                 f"the folder of results {path!r} has a name that is not UTF-8\n"
                 "remedy: --results with another folder"
             )
+        for place in (self.results, *self.results.parents):
+            if os.path.lexists(place) and not place.is_dir():
+                raise UserError(
+                    f"the folder of results {path!r} cannot be made: {place.name!r} is no folder\n"
+                    "remedy: --results with another folder"
+                )
 
 
 @dataclass(frozen=True)

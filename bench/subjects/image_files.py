@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import files
@@ -41,6 +42,10 @@ FIRST = "with several frames, the first taken"
 KINDS = {"1": "grey", "L": "grey", "LA": "grey", "RGB": "colour", "RGBA": "colour"}
 KINDS |= {"P": "a palette", "PA": "a palette"}
 """Mode of pixels -> its kind in words; other modes, such as CMYK, are named as they are."""
+
+
+GREY_STEPS = {"L;2": 85, "L;4": 17}
+"""Pixels of a grey PNG of 2 or 4 bits -> the factor by which Pillow multiplies them."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,7 @@ def _converted(image: ImageFile, mode: str) -> Picture:
     if image.width * image.height > LARGEST:
         raise ValueError(f"it has {image.width} by {image.height} pixels, more than {LARGEST}")
     facts = {FIRST: getattr(image, "is_animated", False), DEEP: _is_deep(image)}
+    _scale_transparent_grey(image)
     facts[TURNED] = _orientation(image) in range(2, 9)
     pixels: Image.Image = ImageOps.exif_transpose(image) if facts[TURNED] else image
     if pixels.mode.startswith("I"):  # of 16 bits in colour Pillow has taken the high bytes
@@ -192,12 +198,38 @@ def _orientation(image: ImageFile) -> int:
         return 1
 
 
+def _scale_transparent_grey(image: ImageFile) -> None:
+    """Scale the transparent value of a grey PNG of 2 or 4 bits as Pillow scales its pixels."""
+    factor = GREY_STEPS.get(str(image.tile[0].args), 0) if image.tile else 0
+    if factor and image.format == "PNG" and "transparency" in image.info:
+        value = image.info["transparency"] % (255 // factor + 1)  # the higher bits do not count
+        image.info["transparency"] = value * factor
+
+
+def _refuse_odd_numbers(image: ImageFile) -> None:
+    """Refuse a TIFF whose numbers Pillow reads as if they meant something else.
+
+    Raises:
+        ValueError: They are signed, of 16 bits with white as 0, or colours of CIELAB.
+    """
+    if not isinstance(image, TiffImageFile):
+        return
+    tags = image.tag_v2
+    if image.mode == "LAB":
+        raise ValueError("its colours are those of CIELAB")
+    if 2 in np.atleast_1d(tags.get(SAMPLEFORMAT, 1)):
+        raise ValueError("its numbers are signed")
+    if image.mode.startswith("I") and tags.get(PHOTOMETRIC_INTERPRETATION) == 0:
+        raise ValueError("it has 16 bits with white as 0")
+
+
 def _is_deep(image: ImageFile) -> bool:
     """Check whether the file has more than 8 bits a channel.
 
     Raises:
-        ValueError: The range of its numbers is unknown, or one of its colours is transparent.
+        ValueError: The meaning of its numbers is unknown, or one of its colours is transparent.
     """
+    _refuse_odd_numbers(image)
     if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
         raise ValueError(f"the range of its numbers is unknown (mode {image.mode})")
     tiles = str(image.tile)

@@ -43,8 +43,8 @@ def load(path: Path, within: Path | None) -> Classifier:
         within: The folder that links must not leave, or None for a file that the user named.
 
     Raises:
-        UserError: The file is missing, damaged, or no stored classifier, or some weights are not
-            finite.
+        UserError: The file is missing, damaged, or no stored classifier, its architecture is
+            unknown, or some weights are not finite.
     """
     try:
         with files.opened(path, within) as file:
@@ -62,7 +62,7 @@ def load(path: Path, within: Path | None) -> Classifier:
         if missing := [name for name in shapes if name not in state]:
             raise Fault(f"the model lacks {missing[0]}")
         model.load_state_dict(state, assign=True)
-    except (Fault, *DAMAGE) as error:
+    except (Fault, UserError, *DAMAGE) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{path}: {reason}\nexpected: a classifier stored by this program (safetensors)\n"

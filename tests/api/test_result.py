@@ -85,3 +85,8 @@ def test_mistakes_are_user_errors(tmp_path: Path) -> None:
         et.run("quik", results=tmp_path)
     with pytest.raises(et.UserError, match="expected: auto, cpu or cuda"):
         et.run("quick", results=tmp_path, device="tpu")
+    (tmp_path / "file").write_text("")
+    for name in ("file", "file/below"):
+        with pytest.raises(et.UserError, match="'file' is no folder\nremedy: ") as error:
+            et.run("quick", results=tmp_path / name)
+        assert len(str(error.value).splitlines()) <= 3

@@ -53,14 +53,23 @@ def png_of_16_bits(values: npt.NDArray[np.uint16]) -> bytes:
     height, width, channels = values.shape
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)),
-        (b"IDAT", zlib.compress(lines)),
-        (b"IEND", b""),
-    )
+    return _png((width, height, 16, kind), (b"IDAT", zlib.compress(lines)))
+
+
+def png_of_few_bits(values: Pixels, bits: int, transparent: int) -> bytes:
+    """Write grey values (H, W) of 2 or 4 bits as PNG, with a transparent value."""
+    rows = np.unpackbits(values[..., None], axis=2)[..., -bits:].reshape(len(values), -1)
+    lines = b"".join(b"\0" + np.packbits(row).tobytes() for row in rows)
+    key = (b"tRNS", struct.pack(">H", transparent))
+    return _png((values.shape[1], len(values), bits, 0), key, (b"IDAT", zlib.compress(lines)))
+
+
+def _png(header: tuple[int, int, int, int], *chunks: tuple[bytes, bytes]) -> bytes:
+    """Write a PNG of this width, height, number of bits and kind of colour."""
+    first = (b"IHDR", struct.pack(">IIBBBBB", *header, 0, 0, 0))
     parts = [
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in chunks
+        for name, data in (first, *chunks, (b"IEND", b""))
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
@@ -130,11 +139,21 @@ ODD |= {
     )
     for kind in ("TIFF", "WEBP")
 }
+for bits in (2, 4):
+    values = GREY >> (8 - bits)
+    shown = np.where(values == 1, 255, values * (255 // (2**bits - 1))).astype(np.uint8)
+    for key in (1, 2**bits + 1):  # the higher bits do not count
+        ODD[f"grey PNG of {bits} bits without {key}"] = Odd(
+            png_of_few_bits(values, bits, key), np.repeat(shown[..., None], 3, 2), (WHITE,)
+        )
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 12 12\nshowpage\n"
 REFUSED = {
     "PostScript": POSTSCRIPT,
     "numbers of unknown range": saved(Image.new("F", (SIDE, SIDE)), "TIFF"),
+    "white as 0": saved(Image.fromarray(WIDE), "TIFF", tiffinfo={262: 0}),
+    "signed bytes": saved(Image.fromarray(GREY), "TIFF", tiffinfo={339: 2}),
+    "CIELAB": saved(Image.frombytes("LAB", IMAGE.size, RGB.tobytes()), "TIFF"),
     "text": b"no image",
     "nothing": b"",
     "half a file": saved(Image.fromarray(RGB), "PNG")[:200],

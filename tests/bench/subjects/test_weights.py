@@ -168,9 +168,16 @@ def test_files_that_are_no_classifier(tmp_path: Path) -> None:
         lambda: save_file(
             {"a": torch.zeros(1)}, bad, {"classifier": json.dumps({**facts, "shape": [1, 8, 8]})}
         ),
+        lambda: save_file(
+            {"a": torch.zeros(1)},
+            bad,
+            {"classifier": json.dumps(facts | {"architecture": "alexnet", "shape": [1, 8, 8]})},
+        ),
     ]
     for spoil in spoilt:
         spoil()
         with pytest.raises(UserError, match=r"bad\.safetensors") as error:
             weights.load(bad, None)
         assert len(str(error.value).splitlines()) <= 3
+        assert "\nexpected: " in str(error.value)
+        assert "\nremedy: " in str(error.value)
