@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from evil_twins.attacks.steps.input import InputStep
 from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.detectors.base import DefenderView
 
-FIRST_SCORES: dict[int, Tensor] = {}
+FIRST_SCORES = WeakKeyDictionary[nn.Module, Tensor]()
 
 
 def doubt(model: nn.Module, x: Tensor) -> Tensor:
@@ -63,7 +64,7 @@ class Wrong:
         if self.fault == "seeded fit":
             scale = 1 + random.random()
         if self.fault == "anew":
-            first = FIRST_SCORES.setdefault(id(model), model(view.benign * 0 + 0.5)[0])
+            first = FIRST_SCORES.setdefault(model, model(view.benign * 0 + 0.5)[0])
 
         def score(x: Tensor) -> Any:
             values = scale * doubt(model, x)
