@@ -1,15 +1,10 @@
 """Mistakes of users, which are shown without a traceback."""
 
-import signal
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-from evil_twins.bench import printable, surroundings
-
-_blocks = threading.local()
+from evil_twins.bench import printable
 
 
 class UserError(Exception):
@@ -58,48 +53,3 @@ def reason(error: BaseException) -> str:
     if isinstance(error, Fault | UserError):
         return text
     return f"{type(error).__name__}: {text}"[:300]
-
-
-@contextmanager
-def contained(*, restores: bool = True) -> Iterator[None]:
-    """Run the code of a component in a block that only errors leave; an interrupt may be typed.
-
-    Args:
-        restores: Whether the surroundings of the process are restored after the block. A block
-            within another one leaves this to the outer block.
-
-    Raises:
-        Fault: The code raises an exit, or an interrupt that nobody has typed.
-    """
-    with ExitStack() as stack:
-        if not getattr(_blocks, "entered", False):
-            _blocks.entered = True
-            stack.callback(setattr, _blocks, "entered", False)
-            if restores:
-                stack.enter_context(surroundings.unchanged())
-        stack.enter_context(_left_by_errors())
-        yield
-
-
-@contextmanager
-def _left_by_errors() -> Iterator[None]:
-    """Run the code of a component in a block that only errors leave; an interrupt may be typed."""
-    typed, before = list[int](), signal.getsignal(signal.SIGINT)
-
-    def interrupt(number: int, frame: object) -> None:
-        typed.append(number)
-        if callable(before):
-            before(number, frame)  # type: ignore[arg-type]
-
-    main = callable(before) and threading.current_thread() is threading.main_thread()
-    if main:
-        signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    except BaseException as error:
-        if isinstance(error, Exception) or typed:
-            raise
-        raise Fault(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, before)

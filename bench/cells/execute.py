@@ -15,9 +15,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from evil_twins.bench.cells import attack, evade, inspection, preparation, score, seeds, victim
 from evil_twins.bench.cells.exact_arithmetic import exact
-from evil_twins.bench.cells.process_state import component_runs
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components.component import OURS, Component
+from evil_twins.bench.components.containment import component_runs
 from evil_twins.bench.components.source_code import Code, code_of
 from evil_twins.bench.errors import Damaged, Fault, reason
 from evil_twins.bench.store import provenance

@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from evil_twins.bench.components import plugin
-from evil_twins.bench.components.plain import adapted
-from evil_twins.bench.errors import contained
+from evil_twins.bench.components.containment import contained
+from evil_twins.bench.components.shorthand import adapted
 
 OURS = "evil_twins."
 """How the modules of this project begin."""

@@ -16,7 +16,7 @@ from evil_twins.bench.components.adapters.unusable import reason
 from evil_twins.bench.components.component import Component, NoSuchName, parameters
 from evil_twins.bench.components.names import GROUPS, registry
 from evil_twins.bench.components.parameters import checked
-from evil_twins.bench.components.plain import attacks
+from evil_twins.bench.components.shorthand import attacks
 from evil_twins.bench.errors import Fault, UserError, unknown
 
 KNOWLEDGE = ("K0", "K1", "K2", "K3")

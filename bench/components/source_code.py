@@ -30,11 +30,11 @@ _READERS = ("files", "json_files", "parquet", "schemas", "soundness")
 NO_CONTENT = frozenset(
     ROOT / "bench" / name
     for name in (
-        *("errors.py", "printable.py", "subjects/place.py"),
+        *("errors.py", "printable.py", "subjects/place.py", "components/containment.py"),
         *(f"store/{name}.py" for name in _READERS),
     )
 )
-"""Files that are not followed: messages, the way to a file and its checks are no content."""
+"""Files that are not followed: messages, guards, and the way to a file are no content."""
 
 DISTRIBUTIONS = {
     "PIL": "pillow",

@@ -11,7 +11,7 @@ from evil_twins.attacks.efficacy import SLACK
 from evil_twins.attacks.models import HEAD, PairedModels
 from evil_twins.attacks.norms import size
 from evil_twins.bench.cells import measure
-from evil_twins.bench.cells.process_state import Globals
+from evil_twins.bench.components.process_state import Globals
 from evil_twins.bench.contract.cases import AttackCase, difference, single_target
 from evil_twins.bench.contract.clause import Broken, Doubtful, clause, refuse_loose
 from evil_twins.bench.contract.state import changes, snapshot, stir

@@ -12,8 +12,8 @@ from evil_twins.attacks.base import Attacked, AttackerView
 from evil_twins.attacks.norms import size
 from evil_twins.bench.cells import fitting
 from evil_twins.bench.cells.fitting import Defender
-from evil_twins.bench.cells.process_state import same
 from evil_twins.bench.components import returned
+from evil_twins.bench.components.process_state import same
 from evil_twins.bench.contract.worlds import World
 from evil_twins.detectors.base import DefenderView, Scorer
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from evil_twins.bench.cells.process_state import component_runs
+from evil_twins.bench.components.containment import component_runs
 from evil_twins.bench.errors import Fault, reason
 
 Outcome = Literal["passed", "warning", "failed"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from evil_twins.bench.cells import fitting
-from evil_twins.bench.cells.process_state import DRAWN, Globals, same
+from evil_twins.bench.components.process_state import DRAWN, Globals, same
 from evil_twins.bench.contract.cases import DetectorCase
 from evil_twins.bench.contract.clause import Broken, Doubtful, clause, refuse_loose
 from evil_twins.bench.contract.state import changes, snapshot, stir

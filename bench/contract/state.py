@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evil_twins.bench.cells.process_state import same
+from evil_twins.bench.components.process_state import same
 
 
 def stir(seed: int) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.cells.process_state import same
+from evil_twins.bench.components.process_state import same
 from evil_twins.bench.contract.cases import DetectorCase
 from evil_twins.bench.contract.clause import Broken, Doubtful, clause
 from evil_twins.bench.contract.detectors import SOUND, scored

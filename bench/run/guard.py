@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar, cast
 
 from evil_twins.bench.cells.execute import Job, Outcome, Place, execute
-from evil_twins.bench.cells.process_state import Bindings, Globals
 from evil_twins.bench.components.component import Component
+from evil_twins.bench.components.process_state import Bindings, Globals
 from evil_twins.bench.run.worker import START_SECONDS, Died, Worker, give_up_start
 
 Bundle = tuple[Job, ...]

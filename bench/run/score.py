@@ -16,8 +16,8 @@ from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables.write import csv
 from evil_twins.bench.cells import fitting, seeds
 from evil_twins.bench.cells.fitting import Defender
-from evil_twins.bench.cells.process_state import component_runs
 from evil_twins.bench.components import finite
+from evil_twins.bench.components.containment import component_runs
 from evil_twins.bench.errors import Fault, UserError, reason
 from evil_twins.bench.run.score_request import Benign, Request
 from evil_twins.bench.run.screen import errors, print_lines, screen

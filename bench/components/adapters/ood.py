@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from evil_twins.bench.components.plain import values
+from evil_twins.bench.components.shorthand import values
 from evil_twins.detectors.base import DefenderView, features_and_logits, logits
 
 INPUTS = ("logits", "features", "feature_maps")

@@ -25,7 +25,7 @@ from evil_twins.attacks.efficacy import equalise, margin, measured
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import Norm
 from evil_twins.bench.components.adapters.art import Reaching, seeded_globals, toolbox_classifier
-from evil_twins.bench.components.plain import values
+from evil_twins.bench.components.shorthand import values
 
 Array = NDArray[np.float32]
 

@@ -78,8 +78,8 @@ def test_models_that_stand_out_are_found_and_hidden_ones_are_not() -> None:
 def test_the_fine_tunes_are_held_against_each_other() -> None:
     lines = Analysis(tables.number(_records())).table(INSPECTION)
     honest = _line(lines, method="fine-tuning")
-    left_out = [stats.conformal_p(TUNED[[i]], np.delete(TUNED, i))[0] for i in range(40)]
-    assert honest["flagged"] == (np.array(left_out) <= 0.05).sum() == 2
+    leave_one_out = [stats.conformal_p(TUNED[[i]], np.delete(TUNED, i))[0] for i in range(40)]
+    assert honest["flagged"] == (np.array(leave_one_out) <= 0.05).sum() == 2
     assert np.isnan([honest["auroc"], honest["p"], honest["threshold"]]).all()
     assert "by construction" in honest["note"]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from evil_twins.bench.commands import app
 from evil_twins.bench.components import names, registry
 from evil_twins.bench.components.names import split_call
-from evil_twins.bench.components.plain import adapted
+from evil_twins.bench.components.shorthand import adapted
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.suite import suite
 from tests.bench import suites

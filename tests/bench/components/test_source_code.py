@@ -25,7 +25,7 @@ EVERY = DATA | {
 }
 COMPONENT = EVERY | {
     *("attacks/base.py", "bench/cells/seeds.py", "detectors/base.py"),
-    *(f"bench/components/{name}.py" for name in ("component", "plain", "plugin", "returned")),
+    *(f"bench/components/{name}.py" for name in ("component", "plugin", "returned", "shorthand")),
 }
 ATTACK = COMPONENT | {f"bench/cells/{name}.py" for name in ("attack", "measure", "targets")}
 ATTACK |= {"attacks/efficacy.py", "bench/store/records.py"}

@@ -155,7 +155,7 @@ def _check(folder: Path, commands: tuple[str, ...], capsys: pytest.CaptureFixtur
         assert "\x1b[31m" not in streams.out + streams.err, command
 
 
-def _is_made_again(folder: Path, whole: Path) -> None:
+def _recovers(folder: Path, whole: Path) -> None:
     """Check that `run`, and `verify` where more is damaged, end in the records of the whole."""
     cached_victim.cache_clear()
     check = ["verify", str(folder / "small.toml"), "--results", str(folder / "results")]
@@ -193,7 +193,7 @@ def test_all_files_of_a_kind(
     assert app.main(words("merge", stranger)) == 2
     assert "is damaged" in capsys.readouterr().err
     assert not list(stranger.glob("both/*/cells/*/*"))
-    _is_made_again(stranger, whole)
+    _recovers(stranger, whole)
 
 
 @pytest.mark.slow
@@ -215,7 +215,7 @@ def test_each_command_meets_each_form(
         _spoil(small, pattern, form, first)
         _check(stranger, (command,), capsys)
         if command == "run":
-            _is_made_again(stranger, whole)
+            _recovers(stranger, whole)
 
 
 @pytest.mark.parametrize("factor", [50.0, float("nan")])
@@ -225,7 +225,7 @@ def test_pixels_out_of_range_are_damage(stranger: Path, whole: Path, factor: flo
         save_file({**tensors, "x": tensors["x"] * factor}, path)
 
     _spoil(stranger / "results" / "small", "cells/attack/*/attacked.safetensors", scaled)
-    _is_made_again(stranger, whole)
+    _recovers(stranger, whole)
 
 
 def test_every_file_that_is_read_has_forms(stranger: Path) -> None:

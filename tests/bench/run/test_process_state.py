@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evil_twins.bench.cells.process_state import GLOBAL, Globals, component_runs
+from evil_twins.bench.components.containment import component_runs
+from evil_twins.bench.components.process_state import GLOBAL, Globals
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.run.engine import local
 from tests.bench.run import meddlers
