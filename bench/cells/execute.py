@@ -124,8 +124,7 @@ def execute(place: Place, job: Job) -> Outcome:
     provenance.forget_peak()
     try:
         folder = place.store.begin(job.kind, job.identity)
-        compute(place, job, folder)
-        versions = dict(job.code.versions)
+        versions = dict(compute(place, job, folder).versions)
         facts = {"title": job.title, "spec": job.spec, "parents": job.parents, "versions": versions}
         seconds = time.perf_counter() - start
         sidecar = _sidecar(job, place, seconds)
@@ -140,8 +139,8 @@ def execute(place: Place, job: Job) -> Outcome:
     return Outcome(job.identity, content, seconds=seconds)
 
 
-def compute(place: Place, job: Job, folder: Path) -> None:
-    """Check the parents of a cell, and write its content into a folder.
+def compute(place: Place, job: Job, folder: Path) -> Code:
+    """Check the parents of a cell, write its content into a folder, and return its code.
 
     Raises:
         Fault: A parent is damaged, the code is not that of the plan, or the result of a component
@@ -154,7 +153,7 @@ def compute(place: Place, job: Job, folder: Path) -> None:
     cell = (job.spec, job.label, job.component, parents, folder)
     work = Work(*cell, place.data, place.weights, job.evade)
     with component_runs():  # it is loaded here
-        _check_code(job)
+        _checked_code(job)
     try:
         with isolated(job):
             job.run(work)
@@ -163,16 +162,18 @@ def compute(place: Place, job: Job, folder: Path) -> None:
             if error.path.is_relative_to(parent):  # its checksums are right, and its form is not
                 unmark(parent)
         raise
-    _check_code(job)
+    return _checked_code(job)
 
 
-def _check_code(job: Job) -> None:
-    """Check that the code is that of the cell's identity: files may be edited during a run."""
-    if job.code.digest != job.source:
+def _checked_code(job: Job) -> Code:
+    """Return the code if it is that of the cell's identity: files may be edited during a run."""
+    code = job.code
+    if code.digest != job.source:
         raise Fault(
             f"the code of {job.label!r} is not that of the plan: it has changed during the run, or "
             "another version is installed here; run again"
         )
+    return code
 
 
 def isolated(job: Job) -> ExitStack:

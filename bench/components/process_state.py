@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import Any
 
 import numpy as np
@@ -128,42 +128,48 @@ class Globals:
 class Bindings:
     """The meanings of names at one moment.
 
-    They are the names in the shared modules and in the classes of these, and the environment.
+    Attributes:
+        names: (module,) or (module, class) -> the names in it, with their values.
+        environment: The environment variables.
+        folder: The working directory.
     """
 
-    values: Mapping[tuple[str, ...], Any]
+    names: Mapping[tuple[str, ...], Mapping[str, Any]]
     environment: Mapping[str, str]
     folder: str
 
     @classmethod
     def now(cls) -> "Bindings":
-        """Read the present meanings."""
-        values = dict[tuple[str, ...], Any]()
+        """Read the present meanings, in the shared modules and in the classes of these."""
+        names = dict[tuple[str, ...], Mapping[str, Any]]()
         for module, content in tuple(sys.modules.items()):
             if module in MODULES or module.startswith(PACKAGES):
-                for name, value in tuple(vars(content).items()):
-                    values[module, name] = value
+                names[module,] = dict(vars(content))
+                for name, value in names[module,].items():
                     if isinstance(value, type) and value.__module__ == module:
-                        for member, meaning in tuple(vars(value).items()):
-                            values[module, name, member] = meaning
-        return cls(values, dict(os.environ), os.getcwd())
+                        names[module, name] = dict(vars(value))
+        return cls(names, dict(os.environ), os.getcwd())
 
     def changed(self) -> list[str]:
         """Return the names that mean something else now; a new name may hide one of a base."""
-        now = Bindings.now()
-        before, absent = self.values, object()
-        names = [
-            ".".join(name)
-            for name, value in now.values.items()
-            if (old := before.get(name, absent)) is not value
-            and not (old is absent and self._may_be_new(name))
-        ]
-        names += ["the environment"] if now.environment != self.environment else []
-        return names + (["the working directory"] if now.folder != self.folder else [])
+        now, changed = Bindings.now(), list[str]()
+        for place, names in now.names.items():
+            before = self.names.get(place, names)
+            # Whole namespaces are compared first: nearly all are as they were.
+            if len(before) == len(names) and all(map(is_, before.values(), names.values())):
+                continue
+            changed += [
+                ".".join([*place, name])
+                for name, value in names.items()
+                if before.get(name, value) is not value
+                or (name not in before and self._hides(place, name))
+            ]
+        changed += ["the environment"] if now.environment != self.environment else []
+        return changed + (["the working directory"] if now.folder != self.folder else [])
 
-    def _may_be_new(self, name: tuple[str, ...]) -> bool:
-        """Check whether a new name hides no other: it is in a module, or Python made it."""
-        cls, member = self.values.get(name[:-1]), name[-1]
-        if not isinstance(cls, type) or member in MADE_LATER:
-            return True
-        return member.startswith("_") and not any(member in vars(base) for base in cls.__mro__[1:])
+    def _hides(self, place: tuple[str, ...], name: str) -> bool:
+        """Check whether a new name may hide another: not in a module, nor if Python made it."""
+        if len(place) == 1 or name in MADE_LATER:
+            return False
+        cls = self.names[place[:1]][place[1]]
+        return not name.startswith("_") or any(name in vars(base) for base in cls.__mro__[1:])

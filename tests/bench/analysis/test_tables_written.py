@@ -215,7 +215,8 @@ def test_derived_files_depend_on_every_library_that_the_analysis_imports() -> No
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
-    modules = {name.split(".")[0] for name in names} & packages_distributions().keys()
-    libraries = {packages_distributions()[module][0].lower() for module in modules}
+    offers = packages_distributions()
+    modules = {name.split(".")[0] for name in names} & offers.keys()
+    libraries = {offers[module][0].lower() for module in modules}
     no_content = {"evil-twins", "pydantic", "rich", "threadpoolctl"}
     assert libraries - no_content <= set(LIBRARIES)

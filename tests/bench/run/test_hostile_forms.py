@@ -218,7 +218,7 @@ def test_each_command_meets_each_form(
             _recovers(stranger, whole)
 
 
-@pytest.mark.parametrize("factor", [50.0, float("nan")])
+@pytest.mark.parametrize("factor", [pytest.param(50.0, marks=pytest.mark.slow), float("nan")])
 def test_pixels_out_of_range_are_damage(stranger: Path, whole: Path, factor: float) -> None:
     def scaled(path: Path, number: int) -> None:
         tensors = load_file(path)
