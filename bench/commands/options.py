@@ -82,7 +82,7 @@ def records_folder(suite: str, results: Path) -> Path:
     if not folder.is_dir():
         suites = (path.parent for path in results.glob("*/targets.parquet"))
         stored = [path.name for path in suites if files.present(path / "targets.parquet", results)]
-        if stored:
+        if stored and not suite.endswith(".toml"):
             raise unknown(f"suite in {results}", folder.name, stored)
         raise UserError(
             f"no records in {folder}\nremedy: `evil-twins run {suite}` first, or --results DIR"

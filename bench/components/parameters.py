@@ -22,7 +22,7 @@ def checked(cls: Any, values: Mapping[str, Any], where: str) -> Any:
     try:
         return adapter(cls).validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
-        raise mistake(error, where) from error
+        raise mistake(error, where, cls) from error
 
 
 def _nested(hint: Any) -> type | None:
@@ -44,12 +44,21 @@ def _check_names(cls: Any, values: Mapping[str, Any], where: str) -> None:
             _check_names(inner, value, f"{where}, {name}")
 
 
-def mistake(error: ValidationError, where: str) -> UserError:
-    """Return the first complaint of pydantic in one line, and its remedy."""
+def mistake(error: ValidationError, where: str, cls: Any = None) -> UserError:
+    """Return the first complaint of pydantic in one line, and its remedy.
+
+    Args:
+        error: The complaints.
+        where: The thing that has the wrong values.
+        cls: Its dataclass, of which a missing table is described, or None.
+    """
     first = error.errors(include_url=False)[0]
     name = dotted(first["loc"])
     if first["type"] == "missing":
-        return UserError(f"{where}: {name} is missing\nremedy: add {name}")
+        table = _nested(typing.get_type_hints(cls).get(name)) if cls else None
+        keys = ", ".join(field.name for field in dataclasses.fields(table)) if table else ""
+        form = f", a table with some of the keys {keys}" if keys else ""
+        return UserError(f"{where}: {name} is missing\nremedy: add {name}{form}")
     message = first["msg"].removeprefix("Value error, ")
     got = f"; {first['input']!r} was given" if name else ""
     line = f"{where}: {name + ': ' if name else ''}{message}{got}"[:300]

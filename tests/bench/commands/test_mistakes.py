@@ -96,3 +96,12 @@ def test_a_name_cannot_control_the_terminal(
     message = capsys.readouterr().err
     assert "\x1b" not in message
     assert r"\x1b[31m" in message
+
+
+def test_a_suite_in_a_file_that_has_not_run_is_to_be_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    synthetic.write(tmp_path / "other", synthetic.frames(n=4))
+    path = suites.write(tmp_path, shift(), doubt())
+    said = mistake(capsys, "table", path, "--results", str(tmp_path))
+    assert f"remedy: `evil-twins run {path}` first" in said

@@ -77,7 +77,10 @@ MISTAKES = {
     ),
     "wrong type": ([shift(amount="much")], "amount: Input should be a valid number"),
     "wrong name of a choice": ([shift(fault="rage")], "'range'"),
-    "missing": ([table("attacks", method="pgd", kappa=0.75)], "input is missing"),
+    "missing": (
+        [table("attacks", method="pgd", kappa=0.75)],
+        "add input, a table with some of the keys norm, eps, step",
+    ),
     "refused": (
         [table("attacks", method="imc", kappa=0.75) + "input = {}\nmodel = {}"],
         "either phi or lam",
