@@ -1,7 +1,8 @@
 """Pages for the tests in a browser, and the browser."""
 
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,13 @@ import pytest
 from evil_twins.bench.analysis import plots, tables
 from evil_twins.bench.analysis.page import comparison
 from tests.bench import reported, synthetic
+
+
+@pytest.fixture
+def make_only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that lets `write` make only some tables: all of them take seconds."""
+    writer = sys.modules["evil_twins.bench.analysis.tables.write"]
+    return lambda *chosen: monkeypatch.setattr(writer, "TABLES", chosen)
 
 
 @pytest.fixture(scope="module")

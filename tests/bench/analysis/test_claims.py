@@ -85,6 +85,7 @@ def test_the_isotonic_fit_serves_a_curve_that_is_not_monotone() -> None:
     assert pgd.value == pytest.approx((1 - (0.25 + 0.25 * 2 / 3)) / 0.1)
 
 
+@pytest.mark.slow
 def test_kl_must_agree_for_leverage_to_hold_but_does_not_refute_it() -> None:
     world = replace(TRUE, kl=lambda kappa, phi: 1.2)
     verdict = {verdict.letter: verdict for verdict in judge(_evidence(world))}["a"]

@@ -1,5 +1,6 @@
 """The price of evasion, on records of which it is known."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,7 +66,10 @@ def test_rows_along_another_axis_are_not_at_the_same_phi() -> None:
     assert figure.draw(next(iter(studies(Analysis(records, add_any=False))))) is None
 
 
-def test_it_is_written_where_there_are_such_rows_and_only_there(tmp_path: Path) -> None:
+def test_it_is_written_where_there_are_such_rows_and_only_there(
+    tmp_path: Path, make_only: Callable[..., None]
+) -> None:
+    make_only(PRICE)
     directory = synthetic.write(tmp_path, _with_aware(linf=0.01))
     tables.write(directory)
     page = (directory / "tables" / "price.md").read_text()

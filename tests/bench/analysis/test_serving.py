@@ -1,5 +1,6 @@
 """One model for several targets, on records of which the groups are known."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,7 +60,10 @@ def test_specificity_is_resampled_a_model_at_a_time() -> None:
     assert any(four[row].std() > single[row].std() for row in single)
 
 
-def test_it_is_written_where_models_serve_several_and_only_there(tmp_path: Path) -> None:
+def test_it_is_written_where_models_serve_several_and_only_there(
+    tmp_path: Path, make_only: Callable[..., None]
+) -> None:
+    make_only(LOAD)
     directory = synthetic.write(tmp_path, _grouped(4))
     tables.write(directory)
     assert "| 4 | 25 | 100/100 |" in (directory / "tables" / "load.md").read_text()

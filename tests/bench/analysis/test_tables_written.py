@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -24,13 +25,6 @@ from tests.bench import synthetic
 
 ROOT = Path(__file__).parents[3]
 ANALYSIS = ROOT / "bench" / "analysis"
-
-
-@pytest.fixture
-def two_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `write` make two tables only: the others would take seconds each time."""
-    writer = sys.modules["evil_twins.bench.analysis.tables.write"]
-    monkeypatch.setattr(writer, "TABLES", (ATTACKS, VICTIMS))
 
 
 def _shown(directory: Path, fpr: float = 0.05) -> str:
@@ -148,8 +142,10 @@ def _stamps(directory: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (directory / "tables").iterdir()}
 
 
-@pytest.mark.usefixtures("two_tables")
-def test_stored_tables_are_used_until_they_or_the_records_change(tmp_path: Path) -> None:
+def test_stored_tables_are_used_until_they_or_the_records_change(
+    tmp_path: Path, make_only: Callable[..., None]
+) -> None:
+    make_only(ATTACKS, VICTIMS)
     directory = synthetic.write(tmp_path, synthetic.frames(n=8, kappas=(0.75,)))
     tables.write(directory)
     stamps, path = _stamps(directory), directory / "tables" / "attacks.csv"
@@ -167,8 +163,8 @@ def test_stored_tables_are_used_until_they_or_the_records_change(tmp_path: Path)
     assert path.read_bytes() != true
 
 
-@pytest.mark.usefixtures("two_tables")
-def test_a_forged_note_leads_nowhere(tmp_path: Path) -> None:
+def test_a_forged_note_leads_nowhere(tmp_path: Path, make_only: Callable[..., None]) -> None:
+    make_only(ATTACKS, VICTIMS)
     directory = synthetic.write(tmp_path / "small", synthetic.frames(n=8, kappas=(0.75,)))
     tables.write(directory)
     (tmp_path / "secret").write_text("keep")
@@ -186,8 +182,8 @@ def test_a_forged_note_leads_nowhere(tmp_path: Path) -> None:
     assert not (directory / "tables" / "stale.csv").exists()
 
 
-@pytest.mark.usefixtures("two_tables")
-def test_no_link_is_followed(tmp_path: Path) -> None:
+def test_no_link_is_followed(tmp_path: Path, make_only: Callable[..., None]) -> None:
+    make_only(ATTACKS, VICTIMS)
     directory = synthetic.write(tmp_path / "small", synthetic.frames(n=8, kappas=(0.75,)))
     (tmp_path / "secret").write_text("keep")
     (directory / "tables").mkdir()

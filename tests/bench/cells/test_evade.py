@@ -97,6 +97,7 @@ def _passed(done: Finished, label: str, detector: str) -> list[bool]:
     return passed
 
 
+@pytest.mark.slow
 def test_each_penalty_gets_the_preparations_of_its_own_detector(tmp_path: Path) -> None:
     """Only the second of two detectors has a preparation."""
     row = _attack("both", evade="['confidence', 'manifold']", rounds=2)

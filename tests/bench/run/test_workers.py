@@ -55,6 +55,7 @@ def test_a_death_outside_a_call_costs_nothing(lane: Executor, moment: str) -> No
         assert _process(lane)
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_again_and_again_while_it_loads_costs_nothing(
     lane: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
