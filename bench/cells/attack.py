@@ -16,6 +16,7 @@ from evil_twins.bench.cells.stored import Tensors, save_tensors
 from evil_twins.bench.cells.targets import choose
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components import returned
+from evil_twins.bench.errors import Damaged
 from evil_twins.bench.store import records
 from evil_twins.bench.store.checksums import ATTACKED, MODELS
 
@@ -29,12 +30,20 @@ def numbers(dataset: str, ids: tuple[str, ...]) -> Callable[[int, str, int], tor
 
 
 def radii(work: Work, unit: Attack | None, count: int) -> Tensor | None:
-    """Return how far the attack that sets the unit moved its first N = count targets, (N,)."""
+    """Return how far the attack that sets the unit moved its first N = count targets, (N,).
+
+    Raises:
+        Damaged: Its images are fewer, or two of them have different shapes.
+    """
     if unit is None:
         return None
-    tensors = Tensors(work.parents["radii"] / ATTACKED, work.device)
-    moved = tensors.images("x") - tensors.images("origin")
-    return size(moved[:count], unit.nature.norm or "linf")
+    path = work.parents["radii"] / ATTACKED
+    tensors = Tensors(path, work.device)
+    x, origin = tensors.images("x"), tensors.images("origin")
+    if x.shape != origin.shape or len(x) < count:
+        shapes = f"{tuple(x.shape)} and {tuple(origin.shape)}"
+        raise Damaged(path, f"it holds x and origin of {shapes} for {count} targets")
+    return size((x - origin)[:count], unit.nature.norm or "linf")
 
 
 def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:

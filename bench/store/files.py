@@ -159,10 +159,15 @@ def make_folder(path: Path, within: Path | None) -> Path:
     """Make a folder with its parents, unless it is there; return its place.
 
     Raises:
-        Unsafe: A link leads out of `within`.
+        Unsafe: A link leads out of `within`, or a file is in the place of a folder.
     """
     place = real(path, within)
-    place.mkdir(parents=True, exist_ok=True)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise Unsafe(
+            f"{path} cannot be made: {error.filename} is no folder\nremedy: name another folder"
+        ) from error
     return place
 
 

@@ -165,12 +165,12 @@ def _converted(image: ImageFile, mode: str) -> Picture:
     if image.width * image.height > LARGEST:
         raise ValueError(f"it has {image.width} by {image.height} pixels, more than {LARGEST}")
     facts = {FIRST: getattr(image, "is_animated", False), DEEP: _is_deep(image)}
+    spare = 4 if "I;12" in str(image.tile) else 8  # bits; turning an image empties its `tile`
     _scale_transparent_grey(image)
     facts[TURNED] = _orientation(image) in range(2, 9)
     pixels: Image.Image = ImageOps.exif_transpose(image) if facts[TURNED] else image
     if pixels.mode.startswith("I"):  # of 16 bits in colour Pillow has taken the high bytes
-        bits = 4 if "I;12" in str(image.tile) else 8
-        pixels = Image.fromarray((np.asarray(pixels) >> bits).astype(np.uint8))
+        pixels = Image.fromarray((np.asarray(pixels) >> spare).astype(np.uint8))
     if pixels.has_transparency_data:
         layers = pixels.convert("RGBA")
         facts[ON_WHITE] = layers.getchannel("A").getextrema() != (255, 255)

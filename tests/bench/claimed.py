@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -180,6 +181,11 @@ def _proposition(world: World, head: dict[str, object]) -> list[pd.DataFrame]:
 
 def frames(world: World) -> dict[str, pd.DataFrame]:
     """Targets, flips and scores; the same world gives the same records."""
+    return {name: frame.copy() for name, frame in _frames(world).items()}
+
+
+@lru_cache(maxsize=4)
+def _frames(world: World) -> dict[str, pd.DataFrame]:
     rng, names = np.random.default_rng(11), world.names
     records: dict[str, list[pd.DataFrame]] = {"targets": [], "flips": [], "scores": []}
     for key in world.rows():

@@ -20,6 +20,16 @@ def make_only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return lambda *chosen: monkeypatch.setattr(writer, "TABLES", chosen)
 
 
+@pytest.fixture
+def draw_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that lets `draw` draw one kind of figure."""
+
+    def choose(name: str) -> None:
+        monkeypatch.setattr(plots, "FIGURES", [f for f in plots.FIGURES if f.name == name])
+
+    return choose
+
+
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the page of a small suite, with one figure, a cell without scores, and its tables."""

@@ -1,5 +1,6 @@
 """Confidence over a grid of budgets: the table and the figure."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +43,11 @@ def test_another_unit_is_no_part_of_the_grid_and_targets_are_shared() -> None:
     assert set(table["n"]) == {6}
 
 
-def test_table_and_figure_are_there_only_with_a_grid(tmp_path: Path) -> None:
+def test_table_and_figure_are_there_only_with_a_grid(
+    tmp_path: Path, make_only: Callable[..., None], draw_only: Callable[[str], None]
+) -> None:
+    make_only(BUDGETS)
+    draw_only("budgets")
     directory = synthetic.write(tmp_path, claimed.frames(SMALL))
     tables.write(directory)
     page = (directory / "tables" / "budgets.md").read_text()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,16 @@ from tests.bench import claimed
 from tests.bench.claimed import TRUE, World
 
 
+@lru_cache(maxsize=2)
+def _few(n: int) -> World:
+    return replace(TRUE, n=n, rounds={})
+
+
 def _changed(change: Callable[[dict[str, pd.DataFrame]], None], n: int = 12) -> Evidence:
     """Return evidence of few targets and samples, after a change of records of true claims."""
     version = rules()
     quick = version.model_copy(update={"test": version.test.model_copy(update={"resamples": 500})})
-    records = claimed.frames(replace(TRUE, n=n, rounds={}))
+    records = claimed.frames(_few(n))
     change(records)
     return next(iter(gather(Analysis(tables.number(records)), quick)))
 

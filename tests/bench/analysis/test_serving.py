@@ -61,9 +61,10 @@ def test_specificity_is_resampled_a_model_at_a_time() -> None:
 
 
 def test_it_is_written_where_models_serve_several_and_only_there(
-    tmp_path: Path, make_only: Callable[..., None]
+    tmp_path: Path, make_only: Callable[..., None], draw_only: Callable[[str], None]
 ) -> None:
     make_only(LOAD)
+    draw_only("load")
     directory = synthetic.write(tmp_path, _grouped(4))
     tables.write(directory)
     assert "| 4 | 25 | 100/100 |" in (directory / "tables" / "load.md").read_text()

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from evil_twins.bench.cells.stored import cached_victim
 from evil_twins.bench.commands import app
@@ -218,13 +219,24 @@ def test_each_command_meets_each_form(
             _recovers(stranger, whole)
 
 
-@pytest.mark.parametrize("factor", [pytest.param(50.0, marks=pytest.mark.slow), float("nan")])
-def test_pixels_out_of_range_are_damage(stranger: Path, whole: Path, factor: float) -> None:
-    def scaled(path: Path, number: int) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x * float("nan"),
+        pytest.param(lambda x: x * 50, marks=pytest.mark.slow),
+        pytest.param(lambda x: x[1:], marks=pytest.mark.slow),
+        pytest.param(lambda x: x[..., 1:], marks=pytest.mark.slow),
+    ],
+    ids=["nan", "out of range", "too few", "too small"],
+)
+def test_pixels_of_another_kind_are_damage(
+    stranger: Path, whole: Path, change: Callable[[Tensor], Tensor]
+) -> None:
+    def changed(path: Path, number: int) -> None:
         tensors = load_file(path)
-        save_file({**tensors, "x": tensors["x"] * factor}, path)
+        save_file({**tensors, "x": change(tensors["x"]).contiguous()}, path)
 
-    _spoil(stranger / "results" / "small", "cells/attack/*/attacked.safetensors", scaled)
+    _spoil(stranger / "results" / "small", "cells/attack/*/attacked.safetensors", changed)
     _recovers(stranger, whole)
 
 

@@ -74,6 +74,18 @@ def _png(header: tuple[int, int, int, int], *chunks: tuple[bytes, bytes]) -> byt
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
+def tiff_of_12_bits(values: npt.NDArray[np.uint16], orientation: int) -> bytes:
+    """Write grey values (H, W) of 12 bits, W even, as TIFF."""
+    height, width = values.shape
+    bits = np.unpackbits(values.astype(">u2")[..., None].view(np.uint8), axis=2)[..., 4:]
+    strip = np.packbits(bits.reshape(height, -1), axis=1).tobytes()
+    tags = {256: width, 257: height, 258: 12, 259: 1, 262: 1, 273: 8, 274: orientation}
+    tags |= {277: 1, 278: height, 279: len(strip)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+    return b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + directory
+
+
 def _exif(orientation: int) -> Image.Exif:
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
@@ -97,6 +109,15 @@ ODD = {
     "grey PNG of 16 bits": Odd(saved(Image.fromarray(WIDE), "PNG"), THREE, (DEEP, TO_COLOUR)),
     "PGM of 16 bits": Odd(saved(Image.fromarray(WIDE), "PPM"), THREE, (DEEP, TO_COLOUR)),
     "TIFF of 16 bits": Odd(saved(Image.fromarray(WIDE), "TIFF"), THREE, (DEEP, TO_COLOUR)),
+    **{
+        f"TIFF of 12 bits and orientation {number}": Odd(
+            tiff_of_12_bits(GREY.astype(np.uint16) << 4 | 9, number), turned(THREE), conversions
+        )
+        for number, turned, conversions in (
+            (1, np.asarray, (DEEP, TO_COLOUR)),
+            (6, ORIENTATIONS[6], (DEEP, TURNED, TO_COLOUR)),
+        )
+    },
     "shifted 16 bits": Odd(
         saved(Image.fromarray(GREY.astype(np.uint16) << 8), "PNG"), THREE, (DEEP, TO_COLOUR)
     ),
