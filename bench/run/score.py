@@ -17,7 +17,8 @@ from evil_twins.bench.analysis.tables.write import csv
 from evil_twins.bench.cells import fitting, seeds
 from evil_twins.bench.cells.fitting import Defender
 from evil_twins.bench.components import finite
-from evil_twins.bench.components.containment import component_runs
+from evil_twins.bench.components.containment import contained
+from evil_twins.bench.components.process_state import Bindings
 from evil_twins.bench.errors import Fault, UserError, reason
 from evil_twins.bench.run.score_request import Benign, Request
 from evil_twins.bench.run.screen import errors, print_lines, screen
@@ -28,6 +29,12 @@ from evil_twins.bench.subjects.tally_words import tally_lines
 from evil_twins.bench.suite import suite
 from evil_twins.bench.suite.rows import Column
 from evil_twins.detectors.base import logits
+
+CHANGED = (
+    "not run: a plug-in has changed {} in this process; "
+    "remedy: --detectors with a suite without that plug-in"
+)
+"""The reason of a detector that would compute with what another has changed."""
 
 
 def score(request: Request, out: Path, device: str) -> int:
@@ -44,23 +51,27 @@ def score(request: Request, out: Path, device: str) -> int:
     Raises:
         UserError: A file is missing or damaged, or models and images do not fit.
     """
-    with component_runs():
+    names = Bindings.now()
+    with contained():
         columns = [c for c in suite.load(request.detectors).columns if not c.inspects]
     victim, faced = (model.to(device) for model in request.models())
-    names, x, tally = inputs.read(request.inputs, faced.shape)
+    images, x, tally = inputs.read(request.inputs, faced.shape)
     benign = request.clean(faced)
     console, failed, parts = errors(), {}, []
     print_lines(console, tally_lines(tally, "inputs"))
     print_lines(console, tally_lines(benign.tally, "clean images"))
-    facts = _facts(names, *_logits(request, victim, faced, x))
+    facts = _facts(images, *_logits(request, victim, faced, x))
     benign_logits = _logits(request, victim, faced, benign.calibration)
     prepared: dict[Any, dict[str, Tensor]] = {}
     with files.creating(out, None) as draft:
         draft.touch()  # a place that cannot be written to must fail before the long part
         for column in columns:
+            if changed := names.changed():
+                failed[column.label] = CHANGED.format(changed[0])
+                continue
             with console.status(Text(column.label)):
                 try:
-                    with component_runs():
+                    with contained():
                         defender = _defender(column, victim, benign, prepared)
                         scores = _column(column, defender, faced, benign, x, request.fpr)
                     parts.append(pd.concat([facts, scores], axis=1))

@@ -213,18 +213,10 @@ def _grows(detector: str, phi: float) -> float:
     return 1.5 * phi if phi < 1 else 6.0
 
 
-def _falls(detector: str, phi: float) -> float:
-    return 4 * phi if detector == "curvature" else 6.0 - 4 * phi
-
-
 def _still(detector: str, phi: float) -> float:
     if detector == "smoothing-instability":
         return 0.0 if 0 < phi < 1 else 1.2
     return 0.6 - 0.2 * phi if detector == "curvature" else 0.5 * phi
-
-
-def _bulge(kappa: float, phi: float) -> float:
-    return (1.3 if kappa < 0.8 else 1.9) if 0 < phi < 0.9 else 1.0
 
 
 TRUE = World(
@@ -236,8 +228,8 @@ TRUE = World(
     after=lambda kappa, phi: (1 - phi) ** 6,
 )
 FALSE = World(
-    rho=_bulge,
-    shift=_falls,
+    rho=lambda kappa, phi: (1.3 if kappa < 0.8 else 1.9) if 0 < phi < 0.9 else 1.0,
+    shift=lambda detector, phi: 4 * phi if detector == "curvature" else 6.0 - 4 * phi,
     rounds={"algorithm-1": [5] * 70 + [20] * 30, "algorithm-1-half": [9] * 70 + [-1] * 30},
     odds=lambda phi, distance: -8 + 9 * (phi + distance) - 6 * phi * distance,
     lowered=0.7,

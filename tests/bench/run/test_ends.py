@@ -57,6 +57,21 @@ def test_no_plugin_ends_a_command_when_it_is_loaded(
     assert not Path("results").exists()
 
 
+@pytest.mark.parametrize("end", ENDS)
+def test_no_property_of_a_plugin_ends_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], end: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = "import argparse, dataclasses, sys\n@dataclasses.dataclass(frozen=True)\nclass Bad:\n"
+    code += "    preparation = None\n    def fit(self, view): return view\n"
+    Path("bad.py").write_text(
+        f"{code}    @property\n    def knowledge(self):\n        {ENDS[end]}\n"
+    )
+    suites.write(tmp_path, shift(), table("detectors", name="bad", method="bad.py:Bad"))
+    assert app.main(COMMANDS["plan"].split()) == 2
+    assert "detector 'bad' cannot be made" in capsys.readouterr().err
+
+
 def test_a_plugin_may_do_everything_as_soon_as_it_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,7 +44,6 @@ REASONS = {
     ("bench/analysis/claims/rules.py", "read_text"): PROGRAM,
     ("bench/analysis/page/render.py", "read_text"): PROGRAM,
     ("bench/analysis/paper.py", "read_text"): PROGRAM,
-    ("bench/analysis/tables/any_of.py", "rename"): "the name of a column",
     ("bench/components/plugin.py", "read_bytes"): CODE,
     ("bench/components/source_code.py", "open"): CODE,
     ("bench/run/cores.py", "read_text"): SYSTEM,
