@@ -64,6 +64,12 @@ class Surroundings:
             torch.cuda.set_device(self.number % count)
 
 
+def load_libraries() -> None:
+    """Load what most cells need."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
+
+
 def serve(descriptor: int) -> None:
     """Fork a worker for each request, until the process that sends the requests has ended.
 
@@ -74,8 +80,7 @@ def serve(descriptor: int) -> None:
         loaded, ends = os.pipe()
         watch = Thread(target=_end_with_guard, args=[descriptor, loaded])
         watch.start()
-        for name in LIBRARIES:
-            importlib.import_module(name)
+        load_libraries()
         os.close(ends)
         watch.join()  # a process of several threads must not be forked
         os.close(loaded)

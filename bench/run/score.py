@@ -20,6 +20,7 @@ from evil_twins.bench.components import finite
 from evil_twins.bench.components.containment import contained
 from evil_twins.bench.components.process_state import Bindings
 from evil_twins.bench.errors import Fault, UserError, reason
+from evil_twins.bench.run.fork_server import load_libraries
 from evil_twins.bench.run.score_request import Benign, Request
 from evil_twins.bench.run.screen import errors, print_lines, screen
 from evil_twins.bench.store import files
@@ -51,6 +52,7 @@ def score(request: Request, out: Path, device: str) -> int:
     Raises:
         UserError: A file is missing or damaged, or models and images do not fit.
     """
+    load_libraries()  # torch changes some of its names while its parts are loaded
     names = Bindings.now()
     with contained():
         columns = [c for c in suite.load(request.detectors).columns if not c.inspects]
