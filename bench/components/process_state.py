@@ -98,6 +98,8 @@ def same(first: Any, second: Any) -> bool:
     if isinstance(first, np.ndarray):
         return np.array_equal(first, second)
     if isinstance(first, tuple | list):
+        with suppress(ValueError, RuntimeError):  # of the arrays and tensors in it
+            return bool(first == second)
         return len(first) == len(second) and all(map(same, first, second))
     return bool(first == second)
 

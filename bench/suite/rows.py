@@ -1,9 +1,10 @@
 """Make the rows and columns of a suite from its tables of attacks and detectors."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import isnan, nan
+from math import isnan, nan, prod
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from evil_twins.bench.suite.names import check_label
 
 SWEPT = ("kappa", "phi", "lam")
 """Parameters of an attack that may be lists; each value makes a row."""
+
+MOST_ROWS, MOST_PAIRS = 2**12, 2**14
+"""Most rows, and most pairs of a row and a column: a small file must not ask for an endless plan."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,23 @@ def _head(table: Mapping[str, Any], kind: str, path: Path) -> tuple[str, str, di
     return label, method, inline | parameters
 
 
+def check_size(
+    attacks: Sequence[Mapping[str, Any]], detectors: Sequence[Mapping[str, Any]], path: Path
+) -> None:
+    """Check the number of rows and columns before they are made.
+
+    Raises:
+        UserError: There are too many.
+    """
+    lists = [[table[key] for key in SWEPT if isinstance(table.get(key), list)] for table in attacks]
+    rows = sum(prod(map(len, swept)) for swept in lists)
+    if rows > MOST_ROWS or rows * len(detectors) > MOST_PAIRS:
+        raise UserError(
+            f"{path.name}: {rows} rows of attacks and {len(detectors)} detectors are too many\n"
+            f"expected: at most {MOST_ROWS} rows, and {MOST_PAIRS} pairs of a row and a detector"
+        )
+
+
 def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
     """Make one row for each combination of the listed kappa, phi and lam.
 
@@ -146,8 +167,7 @@ def check_matrix(rows: Sequence[Row], columns: Sequence[Column], path: Path) -> 
             a detector that it cannot.
     """
     for names in ([row.title for row in rows], [column.label for column in columns]):
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
+        if doubled := sorted(name for name, number in Counter(names).items() if number > 1):
             raise UserError(
                 f"{path.name}: {doubled[0]!r} is listed twice\nremedy: give each another `name`"
             )

@@ -13,7 +13,7 @@ from evil_twins.bench.subjects import sets, splits
 from evil_twins.bench.subjects.splits import Splits
 from evil_twins.bench.suite import extends, toml
 from evil_twins.bench.suite.names import folder_name
-from evil_twins.bench.suite.rows import Column, Row, check_matrix, column_of, rows_of
+from evil_twins.bench.suite.rows import Column, Row, check_matrix, check_size, column_of, rows_of
 
 BUILT_IN = Path(__file__).parent / "built_in"
 CHAIN = 8
@@ -220,6 +220,7 @@ def load(name: str) -> Suite:
     ):
         if value not in names:
             raise unknown(kind, value, names)
+    check_size(file.attacks, file.detectors, path)
     rows = [row for table in file.attacks for row in rows_of(table, file.targets.count, path)]
     columns = [column_of(table, path) for table in file.detectors]
     check_matrix(rows, columns, path)
