@@ -20,7 +20,7 @@ SWEPT = ("kappa", "phi", "lam")
 """Parameters of an attack that may be lists; each value makes a row."""
 
 MOST_ROWS, MOST_PAIRS = 2**12, 2**14
-"""Most rows, and most pairs of a row and a column: a small file must not ask for an endless plan."""
+"""Most rows, and most pairs of a row and a column: a file cannot ask for an endless plan."""
 
 
 @dataclass(frozen=True)
