@@ -40,6 +40,12 @@ def _start(
 ) -> subprocess.Popen[str]:
     """Start a run in a new process and process group."""
     line = [sys.executable, "-m", "evil_twins", "run", str(folder / "small.toml")]
+
+    def begin() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background ignores it
+        if prepare:
+            prepare()
+
     return subprocess.Popen(
         [*line, "--results", str(results), *more],
         cwd=ROOT,
@@ -47,7 +53,7 @@ def _start(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=prepare,
+        preexec_fn=begin,
         env=os.environ | ({"EXECUTED": str(log)} if log else {}),
     )
 
