@@ -24,6 +24,7 @@ from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.soundness import unmark
 from evil_twins.bench.store.soundness import verify as verify_cell
+from evil_twins.bench.subjects.networks.network import Network
 
 KINDS = {"victim": victim.run, "fit": preparation.run, "attack": attack.run, "score": score.run}
 
@@ -42,6 +43,7 @@ class Job:
         source: SHA-256 of the code that it depends on.
         parents: Role -> (kind, identity, content hash) of a finished cell.
         evade: The detectors that the attack evades.
+        network: The code of the victim's network, if it is not of this project.
     """
 
     kind: str
@@ -53,6 +55,7 @@ class Job:
     source: str
     parents: Mapping[str, tuple[str, str, str]]
     evade: tuple[Component, ...] = ()
+    network: Network | None = None
 
     @property
     def components(self) -> tuple[Component, ...]:
@@ -61,13 +64,16 @@ class Job:
 
     @property
     def plugins(self) -> tuple[Component, ...]:
-        """The components that are no part of this project."""
-        return tuple(each for each in self.components if not each.place.startswith(OURS))
+        """The components that are no part of this project, and the network of the victim."""
+        networks = [Component(self.network.place, {})] if self.network else []
+        others = [each for each in self.components if not each.place.startswith(OURS)]
+        return (*others, *networks)
 
     @property
     def code(self) -> Code:
         """The code that it would run here and now."""
-        return code_of(self.kind, self.spec["dataset"], *self.components)
+        network = self.network.source if self.network else None
+        return code_of(self.kind, self.spec["dataset"], *self.components, network=network)
 
     def run(self, work: Work) -> None:
         """Write the content of the cell."""
@@ -151,7 +157,7 @@ def compute(place: Place, job: Job, folder: Path) -> Code:
         if verify_cell(parents[role]) != content:
             raise Fault(f"{parents[role]} has changed during the run; run again")
     cell = (job.spec, job.label, job.component, parents, folder)
-    work = Work(*cell, place.data, place.weights, job.evade)
+    work = Work(*cell, place.data, place.weights, job.evade, job.network)
     with component_runs():  # it is loaded here
         _checked_code(job)
     try:

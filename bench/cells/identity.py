@@ -7,6 +7,7 @@ from typing import Any
 from evil_twins.bench.components.component import Component
 from evil_twins.bench.store.cells import SCHEMA
 from evil_twins.bench.store.checksums import fingerprint
+from evil_twins.bench.subjects.networks.network import Network
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Cell:
         source: SHA-256 of its code.
         parents: Role -> key of the cell in that role.
         evade: The detectors that the attack evades.
+        network: The code of the victim's network, if it is not of this project. Its content is
+            that of the victim.
     """
 
     kind: str
@@ -32,6 +35,7 @@ class Cell:
     source: str
     parents: Mapping[str, str] = field(default_factory=dict)
     evade: tuple[Component, ...] = ()
+    network: Network | None = None
 
     @property
     def key(self) -> str:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from evil_twins.attacks.models import PairedModels
 from evil_twins.bench.cells import fitting, seeds
 from evil_twins.bench.cells.fitting import Defender
-from evil_twins.bench.cells.stored import Tensors, cached_victim, faced_models
+from evil_twins.bench.cells.stored import Tensors, VictimPlace, cached_victim, faced_models
 from evil_twins.bench.cells.work import Source, Work
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Damaged, Fault
@@ -59,11 +59,15 @@ class Lineup:
 
 @lru_cache(maxsize=1)
 def lineup(
-    attack: Path, victim: Path, device: torch.device, source: Source, size: int, first: int
+    attack: Path,
+    victim: VictimPlace,
+    source: Source,
+    size: int,
+    first: int,
 ) -> Lineup:
     """Load the attacked inputs of a finished cell and the benign images of its models.
 
-    `attack` and `victim` are folders of cells. Each model gets `size` images for calibration and as
+    `attack` is the folder of the cell. Each model gets `size` images for calibration and as
     many for its check; the cell's first target is the `first` of the suite.
 
     Raises:
@@ -71,14 +75,14 @@ def lineup(
     """
     data, targets = source(), records.read(attack / "targets.parquet", records.PARTS["targets"])
     n = len(targets)
-    models = faced_models(attack, cached_victim(victim, device), n, device)
+    models = faced_models(attack, cached_victim(victim), n, victim.device)
     block = torch.arange(first * size, (first + n) * size)
     benign = [split.take(block) for split in (data.calibration, data.fpr)]
-    attacked = Tensors(attack / ATTACKED, device).images("x")
+    attacked = Tensors(attack / ATTACKED, victim.device).images("x")
     if attacked.shape != (n, *data.train.pixels.shape[1:]):
         raise Damaged(attack / ATTACKED, f"it holds x of {tuple(attacked.shape)} for {n} targets")
     images = torch.cat(
-        [attacked.unsqueeze(1), *(b.x.to(device).unflatten(0, (n, size)) for b in benign)], 1
+        [attacked.unsqueeze(1), *(b.x.to(victim.device).unflatten(0, (n, size)) for b in benign)], 1
     )
     names = tuple(targets["target_id"])
     ids = [np.array(row, dtype=object).reshape(n, -1) for row in (names, *(b.ids for b in benign))]
@@ -130,8 +134,8 @@ def groups(lines: Lineup) -> Iterator[tuple[str, nn.Module, slice]]:
 def run(work: Work) -> None:
     """Fit the detector to every faced model, score the images; store scores and details."""
     defender, benign = Defender.of(work), work.spec["benign"]
-    parents = (work.parents["attack"], work.parents["victim"])
-    lines = lineup(*parents, work.device, work.source, benign["size"], benign["first"])
+    parents = (work.parents["attack"], work.place("victim"))
+    lines = lineup(*parents, work.source, benign["size"], benign["first"])
     scores, missing = list[Tensor](), Counter[tuple[str, str]]()
     facts: dict[str, list[Tensor]] = {}
     for target, model, part in groups(lines):

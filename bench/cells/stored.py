@@ -1,6 +1,7 @@
 """Read and write the tensors, victims and poisoned models of cells."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +18,19 @@ from evil_twins.bench.store.checksums import MODELS, VICTIM
 from evil_twins.bench.store.soundness import lists_models
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import Classifier
+from evil_twins.bench.subjects.networks.network import Network
+
+
+@dataclass(frozen=True)
+class VictimPlace:
+    """The folder of a finished victim cell, the device for the victim, and its code.
+
+    The code is None if the network is of this project.
+    """
+
+    folder: Path
+    device: torch.device
+    network: Network | None = None
 
 
 class Tensors(dict[str, Tensor]):
@@ -62,15 +76,15 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 @lru_cache(maxsize=2)
-def cached_victim(folder: Path, device: torch.device) -> Classifier:
+def cached_victim(victim: VictimPlace) -> Classifier:
     """Load the victim of a finished victim cell.
 
     Raises:
         Damaged: The file is no stored classifier.
     """
-    path = folder / VICTIM
+    path = victim.folder / VICTIM
     try:
-        return weights.load(path, folder).to(device)
+        return weights.load(path, victim.folder, victim.network).to(victim.device)
     except UserError as error:
         raise Damaged(path, str(error).removeprefix(f"{path}: ")) from error
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from evil_twins.attacks.efficacy import logit, margin
 from evil_twins.attacks.models import BATCH
 from evil_twins.attacks.norms import project
 from evil_twins.bench.cells import seeds
-from evil_twins.bench.cells.stored import cached_victim
+from evil_twins.bench.cells.stored import VictimPlace, cached_victim
 from evil_twins.bench.cells.work import Source, Work, cached_features
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.subjects.architectures import Classifier
@@ -50,7 +49,7 @@ def choose(work: Work) -> tuple[Images, Tensor]:
     spec = work.spec["targets"]
     difficulty = Difficulty(**spec["difficulty"]) if spec["difficulty"] else None
     rules = (spec["list"], spec["goals"], difficulty)
-    places, goals = eligible(work.parents["victim"], work.device, work.source, *rules)
+    places, goals = eligible(work.place("victim"), work.source, *rules)
     after = spec["after"]
     if (available := max(0, len(places) - after)) < spec["count"]:
         behind = f" after the first {after}" if after else ""
@@ -66,8 +65,7 @@ def choose(work: Work) -> tuple[Images, Tensor]:
 
 @lru_cache(maxsize=2)
 def eligible(
-    victim: Path,
-    device: torch.device,
+    victim: VictimPlace,
     source: Source,
     split: str,
     goals: str,
@@ -75,12 +73,12 @@ def eligible(
 ) -> tuple[Tensor, Tensor]:
     """Return positions in a list of the images that may be attacked, and their goals, both (M,).
 
-    `victim` is the folder of its cell, `goals` is "random" or "second".
+    `goals` is "random" or "second".
     """
-    data, network = source(), cached_victim(victim, device)
+    data, network, device = source(), cached_victim(victim), victim.device
     images = data.split(split)
     with torch.no_grad():
-        logits = network.head(cached_features(victim, device, source, split)).cpu()
+        logits = network.head(cached_features(victim, source, split)).cpu()
     places = torch.nonzero(logits.argmax(1) == images.label).flatten()
     if goals == "second":
         aims = second(logits, images.label)

@@ -10,18 +10,25 @@ from evil_twins.bench.store import files, records
 from evil_twins.bench.store.checksums import VICTIM, checksum
 from evil_twins.bench.subjects import splits, victims, weights
 from evil_twins.bench.subjects.architectures import Classifier
+from evil_twins.bench.subjects.networks.network import Network
 from evil_twins.bench.subjects.retraining import Retraining, retrain
 
 
 def run(work: Work) -> None:
     """Train, unless the suite names a file; store victim.safetensors and victim.parquet."""
     path = work.out / VICTIM
-    model = _copied(work, path) if "weights" in work.spec else _trained(work, path)
+    model = _model(work, path)
     test = [images for split in splits.NAMES if len(images := work.dataset.split(split))]
     right = sum(victims.accuracy(model, images) * len(images) for images in test)
     count = sum(len(images) for images in test)
     line = pd.DataFrame({"accuracy": [right / count], "images": [count]})
     records.write(line, records.VICTIMS, work.out / "victim.parquet")
+
+
+def _model(work: Work, path: Path) -> Classifier:
+    if "weights" not in work.spec:
+        return _trained(work, path)
+    return _adopted(work, work.network, path) if work.network else _copied(work, path)
 
 
 def _trained(work: Work, path: Path) -> Classifier:
@@ -44,3 +51,13 @@ def _copied(work: Work, path: Path) -> Classifier:
     if checksum(path, work.out) != work.spec["weights"]:
         raise Fault(f"{work.weights} has changed during the run; run again")
     return weights.load(path, work.out).to(work.device)
+
+
+def _adopted(work: Work, network: Network, path: Path) -> Classifier:
+    """Make a victim of the file's network, and store that: the file itself needs other code."""
+    assert work.weights is not None
+    if checksum(work.weights, None) != work.spec["weights"]:
+        raise Fault(f"{work.weights} has changed during the run; run again")
+    data = work.dataset
+    weights.save(weights.adopted(network, work.weights, data), path)
+    return weights.load(path, work.out, network).to(work.device)

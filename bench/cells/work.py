@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks.models import BATCH
-from evil_twins.bench.cells.stored import cached_victim
+from evil_twins.bench.cells.stored import VictimPlace, cached_victim
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.subjects import data
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Dataset
+from evil_twins.bench.subjects.networks.network import Network
 from evil_twins.bench.subjects.splits import USUAL, Splits
 
 if TYPE_CHECKING:  # a victim depends on no component
@@ -52,6 +53,7 @@ class Work:
     data: Path | None
     weights: Path | None = None
     evade: tuple[Component, ...] = ()
+    network: Network | None = None
 
     @property
     def device(self) -> torch.device:
@@ -80,15 +82,19 @@ class Work:
     @property
     def victim(self) -> Classifier:
         """The victim, on the device."""
-        return cached_victim(self.parents["victim"], self.device)
+        return cached_victim(self.place("victim"))
 
     def second(self, role: str) -> Classifier | None:
         """Return the independently trained victim of that role, on the device, or None."""
-        return cached_victim(self.parents[role], self.device) if role in self.parents else None
+        return cached_victim(self.place(role)) if role in self.parents else None
 
     def features(self, split: str) -> Tensor:
         """Return the victim's features (M, D) of a split of the data set, on the device."""
-        return cached_features(self.parents["victim"], self.device, self.source, split)
+        return cached_features(self.place("victim"), self.source, split)
+
+    def place(self, role: str) -> VictimPlace:
+        """Return the place of the victim in that role."""
+        return VictimPlace(self.parents[role], self.device, self.network)
 
     def build(self) -> Any:
         """Build the attack or the detector."""
@@ -105,9 +111,9 @@ def cached_dataset(
 
 
 @lru_cache(maxsize=4)
-def cached_features(victim: Path, device: torch.device, source: Source, split: str) -> Tensor:
-    """Compute the inputs of the last layer of the victim in a folder, for a split (M, D)."""
-    network = cached_victim(victim, device)
+def cached_features(victim: VictimPlace, source: Source, split: str) -> Tensor:
+    """Compute the inputs of the last layer of a victim, for a split (M, D)."""
+    model = cached_victim(victim)
     batches = source().split(split).pixels.split(BATCH)
     with torch.no_grad():
-        return torch.cat([network.features(batch.to(device) / 255) for batch in batches])
+        return torch.cat([model.features(x.to(victim.device) / 255) for x in batches])

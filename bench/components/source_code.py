@@ -72,11 +72,14 @@ class Code:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def code_of(kind: str, dataset: Mapping[str, Any], *components: Component) -> Code:
+def code_of(
+    kind: str, dataset: Mapping[str, Any], *components: Component, network: Path | None = None
+) -> Code:
     """Return the code of a cell.
 
     The components are its attack or detector, if it has one, and the detectors that an attack
-    evades. The data set, as name and size, brings its reader; a size also what resizes images.
+    evades. The data set, as name and size, brings its reader; a size also what resizes images. A
+    victim depends on the file of its network, if that is not of this project.
     """
     module = {"fit": "preparation"}.get(kind, kind)
     if kind == "score" and components[0].inspects:
@@ -88,6 +91,8 @@ def code_of(kind: str, dataset: Mapping[str, Any], *components: Component) -> Co
     roots += [file for component in components for file in component.sources]
     if components:
         roots.append(Path(__file__).with_name("component.py"))
+    if network and kind == "victim":
+        roots.append(network)
     if len(components) > 1:
         roots.append(CELLS / "evade.py")
     return closure(*roots)

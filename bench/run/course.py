@@ -193,4 +193,5 @@ def job_of(plan: Plan, state: State, key: str) -> Job:
         for role, parent in cell.parents.items()
     }
     facts = (cell.kind, state.identity[key], cell.title, cell.label)
-    return Job(*facts, cell.component, cell.spec, cell.source, parents, cell.evade)
+    rest = (cell.source, parents, cell.evade, cell.network)
+    return Job(*facts, cell.component, cell.spec, *rest)

@@ -90,17 +90,23 @@ class _Planner:
         return Plan(self.cells, victim, tuple(shards))
 
     def add(self, cell: Cell) -> str:
+        cell = replace(cell, network=self.suite.network)
         return self.cells.setdefault(cell.key, cell).key
 
     def source(self, kind: str, *components: Component) -> str:
         places = (kind, *(component.place for component in components))
         if places not in self.sources:
-            self.sources[places] = code_of(kind, self.dataset, *components).digest
+            network = self.suite.network.source if self.suite.network else None
+            code = code_of(kind, self.dataset, *components, network=network)
+            self.sources[places] = code.digest
         return self.sources[places]
 
     def victim(self, seed: int) -> Cell:
         model, path = self.suite.victim, self.suite.weights
-        spec = self.shared | {"architecture": model.architecture}
+        network = self.suite.network
+        spec = self.shared | {"architecture": network.name if network else model.architecture}
+        if network:
+            spec |= {"normalise": [network.mean, network.std], "outputs": network.outputs}
         if path is None:
             recipe = asdict(checked(Recipe, model.recipe, "[victim.recipe]"))
             spec |= {"recipe": recipe, "seed": seed}
@@ -108,7 +114,7 @@ class _Planner:
                 retraining = checked(Retraining, model.retraining, "[victim.retraining]")
                 spec["retraining"] = asdict(retraining)
         else:
-            spec["weights"] = weights.digest(path, model.architecture, self.data)
+            spec["weights"] = weights.digest(path, network or model.architecture, self.data)
         title = f"{model.name} seed {seed}"
         return Cell("victim", title, model.architecture, None, spec, self.source("victim"))
 

@@ -231,9 +231,26 @@ class DerivedNote(RootModel[dict[str, DerivedFiles]]):
     model_config = ConfigDict(strict=True, frozen=True)
 
 
+class NetworkFacts(Schema):
+    """The parts of a network that is not of this project, in the metadata of a file of weights.
+
+    Attributes:
+        code: SHA-256 of its code.
+        outputs: Number of outputs of its last layer; classes may be fewer.
+        head: Name of its last linear layer; None if it has none.
+        folded: Names of convolutions and of the batch-norms that were folded into them.
+    """
+
+    code: Digest
+    outputs: Size
+    head: str | None
+    folded: Annotated[tuple[tuple[str, str], ...], Strict(False)]
+
+
 class ClassifierFacts(Schema):
     """The form of the metadata of a file of weights."""
 
     architecture: str
     classes: Size
     shape: Annotated[tuple[Size, Size, Size], Strict(False)]
+    network: NetworkFacts | None = None

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from evil_twins.bench.errors import unknown
+from evil_twins.bench.store.schemas import NetworkFacts
 
 # Largest side for which a stride of 4 before the first block leaves too few pixels.
 SMALL = 64
@@ -20,8 +21,9 @@ class Classifier(nn.Module):
     """Images (N, C, H, W) in [0, 1] -> logits (N, K), as head(features(x)).
 
     Attributes:
-        architecture: One of `ARCHITECTURES`.
+        architecture: One of `ARCHITECTURES`, or the name of a `Network`.
         shape: (C, H, W) of the images.
+        network: Its parts, if it is not of this project.
         mean: Mean of each channel, subtracted from the images, (C, 1, 1).
         std: Deviation of each channel, which then divides them, (C, 1, 1).
         trunk: Normalised images (N, C, H, W) -> features (N, D).
@@ -30,6 +32,7 @@ class Classifier(nn.Module):
 
     mean: Tensor
     std: Tensor
+    network: NetworkFacts | None = None
 
     def __init__(
         self,

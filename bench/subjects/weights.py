@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from evil_twins.attacks.base import evenly
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.store import files, json_files
@@ -16,6 +19,8 @@ from evil_twins.bench.store.checksums import checksum
 from evil_twins.bench.store.schemas import ClassifierFacts
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from evil_twins.bench.subjects.data import Dataset
+from evil_twins.bench.subjects.networks import adoption, states
+from evil_twins.bench.subjects.networks.network import Network
 
 DAMAGE = (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError)
 """Errors of a file that is missing, damaged, or describes no network."""
@@ -29,11 +34,12 @@ def save(model: Classifier, path: Path) -> None:
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     # One entry only: the order of several is undefined, and so would be the bytes.
     facts = {"architecture": model.architecture, "classes": model.classes, "shape": model.shape}
+    facts |= {"network": model.network.model_dump()} if model.network else {}
     with files.creating(path, path.parent) as draft:
         save_file(state, draft, {"classifier": json.dumps(facts)})
 
 
-def load(path: Path, within: Path | None) -> Classifier:
+def load(path: Path, within: Path | None, network: Network | None = None) -> Classifier:
     """Read the classifier that `save` stored: folded, frozen, eval mode, in float32 on the CPU.
 
     Every stored model enters here. Weights in float32 stay as they are, bit for bit.
@@ -41,10 +47,11 @@ def load(path: Path, within: Path | None) -> Classifier:
     Args:
         path: The file.
         within: The folder that links must not leave, or None for a file that the user named.
+        network: The code of the network, if it is not of this project. No file brings code.
 
     Raises:
         UserError: The file is missing, damaged, or no stored classifier, its architecture is
-            unknown, or some weights are not finite.
+            unknown or another one, or some weights are not finite.
     """
     try:
         with files.opened(path, within) as file:
@@ -54,14 +61,7 @@ def load(path: Path, within: Path | None) -> Classifier:
         facts = json_files.parse(metadata.get("classifier", "").encode(), ClassifierFacts)
         if facts is None:
             raise Fault("has weights and no description of their network")
-        with torch.device("meta"):
-            scale = torch.ones(facts.shape[0])
-            model = fold(build(facts.architecture, facts.classes, facts.shape, scale, scale))
-        shapes = {name: value.shape for name, value in model.state_dict().items()}
-        state = finite.weights(stored, shapes, "the model")
-        if missing := [name for name in shapes if name not in state]:
-            raise Fault(f"the model lacks {missing[0]}")
-        model.load_state_dict(state, assign=True)
+        model = _ours(facts, stored) if network is None else _other(facts, stored, network)
     except (Fault, UserError, *DAMAGE) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
@@ -71,13 +71,53 @@ def load(path: Path, within: Path | None) -> Classifier:
     return model.to(memory_format=torch.channels_last).requires_grad_(False)
 
 
-def digest(path: Path, architecture: str, data: Dataset) -> str:
+def _ours(facts: ClassifierFacts, stored: Mapping[str, Tensor]) -> Classifier:
+    """Build a network of this project with stored weights.
+
+    Raises:
+        Fault: The weights do not fit it.
+        UserError: The architecture is unknown.
+    """
+    with torch.device("meta"):
+        scale = torch.ones(facts.shape[0])
+        model = fold(build(facts.architecture, facts.classes, facts.shape, scale, scale))
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    state = finite.weights(stored, shapes, "the model")
+    if missing := [name for name in shapes if name not in state]:
+        raise Fault(f"the model lacks {missing[0]}")
+    model.load_state_dict(state, assign=True)
+    return model
+
+
+def _other(facts: ClassifierFacts, stored: Mapping[str, Tensor], network: Network) -> Classifier:
+    """Build a network that is not of this project with stored weights.
+
+    Raises:
+        Fault: The file is that of another network, or the weights do not fit.
+    """
+    if facts.network is None or facts.architecture != network.name:
+        raise Fault(f"it is that of {facts.architecture!r}, not of {network.name!r}")
+    model = adoption.rebuilt(network, facts.network, facts.shape, facts.classes)
+    states.fit(model, stored, "the model")
+    return model
+
+
+def adopted(network: Network, path: Path, data: Dataset) -> Classifier:
+    """Make a victim of a network and its file of weights; see `adoption.adopt`."""
+    probes = data.train.take(evenly(len(data.train), PROBES))
+    return adoption.adopt(network, path, data.classes, probes.x)
+
+
+def digest(path: Path, architecture: str | Network, data: Dataset) -> str:
     """Return the SHA-256 of a file of weights, if it fits architecture and data of a suite.
 
     Raises:
         UserError: The file is missing, damaged or that of another network, or its logits are not
             finite.
     """
+    if isinstance(architecture, Network):
+        adopted(architecture, path, data)
+        return checksum(path, None)
     model = load(path, None)
     shapes = tuple(model.shape), tuple(data.train.pixels.shape[1:])
     actual = f"{model.architecture} of {model.classes} classes for images {shapes[0]}"

@@ -3,17 +3,20 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import Field, ValidationError
 
 from evil_twins.bench.components.parameters import checked, mistake
 from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.subjects import sets, splits
+from evil_twins.bench.subjects.networks.network import FORMS, Network
+from evil_twins.bench.subjects.networks.network import locate as locate_network
 from evil_twins.bench.subjects.splits import Splits
 from evil_twins.bench.suite import extends, toml
 from evil_twins.bench.suite.names import folder_name
 from evil_twins.bench.suite.rows import Column, Row, check_matrix, check_size, column_of, rows_of
+from evil_twins.bench.suite.sections import Section, Targets, Victim
 
 BUILT_IN = Path(__file__).parent / "built_in"
 CHAIN = 8
@@ -21,81 +24,14 @@ CHAIN = 8
 ARCHITECTURES = ("resnet18", "resnet101", "resnet18-narrow", "resnet-tiny")
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Victim(_Table):
-    """The benign model.
-
-    Attributes:
-        architecture: One of `ARCHITECTURES`.
-        seed: Seed of its training.
-        recipe: Changes of the default `Recipe`.
-        retraining: Parameters of adversarial training, or None for standard training.
-        weights: A file of this architecture instead of training, relative to the suite, or None.
-    """
-
-    architecture: str
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    recipe: dict[str, Any] = {}
-    retraining: dict[str, Any] | None = None
-    weights: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Its name in the records."""
-        return self.architecture + ("" if self.retraining is None else "-retrained")
-
-
-class Difficulty(_Table):
-    """The filter of targets by difficulty in the code of the paper's authors.
-
-    Signed-gradient PGD towards the goal class, checked before each of its eight steps, must reach
-    a confidence of 0.95, and not before it has taken three.
-
-    Attributes:
-        eps: The largest change of a pixel in [0, 1]; the authors' values are 8/255, and 2/255 for
-            ImageNet.
-        step: The change in one step; 1/255, and 0.25/255 for ImageNet.
-    """
-
-    eps: Annotated[float, Field(gt=0, le=1)] = 8 / 255
-    step: Annotated[float, Field(gt=0, le=1)] = 1 / 255
-
-
-class Targets(_Table):
-    """The inputs that are attacked.
-
-    Attributes:
-        list: One of the two frozen lists; settings are chosen only on "development".
-        count: Number of targets: the first of the list that the victim classifies correctly.
-        after: Number of these that are skipped, so that a list can be used again with new targets.
-        goals: "random", any other class, as in the paper's text; or "second", the most likely
-            other class under the victim, as in the code of its authors.
-        difficulty: Filter of targets that are too easy or too hard, or None.
-        shard: Targets in one cell: the largest number of poisoned models held at once.
-        benign: Benign images for the threshold, and as many for its check, under one faced model;
-            fewer where the data set has not enough.
-    """
-
-    list: Literal["confirmatory", "development"] = "confirmatory"
-    count: PositiveInt
-    after: NonNegativeInt = 0
-    goals: Literal["random", "second"] = "random"
-    difficulty: Difficulty | None = None
-    shard: PositiveInt = 32
-    benign: PositiveInt = 20
-
-
-class _File(_Table):
+class _File(Section):
     name: str
     description: str = ""
     dataset: str
     size: Annotated[int, Field(ge=1, le=4096)] | None = None
     threads_per_cell: Annotated[int, Field(ge=1, le=1024)] = 1
     victim: Victim
-    splits: dict[str, Any] = {}
+    splits: Annotated[dict[str, Any], Field(default_factory=dict)]
     targets: Targets
     attacks: list[dict[str, Any]]
     detectors: list[dict[str, Any]]
@@ -112,6 +48,7 @@ class Suite:
         size: Height and width of resized images, or None for those of the data set.
         threads_per_cell: Threads of each cell; sums depend on them.
         victim: The benign model.
+        network: Its code, if it is not of this project.
         weights: The file of its weights, or None if it is trained.
         splits: Shares of the splits of the test half.
         targets: The inputs that are attacked.
@@ -125,6 +62,7 @@ class Suite:
     size: int | None
     threads_per_cell: int
     victim: Victim
+    network: Network | None
     weights: Path | None
     splits: Splits
     targets: Targets
@@ -214,20 +152,34 @@ def load(name: str) -> Suite:
     except ValidationError as error:
         raise mistake(error, path.name) from error
     folder_name(file.name, path.name)
-    for kind, value, names in (
-        ("data set", file.dataset, sets.names()),
-        ("architecture", file.victim.architecture, ARCHITECTURES),
-    ):
-        if value not in names:
-            raise unknown(kind, value, names)
+    if file.dataset not in sets.names():
+        raise unknown("data set", file.dataset, sets.names())
+    network = _network(file.victim, path)
     check_size(file.attacks, file.detectors, path)
     rows = [row for table in file.attacks for row in rows_of(table, file.targets.count, path)]
     columns = [column_of(table, path) for table in file.detectors]
     check_matrix(rows, columns, path)
-    shared = {key: value for key, value in file if key not in extends.ENTRIES}
+    shared: dict[str, Any] = {key: value for key, value in file if key not in extends.ENTRIES}
     shared["splits"] = checked(Splits, file.splits, f"{path.name}: splits")
     weights = _weights(file.victim, path)
-    return Suite(**shared, weights=weights, rows=tuple(rows), columns=tuple(columns))
+    shared |= {"network": network, "weights": weights}
+    return Suite(**shared, rows=tuple(rows), columns=tuple(columns))
+
+
+def _network(victim: Victim, path: Path) -> Network | None:
+    """Return the code of a victim's network, or None for one of this project."""
+    if ":" not in victim.architecture:
+        if victim.architecture not in ARCHITECTURES:
+            raise unknown("architecture", victim.architecture, (*ARCHITECTURES, *FORMS))
+        if victim.normalise or victim.classes:
+            raise UserError(
+                f"{path.name}: {victim.architecture!r} normalises by itself\n"
+                "remedy: remove `normalise` and `classes` from [victim]"
+            )
+        return None
+    numbers = victim.normalise
+    scale = (numbers.mean, numbers.std) if numbers else ((), ())
+    return Network(locate_network(victim.architecture, path.parent), *scale, victim.classes)
 
 
 def _weights(victim: Victim, path: Path) -> Path | None:

@@ -11,7 +11,7 @@ from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.steps.input import InputStep
 from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.bench.store import provenance
-from evil_twins.bench.suite.suite import Targets
+from evil_twins.bench.suite.sections import Targets
 from tests.benchmarks.conftest import World
 
 pytestmark = pytest.mark.peers

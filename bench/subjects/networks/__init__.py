@@ -1,0 +1,1 @@
+"""Networks that are not of this project: their code, their files of weights, their last layer."""

@@ -1,0 +1,179 @@
+"""Make victims of networks that are not of this project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from evil_twins.bench.components import finite
+from evil_twins.bench.errors import Fault, UserError, reason
+from evil_twins.bench.store.schemas import NetworkFacts
+from evil_twins.bench.subjects.architectures import Classifier
+from evil_twins.bench.subjects.networks import states
+from evil_twins.bench.subjects.networks.network import Network
+from evil_twins.bench.subjects.networks.structure import Structure, analyse, close, split
+
+Shape = tuple[int, int, int]
+
+
+def adopt(network: Network, weights: Path, classes: Sequence[str], x: Tensor) -> Classifier:
+    """Build a network with its weights, and make a victim of it: frozen, folded, in eval mode.
+
+    Args:
+        network: The network.
+        weights: The file of its weights.
+        classes: Names of the classes of the data, in the order of the logits.
+        x: Images (N, C, H, W) in [0, 1], on which its parts are found.
+
+    Raises:
+        UserError: Code, weights, images or classes do not fit each other, or the network breaks the
+            contract of a victim.
+    """
+    outputs, shape = len(network.outputs) or len(classes), _shape(x)
+    rows = _rows(network.outputs, classes)
+    stored = states.read(weights)
+    module = network.build(outputs, shape)
+    try:
+        states.fit(module, stored, str(weights))
+        return _classifier(network, module, outputs, x, rows)
+    except Fault as fault:
+        raise UserError(
+            f"architecture {network.name!r}: {fault}\n"
+            "remedy: let `architecture`, `weights` and `classes` of [victim] fit each other"
+        ) from fault
+
+
+def _classifier(
+    network: Network, module: nn.Module, outputs: int, x: Tensor, rows: Tensor | None
+) -> Classifier:
+    """Split a network, whose last layer keeps these rows, and compare it with itself.
+
+    Raises:
+        Fault: A pass fails, or the outputs are no logits (N, outputs).
+    """
+    module = frozen(module)
+    mean, std = scale(network, x.shape[1])
+    normalised = (x - mean) / std
+    logits = passed(module, normalised, outputs)
+    structure = analyse(module, normalised)
+    trunk, head = split(module, structure, outputs)
+    facts = NetworkFacts(code=network.digest, outputs=outputs, **vars(structure))
+    whole = _composed(network, facts, trunk, head, _shape(x))
+    if rows is not None:
+        logits, whole.head = logits[:, rows], _chosen(head, rows)
+    whole = cast(Classifier, frozen(whole).to(memory_format=torch.channels_last))
+    with torch.no_grad():
+        if not close(whole(x), logits):
+            raise Fault("split into trunk and last layer, it gives other logits")
+    return whole
+
+
+def rebuilt(network: Network, facts: NetworkFacts, shape: Shape, classes: int) -> Classifier:
+    """Build a stored victim without its weights.
+
+    Args:
+        network: The network.
+        facts: Its parts, as its file names them.
+        shape: (C, H, W) of the images.
+        classes: Number of its classes.
+
+    Raises:
+        Fault: Its code is another one than that of the file, or it lacks a module.
+        UserError: It cannot be built.
+    """
+    if facts.code != network.digest:
+        raise Fault(f"the code of {network.name} is not that with which the victim was stored")
+    with torch.random.fork_rng(devices=[]):
+        module = frozen(network.build(facts.outputs, shape))
+    try:
+        trunk, head = split(module, Structure(facts.head, facts.folded), facts.outputs)
+    except (AttributeError, AssertionError, TypeError) as error:
+        raise Fault(f"{network.name} is not the network of the file: {reason(error)}") from error
+    if head.out_features != classes:
+        head = nn.Linear(head.in_features, classes)
+    return cast(Classifier, frozen(_composed(network, facts, trunk, head, shape)))
+
+
+def _composed(
+    network: Network, facts: NetworkFacts, trunk: nn.Module, head: nn.Linear, shape: Shape
+) -> Classifier:
+    whole = Classifier(network.name, shape, trunk, head, *scale(network, shape[0]))
+    whole.network = facts
+    return whole
+
+
+def frozen(module: nn.Module) -> Any:
+    """Return a module in eval mode that records no gradients of its weights."""
+    return module.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def passed(module: nn.Module, x: Tensor, outputs: int) -> Tensor:
+    """Pass normalised images (N, C, H, W) through a network.
+
+    Returns:
+        Its logits (N, outputs).
+
+    Raises:
+        Fault: It fails, or returns something else.
+    """
+    try:
+        z = module(x)
+    except Exception as error:  # the network is a user's code
+        raise Fault(f"it takes no images of shape {tuple(x.shape[1:])}: {reason(error)}") from error
+    if not isinstance(z, Tensor):
+        raise Fault(f"it returns {type(z).__name__}; expected a tensor of logits")
+    if tuple(z.shape) != (len(x), outputs):
+        raise Fault(f"it returns {tuple(z.shape)} for {len(x)} images and {outputs} classes")
+    return finite.logits(z, "it")
+
+
+def scale(network: Network, channels: int) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation (C, 1, 1) by which pixels in [0, 1] are normalised.
+
+    Raises:
+        Fault: There is not one of each for every channel.
+    """
+    mean, std = network.mean or (0.0,) * channels, network.std or (1.0,) * channels
+    if not len(mean) == len(std) == channels:
+        raise Fault(
+            f"`normalise` has {len(mean)} means and {len(std)} deviations for {channels} channels"
+        )
+    return torch.tensor(mean).reshape(-1, 1, 1), torch.tensor(std).reshape(-1, 1, 1)
+
+
+def _shape(x: Tensor) -> Shape:
+    _, channels, height, width = x.shape
+    return channels, height, width
+
+
+def _rows(outputs: Sequence[str], classes: Sequence[str]) -> Tensor | None:
+    """Return the output of each class of the data (K,); None if these are the outputs.
+
+    Raises:
+        UserError: A class has no output.
+    """
+    if not outputs or tuple(outputs) == tuple(classes):
+        return None
+    places = {name: i for i, name in enumerate(outputs)}
+    if missing := [name for name in classes if name not in places]:
+        near = get_close_matches(missing[0], places, n=1)
+        raise UserError(
+            f"`classes` of [victim] lacks {missing[0]!r}, a class of the data\n"
+            f"expected: the names of all outputs in their order"
+            + (f"; did you mean {near[0]!r}?" if near else "")
+        )
+    return torch.tensor([places[name] for name in classes])
+
+
+def _chosen(head: nn.Linear, rows: Tensor) -> nn.Linear:
+    """Return a last layer with these outputs of another one."""
+    chosen = nn.Linear(head.in_features, len(rows))
+    chosen.weight = nn.Parameter(head.weight[rows].clone())
+    chosen.bias = nn.Parameter(head.bias[rows].clone())
+    return chosen

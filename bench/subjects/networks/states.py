@@ -1,0 +1,140 @@
+"""Read the tensors in files of weights of others, and fit their names to a network."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from evil_twins.bench.errors import Fault, UserError
+from evil_twins.bench.store import files
+
+PICKLES = (".pt", ".pth", ".th", ".bin", ".ckpt", ".tar")
+"""Endings of files that `torch.save` writes."""
+
+NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
+"""Keys under which training scripts store the weights."""
+
+DEPTH = 4
+"""Largest number of keys above the weights."""
+
+LATER = "num_batches_tracked"
+"""A number of batch-norm that plays no part after training, and may be missing."""
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a file of weights by name; no code in it is run.
+
+    Raises:
+        UserError: It is missing, damaged, holds code, or holds no weights.
+    """
+    try:
+        with files.opened(path, None) as file:
+            if path.suffix == ".safetensors":
+                return dict(load_file(files.path_of(file)))
+            if path.suffix not in PICKLES:
+                raise Fault(f"the ending {path.suffix!r} is not known")
+            return _weights(torch.load(file, "cpu", weights_only=True))
+    except UserError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} holds more than weights, and code in it is not run\n"
+            "expected: a file of torch.save(network.state_dict(), path)\n"
+            "remedy: load it where you trust it, and save its state_dict"
+        ) from error
+    except (Fault, SafetensorError, OSError, ValueError, LookupError, RuntimeError, EOFError) as e:
+        why = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
+        raise UserError(
+            f"{path}: {(why.strip() or type(e).__name__).splitlines()[0][:120]}\n"
+            f"expected: a file of weights, .safetensors or one of {', '.join(PICKLES)}"
+        ) from e
+
+
+def _weights(content: Any) -> dict[str, Tensor]:
+    """Return the named tensors in what `torch.save` stored.
+
+    Raises:
+        Fault: There are none.
+    """
+    for _ in range(DEPTH):
+        if not isinstance(content, Mapping):
+            raise Fault(f"it holds {type(content).__name__}, not weights by name")
+        if content and all(isinstance(value, Tensor) for value in content.values()):
+            return {str(name): value for name, value in content.items()}
+        nested = [content[key] for key in NESTS if isinstance(content.get(key), Mapping)]
+        if not nested:
+            break
+        content = nested[0]
+    raise Fault("it holds no weights by name")
+
+
+def fit(network: nn.Module, stored: Mapping[str, Tensor], whose: str) -> None:
+    """Load weights into a network, whatever stands in front of all their names.
+
+    Args:
+        network: The network; its floating-point numbers stay in float32.
+        stored: The weights by name.
+        whose: Name of the file in messages.
+
+    Raises:
+        Fault: A name is missing or not of the network, a shape is another one, or a number is NaN
+            or infinite.
+    """
+    expected = network.state_dict()
+    names = _fitted(stored, expected)
+    for name, value in expected.items():
+        if name not in names and name.rpartition(".")[2] != LATER:
+            raise Fault(f"{whose} lacks {name}{_hint(stored, expected)}")
+        if name in names:
+            names[name] = _checked(names[name], value, name, whose)
+    if unknown := [name for name in names if name not in expected]:
+        raise Fault(f"{whose} has {unknown[0]}, which is no part of the network")
+    network.load_state_dict(names, strict=False)
+
+
+def _fitted(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights without the words in front that hide the most names of the network."""
+    best = max(_fronts(stored), key=lambda front: _shared(stored, expected, front))
+    return {name.removeprefix(best): value for name, value in stored.items()}
+
+
+def _fronts(stored: Mapping[str, Tensor]) -> Iterator[str]:
+    """Yield "" and what may stand in front of all names, such as "module."."""
+    yield ""
+    first = next(iter(stored), "")
+    parts = first.split(".")[:-1]
+    for count in range(1, len(parts) + 1):
+        front = ".".join(parts[:count]) + "."
+        if all(name.startswith(front) for name in stored):
+            yield front
+
+
+def _shared(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor], front: str) -> int:
+    return sum(name.removeprefix(front) in expected for name in stored)
+
+
+def _hint(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    shared = _shared(_fitted(stored, expected), expected, "")
+    return "" if shared else ", and shares no name with the network: another architecture?"
+
+
+def _checked(stored: Tensor, usual: Tensor, name: str, whose: str) -> Tensor:
+    """Return a tensor in the type of the network's, if it fits.
+
+    Raises:
+        Fault: Its shape is another one, or a number is NaN or infinite.
+    """
+    if stored.shape != usual.shape:
+        shapes = tuple(stored.shape), tuple(usual.shape)
+        raise Fault(f"{whose} has {name} of shape {shapes[0]}; the network has {shapes[1]}")
+    value = stored.to(torch.float32) if usual.is_floating_point() else stored.to(usual.dtype)
+    if usual.is_floating_point() and not bool(value.isfinite().all()):
+        raise Fault(f"{whose} has NaN or infinite values in {name}")
+    return value

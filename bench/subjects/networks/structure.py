@@ -1,0 +1,197 @@
+"""Split a network into trunk and last layer, and fold its batch-norm into its convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.hooks import RemovableHandle
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+TOLERANCE = 1e-3
+"""Largest change of a logit by folding, relative to the largest logit. Sums in float32 differ by
+much less; a fold that is wrong changes more."""
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The parts of a network by the names of its modules.
+
+    Attributes:
+        head: The linear layer whose result is the logits; None if there is none.
+        folded: Convolutions and the batch-norms that follow them, which fold into them.
+    """
+
+    head: str | None = None
+    folded: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of a module: its name, its argument and its result."""
+
+    name: str
+    argument: Any
+    result: Any
+
+
+@contextmanager
+def _recorded(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[list[_Call]]:
+    """Record the calls of the modules of these kinds in a block."""
+    calls, handles = list[_Call](), list[RemovableHandle]()
+
+    def watch(name: str, module: nn.Module) -> RemovableHandle:
+        def keep(_: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:
+            calls.append(_Call(name, arguments[0] if arguments else None, result))
+
+        return module.register_forward_hook(keep)
+
+    for name, module in network.named_modules():
+        if isinstance(module, kinds):
+            handles.append(watch(name, module))
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def analyse(network: nn.Module, x: Tensor) -> Structure:
+    """Find the last layer of a network and the batch-norms that fold, by passes of images.
+
+    Every part is tried: without the head the network returns features from which the head makes
+    the logits, and no fold changes a logit beyond rounding.
+
+    Args:
+        network: In eval mode; it stays as it is.
+        x: Normalised images (N, C, H, W).
+    """
+    with _recorded(network, (nn.Linear, *CONVOLUTIONS, *NORMS)) as calls:
+        logits = network(x)
+    return Structure(_head(network, x, logits, calls), _folds(network, x, logits, calls))
+
+
+def _head(network: nn.Module, x: Tensor, logits: Tensor, calls: list[_Call]) -> str | None:
+    for call in reversed(calls):
+        layer = network.get_submodule(call.name)
+        if not isinstance(layer, nn.Linear) or type(layer) is not nn.Linear or not call.name:
+            continue
+        if not (isinstance(call.result, Tensor) and call.result.shape == logits.shape):
+            continue
+        if not torch.equal(call.result, logits) or _times(calls, call.name) > 1:
+            continue
+        with _replaced(network, {call.name: nn.Identity()}):
+            features = network(x)
+        if features.shape == (len(x), layer.in_features) and close(layer(features), logits):
+            return call.name
+    return None
+
+
+def _folds(
+    network: nn.Module, x: Tensor, logits: Tensor, calls: list[_Call]
+) -> tuple[tuple[str, str], ...]:
+    """Return the pairs that fold: all of them if the logits stay, else those that keep them."""
+    pairs = list(_pairs(network, calls))
+    if not pairs or close(_folded_logits(network, pairs, x), logits):
+        return tuple(pairs)
+    sound = list[tuple[str, str]]()
+    for pair in pairs:
+        if close(_folded_logits(network, [*sound, pair], x), logits):
+            sound.append(pair)
+    return tuple(sound)
+
+
+def _pairs(network: nn.Module, calls: list[_Call]) -> Iterator[tuple[str, str]]:
+    """Yield each convolution with the batch-norm that takes its result."""
+    made = {id(call.result): call.name for call in calls}
+    for call in calls:
+        source, norm = made.get(id(call.argument)), network.get_submodule(call.name)
+        if source is None or not isinstance(norm, NORMS) or norm.running_mean is None:
+            continue
+        convolution = network.get_submodule(source)
+        once = _times(calls, source) == _times(calls, call.name) == 1
+        if once and type(convolution) in CONVOLUTIONS and norm.affine:
+            yield source, call.name
+
+
+def _times(calls: list[_Call], name: str) -> int:
+    return sum(call.name == name for call in calls)
+
+
+def _folded_logits(network: nn.Module, pairs: list[tuple[str, str]], x: Tensor) -> Tensor:
+    with _replaced(network, _fused(network, pairs)):
+        logits: Tensor = network(x)
+    return logits
+
+
+def _fused(network: nn.Module, pairs: list[tuple[str, str]]) -> dict[str, nn.Module]:
+    """Return the modules that replace convolutions and batch-norms, by name."""
+    modules = dict[str, nn.Module]()
+    for convolution, norm in pairs:
+        layers: Any = network.get_submodule(convolution), network.get_submodule(norm)
+        modules |= {convolution: fuse_conv_bn_eval(*layers), norm: nn.Identity()}
+    return modules
+
+
+def _put(network: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, attribute = name.rpartition(".")
+    setattr(network.get_submodule(parent), attribute, module)
+
+
+@contextmanager
+def _replaced(network: nn.Module, modules: dict[str, nn.Module]) -> Iterator[None]:
+    """Replace modules by others in a block."""
+    usual = {name: network.get_submodule(name) for name in modules}
+    try:
+        for name, module in modules.items():
+            _put(network, name, module)
+        yield
+    finally:
+        for name, module in usual.items():
+            _put(network, name, module)
+
+
+def split(network: nn.Module, structure: Structure, outputs: int) -> tuple[nn.Module, nn.Linear]:
+    """Fold a network and take its head away.
+
+    Args:
+        network: The network in eval mode, which becomes the trunk.
+        structure: Its parts.
+        outputs: Number of its outputs.
+
+    Returns:
+        The trunk, and the head with a bias. A network without a head keeps all its layers; its head
+        is the identity on its outputs.
+
+    Raises:
+        AttributeError: It has no module of a name in `structure`.
+    """
+    for name, module in _fused(network, list(structure.folded)).items():
+        _put(network, name, module)
+    if structure.head is None:
+        head = nn.Linear(outputs, outputs)
+        nn.init.eye_(head.weight)
+        nn.init.zeros_(head.bias)
+        return network, head
+    layer = network.get_submodule(structure.head)
+    assert isinstance(layer, nn.Linear)
+    _put(network, structure.head, nn.Identity())
+    if "bias" not in dict(layer.named_parameters()):
+        layer.bias = nn.Parameter(torch.zeros(layer.out_features))
+    return network, layer
+
+
+def close(first: Tensor, second: Tensor) -> bool:
+    """Check whether logits are equal to rounding."""
+    if first.shape != second.shape:
+        return False
+    scale = second.abs().max().clamp_min(1.0)
+    return bool((first - second).abs().max() <= TOLERANCE * scale)
