@@ -34,7 +34,7 @@ def _model(work: Work, path: Path) -> Classifier:
 def _trained(work: Work, path: Path) -> Classifier:
     data, spec = work.dataset, work.spec
     recipe = victims.Recipe(**spec["recipe"])
-    task = (data.train, spec["architecture"], len(data.classes), recipe)
+    task = (data.train, work.network or spec["architecture"], len(data.classes), recipe)
     if "retraining" in spec:
         retraining = Retraining(**spec["retraining"])
         model = retrain(*task, retraining, spec["seed"], work.device)

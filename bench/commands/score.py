@@ -25,14 +25,25 @@ def score(
     fpr: Annotated[float, typer.Option(help="Share of benign images that may be flagged.")] = 0.05,
     out: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("scores.csv"),
     device: options.DeviceName = options.Device.auto,
+    architecture: Annotated[
+        str | None,
+        typer.Option(help="Code of both models: file.py:function, torchvision:NAME, timm:NAME."),
+    ] = None,
+    normalise: Annotated[
+        str | None, typer.Option(help="Its mean and deviation: .485,.456,.406/.229,.224,.225.")
+    ] = None,
+    shape: Annotated[str | None, typer.Option(help="Its images, such as 3,32,32.")] = None,
 ) -> int:
     """Score your model and images by every detector; no attack is run."""
     from evil_twins.bench.cells.exact_arithmetic import exact
     from evil_twins.bench.run import score
-    from evil_twins.bench.run.score_request import Request
+    from evil_twins.bench.run.score_request import Request, network_of, shape_of
     from evil_twins.bench.run.workspace import resolve_device
 
-    request = Request(victim, faced, inputs, benign, dataset, data, detectors, fpr)
+    network = network_of(architecture, normalise) if architecture else None
+    images = shape_of(shape) if shape else None
+    place = (victim, faced, inputs, benign, dataset, data)
+    request = Request(*place, detectors, fpr, network, images)
     resolved = resolve_device(device.value)
     with exact(resolved):
         return score.score(request, out, resolved)

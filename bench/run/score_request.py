@@ -10,7 +10,10 @@ from torch import Tensor
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects import data, inputs, weights
 from evil_twins.bench.subjects.architectures import Classifier
+from evil_twins.bench.subjects.networks import adoption, states
+from evil_twins.bench.subjects.networks.network import Network, locate
 from evil_twins.bench.subjects.parts import Tally, name_of, sha
+from evil_twins.bench.subjects.victims import PROBES
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Request:
         root: Where data sets lie, or None for the default place.
         detectors: The suite with the detectors.
         fpr: Share of benign images that each detector may flag.
+        network: The code of both models, if they are not of this project.
+        shape: (C, H, W) of its images; None: those of the data set.
     """
 
     victim: Path
@@ -55,6 +60,8 @@ class Request:
     root: Path | None
     detectors: str
     fpr: float
+    network: Network | None = None
+    shape: tuple[int, int, int] | None = None
 
     def models(self) -> tuple[Classifier, Classifier]:
         """Read the victim and the faced model.
@@ -62,13 +69,33 @@ class Request:
         Raises:
             UserError: One is missing or damaged, or they do not fit each other.
         """
-        victim, faced = (weights.load(path, None) for path in (self.victim, self.faced))
+        victim, faced = (self._model(path) for path in (self.victim, self.faced))
         expected, actual = (
             f"{model.classes} classes for images {tuple(model.shape)}" for model in (victim, faced)
         )
         if actual != expected:
             raise UserError(f"{self.faced}: {actual}\nexpected: {expected}, as the victim has them")
         return victim, faced
+
+    def _model(self, path: Path) -> Classifier:
+        if self.network is None:
+            return weights.load(path, None)
+        stored = states.read(path)
+        if self.dataset is None and self.shape is None:
+            raise UserError(
+                f"the shape of the images of {self.network.name} is not known\n"
+                "remedy: give --shape, such as 3,32,32"
+            )
+        if self.dataset is not None:
+            train = data.load(self.dataset, self.root, size=self.shape and self.shape[1]).train
+            shape: tuple[int, ...] = tuple(train.pixels.shape[1:])
+        else:
+            assert self.shape is not None
+            shape = self.shape
+        draws = torch.Generator().manual_seed(0)
+        x = torch.rand((PROBES, *shape), generator=draws)
+        outputs = range(states.outputs(stored))
+        return adoption.adopt(self.network, path, [str(i) for i in outputs], x)
 
     def clean(self, model: Classifier) -> Benign:
         """Read clean images for a model: the splits of a data set, or a folder cut in two by names.
@@ -110,3 +137,38 @@ class Request:
             )
         calibration = torch.cat([dataset.calibration.x, dataset.fpr.x])
         return Benign(dataset.name, dataset.train.x, dataset.fit.x, calibration, dataset.tally)
+
+
+def network_of(architecture: str, normalise: str | None) -> Network:
+    """Return the network that options name.
+
+    Args:
+        architecture: Its place, with paths relative to the working directory.
+        normalise: Means and deviations, such as "0.5/0.25", or None.
+
+    Raises:
+        UserError: One of them is of another form.
+    """
+    mean, std = tuple[float, ...](), tuple[float, ...]()
+    if normalise is not None:
+        try:
+            mean, std = (tuple(map(float, part.split(","))) for part in normalise.split("/"))
+        except ValueError as error:
+            raise UserError(
+                f"--normalise {normalise}\n"
+                "expected: means and deviations, such as .485,.456,.406/.229,.224,.225"
+            ) from error
+    return Network(locate(architecture, Path.cwd()), mean, std)
+
+
+def shape_of(shape: str) -> tuple[int, int, int]:
+    """Return the shape (C, H, W) that an option names.
+
+    Raises:
+        UserError: It is of another form.
+    """
+    try:
+        channels, height, width = (int(part) for part in shape.split(","))
+    except ValueError as error:
+        raise UserError(f"--shape {shape}\nexpected: three numbers, such as 3,32,32") from error
+    return channels, height, width

@@ -64,7 +64,11 @@ class Classifier(nn.Module):
         """
         if x.dim() != 4 or tuple(x.shape[1:]) != self.shape:
             raise ValueError(f"expected images (N, {str(self.shape)[1:]}, got {tuple(x.shape)}")
-        return cast(Tensor, self.trunk((x - self.mean) / self.std))
+        return cast(Tensor, self.trunk(self.normalised(x)))
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """Scale images (N, C, H, W) in [0, 1] as the trunk takes them."""
+        return (x - self.mean) / self.std
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, C, H, W) to logits (N, K)."""

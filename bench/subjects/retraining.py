@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import torch
 
 from evil_twins.bench.subjects import victims
-from evil_twins.bench.subjects.architectures import Classifier, fold
+from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Images
+from evil_twins.bench.subjects.networks.network import Network
 from evil_twins.bench.subjects.victims import Recipe
 
 
@@ -44,7 +45,7 @@ class Retraining:
 
 def retrain(
     images: Images,
-    architecture: str,
+    architecture: str | Network,
     classes: int,
     recipe: Recipe,
     retraining: Retraining,
@@ -78,4 +79,4 @@ def retrain(
                 change = change + retraining.step * leaf.grad.sign()
                 change = change.clamp(-retraining.eps, retraining.eps)
         report((epoch + 1) / recipe.epochs)
-    return fold(model)
+    return victims.finished(model, images)

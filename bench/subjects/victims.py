@@ -12,6 +12,11 @@ from torch.nn.functional import cross_entropy, pad
 from evil_twins.bench.components import finite
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from evil_twins.bench.subjects.data import Images
+from evil_twins.bench.subjects.networks import adoption
+from evil_twins.bench.subjects.networks.network import Network
+
+PROBES = 8
+"""Images that pass a network that is not of this project before it is used."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Recipe:
 
 def train(
     images: Images,
-    architecture: str,
+    architecture: str | Network,
     classes: int,
     recipe: Recipe,
     seed: int,
@@ -73,7 +78,7 @@ def train(
 
     Args:
         images: Training images.
-        architecture: One of `ARCHITECTURES`.
+        architecture: One of `ARCHITECTURES`, or a network that is not of this project.
         classes: K.
         recipe: The training.
         seed: Seed of the initial weights, the order of the images and their augmentation.
@@ -90,7 +95,7 @@ def train(
         for x, label in minibatches(images, recipe, generator):
             update(loss(model, x.to(device), label.to(device), recipe))
         report((epoch + 1) / recipe.epochs)
-    return fold(model)
+    return finished(model, images)
 
 
 def updater(model: Classifier, recipe: Recipe, steps: int) -> Callable[[Tensor], None]:
@@ -131,8 +136,11 @@ def minibatches(
         yield _augment(images.pixels[index], recipe, generator) / 255, images.label[index]
 
 
-def initial(images: Images, architecture: str, classes: int, seed: int) -> Classifier:
-    """Build the untrained network, normalised by the images' means and deviations."""
+def initial(images: Images, architecture: str | Network, classes: int, seed: int) -> Classifier:
+    """Build the untrained network, normalised by the images' means and deviations.
+
+    A network that is not of this project may state others.
+    """
     values = images.pixels.transpose(0, 1).flatten(1)
     # Counts below 2^53 add exactly in float64, without a float copy of the images.
     counts = torch.stack([torch.bincount(channel.int(), minlength=256) for channel in values])
@@ -143,7 +151,23 @@ def initial(images: Images, architecture: str, classes: int, seed: int) -> Class
     _, channels, height, width = images.pixels.shape
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
+        if isinstance(architecture, Network):
+            scale = mean.float(), std.float()
+            return adoption.untrained(architecture, classes, scale, probes(images))
         return build(architecture, classes, (channels, height, width), mean.float(), std.float())
+
+
+def finished(model: Classifier, images: Images) -> Classifier:
+    """Return a trained network as a victim: frozen, in eval mode, batch-norm folded."""
+    return adoption.folded(model, probes(images)) if model.network else fold(model)
+
+
+def probes(images: Images) -> Tensor:
+    """Return a few of the images as float32 in [0, 1], on which the parts of a network are found.
+
+    They are evenly spaced: images of a folder are sorted by class.
+    """
+    return images.take(torch.arange(PROBES) * len(images) // PROBES).x
 
 
 def _augment(pixels: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:

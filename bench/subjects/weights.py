@@ -11,7 +11,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from evil_twins.attacks.base import evenly
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.store import files, json_files
@@ -21,12 +20,10 @@ from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.subjects.networks import adoption, states
 from evil_twins.bench.subjects.networks.network import Network
+from evil_twins.bench.subjects.victims import probes
 
 DAMAGE = (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError)
 """Errors of a file that is missing, damaged, or describes no network."""
-
-PROBES = 8
-"""Training images whose logits are computed before a suite runs."""
 
 
 def save(model: Classifier, path: Path) -> None:
@@ -66,7 +63,7 @@ def load(path: Path, within: Path | None, network: Network | None = None) -> Cla
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{path}: {reason}\nexpected: a classifier stored by this program (safetensors)\n"
-            "remedy: store the model by evil_twins.bench.subjects.weights.save"
+            "remedy: name the `architecture` of a network that is not of this project, too"
         ) from error
     return model.to(memory_format=torch.channels_last).requires_grad_(False)
 
@@ -104,8 +101,7 @@ def _other(facts: ClassifierFacts, stored: Mapping[str, Tensor], network: Networ
 
 def adopted(network: Network, path: Path, data: Dataset) -> Classifier:
     """Make a victim of a network and its file of weights; see `adoption.adopt`."""
-    probes = data.train.take(evenly(len(data.train), PROBES))
-    return adoption.adopt(network, path, data.classes, probes.x)
+    return adoption.adopt(network, path, data.classes, probes(data.train))
 
 
 def digest(path: Path, architecture: str | Network, data: Dataset) -> str:
@@ -126,7 +122,7 @@ def digest(path: Path, architecture: str | Network, data: Dataset) -> str:
         raise UserError(f"{path}: {actual}\nexpected: {expected}")
     try:
         with torch.no_grad():
-            finite.logits(model(data.train.take(range(PROBES)).x), "the model")
+            finite.logits(model(probes(data.train)), "the model")
     except Fault as fault:
         raise UserError(f"{path}: {fault}\nremedy: another file of weights") from fault
     return checksum(path, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -71,6 +72,54 @@ def _classifier(
         if not close(whole(x), logits):
             raise Fault("split into trunk and last layer, it gives other logits")
     return whole
+
+
+def untrained(
+    network: Network, classes: int, numbers: tuple[Tensor, Tensor], x: Tensor
+) -> Classifier:
+    """Build a network to be trained; its weights come from the global generator.
+
+    Args:
+        network: The network; its own normalisation goes before `numbers`.
+        classes: K.
+        numbers: Mean and deviation of each channel, (C,).
+        x: Images (N, C, H, W) in [0, 1], on which its last layer is found.
+
+    Raises:
+        UserError: It cannot be built, or breaks the contract of a victim.
+    """
+    module = network.build(classes, _shape(x)).eval()
+    numbers = scale(network, x.shape[1]) if network.mean else numbers
+    mean, std = (values.reshape(-1, 1, 1) for values in numbers)
+    normalised = (x - mean) / std
+    try:
+        passed(module, normalised, classes)
+    except Fault as fault:
+        raise UserError(
+            f"architecture {network.name!r}: {fault}\n"
+            "expected: a network whose outputs are the logits of all classes"
+        ) from fault
+    structure = Structure(analyse(module, normalised).head)
+    trunk, head = split(module, structure, classes)
+    facts = NetworkFacts(code=network.digest, outputs=classes, **vars(structure))
+    whole = Classifier(network.name, _shape(x), trunk, head, mean, std)
+    whole.network = facts
+    return whole.to(memory_format=torch.channels_last)
+
+
+def folded(model: Classifier, x: Tensor) -> Classifier:
+    """Return a frozen copy in eval mode, with batch-norm folded where no logit changes.
+
+    Args:
+        model: A trained network that is not of this project.
+        x: Images (N, C, H, W) in [0, 1].
+    """
+    assert model.network is not None
+    whole = frozen(copy.deepcopy(model))
+    structure = analyse(whole.trunk, whole.normalised(x.to(whole.mean)))
+    split(whole.trunk, Structure(None, structure.folded), 1)
+    whole.network = model.network.model_copy(update={"folded": structure.folded})
+    return cast(Classifier, frozen(whole))
 
 
 def rebuilt(network: Network, facts: NetworkFacts, shape: Shape, classes: int) -> Classifier:

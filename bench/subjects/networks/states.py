@@ -75,6 +75,18 @@ def _weights(content: Any) -> dict[str, Tensor]:
     raise Fault("it holds no weights by name")
 
 
+def outputs(stored: Mapping[str, Tensor]) -> int:
+    """Return the number of outputs of the last layer in a file of weights.
+
+    Raises:
+        UserError: It has no layer.
+    """
+    weights = [value for value in stored.values() if value.dim() >= 2]
+    if not weights:
+        raise UserError("a file of weights has no layer\nexpected: the state_dict of a network")
+    return len(weights[-1])
+
+
 def fit(network: nn.Module, stored: Mapping[str, Tensor], whose: str) -> None:
     """Load weights into a network, whatever stands in front of all their names.
 
@@ -96,7 +108,9 @@ def fit(network: nn.Module, stored: Mapping[str, Tensor], whose: str) -> None:
             names[name] = _checked(names[name], value, name, whose)
     if unknown := [name for name in names if name not in expected]:
         raise Fault(f"{whose} has {unknown[0]}, which is no part of the network")
-    network.load_state_dict(names, strict=False)
+    with torch.no_grad():  # `load_state_dict` of some networks wants a number of a version, too
+        for name, value in names.items():
+            expected[name].copy_(value)
 
 
 def _fitted(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
