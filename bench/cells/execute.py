@@ -1,5 +1,7 @@
 """Run cells in a worker: specs come in, outcomes go out."""
 
+from __future__ import annotations
+
 import platform
 import time
 import traceback
@@ -8,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -24,7 +26,9 @@ from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.soundness import unmark
 from evil_twins.bench.store.soundness import verify as verify_cell
-from evil_twins.bench.subjects.networks.network import Network
+
+if TYPE_CHECKING:
+    from evil_twins.bench.subjects.networks.network import Network
 
 KINDS = {"victim": victim.run, "fit": preparation.run, "attack": attack.run, "score": score.run}
 

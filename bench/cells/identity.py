@@ -1,13 +1,17 @@
 """Name a cell by everything that decides its content."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evil_twins.bench.components.component import Component
 from evil_twins.bench.store.cells import SCHEMA
 from evil_twins.bench.store.checksums import fingerprint
-from evil_twins.bench.subjects.networks.network import Network
+
+if TYPE_CHECKING:
+    from evil_twins.bench.subjects.networks.network import Network
 
 
 @dataclass(frozen=True)

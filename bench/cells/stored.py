@@ -1,9 +1,12 @@
 """Read and write the tensors, victims and poisoned models of cells."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -18,7 +21,9 @@ from evil_twins.bench.store.checksums import MODELS, VICTIM
 from evil_twins.bench.store.soundness import lists_models
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import Classifier
-from evil_twins.bench.subjects.networks.network import Network
+
+if TYPE_CHECKING:
+    from evil_twins.bench.subjects.networks.network import Network
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
 """The victim cell: train a classifier or copy a stored one; measure its accuracy."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -10,8 +13,10 @@ from evil_twins.bench.store import files, records
 from evil_twins.bench.store.checksums import VICTIM, checksum
 from evil_twins.bench.subjects import splits, victims, weights
 from evil_twins.bench.subjects.architectures import Classifier
-from evil_twins.bench.subjects.networks.network import Network
 from evil_twins.bench.subjects.retraining import Retraining, retrain
+
+if TYPE_CHECKING:
+    from evil_twins.bench.subjects.networks.network import Network
 
 
 def run(work: Work) -> None:

@@ -17,11 +17,11 @@ from evil_twins.bench.errors import Fault
 from evil_twins.bench.subjects import data
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Dataset
-from evil_twins.bench.subjects.networks.network import Network
 from evil_twins.bench.subjects.splits import USUAL, Splits
 
 if TYPE_CHECKING:  # a victim depends on no component
     from evil_twins.bench.components.component import Component
+    from evil_twins.bench.subjects.networks.network import Network
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ NO_CONTENT = frozenset(
     ROOT / "bench" / name
     for name in (
         *("errors.py", "printable.py", "subjects/place.py", "components/containment.py"),
+        "components/source_code.py",
         *(f"store/{name}.py" for name in _READERS),
     )
 )
@@ -78,8 +79,8 @@ def code_of(
     """Return the code of a cell.
 
     The components are its attack or detector, if it has one, and the detectors that an attack
-    evades. The data set, as name and size, brings its reader; a size also what resizes images. A
-    victim depends on the file of its network, if that is not of this project.
+    evades. The data set, as name and size, brings its reader; a size also what resizes images. The
+    network of the victim brings its code, if that is not of this project.
     """
     module = {"fit": "preparation"}.get(kind, kind)
     if kind == "score" and components[0].inspects:
@@ -91,8 +92,8 @@ def code_of(
     roots += [file for component in components for file in component.sources]
     if components:
         roots.append(Path(__file__).with_name("component.py"))
-    if network and kind == "victim":
-        roots.append(network)
+    if network:
+        roots += [network, SUBJECTS / "networks" / "adoption.py"]
     if len(components) > 1:
         roots.append(CELLS / "evade.py")
     return closure(*roots)

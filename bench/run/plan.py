@@ -11,6 +11,8 @@ from evil_twins.bench.components.parameters import checked
 from evil_twins.bench.components.source_code import code_of
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.data_size import check_classes, check_splits
+from evil_twins.bench.run.network_fit import check_network
+from evil_twins.bench.store.checksums import checksum
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.subjects.retraining import Retraining
@@ -66,6 +68,7 @@ class _Planner:
         self.suite, self.data = suite, data
         check_classes(suite, data)
         check_splits(suite, data)
+        check_network(suite, data)
         per_target = min(len(data.calibration), len(data.fpr)) // suite.targets.count
         self.benign = min(suite.targets.benign, per_target)
         self.dataset: dict[str, Any] = {"name": data.name, "size": suite.size}
@@ -114,7 +117,8 @@ class _Planner:
                 retraining = checked(Retraining, model.retraining, "[victim.retraining]")
                 spec["retraining"] = asdict(retraining)
         else:
-            spec["weights"] = weights.digest(path, network or model.architecture, self.data)
+            place = (path, model.architecture, self.data)
+            spec["weights"] = checksum(path, None) if network else weights.digest(*place)
         title = f"{model.name} seed {seed}"
         return Cell("victim", title, model.architecture, None, spec, self.source("victim"))
 

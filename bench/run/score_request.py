@@ -13,7 +13,6 @@ from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.networks import adoption, states
 from evil_twins.bench.subjects.networks.network import Network, locate
 from evil_twins.bench.subjects.parts import Tally, name_of, sha
-from evil_twins.bench.subjects.victims import PROBES
 
 
 @dataclass(frozen=True)
@@ -93,9 +92,11 @@ class Request:
             assert self.shape is not None
             shape = self.shape
         draws = torch.Generator().manual_seed(0)
-        x = torch.rand((PROBES, *shape), generator=draws)
-        outputs = range(states.outputs(stored))
-        return adoption.adopt(self.network, path, [str(i) for i in outputs], x)
+        pixels = torch.randint(256, (adoption.PROBES, *shape), generator=draws, dtype=torch.uint8)
+        names = tuple(str(i) for i in range(states.outputs(stored)))
+        ids = tuple(str(i) for i in range(len(pixels)))
+        noise = data.Images(ids, pixels, torch.zeros(len(pixels), dtype=torch.int64))
+        return adoption.adopt(self.network, path, names, noise)
 
     def clean(self, model: Classifier) -> Benign:
         """Read clean images for a model: the splits of a data set, or a folder cut in two by names.

@@ -232,14 +232,7 @@ class DerivedNote(RootModel[dict[str, DerivedFiles]]):
 
 
 class NetworkFacts(Schema):
-    """The parts of a network that is not of this project, in the metadata of a file of weights.
-
-    Attributes:
-        code: SHA-256 of its code.
-        outputs: Number of outputs of its last layer; classes may be fewer.
-        head: Name of its last linear layer; None if it has none.
-        folded: Names of convolutions and of the batch-norms that were folded into them.
-    """
+    """SHA-256 of the code of a network of others, its number of outputs, and its `Structure`."""
 
     code: Digest
     outputs: Size

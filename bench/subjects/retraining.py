@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from evil_twins.bench.subjects import victims
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Images
-from evil_twins.bench.subjects.networks.network import Network
 from evil_twins.bench.subjects.victims import Recipe
+
+if TYPE_CHECKING:
+    from evil_twins.bench.subjects.networks.network import Network
 
 
 @dataclass(frozen=True)

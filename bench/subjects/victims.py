@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from evil_twins.bench.components import finite
+from evil_twins.bench.subjects.adopting import adoption
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from evil_twins.bench.subjects.data import Images
-from evil_twins.bench.subjects.networks import adoption
-from evil_twins.bench.subjects.networks.network import Network
 
-PROBES = 8
-"""Images that pass a network that is not of this project before it is used."""
+if TYPE_CHECKING:
+    from evil_twins.bench.subjects.networks.network import Network
 
 
 @dataclass(frozen=True)
@@ -151,23 +151,19 @@ def initial(images: Images, architecture: str | Network, classes: int, seed: int
     _, channels, height, width = images.pixels.shape
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        if isinstance(architecture, Network):
+        if not isinstance(architecture, str):
             scale = mean.float(), std.float()
-            return adoption.untrained(architecture, classes, scale, probes(images))
+            model: Classifier = adoption().untrained(architecture, classes, scale, images)
+            return model
         return build(architecture, classes, (channels, height, width), mean.float(), std.float())
 
 
 def finished(model: Classifier, images: Images) -> Classifier:
     """Return a trained network as a victim: frozen, in eval mode, batch-norm folded."""
-    return adoption.folded(model, probes(images)) if model.network else fold(model)
-
-
-def probes(images: Images) -> Tensor:
-    """Return a few of the images as float32 in [0, 1], on which the parts of a network are found.
-
-    They are evenly spaced: images of a folder are sorted by class.
-    """
-    return images.take(torch.arange(PROBES) * len(images) // PROBES).x
+    if model.network is None:
+        return fold(model)
+    victim: Classifier = adoption().folded(model, images)
+    return victim
 
 
 def _augment(pixels: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,14 +17,18 @@ from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.store import files, json_files
 from evil_twins.bench.store.checksums import checksum
 from evil_twins.bench.store.schemas import ClassifierFacts
+from evil_twins.bench.subjects.adopting import adoption
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from evil_twins.bench.subjects.data import Dataset
-from evil_twins.bench.subjects.networks import adoption, states
-from evil_twins.bench.subjects.networks.network import Network
-from evil_twins.bench.subjects.victims import probes
+
+if TYPE_CHECKING:
+    from evil_twins.bench.subjects.networks.network import Network
 
 DAMAGE = (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError)
 """Errors of a file that is missing, damaged, or describes no network."""
+
+PROBES = 8
+"""Training images whose logits are computed before a suite runs."""
 
 
 def save(model: Classifier, path: Path) -> None:
@@ -94,26 +99,23 @@ def _other(facts: ClassifierFacts, stored: Mapping[str, Tensor], network: Networ
     """
     if facts.network is None or facts.architecture != network.name:
         raise Fault(f"it is that of {facts.architecture!r}, not of {network.name!r}")
-    model = adoption.rebuilt(network, facts.network, facts.shape, facts.classes)
-    states.fit(model, stored, "the model")
+    model: Classifier = adoption().restored(network, facts, stored)
     return model
 
 
 def adopted(network: Network, path: Path, data: Dataset) -> Classifier:
     """Make a victim of a network and its file of weights; see `adoption.adopt`."""
-    return adoption.adopt(network, path, data.classes, probes(data.train))
+    model: Classifier = adoption().adopt(network, path, data.classes, data.train)
+    return model
 
 
-def digest(path: Path, architecture: str | Network, data: Dataset) -> str:
+def digest(path: Path, architecture: str, data: Dataset) -> str:
     """Return the SHA-256 of a file of weights, if it fits architecture and data of a suite.
 
     Raises:
         UserError: The file is missing, damaged or that of another network, or its logits are not
             finite.
     """
-    if isinstance(architecture, Network):
-        adopted(architecture, path, data)
-        return checksum(path, None)
     model = load(path, None)
     shapes = tuple(model.shape), tuple(data.train.pixels.shape[1:])
     actual = f"{model.architecture} of {model.classes} classes for images {shapes[0]}"
@@ -122,7 +124,7 @@ def digest(path: Path, architecture: str | Network, data: Dataset) -> str:
         raise UserError(f"{path}: {actual}\nexpected: {expected}")
     try:
         with torch.no_grad():
-            finite.logits(model(probes(data.train)), "the model")
+            finite.logits(model(data.train.take(range(PROBES)).x), "the model")
     except Fault as fault:
         raise UserError(f"{path}: {fault}\nremedy: another file of weights") from fault
     return checksum(path, None)

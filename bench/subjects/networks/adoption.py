@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,30 +12,36 @@ from torch import Tensor, nn
 
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Fault, UserError, reason
-from evil_twins.bench.store.schemas import NetworkFacts
+from evil_twins.bench.store.schemas import ClassifierFacts, NetworkFacts
 from evil_twins.bench.subjects.architectures import Classifier
+from evil_twins.bench.subjects.data import Images
 from evil_twins.bench.subjects.networks import states
 from evil_twins.bench.subjects.networks.network import Network
+from evil_twins.bench.subjects.networks.outputs import choose, outputs_of
 from evil_twins.bench.subjects.networks.structure import Structure, analyse, close, split
 
 Shape = tuple[int, int, int]
 
+PROBES = 8
+"""Images that pass a network before it is used."""
 
-def adopt(network: Network, weights: Path, classes: Sequence[str], x: Tensor) -> Classifier:
+
+def adopt(network: Network, weights: Path, classes: Sequence[str], images: Images) -> Classifier:
     """Build a network with its weights, and make a victim of it: frozen, folded, in eval mode.
 
     Args:
         network: The network.
         weights: The file of its weights.
         classes: Names of the classes of the data, in the order of the logits.
-        x: Images (N, C, H, W) in [0, 1], on which its parts are found.
+        images: Images of its data; on a few of them its parts are found.
 
     Raises:
         UserError: Code, weights, images or classes do not fit each other, or the network breaks the
             contract of a victim.
     """
+    x = probes(images)
     outputs, shape = len(network.outputs) or len(classes), _shape(x)
-    rows = _rows(network.outputs, classes)
+    rows = outputs_of(network.outputs, classes)
     stored = states.read(weights)
     module = network.build(outputs, shape)
     try:
@@ -66,7 +71,7 @@ def _classifier(
     facts = NetworkFacts(code=network.digest, outputs=outputs, **vars(structure))
     whole = _composed(network, facts, trunk, head, _shape(x))
     if rows is not None:
-        logits, whole.head = logits[:, rows], _chosen(head, rows)
+        logits, whole.head = logits[:, rows], choose(head, rows)
     whole = cast(Classifier, frozen(whole).to(memory_format=torch.channels_last))
     with torch.no_grad():
         if not close(whole(x), logits):
@@ -75,7 +80,7 @@ def _classifier(
 
 
 def untrained(
-    network: Network, classes: int, numbers: tuple[Tensor, Tensor], x: Tensor
+    network: Network, classes: int, numbers: tuple[Tensor, Tensor], images: Images
 ) -> Classifier:
     """Build a network to be trained; its weights come from the global generator.
 
@@ -83,11 +88,12 @@ def untrained(
         network: The network; its own normalisation goes before `numbers`.
         classes: K.
         numbers: Mean and deviation of each channel, (C,).
-        x: Images (N, C, H, W) in [0, 1], on which its last layer is found.
+        images: Images of its data; on a few of them its last layer is found.
 
     Raises:
         UserError: It cannot be built, or breaks the contract of a victim.
     """
+    x = probes(images)
     module = network.build(classes, _shape(x)).eval()
     numbers = scale(network, x.shape[1]) if network.mean else numbers
     mean, std = (values.reshape(-1, 1, 1) for values in numbers)
@@ -107,34 +113,51 @@ def untrained(
     return whole.to(memory_format=torch.channels_last)
 
 
-def folded(model: Classifier, x: Tensor) -> Classifier:
+def folded(model: Classifier, images: Images) -> Classifier:
     """Return a frozen copy in eval mode, with batch-norm folded where no logit changes.
 
     Args:
         model: A trained network that is not of this project.
-        x: Images (N, C, H, W) in [0, 1].
+        images: Images of its data.
     """
     assert model.network is not None
     whole = frozen(copy.deepcopy(model))
-    structure = analyse(whole.trunk, whole.normalised(x.to(whole.mean)))
+    structure = analyse(whole.trunk, whole.normalised(probes(images).to(whole.mean)))
     split(whole.trunk, Structure(None, structure.folded), 1)
     whole.network = model.network.model_copy(update={"folded": structure.folded})
     return cast(Classifier, frozen(whole))
 
 
-def rebuilt(network: Network, facts: NetworkFacts, shape: Shape, classes: int) -> Classifier:
-    """Build a stored victim without its weights.
+def probes(images: Images) -> Tensor:
+    """Return a few images as float32 in [0, 1].
+
+    They are evenly spaced: images of a folder are sorted by class.
+    """
+    return images.take(torch.arange(PROBES) * len(images) // PROBES).x
+
+
+def restored(
+    network: Network, described: ClassifierFacts, stored: Mapping[str, Tensor]
+) -> Classifier:
+    """Build a stored victim with its weights.
 
     Args:
         network: The network.
-        facts: Its parts, as its file names them.
-        shape: (C, H, W) of the images.
-        classes: Number of its classes.
+        described: The metadata of its file, which has the parts of the network.
+        stored: The weights of its file.
 
     Raises:
-        Fault: Its code is another one than that of the file, or it lacks a module.
+        Fault: Its code is another one than that of the file, it lacks a module, or the weights do
+            not fit.
         UserError: It cannot be built.
     """
+    assert described.network is not None
+    model = _rebuilt(network, described.network, described.shape, described.classes)
+    states.fit(model, stored, "the model")
+    return model
+
+
+def _rebuilt(network: Network, facts: NetworkFacts, shape: Shape, classes: int) -> Classifier:
     if facts.code != network.digest:
         raise Fault(f"the code of {network.name} is not that with which the victim was stored")
     with torch.random.fork_rng(devices=[]):
@@ -199,30 +222,3 @@ def scale(network: Network, channels: int) -> tuple[Tensor, Tensor]:
 def _shape(x: Tensor) -> Shape:
     _, channels, height, width = x.shape
     return channels, height, width
-
-
-def _rows(outputs: Sequence[str], classes: Sequence[str]) -> Tensor | None:
-    """Return the output of each class of the data (K,); None if these are the outputs.
-
-    Raises:
-        UserError: A class has no output.
-    """
-    if not outputs or tuple(outputs) == tuple(classes):
-        return None
-    places = {name: i for i, name in enumerate(outputs)}
-    if missing := [name for name in classes if name not in places]:
-        near = get_close_matches(missing[0], places, n=1)
-        raise UserError(
-            f"`classes` of [victim] lacks {missing[0]!r}, a class of the data\n"
-            f"expected: the names of all outputs in their order"
-            + (f"; did you mean {near[0]!r}?" if near else "")
-        )
-    return torch.tensor([places[name] for name in classes])
-
-
-def _chosen(head: nn.Linear, rows: Tensor) -> nn.Linear:
-    """Return a last layer with these outputs of another one."""
-    chosen = nn.Linear(head.in_features, len(rows))
-    chosen.weight = nn.Parameter(head.weight[rows].clone())
-    chosen.bias = nn.Parameter(head.bias[rows].clone())
-    return chosen

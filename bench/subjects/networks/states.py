@@ -88,7 +88,7 @@ def outputs(stored: Mapping[str, Tensor]) -> int:
 
 
 def fit(network: nn.Module, stored: Mapping[str, Tensor], whose: str) -> None:
-    """Load weights into a network, whatever stands in front of all their names.
+    """Load weights into a network; a prefix of all their names, such as "module.", is dropped.
 
     Args:
         network: The network; its floating-point numbers stay in float32.
@@ -114,24 +114,24 @@ def fit(network: nn.Module, stored: Mapping[str, Tensor], whose: str) -> None:
 
 
 def _fitted(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights without the words in front that hide the most names of the network."""
-    best = max(_fronts(stored), key=lambda front: _shared(stored, expected, front))
+    """Return the weights without the prefix that hides the most names of the network."""
+    best = max(_prefixes(stored), key=lambda prefix: _shared(stored, expected, prefix))
     return {name.removeprefix(best): value for name, value in stored.items()}
 
 
-def _fronts(stored: Mapping[str, Tensor]) -> Iterator[str]:
-    """Yield "" and what may stand in front of all names, such as "module."."""
+def _prefixes(stored: Mapping[str, Tensor]) -> Iterator[str]:
+    """Yield "" and the possible prefixes of all names, such as "module."."""
     yield ""
     first = next(iter(stored), "")
     parts = first.split(".")[:-1]
     for count in range(1, len(parts) + 1):
-        front = ".".join(parts[:count]) + "."
-        if all(name.startswith(front) for name in stored):
-            yield front
+        prefix = ".".join(parts[:count]) + "."
+        if all(name.startswith(prefix) for name in stored):
+            yield prefix
 
 
-def _shared(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor], front: str) -> int:
-    return sum(name.removeprefix(front) in expected for name in stored)
+def _shared(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor], prefix: str) -> int:
+    return sum(name.removeprefix(prefix) in expected for name in stored)
 
 
 def _hint(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

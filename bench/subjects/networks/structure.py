@@ -111,9 +111,9 @@ def _folds(
 
 def _pairs(network: nn.Module, calls: list[_Call]) -> Iterator[tuple[str, str]]:
     """Yield each convolution with the batch-norm that takes its result."""
-    made = {id(call.result): call.name for call in calls}
+    sources = {id(call.result): call.name for call in calls}
     for call in calls:
-        source, norm = made.get(id(call.argument)), network.get_submodule(call.name)
+        source, norm = sources.get(id(call.argument)), network.get_submodule(call.name)
         if source is None or not isinstance(norm, NORMS) or norm.running_mean is None:
             continue
         convolution = network.get_submodule(source)

@@ -14,14 +14,13 @@ from evil_twins.bench.components.source_code import ROOT, closure, code_of
 from evil_twins.detectors import DETECTORS
 
 DIGITS = {"name": "digits", "size": None}
-DATA = {
-    f"bench/subjects/{name}.py" for name in ("data", "decoding", "parts", "splits", "sets/__init__")
-}
+_OF_DATA = ("data", "decoding", "parts", "splits", "sets/__init__")
+DATA = {f"bench/subjects/{name}.py" for name in _OF_DATA}
 EVERY = DATA | {
     "bench/subjects/sets/digits.py",
     *("attacks/models.py", "attacks/norms.py", "bench/cells/stored.py", "bench/cells/work.py"),
     *("bench/components/finite.py", "bench/store/checksums.py"),
-    *("bench/subjects/architectures.py", "bench/subjects/weights.py"),
+    *(f"bench/subjects/{name}.py" for name in ("adopting", "architectures", "weights")),
 }
 COMPONENT = EVERY | {
     *("attacks/base.py", "bench/cells/seeds.py", "detectors/base.py"),
@@ -88,6 +87,14 @@ def test_a_cell_depends_on_this_and_nothing_else(name: str) -> None:
     code = code_of(kind, DIGITS, *([Component(place, {})] if place else []))
     assert set(code.files) == files
     assert set(code.versions) == libraries
+
+
+def test_the_code_of_a_network_counts_for_the_cells_of_its_victim_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def build(): return None")
+    pgd = Component(ATTACKS["pgd"], {})
+    with_network = code_of("attack", DIGITS, pgd, network=tmp_path / "mine.py").files
+    more = with_network.keys() - code_of("attack", DIGITS, pgd).files.keys()
+    assert more >= {"mine.py", "bench/subjects/networks/adoption.py"}
 
 
 def test_an_attack_depends_on_the_detectors_that_it_evades() -> None:

@@ -6,7 +6,7 @@ from torch import nn
 
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects.architectures import ARCHITECTURES, build, fold
-from tests.bench.subjects.networks import SHAPES, random_images, same, state, untrained
+from tests.bench.subjects.random_networks import SHAPES, random_images, same, state, untrained
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from evil_twins.bench.cells.execute import Place
-from evil_twins.bench.cells.stored import cached_victim, faced_models
+from evil_twins.bench.cells.stored import VictimPlace, cached_victim, faced_models
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Damaged, Fault, UserError
@@ -25,7 +25,7 @@ from evil_twins.bench.store.checksums import MODELS, VICTIM
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.victims import accuracy
 from tests.bench.runs import carry_out, inline, planned
-from tests.bench.subjects.networks import random_images
+from tests.bench.subjects.random_networks import random_images
 from tests.bench.subjects.test_weights import FETCHED, other
 from tests.bench.suites import doubt, shift
 
@@ -76,7 +76,8 @@ def _suite(folder: Path, path: Path) -> None:
 def _cell(folder: Path, path: Path) -> None:
     """Read the victim of a stranger's cell, and compute its accuracy."""
     path.replace(folder / VICTIM)
-    accuracy(cached_victim(folder, torch.device("cpu")), cached_dataset("digits", None, None).fit)
+    victim = cached_victim(VictimPlace(folder, torch.device("cpu")))
+    accuracy(victim, cached_dataset("digits", None, None).fit)
 
 
 def _score(folder: Path, path: Path, option: str) -> None:
@@ -184,6 +185,7 @@ def test_every_reader_of_weights_is_a_door() -> None:
     assert readers == {
         *("subjects/weights.py", "subjects/inputs.py", "cells/stored.py"),
         "store/soundness.py",  # names only
+        "subjects/networks/states.py",  # files of others, whose weights a network must fit
     }
     assert _users("PairedModels") == {
         *("components/finite.py", "components/returned.py", "cells/stored.py"),

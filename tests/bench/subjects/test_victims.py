@@ -8,7 +8,7 @@ from evil_twins.bench.subjects import data, splits, victims
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Images
 from evil_twins.bench.subjects.victims import Recipe, accuracy, train
-from tests.bench.subjects.networks import random_images, same, state
+from tests.bench.subjects.random_networks import random_images, same, state
 
 SHORT = Recipe(epochs=2, flip=True)
 

@@ -21,7 +21,7 @@ from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from tests.bench import suites
 from tests.bench.runs import carry_out, inline, planned
-from tests.bench.subjects.networks import SHAPES, random_images, same, state, untrained
+from tests.bench.subjects.random_networks import SHAPES, random_images, same, state, untrained
 from tests.bench.suites import doubt, shift
 
 FETCHED = suites.HEAD.replace("recipe = { epochs = 2 }", 'weights = "victim.safetensors"')

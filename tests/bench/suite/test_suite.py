@@ -89,10 +89,6 @@ MISTAKES = {
     "no count": ([shift(count="few")], "count of attack 'shift' is 'few'"),
     "neither true nor false": ([shift(scored="no")], "scored of attack 'shift' is 'no'"),
     "nothing to sweep": ([PGD.replace("[0.75, 0.9]", "[]")], "kappa of attack 'pgd' is an empty"),
-    "too many rows": (
-        [PGD.replace("[0.75, 0.9]", str([0.75] * 200)) + f"\nphi = {[0.5] * 200}"],
-        "40000 rows of attacks and 1 detectors are too many",
-    ),
     "twice": ([shift(), shift(), doubt()], "'shift' is listed twice"),
     "no such file": ([table("attacks", method="nowhere.py:Thing")], "cannot load"),
     "no such module": ([table("attacks", method="no.where:Thing")], "cannot load"),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import Classifier
+from evil_twins.bench.subjects.data import Images
 from evil_twins.bench.subjects.networks import adoption
 from evil_twins.bench.subjects.networks.network import Network, locate
 
@@ -38,7 +39,17 @@ class Pair(nn.Linear):
     def __init__(self): super().__init__(64, 4)
     def forward(self, x): return super().forward(x.flatten(1)), x
 """
-X = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def noise(*shape: int) -> Images:
+    """Return images (N, C, H, W) of noise."""
+    draws = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, shape, generator=draws, dtype=torch.uint8)
+    return Images(tuple(map(str, range(shape[0]))), pixels, torch.zeros(shape[0], dtype=torch.long))
+
+
+IMAGES = noise(8, 1, 8, 8)
+X = IMAGES.x
 CLASSES = ("a", "b", "c", "d")
 
 
@@ -65,7 +76,7 @@ def adopted(place: str, folder: Path, classes: Sequence[str] = CLASSES, **more: 
     network = Network(locate(place, folder), **more)
     outputs = len(network.outputs or classes)
     module = stored(network, folder / "w.pt", outputs, (1, 8, 8))
-    return module, adoption.adopt(network, folder / "w.pt", classes, X), network
+    return module, adoption.adopt(network, folder / "w.pt", classes, IMAGES), network
 
 
 def again(model: Classifier, network: Network, folder: Path) -> Classifier:
@@ -117,9 +128,10 @@ LARGE += ("resnet50", "regnet_y_400mf", "mnasnet0_5", "squeezenet1_1")
 )
 def test_networks_of_torchvision_are_adopted(tmp_path: Path, name: str) -> None:
     network = Network(f"torchvision:{name}")
-    x = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    images = noise(8, 3, 64, 64)
+    x = images.x
     module = stored(network, tmp_path / "w.pt", 4, (3, 64, 64))
-    model = adoption.adopt(network, tmp_path / "w.pt", CLASSES, x)
+    model = adoption.adopt(network, tmp_path / "w.pt", CLASSES, images)
     logits = module(x)
     assert adoption.close(model(x), logits)
     assert model.network is not None
@@ -130,9 +142,10 @@ def test_networks_of_torchvision_are_adopted(tmp_path: Path, name: str) -> None:
 def test_a_network_of_timm_is_adopted(tmp_path: Path) -> None:
     pytest.importorskip("timm", reason="timm is not installed")
     network = Network("timm:vit_tiny_patch16_224")
-    x = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    images = noise(8, 3, 32, 32)
+    x = images.x
     module = stored(network, tmp_path / "w.pt", 4, (3, 32, 32))
-    model = adoption.adopt(network, tmp_path / "w.pt", CLASSES, x)
+    model = adoption.adopt(network, tmp_path / "w.pt", CLASSES, images)
     assert adoption.close(model(x), module(x))
     assert torch.equal(again(model, network, tmp_path)(x), model(x))
 
@@ -173,7 +186,7 @@ def test_what_is_no_victim_is_refused_in_three_lines(folder: Path, kind: str) ->
         module = network.build(4, (1, 8, 8))
         torch.save(module.state_dict(), folder / "w.pt")
     with pytest.raises(UserError) as error:
-        adoption.adopt(network, folder / "w.pt", CLASSES, X)
+        adoption.adopt(network, folder / "w.pt", CLASSES, IMAGES)
     assert message in str(error.value) or kind == "fewer outputs"
     assert 2 <= len(str(error.value).splitlines()) <= 3
 
@@ -185,7 +198,7 @@ def test_a_place_of_no_known_form_is_refused(folder: Path, place: str) -> None:
 
 
 def test_probabilities_are_adopted_as_they_are(folder: Path) -> None:
-    """What they are is told by `check`; here no last layer makes them."""
+    """No linear layer makes them. The clauses of `check` warn of them."""
     code = CODE + "\ndef sure(): return nn.Sequential(bare(), nn.Softmax(1))\n"
     (folder / "mine.py").write_text(code)
     _, model, _ = adopted("mine.py:sure", folder)
@@ -208,8 +221,9 @@ def test_resnets_of_torchvision_give_the_numbers_of_those_of_this_project(tmp_pa
     head = {f"fc.{name}": value for name, value in ours.head.state_dict().items()}
     torch.save(state | head, tmp_path / "w.pt")
     network = Network("torchvision:resnet18", (0.4,) * 3, (0.3,) * 3)
-    x = torch.rand(4, 3, 96, 96, generator=torch.Generator().manual_seed(0))
-    model, usual = adoption.adopt(network, tmp_path / "w.pt", CLASSES, x), fold(ours)
+    images = noise(8, 3, 96, 96)
+    x, usual = images.x, fold(ours)
+    model = adoption.adopt(network, tmp_path / "w.pt", CLASSES, images)
     assert torch.allclose(model(x), usual(x), atol=1e-4)
     names = {name for name, _ in usual.named_parameters()}
     assert {name for name, _ in model.named_parameters()} == names
