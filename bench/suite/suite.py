@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from evil_twins.bench.components.parameters import checked, mistake
 from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.subjects import sets, splits
-from evil_twins.bench.subjects.networks.network import FORMS, Network
+from evil_twins.bench.subjects.networks.network import FORMS, PROGRAMS, Network
 from evil_twins.bench.subjects.networks.network import locate as locate_network
 from evil_twins.bench.subjects.splits import Splits
 from evil_twins.bench.suite import extends, toml
@@ -168,7 +168,7 @@ def load(name: str) -> Suite:
 
 def _network(victim: Victim, path: Path) -> Network | None:
     """Return the code of a victim's network, or None for one of this project."""
-    if ":" not in victim.architecture:
+    if not victim.architecture.endswith((".py", *PROGRAMS)) and ":" not in victim.architecture:
         if victim.architecture not in ARCHITECTURES:
             raise unknown("architecture", victim.architecture, (*ARCHITECTURES, *FORMS))
         if victim.normalise or victim.classes:
@@ -183,6 +183,13 @@ def _network(victim: Victim, path: Path) -> Network | None:
 
 
 def _weights(victim: Victim, path: Path) -> Path | None:
+    if victim.architecture.endswith(PROGRAMS):
+        if victim.weights is not None or victim.recipe:
+            raise UserError(
+                f"{path.name}: {victim.architecture!r} brings its weights\n"
+                "remedy: remove `weights` and `recipe` from [victim]"
+            )
+        return Path(locate_network(victim.architecture, path.parent))
     if victim.weights is None:
         return None
     if victim.recipe or victim.retraining is not None:

@@ -31,7 +31,7 @@ def adopt(network: Network, weights: Path, classes: Sequence[str], images: Image
 
     Args:
         network: The network.
-        weights: The file of its weights.
+        weights: The file of its weights; for a program the program itself.
         classes: Names of the classes of the data, in the order of the logits.
         images: Images of its data; on a few of them its parts are found.
 
@@ -42,10 +42,11 @@ def adopt(network: Network, weights: Path, classes: Sequence[str], images: Image
     x = probes(images)
     outputs, shape = len(network.outputs) or len(classes), _shape(x)
     rows = outputs_of(network.outputs, classes)
-    stored = states.read(weights)
+    stored = {} if network.is_program else states.read(weights)
     module = network.build(outputs, shape)
     try:
-        states.fit(module, stored, str(weights))
+        if not network.is_program:
+            states.fit(module, stored, str(weights))
         return _classifier(network, module, outputs, x, rows)
     except Fault as fault:
         raise UserError(

@@ -14,6 +14,7 @@ from evil_twins.bench.components import plugin
 from evil_twins.bench.components.containment import contained
 from evil_twins.bench.components.source_code import closure
 from evil_twins.bench.errors import UserError, reason
+from evil_twins.bench.store.checksums import checksum, fingerprint
 
 if TYPE_CHECKING:  # only reading a suite needs no torch
     from torch import nn
@@ -21,7 +22,10 @@ if TYPE_CHECKING:  # only reading a suite needs no torch
 LIBRARIES = ("torchvision", "timm")
 """Libraries of networks; `of_<library>.py` builds theirs."""
 
-FORMS = ("file.py:function", "torchvision:NAME", "timm:NAME")
+PROGRAMS = (".pt2", ".onnx")
+"""Endings of files that hold a network with its weights; `of_file.py` builds theirs."""
+
+FORMS = ("file.py:function", "torchvision:NAME", "timm:NAME", "file.pt2", "file.onnx")
 """Forms of the names of networks that are not of this project."""
 
 
@@ -30,7 +34,8 @@ class Network:
     """A network of somebody else, and the way in which it takes pixels and names classes.
 
     Attributes:
-        place: "/absolute/file.py:function", "torchvision:NAME" or "timm:NAME".
+        place: "/absolute/file.py:function", "torchvision:NAME", "timm:NAME", or the absolute path
+            of a program, which brings its weights.
         mean: Mean of each channel, which is subtracted from pixels in [0, 1]; () for none.
         std: Deviation of each channel, which then divides them; () for none.
         outputs: Names of the classes in the order of its outputs; () for the order of the data.
@@ -44,8 +49,15 @@ class Network:
     @property
     def name(self) -> str:
         """Its name in specs and records: a user's file without its folder."""
+        if self.is_program:
+            return Path(self.place).name
         source, _, name = self.place.rpartition(":")
         return f"{Path(source).name}:{name}"
+
+    @property
+    def is_program(self) -> bool:
+        """Whether it is a program with its weights."""
+        return self.place.endswith(PROGRAMS)
 
     @property
     def library(self) -> str:
@@ -56,14 +68,15 @@ class Network:
     @property
     def source(self) -> Path:
         """The file of its code; for that of a library the file that builds it."""
-        if self.library:
-            return Path(__file__).with_name(f"of_{self.library}.py")
+        if self.library or self.is_program:
+            return Path(__file__).with_name(f"of_{self.library or 'file'}.py")
         return Path(self.place.rpartition(":")[0])
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of its code and of the versions of the libraries that this imports."""
-        return closure(self.source).digest
+        code = closure(self.source).digest
+        return fingerprint([code, checksum(Path(self.place), None)]) if self.is_program else code
 
     def build(self, outputs: int, shape: tuple[int, int, int]) -> nn.Module:
         """Build the network untrained; its weights come from the global generator.
@@ -80,7 +93,9 @@ class Network:
         name = self.place.rpartition(":")[2]
         try:
             with contained():
-                if self.library:
+                if self.is_program:
+                    built = import_module(f"{__package__}.of_file").build(Path(self.place))
+                elif self.library:
                     module = import_module(f"{__package__}.of_{self.library}")
                     built = module.build(name, outputs, shape)
                 else:
@@ -127,9 +142,15 @@ def locate(architecture: str, folder: Path) -> str:
     Raises:
         UserError: It is of no known form, or there is no such file.
     """
-    source, _, name = architecture.rpartition(":")
-    if not name or not (source in LIBRARIES or source.endswith(".py")):
-        raise UserError(f"architecture {architecture!r} is not known\nexpected: {', '.join(FORMS)}")
+    if architecture.endswith(PROGRAMS):
+        source, ending = architecture, ""
+    else:
+        source, _, name = architecture.rpartition(":")
+        ending = f":{name}"
+        if not name or not (source in LIBRARIES or source.endswith(".py")):
+            raise UserError(
+                f"architecture {architecture!r} is not known\nexpected: {', '.join(FORMS)}"
+            )
     if source in LIBRARIES:
         return architecture
     path = (folder / Path(source).expanduser()).absolute()
@@ -137,4 +158,4 @@ def locate(architecture: str, folder: Path) -> str:
         raise UserError(
             f"architecture {architecture!r}: there is no file {path}\nexpected: {', '.join(FORMS)}"
         )
-    return f"{path}:{name}"
+    return f"{path}{ending}"
