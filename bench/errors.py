@@ -1,10 +1,14 @@
 """Mistakes of users, which are shown without a traceback."""
 
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
 from evil_twins.bench import printable
+
+MESSAGE, REASON, REASON_OF_OTHERS = 10_000, 1_000, 300
+"""Most characters of a message, of the reason of a failure, and of one in words of others."""
 
 
 class UserError(Exception):
@@ -47,9 +51,26 @@ class Fault(Exception):
     """The reason why a cell fails, in one line."""
 
 
+def message(error: BaseException) -> str:
+    """Return the text of an error, of at most `MESSAGE` characters; its code may raise anything."""
+    try:
+        text = "".join([str(error)])  # of no other type than str
+    except BaseException as other:
+        text = f"its message cannot be shown: it raises {type(other).__name__}"
+    return text if len(text) <= MESSAGE else f"{text[:MESSAGE]}..."
+
+
+def trace(error: BaseException) -> str:
+    """Return the traceback of an error for a log; the code of the error may raise anything."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException as other:
+        return f"its traceback cannot be shown: it raises {type(other).__name__}\n"
+
+
 def reason(error: BaseException) -> str:
-    """Return the reason of a failure in one line."""
-    text = printable.name("; ".join(filter(None, map(str.strip, str(error).splitlines()))))
+    """Return the reason of a failure in one line of at most `REASON` characters."""
+    text = printable.name("; ".join(filter(None, map(str.strip, message(error).splitlines()))))
     if isinstance(error, Fault | UserError):
-        return text
-    return f"{type(error).__name__}: {text}"[:300]
+        return text[:REASON]
+    return f"{type(error).__name__}: {text}"[:REASON_OF_OTHERS]

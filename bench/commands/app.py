@@ -23,7 +23,7 @@ from evil_twins.bench.commands.run import run
 from evil_twins.bench.commands.score import score
 from evil_twins.bench.commands.table import table
 from evil_twins.bench.commands.verify import verify
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.errors import UserError, message
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise KeyboardInterrupt
         return int(status or DONE) if words else USAGE
     except UserError as error:
-        printable.complain(f"evil-twins: {error}")
+        printable.complain(f"evil-twins: {message(error)}")
         return USAGE
     except OSError as error:
         printable.complain(f"evil-twins: {error.strerror or error}: {error.filename}")

@@ -18,7 +18,7 @@ from evil_twins.bench.components.containment import contained
 from evil_twins.bench.components.names import GROUPS, registry
 from evil_twins.bench.components.parameters import checked
 from evil_twins.bench.components.shorthand import attacks
-from evil_twins.bench.errors import Fault, UserError, unknown
+from evil_twins.bench.errors import Fault, UserError, message, unknown
 
 KNOWLEDGE = ("K0", "K1", "K2", "K3")
 MEMBERS = {
@@ -71,8 +71,8 @@ def _unknown_name(kind: str, method: str, names: Iterable[str]) -> UserError:
 
 def _message(error: BaseException) -> str:
     if isinstance(error, NoSuchName | Fault):
-        return str(error)
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:150]}"
+        return message(error)
+    return f"{type(error).__name__}: {(message(error).splitlines() or [''])[0][:150]}"
 
 
 def find(kind: str, method: str, folder: Path) -> Component:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from evil_twins.bench.cells.execute import Outcome, Place, execute
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.errors import UserError, reason
 from evil_twins.bench.run import guard
 from evil_twins.bench.run.cores import usable_cores
 from evil_twins.bench.run.guard import Bundle
@@ -175,7 +175,7 @@ class Workers:
             try:
                 outcomes = future.result()
             except Exception as error:
-                why = f"its worker was lost: {type(error).__name__}: {error}"
+                why = f"its worker was lost: {reason(error)}"
                 outcomes = [self.place.lost(job, why) for job in bundle]
             yield number, outcomes
 

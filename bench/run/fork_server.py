@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any
 
-from evil_twins.bench.errors import Fault
+from evil_twins.bench.errors import Fault, message, reason
 
 LIBRARIES = ("evil_twins.bench.cells.execute", "torchvision", "sklearn.datasets")
 """The modules that most cells need."""
@@ -157,7 +157,7 @@ def _answer(line: Connection, call: bytes) -> None:
     try:
         content = pickle.dumps(answer)
     except Exception as error:
-        content = pickle.dumps((None, RuntimeError(f"a result cannot be sent: {error}")))
+        content = pickle.dumps((None, RuntimeError(f"a result cannot be sent: {message(error)}")))
     line.send_bytes(content)
 
 
@@ -166,7 +166,7 @@ def _readable(error: BaseException) -> Exception:
     ours = type(error).__module__.startswith(("builtins", "evil_twins."))
     if ours and isinstance(error, Exception):
         return error
-    return Fault(f"{type(error).__name__}: {error}")
+    return Fault(reason(error))
 
 
 def _end_with_guard(descriptor: int, loaded: int | None = None) -> None:
