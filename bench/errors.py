@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from evil_twins.bench import printable
 
@@ -12,10 +13,18 @@ MESSAGE, REASON, REASON_OF_OTHERS = 10_000, 1_000, 300
 
 
 class UserError(Exception):
-    """A mistake that the user can fix: at most three lines that name the thing and the remedy."""
+    """A mistake that the user can fix: at most three lines that name the thing and the remedy.
 
-    def __init__(self, message: str) -> None:
-        super().__init__(printable.lines(message))
+    Each line is an argument, so that a line break in a name adds no line.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = tuple(map(printable.name, lines))
+        super().__init__("\n".join(self.lines))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process make it again; others than these lines stay in this one."""
+        return UserError, self.lines
 
 
 def unknown(kind: str, name: str, accepted: Iterable[str]) -> UserError:
@@ -29,7 +38,7 @@ def unknown(kind: str, name: str, accepted: Iterable[str]) -> UserError:
     names = sorted(accepted)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else "there is no similar name."
-    return UserError(f"unknown {kind} {name!r}: {hint}\nknown: {', '.join(names)}")
+    return UserError(f"unknown {kind} {name!r}: {hint}", f"known: {', '.join(names)}")
 
 
 class Damaged(UserError):
@@ -42,7 +51,8 @@ class Damaged(UserError):
     def __init__(self, path: Path, reason: object) -> None:
         line = (str(reason) or type(reason).__name__).splitlines()[0][:120]
         super().__init__(
-            f"cannot read {path}: {line}\nremedy: delete the file or its folder and run again"
+            f"cannot read {path}: {line}",
+            "remedy: delete the file or its folder and run again",
         )
         self.path = path
 

@@ -30,6 +30,11 @@ def name(text: object) -> str:
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 
+def cells(*texts: object) -> list[str]:
+    """Escape the cells of a row of a table, which a line break in a name would split."""
+    return [name(text) for text in texts]
+
+
 def lines(text: object) -> str:
     """Escape a text of several lines as `name` does, except for the line breaks."""
     return "\n".join(map(name, str(text).split("\n")))
@@ -67,9 +72,10 @@ def say(line: object) -> None:
     print(name(line), flush=True)
 
 
-def complain(text: object) -> None:
-    """Print a text of several lines on standard error."""
-    print(lines(text), file=sys.stderr)
+def complain(*lines: object) -> None:
+    """Print lines on standard error, if there is one."""
+    if sys.stderr is not None:  # else they would go to standard output
+        print("\n".join(map(name, lines)), file=sys.stderr)
 
 
 def degrade() -> None:

@@ -73,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise KeyboardInterrupt
         return int(status or DONE) if words else USAGE
     except UserError as error:
-        printable.complain(f"evil-twins: {message(error)}")
+        first, *others = message(error).split("\n")
+        printable.complain(f"evil-twins: {first}", *others)
         return USAGE
     except OSError as error:
         printable.complain(f"evil-twins: {error.strerror or error}: {error.filename}")
@@ -86,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # a mistake on the command line has no common base class
         if not hasattr(error, "format_message"):
             raise
-        printable.complain(f"evil-twins: {error.format_message()}")
-        printable.complain("remedy: see `evil-twins --help`")
+        printable.complain(
+            f"evil-twins: {error.format_message()}", "remedy: see `evil-twins --help`"
+        )
         return USAGE

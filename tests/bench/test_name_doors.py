@@ -76,6 +76,15 @@ def test_a_spinner_shows_a_text_without_markup() -> None:
                 assert literal or isinstance(text, ast.Constant), f"{path}: console.status(Text(…))"
 
 
+def test_the_cells_of_a_row_are_escaped() -> None:
+    for path in _product():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".add_row"):
+                cells = ast.unparse(node.args[0])
+                assert cells.startswith("*printable.cells("), f"{path}: *printable.cells(…)"
+                assert len(node.args) == 1
+
+
 ENCODED = strange.CONTROL.replace("\udcff", "")
 NAMED = {"dataset", "victim", "attack", "method", "layers", "detector", "list", "target_id"}
 NAMED |= {"image_id", "kind", "cell", "reason", "log", "group"}

@@ -50,6 +50,12 @@ def _on_a_console(name: str) -> None:
         table.add_row(Text(name))
         for renderable in (table, name, Text(name)):
             screen.print(renderable)
+        rows = Table(box=None)
+        for _ in range(2):
+            rows.add_row(*printable.cells("a", f"{name[:30]}b"))
+        before = stream.getvalue().count("\n")
+        screen.print(rows)
+    assert stream.getvalue().count("\n") <= before + 3  # an empty head, and the rows
     assert not strange.controls(stream.getvalue())
     if name.isascii() and name.isprintable() and " ".join(name.split()) == name:
         # Brackets are no markup.

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from evil_twins.bench import printable
 from evil_twins.bench.analysis.claims.evidence import Evidence, gather
 from evil_twins.bench.analysis.claims.judge import Verdict, failures, judge, role
 from evil_twins.bench.analysis.claims.part import Part
@@ -126,12 +127,13 @@ def show(sweeps: Sequence[Judged], suite: str) -> list[Table]:
     """Return a table of verdicts for each sweep, for `rich` to print."""
     tables = []
     for sweep in sweeps:
-        caption = Text(f"{suite}: {sweep.title}")
+        caption = Text(printable.name(f"{suite}: {sweep.title}"))
         table = Table(title=caption, title_justify="left", box=None, pad_edge=False)
         for head in ("", "claim", "verdict"):
             table.add_column(head, overflow="fold")
         for verdict in sweep.verdicts:
-            table.add_row(verdict.letter, Text(sweep.claim(verdict)), Text(verdict.words))
+            cells = verdict.letter, sweep.claim(verdict), verdict.words
+            table.add_row(*printable.cells(*cells))
         tables.append(table)
     return tables
 
