@@ -24,6 +24,7 @@ from evil_twins.bench.commands.score import score
 from evil_twins.bench.commands.table import table
 from evil_twins.bench.commands.verify import verify
 from evil_twins.bench.errors import UserError, message
+from evil_twins.bench.run.streams import reserve
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: The words of the command line, or None for those of this process.
     """
+    reserve()
     printable.degrade()
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:

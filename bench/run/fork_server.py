@@ -21,6 +21,7 @@ from threading import Thread
 from typing import Any
 
 from evil_twins.bench.errors import Fault, message, reason
+from evil_twins.bench.run.streams import flush, forgive
 
 LIBRARIES = ("evil_twins.bench.cells.execute", "torchvision", "sklearn.datasets")
 """The modules that most cells need."""
@@ -84,6 +85,7 @@ def serve(descriptor: int) -> None:
         os.close(ends)
         watch.join()  # a process of several threads must not be forked
         os.close(loaded)
+    forgive()
     requests = socket.socket(fileno=descriptor)
     ended, wakes = os.pipe()
     os.set_blocking(wakes, False)
@@ -152,8 +154,7 @@ def _answer(line: Connection, call: bytes) -> None:
         answer = function(*arguments), None
     except BaseException as error:  # also an exit or an interrupt that it raises
         answer = None, _readable(error)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+    flush()
     try:
         content = pickle.dumps(answer)
     except Exception as error:

@@ -23,8 +23,8 @@ DOORS: dict[str, set[str]] = {
     "Screen": {"bench/run/screen.py"},
     "get_console": set(),
     "soft_wrap": {"bench/run/screen.py"},  # a line that is not wrapped is one line
-    "stdout": {"bench/printable.py", "bench/run/fork_server.py"},  # it flushes them
-    "stderr": {"bench/printable.py", "bench/run/fork_server.py", "bench/subjects/published.py"},
+    "stdout": {"bench/printable.py", "bench/run/streams.py"},  # it opens and flushes them
+    "stderr": {"bench/printable.py", "bench/run/streams.py", "bench/subjects/published.py"},
     "to_csv": {"bench/analysis/tables/write.py"},
     "to_latex": {"bench/analysis/tables/typeset.py"},
     "print_svg": {"bench/analysis/plots/style.py"},
