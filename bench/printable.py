@@ -9,6 +9,8 @@ import re
 import sys
 import unicodedata
 
+from rich.text import Text
+
 ASCII = {
     **{"κ": "kappa", "φ": "phi", "λ": "lambda", "ε": "epsilon", "δ": "delta"},
     **{"×": "x", "·": "-", "–": "-", "…": "...", "\N{NO-BREAK SPACE}": " "},
@@ -30,9 +32,9 @@ def name(text: object) -> str:
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 
-def cells(*texts: object) -> list[str]:
-    """Escape the cells of a row of a table, which a line break in a name would split."""
-    return [name(text) for text in texts]
+def cells(*texts: object) -> list[Text]:
+    """Escape the cells of a row of a table: no line break splits it, and brackets are no markup."""
+    return [Text(name(text)) for text in texts]
 
 
 def lines(text: object) -> str:

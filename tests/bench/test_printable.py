@@ -170,6 +170,14 @@ def test_a_name_stays_as_it_is_but_for_what_controls(name: str) -> None:
     assert printable.name(printable.name(name)) == printable.name(name)
 
 
+def test_a_complaint_without_standard_error_goes_nowhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    printable.complain("a", "b")
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "utf-8"])
 def test_an_output_that_lacks_letters_degrades(
     encoding: str, monkeypatch: pytest.MonkeyPatch

@@ -18,6 +18,7 @@ from evil_twins.bench.analysis.claims.judge import Verdict, failures, judge, rol
 from evil_twins.bench.analysis.claims.part import Part
 from evil_twins.bench.analysis.claims.retraining import largest, with_retrained, words
 from evil_twins.bench.analysis.claims.rules import ALIASES, Rules, rules
+from evil_twins.bench.analysis.kept import writing
 from evil_twins.bench.analysis.tables import Analysis, text
 from evil_twins.bench.analysis.tables.audit import AUDIT
 from evil_twins.bench.analysis.tables.records import STUDY
@@ -90,10 +91,12 @@ def write(results_dir: Path, suite: str, results: Path | None = None) -> list[Ju
     """
     analysis = Analysis(results_dir)
     sweeps = judged(analysis, suite, results or results_dir.parent)
-    for name in FILES:
-        store.remove(results_dir / name, results_dir)
-    for name, content in files(analysis, sweeps, suite).items():
-        store.write(results_dir / name, results_dir, content)
+    contents = files(analysis, sweeps, suite)
+    with writing(results_dir):
+        for name in FILES:
+            store.remove(results_dir / name, results_dir)
+        for name, content in contents.items():
+            store.write(results_dir / name, results_dir, content)
     return sweeps
 
 

@@ -65,14 +65,14 @@ def _matrix(rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str], fpr
 
 def _legend(knowledge: dict[str, str], heads: dict[str, str]) -> Text:
     names = [f"{head} {name} ({knowledge[name]})" for name, head in heads.items()]
-    shown = [name.replace(" ", "\N{NO-BREAK SPACE}") for name in printable.cells(*names)]
+    shown = [name.replace(" ", "\N{NO-BREAK SPACE}") for name in map(printable.name, names)]
     return Text("  ·  ".join(shown))
 
 
 def _failures(records: Records) -> Text:
     if records.failures.empty:
         return Text("no cell failed")
-    listed = [f"  {reason}" for reason in printable.cells(*text.reasons(records))]
+    listed = [f"  {reason}" for reason in map(printable.name, text.reasons(records))]
     return Text("\n".join([text.failed(len(listed)) + ":", *listed]))
 
 

@@ -1,4 +1,4 @@
-"""What a component prints fails no cell, wherever it goes."""
+"""The words that a component prints fail no cell, wherever they go."""
 
 import os
 import subprocess
