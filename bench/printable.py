@@ -17,7 +17,7 @@ ASCII = {
 }
 """Substitutes of characters that the program itself prints."""
 
-FORMULAS = ("=", "+", "-", "@")
+FORMULAS = tuple("=+-@＝＋－＠")
 """First characters of a cell that a spreadsheet takes for a formula."""
 
 FILE_NAME_BYTES = 100
@@ -52,14 +52,14 @@ def _escaped(character: str) -> str:
 def csv_cell(text: object) -> str:
     """Write a name for a CSV file; no spreadsheet takes it for a formula."""
     escaped = name(text)
-    formula = escaped.lstrip("'").startswith(FORMULAS)
+    formula = escaped.lstrip("' ").startswith(FORMULAS)
     # A single sign is a value of the tables, and no formula.
     return f"'{escaped}" if formula and len(escaped) > 1 else escaped
 
 
 def of_csv_cell(cell: str) -> str:
     """Return the name in a cell of a CSV file."""
-    formula = cell[:1] == "'" and cell.lstrip("'").startswith(FORMULAS)
+    formula = cell[:1] == "'" and cell.lstrip("' ").startswith(FORMULAS)
     return cell[1:] if formula and len(cell) > 2 else cell
 
 
