@@ -80,8 +80,8 @@ class Result:
         for _, _, figure in plots.figures(self._analysis, name):
             return figure
         raise UserError(
-            f"{self.directory.name} does not have the data of figure {name!r}\n"
-            "remedy: add a sweep or what it shows to the suite, or draw another figure"
+            f"{self.directory.name} does not have the data of figure {name!r}",
+            "remedy: add a sweep or what it shows to the suite, or draw another figure",
         )
 
     def _record(self, name: str) -> pd.DataFrame:
@@ -125,9 +125,9 @@ def load(directory: str | Path) -> Result:
     directory = Path(directory)
     if not files.present(directory / "targets.parquet", directory):
         raise UserError(
-            f"no records in {directory}\n"
-            "expected: the folder of a suite, such as results/local/quick\n"
-            "remedy: `evil_twins.run` first, or another folder"
+            f"no records in {directory}",
+            "expected: the folder of a suite, such as results/local/quick",
+            "remedy: `evil_twins.run` first, or another folder",
         )
     return Result(directory)
 

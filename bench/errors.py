@@ -1,17 +1,30 @@
 """Mistakes of users, which are shown without a traceback."""
 
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from evil_twins.bench import printable
 
+MESSAGE, REASON, REASON_OF_OTHERS = 10_000, 1_000, 300
+"""Most characters of a message, of the reason of a failure, and of one in words of others."""
+
 
 class UserError(Exception):
-    """A mistake that the user can fix: at most three lines that name the thing and the remedy."""
+    """A mistake that the user can fix: at most three lines that name the thing and the remedy.
 
-    def __init__(self, message: str) -> None:
-        super().__init__(printable.lines(message))
+    Each line is an argument, so that a line break in a name adds no line.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = tuple(map(printable.name, lines))
+        super().__init__("\n".join(self.lines))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process make it again; others than these lines stay in this one."""
+        return UserError, self.lines
 
 
 def unknown(kind: str, name: str, accepted: Iterable[str]) -> UserError:
@@ -25,7 +38,7 @@ def unknown(kind: str, name: str, accepted: Iterable[str]) -> UserError:
     names = sorted(accepted)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else "there is no similar name."
-    return UserError(f"unknown {kind} {name!r}: {hint}\nknown: {', '.join(names)}")
+    return UserError(f"unknown {kind} {name!r}: {hint}", f"known: {', '.join(names)}")
 
 
 class Damaged(UserError):
@@ -38,7 +51,8 @@ class Damaged(UserError):
     def __init__(self, path: Path, reason: object) -> None:
         line = (str(reason) or type(reason).__name__).splitlines()[0][:120]
         super().__init__(
-            f"cannot read {path}: {line}\nremedy: delete the file or its folder and run again"
+            f"cannot read {path}: {line}",
+            "remedy: delete the file or its folder and run again",
         )
         self.path = path
 
@@ -47,9 +61,26 @@ class Fault(Exception):
     """The reason why a cell fails, in one line."""
 
 
+def message(error: BaseException) -> str:
+    """Return the text of an error, of at most `MESSAGE` characters; its code may raise anything."""
+    try:
+        text = "".join([str(error)])  # of no other type than str
+    except BaseException as other:
+        text = f"its message cannot be shown: it raises {type(other).__name__}"
+    return text if len(text) <= MESSAGE else f"{text[:MESSAGE]}..."
+
+
+def trace(error: BaseException) -> str:
+    """Return the traceback of an error for a log; the code of the error may raise anything."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException as other:
+        return f"its traceback cannot be shown: it raises {type(other).__name__}\n"
+
+
 def reason(error: BaseException) -> str:
-    """Return the reason of a failure in one line."""
-    text = printable.name("; ".join(filter(None, map(str.strip, str(error).splitlines()))))
+    """Return the reason of a failure in one line of at most `REASON` characters."""
+    text = printable.name("; ".join(filter(None, map(str.strip, message(error).splitlines()))))
     if isinstance(error, Fault | UserError):
-        return text
-    return f"{type(error).__name__}: {text}"[:300]
+        return text[:REASON]
+    return f"{type(error).__name__}: {text}"[:REASON_OF_OTHERS]

@@ -9,13 +9,15 @@ import re
 import sys
 import unicodedata
 
+from rich.text import Text
+
 ASCII = {
     **{"κ": "kappa", "φ": "phi", "λ": "lambda", "ε": "epsilon", "δ": "delta"},
     **{"×": "x", "·": "-", "–": "-", "…": "...", "\N{NO-BREAK SPACE}": " "},
 }
 """Substitutes of characters that the program itself prints."""
 
-FORMULAS = ("=", "+", "-", "@")
+FORMULAS = tuple("=+-@＝＋－＠")
 """First characters of a cell that a spreadsheet takes for a formula."""
 
 FILE_NAME_BYTES = 100
@@ -28,6 +30,11 @@ def name(text: object) -> str:
     """
     text = str(text)
     return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def cells(*texts: object) -> list[Text]:
+    """Escape the cells of a row of a table: no line break splits it, and brackets are no markup."""
+    return [Text(name(text)) for text in texts]
 
 
 def lines(text: object) -> str:
@@ -45,14 +52,14 @@ def _escaped(character: str) -> str:
 def csv_cell(text: object) -> str:
     """Write a name for a CSV file; no spreadsheet takes it for a formula."""
     escaped = name(text)
-    formula = escaped.lstrip("'").startswith(FORMULAS)
+    formula = escaped.lstrip("' ").startswith(FORMULAS)
     # A single sign is a value of the tables, and no formula.
     return f"'{escaped}" if formula and len(escaped) > 1 else escaped
 
 
 def of_csv_cell(cell: str) -> str:
     """Return the name in a cell of a CSV file."""
-    formula = cell[:1] == "'" and cell.lstrip("'").startswith(FORMULAS)
+    formula = cell[:1] == "'" and cell.lstrip("' ").startswith(FORMULAS)
     return cell[1:] if formula and len(cell) > 2 else cell
 
 
@@ -67,9 +74,10 @@ def say(line: object) -> None:
     print(name(line), flush=True)
 
 
-def complain(text: object) -> None:
-    """Print a text of several lines on standard error."""
-    print(lines(text), file=sys.stderr)
+def complain(*lines: object) -> None:
+    """Print lines on standard error, if there is one."""
+    if sys.stderr is not None:  # else they would go to standard output
+        print("\n".join(map(name, lines)), file=sys.stderr)
 
 
 def degrade() -> None:

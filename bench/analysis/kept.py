@@ -2,12 +2,15 @@
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from errno import EACCES, EPERM, EROFS
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 from evil_twins.bench.analysis.stats import FPR
+from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import files, json_files
 from evil_twins.bench.store.checksums import checksum, fingerprint
 from evil_twins.bench.store.schemas import DerivedFiles, DerivedNote
@@ -20,6 +23,28 @@ LIBRARIES = (
     *("numpy", "scipy", "pandas", "pyarrow", "matplotlib", "seaborn", "scikit-learn"),
     *("jinja2", "markdown-it-py", "markupsafe", "pillow"),
 )
+
+
+class ReadOnly(UserError):
+    """A folder of results that this user cannot write to."""
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """Write files of a folder of results in a block.
+
+    Raises:
+        ReadOnly: It belongs to somebody else, or lies on a disk that is only read.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (EACCES, EPERM, EROFS):
+            raise
+        raise ReadOnly(
+            f"{directory} cannot be written to: {error.strerror}",
+            "remedy: copy it, and give the folder around the copy by --results",
+        ) from error
 
 
 def folder(fpr: float) -> str:
@@ -45,18 +70,20 @@ def kept(
         inputs: Further files that the content depends on, next to the records.
 
     Raises:
+        ReadOnly: The files cannot be written.
         UserError: A folder for the files is a link out of the directory.
     """
     key, stored = _key(directory, inputs), _note(directory).get(what)
     if stored is not None and _current(directory, what, stored, key):
         return [directory / name for name in stored.files]
     content = make()
-    _write(directory, content, stale=stored.files.keys() - content.keys() if stored else ())
-    digests = {name: checksum(directory / name, directory) for name in content}
-    entry = DerivedFiles(key=key, files=digests, signature=signature([what, key, digests]))
-    entries = {name: facts.model_dump() for name, facts in _note(directory).items()}
-    note = json_files.encode(entries | {what: entry.model_dump()})
-    files.write(directory / NOTE, directory, note)
+    with writing(directory):
+        _write(directory, content, stale=stored.files.keys() - content.keys() if stored else ())
+        digests = {name: checksum(directory / name, directory) for name in content}
+        entry = DerivedFiles(key=key, files=digests, signature=signature([what, key, digests]))
+        entries = {name: facts.model_dump() for name, facts in _note(directory).items()}
+        note = json_files.encode(entries | {what: entry.model_dump()})
+        files.write(directory / NOTE, directory, note)
     return [directory / name for name in content]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import time
-import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components.component import OURS, Component
 from evil_twins.bench.components.containment import component_runs
 from evil_twins.bench.components.source_code import Code, code_of
-from evil_twins.bench.errors import Damaged, Fault, reason
+from evil_twins.bench.errors import Damaged, Fault, reason, trace
 from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.soundness import unmark
@@ -141,7 +140,7 @@ def execute(place: Place, job: Job) -> Outcome:
         content = place.store.commit(job.kind, job.identity, folder, facts, sidecar)
     except Exception as error:
         why = reason(error)
-        place.store.fail(job.kind, job.identity, job.title, why, traceback.format_exc())
+        place.store.fail(job.kind, job.identity, job.title, why, trace(error))
         return Outcome(job.identity, None, why, time.perf_counter() - start)
     finally:
         if folder is not None:

@@ -23,7 +23,8 @@ from evil_twins.bench.commands.run import run
 from evil_twins.bench.commands.score import score
 from evil_twins.bench.commands.table import table
 from evil_twins.bench.commands.verify import verify
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.errors import UserError, message
+from evil_twins.bench.run.streams import reserve
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: The words of the command line, or None for those of this process.
     """
+    reserve()
     printable.degrade()
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
@@ -73,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise KeyboardInterrupt
         return int(status or DONE) if words else USAGE
     except UserError as error:
-        printable.complain(f"evil-twins: {error}")
+        first, *others = message(error).split("\n")
+        printable.complain(f"evil-twins: {first}", *others)
         return USAGE
     except OSError as error:
         printable.complain(f"evil-twins: {error.strerror or error}: {error.filename}")
@@ -86,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # a mistake on the command line has no common base class
         if not hasattr(error, "format_message"):
             raise
-        printable.complain(f"evil-twins: {error.format_message()}")
-        printable.complain("remedy: see `evil-twins --help`")
+        printable.complain(
+            f"evil-twins: {error.format_message()}", "remedy: see `evil-twins --help`"
+        )
         return USAGE

@@ -2,6 +2,8 @@
 
 from rich.table import Table
 
+from evil_twins.bench import printable
+
 
 def list_names() -> None:
     """List suites, data sets, victims, attacks and detectors."""
@@ -14,14 +16,16 @@ def list_names() -> None:
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, path in suite.built_in().items():
-        table.add_row("suite", name, str(suite.parse(path).get("description", "")))
+        words = suite.parse(path).get("description", "")
+        table.add_row(*printable.cells("suite", name, words))
     for kind, names in (("data set", sets.names()), ("victim", suite.ARCHITECTURES)):
         for name in names:
-            table.add_row(kind, name, "")
+            table.add_row(*printable.cells(kind, name, ""))
     for kind in GROUPS:
         for name, place in registry(kind).items():
             trouble = name not in OURS[kind] and components.trouble(kind, name)
-            table.add_row(kind, name, f"{place}: {trouble}" if trouble else place)
+            words = f"{place}: {trouble}" if trouble else place
+            table.add_row(*printable.cells(kind, name, words))
     for row in adapters.listed():
-        table.add_row(*row)
+        table.add_row(*printable.cells(*row))
     screen().print(table)

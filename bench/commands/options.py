@@ -85,7 +85,8 @@ def records_folder(suite: str, results: Path) -> Path:
         if stored and not suite.endswith(".toml"):
             raise unknown(f"suite in {results}", folder.name, stored)
         raise UserError(
-            f"no records in {folder}\nremedy: `evil-twins run {suite}` first, or --results DIR"
+            f"no records in {folder}",
+            f"remedy: `evil-twins run {suite}` first, or --results DIR",
         )
     files.real(folder, results)
     return folder

@@ -1,5 +1,6 @@
 """`evil-twins table`."""
 
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated
 
@@ -27,9 +28,11 @@ def table(
 ) -> None:
     """Make every table of a suite from its stored records.
 
-    At another false-positive rate than the default the rates are printed and no file is written.
+    At another false-positive rate than the default, and in a folder that cannot be written to, the
+    rates are printed and no file is written.
     """
     from evil_twins.bench.analysis import tables
+    from evil_twins.bench.analysis.kept import ReadOnly
     from evil_twins.bench.analysis.stats import FPR
 
     folder, fpr = options.records_folder(suite, results), fpr or FPR
@@ -40,5 +43,6 @@ def table(
     from evil_twins.bench.run.screen import screen
 
     if fpr == FPR:
-        tables.write(folder)
+        with suppress(ReadOnly):  # the table below is made from the records
+            tables.write(folder)
     screen().print(tables.show(folder, fpr))

@@ -25,7 +25,9 @@ def verify(
     workspace = options.workspace(suite, data, results, device.value)
     directory = workspace.directory
     if not directory.is_dir():
-        raise UserError(f"no results in {directory}\nremedy: `evil-twins run` first, or --results")
+        raise UserError(
+            f"no results in {directory}", "remedy: `evil-twins run` first, or --results"
+        )
     done = workspace.finished(survey(workspace.plan, workspace.store))
     wrong = 0
     for line in checks.verify(done, directory, workspace.folders.data, sample):

@@ -20,6 +20,8 @@ def without_words(text: str, tree: ast.Module) -> list[str]:
                 | ast.Return(value=ast.Call(func=ast.Name("UserError"), args=arguments))
             ) if _hold_text(arguments):  # a message decides no content
                 words |= {id(argument): argument for argument in arguments}
+                if _is_user_error(node):
+                    words |= {id(node): _together(arguments, text)}
                 inner |= {id(part) for argument in arguments for part in ast.walk(argument)}
             case ast.Expr(value=ast.Constant(value=str())):
                 words[id(node.value)] = node
@@ -47,6 +49,28 @@ def _hold_text(arguments: list[ast.expr]) -> bool:
         or (isinstance(part, ast.Constant) and isinstance(part.value, str))
         for argument in arguments
         for part in ast.walk(argument)
+    )
+
+
+def _is_user_error(node: ast.AST) -> bool:
+    """Check whether a statement raises or returns a `UserError`, whose arguments are its lines."""
+    call = node.exc if isinstance(node, ast.Raise) else getattr(node, "value", None)
+    return isinstance(call, ast.Call) and ast.unparse(call.func) in ("UserError", "Unsafe")
+
+
+def _together(arguments: list[ast.expr], text: str) -> ast.expr:
+    """Return a node from the first to the last argument, with the comma that ends the last line."""
+    first, last = arguments[0], arguments[-1]
+    assert last.end_lineno is not None
+    assert last.end_col_offset is not None
+    line = text.split("\n")[last.end_lineno - 1].encode()
+    comma = line[last.end_col_offset : last.end_col_offset + 1] == b","
+    return ast.Constant(
+        "",
+        lineno=first.lineno,
+        col_offset=first.col_offset,
+        end_lineno=last.end_lineno,
+        end_col_offset=last.end_col_offset + comma,
     )
 
 

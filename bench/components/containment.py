@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from evil_twins.bench.errors import Fault
+from evil_twins.bench.errors import Fault, reason
 
 if TYPE_CHECKING:
     from evil_twins.bench.components.process_state import Globals
@@ -57,7 +57,7 @@ def _errors_only() -> Iterator[None]:
     except BaseException as error:
         if isinstance(error, Exception) or typed:
             raise
-        raise Fault(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
+        raise Fault(reason(error).removesuffix(": ")) from error
     finally:
         if main:
             signal.signal(signal.SIGINT, before)

@@ -56,7 +56,7 @@ def split_call(method: str) -> tuple[str, dict[str, Any]]:
 
 def _unreadable(method: str, name: str) -> UserError:
     return UserError(
-        f"cannot read the parameters of {method!r}\n"
+        f"cannot read the parameters of {method!r}",
         "expected: each by name, a number, a text or a list of them, such as "
-        f"{name}(k=5, name='a')"
+        f"{name}(k=5, name='a')",
     )

@@ -58,11 +58,11 @@ def mistake(error: ValidationError, where: str, cls: Any = None) -> UserError:
         table = _nested(typing.get_type_hints(cls).get(name)) if cls else None
         keys = ", ".join(field.name for field in dataclasses.fields(table)) if table else ""
         form = f", a table with some of the keys {keys}" if keys else ""
-        return UserError(f"{where}: {name} is missing\nremedy: add {name}{form}")
+        return UserError(f"{where}: {name} is missing", f"remedy: add {name}{form}")
     message = first["msg"].removeprefix("Value error, ")
     got = f"; {first['input']!r} was given" if name else ""
     line = f"{where}: {name + ': ' if name else ''}{message}{got}"[:300]
-    return UserError(f"{line}\nremedy: give {name or 'its parameters'} such a value")
+    return UserError(line, f"remedy: give {name or 'its parameters'} such a value")
 
 
 def dotted(location: Sequence[int | str]) -> str:

@@ -18,7 +18,7 @@ from evil_twins.bench.components.containment import contained
 from evil_twins.bench.components.names import GROUPS, registry
 from evil_twins.bench.components.parameters import checked
 from evil_twins.bench.components.shorthand import attacks
-from evil_twins.bench.errors import Fault, UserError, unknown
+from evil_twins.bench.errors import Fault, UserError, message, unknown
 
 KNOWLEDGE = ("K0", "K1", "K2", "K3")
 MEMBERS = {
@@ -51,8 +51,8 @@ def _adapter_place(kind: str, package: str, name: str) -> str:
     places = usable(package)
     if why := reason(package, name):
         raise UserError(
-            f"{package}:{name} cannot be used: {why}\n"
-            f"remedy: one of the {kind}s of `evil-twins list`"
+            f"{package}:{name} cannot be used: {why}",
+            f"remedy: one of the {kind}s of `evil-twins list`",
         )
     if name not in places:
         raise unknown(f"{package}: name", name, places)
@@ -63,16 +63,16 @@ def _unknown_name(kind: str, method: str, names: Iterable[str]) -> UserError:
     """Return the error for a word that no list has, perhaps a file without a name in it."""
     if "." in method:
         return UserError(
-            f"{method!r} is a file or a module, not the {kind} in it\n"
-            f"remedy: {method}:Name, or a name of `evil-twins list`"
+            f"{method!r} is a file or a module, not the {kind} in it",
+            f"remedy: {method}:Name, or a name of `evil-twins list`",
         )
     return unknown(kind, method, names)
 
 
 def _message(error: BaseException) -> str:
     if isinstance(error, NoSuchName | Fault):
-        return str(error)
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:150]}"
+        return message(error)
+    return f"{type(error).__name__}: {(message(error).splitlines() or [''])[0][:150]}"
 
 
 def find(kind: str, method: str, folder: Path) -> Component:
@@ -84,8 +84,8 @@ def find(kind: str, method: str, folder: Path) -> Component:
     component, cls = _loaded(kind, method, folder)
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
         raise UserError(
-            f"{kind} {method!r} is not a dataclass{_difference(cls, kind)}\n"
-            f"expected: a frozen dataclass whose fields are the parameters{ALSO[kind]}"
+            f"{kind} {method!r} is not a dataclass{_difference(cls, kind)}",
+            f"expected: a frozen dataclass whose fields are the parameters{ALSO[kind]}",
         )
     return component
 
@@ -99,8 +99,8 @@ def _loaded(kind: str, method: str, folder: Path) -> tuple[Component, Any]:
         raise
     except Exception as error:  # a user's file may raise anything
         raise UserError(
-            f"cannot load the {kind} {method!r}: {_message(error)}\n"
-            f"remedy: {_remedy(error, method, folder)}"
+            f"cannot load the {kind} {method!r}: {_message(error)}",
+            f"remedy: {_remedy(error, method, folder)}",
         ) from error
 
 
@@ -109,7 +109,7 @@ def trouble(kind: str, name: str) -> str:
     try:
         find(kind, name, Path.cwd())
     except UserError as error:
-        return str(error).splitlines()[0]
+        return error.lines[0]
     return ""
 
 
@@ -171,15 +171,16 @@ def configure(component: Component, values: Mapping[str, Any], kind: str, label:
         raise
     except Exception as error:  # a user's class may raise anything
         raise UserError(
-            f"{where} cannot be made: {_message(error)}\nremedy: fix its class"
+            f"{where} cannot be made: {_message(error)}",
+            "remedy: fix its class",
         ) from error
     if missing:
         raise UserError(
-            f"{where} lacks {', '.join(missing)}\n"
-            f"expected of every {kind}: {', '.join(expected)}; see CONTRIBUTING.md"
+            f"{where} lacks {', '.join(missing)}",
+            f"expected of every {kind}: {', '.join(expected)}; see CONTRIBUTING.md",
         )
     if fault:
-        raise UserError(f"{where}: {fault}\nremedy: fix its class; see CONTRIBUTING.md")
+        raise UserError(f"{where}: {fault}", "remedy: fix its class; see CONTRIBUTING.md")
     return configured
 
 

@@ -55,7 +55,7 @@ class Finished:
             return parquet.read(folder / f"{name}.parquet", records.PARTS[name])
         except UserError as error:
             self.store.unmark(cell.kind, self.state.identity[key])
-            raise UserError(f"{str(error).splitlines()[0]}\nremedy: run again") from error
+            raise UserError(error.lines[0], "remedy: run again") from error
 
     @property
     def mark(self) -> str:

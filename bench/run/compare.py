@@ -92,8 +92,8 @@ def newcomer(text: str, suite: Suite) -> Newcomer:
     label = text if short in taken else short
     if label in taken:
         raise UserError(
-            f"{suite.name} has the {kind} {label!r} already\n"
-            f"remedy: other parameters in brackets, or `evil-twins table {suite.name}` to see it"
+            f"{suite.name} has the {kind} {label!r} already",
+            f"remedy: other parameters in brackets, or `evil-twins table {suite.name}` to see it",
         )
     table = {"method": text, "name": label}
     if kind == "attack":
@@ -102,8 +102,8 @@ def newcomer(text: str, suite: Suite) -> Newcomer:
     column = column_of(table, WORKING_DIRECTORY)
     if column.inspects:
         raise UserError(
-            f"{label!r} judges models: no target has a score that could be compared\n"
-            "remedy: run a suite with rows of `fine-tuning` that names it under [[detectors]]"
+            f"{label!r} judges models: no target has a score that could be compared",
+            "remedy: run a suite with rows of `fine-tuning` that names it under [[detectors]]",
         )
     return Newcomer(kind, label, replace(suite, columns=(*suite.columns, column)))
 
@@ -164,8 +164,8 @@ def _chosen(new: Newcomer, cells: Plan, state: State, name: str, directory: Path
     ]
     if not stored:
         raise UserError(
-            f"no attack of {new.suite.name} is stored in {directory}, as this version makes them\n"
-            f"remedy: `evil-twins run {name}` first, or --results DIR"
+            f"no attack of {new.suite.name} is stored in {directory}, as this version makes them",
+            f"remedy: `evil-twins run {name}` first, or --results DIR",
         )
     if new.kind == "detector":
         keys = [shard.scores[new.label] for shard in stored]
@@ -217,8 +217,8 @@ class _Trial(Observer):
             if not self.sound and isnan(outcomes[key].seconds):
                 cell = self.cells.cells[key]
                 raise UserError(
-                    f"{cell.kind} {cell.title}: {outcomes[key].reason}\n"
-                    f"no other cell of {self.new.label!r} was run"
+                    f"{cell.kind} {cell.title}: {outcomes[key].reason}",
+                    f"no other cell of {self.new.label!r} was run",
                 )
 
 

@@ -58,6 +58,7 @@ def _quota(group: Path, *, old: bool) -> float:
 
 def _slurm() -> Iterator[int]:
     for name in SLURM:
-        if (value := os.environ.get(name, "")).isdigit():
+        value = os.environ.get(name, "")
+        if value.isascii() and value.isdigit():
             yield int(value)
             return

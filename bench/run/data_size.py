@@ -15,15 +15,16 @@ def check_classes(suite: Suite, data: Dataset) -> None:
     count = len(data.classes)
     if count < 2:
         raise UserError(
-            f"{data.name} has {count} class, so that no image has another class as its goal\n"
-            "expected: two classes or more"
+            f"{data.name} has {count} class, so that no image has another class as its goal",
+            "expected: two classes or more",
         )
     for column in suite.columns:
         detector = column.detector.build()
         if isinstance(detector, Contrasting) and count < detector.min_classes:
             raise UserError(
                 f"detector {column.label!r} needs {detector.min_classes} classes; {data.name} has "
-                f"{count}\nremedy: remove it from the suite, or use other data"
+                f"{count}",
+                "remedy: remove it from the suite, or use other data",
             )
 
 
@@ -39,13 +40,14 @@ def check_splits(suite: Suite, data: Dataset) -> None:
     for split, size in sizes.items():
         if not size:
             raise UserError(
-                f"the split {split!r} of {data.name} holds no image\n"
-                f"remedy: a larger splits.{split}, or a data set with more test images"
+                f"the split {split!r} of {data.name} holds no image",
+                f"remedy: a larger splits.{split}, or a data set with more test images",
             )
     if sizes[targets.list] <= targets.after:
         raise UserError(
             f"the list {targets.list!r} of {data.name} has {sizes[targets.list]} targets; the "
-            f"suite skips {targets.after}\nremedy: set targets.after to less"
+            f"suite skips {targets.after}",
+            "remedy: set targets.after to less",
         )
     available: dict[str, int] = {targets.list: sizes[targets.list] - targets.after}
     available |= {split: sizes[split] for split in ("calibration", "fpr")}
@@ -55,6 +57,6 @@ def check_splits(suite: Suite, data: Dataset) -> None:
             ending = f" after the first {targets.after}" if skipped else ""
             raise UserError(
                 f"{targets.count} targets are needed; the split {split!r} of {data.name} has "
-                f"{size}{ending}\n"
-                f"remedy: set targets.count to {min(available.values())} or less"
+                f"{size}{ending}",
+                f"remedy: set targets.count to {min(available.values())} or less",
             )

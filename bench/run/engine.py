@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from evil_twins.bench.cells.execute import Outcome, Place, execute
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.errors import UserError, reason
 from evil_twins.bench.run import guard
 from evil_twins.bench.run.cores import usable_cores
 from evil_twins.bench.run.guard import Bundle
@@ -104,18 +104,21 @@ def cluster(address: str, limit: float | None = None) -> Engine:
         from distributed import Client
     except ImportError as error:
         raise UserError(
-            "--dask needs the package distributed\nremedy: pip install 'evil-twins[dask]'"
+            "--dask needs the package distributed",
+            "remedy: pip install 'evil-twins[dask]'",
         ) from error
     try:
         client = Client(address, timeout=10)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
-            f"--dask {address}: no scheduler answers there\nremedy: start one with `dask scheduler`"
+            f"--dask {address}: no scheduler answers there",
+            "remedy: start one with `dask scheduler`",
         ) from error
     width = sum(client.nthreads().values())  # type: ignore[no-untyped-call]
     if not width:
         raise UserError(
-            f"--dask {address}: the cluster has no workers\nremedy: start some with `dask worker`"
+            f"--dask {address}: the cluster has no workers",
+            "remedy: start some with `dask worker`",
         )
     executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
     return Cluster(executor, width, limit=limit, client=client)
@@ -175,7 +178,7 @@ class Workers:
             try:
                 outcomes = future.result()
             except Exception as error:
-                why = f"its worker was lost: {type(error).__name__}: {error}"
+                why = f"its worker was lost: {reason(error)}"
                 outcomes = [self.place.lost(job, why) for job in bundle]
             yield number, outcomes
 

@@ -8,6 +8,7 @@ from statistics import median
 
 from rich.table import Table
 
+from evil_twins.bench import printable
 from evil_twins.bench.run.costs import Cost, measures, work
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.state import State
@@ -50,7 +51,8 @@ class Forecast:
                 parts.append(f"{self.unmeasured[kind]} {UNMEASURED}")
             counts = str(self.to_run[kind]), str(self.stored[kind])
             sizes = file_size(cost.size), file_size(cost.models)
-            table.add_row(kind, *counts, " + ".join(parts) or duration(0), *sizes)
+            time = " + ".join(parts) or duration(0)
+            table.add_row(*printable.cells(kind, *counts, time, *sizes))
         table.caption, table.caption_justify = self.total(), "left"
         return table
 

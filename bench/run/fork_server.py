@@ -20,7 +20,8 @@ from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any
 
-from evil_twins.bench.errors import Fault
+from evil_twins.bench.errors import Fault, message, reason
+from evil_twins.bench.run.streams import flush, forgive
 
 LIBRARIES = ("evil_twins.bench.cells.execute", "torchvision", "sklearn.datasets")
 """The modules that most cells need."""
@@ -84,6 +85,7 @@ def serve(descriptor: int) -> None:
         os.close(ends)
         watch.join()  # a process of several threads must not be forked
         os.close(loaded)
+    forgive()
     requests = socket.socket(fileno=descriptor)
     ended, wakes = os.pipe()
     os.set_blocking(wakes, False)
@@ -152,12 +154,11 @@ def _answer(line: Connection, call: bytes) -> None:
         answer = function(*arguments), None
     except BaseException as error:  # also an exit or an interrupt that it raises
         answer = None, _readable(error)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+    flush()
     try:
         content = pickle.dumps(answer)
     except Exception as error:
-        content = pickle.dumps((None, RuntimeError(f"a result cannot be sent: {error}")))
+        content = pickle.dumps((None, RuntimeError(f"a result cannot be sent: {message(error)}")))
     line.send_bytes(content)
 
 
@@ -166,7 +167,7 @@ def _readable(error: BaseException) -> Exception:
     ours = type(error).__module__.startswith(("builtins", "evil_twins."))
     if ours and isinstance(error, Exception):
         return error
-    return Fault(f"{type(error).__name__}: {error}")
+    return Fault(reason(error))
 
 
 def _end_with_guard(descriptor: int, loaded: int | None = None) -> None:

@@ -215,7 +215,10 @@ def _cause(status: int | None) -> str:
     if status == -signal.SIGKILL:
         return " (killed, most often for lack of memory)"
     if status < 0:
-        return f" ({signal.Signals(-status).name} in native code)"
+        try:
+            return f" ({signal.Signals(-status).name} in native code)"
+        except ValueError:  # a signal without a name, such as most of real time
+            return f" (killed by signal {-status})"
     return f" (exit status {status})"
 
 

@@ -35,7 +35,7 @@ def merge(sources: Sequence[Path], into: Path) -> dict[str, int]:
     suites = {folder: [path.parent.name for path in folder.glob("*/cells/")] for folder in sources}
     for folder, names in suites.items():
         if not names:
-            raise UserError(f"no finished cells in {folder}\nexpected: a folder of results")
+            raise UserError(f"no finished cells in {folder}", "expected: a folder of results")
     merges = {
         name: _Merge([folder / name for folder in sources if name in suites[folder]], into / name)
         for name in sorted({name for names in suites.values() for name in names})
@@ -67,12 +67,13 @@ class _Merge:
         """
         folder, facts = store.path(*cell), store.facts(*cell)
         if facts is None or damage(folder):
-            raise UserError(f"{folder} is damaged\nremedy: run the suite there again")
+            raise UserError(f"{folder} is damaged", "remedy: run the suite there again")
         if self.content.get(cell) is None:
             self.content[cell], self.origin[cell] = facts.content, (folder, facts)
         elif self.content[cell] != facts.content:
             raise UserError(
-                f"{cell[0]} {facts.title!r} is not the same everywhere: {folder}\n{REMEDY}"
+                f"{cell[0]} {facts.title!r} is not the same everywhere: {folder}",
+                f"{REMEDY}",
             )
         return facts
 
@@ -85,7 +86,8 @@ class _Merge:
         for kind, identity, content in facts.parents.values():
             if self.content.get((kind, identity), content) != content:
                 raise UserError(
-                    f"{facts.kind} {facts.title!r} descends from another {kind}: {folder}\n{REMEDY}"
+                    f"{facts.kind} {facts.title!r} descends from another {kind}: {folder}",
+                    f"{REMEDY}",
                 )
 
     def copy(self) -> int:

@@ -24,8 +24,8 @@ def check_network(suite: Suite, data: Dataset) -> None:
         if nature.moves in ("model", "both") and nature.layers == "head":
             raise UserError(
                 f"attack {row.label!r} changes the last layer, and {suite.network.name} has no "
-                "linear layer whose result is the logits\n"
-                'remedy: model = { layers = "all" }, or remove the attack'
+                "linear layer whose result is the logits",
+                'remedy: model = { layers = "all" }, or remove the attack',
             )
 
 

@@ -141,8 +141,8 @@ class _Planner:
         """
         if self.suite.weights is not None:
             raise UserError(
-                f"{user} needs a second victim; this one is a file of weights\n"
-                "remedy: remove it, or let the suite train its victim"
+                f"{user} needs a second victim; this one is a file of weights",
+                "remedy: remove it, or let the suite train its victim",
             )
         return self.add(self.victim((self.suite.victim.seed + 1) % 2**63))
 

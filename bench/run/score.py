@@ -105,7 +105,7 @@ def _logits(
             finite.logits(logits(faced, x), f"{request.faced}: the model").cpu(),
         )
     except Fault as fault:
-        raise UserError(f"{fault}\nremedy: another file of weights, or other images") from fault
+        raise UserError(str(fault), "remedy: another file of weights, or other images") from fault
 
 
 def _facts(names: tuple[str, ...], victim: Tensor, faced: Tensor) -> pd.DataFrame:
@@ -184,7 +184,7 @@ def _printed(lines: pd.DataFrame) -> Table:
         image = ("", "", "", "") if line["image"] == above else image
         scores = line["detector"], f"{line['score']:.5g}", f"{line['p']:.3g}"
         flagged = "yes" if line["flagged"] else ""
-        table.add_row(*(str(cell) for cell in (*image, *scores)), flagged)
+        table.add_row(*printable.cells(*image, *scores, flagged))
         above = line["image"]
     return table
 

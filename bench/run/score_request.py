@@ -73,7 +73,9 @@ class Request:
             f"{model.classes} classes for images {tuple(model.shape)}" for model in (victim, faced)
         )
         if actual != expected:
-            raise UserError(f"{self.faced}: {actual}\nexpected: {expected}, as the victim has them")
+            raise UserError(
+                f"{self.faced}: {actual}", f"expected: {expected}, as the victim has them"
+            )
         return victim, faced
 
     def _model(self, path: Path) -> Classifier:
@@ -82,8 +84,8 @@ class Request:
         stored = states.read(path)
         if self.dataset is None and self.shape is None:
             raise UserError(
-                f"the shape of the images of {self.network.name} is not known\n"
-                "remedy: give --shape, such as 3,32,32"
+                f"the shape of the images of {self.network.name} is not known",
+                "remedy: give --shape, such as 3,32,32",
             )
         if self.dataset is not None:
             train = data.load(self.dataset, self.root, size=self.shape and self.shape[1]).train
@@ -105,18 +107,20 @@ class Request:
             UserError: There are none, too few for the share that may be flagged, or unfit ones.
         """
         if not 0 < self.fpr < 1:
-            raise UserError(f"--fpr {self.fpr:g}\nexpected: a share between 0 and 1, such as 0.05")
+            raise UserError(
+                f"--fpr {self.fpr:g}", "expected: a share between 0 and 1, such as 0.05"
+            )
         if (self.benign is None) == (self.dataset is None):
             raise UserError(
-                "clean images are needed, from one place\n"
-                "remedy: give a folder with --benign, or the name of a data set with --dataset"
+                "clean images are needed, from one place",
+                "remedy: give a folder with --benign, or the name of a data set with --dataset",
             )
         benign = self._folder(self.benign, model) if self.benign else self._dataset(model)
         needed, n = max(1, ceil(round(1 / self.fpr, 9)) - 1), len(benign.calibration)
         if n < needed or not len(benign.fit):
             raise UserError(
-                f"{n} benign images are left for thresholds; --fpr {self.fpr:g} needs {needed}\n"
-                "remedy: a larger --fpr, or more images; half of those in --benign go into fitting"
+                f"{n} benign images are left for thresholds; --fpr {self.fpr:g} needs {needed}",
+                "remedy: a larger --fpr, or more images; half of those in --benign go into fitting",
             )
         return benign
 
@@ -133,8 +137,8 @@ class Request:
         shape = tuple(dataset.train.pixels.shape[1:])
         if shape != tuple(model.shape):
             raise UserError(
-                f"{self.dataset} has images {shape}\n"
-                f"expected: {tuple(model.shape)}, as the models have them"
+                f"{self.dataset} has images {shape}",
+                f"expected: {tuple(model.shape)}, as the models have them",
             )
         calibration = torch.cat([dataset.calibration.x, dataset.fpr.x])
         return Benign(dataset.name, dataset.train.x, dataset.fit.x, calibration, dataset.tally)
@@ -156,8 +160,8 @@ def network_of(architecture: str, normalise: str | None) -> Network:
             mean, std = (tuple(map(float, part.split(","))) for part in normalise.split("/"))
         except ValueError as error:
             raise UserError(
-                f"--normalise {normalise}\n"
-                "expected: means and deviations, such as .485,.456,.406/.229,.224,.225"
+                f"--normalise {normalise}",
+                "expected: means and deviations, such as .485,.456,.406/.229,.224,.225",
             ) from error
     return Network(locate(architecture, Path.cwd()), mean, std)
 
@@ -171,5 +175,5 @@ def shape_of(shape: str) -> tuple[int, int, int]:
     try:
         channels, height, width = (int(part) for part in shape.split(","))
     except ValueError as error:
-        raise UserError(f"--shape {shape}\nexpected: three numbers, such as 3,32,32") from error
+        raise UserError(f"--shape {shape}", "expected: three numbers, such as 3,32,32") from error
     return channels, height, width

@@ -30,7 +30,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 0:
-            raise UserError(f"limit is {self.limit}\nexpected: a number of cells, or none")
+            raise UserError(f"limit is {self.limit}", "expected: a number of cells, or none")
 
     def __call__(self, plan: Plan) -> Plan:
         """Return the chosen shards, with every cell that they depend on.
@@ -88,7 +88,7 @@ def parse_share(text: str) -> tuple[int, int]:
     number, _, count = text.partition("/")
     if number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
         return int(number), int(count)
-    raise UserError(f"--shard {text} is no share\nexpected: i/n with 1 <= i <= n, such as 2/4")
+    raise UserError(f"--shard {text} is no share", "expected: i/n with 1 <= i <= n, such as 2/4")
 
 
 def with_parents(cells: Mapping[str, Cell], keys: Iterable[str]) -> dict[str, Cell]:

@@ -48,9 +48,9 @@ class Execution:
 
     def __post_init__(self) -> None:
         if self.jobs < 0:
-            raise UserError(f"jobs is {self.jobs}\nexpected: 0 for as many as fit, or 1 and more")
+            raise UserError(f"jobs is {self.jobs}", "expected: 0 for as many as fit, or 1 and more")
         if self.time_limit is not None and not self.time_limit > 0:
-            raise UserError(f"the time limit is {self.time_limit} s\nexpected: above 0, or none")
+            raise UserError(f"the time limit is {self.time_limit} s", "expected: above 0, or none")
 
     def engine_of(self, suite: Suite, device: str) -> Engine:
         """Return the engine for the cells of a suite."""
@@ -80,8 +80,8 @@ def run(
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise UserError(
-            "a process of your executor imports the script, which runs the suite again\n"
-            'remedy: call evil_twins.run under `if __name__ == "__main__":`'
+            "a process of your executor imports the script, which runs the suite again",
+            'remedy: call evil_twins.run under `if __name__ == "__main__":`',
         )
     workspace = open_workspace(suite, folders, execution.device, console)
     files.make_folder(workspace.store.root, workspace.store.root.parents[1])

@@ -79,7 +79,7 @@ def _derived(done: Finished, directory: Path, scratch: Path) -> Iterator[str]:
             tables.write(scratch)
             plots.draw(scratch)
     except UserError as error:
-        yield str(error).splitlines()[0].replace(str(scratch), str(directory))
+        yield error.lines[0].replace(str(scratch), str(directory))
         if cells:
             files.remove(directory / "run.json", directory)
         return

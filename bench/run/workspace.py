@@ -45,14 +45,14 @@ class Folders:
         path = str(self.results.absolute())
         if path != path.encode(errors="replace").decode():
             raise UserError(
-                f"the folder of results {path!r} has a name that is not UTF-8\n"
-                "remedy: --results with another folder"
+                f"the folder of results {path!r} has a name that is not UTF-8",
+                "remedy: --results with another folder",
             )
         for place in (self.results, *self.results.parents):
             if os.path.lexists(place) and not place.is_dir():
                 raise UserError(
-                    f"the folder of results {path!r} cannot be made: {place.name!r} is no folder\n"
-                    "remedy: --results with another folder"
+                    f"the folder of results {path!r} cannot be made: {place.name!r} is no folder",
+                    "remedy: --results with another folder",
                 )
 
 
@@ -124,8 +124,8 @@ def resolve_device(name: str) -> str:
         UserError: There is no such device.
     """
     if name not in ("auto", "cpu", "cuda"):
-        raise UserError(f"device {name!r} is unknown\nexpected: auto, cpu or cuda")
+        raise UserError(f"device {name!r} is unknown", "expected: auto, cpu or cuda")
     usable = torch.cuda.is_available()
     if name == "cuda" and not usable:
-        raise UserError("--device cuda: there is no usable GPU\nremedy: --device cpu")
+        raise UserError("--device cuda: there is no usable GPU", "remedy: --device cpu")
     return "cuda" if usable and name != "cpu" else "cpu"

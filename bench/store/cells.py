@@ -27,6 +27,9 @@ SCHEMA = 3
 ATTEMPTS = 5
 """Number of attempts to put a cell into its place while other runs do the same."""
 
+HALF_LOG = 2**18
+"""Characters that are kept of each end of a long traceback."""
+
 _NO_CONTENT = {"cell.json", "provenance.json"}
 
 
@@ -191,7 +194,7 @@ class Store:
         """Write the reason of a failure and its traceback, if the disk has room for them."""
         note = json_files.encode({"cell": title, "reason": reason})
         with suppress(OSError):
-            files.write(self.log(kind, name), self.root, printable.lines(traceback).encode())
+            files.write(self.log(kind, name), self.root, _log(traceback))
             files.write(self.failure(kind, name), self.root, note)
 
     def discard(self, folder: Path) -> None:
@@ -206,3 +209,11 @@ class Store:
             with suppress(OSError):
                 if abandoned(hidden):
                     files.remove(hidden, results)
+
+
+def _log(traceback: str) -> bytes:
+    """Return the log of a failure: the start and the end of a traceback that is too long."""
+    text = printable.lines(traceback)
+    if len(text) > 2 * HALF_LOG:
+        text = f"{text[:HALF_LOG]}\n...\n{text[-HALF_LOG:]}"
+    return text.encode()

@@ -53,9 +53,9 @@ def real(path: Path, within: Path | None) -> Path:
     target = Path(os.path.realpath(path))
     if not target.is_relative_to(os.path.realpath(within)):
         raise Unsafe(
-            f"{path} leads out of {within}\n"
-            "expected: no links to other places\n"
-            "remedy: put the file itself there, or remove the link"
+            f"{path} leads out of {within}",
+            "expected: no links to other places",
+            "remedy: put the file itself there, or remove the link",
         )
     return target
 
@@ -89,9 +89,9 @@ def _opener(path: str, flags: int) -> int:
 
 def _check(path: Path, facts: os.stat_result) -> None:
     if not stat.S_ISREG(facts.st_mode):
-        raise Unsafe(f"{path} is not a regular file\nremedy: remove it, or name another file")
+        raise Unsafe(f"{path} is not a regular file", "remedy: remove it, or name another file")
     if facts.st_size > LARGEST:
-        raise Unsafe(f"{path} has {facts.st_size} bytes\nexpected: {LARGEST} at most")
+        raise Unsafe(f"{path} has {facts.st_size} bytes", f"expected: {LARGEST} at most")
 
 
 def path_of(file: BufferedReader) -> str:
@@ -114,7 +114,7 @@ def read(path: Path, within: Path | None, limit: int = IN_MEMORY) -> bytes:
     with opened(path, within) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise Unsafe(f"{path} is too large\nexpected: {limit} bytes at most")
+        raise Unsafe(f"{path} is too large", f"expected: {limit} bytes at most")
     return content
 
 
@@ -152,7 +152,7 @@ def check_folder(path: Path, within: Path) -> None:
             if entry.is_dir(follow_symlinks=False):
                 check_folder(Path(entry.path), place)
             elif not entry.is_file(follow_symlinks=False):
-                raise Unsafe(f"{entry.path} is not a regular file\nremedy: put the file there")
+                raise Unsafe(f"{entry.path} is not a regular file", "remedy: put the file there")
 
 
 def make_folder(path: Path, within: Path | None) -> Path:
@@ -166,7 +166,8 @@ def make_folder(path: Path, within: Path | None) -> Path:
         place.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise Unsafe(
-            f"{path} cannot be made: {error.filename} is no folder\nremedy: name another folder"
+            f"{path} cannot be made: {error.filename} is no folder",
+            "remedy: name another folder",
         ) from error
     return place
 
@@ -232,7 +233,7 @@ def remove(path: Path, within: Path) -> None:
         Unsafe: The parent is a link out of `within`, or the path ends in no name.
     """
     if path.name in ("", ".."):
-        raise Unsafe(f"{path} is not removed\nexpected: a path that ends in a name")
+        raise Unsafe(f"{path} is not removed", "expected: a path that ends in a name")
     place = real(path.parent, within) / path.name
     if place.is_dir() and not place.is_symlink():
         shutil.rmtree(place)

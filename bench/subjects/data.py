@@ -124,7 +124,7 @@ def load(
     if name not in sets.names():
         raise unknown("data set", name, sets.names())
     if size is not None and size < 1:
-        raise UserError(f"size {size} of data set {name!r}\nexpected: at least one pixel")
+        raise UserError(f"size {size} of data set {name!r}", "expected: at least one pixel")
     reader = import_module(sets.module(name))
     classes, train, test = reader.read(root, download)
     if name == "folder":
@@ -173,12 +173,12 @@ def _images(
     pixels, kept, tally = decoded(name, half, resize)
     label = torch.tensor([half.labels[i] for i in kept], dtype=torch.int64)
     if odd := sorted(set(label.tolist()) - set(range(len(classes)))):
-        raise UserError(f"{name}: label {odd[0]}\nexpected: 0 to {len(classes) - 1}")
+        raise UserError(f"{name}: label {odd[0]}", f"expected: 0 to {len(classes) - 1}")
     empty = sorted(set(range(len(classes))) - set(label.tolist()))
     if empty:
         first = "".join(f"; {image}: {why}" for image, why in [*tally.unreadable.items()][:1])
         raise UserError(
-            f"{name}: no readable image of class {classes[empty[0]]!r}{first}\n"
-            "remedy: remove the class or fix its files; expected: at least one per class"
+            f"{name}: no readable image of class {classes[empty[0]]!r}{first}",
+            "remedy: remove the class or fix its files; expected: at least one per class",
         )
     return Images(tuple(half.ids[i] for i in kept), torch.from_numpy(pixels), label), tally

@@ -79,14 +79,14 @@ def _room(name: str, count: int, shape: tuple[int, ...]) -> npt.NDArray[np.uint8
         return np.empty((count, *shape), np.uint8)
     except MemoryError as error:
         raise UserError(
-            f"{name}: {count} images of shape {shape} do not fit into the memory\n"
-            "remedy: give a size to have them resized"
+            f"{name}: {count} images of shape {shape} do not fit into the memory",
+            "remedy: give a size to have them resized",
         ) from error
 
 
 def mixed(name: str, image: str, shape: tuple[int, ...], others: tuple[int, ...]) -> UserError:
     """Return the error of an image of another shape than the others."""
     return UserError(
-        f"{name}: {image!r} has shape {shape}, others {others}\n"
-        "remedy: give a size to have them resized; expected: images of one size"
+        f"{name}: {image!r} has shape {shape}, others {others}",
+        "remedy: give a size to have them resized; expected: images of one size",
     )

@@ -102,7 +102,7 @@ def listed(folder: Path) -> Listing:
             if path.suffix.lower() not in SUFFIXES and not _is_image(path):
                 skipped["other files"] += 1
             elif images.setdefault((place, name_of(name)), path) != path:
-                raise UserError(f"{path}: another file has this name\nremedy: rename one of them")
+                raise UserError(f"{path}: another file has this name", "remedy: rename one of them")
     order = sorted(images)
     ids = tuple(name if place == "." else f"{place}/{name}" for place, name in order)
     return Listing(ids, tuple(images[key] for key in order), +skipped)
@@ -119,7 +119,8 @@ def _is_image(path: Path) -> bool:
 
 def _refuse(error: OSError) -> None:
     raise UserError(
-        f"{error.filename}: {error.strerror}\nexpected: a folder that can be listed"
+        f"{error.filename}: {error.strerror}",
+        "expected: a folder that can be listed",
     ) from error
 
 

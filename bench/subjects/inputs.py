@@ -13,7 +13,7 @@ from torch import Tensor
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import files
 from evil_twins.bench.subjects.image_files import decode, listed
-from evil_twins.bench.subjects.parts import DAMAGE, Tally
+from evil_twins.bench.subjects.parts import DAMAGE, Tally, Unreadable
 from evil_twins.bench.subjects.tally_words import tally_lines
 
 MODES = {1: "L", 3: "RGB"}
@@ -37,19 +37,19 @@ def read(path: Path, shape: Shape) -> Images:
     if path.is_dir():
         return _folder(path, shape)
     if not path.exists():
-        raise UserError(f"there is no {path}\nexpected: a folder of images, .npy or .safetensors")
+        raise UserError(f"there is no {path}", "expected: a folder of images, .npy or .safetensors")
     x = _array(path)
     if x.dim() != 4 or tuple(x.shape[1:]) != shape or not len(x):
         raise UserError(
-            f"{path}: an array of shape {tuple(x.shape)}\n"
-            f"expected: (N, {str(shape)[1:]}, as the model has it, and at least one image"
+            f"{path}: an array of shape {tuple(x.shape)}",
+            f"expected: (N, {str(shape)[1:]}, as the model has it, and at least one image",
         )
     if x.dtype == torch.uint8:
         x = x / 255
     if not x.is_floating_point() or not bool(((x >= 0) & (x <= 1)).all()):
         raise UserError(
-            f"{path}: {x.dtype} from {float(x.min()):g} to {float(x.max()):g}\n"
-            "expected: floating-point numbers in [0, 1], or uint8 from 0 to 255"
+            f"{path}: {x.dtype} from {float(x.min()):g} to {float(x.max()):g}",
+            "expected: floating-point numbers in [0, 1], or uint8 from 0 to 255",
         )
     return tuple(str(i) for i in range(len(x))), x.float(), Tally()
 
@@ -65,7 +65,7 @@ def _array(path: Path) -> Tensor:
             raise ValueError(f"it holds {', '.join(tensors) or 'nothing'}, and none of them is x")
     except (SafetensorError, *DAMAGE) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path}: {reason}\nexpected: .npy, or .safetensors with x") from error
+        raise UserError(f"{path}: {reason}", "expected: .npy, or .safetensors with x") from error
 
 
 def _folder(folder: Path, shape: Shape) -> Images:
@@ -73,17 +73,23 @@ def _folder(folder: Path, shape: Shape) -> Images:
     if not listing.paths:
         skipped = "; ".join(tally_lines(Tally(skipped=listing.skipped), str(folder)))
         raise UserError(
-            f"{skipped or folder}: no image files\nexpected: at least one, such as .png"
+            f"{skipped or folder}: no image files",
+            "expected: at least one, such as .png",
         )
     pictures, converted = [], Counter[str]()
     for path in listing.paths:
-        picture = decode(path, folder, MODES.get(shape[0], "RGB"))
+        try:
+            picture = decode(path, folder, MODES.get(shape[0], "RGB"))
+        except Unreadable as error:
+            raise UserError(
+                f"{path} cannot be read: {error.reason}", "remedy: remove or fix it"
+            ) from error
         converted.update(picture.conversions)
         pixels = np.atleast_3d(np.asarray(picture.pixels)).transpose(2, 0, 1)
         if pixels.shape != shape:
             raise UserError(
-                f"{path} has shape {pixels.shape}, the model expects {shape}\n"
-                "remedy: resize it as the model's training images were resized"
+                f"{path} has shape {pixels.shape}, the model expects {shape}",
+                "remedy: resize it as the model's training images were resized",
             )
         pictures.append(torch.from_numpy(pixels.copy()) / 255)
     return listing.names, torch.stack(pictures), Tally(converted, listing.skipped)

@@ -23,6 +23,7 @@ def explained(name: str, place: str) -> Iterator[None]:
         # Without torchvision's advice to change the code.
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{name}: {line.split(' You can use download=True')[0]}\nexpected: {place}\n"
-            "remedy: put it there, or have it fetched with --download"
+            f"{name}: {line.split(' You can use download=True')[0]}",
+            f"expected: {place}",
+            "remedy: put it there, or have it fetched with --download",
         ) from error

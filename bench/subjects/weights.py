@@ -67,8 +67,9 @@ def load(path: Path, within: Path | None, network: Network | None = None) -> Cla
     except (Fault, UserError, *DAMAGE) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{path}: {reason}\nexpected: a classifier stored by this program (safetensors)\n"
-            "remedy: name the `architecture` of a network that is not of this project, too"
+            f"{path}: {reason}",
+            "expected: a classifier stored by this program (safetensors)",
+            "remedy: name the `architecture` of a network that is not of this project, too",
         ) from error
     return model.to(memory_format=torch.channels_last).requires_grad_(False)
 
@@ -121,10 +122,10 @@ def digest(path: Path, architecture: str, data: Dataset) -> str:
     actual = f"{model.architecture} of {model.classes} classes for images {shapes[0]}"
     expected = f"{architecture} of {len(data.classes)} classes for images {shapes[1]}"
     if actual != expected:
-        raise UserError(f"{path}: {actual}\nexpected: {expected}")
+        raise UserError(f"{path}: {actual}", f"expected: {expected}")
     try:
         with torch.no_grad():
             finite.logits(model(data.train.take(range(PROBES)).x), "the model")
     except Fault as fault:
-        raise UserError(f"{path}: {fault}\nremedy: another file of weights") from fault
+        raise UserError(f"{path}: {fault}", "remedy: another file of weights") from fault
     return checksum(path, None)

@@ -29,8 +29,8 @@ def merge(base: Table, changes: Table, file: str) -> dict[str, Any]:
     drop = changes.get("drop", [])
     if not is_list_of_names(drop):
         raise UserError(
-            f"{file}: drop is {drop!r}\n"
-            "expected: a list with names of attacks and detectors, or keys such as 'victim.recipe'"
+            f"{file}: drop is {drop!r}",
+            "expected: a list with names of attacks and detectors, or keys such as 'victim.recipe'",
         )
     merged = {key: value for key, value in base.items() if key not in SUITE_KEYS}
     for name in drop:

@@ -25,9 +25,9 @@ def folder_name(name: Any, place: str) -> str:
     sound = isinstance(name, str) and name.isprintable() and 0 < len(name.encode()) <= FOLDER_BYTES
     if not sound or name.startswith(".") or "/" in name or "\\" in name:
         raise UserError(
-            f"{place}: name {_shortened(name)} cannot be the name of a folder\n"
+            f"{place}: name {_shortened(name)} cannot be the name of a folder",
             f"remedy: at most {FOLDER_BYTES} bytes of printable characters, without / and \\, and "
-            "no dot in front"
+            "no dot in front",
         )
     return str(name)
 
@@ -46,13 +46,13 @@ def check_label(label: str, kind: str, file: str) -> None:
     one_line = label.isprintable() and label == " ".join(label.split())
     if not (one_line and 0 < len(label) <= LABEL_LENGTH):
         raise UserError(
-            f"{file}: name {_shortened(label)} of a {kind} cannot be shown\n"
-            f"expected: 1 to {LABEL_LENGTH} printable characters, with single spaces between words"
+            f"{file}: name {_shortened(label)} of a {kind} cannot be shown",
+            f"expected: 1 to {LABEL_LENGTH} printable characters, with single spaces between words",
         )
     if kind == "detector" and label == OR_OF_ALL:
         raise UserError(
-            f"{file}: detector {label!r} has the name of the OR of all detectors\n"
-            "remedy: another `name`"
+            f"{file}: detector {label!r} has the name of the OR of all detectors",
+            "remedy: another `name`",
         )
 
 

@@ -74,16 +74,16 @@ def _head(table: Mapping[str, Any], kind: str, path: Path) -> tuple[str, str, di
     method, label = table.get("method"), table.get("name", table.get("method"))
     if not isinstance(method, str) or not isinstance(label, str):
         raise UserError(
-            f"{path.name}: one of [[{kind}s]] has no `method`, or one that is no text\n"
-            f"remedy: give it one of the {kind}s of `evil-twins list`, and `name` as a text"
+            f"{path.name}: one of [[{kind}s]] has no `method`, or one that is no text",
+            f"remedy: give it one of the {kind}s of `evil-twins list`, and `name` as a text",
         )
     check_label(label, kind, path.name)
     method, inline = split_call(method)
     parameters = {k: v for k, v in table.items() if k not in ("name", "method")}
     if doubled := sorted(inline.keys() & parameters.keys()):
         raise UserError(
-            f"{path.name}: {kind} {label!r} has {doubled[0]} in its `method` and as a key\n"
-            "remedy: remove one of them"
+            f"{path.name}: {kind} {label!r} has {doubled[0]} in its `method` and as a key",
+            "remedy: remove one of them",
         )
     return label, method, inline | parameters
 
@@ -100,8 +100,8 @@ def check_size(
     rows = sum(prod(map(len, swept)) for swept in lists)
     if rows > MOST_ROWS or rows * len(detectors) > MOST_PAIRS:
         raise UserError(
-            f"{path.name}: {rows} rows of attacks and {len(detectors)} detectors are too many\n"
-            f"expected: at most {MOST_ROWS} rows, and {MOST_PAIRS} pairs of a row and a detector"
+            f"{path.name}: {rows} rows of attacks and {len(detectors)} detectors are too many",
+            f"expected: at most {MOST_ROWS} rows, and {MOST_PAIRS} pairs of a row and a detector",
         )
 
 
@@ -122,7 +122,7 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
         value = parameters.pop(name, default)
         if not sound(value):
             where = f"{path.name}: {name} of attack {label!r} is {value!r}"
-            raise UserError(f"{where}\nexpected: {expected}")
+            raise UserError(where, f"expected: {expected}")
         return value
 
     whole = f"a whole number from 1 to targets.count, which is {most}"
@@ -134,8 +134,8 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
     axes = {key: parameters[key] for key in SWEPT if isinstance(parameters.get(key), list)}
     if empty := [key for key, values in axes.items() if not values]:
         raise UserError(
-            f"{path.name}: {empty[0]} of attack {label!r} is an empty list\n"
-            "remedy: give it one value or more"
+            f"{path.name}: {empty[0]} of attack {label!r} is an empty list",
+            "remedy: give it one value or more",
         )
     rows, shown = [], printable.name(method)
     for values in product(*axes.values()):
@@ -169,18 +169,19 @@ def check_matrix(rows: Sequence[Row], columns: Sequence[Column], path: Path) -> 
     for names in ([row.title for row in rows], [column.label for column in columns]):
         if doubled := sorted(name for name, number in Counter(names).items() if number > 1):
             raise UserError(
-                f"{path.name}: {doubled[0]!r} is listed twice\nremedy: give each another `name`"
+                f"{path.name}: {doubled[0]!r} is listed twice",
+                "remedy: give each another `name`",
             )
         if not names:
             raise UserError(
-                f"{path.name} needs at least one attack and one detector\n"
-                "remedy: add [[attacks]] and [[detectors]], each with a `method`"
+                f"{path.name} needs at least one attack and one detector",
+                "remedy: add [[attacks]] and [[detectors]], each with a `method`",
             )
     _check_evaded(rows, columns, path)
     if all(column.inspects for column in columns):
         raise UserError(
-            f"{path.name}: {columns[0].label!r} judges models, and no detector judges inputs\n"
-            'remedy: add one that does, such as method = "confidence"'
+            f"{path.name}: {columns[0].label!r} judges models, and no detector judges inputs",
+            'remedy: add one that does, such as method = "confidence"',
         )
 
 
@@ -191,17 +192,17 @@ def _check_evaded(rows: Sequence[Row], columns: Sequence[Column], path: Path) ->
     for row in rows:
         if row.evade and not row.attack.build().nature.evades:
             raise UserError(
-                f"{path.name}: attack {row.label!r} cannot evade detectors\n"
-                'remedy: method = "aware", or remove `evade`'
+                f"{path.name}: attack {row.label!r} cannot evade detectors",
+                'remedy: method = "aware", or remove `evade`',
             )
         for label in row.evade:
             if label not in detectors:
                 raise unknown(f"detector in evade of attack {row.label!r}", label, detectors)
             if not isinstance(detectors[label].build(), Evadable):
                 raise UserError(
-                    f"{path.name}: detector {label!r} offers no penalty for {row.label!r}\n"
+                    f"{path.name}: detector {label!r} offers no penalty for {row.label!r}",
                     "remedy: give its class a method `penalty`, see CONTRIBUTING.md; or take it "
-                    "out of `evade`"
+                    "out of `evade`",
                 )
 
 
@@ -214,6 +215,6 @@ def check_filled(row: Row, together: int) -> None:
     serves = row.attack.build().nature.serves
     if together % serves:
         raise UserError(
-            f"attack {row.label!r}: a model serves {serves} targets; a cell has {together}\n"
-            "remedy: let `serves` divide targets.shard, and targets.shard the number of targets"
+            f"attack {row.label!r}: a model serves {serves} targets; a cell has {together}",
+            "remedy: let `serves` divide targets.shard, and targets.shard the number of targets",
         )

@@ -90,7 +90,7 @@ def locate(name: str) -> Path:
         return built_in()[name]
     path = Path(name)
     if not path.is_file():
-        raise UserError(f"there is no suite {name}\nexpected: a TOML file, or a built-in suite")
+        raise UserError(f"there is no suite {name}", "expected: a TOML file, or a built-in suite")
     return path
 
 
@@ -110,13 +110,13 @@ def parse(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
     base, chain = _base(raw["extends"], path), (*chain, path)
     if base in chain:
         raise UserError(
-            f"{path.name} extends itself: {' -> '.join(file.name for file in (*chain, base))}\n"
-            "remedy: let it extend another suite"
+            f"{path.name} extends itself: {' -> '.join(file.name for file in (*chain, base))}",
+            "remedy: let it extend another suite",
         )
     if len(chain) > CHAIN:
         raise UserError(
-            f"{path.name}: more than {CHAIN} suites extend each other\n"
-            "remedy: let it extend a suite that extends none"
+            f"{path.name}: more than {CHAIN} suites extend each other",
+            "remedy: let it extend a suite that extends none",
         )
     return extends.merge(parse(base, chain), raw, path.name)
 
@@ -125,8 +125,8 @@ def _base(name: object, path: Path) -> Path:
     """Find the suite that a file extends: a built-in one, or a file in the same folder."""
     if not isinstance(name, str) or Path(name).name != name:
         raise UserError(
-            f"{path.name}: extends {name!r}\n"
-            "expected: the name of a built-in suite, or of a TOML file in the same folder"
+            f"{path.name}: extends {name!r}",
+            "expected: the name of a built-in suite, or of a TOML file in the same folder",
         )
     return locate(str(path.with_name(name)) if name.endswith(".toml") else name)
 
@@ -173,8 +173,8 @@ def _network(victim: Victim, path: Path) -> Network | None:
             raise unknown("architecture", victim.architecture, (*ARCHITECTURES, *FORMS))
         if victim.normalise or victim.classes:
             raise UserError(
-                f"{path.name}: {victim.architecture!r} normalises by itself\n"
-                "remedy: remove `normalise` and `classes` from [victim]"
+                f"{path.name}: {victim.architecture!r} normalises by itself",
+                "remedy: remove `normalise` and `classes` from [victim]",
             )
         return None
     numbers = victim.normalise
@@ -194,8 +194,8 @@ def _weights(victim: Victim, path: Path) -> Path | None:
         return None
     if victim.recipe or victim.retraining is not None:
         raise UserError(
-            f"{path.name}: a victim with `weights` is not trained and needs no recipe\n"
-            "remedy: remove `weights`, or `recipe` and `retraining`, from [victim]"
+            f"{path.name}: a victim with `weights` is not trained and needs no recipe",
+            "remedy: remove `weights`, or `recipe` and `retraining`, from [victim]",
         )
     return (path.parent / Path(victim.weights).expanduser()).absolute()
 

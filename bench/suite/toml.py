@@ -35,10 +35,12 @@ def read(path: Path) -> dict[str, Any]:
     except files.Unsafe:
         raise
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not in UTF-8\nremedy: save it as text in UTF-8") from error
+        raise UserError(f"{path} is not in UTF-8", "remedy: save it as text in UTF-8") from error
     except (OSError, ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
-        raise UserError(f"{path} is not a readable TOML file\nremedy: fix it: {reason}") from error
+        raise UserError(
+            f"{path} is not a readable TOML file", f"remedy: fix it: {reason}"
+        ) from error
     return table
 
 

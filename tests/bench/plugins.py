@@ -14,7 +14,17 @@ from torch import Tensor
 
 from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.models import PairedModels
+from evil_twins.bench.errors import UserError
 from evil_twins.detectors.base import DefenderView
+
+
+class Odd(Exception):
+    """An error whose text cannot be read."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    __repr__ = __str__
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,19 @@ class Shift:
 
     amount: float = 0.1
     fault: Literal[
-        "", "range", "nan", "shape", "type", "models", "doubtful", "raise", "vandal", "huge", "exit"
+        "",
+        "range",
+        "nan",
+        "shape",
+        "type",
+        "models",
+        "doubtful",
+        "raise",
+        "odd",
+        "vandal",
+        "huge",
+        "exit",
+        "long",
     ] = ""
     poison: bool = False
     seconds: float = 0.0
@@ -51,6 +73,10 @@ class Shift:
             x = x[:, :, 1:]
         elif self.fault == "raise":
             raise RuntimeError("the attack\nfell over")
+        elif self.fault == "odd":
+            raise Odd
+        elif self.fault == "long":
+            raise UserError("long " * 1_000_000)
         elif self.fault == "vandal":
             view.victim.head.weight.data.zero_()
             view.targets.x.zero_()

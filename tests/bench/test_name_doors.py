@@ -23,8 +23,8 @@ DOORS: dict[str, set[str]] = {
     "Screen": {"bench/run/screen.py"},
     "get_console": set(),
     "soft_wrap": {"bench/run/screen.py"},  # a line that is not wrapped is one line
-    "stdout": {"bench/printable.py", "bench/run/fork_server.py"},  # it flushes them
-    "stderr": {"bench/printable.py", "bench/run/fork_server.py", "bench/subjects/published.py"},
+    "stdout": {"bench/printable.py", "bench/run/streams.py"},  # it opens and flushes them
+    "stderr": {"bench/printable.py", "bench/run/streams.py", "bench/subjects/published.py"},
     "to_csv": {"bench/analysis/tables/write.py"},
     "to_latex": {"bench/analysis/tables/typeset.py"},
     "print_svg": {"bench/analysis/plots/style.py"},
@@ -74,6 +74,15 @@ def test_a_spinner_shows_a_text_without_markup() -> None:
                 text = node.args[0]
                 literal = isinstance(text, ast.Call) and ast.unparse(text.func) == "Text"
                 assert literal or isinstance(text, ast.Constant), f"{path}: console.status(Text(…))"
+
+
+def test_the_cells_of_a_row_are_escaped() -> None:
+    for path in _product():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".add_row"):
+                cells = ast.unparse(node.args[0])
+                assert cells.startswith("*printable.cells("), f"{path}: *printable.cells(…)"
+                assert len(node.args) == 1
 
 
 ENCODED = strange.CONTROL.replace("\udcff", "")

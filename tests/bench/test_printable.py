@@ -19,7 +19,7 @@ from rich.text import Text
 from evil_twins.bench import printable
 from evil_twins.bench.analysis.page.render import environment
 from evil_twins.bench.analysis.plots import style
-from evil_twins.bench.analysis.tables.typeset import _latex
+from evil_twins.bench.analysis.tables.typeset import _label, _latex
 from evil_twins.bench.analysis.tables.write import csv as csv_bytes
 from evil_twins.bench.errors import Fault, UserError, reason
 from evil_twins.bench.run.screen import Screen
@@ -50,6 +50,12 @@ def _on_a_console(name: str) -> None:
         table.add_row(Text(name))
         for renderable in (table, name, Text(name)):
             screen.print(renderable)
+        rows = Table(box=None)
+        for _ in range(2):
+            rows.add_row(*printable.cells("a", f"{name[:30]}b"))
+        before = stream.getvalue().count("\n")
+        screen.print(rows)
+    assert stream.getvalue().count("\n") <= before + 3  # an empty head, and the rows
     assert not strange.controls(stream.getvalue())
     if name.isascii() and name.isprintable() and " ".join(name.split()) == name:
         # Brackets are no markup.
@@ -162,6 +168,25 @@ def test_a_name_stays_as_it_is_but_for_what_controls(name: str) -> None:
     if not strange.controls(name) and "\n" not in name:
         assert printable.name(name) == name
     assert printable.name(printable.name(name)) == printable.name(name)
+
+
+def test_a_complaint_without_standard_error_goes_nowhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    printable.complain("a", "b")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("formula", ["=1+1", " =1", "＝1", "－1", " ＠a", "'=1"])
+def test_a_formula_has_an_apostrophe(formula: str) -> None:
+    assert printable.csv_cell(formula) == f"'{formula}"
+    assert printable.of_csv_cell(f"'{formula}") == formula
+
+
+@pytest.mark.parametrize("name", ["[0pt]", " [0pt]", " *"])
+def test_a_label_is_no_option_of_a_line_break(name: str) -> None:
+    assert _label(name).startswith("{}")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "utf-8"])

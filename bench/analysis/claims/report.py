@@ -12,11 +12,13 @@ from rich.table import Table
 from rich.text import Text
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from evil_twins.bench import printable
 from evil_twins.bench.analysis.claims.evidence import Evidence, gather
 from evil_twins.bench.analysis.claims.judge import Verdict, failures, judge, role
 from evil_twins.bench.analysis.claims.part import Part
 from evil_twins.bench.analysis.claims.retraining import largest, with_retrained, words
 from evil_twins.bench.analysis.claims.rules import ALIASES, Rules, rules
+from evil_twins.bench.analysis.kept import writing
 from evil_twins.bench.analysis.tables import Analysis, text
 from evil_twins.bench.analysis.tables.audit import AUDIT
 from evil_twins.bench.analysis.tables.records import STUDY
@@ -89,10 +91,12 @@ def write(results_dir: Path, suite: str, results: Path | None = None) -> list[Ju
     """
     analysis = Analysis(results_dir)
     sweeps = judged(analysis, suite, results or results_dir.parent)
-    for name in FILES:
-        store.remove(results_dir / name, results_dir)
-    for name, content in files(analysis, sweeps, suite).items():
-        store.write(results_dir / name, results_dir, content)
+    contents = files(analysis, sweeps, suite)
+    with writing(results_dir):
+        for name in FILES:
+            store.remove(results_dir / name, results_dir)
+        for name, content in contents.items():
+            store.write(results_dir / name, results_dir, content)
     return sweeps
 
 
@@ -126,12 +130,13 @@ def show(sweeps: Sequence[Judged], suite: str) -> list[Table]:
     """Return a table of verdicts for each sweep, for `rich` to print."""
     tables = []
     for sweep in sweeps:
-        caption = Text(f"{suite}: {sweep.title}")
+        caption = Text(printable.name(f"{suite}: {sweep.title}"))
         table = Table(title=caption, title_justify="left", box=None, pad_edge=False)
         for head in ("", "claim", "verdict"):
             table.add_column(head, overflow="fold")
         for verdict in sweep.verdicts:
-            table.add_row(verdict.letter, Text(sweep.claim(verdict)), Text(verdict.words))
+            cells = verdict.letter, sweep.claim(verdict), verdict.words
+            table.add_row(*printable.cells(*cells))
         tables.append(table)
     return tables
 

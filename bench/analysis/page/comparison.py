@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from evil_twins.bench import printable
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.kept import folder
+from evil_twins.bench.analysis.kept import folder, writing
 from evil_twins.bench.analysis.page import facts, matrix
 from evil_twins.bench.analysis.page.content import downloads
 from evil_twins.bench.analysis.page.ranks import ranks
@@ -20,6 +21,10 @@ from evil_twins.bench.analysis.tables import KEYS, Analysis, frames, text
 from evil_twins.bench.analysis.tables.compare.between import COLUMNS, Between, between, sides
 from evil_twins.bench.analysis.tables.write import csv
 from evil_twins.bench.store import files
+from evil_twins.bench.store.checksums import fingerprint
+
+NAME_BYTES = 200
+"""Length of the longest name of a page; file systems allow 255 with the ending."""
 
 LEVEL = 0.05
 """Level of the tests, after Holm's correction."""
@@ -68,11 +73,20 @@ def write(directories: Sequence[Path], fpr: float = FPR) -> Path:
         UserError: Records are missing, damaged or of another version.
     """
     suites = [Suite(directory, fpr) for directory in directories]
-    name = "+".join(suite.name for suite in suites)
+    name = _file_name([suite.name for suite in suites])
     path = directories[0].parent / f"{folder(fpr)}{name}.html"
     page = render("comparison.html", content(suites, fpr))
-    files.write(path, directories[0].parent, page.encode())
+    with writing(directories[0].parent):
+        files.write(path, directories[0].parent, page.encode())
     return path
+
+
+def _file_name(names: Sequence[str]) -> str:
+    """Join the names of suites; where they are too long for a file, their start and a hash."""
+    name = "+".join(names)
+    if len(name.encode()) <= NAME_BYTES:
+        return name
+    return f"{printable.file_name(name)}-{fingerprint(name)[:16]}"
 
 
 def content(suites: Sequence[Suite], fpr: float) -> dict[str, Any]:

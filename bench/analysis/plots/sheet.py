@@ -39,8 +39,8 @@ def _image(line: dict[str, Any], side: str, kind: str) -> Floats:
             raise ValueError("neither grey nor coloured, or not of numbers")
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"gallery.parquet: the {side} image of {str(line['target_id'])[:60]!r} is damaged\n"
-            "remedy: run the suite again; stored cells are re-used"
+            f"gallery.parquet: the {side} image of {str(line['target_id'])[:60]!r} is damaged",
+            "remedy: run the suite again; stored cells are re-used",
         ) from error
     return image
 

@@ -63,9 +63,9 @@ def _frame(directory: Path, name: str) -> pd.DataFrame:
     if not os.path.lexists(path):
         if name in _REQUIRED:
             raise UserError(
-                f"no records in {directory}: {path.name} is missing\n"
-                "expected: targets.parquet and scores.parquet, as a run leaves them\n"
-                "remedy: `evil-twins run SUITE` first, or name its folder with --results"
+                f"no records in {directory}: {path.name} is missing",
+                "expected: targets.parquet and scores.parquet, as a run leaves them",
+                "remedy: `evil-twins run SUITE` first, or name its folder with --results",
             )
         return pd.DataFrame(columns=pd.Index(list(records.FILES[name])))
     return _printable(records.read(path, records.FILES[name]))

@@ -57,7 +57,7 @@ def _matrix(rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str], fpr
         shares = {name: f"{100 * cell['detected'] / cell['n']:.0f}" for name, cell in cells.items()}
         size = max(cell["n"] for cell in cells.values())
         written = [shares.get(name, "·") for name in heads]
-        table.add_row(Text(text.name(line(rows, row))), str(size), *written)
+        table.add_row(*printable.cells(text.name(line(rows, row)), size, *written))
     if missing := text.unscored(int((~rows.index.isin(counts["row"])).sum())):
         table.caption, table.caption_justify = Text(f"{missing}: see attacks.md"), "left"
     return table
@@ -65,13 +65,14 @@ def _matrix(rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str], fpr
 
 def _legend(knowledge: dict[str, str], heads: dict[str, str]) -> Text:
     names = [f"{head} {name} ({knowledge[name]})" for name, head in heads.items()]
-    return Text("  ·  ".join(name.replace(" ", "\N{NO-BREAK SPACE}") for name in names))
+    shown = [name.replace(" ", "\N{NO-BREAK SPACE}") for name in map(printable.name, names)]
+    return Text("  ·  ".join(shown))
 
 
 def _failures(records: Records) -> Text:
     if records.failures.empty:
         return Text("no cell failed")
-    listed = [f"  {reason}" for reason in text.reasons(records)]
+    listed = [f"  {reason}" for reason in map(printable.name, text.reasons(records))]
     return Text("\n".join([text.failed(len(listed)) + ":", *listed]))
 
 

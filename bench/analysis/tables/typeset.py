@@ -105,4 +105,4 @@ def _latex(title: str, names: list[str], grid: dict[str, list[dict[str, Any] | N
 
 def _label(escaped: object) -> str:
     label = str(escaped).translate(_GREEK)
-    return f"{{}}{label}" if label.startswith(_OPTIONS) else label
+    return f"{{}}{label}" if label.lstrip().startswith(_OPTIONS) else label

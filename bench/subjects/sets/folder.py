@@ -19,13 +19,14 @@ def read(root: Path | None, download: bool) -> Parts:
     """
     if root is None:
         raise UserError(
-            "data set 'folder' has no default place\nremedy: give its directory with --data"
+            "data set 'folder' has no default place",
+            "remedy: give its directory with --data",
         )
     train, test = _classes(root, "train"), _classes(root, "test")
     if odd := sorted(train.keys() ^ test.keys()):
         raise UserError(
-            f"{root}: class {odd[0]!r} is in only one of train and test\n"
-            "expected: the same class folders in both"
+            f"{root}: class {odd[0]!r} is in only one of train and test",
+            "expected: the same class folders in both",
         )
     return tuple(sorted(train)), _half(root, "train", train), _half(root, "test", test)
 
@@ -43,7 +44,7 @@ def _classes(root: Path, half: str) -> dict[str, Path]:
             continue
         _check_no_link(Path(entry.path))
         if folders.setdefault(name_of(entry.name), Path(entry.path)) != Path(entry.path):
-            raise UserError(f"{entry.path}: another class has this name\nremedy: rename one")
+            raise UserError(f"{entry.path}: another class has this name", "remedy: rename one")
     if not folders:
         raise _missing(root, half, "there is no folder of a class")
     return folders
@@ -52,8 +53,8 @@ def _classes(root: Path, half: str) -> dict[str, Path]:
 def _check_no_link(folder: Path) -> None:
     if folder.is_symlink():
         raise UserError(
-            f"{folder} is a link, which is not followed\n"
-            "remedy: put the folder itself there, for example with cp -rlL"
+            f"{folder} is a link, which is not followed",
+            "remedy: put the folder itself there, for example with cp -rlL",
         )
 
 
@@ -78,6 +79,7 @@ def _half(root: Path, half: str, folders: dict[str, Path]) -> Half:
 
 def _missing(root: Path, half: str, why: str) -> UserError:
     return UserError(
-        f"{root / half}: {why}\nexpected: {root}/train/<class>/* and {root}/test/<class>/*, "
-        "with at least one image in every class"
+        f"{root / half}: {why}",
+        f"expected: {root}/train/<class>/* and {root}/test/<class>/*, "
+        "with at least one image in every class",
     )

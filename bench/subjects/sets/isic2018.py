@@ -59,8 +59,8 @@ def _labels(root: Path, part: str) -> dict[str, int]:
     names = {image.stem for image in folder.glob("*.jpg") if not hidden(image.name)}
     if not names:
         raise UserError(
-            f"isic2018: no images in {folder}\n"
-            "remedy: unpack the archives of ISIC 2018, Task 3, and name their folder with --data"
+            f"isic2018: no images in {folder}",
+            "remedy: unpack the archives of ISIC 2018, Task 3, and name their folder with --data",
         )
     lines = _read(root, path, ("image", *CLASSES))
     labels = dict[str, int]()
@@ -109,7 +109,7 @@ def _read(root: Path, path: Path, columns: tuple[str, ...]) -> dict[str, tuple[s
 
 def _malformed(path: Path, why: str) -> UserError:
     return UserError(
-        f"isic2018: {path}: {why}\n"
-        "expected: a line for each image, as the challenge publishes it\n"
-        "remedy: fetch the file again"
+        f"isic2018: {path}: {why}",
+        "expected: a line for each image, as the challenge publishes it",
+        "remedy: fetch the file again",
     )

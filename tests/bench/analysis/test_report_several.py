@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.page.comparison import _file_name
 from evil_twins.bench.analysis.page.comparison import write as several
 from evil_twins.bench.commands import app
 from tests.bench import reported, synthetic
@@ -27,6 +28,14 @@ def _with(stored: Frames, **values: object) -> Frames:
         part: frame.assign(**{name: v for name, v in values.items() if name in frame.columns})
         for part, frame in stored.items()
     }
+
+
+def test_long_names_of_suites_give_a_name_that_a_file_may_have(tmp_path: Path) -> None:
+    names = ["a" * 200, "a" * 198 + "é", "b"]
+    short, long = _file_name(["b", "c"]), [_file_name([names[0], name]) for name in names]
+    assert short == "b+c"
+    assert len(set(long)) == 3
+    assert all(len(name.encode()) < 200 for name in long)
 
 
 def _page(folder: Path, *suites: Frames) -> str:

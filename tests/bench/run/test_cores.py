@@ -57,6 +57,7 @@ def test_the_limits_of_control_groups_hold(tmp_path: Path, name: str) -> None:
         ({"SLURM_CPUS_ON_NODE": "6"}, 6),
         ({"SLURM_CPUS_ON_NODE": "32"}, 8),
         ({"SLURM_CPUS_PER_TASK": "x"}, 8),
+        ({"SLURM_CPUS_PER_TASK": "²"}, 8),
     ],
 )
 def test_the_cores_of_a_slurm_job_hold(

@@ -67,6 +67,8 @@ FAULTY = {
         r"attack 'bad', confidence, returned NaN or infinity for 4 of 4 targets",
     ),
     "raise": (shift("bad", fault="raise"), "RuntimeError: the attack; fell over"),
+    "odd": (shift("bad", fault="odd"), "Odd: its message cannot be shown: it raises RuntimeError"),
+    "long": (shift("bad", fault="long"), "(long ){200}$"),
     "nan scores": (doubt("bad", fault="nan"), "detector 'bad' returned NaN or infinity for 1 of"),
     "length": (doubt("bad", fault="length"), "detector 'bad' returned 163 numbers for 164 images"),
     "list": (doubt("bad", fault="list"), "detector 'bad' returned list; expected a tensor"),
@@ -84,6 +86,7 @@ def test_a_fault_stops_one_cell(folder: Path, name: str) -> None:
     assert pd.Series(causes["reason"]).str.match(message).all()
     log = folder / "small" / causes["log"].iloc[0]
     assert "Traceback" in log.read_text()
+    assert log.stat().st_size < 2**20
     assert all("\n" not in reason for reason in done.state.failed.values())
     kept = pd.read_parquet(folder / "small" / "scores.parquet")
     assert (kept["attack"].eq("shift") & kept["detector"].eq("doubt")).sum() == 164

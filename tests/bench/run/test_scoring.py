@@ -11,7 +11,9 @@ import torch
 from PIL import Image
 
 from evil_twins.bench.commands import app
+from evil_twins.bench.run.score import _printed
 from evil_twins.bench.run.score_request import Request
+from evil_twins.bench.run.screen import Screen
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import build, fold
 from evil_twins.bench.subjects.parts import sha
@@ -101,6 +103,17 @@ def test_scores_p_values_and_decisions(world: Path, capsys: pytest.CaptureFixtur
     assert (bright["flagged"] == (np.array(expected) <= 0.1)).all()
     assert np.allclose(bright["threshold"], usual[-3])  # the 28th of 30: 31 × 0.1 = 3.1
     assert list(bright["flagged"]) == [False, False, SHOWN[2] / 255 > usual[-3], True]
+
+
+def test_a_line_break_in_the_name_of_an_image_adds_no_line_to_the_table() -> None:
+    line = {"victim": 1, "faced": 2, "confidence": 0.5, "detector": "bright", "score": 1.0}
+    names = "a\nb c  9  9  evil.png", "d.png"
+    lines = pd.DataFrame([{"image": name, **line, "p": 0.1, "flagged": True} for name in names])
+    console = Screen(width=200)
+    with console.capture() as shown:
+        console.print(_printed(lines))
+    assert len(shown.get().splitlines()) == 3
+    assert r"a\nb" in shown.get()
 
 
 def test_the_detectors_of_one_command_share_a_process(world: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from evil_twins.bench.errors import Fault
 from evil_twins.bench.run import guard, worker
 from evil_twins.bench.run.engine import local
 from evil_twins.bench.run.guard import Lost
@@ -97,6 +98,30 @@ def test_a_call_that_freezes_meets_the_time_limit(lane: Executor) -> None:
     with pytest.raises(Lost, match="took longer than 2 s"):
         lane.submit(guard.isolated, time.sleep, (1.0,), 2.0).result()
     assert _process(lane) != before
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"), [(signal.SIGSEGV, "SIGSEGV in native code"), (40, "killed by signal 40")]
+)
+def test_a_death_is_told_by_its_signal(lane: Executor, number: int, cause: str) -> None:
+    with pytest.raises(Lost, match=rf"its process died \({cause}\)"):
+        lane.submit(guard.isolated, signal.raise_signal, (number,), None).result()
+
+
+class _Interrupt(BaseException):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def _interrupt() -> None:
+    raise _Interrupt
+
+
+def test_an_error_without_a_readable_text_ends_no_worker(lane: Executor) -> None:
+    before = _process(lane)
+    with pytest.raises(Fault, match="_Interrupt: its message cannot be shown"):
+        lane.submit(guard.isolated, _interrupt, (), None).result()
+    assert _process(lane) == before
 
 
 def test_a_worker_that_never_starts_fails_one_call(

@@ -51,8 +51,8 @@ def check(content: bytes) -> None:
             try:
                 picture = decode(path, path.parent, mode)
             except Unreadable as error:
-                lines = str(error).splitlines()
-                assert len(lines) == 2
+                reason = error.reason.splitlines()
+                assert len(reason) == 1
                 continue
             pixels = np.asarray(picture.pixels)
             assert pixels.dtype == np.uint8
