@@ -186,8 +186,8 @@ def _weights(victim: Victim, path: Path) -> Path | None:
     if victim.architecture.endswith(PROGRAMS):
         if victim.weights is not None or victim.recipe:
             raise UserError(
-                f"{path.name}: {victim.architecture!r} brings its weights\n"
-                "remedy: remove `weights` and `recipe` from [victim]"
+                f"{path.name}: {victim.architecture!r} brings its weights",
+                "remedy: remove `weights` and `recipe` from [victim]",
             )
         return Path(locate_network(victim.architecture, path.parent))
     if victim.weights is None:

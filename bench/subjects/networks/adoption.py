@@ -50,8 +50,8 @@ def adopt(network: Network, weights: Path, classes: Sequence[str], images: Image
         return _classifier(network, module, outputs, x, rows)
     except Fault as fault:
         raise UserError(
-            f"architecture {network.name!r}: {fault}\n"
-            "remedy: let `architecture`, `weights` and `classes` of [victim] fit each other"
+            f"architecture {network.name!r}: {fault}",
+            "remedy: let `architecture`, `weights` and `classes` of [victim] fit each other",
         ) from fault
 
 
@@ -103,8 +103,8 @@ def untrained(
         passed(module, normalised, classes)
     except Fault as fault:
         raise UserError(
-            f"architecture {network.name!r}: {fault}\n"
-            "expected: a network whose outputs are the logits of all classes"
+            f"architecture {network.name!r}: {fault}",
+            "expected: a network whose outputs are the logits of all classes",
         ) from fault
     structure = Structure(analyse(module, normalised).head)
     trunk, head = split(module, structure, classes)

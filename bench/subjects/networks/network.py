@@ -104,13 +104,13 @@ class Network:
             raise
         except Exception as error:  # a user's code may raise anything
             raise UserError(
-                f"architecture {self.name!r} cannot be built: {reason(error)}\n"
-                "remedy: fix the function; it may take `classes` and `shape`, and returns a network"
+                f"architecture {self.name!r} cannot be built: {reason(error)}",
+                "remedy: fix it; it may take `classes` and `shape`, and returns a network",
             ) from error
         if not isinstance(built, nn.Module):
             raise UserError(
-                f"architecture {self.name!r} gives {type(built).__name__}\n"
-                "expected: a function that returns a torch.nn.Module"
+                f"architecture {self.name!r} gives {type(built).__name__}",
+                "expected: a function that returns a torch.nn.Module",
             )
         return built
 
@@ -119,8 +119,8 @@ def _function(path: Path, name: str) -> Callable[..., Any]:
     function = getattr(plugin.load(path), name, None)
     if not callable(function):
         raise UserError(
-            f"there is no function {name!r} in {path}\n"
-            'expected: architecture = "file.py:function", a function that returns a network'
+            f"there is no function {name!r} in {path}",
+            'expected: architecture = "file.py:function", a function that returns a network',
         )
     return function  # type: ignore[no-any-return]
 
@@ -149,13 +149,15 @@ def locate(architecture: str, folder: Path) -> str:
         ending = f":{name}"
         if not name or not (source in LIBRARIES or source.endswith(".py")):
             raise UserError(
-                f"architecture {architecture!r} is not known\nexpected: {', '.join(FORMS)}"
+                f"architecture {architecture!r} is not known",
+                f"expected: {', '.join(FORMS)}",
             )
     if source in LIBRARIES:
         return architecture
     path = (folder / Path(source).expanduser()).absolute()
     if not path.is_file():
         raise UserError(
-            f"architecture {architecture!r}: there is no file {path}\nexpected: {', '.join(FORMS)}"
+            f"architecture {architecture!r}: there is no file {path}",
+            f"expected: {', '.join(FORMS)}",
         )
     return f"{path}{ending}"

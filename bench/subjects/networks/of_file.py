@@ -38,8 +38,8 @@ def build(path: Path) -> nn.Module:
     except Exception as error:  # the readers raise anything on damaged files
         line = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
         raise UserError(
-            f"{path} cannot be read: {line}\n"
-            "expected: a program of torch.export.save, or an ONNX file of a classifier"
+            f"{path} cannot be read: {line}",
+            "expected: a program of torch.export.save, or an ONNX file of a classifier",
         ) from error
 
 
@@ -47,7 +47,7 @@ def _onnx(content: io.BytesIO) -> nn.Module:
     try:
         converter = import_module("onnx2torch")
     except ImportError as error:
-        raise UserError(f"an .onnx file needs the package onnx2torch\n{INSTALL}") from error
+        raise UserError("an .onnx file needs the package onnx2torch", f"{INSTALL}") from error
     model = import_module("onnx").load(content, load_external_data=False)
     network: nn.Module = converter.convert(model)
     return network

@@ -23,9 +23,9 @@ def outputs_of(outputs: Sequence[str], classes: Sequence[str]) -> Tensor | None:
     if missing := [name for name in classes if name not in places]:
         near = get_close_matches(missing[0], places, n=1)
         raise UserError(
-            f"`classes` of [victim] lacks {missing[0]!r}, a class of the data\n"
-            f"expected: the names of all outputs in their order"
-            + (f"; did you mean {near[0]!r}?" if near else "")
+            f"`classes` of [victim] lacks {missing[0]!r}, a class of the data",
+            "expected: the names of all outputs in their order"
+            + (f"; did you mean {near[0]!r}?" if near else ""),
         )
     return torch.tensor([places[name] for name in classes])
 

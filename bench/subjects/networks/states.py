@@ -45,15 +45,15 @@ def read(path: Path) -> dict[str, Tensor]:
         raise
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{path} holds more than weights, and code in it is not run\n"
-            "expected: a file of torch.save(network.state_dict(), path)\n"
-            "remedy: load it where you trust it, and save its state_dict"
+            f"{path} holds more than weights, and code in it is not run",
+            "expected: a file of torch.save(network.state_dict(), path)",
+            "remedy: load it where you trust it, and save its state_dict",
         ) from error
     except (Fault, SafetensorError, OSError, ValueError, LookupError, RuntimeError, EOFError) as e:
         why = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
         raise UserError(
-            f"{path}: {(why.strip() or type(e).__name__).splitlines()[0][:120]}\n"
-            f"expected: a file of weights, .safetensors or one of {', '.join(PICKLES)}"
+            f"{path}: {(why.strip() or type(e).__name__).splitlines()[0][:120]}",
+            f"expected: a file of weights, .safetensors or one of {', '.join(PICKLES)}",
         ) from e
 
 
@@ -83,7 +83,7 @@ def outputs(stored: Mapping[str, Tensor]) -> int:
     """
     weights = [value for value in stored.values() if value.dim() >= 2]
     if not weights:
-        raise UserError("a file of weights has no layer\nexpected: the state_dict of a network")
+        raise UserError("a file of weights has no layer", "expected: the state_dict of a network")
     return len(weights[-1])
 
 
