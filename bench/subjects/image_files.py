@@ -4,6 +4,7 @@ The format follows from the content. Every image becomes 8 bits a channel, uprig
 Conversions are stated, so that callers can count them.
 """
 
+import io
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -139,6 +140,19 @@ def decode(path: Path, within: Path, mode: str) -> Picture:
             return _converted(image, mode)
     except BAD as error:
         raise Unreadable(path, _reason(error, path)) from error
+
+
+def decode_bytes(content: bytes, name: str, mode: str) -> Picture:
+    """Decode the content of an image file that has a name and no path; see `decode`.
+
+    Raises:
+        Unreadable: It is damaged, or of another format.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            return _converted(image, mode)
+    except BAD as error:
+        raise Unreadable(Path(name), _reason(error, Path(name))) from error
 
 
 def resized(picture: Picture, size: int) -> Picture:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 
 from evil_twins.bench.components.parameters import checked, mistake
 from evil_twins.bench.errors import UserError, unknown
-from evil_twins.bench.subjects import sets, splits
+from evil_twins.bench.subjects import forms, splits
 from evil_twins.bench.subjects.splits import Splits
 from evil_twins.bench.suite import extends, toml
 from evil_twins.bench.suite.names import folder_name
@@ -108,7 +108,7 @@ class Suite:
     Attributes:
         name: Name of its folder of results.
         description: Description in one line.
-        dataset: One of `sets.names()`.
+        dataset: One of `sets.names()`, or a data set of the user, as `forms.absolute` returns it.
         size: Height and width of resized images, or None for those of the data set.
         threads_per_cell: Threads of each cell; sums depend on them.
         victim: The benign model.
@@ -214,17 +214,15 @@ def load(name: str) -> Suite:
     except ValidationError as error:
         raise mistake(error, path.name) from error
     folder_name(file.name, path.name)
-    for kind, value, names in (
-        ("data set", file.dataset, sets.names()),
-        ("architecture", file.victim.architecture, ARCHITECTURES),
-    ):
-        if value not in names:
-            raise unknown(kind, value, names)
+    dataset = forms.absolute(file.dataset, path.parent)
+    if file.victim.architecture not in ARCHITECTURES:
+        raise unknown("architecture", file.victim.architecture, ARCHITECTURES)
     check_size(file.attacks, file.detectors, path)
     rows = [row for table in file.attacks for row in rows_of(table, file.targets.count, path)]
     columns = [column_of(table, path) for table in file.detectors]
     check_matrix(rows, columns, path)
     shared = {key: value for key, value in file if key not in extends.ENTRIES}
+    shared["dataset"] = dataset
     shared["splits"] = checked(Splits, file.splits, f"{path.name}: splits")
     weights = _weights(file.victim, path)
     return Suite(**shared, weights=weights, rows=tuple(rows), columns=tuple(columns))

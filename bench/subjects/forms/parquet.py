@@ -1,0 +1,221 @@
+"""Read images and labels from Parquet files, as Hugging Face stores them, in bounded memory."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.store import files
+from evil_twins.bench.store.pages import pages
+from evil_twins.bench.subjects.cutting import chosen, cut
+from evil_twins.bench.subjects.image_files import decode_bytes
+from evil_twins.bench.subjects.parts import Half, Parts, Picture, Unreadable
+
+SIZE = None
+IMAGES, LABELS = ("image", "img"), ("label", "labels", "fine_label")
+"""Names of the columns, the first of which counts."""
+
+LARGEST = 2**32
+"""Bytes of the largest file."""
+
+BASE, RATIO = 2**28, 50
+"""A table may take `BASE` bytes of memory and `RATIO` times the size of its file."""
+
+EXPECTED = (
+    f"expected: a column {' or '.join(IMAGES)} of structs {{bytes, path}} or of bytes, and a "
+    f"column {' or '.join(LABELS)} of whole numbers"
+)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Image files in arrays of Arrow, decoded on demand as RGB.
+
+    Attributes:
+        names: Names of the images in messages.
+        contents: Arrays of the contents of files, each with the same as a dictionary.
+        places: Array and position in it of each image.
+    """
+
+    names: tuple[str, ...]
+    contents: tuple[Any, ...]
+    places: tuple[tuple[int, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Picture:
+        array, position = self.places[index]
+        content = self.contents[array][position].as_py()
+        if content is None:
+            raise Unreadable(Path(self.names[index]), "it has no bytes, only a path")
+        return decode_bytes(content, self.names[index], "RGB")
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of some files: arrays of contents, labels, and names of the classes, if any."""
+
+    contents: tuple[Any, ...]
+    labels: list[int]
+    classes: tuple[str, ...] | None
+
+
+def read(root: Path | None, download: bool) -> Parts:
+    """Read train*.parquet and test*.parquet in a folder or its `data`, or cut one file in two.
+
+    Raises:
+        UserError: A file is missing or damaged, lacks a column, or would take too much memory.
+    """
+    assert root is not None
+    if not root.is_dir():
+        rows = _rows([root])
+        train, test = cut([f"{i:05d}" for i in range(len(rows.labels))])
+        return _classes(root, rows, rows), _half("row", rows, train), _half("row", rows, test)
+    paths = sorted([*root.glob("*.parquet"), *root.glob("data/*.parquet")])
+    pair = []
+    for half in ("train", "test"):
+        of_half = [path for path in paths if path.name.startswith(half)]
+        if not of_half:
+            raise UserError(
+                f"{root}: there is no {half}*.parquet in it\nexpected: train*.parquet and "
+                "test*.parquet\nremedy: name the files so, or name one file to have it cut in two"
+            )
+        pair.append(_rows(of_half))
+    others = len([path for path in paths if not path.name.startswith(("train", "test"))])
+    skipped = Counter({"other files": others} if others else {})
+    positions = [range(len(rows.labels)) for rows in pair]
+    training = _half("train", pair[0], positions[0], skipped)
+    return _classes(root, *pair), training, _half("test", pair[1], positions[1])
+
+
+def _half(
+    prefix: str, rows: _Rows, positions: Sequence[int], skipped: Counter[str] | None = None
+) -> Half:
+    places = [(i, j) for i, array in enumerate(rows.contents) for j in range(len(array))]
+    ids = tuple(f"{prefix}/{i:05d}" for i in positions)
+    pictures = Encoded(ids, rows.contents, tuple(chosen(places, positions)))
+    return Half(ids, chosen(rows.labels, positions), pictures, skipped or {})
+
+
+def _classes(root: Path, train: _Rows, test: _Rows) -> tuple[str, ...]:
+    """Return the names of the classes, or their numbers.
+
+    Raises:
+        UserError: The halves name other classes, or a label has no class.
+    """
+    if train.classes != test.classes:
+        raise _of_other_classes(root)
+    labels = {*train.labels, *test.labels}
+    if not labels:
+        raise UserError(f"{root} has no row\nexpected: images\nremedy: write the files again")
+    names = train.classes or tuple(str(i) for i in range(min(max(labels) + 1, len(labels))))
+    if odd := sorted(labels - set(range(len(names)))):
+        raise UserError(
+            f"{root}: label {odd[0]}, with {len(names)} classes\nexpected: 0 to {len(names) - 1}\n"
+            "remedy: fix the labels; -1 often marks a test half without labels"
+        )
+    return names
+
+
+def _of_other_classes(folder: Path) -> UserError:
+    return UserError(
+        f"{folder}: its files name other classes than each other\nexpected: the same in all\n"
+        "remedy: write them from one data set"
+    )
+
+
+def _rows(paths: list[Path]) -> _Rows:
+    contents, labels, classes = list[Any](), list[int](), set[tuple[str, ...] | None]()
+    for path in paths:
+        try:
+            content = files.read(path, path.parent, LARGEST)
+            arrays, numbers, names = _parsed(path, content)
+        except UserError:
+            raise
+        except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
+            line = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise UserError(
+                f"{path} cannot be read: {line.splitlines()[0][:150]}\n{EXPECTED}\n"
+                "remedy: fetch or write the file again"
+            ) from error
+        contents += arrays
+        labels += numbers
+        classes.add(names)
+    if len(classes) > 1:
+        raise _of_other_classes(paths[0].parent)
+    return _Rows(tuple(contents), labels, classes.pop())
+
+
+def _parsed(path: Path, content: bytes) -> tuple[list[Any], list[int], tuple[str, ...] | None]:
+    """Return arrays of image files, labels, and names of the classes, if there are any."""
+    with pq.ParquetFile(pa.BufferReader(content)) as file:
+        metadata = file.metadata  # it is not asked for columns: damaged ones end the process
+        schema = file.schema_arrow
+    image, label = _column(path, schema, IMAGES), _column(path, schema, LABELS)
+    nested = pa.types.is_struct(schema.field(image).type)
+    leaf = f"{image}.bytes" if nested else image
+    _check_types(path, schema, image, label)
+    limit = BASE + RATIO * len(content)
+    for size in accumulate(page.size + 8 * page.values for page in pages(content, [leaf, label])):
+        if size > limit:
+            raise UserError(
+                f"{path} would take more than {limit >> 20} MiB of memory\n"
+                "expected: less, for a file of its size\nremedy: write it without repeated images"
+            )
+    source = pa.BufferReader(content)  # repeated images stay a dictionary
+    with pq.ParquetFile(source, metadata=metadata, read_dictionary=[leaf]) as file:
+        table = file.read(columns=[leaf, label])
+    table.validate(full=True)
+    if table[label].null_count:
+        raise UserError(f"{path}: the column {label} lacks values\nremedy: fix or remove the rows")
+    chunks = table[image].chunks
+    arrays = [pa.chunked_array(part) for part in _contents(chunks, nested)]
+    return arrays, table[label].to_pylist(), _named(schema, label)
+
+
+def _contents(chunks: list[Any], nested: bool) -> Iterator[list[Any]]:
+    """Yield the contents of files of each chunk; a struct that is missing has none."""
+    for chunk in chunks:
+        yield chunk.flatten() if nested else [chunk]
+
+
+def _column(path: Path, schema: pa.Schema, names: tuple[str, ...]) -> str:
+    present = [name for name in names if name in schema.names]
+    if not present or schema.names.count(present[0]) > 1:
+        listed = ", ".join(schema.names) or "nothing"
+        raise UserError(
+            f"{path} has the columns {listed:.150}\n{EXPECTED}\nremedy: rename the columns"
+        )
+    return present[0]
+
+
+def _check_types(path: Path, schema: pa.Schema, image: str, label: str) -> None:
+    kind, number = schema.field(image).type, schema.field(label).type
+    if pa.types.is_struct(kind):
+        kind = kind.field("bytes").type if kind.get_field_index("bytes") >= 0 else pa.null()
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    if not binary or not pa.types.is_integer(number):
+        raise UserError(
+            f"{path}: {image} is of type {schema.field(image).type}, {label} of {number}"[:250]
+            + f"\n{EXPECTED}\nremedy: store the content of image files, and the classes by number"
+        )
+
+
+def _named(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
+    """Return the names of the classes in Hugging Face's description of the columns, or None."""
+    try:
+        described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        names = described["info"]["features"][label]["names"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return tuple(names) if texts and len(set(names)) == len(names) else None
