@@ -166,7 +166,8 @@ def _channels(half: Half) -> int:
 
 def _count(name: str, labels: set[int]) -> int:
     """Return the number of classes, of which none may lack images."""
-    if max(labels) >= len(labels):
+    labels = {label for label in labels if label >= 0}
+    if labels and max(labels) >= len(labels):
         absent = next(i for i in range(len(labels) + 1) if i not in labels)
         raise UserError(
             f"{name}: labels up to {max(labels)}, and none is {absent}\n"
@@ -194,11 +195,23 @@ def _check_labels(name: str, classes: tuple[str, ...], pair: list[set[int]]) -> 
                 f"{name}: label {odd[0]} in the {half} labels, with {len(classes)} classes\n"
                 f"expected: 0 to {len(classes) - 1}\nremedy: fix the labels or the classes"
             )
+    for half, labels in zip(("train", "test"), pair, strict=True):
         if absent := sorted(set(range(len(classes))) - labels):
             raise UserError(
                 f"{name}: no {half} image of class {classes[absent[0]]!r}\n"
                 "expected: at least one of each class in each half\n"
                 "remedy: remove the class, or number the labels anew"
             )
-    if len(classes) < 2:
-        raise UserError(f"{name}: one class\nexpected: two or more\nremedy: add another class")
+    check_count(name, len(classes))
+
+
+def check_count(name: str, classes: int) -> None:
+    """Check that a data set has two classes or more.
+
+    Raises:
+        UserError: It has fewer.
+    """
+    if classes < 2:
+        raise UserError(
+            f"{name}: {classes} class\nexpected: two or more\nremedy: add another class"
+        )

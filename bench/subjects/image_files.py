@@ -44,7 +44,6 @@ KINDS = {"1": "grey", "L": "grey", "LA": "grey", "RGB": "colour", "RGBA": "colou
 KINDS |= {"P": "a palette", "PA": "a palette"}
 """Mode of pixels -> its kind in words; other modes, such as CMYK, are named as they are."""
 
-
 GREY_STEPS = {"L;2": 85, "L;4": 17}
 """Pixels of a grey PNG of 2 or 4 bits -> the factor by which Pillow multiplies them."""
 
@@ -143,11 +142,7 @@ def decode(path: Path, within: Path, mode: str) -> Picture:
 
 
 def decode_bytes(content: bytes, name: str, mode: str) -> Picture:
-    """Decode the content of an image file that has a name and no path; see `decode`.
-
-    Raises:
-        Unreadable: It is damaged, or of another format.
-    """
+    """Decode the content of an image file that has a name and no path, as `decode` does."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             return _converted(image, mode)

@@ -25,7 +25,7 @@ def read(root: Path | None, download: bool) -> Parts:
     """Call the function, and check its arrays (`arrays.parts`); nothing is fetched.
 
     The global random numbers start from the same seed at each call. The function is code of a
-    plug-in: what it changes of the process is restored.
+    plug-in: its changes of the process are undone.
 
     Raises:
         UserError: There is no such function, it fails, or its arrays are wrong.

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import files
 from evil_twins.bench.store.pages import pages
+from evil_twins.bench.subjects.arrays import check_count
 from evil_twins.bench.subjects.cutting import chosen, cut
 from evil_twins.bench.subjects.image_files import decode_bytes
 from evil_twins.bench.subjects.parts import Half, Parts, Picture, Unreadable
@@ -116,12 +117,13 @@ def _classes(root: Path, train: _Rows, test: _Rows) -> tuple[str, ...]:
     labels = {*train.labels, *test.labels}
     if not labels:
         raise UserError(f"{root} has no row\nexpected: images\nremedy: write the files again")
-    names = train.classes or tuple(str(i) for i in range(min(max(labels) + 1, len(labels))))
+    names = train.classes or tuple(str(i) for i in range(min(max(0, *labels) + 1, len(labels))))
     if odd := sorted(labels - set(range(len(names)))):
         raise UserError(
             f"{root}: label {odd[0]}, with {len(names)} classes\nexpected: 0 to {len(names) - 1}\n"
             "remedy: fix the labels; -1 often marks a test half without labels"
         )
+    check_count(str(root), len(names))
     return names
 
 
