@@ -38,15 +38,23 @@ NO_CONTENT = frozenset(
 """Files that are not followed: messages, guards, and the way to a file are no content."""
 
 SAME_CONTENT = {
-    # bench/subjects/data.py
-    "8d90bfeaf8350653c0c26041f8aa501a91d97bd3dc15481b182e289995f5185d": "347a156aa59a1ec7c3b6de14a488cb6542eb7cfdbb8f3a9e70dbd756f298cf81",
-    # bench/subjects/image_files.py
-    "04bc41b6288d210d030592f4102a76fe7aeecba209093f474e6481677c72a1fb": "4db4a369c98b61eac228a5c1b4849f14997f82a6d7f26c2c5b9fb9dd712e1beb",
-    # bench/subjects/sets/fashion_mnist.py
-    "78a6d351eca56aa315ca193f0af2ee54f1a1e62a7e864e00d0dfa4c454ced7ad": "d5ad1f157ae460926c49f0d78b91ff5caa50aa3e9b46c0091a721dff86af3be6",
+    "bench/subjects/data.py": (
+        "8d90bfeaf8350653c0c26041f8aa501a91d97bd3dc15481b182e289995f5185d",
+        "347a156aa59a1ec7c3b6de14a488cb6542eb7cfdbb8f3a9e70dbd756f298cf81",
+    ),
+    "bench/subjects/image_files.py": (
+        "04bc41b6288d210d030592f4102a76fe7aeecba209093f474e6481677c72a1fb",
+        "4db4a369c98b61eac228a5c1b4849f14997f82a6d7f26c2c5b9fb9dd712e1beb",
+    ),
+    "bench/subjects/sets/fashion_mnist.py": (
+        "78a6d351eca56aa315ca193f0af2ee54f1a1e62a7e864e00d0dfa4c454ced7ad",
+        "d5ad1f157ae460926c49f0d78b91ff5caa50aa3e9b46c0091a721dff86af3be6",
+    ),
 }
-"""SHA-256 of the code of a file -> that of an earlier version, which counts: the change between them
-decides no content of a cell that was stored before, so that such cells stay valid."""
+"""File -> SHA-256 of its code, and that of an earlier version, which counts in its place.
+
+The change between them decides no content of any cell that was stored before, which stays valid.
+"""
 
 DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -117,7 +125,8 @@ def closure(*roots: Path) -> Code:
         visited.add(path)
         content, imports = _read(path, path.stat().st_mtime_ns)
         name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
-        content = SAME_CONTENT.get(content, content)
+        now, before = SAME_CONTENT.get(name, ("", ""))
+        content = before if content == now else content
         files[name] = files.get(name, "") + content  # two users' files may have the same name
         if base != ROOT:  # importing a module of a package runs the files of the package first
             stack += [(file, base) for file in package_files(path)]

@@ -115,13 +115,6 @@ def test_class_names_in_specs_are_unique(kind: str) -> None:
     assert not any(":" in name or "." in name for name in names)
 
 
-def test_every_version_of_the_same_content_is_that_of_a_file() -> None:
-    """If it fails, a file has changed again: renew its line, or remove it if contents change."""
-    paths = [*(ROOT / "bench").rglob("*.py")]
-    versions = {source_code._read(path, path.stat().st_mtime_ns)[0] for path in paths}
-    assert set(source_code.SAME_CONTENT) <= versions
-
-
 SOURCE = """
 from pathlib import Path
 import helper

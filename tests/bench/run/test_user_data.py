@@ -1,6 +1,7 @@
 """Suites on data sets of users: by command, in identities, in a process that stays as it was."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from evil_twins.bench.run.schedule import run
 from evil_twins.bench.run.score_request import Request
 from evil_twins.bench.run.workspace import Folders, Workspace, open_workspace
 from evil_twins.bench.subjects.data import load
+from evil_twins.bench.subjects.forms.names import TORCHVISION
 from evil_twins.bench.suite import suite
 from tests.bench import suites
 from tests.bench.runs import inline, mistake
@@ -151,6 +153,24 @@ def test_score_takes_clean_images_of_a_users_file(tmp_path: Path) -> None:
     benign = request.clean(other())
     assert benign.name == "npz:noise"
     assert (len(benign.train), len(benign.calibration)) == (30, 144)
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+
+
+def test_a_function_is_a_data_set_as_documented(tmp_path: Path) -> None:
+    (code,) = re.findall(r"(?s)```python\n(.*?)```", PAGE)
+    (tmp_path / "mine.py").write_text(code)
+    suites.write(tmp_path, suites.shift(), suites.doubt(), head=head("mine.py:load"))
+    workspace = opened(tmp_path)
+    assert workspace.data.name == "function:mine.load"
+    assert workspace.data.classes == ("dark", "grey", "bright")
+    assert len(workspace.data.train) == 600
+
+
+def test_the_data_sets_of_torchvision_are_documented() -> None:
+    text = PAGE.split("## torchvision")[1].split("## ")[0]
+    assert set(re.findall(r"\b[A-Za-z]+[A-Z]\w+\b", text)) == set(TORCHVISION)
 
 
 def test_mistakes_are_shown_by_the_command(
