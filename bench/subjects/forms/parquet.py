@@ -2,11 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +28,9 @@ LARGEST = 2**32
 BASE, RATIO = 2**28, 50
 """A table may take `BASE` bytes of memory and `RATIO` times the size of its file."""
 
+MOST_ROWS = 256
+"""Largest number of rows that are read at a time."""
+
 EXPECTED = (
     f"expected: a column {' or '.join(IMAGES)} of structs {{bytes, path}} or of bytes, and a "
     f"column {' or '.join(LABELS)} of whole numbers"
@@ -37,34 +39,26 @@ EXPECTED = (
 
 @dataclass(frozen=True)
 class Encoded:
-    """Image files in arrays of Arrow, decoded on demand as RGB.
-
-    Attributes:
-        names: Names of the images in messages.
-        contents: Arrays of the contents of files, each with the same as a dictionary.
-        places: Array and position in it of each image.
-    """
+    """Contents of image files, decoded on demand as RGB; their names are those in messages."""
 
     names: tuple[str, ...]
-    contents: tuple[Any, ...]
-    places: tuple[tuple[int, int], ...]
+    contents: tuple[bytes | None, ...]
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.contents)
 
     def __getitem__(self, index: int) -> Picture:
-        array, position = self.places[index]
-        content = self.contents[array][position].as_py()
+        content, name = self.contents[index], self.names[index]
         if content is None:
-            raise Unreadable(Path(self.names[index]), "it has no bytes, only a path")
-        return decode_bytes(content, self.names[index], "RGB")
+            raise Unreadable(Path(name), "it has no bytes, only a path")
+        return decode_bytes(content, name, "RGB")
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """The rows of some files: arrays of contents, labels, and names of the classes, if any."""
+    """The rows of some files: contents of image files, labels, and names of the classes, if any."""
 
-    contents: tuple[Any, ...]
+    contents: list[bytes | None]
     labels: list[int]
     classes: tuple[str, ...] | None
 
@@ -100,9 +94,8 @@ def read(root: Path | None, download: bool) -> Parts:
 def _half(
     prefix: str, rows: _Rows, positions: Sequence[int], skipped: Counter[str] | None = None
 ) -> Half:
-    places = [(i, j) for i, array in enumerate(rows.contents) for j in range(len(array))]
     ids = tuple(f"{prefix}/{i:05d}" for i in positions)
-    pictures = Encoded(ids, rows.contents, tuple(chosen(places, positions)))
+    pictures = Encoded(ids, tuple(chosen(rows.contents, positions)))
     return Half(ids, chosen(rows.labels, positions), pictures, skipped or {})
 
 
@@ -135,11 +128,10 @@ def _of_other_classes(folder: Path) -> UserError:
 
 
 def _rows(paths: list[Path]) -> _Rows:
-    contents, labels, classes = list[Any](), list[int](), set[tuple[str, ...] | None]()
+    contents, labels, classes = list[bytes | None](), list[int](), set[tuple[str, ...] | None]()
     for path in paths:
         try:
-            content = files.read(path, path.parent, LARGEST)
-            arrays, numbers, names = _parsed(path, content)
+            rows = _parsed(path, files.read(path, path.parent, LARGEST))
         except UserError:
             raise
         except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
@@ -148,45 +140,46 @@ def _rows(paths: list[Path]) -> _Rows:
                 f"{path} cannot be read: {line.splitlines()[0][:150]}\n{EXPECTED}\n"
                 "remedy: fetch or write the file again"
             ) from error
-        contents += arrays
-        labels += numbers
-        classes.add(names)
+        contents += rows.contents
+        labels += rows.labels
+        classes.add(rows.classes)
     if len(classes) > 1:
         raise _of_other_classes(paths[0].parent)
-    return _Rows(tuple(contents), labels, classes.pop())
+    return _Rows(contents, labels, classes.pop())
 
 
-def _parsed(path: Path, content: bytes) -> tuple[list[Any], list[int], tuple[str, ...] | None]:
-    """Return arrays of image files, labels, and names of the classes, if there are any."""
+def _parsed(path: Path, content: bytes) -> _Rows:
+    """Return the rows of a file."""
     with pq.ParquetFile(pa.BufferReader(content)) as file:
         metadata = file.metadata  # it is not asked for columns: damaged ones end the process
         schema = file.schema_arrow
     image, label = _column(path, schema, IMAGES), _column(path, schema, LABELS)
-    nested = pa.types.is_struct(schema.field(image).type)
-    leaf = f"{image}.bytes" if nested else image
     _check_types(path, schema, image, label)
+    leaf = f"{image}.bytes" if pa.types.is_struct(schema.field(image).type) else image
+    sizes = [page.size + 8 * page.values for page in pages(content, [leaf, label])]
     limit = BASE + RATIO * len(content)
-    for size in accumulate(page.size + 8 * page.values for page in pages(content, [leaf, label])):
-        if size > limit:
-            raise UserError(
-                f"{path} would take more than {limit >> 20} MiB of memory\n"
-                "expected: less, for a file of its size\nremedy: write it without repeated images"
-            )
-    source = pa.BufferReader(content)  # repeated images stay a dictionary
-    with pq.ParquetFile(source, metadata=metadata, read_dictionary=[leaf]) as file:
-        table = file.read(columns=[leaf, label])
-    table.validate(full=True)
-    if table[label].null_count:
+    if sum(sizes) > limit:
+        raise UserError(
+            f"{path} would take {sum(sizes) >> 20} MiB of memory\nexpected: {limit >> 20} at most, "
+            "for a file of its size\nremedy: write it with less compression"
+        )
+    # A value that is repeated many times is stored once, and has at most the size of its page.
+    count = min(MOST_ROWS, max(1, limit // max(sizes, default=1)))
+    contents, labels, distinct = list[bytes | None](), list[int | None](), dict[bytes, bytes]()
+    with pq.ParquetFile(pa.BufferReader(content), metadata=metadata) as file:
+        for batch in file.iter_batches(count, columns=[leaf, label]):
+            batch.validate(full=True)
+            labels += batch[label].to_pylist()
+            for value in _contents(batch[image]).to_pylist():
+                contents.append(value if value is None else distinct.setdefault(value, value))
+    if None in labels:
         raise UserError(f"{path}: the column {label} lacks values\nremedy: fix or remove the rows")
-    chunks = table[image].chunks
-    arrays = [pa.chunked_array(part) for part in _contents(chunks, nested)]
-    return arrays, table[label].to_pylist(), _named(schema, label)
+    return _Rows(contents, cast(list[int], labels), _named(schema, label))
 
 
-def _contents(chunks: list[Any], nested: bool) -> Iterator[list[Any]]:
-    """Yield the contents of files of each chunk; a struct that is missing has none."""
-    for chunk in chunks:
-        yield chunk.flatten() if nested else [chunk]
+def _contents(column: Any) -> Any:
+    """Return an array of the contents of files; a struct that is missing has none."""
+    return column.flatten()[0] if pa.types.is_struct(column.type) else column
 
 
 def _column(path: Path, schema: pa.Schema, names: tuple[str, ...]) -> str:

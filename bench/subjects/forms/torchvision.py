@@ -90,9 +90,9 @@ def _arrays(name: str, folder: Path, download: bool) -> Parts:
     for half, arguments in (("train", kind.train), ("test", kind.test)):
         if arguments is None:
             continue
-        images = getattr(datasets, name)(folder, download=download, **kind.more, **arguments)
         if name == "USPS":
-            _check_usps(images, half, folder)
+            _check_usps(half, folder)
+        images = getattr(datasets, name)(folder, download=download, **kind.more, **arguments)
         pixels, labels = np.asarray(images.data), np.asarray(getattr(images, kind.labels))
         labels = labels[:, 0] if name == "QMNIST" else labels  # then writer and others
         if kind.is_idx:
@@ -106,12 +106,17 @@ def _arrays(name: str, folder: Path, download: bool) -> Parts:
     return arrays.parts(f"torchvision:{name}", pair[0], pair[1], classes)
 
 
-def _check_usps(images: Any, half: str, folder: Path) -> None:
-    """Check the file of a half, of which torchvision checks only what it fetches."""
+def _check_usps(half: str, folder: Path) -> None:
+    """Check the file of a half, if it is there: torchvision checks only files that it fetches.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    from torchvision.datasets import USPS
     from torchvision.datasets.utils import check_integrity
 
-    _, file, checksum = images.split_list[half]
-    if not check_integrity(folder / file, checksum):
+    _, file, checksum = USPS.split_list[half]
+    if (folder / file).exists() and not check_integrity(folder / file, checksum):
         raise ValueError(f"{file} is damaged")
 
 

@@ -111,13 +111,16 @@ def test_a_folder_of_parquet_files(tmp_path: Path, place: str) -> None:
     assert dataset.tally.skipped == {"other files": 1}
 
 
-def test_one_parquet_file_is_cut_in_two_and_repeated_images_stay_small(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("kind", [pa.uint8(), pa.int64()])
+def test_one_parquet_file_with_repeated_images_is_cut_in_two(
+    tmp_path: Path, flat: bool, kind: pa.DataType
+) -> None:
     red = png(np.full((9, 9, 3), (255, 0, 0), np.uint8))
     images: list[bytes | None] = [red] * 299 + [b"no image", None]
     path = tmp_path / "red.parquet"
-    pq.write_table(
-        table(images, pa.array([i % 2 for i in range(301)], pa.uint8()), flat=True), path
-    )
+    labels = pa.array([i % 2 for i in range(301)], kind)
+    pq.write_table(table(images, labels, flat=flat), path, row_group_size=50)
     dataset = load(str(path))
     tested = images_of_test(dataset)
     assert abs(len(dataset.train) - len(tested)) <= 3

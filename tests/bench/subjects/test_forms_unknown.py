@@ -1,10 +1,13 @@
 """Unknown texts of data sets, and IDX files that are not what their name says."""
 
+import bz2
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from evil_twins.bench.subjects.forms.names import TORCHVISION
 from tests.bench.subjects.user_data import arrays, idx, refusal
 
 
@@ -47,3 +50,17 @@ def test_idx_files_of_another_shape_or_count(
         idx(raw / f"{file}-labels-idx1-ubyte", np.arange(labels) % 10)
     message = refusal(name, tmp_path)
     assert f"60 images of ({side}, {side}) and {labels} labels" in message
+
+
+@pytest.mark.parametrize("name", ["USPS", "SVHN", "SEMEION"])
+def test_damaged_and_odd_files_of_torchvision(tmp_path: Path, name: str) -> None:
+    for file in TORCHVISION[name]:
+        (tmp_path / file).write_bytes(bz2.compress(b"1 1:0.5"))
+    assert "--download" in refusal(f"torchvision:{name}", tmp_path)
+    path = tmp_path / TORCHVISION[name][0]
+    path.unlink()
+    os.mkfifo(path)
+    assert "not a regular file" in refusal(f"torchvision:{name}", tmp_path)
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+    assert "leads out of" in refusal(f"torchvision:{name}", tmp_path)
