@@ -237,3 +237,13 @@ class ClassifierFacts(Schema):
     architecture: str
     classes: Size
     shape: Annotated[tuple[Size, Size, Size], Strict(False)]
+
+
+class _Columns(Schema):
+    features: dict[str, Any]
+
+
+class ColumnsFacts(Schema):
+    """The form of Hugging Face's description of the columns of a Parquet file."""
+
+    info: _Columns

@@ -1,6 +1,5 @@
 """Read images and labels from Parquet files, as Hugging Face stores them, in bounded memory."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.store import files
+from evil_twins.bench.store import files, json_files
 from evil_twins.bench.store.pages import pages
+from evil_twins.bench.store.schemas import ColumnsFacts
 from evil_twins.bench.subjects.arrays import check_count
 from evil_twins.bench.subjects.cutting import chosen, cut
 from evil_twins.bench.subjects.image_files import decode_bytes
@@ -207,10 +207,10 @@ def _check_types(path: Path, schema: pa.Schema, image: str, label: str) -> None:
 
 def _named(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
     """Return the names of the classes in Hugging Face's description of the columns, or None."""
-    try:
-        described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        names = described["info"]["features"][label]["names"]
-    except (ValueError, LookupError, TypeError, RecursionError):
+    content = (schema.metadata or {}).get(b"huggingface", b"")
+    described = json_files.parse(content, ColumnsFacts)
+    feature = described.info.features.get(label) if described else None
+    names = feature.get("names") if isinstance(feature, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return None
-    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return tuple(names) if texts and len(set(names)) == len(names) else None
+    return tuple(names) if len(set(names)) == len(names) else None

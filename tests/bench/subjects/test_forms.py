@@ -1,7 +1,6 @@
 """Data sets of users in every form: read to known pixels, named without paths, cut by hash."""
 
 import hashlib
-import inspect
 from pathlib import Path
 
 import numpy as np
@@ -9,34 +8,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
-from torchvision import datasets
 
-from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects import forms
 from evil_twins.bench.subjects.arrays import ROUNDED
-from evil_twins.bench.subjects.data import Dataset, load
-from evil_twins.bench.subjects.forms.names import TORCHVISION
-from evil_twins.bench.subjects.forms.torchvision import CLASSES
+from evil_twins.bench.subjects.data import load
 from evil_twins.bench.subjects.splits import NAMES
-from tests.bench.subjects.user_data import arrays, function, idx, npz, parquet, png, table
-
-
-def images_of_test(dataset: Dataset) -> dict[str, torch.Tensor]:
-    """Return the test half: name of an image -> its pixels."""
-    splits = [dataset.split(name) for name in NAMES]
-    return {i: x for images in splits for i, x in zip(images.ids, images.pixels, strict=True)}
-
-
-def is_that_of(dataset: Dataset, values: dict[str, np.ndarray]) -> bool:
-    """Check pixels (N, H, W) in the order of their numbers."""
-    tested = images_of_test(dataset)
-    stacked = torch.stack([tested[name] for name in sorted(tested)])
-    return (
-        np.array_equal(dataset.train.pixels[:, 0], values["x_train"])
-        and np.array_equal(stacked[:, 0], values["x_test"])
-        and dataset.train.label.tolist() == values["y_train"].tolist()
-    )
+from tests.bench.subjects.user_data import (
+    arrays,
+    function,
+    images_of_test,
+    is_that_of,
+    mnist,
+    npz,
+    parquet,
+    png,
+    table,
+)
 
 
 def test_a_function_and_a_file_give_the_same_images(tmp_path: Path) -> None:
@@ -133,71 +120,9 @@ def test_one_parquet_file_with_repeated_images_is_cut_in_two(
     assert "only a path" in "".join(dataset.tally.unreadable.values())
 
 
-def _mnist(root: Path, name: str) -> dict[str, np.ndarray]:
-    values = arrays(20, 60, (28, 28))
-    labels = {"train": np.arange(20) % 10, "test": np.arange(60) % 10}
-    for half, file in (("train", "train"), ("test", "t10k")):
-        raw = root / name / "raw"
-        idx(raw / f"{file}-images-idx3-ubyte", values[f"x_{half}"])
-        idx(raw / f"{file}-labels-idx1-ubyte", labels[half])
-        values[f"y_{half}"] = labels[half]
-    return values
-
-
-@pytest.mark.parametrize("name", ["MNIST", "KMNIST", "FashionMNIST"])
-def test_idx_files_of_torchvision(tmp_path: Path, name: str) -> None:
-    values = _mnist(tmp_path, name)
-    dataset = load(f"torchvision:{name}", tmp_path)
-    assert is_that_of(dataset, values)
-    assert dataset.name == f"torchvision:{name}"
-    assert len(dataset.classes) == 10
-
-
-def test_the_further_labels_of_qmnist_are_ignored(tmp_path: Path) -> None:
-    values = arrays(20, 60, (28, 28))
-    for half, count in (("train", 20), ("test", 60)):
-        labels = np.stack([np.arange(count) % 10, *[np.full(count, 3000)] * 7], 1)
-        idx(tmp_path / f"QMNIST/raw/qmnist-{half}-labels-idx2-int", labels, kind=12)
-        idx(tmp_path / f"QMNIST/raw/qmnist-{half}-images-idx3-ubyte", values[f"x_{half}"])
-        values[f"y_{half}"] = labels[:, 0]
-    assert is_that_of(load("torchvision:QMNIST", tmp_path), values)
-
-
-def test_eurosat_is_cut_in_two(tmp_path: Path) -> None:
-    for name in ("Forest", "River"):
-        for i in range(60):
-            path = tmp_path / "eurosat/2750" / name / f"{name}_{i}.jpg"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (9, 9), (0, 200, 0) if name == "Forest" else (0, 0, 200)).save(path)
-    dataset = load("torchvision:EuroSAT", tmp_path, size=8)
-    assert dataset.classes == ("Forest", "River")
-    assert (len(dataset.train), len(images_of_test(dataset))) == (60, 60)
-    river = dataset.train.pixels[dataset.train.label == 1]
-    assert bool((river[:, 2] > river[:, 1]).all())
-
-
-def test_every_class_of_torchvision_takes_these_arguments() -> None:
-    assert {*CLASSES, "EuroSAT"} == set(TORCHVISION)
-    for name, kind in CLASSES.items():
-        signature = inspect.signature(getattr(datasets, name))
-        for arguments in (kind.train, kind.test or {}):
-            signature.bind("folder", download=False, **kind.more, **arguments)
-
-
-@pytest.mark.parametrize("name", sorted(TORCHVISION))
-def test_missing_files_of_torchvision_give_the_recipe(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match="--download") as error:
-        load(f"torchvision:{name}", tmp_path)
-    text = str(error.value)
-    assert str(tmp_path) in text
-    assert TORCHVISION[name][0] in text
-    assert "download=True" not in text
-    assert len(text.splitlines()) == 3
-
-
 def test_size_works_in_every_form(tmp_path: Path) -> None:
     values = arrays()
-    _mnist(tmp_path, "MNIST")
+    mnist(tmp_path, "MNIST")
     texts = [
         function(tmp_path, values),
         str(npz(tmp_path / "a.npz", arrays(shape=(8, 8, 3)))),

@@ -11,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects.data import load
+from evil_twins.bench.subjects.data import Dataset, load
+from evil_twins.bench.subjects.splits import NAMES
 
 Arrays = dict[str, np.ndarray]
 
@@ -100,3 +102,32 @@ def refusal(text: str, root: Path | None = None) -> str:
     assert len(message.splitlines()) <= 3, message
     assert "remedy: " in message or "\nknown: " in message
     return message
+
+
+def mnist(root: Path, name: str) -> Arrays:
+    """Write IDX files as torchvision stores them; return their arrays."""
+    values = arrays(20, 60, (28, 28))
+    labels = {"train": np.arange(20) % 10, "test": np.arange(60) % 10}
+    for half, file in (("train", "train"), ("test", "t10k")):
+        raw = root / name / "raw"
+        idx(raw / f"{file}-images-idx3-ubyte", values[f"x_{half}"])
+        idx(raw / f"{file}-labels-idx1-ubyte", labels[half])
+        values[f"y_{half}"] = labels[half]
+    return values
+
+
+def images_of_test(dataset: Dataset) -> dict[str, torch.Tensor]:
+    """Return the test half: name of an image -> its pixels."""
+    splits = [dataset.split(name) for name in NAMES]
+    return {i: x for images in splits for i, x in zip(images.ids, images.pixels, strict=True)}
+
+
+def is_that_of(dataset: Dataset, values: Arrays) -> bool:
+    """Check pixels (N, H, W) in the order of their numbers."""
+    tested = images_of_test(dataset)
+    stacked = torch.stack([tested[name] for name in sorted(tested)])
+    return (
+        np.array_equal(dataset.train.pixels[:, 0], values["x_train"])
+        and np.array_equal(stacked[:, 0], values["x_test"])
+        and dataset.train.label.tolist() == values["y_train"].tolist()
+    )
