@@ -71,7 +71,7 @@ def read(root: Path | None, download: bool) -> Parts:
     """
     assert root is not None
     if not root.is_dir():
-        rows = _rows([root])
+        rows = _rows([root], root.parent)
         train, test = cut([f"{i:05d}" for i in range(len(rows.labels))])
         return _classes(root, rows, rows), _half("row", rows, train), _half("row", rows, test)
     paths = sorted([*root.glob("*.parquet"), *root.glob("data/*.parquet")])
@@ -83,7 +83,7 @@ def read(root: Path | None, download: bool) -> Parts:
                 f"{root}: there is no {half}*.parquet in it\nexpected: train*.parquet and "
                 "test*.parquet\nremedy: name the files so, or name one file to have it cut in two"
             )
-        pair.append(_rows(of_half))
+        pair.append(_rows(of_half, root))
     others = len([path for path in paths if not path.name.startswith(("train", "test"))])
     skipped = Counter({"other files": others} if others else {})
     positions = [range(len(rows.labels)) for rows in pair]
@@ -127,24 +127,25 @@ def _of_other_classes(folder: Path) -> UserError:
     )
 
 
-def _rows(paths: list[Path]) -> _Rows:
+def _rows(paths: list[Path], within: Path) -> _Rows:
+    """Return the rows of files; no link out of the folder `within` is followed."""
     contents, labels, classes = list[bytes | None](), list[int](), set[tuple[str, ...] | None]()
     for path in paths:
         try:
-            rows = _parsed(path, files.read(path, path.parent, LARGEST))
+            rows = _parsed(path, files.read(path, within, LARGEST))
         except UserError:
             raise
         except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
             line = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise UserError(
                 f"{path} cannot be read: {line.splitlines()[0][:150]}\n{EXPECTED}\n"
-                "remedy: fetch or write the file again"
+                "remedy: fetch or write the file again, or name another"
             ) from error
         contents += rows.contents
         labels += rows.labels
         classes.add(rows.classes)
     if len(classes) > 1:
-        raise _of_other_classes(paths[0].parent)
+        raise _of_other_classes(within)
     return _Rows(contents, labels, classes.pop())
 
 

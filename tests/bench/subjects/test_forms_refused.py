@@ -208,6 +208,10 @@ def test_damaged_parquet_and_folders_without_a_half(tmp_path: Path) -> None:
         assert "cannot be read" in refusal(str(path))
     path.unlink()
     assert "No such file" in refusal(str(path))
+    parquet(tmp_path / "elsewhere" / "train.parquet", arrays()["x_test"], arrays()["y_test"])
+    parquet(tmp_path / "elsewhere" / "test.parquet", arrays()["x_test"], arrays()["y_test"])
+    (tmp_path / "set" / "data").symlink_to(tmp_path / "elsewhere")
+    assert "leads out of" in refusal(str(tmp_path / "set"))
 
 
 @pytest.fixture
