@@ -41,7 +41,8 @@ def read(root: Path | None, download: bool) -> Parts:
         line = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UserError(
             f"{root} cannot be read: {line.splitlines()[0][:150]}\n"
-            "expected: the arrays of np.savez or np.savez_compressed\nremedy: write the file again, or name another"
+            "expected: the arrays of np.savez or np.savez_compressed\n"
+            "remedy: write the file again, or name another"
         ) from error
     x_train, y_train, x_test, y_test = (
         stored[name] for name in next(names for names in NAMES if names[0] in stored)
