@@ -109,6 +109,7 @@ def test_every_python_snippet_has_a_test() -> None:
     ]
     assert {page: count for page, count in counts.items() if count} == {
         "README.md": 3,
+        "docs/data.md": 1,
         "docs/many-machines.md": 1 + len(clusters),
         "docs/own.md": 1,
     }

@@ -76,7 +76,7 @@ class Work:
         """
         spec, dataset = self.spec["dataset"], self.source()
         if dataset.digest != spec["digest"]:
-            raise Fault(f"the data set {spec['name']} has changed during the run; run again")
+            raise Fault(f"the data set {spec['name']} has changed, or does at each call; run again")
         return dataset
 
     @property

@@ -11,7 +11,7 @@ def list_names() -> None:
     from evil_twins.bench.components import registry as components
     from evil_twins.bench.components.names import GROUPS, OURS, registry
     from evil_twins.bench.run.screen import screen
-    from evil_twins.bench.subjects import sets
+    from evil_twins.bench.subjects import forms, sets
     from evil_twins.bench.suite import suite
 
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -21,6 +21,8 @@ def list_names() -> None:
     for kind, names in (("data set", sets.names()), ("victim", suite.ARCHITECTURES)):
         for name in names:
             table.add_row(*printable.cells(kind, name, ""))
+    for form, meaning in forms.EXAMPLES.items():
+        table.add_row(*printable.cells("data set", form, meaning))
     for kind in GROUPS:
         for name, place in registry(kind).items():
             trouble = name not in OURS[kind] and components.trouble(kind, name)

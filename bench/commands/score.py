@@ -18,7 +18,8 @@ def score(
         Path | None, typer.Option(help="Clean images in the same forms; half of them calibrate.")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="A data set whose clean images are used instead.")
+        str | None,
+        typer.Option(help="A data set, as in suites, whose clean images are used instead."),
     ] = None,
     data: options.DataFolder = None,
     detectors: Annotated[str, typer.Option(help="The suite whose detectors are used.")] = "quick",

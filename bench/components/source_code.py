@@ -32,6 +32,7 @@ NO_CONTENT = frozenset(
     for name in (
         *("errors.py", "printable.py", "subjects/place.py", "components/containment.py"),
         "components/source_code.py",
+        *("subjects/forms/__init__.py", "subjects/idx.py"),
         *(f"store/{name}.py" for name in _READERS),
     )
 )
@@ -86,7 +87,8 @@ def code_of(
     if kind == "score" and components[0].inspects:
         module = "inspection"
     reader = dataset["name"].split(":")[0].replace("-", "_")
-    roots = [CELLS / f"{module}.py", SUBJECTS / "sets" / f"{reader}.py"]
+    readers = [SUBJECTS / folder / f"{reader}.py" for folder in ("sets", "forms")]
+    roots = [CELLS / f"{module}.py", *(path for path in readers if path.is_file())]
     if dataset["size"]:
         roots.append(SUBJECTS / "image_files.py")
     roots += [file for component in components for file in component.sources]

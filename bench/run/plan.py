@@ -8,12 +8,12 @@ from typing import Any
 from evil_twins.bench.cells.identity import Cell
 from evil_twins.bench.components.component import Component
 from evil_twins.bench.components.parameters import checked
-from evil_twins.bench.components.source_code import code_of
+from evil_twins.bench.components.source_code import closure, code_of
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.data_size import check_classes, check_splits
 from evil_twins.bench.run.network_fit import check_network
 from evil_twins.bench.store.checksums import checksum
-from evil_twins.bench.subjects import weights
+from evil_twins.bench.subjects import forms, weights
 from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.subjects.retraining import Retraining
 from evil_twins.bench.subjects.splits import USUAL
@@ -73,6 +73,8 @@ class _Planner:
         self.benign = min(suite.targets.benign, per_target)
         self.dataset: dict[str, Any] = {"name": data.name, "size": suite.size}
         self.dataset["digest"] = data.digest
+        if file := forms.code_file(suite.dataset):
+            self.dataset["code"] = closure(file).digest
         if suite.splits != USUAL:
             self.dataset["splits"] = asdict(suite.splits)
         self.shared = {"dataset": self.dataset, "device": device, "threads": suite.threads_per_cell}

@@ -17,6 +17,7 @@ from evil_twins.bench.run.screen import print_lines
 from evil_twins.bench.run.state import State
 from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
+from evil_twins.bench.subjects import forms
 from evil_twins.bench.subjects.data import Dataset, load
 from evil_twins.bench.subjects.tally_words import tally_lines
 from evil_twins.bench.suite.suite import Suite
@@ -107,9 +108,12 @@ def open_workspace(
     """
     device = resolve_device(device)
     root = None if folders.data is None else folders.data.absolute()
+    name, root = forms.located(suite.dataset, root)
     if folders.download:
-        load(suite.dataset, root, download=True, size=suite.size)
-    dataset = cached_dataset(suite.dataset, root, suite.size, suite.splits)
+        load(name, root, download=True, size=suite.size)
+    if name in forms.READERS:
+        cached_dataset.cache_clear()  # a session may have changed its file since
+    dataset = cached_dataset(name, root, suite.size, suite.splits)
     if console is not None:
         print_lines(console, tally_lines(dataset.tally, dataset.name))
     store = Store((folders.results / suite.name).absolute() / "cells")

@@ -212,13 +212,7 @@ def _check_local(name: str) -> str:
 
 
 class DerivedFiles(Schema):
-    """The entry of one kind of files in `derived.json`.
-
-    Attributes:
-        key: A hash of all that decides the files.
-        files: Path within the folder of the note -> SHA-256.
-        signature: The signature of the user whose program made them.
-    """
+    """The hash of all that decides files of one kind, their own by path, and a signature."""
 
     key: str
     files: dict[Annotated[str, AfterValidator(_check_local)], str]
@@ -247,3 +241,9 @@ class ClassifierFacts(Schema):
     classes: Size
     shape: Annotated[tuple[Size, Size, Size], Strict(False)]
     network: NetworkFacts | None = None
+
+
+class ColumnsFacts(Schema):
+    """The form of Hugging Face's description of a Parquet file; "features" has its columns."""
+
+    info: dict[str, Any]

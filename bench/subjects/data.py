@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evil_twins.bench.errors import UserError, unknown
-from evil_twins.bench.subjects import sets
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.subjects import forms, sets
 from evil_twins.bench.subjects.decoding import Resize, decoded, mixed
-from evil_twins.bench.subjects.parts import Half, Tally, name_of, sha
+from evil_twins.bench.subjects.parts import Half, Tally, sha
 from evil_twins.bench.subjects.splits import USUAL, Splits
 
 RESIZING = "evil_twins.bench.subjects.image_files"
@@ -58,7 +58,8 @@ class Dataset:
     """A data set in disjoint splits; all but `train` come from the test half.
 
     Attributes:
-        name: One of `sets.names()`; "folder:<directory name>" for a folder.
+        name: One of `sets.names()`; "folder:<directory name>" for a folder, and in the same way
+            the form and the name of another data set of a user, without a path.
         classes: Names of the classes, by label.
         train: Images for the victim, the auto-encoders and the attacker's reference.
         fit: Further images for the fits of detectors.
@@ -109,7 +110,8 @@ def load(
     so that its absence does not move other images.
 
     Args:
-        name: One of `sets.names()`.
+        name: One of `sets.names()`, or a data set in one of the forms of `forms.EXAMPLES`, relative
+            to the working directory.
         root: The folder of torchvision's data (default: the user's cache), of the unpacked
             archives of ISIC 2018, or with `train/<class>/*` and `test/<class>/*`.
         download: Fetch missing files.
@@ -121,14 +123,13 @@ def load(
         UserError: Unknown name, missing files, classes without images, or images of several sizes
             without `size`.
     """
-    if name not in sets.names():
-        raise unknown("data set", name, sets.names())
+    name, root = forms.located(name, root)
     if size is not None and size < 1:
         raise UserError(f"size {size} of data set {name!r}", "expected: at least one pixel")
-    reader = import_module(sets.module(name))
+    module = forms.module(name) if name in forms.READERS else sets.module(name)
+    reader = import_module(module)
     classes, train, test = reader.read(root, download)
-    if name == "folder":
-        name = f"folder:{name_of(Path(root or '').resolve().name)}"
+    name = forms.record_name(name, root)
     side = size or reader.SIZE
     resize = partial(import_module(RESIZING).resized, size=side) if side else None
     return _cut(name, classes, train, test, resize, splits)

@@ -4,6 +4,7 @@ The format follows from the content. Every image becomes 8 bits a channel, uprig
 Conversions are stated, so that callers can count them.
 """
 
+import io
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -32,7 +33,6 @@ LARGEST = 2**26
 
 HIDDEN = "__MACOSX"
 """Folder of metadata in archives that macOS makes."""
-
 BAD = (*DAMAGE, Image.DecompressionBombError)
 
 DEEP, TURNED, ON_WHITE = "from 16 to 8 bits", "turned as EXIF says", "transparent, put on white"
@@ -42,7 +42,6 @@ FIRST = "with several frames, the first taken"
 KINDS = {"1": "grey", "L": "grey", "LA": "grey", "RGB": "colour", "RGBA": "colour"}
 KINDS |= {"P": "a palette", "PA": "a palette"}
 """Mode of pixels -> its kind in words; other modes, such as CMYK, are named as they are."""
-
 
 GREY_STEPS = {"L;2": 85, "L;4": 17}
 """Pixels of a grey PNG of 2 or 4 bits -> the factor by which Pillow multiplies them."""
@@ -140,6 +139,15 @@ def decode(path: Path, within: Path, mode: str) -> Picture:
             return _converted(image, mode)
     except BAD as error:
         raise Unreadable(path, _reason(error, path)) from error
+
+
+def decode_bytes(content: bytes, name: str, mode: str) -> Picture:
+    """Decode the content of an image file that has a name and no path, as `decode` does."""
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            return _converted(image, mode)
+    except BAD as error:
+        raise Unreadable(Path(name), _reason(error, Path(name))) from error
 
 
 def resized(picture: Picture, size: int) -> Picture:

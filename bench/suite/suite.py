@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from evil_twins.bench.components.parameters import checked, mistake
 from evil_twins.bench.errors import UserError, unknown
-from evil_twins.bench.subjects import sets, splits
+from evil_twins.bench.subjects import forms, splits
 from evil_twins.bench.subjects.networks.network import FORMS, PROGRAMS, Network
 from evil_twins.bench.subjects.networks.network import locate as locate_network
 from evil_twins.bench.subjects.splits import Splits
@@ -44,7 +44,7 @@ class Suite:
     Attributes:
         name: Name of its folder of results.
         description: Description in one line.
-        dataset: One of `sets.names()`.
+        dataset: One of `sets.names()`, or a data set of the user, as `forms.absolute` returns it.
         size: Height and width of resized images, or None for those of the data set.
         threads_per_cell: Threads of each cell; sums depend on them.
         victim: The benign model.
@@ -152,14 +152,14 @@ def load(name: str) -> Suite:
     except ValidationError as error:
         raise mistake(error, path.name) from error
     folder_name(file.name, path.name)
-    if file.dataset not in sets.names():
-        raise unknown("data set", file.dataset, sets.names())
+    dataset = forms.absolute(file.dataset, path.parent)
     network = _network(file.victim, path)
     check_size(file.attacks, file.detectors, path)
     rows = [row for table in file.attacks for row in rows_of(table, file.targets.count, path)]
     columns = [column_of(table, path) for table in file.detectors]
     check_matrix(rows, columns, path)
     shared: dict[str, Any] = {key: value for key, value in file if key not in extends.ENTRIES}
+    shared["dataset"] = dataset
     shared["splits"] = checked(Splits, file.splits, f"{path.name}: splits")
     weights = _weights(file.victim, path)
     shared |= {"network": network, "weights": weights}

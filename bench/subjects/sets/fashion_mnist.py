@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from evil_twins.bench.store import files
+from evil_twins.bench.subjects import idx
 from evil_twins.bench.subjects.parts import Parts, Picture, numbered
 from evil_twins.bench.subjects.place import data_folder
 from evil_twins.bench.subjects.published import explained
@@ -27,6 +28,8 @@ def read(root: Path | None, download: bool) -> Parts:
     folder, parts = data_folder(root), []
     with explained("fashion-mnist", PLACE.format(root=folder)):
         parsed = _parsed(folder, download)
+        for half, images in zip(("train", "test"), parsed, strict=True):
+            idx.check(half, images.data, images.targets)
     for half, images in zip(("train", "test"), parsed, strict=True):
         pictures = [Picture(pixels) for pixels in images.data.numpy()]
         parts.append(numbered(f"fashion-mnist/{half}", images.targets.tolist(), pictures))

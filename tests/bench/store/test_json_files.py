@@ -43,6 +43,7 @@ EXAMPLES: dict[str, Any] = {
     "SealedRun": RUN | {"seal": fingerprint(RUN)},
     "DerivedNote": {"tables": {"key": "k", "files": {"tables/a.csv": DIGEST}, "signature": "s"}},
     "ClassifierFacts": {"architecture": "resnet-tiny", "classes": 10, "shape": [1, 8, 8]},
+    "ColumnsFacts": {"info": {"features": {"label": {"names": ["a", "b"]}}}},
 }
 """Name of a schema -> a file that it accepts."""
 
