@@ -115,6 +115,6 @@ def _form(text: str, folder: Path) -> str:
         return "parquet" if [*place.glob("*.parquet"), *place.glob("data/*.parquet")] else "folder"
     forms = "mine.npz, images.parquet, a folder of train*.parquet and test*.parquet"
     raise UserError(
-        f"{unknown('data set', text, sets.names())}",
+        *str(unknown("data set", text, sets.names())).splitlines(),
         f"or yours: mine.py:load (a function that returns arrays), {forms}, torchvision:CIFAR100",
     )

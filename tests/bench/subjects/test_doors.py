@@ -186,6 +186,7 @@ def test_every_reader_of_weights_is_a_door() -> None:
         *("subjects/weights.py", "subjects/inputs.py", "cells/stored.py"),
         "store/soundness.py",  # names only
         "subjects/networks/states.py",  # files of others, whose weights a network must fit
+        "subjects/networks/of_file.py",  # layers of a program, filled with its weights
     }
     assert _users("PairedModels") == {
         *("components/finite.py", "components/returned.py", "cells/stored.py"),
