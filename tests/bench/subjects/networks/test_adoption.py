@@ -139,6 +139,7 @@ def test_networks_of_torchvision_are_adopted(tmp_path: Path, name: str) -> None:
     assert torch.equal(again(model, network, tmp_path)(x), model(x))
 
 
+@pytest.mark.slow
 def test_a_network_of_timm_is_adopted(tmp_path: Path) -> None:
     pytest.importorskip("timm", reason="timm is not installed")
     network = Network("timm:vit_tiny_patch16_224")
@@ -207,6 +208,7 @@ def test_probabilities_are_adopted_as_they_are(folder: Path) -> None:
     assert torch.allclose(z.sum(1), torch.ones(8))
 
 
+@pytest.mark.slow
 def test_resnets_of_torchvision_give_the_numbers_of_those_of_this_project(tmp_path: Path) -> None:
     """The same weights: the stock network at 96 pixels is ours."""
     from evil_twins.bench.subjects.architectures import build, fold
