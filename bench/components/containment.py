@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from evil_twins.bench.errors import Fault, reason
+from evil_twins.bench.errors import Fault, UserError, reason
 
 if TYPE_CHECKING:
     from evil_twins.bench.components.process_state import Globals
@@ -37,6 +37,26 @@ def contained(*, restores: bool = True) -> Iterator[None]:
                 stack.enter_context(_unchanged())
         stack.enter_context(_errors_only())
         yield
+
+
+@contextmanager
+def user_code(failure: str, *remedy: str) -> Iterator[None]:
+    """Run code of a user in a block as `contained`; its errors become those of a user.
+
+    Args:
+        failure: The first line of the error, to which the reason is added.
+        remedy: The other lines.
+
+    Raises:
+        UserError: The code raises anything; if it is a `UserError`, that one.
+    """
+    try:
+        with contained():
+            yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{failure}: {reason(error)}", *remedy) from error
 
 
 @contextmanager

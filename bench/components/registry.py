@@ -14,7 +14,7 @@ from typing import Any
 from evil_twins.bench.components.adapters import INSTALL_OOD, PACKAGES, usable
 from evil_twins.bench.components.adapters.unusable import reason
 from evil_twins.bench.components.component import Component, NoSuchName, parameters
-from evil_twins.bench.components.containment import contained
+from evil_twins.bench.components.containment import user_code
 from evil_twins.bench.components.names import GROUPS, registry
 from evil_twins.bench.components.parameters import checked
 from evil_twins.bench.components.shorthand import attacks
@@ -159,21 +159,14 @@ def configure(component: Component, values: Mapping[str, Any], kind: str, label:
             member that its kind must have.
     """
     where = f"{kind} {label!r}"
-    try:
-        with contained():  # its constructor and its properties are code, too
-            instance = checked(component.load(), values, where)
-            inspects = hasattr(instance, "inspect") and not hasattr(instance, "fit")
-            expected = INSPECTOR if kind == "detector" and inspects else MEMBERS[kind]
-            missing = [name for name in expected if not hasattr(instance, name)]
-            fault = "" if missing else _fault(instance, kind)
-            configured = dataclasses.replace(component, parameters=parameters(instance))
-    except UserError:
-        raise
-    except Exception as error:  # a user's class may raise anything
-        raise UserError(
-            f"{where} cannot be made: {_message(error)}",
-            "remedy: fix its class",
-        ) from error
+    # Its constructor and its properties are code, too.
+    with user_code(f"{where} cannot be made", "remedy: fix its class"):
+        instance = checked(component.load(), values, where)
+        inspects = hasattr(instance, "inspect") and not hasattr(instance, "fit")
+        expected = INSPECTOR if kind == "detector" and inspects else MEMBERS[kind]
+        missing = [name for name in expected if not hasattr(instance, name)]
+        fault = "" if missing else _fault(instance, kind)
+        configured = dataclasses.replace(component, parameters=parameters(instance))
     if missing:
         raise UserError(
             f"{where} lacks {', '.join(missing)}",

@@ -73,7 +73,7 @@ class _Merge:
         elif self.content[cell] != facts.content:
             raise UserError(
                 f"{cell[0]} {facts.title!r} is not the same everywhere: {folder}",
-                f"{REMEDY}",
+                REMEDY,
             )
         return facts
 
@@ -87,7 +87,7 @@ class _Merge:
             if self.content.get((kind, identity), content) != content:
                 raise UserError(
                     f"{facts.kind} {facts.title!r} descends from another {kind}: {folder}",
-                    f"{REMEDY}",
+                    REMEDY,
                 )
 
     def copy(self) -> int:

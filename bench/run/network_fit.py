@@ -1,5 +1,7 @@
 """Check a network that is not of this project against data and rows of a suite, before it runs."""
 
+from torch import nn
+
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects import victims, weights
 from evil_twins.bench.subjects.architectures import Classifier
@@ -11,22 +13,47 @@ def check_network(suite: Suite, data: Dataset) -> None:
     """Build the network of a suite, and check that images, classes and rows fit it.
 
     Raises:
-        UserError: Its code, its weights or its outputs do not fit, or a row changes the last linear
-            layer of a network that has none.
+        UserError: Its code, its weights or its outputs do not fit, or a row changes layers that the
+            network does not have, or that the attack does not know.
     """
     if suite.network is None:
         return
     model = _model(suite, data)
-    if model.network is None or model.network.head is not None:
-        return
+    reasons = {"head": _no_head(model), "all": _unknown_layer(model)}
     for row in suite.rows:
         nature = row.attack.build().nature
-        if nature.moves in ("model", "both") and nature.layers == "head":
+        if nature.moves in ("model", "both") and (why := reasons[nature.layers]):
+            other = "all" if nature.layers == "head" else "head"
+            instead = "" if reasons[other] else f'model = {{ layers = "{other}" }}, or '
             raise UserError(
-                f"attack {row.label!r} changes the last layer, and {suite.network.name} has no "
-                "linear layer whose result is the logits",
-                'remedy: model = { layers = "all" }, or remove the attack',
+                f"attack {row.label!r} with layers = {nature.layers!r}: {suite.network.name} {why}",
+                f"remedy: {instead}remove the attack",
             )
+
+
+def _no_head(model: Classifier) -> str:
+    """Return why no row may change the last layer, or ""."""
+    assert model.network is not None
+    return "" if model.network.head else "has no linear layer that gives the logits"
+
+
+def _unknown_layer(model: Classifier) -> str:
+    """Return why no row may change all layers, or "".
+
+    The metric of `attacks.steps.fisher` knows convolutions in one group and linear layers, each
+    with a bias.
+    """
+    for name, layer in model.named_modules():
+        if [*layer.parameters(recurse=False)] and not _is_known(layer):
+            return f"has {name} ({type(layer).__name__}), which the metric does not know"
+    return ""
+
+
+def _is_known(layer: nn.Module) -> bool:
+    if isinstance(layer, nn.Conv2d):
+        usual = layer.groups == 1 and layer.padding_mode == "zeros" and layer.padding != "same"
+        return usual and layer.bias is not None
+    return isinstance(layer, nn.Linear) and layer.bias is not None
 
 
 def _model(suite: Suite, data: Dataset) -> Classifier:
@@ -34,4 +61,5 @@ def _model(suite: Suite, data: Dataset) -> Classifier:
     assert suite.network is not None
     if suite.weights is not None:
         return weights.adopted(suite.network, suite.weights, data)
-    return victims.initial(data.train, suite.network, len(data.classes), suite.victim.seed)
+    model = victims.initial(data.train, suite.network, len(data.classes), suite.victim.seed)
+    return victims.finished(model, data.train)

@@ -68,7 +68,10 @@ class Request:
         Raises:
             UserError: One is missing or damaged, or they do not fit each other.
         """
-        victim, faced = (self._model(path) for path in (self.victim, self.faced))
+        if self.network is None:
+            victim, faced = (weights.load(path, None) for path in (self.victim, self.faced))
+        else:
+            victim, faced = self._adopted(self.network)
         expected, actual = (
             f"{model.classes} classes for images {tuple(model.shape)}" for model in (victim, faced)
         )
@@ -78,27 +81,37 @@ class Request:
             )
         return victim, faced
 
-    def _model(self, path: Path) -> Classifier:
-        if self.network is None:
-            return weights.load(path, None)
-        stored = states.read(path)
-        if self.dataset is None and self.shape is None:
+    def _adopted(self, network: Network) -> list[Classifier]:
+        """Make models of the code and of both files; noise shows the parts of the network.
+
+        Raises:
+            UserError: They do not fit, or the shape of the images is not known.
+        """
+        if network.is_program:
             raise UserError(
-                f"the shape of the images of {self.network.name} is not known",
-                "remedy: give --shape, such as 3,32,32",
+                f"--architecture {network.name} brings its weights",
+                "expected: code of a network, whose weights are --victim and --faced",
             )
-        if self.dataset is not None:
-            train = data.load(self.dataset, self.root, size=self.shape and self.shape[1]).train
-            shape: tuple[int, ...] = tuple(train.pixels.shape[1:])
-        else:
-            assert self.shape is not None
-            shape = self.shape
-        draws = torch.Generator().manual_seed(0)
+        draws, shape = torch.Generator().manual_seed(0), self._shape(network)
         pixels = torch.randint(256, (adoption.PROBES, *shape), generator=draws, dtype=torch.uint8)
-        names = tuple(str(i) for i in range(states.outputs(stored)))
         ids = tuple(str(i) for i in range(len(pixels)))
         noise = data.Images(ids, pixels, torch.zeros(len(pixels), dtype=torch.int64))
-        return adoption.adopt(self.network, path, names, noise)
+        models = []
+        for path in (self.victim, self.faced):
+            names = [str(i) for i in range(states.outputs(states.read(path)))]
+            models.append(adoption.adopt(network, path, names, noise))
+        return models
+
+    def _shape(self, network: Network) -> tuple[int, ...]:
+        if self.dataset is not None:
+            size = self.shape[1] if self.shape else None
+            return tuple(data.load(self.dataset, self.root, size=size).train.pixels.shape[1:])
+        if self.shape is None:
+            raise UserError(
+                f"the shape of the images of {network.name} is not known",
+                "remedy: give --shape, such as 3,32,32",
+            )
+        return self.shape
 
     def clean(self, model: Classifier) -> Benign:
         """Read clean images for a model: the splits of a data set, or a folder cut in two by names.

@@ -13,7 +13,7 @@ from torch import Tensor
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import files
 from evil_twins.bench.subjects.image_files import decode, listed
-from evil_twins.bench.subjects.parts import DAMAGE, Tally, Unreadable
+from evil_twins.bench.subjects.parts import DAMAGE, Tally
 from evil_twins.bench.subjects.tally_words import tally_lines
 
 MODES = {1: "L", 3: "RGB"}
@@ -78,12 +78,7 @@ def _folder(folder: Path, shape: Shape) -> Images:
         )
     pictures, converted = [], Counter[str]()
     for path in listing.paths:
-        try:
-            picture = decode(path, folder, MODES.get(shape[0], "RGB"))
-        except Unreadable as error:
-            raise UserError(
-                f"{path} cannot be read: {error.reason}", "remedy: remove or fix it"
-            ) from error
+        picture = decode(path, folder, MODES.get(shape[0], "RGB"))
         converted.update(picture.conversions)
         pixels = np.atleast_3d(np.asarray(picture.pixels)).transpose(2, 0, 1)
         if pixels.shape != shape:

@@ -42,7 +42,7 @@ class Unreadable(UserError):
     """An image whose file cannot be read; `reason` is a clause that says why."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} cannot be read: {reason}\nremedy: remove or fix it")
+        super().__init__(f"{path} cannot be read: {reason}", "remedy: remove or fix it")
         self.reason = reason
 
 

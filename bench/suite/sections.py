@@ -27,7 +27,7 @@ class Victim(Section):
     """The benign model.
 
     Attributes:
-        architecture: One of `ARCHITECTURES`, "file.py:function", "torchvision:NAME" or "timm:NAME".
+        architecture: One of `ARCHITECTURES`, or in one of the `FORMS` of `Network`.
         seed: Seed of its training.
         recipe: Changes of the default `Recipe`.
         retraining: Parameters of adversarial training, or None for standard training.

@@ -177,6 +177,11 @@ def _network(victim: Victim, path: Path) -> Network | None:
                 "remedy: remove `normalise` and `classes` from [victim]",
             )
         return None
+    if victim.classes and victim.weights is None and not victim.architecture.endswith(PROGRAMS):
+        raise UserError(
+            f"{path.name}: a victim that is trained has the classes of the data",
+            "remedy: remove `classes` from [victim], or name its `weights`",
+        )
     numbers = victim.normalise
     scale = (numbers.mean, numbers.std) if numbers else ((), ())
     return Network(locate_network(victim.architecture, path.parent), *scale, victim.classes)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from evil_twins.bench.components import plugin
-from evil_twins.bench.components.containment import component_runs, contained
-from evil_twins.bench.errors import UserError, reason
+from evil_twins.bench.components.containment import component_runs, user_code
+from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects import arrays
 from evil_twins.bench.subjects.parts import Parts
 
@@ -37,17 +37,9 @@ def read(root: Path | None, download: bool) -> Parts:
             f"data set {name}: there is no {path}",
             "remedy: put the file there, or name another",
         )
-    try:
-        with contained(), component_runs():
-            return _called(name, Path(path), function)
-    except UserError:
-        raise
-    except Exception as error:  # a user's function may raise anything
-        raise UserError(
-            f"data set {name} fails: {reason(error)}",
-            f"{EXPECTED}",
-            f"remedy: fix {Path(path).name}",
-        ) from error
+    remedy = f"remedy: fix {Path(path).name}"
+    with user_code(f"data set {name} fails", EXPECTED, remedy), component_runs():
+        return _called(name, Path(path), function)
 
 
 def _called(name: str, path: Path, function: str) -> Parts:
@@ -55,13 +47,13 @@ def _called(name: str, path: Path, function: str) -> Parts:
     if load is None:
         raise UserError(
             f"data set {name}: there is no {function!r} in {path}",
-            f"{EXPECTED}",
+            EXPECTED,
             "remedy: write it there, or name another",
         )
     if not callable(load) or _arguments(load):
         raise UserError(
             f"data set {name} is no function without arguments",
-            f"{EXPECTED}",
+            EXPECTED,
             "remedy: give defaults to its arguments",
         )
     _seed()
@@ -70,7 +62,7 @@ def _called(name: str, path: Path, function: str) -> Parts:
         count = f" of {len(values)}" if isinstance(values, tuple | list) else ""
         raise UserError(
             f"data set {name} returns a {type(values).__name__}{count}",
-            f"{EXPECTED}",
+            EXPECTED,
             "remedy: return these arrays",
         )
     x_train, y_train, x_test, y_test, *classes = values

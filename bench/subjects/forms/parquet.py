@@ -142,7 +142,7 @@ def _rows(paths: list[Path], within: Path) -> _Rows:
             line = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise UserError(
                 f"{path} cannot be read: {line.splitlines()[0][:150]}",
-                f"{EXPECTED}",
+                EXPECTED,
                 "remedy: fetch or write the file again, or name another",
             ) from error
         contents += rows.contents

@@ -42,11 +42,10 @@ def adopt(network: Network, weights: Path, classes: Sequence[str], images: Image
     x = probes(images)
     outputs, shape = len(network.outputs) or len(classes), _shape(x)
     rows = outputs_of(network.outputs, classes)
-    stored = {} if network.is_program else states.read(weights)
+    stored = None if network.is_program else states.read(weights)
     module = network.build(outputs, shape)
     try:
-        if not network.is_program:
-            states.fit(module, stored, str(weights))
+        states.fit(module, module.state_dict() if stored is None else stored, str(weights))
         return _classifier(network, module, outputs, x, rows)
     except Fault as fault:
         raise UserError(
@@ -96,10 +95,10 @@ def untrained(
     """
     x = probes(images)
     module = network.build(classes, _shape(x)).eval()
-    numbers = scale(network, x.shape[1]) if network.mean else numbers
-    mean, std = (values.reshape(-1, 1, 1) for values in numbers)
-    normalised = (x - mean) / std
     try:
+        numbers = scale(network, x.shape[1]) if network.mean else numbers
+        mean, std = (values.reshape(-1, 1, 1) for values in numbers)
+        normalised = (x - mean) / std
         passed(module, normalised, classes)
     except Fault as fault:
         raise UserError(

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evil_twins.bench.components import plugin
-from evil_twins.bench.components.containment import contained
+from evil_twins.bench.components.containment import user_code
 from evil_twins.bench.components.source_code import closure
-from evil_twins.bench.errors import UserError, reason
+from evil_twins.bench.errors import UserError
 from evil_twins.bench.store.checksums import checksum, fingerprint
 
 if TYPE_CHECKING:  # only reading a suite needs no torch
     from torch import nn
 
-LIBRARIES = ("torchvision", "timm")
-"""Libraries of networks; `of_<library>.py` builds theirs."""
+PACKAGES = ("torchvision", "timm")
+"""Packages of networks; `of_<package>.py` builds theirs."""
 
 PROGRAMS = (".pt2", ".onnx")
 """Endings of files that hold a network with its weights; `of_file.py` builds theirs."""
@@ -60,16 +60,16 @@ class Network:
         return self.place.endswith(PROGRAMS)
 
     @property
-    def library(self) -> str:
-        """The library that offers it, or ""."""
+    def package(self) -> str:
+        """The package that offers it, or ""."""
         source = self.place.partition(":")[0]
-        return source if source in LIBRARIES else ""
+        return source if source in PACKAGES else ""
 
     @property
     def source(self) -> Path:
-        """The file of its code; for that of a library the file that builds it."""
-        if self.library or self.is_program:
-            return Path(__file__).with_name(f"of_{self.library or 'file'}.py")
+        """The file of its code; for a network of a package or a program the file that builds it."""
+        if self.package or self.is_program:
+            return Path(__file__).with_name(f"of_{self.package or 'file'}.py")
         return Path(self.place.rpartition(":")[0])
 
     @cached_property
@@ -79,7 +79,9 @@ class Network:
         return fingerprint([code, checksum(Path(self.place), None)]) if self.is_program else code
 
     def build(self, outputs: int, shape: tuple[int, int, int]) -> nn.Module:
-        """Build the network untrained; its weights come from the global generator.
+        """Build the network untrained, in float32; its weights come from the global generator.
+
+        A program brings its weights.
 
         Args:
             outputs: Number of its outputs.
@@ -91,28 +93,21 @@ class Network:
         from torch import nn
 
         name = self.place.rpartition(":")[2]
-        try:
-            with contained():
-                if self.is_program:
-                    built = import_module(f"{__package__}.of_file").build(Path(self.place))
-                elif self.library:
-                    module = import_module(f"{__package__}.of_{self.library}")
-                    built = module.build(name, outputs, shape)
-                else:
-                    built = _call(_function(self.source, name), outputs, shape)
-        except UserError:
-            raise
-        except Exception as error:  # a user's code may raise anything
-            raise UserError(
-                f"architecture {self.name!r} cannot be built: {reason(error)}",
-                "remedy: fix it; it may take `classes` and `shape`, and returns a network",
-            ) from error
+        remedy = "remedy: fix it; it may take `classes` and `shape`, and returns a network"
+        with user_code(f"architecture {self.name!r} cannot be built", remedy):
+            if self.is_program:
+                built = import_module(f"{__package__}.of_file").build(Path(self.place))
+            elif self.package:
+                module = import_module(f"{__package__}.of_{self.package}")
+                built = module.build(name, outputs, shape)
+            else:
+                built = _call(_function(self.source, name), outputs, shape)
         if not isinstance(built, nn.Module):
             raise UserError(
                 f"architecture {self.name!r} gives {type(built).__name__}",
                 "expected: a function that returns a torch.nn.Module",
             )
-        return built
+        return built.float()
 
 
 def _function(path: Path, name: str) -> Callable[..., Any]:
@@ -147,12 +142,12 @@ def locate(architecture: str, folder: Path) -> str:
     else:
         source, _, name = architecture.rpartition(":")
         ending = f":{name}"
-        if not name or not (source in LIBRARIES or source.endswith(".py")):
+        if not name or not (source in PACKAGES or source.endswith(".py")):
             raise UserError(
                 f"architecture {architecture!r} is not known",
                 f"expected: {', '.join(FORMS)}",
             )
-    if source in LIBRARIES:
+    if source in PACKAGES:
         return architecture
     path = (folder / Path(source).expanduser()).absolute()
     if not path.is_file():

@@ -47,7 +47,7 @@ def _onnx(content: io.BytesIO) -> nn.Module:
     try:
         converter = import_module("onnx2torch")
     except ImportError as error:
-        raise UserError("an .onnx file needs the package onnx2torch", f"{INSTALL}") from error
+        raise UserError("an .onnx file needs the package onnx2torch", INSTALL) from error
     model = import_module("onnx").load(content, load_external_data=False)
     network: nn.Module = converter.convert(model)
     return network

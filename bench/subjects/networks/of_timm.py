@@ -24,9 +24,7 @@ def build(name: str, outputs: int, shape: tuple[int, int, int]) -> nn.Module:
     try:
         timm = import_module("timm")
     except ImportError as error:
-        raise UserError(
-            f"architecture 'timm:{name}' needs the package timm", f"{INSTALL}"
-        ) from error
+        raise UserError(f"architecture 'timm:{name}' needs the package timm", INSTALL) from error
     if not timm.is_model(name):
         raise unknown("network of timm", name, timm.list_models())
     make = partial(timm.create_model, name, num_classes=outputs, in_chans=shape[0])

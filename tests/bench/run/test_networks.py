@@ -28,6 +28,9 @@ def build(classes):
 
 def convolutional(classes):
     return nn.Sequential(nn.Conv2d(1, classes, 8), nn.Flatten())
+
+def normed(classes):
+    return nn.Sequential(nn.Flatten(), nn.LayerNorm(64), nn.Linear(64, classes))
 """
 HEAD = """
 name = "small"
@@ -39,7 +42,7 @@ normalise = { mean = [0.3], std = [0.4] }
 [targets]
 count = 4
 """
-LAST = {"layers": "head"}
+LAST, EVERY = {"layers": "head"}, {"layers": "all"}
 ROWS = (
     table("attacks", method="pgd", kappa=0.75, input={}),
     table("attacks", method="poisoning", kappa=0.75, model=LAST),
@@ -109,7 +112,7 @@ def test_it_is_trained_where_it_has_no_weights(home: Path, tmp_path: Path) -> No
     assert app.main(_line(tmp_path, tmp_path)) == 0
 
 
-def test_score_takes_it(home: Path, tmp_path: Path) -> None:
+def test_score_takes_it(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights, out = str(home / "w.pt"), tmp_path / "scores.csv"
     images = load("digits").fpr.x[:3]
     np.save(tmp_path / "x.npy", images.numpy())
@@ -119,10 +122,21 @@ def test_score_takes_it(home: Path, tmp_path: Path) -> None:
     code = ["--architecture", f"{home}/mine.py:build", "--normalise", "0.3/0.4"]
     assert app.main([*line, *code]) == 0
     assert len(pd.read_csv(out)) == 3
+    (tmp_path / "w.pt2").write_bytes(b"")
+    program = ["--architecture", str(tmp_path / "w.pt2")]
+    capsys.readouterr()
+    assert "w.pt2 brings its weights" in mistake(capsys, *line, *program)
 
 
+NORMALISED = "normalise = { mean = [0.3, 0.3], std = [1, 1] }"
 MISTAKES = {
-    "no linear layer": (("mine.py:build", "mine.py:convolutional"), "changes the last layer"),
+    "no linear layer": (("mine.py:build", "mine.py:convolutional"), "has no linear layer that"),
+    "unknown layer": (("mine.py:build", "mine.py:normed"), "1 (LayerNorm), which the metric"),
+    "trained classes": (('weights = "w.pt"', 'classes = ["0"]'), "has the classes of the data"),
+    "trained channels": (
+        ('weights = "w.pt"\nnormalise = { mean = [0.3], std = [0.4] }', NORMALISED),
+        "2 means and 2 deviations",
+    ),
     "no file": (("w.pt", "v.pt"), "No such file"),
     "no code": (("mine.py:build", "main.py:build"), "there is no file"),
     "no function": (("mine.py:build", "mine.py:biuld"), "there is no function 'biuld'"),
@@ -142,11 +156,14 @@ def test_a_mistake_is_told_before_anything_runs(
     (old, new), message = MISTAKES[name]
     for path in home.glob("*.*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    if name == "no linear layer":
-        network = Network(locate("mine.py:convolutional", home))
+    rows = list(ROWS)
+    if name in ("no linear layer", "unknown layer"):
+        network = Network(locate(new, home))
         torch.save(network.build(10, (1, 8, 8)).state_dict(), tmp_path / "w.pt")
+    if name == "unknown layer":
+        rows.append(table("attacks", name="all", method="poisoning", kappa=0.75, model=EVERY))
     assert old in HEAD
-    suites.write(tmp_path, *ROWS, doubt(), head=HEAD.replace(old, new))
+    suites.write(tmp_path, *rows, doubt(), head=HEAD.replace(old, new))
     line = ["plan", str(tmp_path / "small.toml"), "--results", str(tmp_path / "results")]
     assert message in mistake(capsys, *line)
     assert not (tmp_path / "results").exists()
