@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis import kept, tables
 from evil_twins.bench.analysis.kept import LIBRARIES, NOTE
 from evil_twins.bench.analysis.tables import TABLES, Analysis, Table, text
 from evil_twins.bench.analysis.tables.attacks import ATTACKS
@@ -161,6 +161,20 @@ def test_stored_tables_are_used_until_they_or_the_records_change(
     synthetic.write(tmp_path, synthetic.frames(n=10, kappas=(0.75,)))
     tables.write(directory)
     assert path.read_bytes() != true
+
+
+def test_other_code_makes_stored_tables_again(
+    tmp_path: Path, make_only: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_only(VICTIMS)
+    directory = synthetic.write(tmp_path, synthetic.frames(n=8, kappas=(0.75,)))
+    tables.write(directory)
+    stamps = _stamps(directory)
+    tables.write(directory)
+    assert _stamps(directory) == stamps
+    monkeypatch.setattr(kept, "_code", lambda: "other code, or other versions of libraries")
+    tables.write(directory)
+    assert not _stamps(directory).items() & stamps.items()
 
 
 def test_a_forged_note_leads_nowhere(tmp_path: Path, make_only: Callable[..., None]) -> None:
