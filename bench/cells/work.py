@@ -76,7 +76,10 @@ class Work:
         """
         spec, dataset = self.spec["dataset"], self.source()
         if dataset.digest != spec["digest"]:
-            raise Fault(f"the data set {spec['name']} has changed, or does at each call; run again")
+            raise Fault(
+                f"the data set {spec['name']} is not that of the plan: it has changed, or it gives "
+                "other images at each call; run again"
+            )
         return dataset
 
     @property

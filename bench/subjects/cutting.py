@@ -16,6 +16,6 @@ def cut(ids: Sequence[str]) -> tuple[list[int], list[int]]:
     return sorted(rank[:middle]), sorted(rank[middle:])
 
 
-def chosen(values: Sequence[Any], positions: Sequence[int]) -> list[Any]:
+def take(values: Sequence[Any], positions: Sequence[int]) -> list[Any]:
     """Return the values at these positions."""
     return [values[i] for i in positions]

@@ -14,7 +14,7 @@ from evil_twins.bench.store import files, json_files
 from evil_twins.bench.store.pages import pages
 from evil_twins.bench.store.schemas import ColumnsFacts
 from evil_twins.bench.subjects.arrays import check_count
-from evil_twins.bench.subjects.cutting import chosen, cut
+from evil_twins.bench.subjects.cutting import cut, take
 from evil_twins.bench.subjects.image_files import decode_bytes
 from evil_twins.bench.subjects.parts import Half, Parts, Picture, Unreadable
 
@@ -96,8 +96,8 @@ def _half(
     prefix: str, rows: _Rows, positions: Sequence[int], skipped: Counter[str] | None = None
 ) -> Half:
     ids = tuple(f"{prefix}/{i:05d}" for i in positions)
-    pictures = Encoded(ids, tuple(chosen(rows.contents, positions)))
-    return Half(ids, chosen(rows.labels, positions), pictures, skipped or {})
+    pictures = Encoded(ids, tuple(take(rows.contents, positions)))
+    return Half(ids, take(rows.labels, positions), pictures, skipped or {})
 
 
 def _classes(root: Path, train: _Rows, test: _Rows) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from evil_twins.bench.store import files
 from evil_twins.bench.subjects import arrays, idx
-from evil_twins.bench.subjects.cutting import chosen, cut
+from evil_twins.bench.subjects.cutting import cut, take
 from evil_twins.bench.subjects.forms.names import TORCHVISION
 from evil_twins.bench.subjects.image_files import ImageFiles, listed
 from evil_twins.bench.subjects.parts import Half, Parts
@@ -138,9 +138,9 @@ def _eurosat(folder: Path, download: bool) -> Parts:
         paths += listing.paths
     train, test = (
         Half(
-            tuple(chosen(ids, positions)),
-            chosen(labels, positions),
-            ImageFiles(tuple(chosen(paths, positions)), base),
+            tuple(take(ids, positions)),
+            take(labels, positions),
+            ImageFiles(tuple(take(paths, positions)), base),
         )
         for positions in cut(ids)
     )
