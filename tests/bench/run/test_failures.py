@@ -178,17 +178,19 @@ def test_what_another_run_finishes_meanwhile_is_not_computed_again(tmp_path: Pat
     assert state.content == others[0].content
 
 
-def test_code_that_changes_during_a_run_is_not_stored_under_the_old_identity(
-    tmp_path: Path,
-) -> None:
-    file = tmp_path / "mine.py"
-    file.write_text(suites.PLUGINS.read_text())
+@pytest.mark.parametrize("when", ["before the cell", "while it runs"])
+def test_code_that_changes_is_not_stored_under_the_old_identity(tmp_path: Path, when: str) -> None:
+    file, line = tmp_path / "mine.py", "                doubt = 1 -"
+    text = suites.PLUGINS.read_text()
+    assert line in text
+    changes = f"                Path({str(file)!r}).write_text({text + 'CHANGED = 1'!r})\n"
+    file.write_text(text.replace(line, changes + line) if when == "while it runs" else text)
     detector = table("detectors", name="mine", method="mine.py:Doubt")
     cells = planned(tmp_path, shift(), detector)
     place = Place(Store(tmp_path / "cells"), None, {})
-    file.write_text(file.read_text().replace("doubt = 1 -", "doubt = 7 -"))
-    state = run(cells, place, inline())
-    (reason,) = state.failed.values()
+    if when == "before the cell":
+        file.write_text(text.replace("doubt = 1 -", "doubt = 7 -"))
+    (reason,) = run(cells, place, inline()).failed.values()
     assert reason.startswith("the code of 'mine' is not that of the plan: it has changed")
 
 
