@@ -95,12 +95,17 @@ class Fragile:
     preparation = None
 
     def fit(self, view):
-        def score(x):
-            values = x.double().mean((1, 2, 3))
-            if (abs(values - {mean}) < 1e-7).any():
-                raise ArithmeticError("this image")
-            return values
-        return score
+        return Scorer()
+
+class Scorer:
+    def __call__(self, x):
+        values = x.double().mean((1, 2, 3))
+        if (abs(values - {mean}) < 1e-7).any():
+            raise ArithmeticError("this image")
+        return values
+
+    def details(self, x):
+        return {"mean": self(x)}
 """
 
 
@@ -119,8 +124,13 @@ def test_a_suite_keeps_the_other_scores_and_the_reason(tmp_path: Path) -> None:
     assert after.loc[gaps, "target_id"].iloc[0] == lost["target_id"]
     pd.testing.assert_frame_equal(after[~gaps], before[~gaps])
     details = pd.read_parquet(tmp_path / "small" / "details.parquet")
-    assert set(details["name"]) == {"no score: ArithmeticError: this image"}
-    assert details["value"].sum() == gaps.sum()
+    counts = details[details["name"] == "no score: ArithmeticError: this image"]
+    assert counts["value"].sum() == gaps.sum()
+    means = details[details["name"] == "mean"].set_index("target_id")["value"]
+    assert set(details["name"]) == {"mean", *counts["name"]}
+    attacked = after[after["role"] == "attacked"].set_index("target_id")["score"]
+    pd.testing.assert_series_equal(means, attacked[means.index], check_names=False)
+    assert means.isna().any()
     (cell,) = cells(read(tmp_path / "small"))
     assert cell.broken == gaps.sum()
 

@@ -201,3 +201,12 @@ def test_a_file_is_created_completely_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         half()
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"old")]
+
+
+def test_a_file_in_the_place_of_a_folder_is_named_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(files.Unsafe) as error:
+            files.make_folder(path, tmp_path)
+        assert f"{path} cannot be made" in error.value.lines[0]
+        assert error.value.lines[1] == "remedy: name another folder"
