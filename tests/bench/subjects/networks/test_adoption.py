@@ -117,6 +117,14 @@ def test_a_network_without_a_last_linear_layer_gets_the_identity(folder: Path) -
     assert torch.equal(again(model, network, folder)(X), model(X))
 
 
+def test_weights_of_other_precision_are_computed_in_float32(folder: Path) -> None:
+    (folder / "mine.py").write_text(CODE + "\ndef half(): return bare().bfloat16()\n")
+    network = Network(locate("mine.py:half", folder))
+    torch.save(network.build(4, (1, 8, 8)).bfloat16().state_dict(), folder / "w.pt")
+    model = adoption.adopt(network, folder / "w.pt", CLASSES, IMAGES)
+    assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
+
+
 SMALL = ("mobilenet_v3_small", "shufflenet_v2_x0_5")
 LARGE = ("convnext_tiny", "efficientnet_b0", "vgg11_bn", "densenet121", "swin_t", "vit_b_32")
 LARGE += ("resnet50", "regnet_y_400mf", "mnasnet0_5", "squeezenet1_1")
