@@ -212,6 +212,7 @@ def _killed_again_and_again(folder: Path, count: int, *parts: str) -> None:
         assert not list(life.glob("small/cells/*/.*"))
 
 
+@pytest.mark.slow
 def test_a_few_kills_cost_the_cells_in_flight_alone(tmp_path: Path) -> None:
     _killed_again_and_again(tmp_path, 3, *FEW)
 
