@@ -4,6 +4,7 @@
     >>> result = et.run("quick")                  # or: et.load("results/reference/quick")
     >>> result.rates.query("detector == 'any'")   # pandas frames
     >>> result.plot("detection-phi").savefig("rates.png")
+    >>> et.evaluate(network, (x, y)).rates        # a trained network and arrays, from memory
 
 The names below load neither torch nor pandas until they are used.
 """
@@ -11,8 +12,9 @@ The names below load neither torch nor pandas until they are used.
 from importlib.metadata import version
 
 from evil_twins.bench.errors import UserError
+from evil_twins.evaluation import evaluate
 from evil_twins.result import Result, load, run
 
-__all__ = ["Result", "UserError", "__version__", "load", "run"]
+__all__ = ["Result", "UserError", "__version__", "evaluate", "load", "run"]
 
 __version__ = version("evil-twins")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.store import files
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from evil_twins.bench.analysis.tables import Analysis
     from evil_twins.bench.run.engine import Engine
+    from evil_twins.bench.run.evaluation import Evaluation
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,16 @@ class Result:
 
     Attributes:
         directory: `<results>/<suite>`.
+        question: The call of `evaluate` that gave them, or None.
 
     Raises:
         UserError: By each member: records are missing, damaged or of another version.
     """
 
     directory: Path
+    question: Evaluation | None = field(default=None, compare=False, repr=False)
+    _folder: Any = field(default=None, compare=False, repr=False)
+    """A temporary folder, which is removed with this object."""
 
     @cached_property
     def _analysis(self) -> Analysis:
@@ -83,6 +88,30 @@ class Result:
             f"{self.directory.name} does not have the data of figure {name!r}",
             "remedy: add a sweep or what it shows to the suite, or draw another figure",
         )
+
+    def to_suite(self, folder: str | Path, architecture: str | None = None) -> Path:
+        """Write the suite of a call of `evaluate`, for `evil-twins run`, with its files beside it.
+
+        Args:
+            folder: Where they are written: suite.toml, and the arrays and weights that it needs.
+            architecture: The code of the network, "file.py:function", as a suite names it; or None
+                to store the network itself as a program of `torch.export`.
+
+        Returns:
+            The path of suite.toml.
+
+        Raises:
+            UserError: The results are not those of `evaluate` with one network, an attack or a
+                detector is only in memory, or the network cannot be exported.
+        """
+        from evil_twins.bench.run.writing_suites import write
+
+        if self.question is None:
+            raise UserError(
+                f"{self.directory.name} was not made by `evaluate`",
+                "remedy: run the suite that it was made from",
+            )
+        return write(self.question, Path(folder), architecture)
 
     def _record(self, name: str) -> pd.DataFrame:
         from evil_twins.bench.store import records

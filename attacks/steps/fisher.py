@@ -68,8 +68,8 @@ def head_blocks(features: Tensor, probabilities: Tensor, floor: float) -> Tensor
     blocks = torch.stack([(rows * w.unsqueeze(1)).T @ rows for w in weight.T]).double() / len(rows)
     mean = blocks.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
     blocks += HEAD_DAMPING * torch.diag_embed(mean.unsqueeze(1).expand(-1, rows.shape[1]))
-    inverse: Tensor = torch.linalg.inv(blocks).to(features.dtype)
-    return inverse
+    # One by one: on several threads, torch fails or hangs on a batch (pytorch#141358).
+    return torch.stack([torch.linalg.inv(block) for block in blocks]).to(features.dtype)
 
 
 def body_factors(

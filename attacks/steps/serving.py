@@ -91,8 +91,9 @@ def solve(gains: Tensor, need: Tensor) -> Tensor:
     scale = gains.diagonal(dim1=1, dim2=2).double().clamp_min(1e-30).rsqrt()
     unit = gains * scale.unsqueeze(2) * scale.unsqueeze(1)
     unit = unit + DAMPING * torch.eye(need.shape[1], dtype=unit.dtype, device=unit.device)
-    multipliers: Tensor = torch.linalg.solve(unit, need * scale) * scale
-    return multipliers.to(need)
+    # One by one: on several threads, torch fails or hangs on a batch (pytorch#141358).
+    pairs = zip(unit, need * scale, strict=True)
+    return (torch.stack([torch.linalg.solve(a, b) for a, b in pairs]) * scale).to(need)
 
 
 def tangent(

@@ -162,19 +162,25 @@ def configure(component: Component, values: Mapping[str, Any], kind: str, label:
     # Its constructor and its properties are code, too.
     with user_code(f"{where} cannot be made", "remedy: fix its class"):
         instance = checked(component.load(), values, where)
-        inspects = hasattr(instance, "inspect") and not hasattr(instance, "fit")
-        expected = INSPECTOR if kind == "detector" and inspects else MEMBERS[kind]
-        missing = [name for name in expected if not hasattr(instance, name)]
-        fault = "" if missing else _fault(instance, kind)
-        configured = dataclasses.replace(component, parameters=parameters(instance))
-    if missing:
+        check_members(instance, kind, label)
+        return dataclasses.replace(component, parameters=parameters(instance))
+
+
+def check_members(instance: Any, kind: str, label: str) -> None:
+    """Check that an attack or a detector has the members of its kind, of sound values.
+
+    Raises:
+        UserError: It has not; the message names it by `label`.
+    """
+    inspects = hasattr(instance, "inspect") and not hasattr(instance, "fit")
+    expected = INSPECTOR if kind == "detector" and inspects else MEMBERS[kind]
+    if missing := [name for name in expected if not hasattr(instance, name)]:
         raise UserError(
-            f"{where} lacks {', '.join(missing)}",
+            f"{kind} {label!r} lacks {', '.join(missing)}",
             f"expected of every {kind}: {', '.join(expected)}; see CONTRIBUTING.md",
         )
-    if fault:
-        raise UserError(f"{where}: {fault}", "remedy: fix its class; see CONTRIBUTING.md")
-    return configured
+    if fault := _fault(instance, kind):
+        raise UserError(f"{kind} {label!r}: {fault}", "remedy: fix its class; see CONTRIBUTING.md")
 
 
 def _fault(instance: Any, kind: str) -> str:

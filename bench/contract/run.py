@@ -1,11 +1,9 @@
 """`evil-twins check`: judge one component by every clause of its kind."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from rich.text import Text
 
@@ -19,22 +17,13 @@ from evil_twins.bench.contract.cases import AttackCase, DetectorCase
 from evil_twins.bench.contract.clause import Clause, Verdict
 from evil_twins.bench.contract.inspectors import INSPECTOR
 from evil_twins.bench.contract.telling import DETECTOR
-from evil_twins.bench.contract.worlds import KAPPA, attacker, defender
+from evil_twins.bench.contract.worlds import attacker, defender
 from evil_twins.bench.run import guard
 from evil_twins.bench.run.screen import errors
+from evil_twins.bench.suite.defaults import filled
 from evil_twins.detectors.base import Detector
 
 CLAUSES = {"attack": ATTACK, "detector": DETECTOR, "inspector": INSPECTOR}
-DEFAULTS: Mapping[str, Any] = {
-    "kappa": KAPPA,
-    "phi": 0.5,
-    "distance": 0.5,
-    "move": "gradient",
-    "norm": "linf",
-    "input": {},
-    "model": {"layers": "head"},
-}
-"""Values of parameters that have no default."""
 
 
 def check(method: str, device: str, limit: float) -> int:
@@ -102,24 +91,9 @@ def resolve(method: str) -> tuple[str, Component]:
     name, parameters = split_call(method)
     kind = registry.kind_of(name, Path.cwd())
     entry = registry.find(kind, name, Path.cwd())
-    component = registry.configure(entry, _filled(entry.load(), parameters), kind, method)
+    component = registry.configure(entry, filled(entry.load(), parameters), kind, method)
     inspects = kind == "detector" and not isinstance(component.build(), Detector)
     return "inspector" if inspects else kind, component
-
-
-def _filled(cls: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the `DEFAULTS` of the fields without a default; without parameters, of None as well.
-
-    A default κ of None stays: it says that the attack aims at none.
-    """
-    absent = (MISSING,) if parameters else (MISSING, None)
-    empty = {
-        field.name
-        for field in (fields(cls) if is_dataclass(cls) else ())
-        if field.default in absent and field.default_factory is MISSING
-        if field.default is MISSING or field.name != "kappa"
-    }
-    return {name: value for name, value in DEFAULTS.items() if name in empty} | dict(parameters)
 
 
 def world(kind: str, device: str) -> None:

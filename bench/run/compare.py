@@ -27,7 +27,7 @@ from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Folders, open_workspace
 from evil_twins.bench.store import records
 from evil_twins.bench.suite import suite as suites
-from evil_twins.bench.suite.rows import SWEPT, column_of, rows_of
+from evil_twins.bench.suite.rows import column_of, rows_of, short_name
 from evil_twins.bench.suite.suite import Suite
 
 WORKING_DIRECTORY = Path("compare")
@@ -85,8 +85,7 @@ def newcomer(text: str, suite: Suite) -> Newcomer:
     """
     method, parameters = split_call(text)
     kind = kind_of(method, WORKING_DIRECTORY.parent)
-    fixed = [f"{name}={value!r}" for name, value in parameters.items() if name not in SWEPT]
-    short = method.rpartition(":")[2] + (f"({', '.join(fixed)})" if fixed else "")
+    short = short_name(method, parameters)
     labels = {entry.label for entry in (suite.rows if kind == "attack" else suite.columns)}
     taken = labels | {"any"}
     label = text if short in taken else short

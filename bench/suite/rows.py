@@ -141,11 +141,29 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
     for values in product(*axes.values()):
         point = parameters | dict(zip(axes, values, strict=True))
         component = registry.configure(entry, point, "attack", label)
-        attack = component.build()
-        sweep = (attack.kappa, attack.nature.phi, attack.nature.lam)
-        numbers = [nan if value is None else float(value) for value in sweep]
-        rows.append(Row(label, shown, component, count, scored, tuple(evade), *numbers))
+        rows.append(row_of(label, shown, component, count, scored, tuple(evade)))
     return rows
+
+
+def row_of(
+    label: str,
+    method: str,
+    component: Component,
+    count: int,
+    scored: bool = True,
+    evade: tuple[str, ...] = (),
+) -> Row:
+    """Make the row of an attack with all its parameters; see `Row`."""
+    attack = component.build()
+    sweep = (attack.kappa, attack.nature.phi, attack.nature.lam)
+    numbers = [nan if value is None else float(value) for value in sweep]
+    return Row(label, method, component, count, scored, evade, *numbers)
+
+
+def short_name(method: str, parameters: Mapping[str, Any]) -> str:
+    """Return a name for tables: without the file of a method and the parameters of a sweep."""
+    fixed = [f"{name}={value!r}" for name, value in parameters.items() if name not in SWEPT]
+    return method.rpartition(":")[2] + (f"({', '.join(fixed)})" if fixed else "")
 
 
 def column_of(table: Mapping[str, Any], path: Path) -> Column:
