@@ -106,8 +106,8 @@ def elsewhere(
         def judge(number: int) -> Verdict:
             with console.status(Text(clauses[number].expected)):
                 try:
-                    call = (look, (*arguments, number), limit)
-                    return lane.submit(guard.isolated, *call).result()
+                    each = (*arguments, number)
+                    return lane.submit(guard.isolated, look, each, limit).result()
                 except guard.Lost as lost:
                     return Verdict("failed", lost.why, lost.remedy)
 
