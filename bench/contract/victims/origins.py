@@ -21,6 +21,9 @@ from evil_twins.bench.subjects.networks.outputs import outputs_of
 
 Shape = tuple[int, int, int]
 
+NO_CODE = "0" * 64
+"""The digest of the code of a network in memory, whose code is not known."""
+
 
 class Origin(Protocol):
     """A network as its user has it, and as a victim.
@@ -169,7 +172,7 @@ class InMemory:
         outputs, rows = self.outputs or classes, outputs_of(self.outputs, classes)
         x = adoption.probes(images)
         module = self.module(images)
-        return adoption.victim_of(self.network, "", module, x, len(outputs), rows)
+        return adoption.victim_of(self.network, NO_CODE, module, x, len(outputs), rows)
 
 
 @dataclass(frozen=True)

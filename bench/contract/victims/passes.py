@@ -172,7 +172,7 @@ def eval_mode(case: ModelCase) -> None:
 @clause(
     "compute the logits from the images by differentiable operations: no argmax, round, .data, "
     "detach() or torch.no_grad()",
-    after=("returns_logits", "responds"),
+    after=("returns_logits", "responds", "no_probabilities"),
 )
 def gradients(case: ModelCase) -> str:
     """The gradient of the logits by the images exists and is finite."""
@@ -243,6 +243,6 @@ def no_probabilities(case: ModelCase) -> None:
 
 
 PASSES = (
-    *(loads, takes_images, returns_logits, has_classes, responds, deterministic, independent),
-    *(eval_mode, gradients, second_derivatives, no_probabilities),
+    *(loads, eval_mode, takes_images, returns_logits, has_classes, responds, deterministic),
+    *(independent, no_probabilities, gradients, second_derivatives),
 )

@@ -49,7 +49,7 @@ def attacks(case: ModelCase) -> str:
         elif nature.surrogate and case.origin.trained:
             reasons[row.label] = SECOND
     labels = list(dict.fromkeys(row.label for row in case.suite.rows))
-    return _told(case, "attacks", labels, reasons)
+    return _summary(case, "attacks", labels, reasons)
 
 
 @clause("remove these detectors from the suite", after=(*LATER, "responds"))
@@ -62,7 +62,7 @@ def detectors(case: ModelCase) -> str:
         untried += column.detector.build().preparation is not None
     labels = [column.label for column in case.suite.columns]
     more = f"; {untried} with a preparation are not tried" if untried else ""
-    return _told(case, "detectors", labels, reasons) + more
+    return _summary(case, "detectors", labels, reasons) + more
 
 
 def _unfit(case: ModelCase, column: Column) -> str:
@@ -88,7 +88,7 @@ def _unfit(case: ModelCase, column: Column) -> str:
     return ""
 
 
-def _told(case: ModelCase, kind: str, labels: list[str], reasons: Mapping[str, str]) -> str:
+def _summary(case: ModelCase, kind: str, labels: list[str], reasons: Mapping[str, str]) -> str:
     """Return the number of rows or columns, if the victim can have each.
 
     Raises:

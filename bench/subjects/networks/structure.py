@@ -115,9 +115,16 @@ def _unfit(network: nn.Module, x: Tensor, logits: Tensor, calls: list[_Call], ca
         return "is called several times"
     if not torch.equal(call.result, logits):
         return "is followed by further operations"
-    with _replaced(network, {call.name: nn.Identity()}):
-        features = network(x)
-    if features.shape != (len(x), layer.in_features) or not close(layer(features), logits):
+    try:
+        with _replaced(network, {call.name: nn.Identity()}):
+            features = network(x)
+    except Exception:  # a user's code, with features in place of logits
+        return "cannot be taken away: the rest fails on its features"
+    if (
+        not isinstance(features, Tensor)
+        or features.shape != (len(x), layer.in_features)
+        or not close(layer(features), logits)
+    ):
         return "gets other features than the network without it returns"
     return ""
 
