@@ -303,7 +303,7 @@ WRONG: dict[str, tuple[Callable[[], nn.Module], str, str, str]] = {
         lambda: Linear(order=(2, 0, 3, 1)),
         "accurate",
         "warning",
-        "accuracy 1.00 with another order of its outputs, 0.00 with this one",
+        "accuracy 1.00 with another order of its outputs, 0.00 without",
     ),
     "weights of other data": (
         lambda: Then(lambda x: (x[:, 0, 0, :4] - x[:, 0, 1, :4]) * 50, inner=nn.Identity()),
