@@ -10,7 +10,7 @@ from torch import Tensor
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects import data, inputs, weights
 from evil_twins.bench.subjects.architectures import Classifier
-from evil_twins.bench.subjects.networks import adoption, states
+from evil_twins.bench.subjects.networks import adoption, probes, states
 from evil_twins.bench.subjects.networks.network import Network, locate
 from evil_twins.bench.subjects.parts import Tally, name_of, sha
 
@@ -92,7 +92,7 @@ class Request:
                 f"--architecture {network.name} brings its weights",
                 "expected: code of a network, whose weights are --victim and --faced",
             )
-        noise, models = adoption.noise(self._shape(network)), []
+        noise, models = probes.noise(self._shape(network)), []
         for path in (self.victim, self.faced):
             names = [str(i) for i in range(states.outputs(states.read(path)))]
             models.append(adoption.adopt(network, path, names, noise))

@@ -91,36 +91,6 @@ class Then(nn.Module):
         return z if after is None else after(z)
 
 
-class Kept(nn.Module):
-    """A network in training mode whatever is asked of it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body, self.norm = Linear(), nn.BatchNorm1d(4)
-
-    def train(self, mode: bool = True) -> "Kept":
-        return super().train(True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        z: Tensor = self.norm(self.body(x))
-        return z
-
-
-class Attention(nn.Module):
-    """A tiny vision transformer: patches, one block, the mean of its tokens."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.patches = nn.Conv2d(3, 8, 4, stride=4)
-        self.block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-        self.head = nn.Linear(8, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = self.patches(x).flatten(2).mT
-        z: Tensor = self.head(self.block(tokens).mean(1))
-        return z
-
-
 def case(module: nn.Module, count: int = 200, classes: tuple[str, ...] = CLASSES) -> ModelCase:
     """Return the case of a network in memory, on the patterns."""
     origin = InMemory(module, Network("memory.py:own"), len(classes))

@@ -1,8 +1,6 @@
 """`check --model` on files: weights, programs, data and options, right and wrong."""
 
 import json
-import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from evil_twins.bench.commands import app
 from evil_twins.bench.contract.judging import Result, judged
@@ -18,71 +15,15 @@ from evil_twins.bench.contract.victims.run import CLAUSES, Request
 from evil_twins.bench.run import guard
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import build, fold
-from tests.bench.runs import mistake
-from tests.contract.networks import Linear, arrays, save_arrays
-
-CODE = """
-import os
-import sys
-
-from torch import nn
-
-def build(classes):
-    return nn.Sequential(nn.Flatten(), nn.Linear(192, classes))
-
-def three():
-    return nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
-
-def fails():
-    raise ValueError("no")
-
-def exits():
-    sys.exit(3)
-
-def dies():
-    os._exit(7)
-
-def nothing():
-    return None
-"""
-
-
-def program(module: nn.Module, path: Path) -> None:
-    """Store a program whose view fixes a batch of 1."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.export.save(torch.export.export(module.eval(), (torch.zeros(1, 3, 8, 8),)), path)
-
-
-class Fixed(Linear):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        z: torch.Tensor = self.fc(x.reshape(1, 192))
-        return z
+from tests.contract.model_home import write
+from tests.contract.networks import Linear
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with code, weights and data, right and wrong."""
     folder = tmp_path_factory.mktemp("home")
-    (folder / "mine.py").write_text(CODE)
-    (folder / "load.py").write_text("def load():\n    raise ValueError('no images')\n")
-    state: dict[str, Any] = {f"1.{name[3:]}": v for name, v in Linear().state_dict().items()}
-    torch.save(state, folder / "w.pt")
-    for name, other in {
-        "nan": state | {"1.bias": state["1.bias"] * torch.nan},
-        "three": {"1.weight": torch.zeros(3, 192), "1.bias": torch.zeros(3)},
-        "heads": state | {"2.weight": state["1.weight"]},
-        "other": {"conv.weight": torch.zeros(4, 3, 3, 3)},
-        "empty": {},
-        "half": {name: value.half() for name, value in state.items()},
-    }.items():
-        torch.save(other, folder / f"{name}.pt")
-    (folder / "truncated.pt").write_bytes((folder / "w.pt").read_bytes()[:700])
-    torch.save({"f": os.getcwd}, folder / "code.pt")
-    (folder / "bytes.pt").write_bytes(b"")
-    program(Linear(), folder / "free.pt2")
-    program(Fixed(), folder / "fixed.pt2")
-    save_arrays(folder / "data.npz")
+    write(folder)
     return folder
 
 
@@ -147,6 +88,7 @@ def test_a_stored_victim_is_a_network_of_this_project(tmp_path: Path) -> None:
 LOADS = {
     "missing": ("none.pt", "No such file or directory"),
     "code": ("code.pt", "code in it is not run"),
+    "pickle": ("pickle.pt", "code in it is not run"),
     "truncated": ("truncated.pt", "truncated.pt"),
     "no bytes": ("bytes.pt", "bytes.pt"),
     "empty": ("empty.pt", "it holds no weights by name"),
@@ -224,57 +166,6 @@ def test_names_of_outputs_are_those_of_the_classes() -> None:
     swapped = results("accurate", weights=Path("w.pt"), classes="c,b,a,d")["accurate"]
     assert "another order of its outputs" in swapped.fault
     assert swapped.remedy == "--classes a,b,c,d"
-
-
-X, Y = arrays()[2], arrays()[3]
-FLOATS = X / np.float32(255)
-DATA: dict[str, tuple[dict[str, Any], str]] = {
-    "NaN": ({"x_test": FLOATS * np.where(FLOATS > 0.9, np.nan, 1)}, "are float"),
-    "outside of [0, 1]": ({"x_test": FLOATS * 2 - 1}, "undo a normalisation"),
-    "integers": ({"x_test": X.astype(int)}, "remedy: .astype(np.uint8)"),
-    "labels out of range": ({"y_test": Y + 1}, "label 4 in the test labels, with 4 classes"),
-    "negative labels": ({"y_test": Y - 1}, "label -1"),
-    "one class": ({"y_test": Y * 0}, "no test image of class 'b'"),
-    "axes": ({"x_test": X.transpose(0, 2, 1, 3)}, "no axis of 1 or 3 channels"),
-    "flat": ({"x_test": X.reshape(len(X), -1)}, "have shape (120, 192)"),
-    "no images": ({"x_test": X[:0], "y_test": Y[:0]}, "have shape (0, 3, 8, 8)"),
-    "fewer labels": ({"y_test": Y[1:]}, "are 119, for 120 images"),
-    "float labels": ({"y_test": Y + 0.5}, "are of type float64"),
-    "another size": ({"x_test": X[:, :, :4, :4]}, "4"),
-}
-
-
-@pytest.mark.parametrize("name", DATA)
-def test_wrong_data_are_refused_before_anything_is_built(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    changes, fault = DATA[name]
-    save_arrays(tmp_path / "data.npz", **changes)
-    line = ("check", "--model", "mine.py:fails", "--data", str(tmp_path / "data.npz"))
-    assert fault in mistake(capsys, *line)
-
-
-@pytest.mark.parametrize(
-    ("line", "fault"),
-    [
-        ([], "check takes one thing"),
-        (["pgd", "--model", "resnet-tiny"], "check takes one thing"),
-        (["--model", "resnet-tini", "--data", "data.npz"], "architecture 'resnet-tini' is not"),
-        (["--model", "none.py:build", "--data", "data.npz"], "there is no file"),
-        (["--model", "mine.py:build", "--data", "none.npz"], "none.npz"),
-        (["--model", "mine.py:build", "--data", "digit"], "did you mean 'digits'?"),
-        (["--model", "mine.py:build", "--data", "load.py:load"], "fails: ValueError: no images"),
-        (["--model", "mine.py:build"], "the number of classes of mine.py:build is not known"),
-        (["--model", "mine.py:build", "--weights", "w.pt"], "the shape of the images of"),
-        (["--model", "free.pt2", "--weights", "w.pt"], "free.pt2 brings its weights"),
-        (["--model", "mine.py:build", "--normalise", "a/b"], "--normalise a/b"),
-        (["--model", "mine.py:build", "--shape", "3,8"], "--shape 3,8"),
-        (["--model", "mine.py:build", "--suite", "quik"], "did you mean 'quick'?"),
-        (["--model", "resnet-tiny", "--normalise", "0/1"], "'resnet-tiny' normalises by itself"),
-    ],
-)
-def test_mistakes(line: list[str], fault: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fault in mistake(capsys, "check", *line)
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:

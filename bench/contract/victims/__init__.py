@@ -1,1 +1,1 @@
-"""The contract of a victim: what a network must keep to be attacked and judged."""
+"""The contract of a victim, which a network keeps to be attacked and judged."""

@@ -17,6 +17,7 @@ from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Dataset, Images
 from evil_twins.bench.subjects.networks import adoption
 from evil_twins.bench.subjects.networks.outputs import outputs_of
+from evil_twins.bench.subjects.networks.probes import probes
 from evil_twins.bench.suite.suite import Suite
 
 SAMPLE, FEWEST = 512, 32
@@ -73,7 +74,7 @@ class ModelCase:
     @cached_property
     def x(self) -> Tensor:
         """A few images (N, C, H, W) in [0, 1]."""
-        return adoption.probes(self.images).to(self.device)
+        return probes(self.images).to(self.device)
 
     def outputs(self, x: Tensor) -> Any:
         """Return the unchecked outputs of the network for images in [0, 1]."""

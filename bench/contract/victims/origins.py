@@ -18,6 +18,7 @@ from evil_twins.bench.subjects.data import Images
 from evil_twins.bench.subjects.networks import adoption
 from evil_twins.bench.subjects.networks.network import Network
 from evil_twins.bench.subjects.networks.outputs import outputs_of
+from evil_twins.bench.subjects.networks.probes import probes
 
 Shape = tuple[int, int, int]
 
@@ -170,7 +171,7 @@ class InMemory:
     def victim(self, images: Images, classes: Sequence[str]) -> Classifier:
         """Return the victim of a copy."""
         outputs, rows = self.outputs or classes, outputs_of(self.outputs, classes)
-        x = adoption.probes(images)
+        x = probes(images)
         module = self.module(images)
         return adoption.victim_of(self.network, NO_CODE, module, x, len(outputs), rows)
 

@@ -23,7 +23,7 @@ from evil_twins.bench.run import guard
 from evil_twins.bench.run.score_request import network_of, shape_of
 from evil_twins.bench.subjects import data, weights
 from evil_twins.bench.subjects.data import Dataset, Images
-from evil_twins.bench.subjects.networks import adoption, states
+from evil_twins.bench.subjects.networks import probes, states
 from evil_twins.bench.subjects.networks.network import Network
 from evil_twins.bench.suite import suite
 from evil_twins.bench.suite.suite import ARCHITECTURES, Suite
@@ -67,7 +67,7 @@ class Request:
         origin = self._origin(classes, dataset)
         if dataset:
             return _on_data(origin, dataset, rows, self.device)
-        images = adoption.noise(shape or self._stored_shape())
+        images = probes.noise(shape or self._stored_shape())
         return ModelCase(origin, images, rows, device=self.device)
 
     def _dataset(self, rows: Suite, shape: tuple[int, int, int] | None) -> Dataset | None:

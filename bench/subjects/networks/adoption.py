@@ -18,12 +18,10 @@ from evil_twins.bench.subjects.data import Images
 from evil_twins.bench.subjects.networks import states
 from evil_twins.bench.subjects.networks.network import Network
 from evil_twins.bench.subjects.networks.outputs import choose, outputs_of
+from evil_twins.bench.subjects.networks.probes import probes
 from evil_twins.bench.subjects.networks.structure import Structure, analyse, close, split
 
 Shape = tuple[int, int, int]
-
-PROBES = 8
-"""Images that pass a network before it is used."""
 
 
 def adopt(network: Network, weights: Path, classes: Sequence[str], images: Images) -> Classifier:
@@ -151,22 +149,6 @@ def folded(model: Classifier, images: Images) -> Classifier:
     split(whole.trunk, Structure(None, structure.folded), 1)
     whole.network = model.network.model_copy(update={"folded": structure.folded})
     return cast(Classifier, frozen(whole))
-
-
-def probes(images: Images) -> Tensor:
-    """Return a few images as float32 in [0, 1].
-
-    They are evenly spaced: images of a folder are sorted by class.
-    """
-    return images.take(torch.arange(PROBES) * len(images) // PROBES).x
-
-
-def noise(shape: Shape) -> Images:
-    """Make images of noise, always the same, which show the parts of a network."""
-    draws = torch.Generator().manual_seed(0)
-    pixels = torch.randint(256, (PROBES, *shape), generator=draws, dtype=torch.uint8)
-    ids = tuple(str(i) for i in range(PROBES))
-    return Images(ids, pixels, torch.zeros(PROBES, dtype=torch.int64))
 
 
 def restored(
