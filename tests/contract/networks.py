@@ -65,12 +65,12 @@ class Linear(nn.Module):
     def __init__(self, low: float = 0, high: float = 1, order: tuple[int, ...] = (0, 1, 2, 3)):
         super().__init__()
         width = high - low
-        known = (patterns()[list(order)] * width + low).flatten(1)
-        self.fc = nn.Linear(known.shape[1], 4)
+        prototypes = (patterns()[list(order)] * width + low).flatten(1)
+        self.fc = nn.Linear(prototypes.shape[1], 4)
         centre = (low + high) / 2
         with torch.no_grad():
-            self.fc.weight.copy_((known - centre) * 4 / width**2)
-            self.fc.bias.copy_(-(known.square() - centre**2).sum(1) * 2 / width**2)
+            self.fc.weight.copy_((prototypes - centre) * 4 / width**2)
+            self.fc.bias.copy_(-(prototypes.square() - centre**2).sum(1) * 2 / width**2)
 
     def forward(self, x: Tensor) -> Tensor:
         z: Tensor = self.fc(x.flatten(1))

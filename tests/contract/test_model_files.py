@@ -28,7 +28,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Judge in that folder and in this process, since another one takes seconds to start."""
     monkeypatch.chdir(home)
 
@@ -81,8 +81,8 @@ def test_a_stored_victim_is_a_network_of_this_project(tmp_path: Path) -> None:
     rows = results(model="resnet-tiny", weights=tmp_path / "v.safetensors")
     assert [name for name, row in rows.items() if row.outcome == "failed"] == []
     assert rows["attacks"].note == "all 10 attacks of quick"
-    alone = results("takes_images", "resnet-tiny", weights=tmp_path / "v.safetensors", data=None)
-    assert alone["takes_images"].note == "images (3, 8, 8)"
+    noise = results("takes_images", "resnet-tiny", weights=tmp_path / "v.safetensors", data=None)
+    assert noise["takes_images"].note == "images (3, 8, 8)"
 
 
 LOADS = {

@@ -22,7 +22,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Judge in that folder and in this process, since another one takes seconds to start."""
     monkeypatch.chdir(home)
 

@@ -4,118 +4,28 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from tests.contract.networks import Linear, Then
-
-
-class Kept(nn.Module):
-    """A network in training mode whatever is asked of it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body, self.norm = Linear(), nn.BatchNorm1d(4)
-
-    def train(self, mode: bool = True) -> "Kept":
-        return super().train(True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        z: Tensor = self.norm(self.body(x))
-        return z
-
-
-def _in_place(x: Tensor) -> Tensor:
-    return x.mul_(1.0001)
-
-
-class Drawn(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = Linear()
-
-    def forward(self, x: Tensor) -> Tensor:
-        z: Tensor = self.inner(functional.dropout(x, 0.5, training=True))
-        return z
-
-
-class Heads(nn.Module):
-    """Two heads whose logits are averaged."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second = Linear(), Linear(0, 1.1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (self.first(x) + self.second(x)) / 2  # type: ignore[no-any-return]
-
-
-class Counting(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = Linear()
-        self.register_buffer("calls", torch.zeros(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        z: Tensor = self.inner(x)
-        return z
-
-
-class Shared(nn.Module):
-    """One square layer, called twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner, self.layer = Linear(), nn.Linear(4, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        z: Tensor = self.layer(self.layer(self.inner(x)))
-        return z
-
-
-def _shared() -> nn.Module:
-    module = Shared()
-    nn.init.eye_(module.layer.weight)
-    return module
-
-
-@torch.no_grad()
-def _no_graph(x: Tensor) -> Tensor:
-    return x * 2
-
-
-def _nan() -> nn.Module:
-    module = Linear()
-    module.fc.weight.data[0, 0] = torch.nan
-    return module
-
-
-def _grey() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(1, 4, 8), nn.Flatten())
-
-
-def _other_size() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4))
-
-
-def _outputs(count: int) -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(192, count))
-
-
-def _fixed_batch(x: Tensor) -> Tensor:
-    if len(x) != 1:
-        raise RuntimeError("expected a batch of 1")
-    return x
-
-
-def _over_batch(x: Tensor) -> Tensor:
-    return (x - x.mean(0)) / (x.std(0, correction=0) + 0.1)
-
+from tests.contract.wrong_modules import (
+    Counting,
+    Drawn,
+    Heads,
+    Kept,
+    fixed_batch,
+    grey,
+    in_place,
+    nan,
+    no_graph,
+    other_size,
+    outputs,
+    over_batch,
+    shared,
+)
 
 WRONG: dict[str, tuple[Callable[[], nn.Module], str, str, str]] = {
-    "NaN weights": (_nan, "loads", "failed", "fc.weight has NaN or infinite values"),
-    "1 channel": (_grey, "takes_images", "failed", "it takes no images of shape (3, 8, 8)"),
-    "another size": (_other_size, "takes_images", "failed", "mat1 and mat2 shapes"),
+    "NaN weights": (nan, "loads", "failed", "fc.weight has NaN or infinite values"),
+    "1 channel": (grey, "takes_images", "failed", "it takes no images of shape (3, 8, 8)"),
+    "another size": (other_size, "takes_images", "failed", "mat1 and mat2 shapes"),
     "rows, columns, channels": (
         lambda: Then(before=lambda x: x.permute(0, 3, 1, 2), inner=nn.Conv2d(3, 4, 8)),
         "takes_images",
@@ -123,7 +33,7 @@ WRONG: dict[str, tuple[Callable[[], nn.Module], str, str, str]] = {
         "it takes no images of shape (3, 8, 8)",
     ),
     "a batch of 1": (
-        lambda: Then(before=_fixed_batch),
+        lambda: Then(before=fixed_batch),
         "takes_images",
         "failed",
         "it does not take 3 images at a time",
@@ -140,8 +50,8 @@ WRONG: dict[str, tuple[Callable[[], nn.Module], str, str, str]] = {
     "half": (lambda: Then(Tensor.half), "returns_logits", "failed", "torch.float16"),
     "classes": (lambda: Then(lambda z: z.argmax(1)), "returns_logits", "failed", "shape (8,)"),
     "infinite": (lambda: Then(lambda z: z / 0), "returns_logits", "failed", "NaN or infinite"),
-    "3 outputs": (lambda: _outputs(3), "has_classes", "failed", "3 outputs; the data has classes"),
-    "1000 outputs": (lambda: _outputs(1000), "has_classes", "failed", "it has 1000 outputs"),
+    "3 outputs": (lambda: outputs(3), "has_classes", "failed", "3 outputs; the data has classes"),
+    "1000 outputs": (lambda: outputs(1000), "has_classes", "failed", "it has 1000 outputs"),
     "constant": (lambda: Then(lambda z: 0 * z + 1), "responds", "failed", "same logits to 8"),
     "dropout": (Drawn, "deterministic", "failed", "in a second pass a logit differs"),
     "noise": (
@@ -151,7 +61,7 @@ WRONG: dict[str, tuple[Callable[[], nn.Module], str, str, str]] = {
         "in a second pass a logit differs",
     ),
     "batch statistics": (
-        lambda: Then(before=_over_batch),
+        lambda: Then(before=over_batch),
         "independent",
         "failed",
         "by itself and in a batch a logit differs",
@@ -170,7 +80,7 @@ WRONG: dict[str, tuple[Callable[[], nn.Module], str, str, str]] = {
     ),
     "training mode": (Kept, "eval_mode", "failed", "is in training mode"),
     "counts": (Counting, "eval_mode", "failed", "a pass changes the model's calls"),
-    "in place": (lambda: Then(before=_in_place), "eval_mode", "warning", "changes the images"),
+    "in place": (lambda: Then(before=in_place), "eval_mode", "warning", "changes the images"),
     "round": (lambda: Then(torch.round), "gradients", "failed", "the gradient is 0 for all"),
     "rounded pixels": (
         lambda: Then(before=lambda x: (x * 255).round() / 255),
@@ -178,7 +88,7 @@ WRONG: dict[str, tuple[Callable[[], nn.Module], str, str, str]] = {
         "failed",
         "the gradient is 0 for all of 8 images",
     ),
-    "no gradient": (lambda: Then(before=_no_graph), "gradients", "failed", "have no gradient"),
+    "no gradient": (lambda: Then(before=no_graph), "gradients", "failed", "have no gradient"),
     "detached": (lambda: Then(Tensor.detach), "gradients", "failed", "have no gradient"),
     "infinite gradient": (
         lambda: Then(before=lambda x: x + 0 * (x - x).abs().sqrt().sum()),
@@ -241,7 +151,7 @@ WRONG: dict[str, tuple[Callable[[], nn.Module], str, str, str]] = {
         "the largest class is 0.25",
     ),
     "two heads": (Heads, "last_layer", "warning", "second.fc is followed by further operations"),
-    "shared head": (_shared, "last_layer", "warning", "layer is called several times"),
+    "shared head": (shared, "last_layer", "warning", "layer is called several times"),
     "log-softmax": (
         lambda: Then(lambda z: z.log_softmax(1)),
         "last_layer",
