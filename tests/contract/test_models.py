@@ -79,3 +79,8 @@ def test_few_images_have_no_accuracy() -> None:
     rows = results(case(Linear(), count=20), "accurate")
     assert rows["accurate"].outcome == "n/a"
     assert "20 test images are too few" in rows["accurate"].fault
+
+
+def test_attention_has_a_remedy_for_second_derivatives() -> None:
+    rows = results(case(RIGHT["transformer"][0]()), "second_derivatives")
+    assert "sdpa_kernel(SDPBackend.MATH)" in rows["second_derivatives"].remedy

@@ -21,8 +21,8 @@ ERRORS = 3.0
 """Number of standard errors by which a gain must exceed 0."""
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-SHOWN = 6
-"""Most classes in a remedy."""
+SHOWN, LONGEST = 6, 300
+"""Most classes in a remedy that does not name all, and most characters of names in another."""
 
 AFTER = ("has_classes", "responds", "deterministic")
 
@@ -164,7 +164,7 @@ def _best_order(case: ModelCase, scale: Scale) -> tuple[float, list[int]]:
 
 def _order_remedy(case: ModelCase, order: list[int]) -> str:
     names, outputs = case.classes or (), case.z.shape[1]
-    if outputs == len(names) and outputs <= SHOWN:
+    if outputs == len(names) and len(",".join(names)) <= LONGEST:
         listed = dict(zip(order, names, strict=True))
         return f"--classes {','.join(listed[i] for i in range(outputs))}"
     pairs = list(zip(names, order, strict=True))[:SHOWN]

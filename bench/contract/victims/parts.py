@@ -13,9 +13,6 @@ from evil_twins.detectors.spectrum.linearity import piecewise_linear
 READY = ("has_classes", "deterministic", "independent", "eval_mode")
 LATER = (*READY, "adopted")
 
-SHOWN = 3
-"""Most names in a line."""
-
 
 @clause(
     "see the message: the network is built again, split and folded, as a suite does it", after=READY
@@ -91,7 +88,11 @@ def _holds(part: nn.Module) -> bool:
 def seconds(case: ModelCase) -> str:
     """The time of a pass is stated."""
     single, many = case.seconds(1), case.seconds(64)
-    return f"{single * 1e3:.3g} ms for 1 image, {many * 1e3:.3g} ms for 64 images"
+    return f"{_time(single)} for 1 image, {_time(many)} for 64 images"
+
+
+def _time(value: float) -> str:
+    return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.3g} ms"
 
 
 @clause("use a smaller network, or a smaller targets.shard", after=LATER)

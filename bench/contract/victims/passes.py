@@ -15,6 +15,7 @@ from evil_twins.bench.subjects.networks.structure import close
 INDEPENDENT = 1e-4
 """Allowed rounding of a logit in another batch, as a share of the largest logit."""
 
+ATTENTION = "call attention within torch.nn.attention.sdpa_kernel(SDPBackend.MATH) in forward"
 EVAL = "draw nothing and count nothing in eval mode: F.dropout(x, training=self.training)"
 
 
@@ -201,8 +202,7 @@ def _direction(z: Tensor) -> Tensor:
 
 
 @clause(
-    "use operations with a second derivative; for attention "
-    "torch.nn.attention.sdpa_kernel(SDPBackend.MATH) in forward",
+    "use operations with a second derivative, such as ReLU or SiLU for Hardswish",
     after=("gradients",),
 )
 def second_derivatives(case: ModelCase) -> None:
@@ -211,7 +211,8 @@ def second_derivatives(case: ModelCase) -> None:
         curvature = _product(case)
     except (RuntimeError, NotImplementedError) as error:
         lost = "detectors by curvature cannot have it"
-        raise Doubtful(f"{reason(error)[:160]}: {lost}") from error
+        remedy = ATTENTION if "attention" in reason(error) else ""
+        raise Doubtful(f"{reason(error)[:160]}: {lost}", remedy) from error
     if curvature is not None and not bool(curvature.isfinite().all()):
         raise Doubtful("some second derivatives are NaN or infinite")
 
