@@ -56,7 +56,12 @@ def check(
         Form, typer.Option("--format", help="Lines, or one object of JSON.")
     ] = Form.text,
 ) -> int:
-    """Check an attack or a detector, or with --model a network, against its contract."""
+    """Check an attack or a detector, or with --model a network, against its contract.
+
+    Each clause is printed with its outcome; a failed one with the observation and the remedy.
+    `evil-twins check mine.py:Detector`; `evil-twins check --model mine.py:build --weights w.pt
+    --data images`.
+    """
     from evil_twins.bench.run.workspace import resolve_device
 
     place, as_json = resolve_device(device.value), form is Form.json

@@ -100,7 +100,7 @@ def elsewhere(
     """
     console = errors()
     with guard.lane() as lane:
-        with console.status(world.title):
+        with console.status(Text(world.title)):
             lane.submit(guard.isolated, world.make, world.arguments, None).result()
 
         def judge(number: int) -> Verdict:
@@ -121,7 +121,7 @@ def show(results: Iterable[Result], count: int, title: str, *, as_json: bool) ->
         results: The results; each is printed when it is known.
         count: Number of the clauses of this kind.
         title: Name of the case in the summary.
-        as_json: Whether to print one object of JSON in place of lines.
+        as_json: Whether to print one object of JSON on one line instead.
 
     Returns:
         1 if a clause failed, else 0.
@@ -136,7 +136,7 @@ def show(results: Iterable[Result], count: int, title: str, *, as_json: bool) ->
     skipped = count - len(rows)
     if as_json:
         content = {"name": title, "skipped": skipped, "clauses": [asdict(row) for row in rows]}
-        print(json.dumps(content, indent=1), flush=True)
+        printable.say(json.dumps(content))
     else:
         summary = [f"{number} {outcome}" for outcome, number in counts.items()]
         summary += [f"{skipped} not looked at, as they rest on what failed"] if skipped else []
