@@ -19,7 +19,7 @@ def check_network(suite: Suite, data: Dataset) -> None:
     if suite.network is None:
         return
     model = _model(suite, data)
-    reasons = {"head": _no_head(model), "all": _unknown_layer(model)}
+    reasons = unfit_layers(model)
     for row in suite.rows:
         nature = row.attack.build().nature
         if nature.moves in ("model", "both") and (why := reasons[nature.layers]):
@@ -31,10 +31,16 @@ def check_network(suite: Suite, data: Dataset) -> None:
             )
 
 
+def unfit_layers(model: Classifier) -> dict[str, str]:
+    """Return why no row may change these layers, "head" and "all"; "" if a row may."""
+    return {"head": _no_head(model), "all": _unknown_layer(model)}
+
+
 def _no_head(model: Classifier) -> str:
     """Return why no row may change the last layer, or ""."""
-    assert model.network is not None
-    return "" if model.network.head else "has no linear layer that gives the logits"
+    if model.network is None or model.network.head:
+        return ""
+    return "has no linear layer that gives the logits"
 
 
 def _unknown_layer(model: Classifier) -> str:

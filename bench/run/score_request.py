@@ -10,7 +10,7 @@ from torch import Tensor
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects import data, inputs, weights
 from evil_twins.bench.subjects.architectures import Classifier
-from evil_twins.bench.subjects.networks import adoption, states
+from evil_twins.bench.subjects.networks import adoption, probes, states
 from evil_twins.bench.subjects.networks.network import Network, locate
 from evil_twins.bench.subjects.parts import Tally, name_of, sha
 
@@ -92,20 +92,18 @@ class Request:
                 f"--architecture {network.name} brings its weights",
                 "expected: code of a network, whose weights are --victim and --faced",
             )
-        draws, shape = torch.Generator().manual_seed(0), self._shape(network)
-        pixels = torch.randint(256, (adoption.PROBES, *shape), generator=draws, dtype=torch.uint8)
-        ids = tuple(str(i) for i in range(len(pixels)))
-        noise = data.Images(ids, pixels, torch.zeros(len(pixels), dtype=torch.int64))
-        models = []
+        noise, models = probes.noise(self._shape(network)), []
         for path in (self.victim, self.faced):
             names = [str(i) for i in range(states.outputs(states.read(path)))]
             models.append(adoption.adopt(network, path, names, noise))
         return models
 
-    def _shape(self, network: Network) -> tuple[int, ...]:
+    def _shape(self, network: Network) -> tuple[int, int, int]:
         if self.dataset is not None:
             size = self.shape[1] if self.shape else None
-            return tuple(data.load(self.dataset, self.root, size=size).train.pixels.shape[1:])
+            images = data.load(self.dataset, self.root, size=size).train
+            _, channels, height, width = images.pixels.shape
+            return channels, height, width
         if self.shape is None:
             raise UserError(
                 f"the shape of the images of {network.name} is not known",

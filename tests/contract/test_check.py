@@ -1,5 +1,6 @@
 """The command that judges a component by its contract."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,15 @@ def test_a_line_for_each_clause_and_what_is_wrong(check: Check) -> None:
     assert "failed   a score depends only on its own image" in bad
     assert "seen: by itself and among 16 images it gave" in bad
     assert "remedy: take means, ranks and scales from view.benign" in bad
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_clauses_as_json(check: Check) -> None:
+    status, text = check(BRIGHTNESS.format(score="x.maen()"), "Brightness", "--format", "json")
+    content = json.loads(text)
+    assert (status, content["name"], content["skipped"]) == (1, "detector mine.py:Brightness", 8)
+    assert [row["outcome"] for row in content["clauses"]] == ["failed", "passed", "passed"]
+    assert content["clauses"][0]["fault"].startswith("AttributeError: 'Tensor' object has no")
 
 
 @pytest.mark.usefixtures("in_this_process")

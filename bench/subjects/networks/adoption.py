@@ -18,12 +18,10 @@ from evil_twins.bench.subjects.data import Images
 from evil_twins.bench.subjects.networks import states
 from evil_twins.bench.subjects.networks.network import Network
 from evil_twins.bench.subjects.networks.outputs import choose, outputs_of
+from evil_twins.bench.subjects.networks.probes import probes
 from evil_twins.bench.subjects.networks.structure import Structure, analyse, close, split
 
 Shape = tuple[int, int, int]
-
-PROBES = 8
-"""Images that pass a network before it is used."""
 
 
 def adopt(network: Network, weights: Path, classes: Sequence[str], images: Images) -> Classifier:
@@ -40,13 +38,11 @@ def adopt(network: Network, weights: Path, classes: Sequence[str], images: Image
             contract of a victim.
     """
     x = probes(images)
-    outputs, shape = len(network.outputs) or len(classes), _shape(x)
+    outputs = len(network.outputs) or len(classes)
     rows = outputs_of(network.outputs, classes)
-    stored = None if network.is_program else states.read(weights)
-    module = network.build(outputs, shape)
     try:
-        states.fit(module, module.state_dict() if stored is None else stored, str(weights))
-        return _classifier(network, module, outputs, x, rows)
+        module = loaded(network, weights, outputs, _shape(x))
+        return victim_of(network, network.digest, module, x, outputs, rows)
     except Fault as fault:
         raise UserError(
             f"architecture {network.name!r}: {fault}",
@@ -54,10 +50,37 @@ def adopt(network: Network, weights: Path, classes: Sequence[str], images: Image
         ) from fault
 
 
-def _classifier(
-    network: Network, module: nn.Module, outputs: int, x: Tensor, rows: Tensor | None
+def loaded(network: Network, weights: Path, outputs: int, shape: Shape) -> nn.Module:
+    """Build a network with its weights, as its user calls it: normalised images -> outputs.
+
+    Args:
+        network: The network.
+        weights: The file of its weights; for a program the program itself.
+        outputs: Number of its outputs.
+        shape: (C, H, W) of the images.
+
+    Raises:
+        Fault: The weights do not fit, or some are not finite.
+        UserError: The code or the file cannot be read.
+    """
+    stored = None if network.is_program else states.read(weights)
+    module = network.build(outputs, shape)
+    states.fit(module, module.state_dict() if stored is None else stored, str(weights))
+    return module
+
+
+def victim_of(
+    network: Network, code: str, module: nn.Module, x: Tensor, outputs: int, rows: Tensor | None
 ) -> Classifier:
-    """Split a network, whose last layer keeps these rows, and compare it with itself.
+    """Split a network into trunk and last layer, and compare it with itself.
+
+    Args:
+        network: Its name and the way in which it takes pixels.
+        code: The digest of its code.
+        module: The network, which becomes the trunk.
+        x: Images (N, C, H, W) in [0, 1].
+        outputs: Number of its outputs.
+        rows: The outputs that the last layer keeps, (K,); None for all.
 
     Raises:
         Fault: A pass fails, or the outputs are no logits (N, outputs).
@@ -68,7 +91,7 @@ def _classifier(
     logits = passed(module, normalised, outputs)
     structure = analyse(module, normalised)
     trunk, head = split(module, structure, outputs)
-    facts = NetworkFacts(code=network.digest, outputs=outputs, **vars(structure))
+    facts = NetworkFacts(code=code, outputs=outputs, **vars(structure))
     whole = _composed(network, facts, trunk, head, _shape(x))
     if rows is not None:
         logits, whole.head = logits[:, rows], choose(head, rows)
@@ -126,14 +149,6 @@ def folded(model: Classifier, images: Images) -> Classifier:
     split(whole.trunk, Structure(None, structure.folded), 1)
     whole.network = model.network.model_copy(update={"folded": structure.folded})
     return cast(Classifier, frozen(whole))
-
-
-def probes(images: Images) -> Tensor:
-    """Return a few images as float32 in [0, 1].
-
-    They are evenly spaced: images of a folder are sorted by class.
-    """
-    return images.take(torch.arange(PROBES) * len(images) // PROBES).x
 
 
 def restored(
@@ -202,6 +217,8 @@ def passed(module: nn.Module, x: Tensor, outputs: int) -> Tensor:
         raise Fault(f"it returns {type(z).__name__}; expected a tensor of logits")
     if tuple(z.shape) != (len(x), outputs):
         raise Fault(f"it returns {tuple(z.shape)} for {len(x)} images and {outputs} classes")
+    if z.dtype != x.dtype:
+        raise Fault(f"it returns {z.dtype} for images in {x.dtype}; expected the same")
     return finite.logits(z, "it")
 
 

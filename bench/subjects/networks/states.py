@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ def read(path: Path) -> dict[str, Tensor]:
                 return dict(load_file(files.path_of(file)))
             if path.suffix not in PICKLES:
                 raise Fault(f"the ending {path.suffix!r} is not known")
-            return _weights(torch.load(file, "cpu", weights_only=True))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of torch about the protocol of other pickles
+                return _weights(torch.load(file, "cpu", weights_only=True))
     except UserError:
         raise
     except pickle.UnpicklingError as error:

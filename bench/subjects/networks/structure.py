@@ -81,18 +81,52 @@ def analyse(network: nn.Module, x: Tensor) -> Structure:
 
 def _head(network: nn.Module, x: Tensor, logits: Tensor, calls: list[_Call]) -> str | None:
     for call in reversed(calls):
-        layer = network.get_submodule(call.name)
-        if not isinstance(layer, nn.Linear) or type(layer) is not nn.Linear or not call.name:
-            continue
-        if not (isinstance(call.result, Tensor) and call.result.shape == logits.shape):
-            continue
-        if not torch.equal(call.result, logits) or _times(calls, call.name) > 1:
-            continue
-        with _replaced(network, {call.name: nn.Identity()}):
-            features = network(x)
-        if features.shape == (len(x), layer.in_features) and close(layer(features), logits):
+        linear = isinstance(network.get_submodule(call.name), nn.Linear)
+        if linear and not _unfit(network, x, logits, calls, call):
             return call.name
     return None
+
+
+@torch.no_grad()
+def no_head(network: nn.Module, x: Tensor) -> str:
+    """Return why a network has no last layer that can be changed by itself, or "".
+
+    Args:
+        network: In eval mode; it stays as it is.
+        x: Normalised images (N, C, H, W).
+    """
+    with _recorded(network, (nn.Linear,)) as calls:
+        logits = network(x)
+    if not calls:
+        return "no linear layer is called"
+    if _head(network, x, logits, calls):
+        return ""
+    return f"{calls[-1].name or 'the network'} {_unfit(network, x, logits, calls, calls[-1])}"
+
+
+def _unfit(network: nn.Module, x: Tensor, logits: Tensor, calls: list[_Call], call: _Call) -> str:
+    """Return why the layer of a call is not the head, or ""."""
+    layer = network.get_submodule(call.name)
+    if type(layer) is not nn.Linear or not call.name:
+        return f"is {type(layer).__name__}, no torch.nn.Linear inside of it"
+    if not isinstance(call.result, Tensor) or call.result.shape != logits.shape:
+        return "gives no logits (N, K)"
+    if _times(calls, call.name) > 1:
+        return "is called several times"
+    if not torch.equal(call.result, logits):
+        return "is followed by further operations"
+    try:
+        with _replaced(network, {call.name: nn.Identity()}):
+            features = network(x)
+    except Exception:  # a user's code, with features in place of logits
+        return "cannot be taken away: the rest fails on its features"
+    if (
+        not isinstance(features, Tensor)
+        or features.shape != (len(x), layer.in_features)
+        or not close(layer(features), logits)
+    ):
+        return "gets other features than the network without it returns"
+    return ""
 
 
 def _folds(

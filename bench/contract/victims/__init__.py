@@ -1,0 +1,1 @@
+"""The contract of a victim, which a network keeps to be attacked and judged."""

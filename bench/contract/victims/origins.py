@@ -1,0 +1,205 @@
+"""The places from which a network to check comes, each with its network and its victim."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from evil_twins.bench.subjects import victims, weights
+from evil_twins.bench.subjects.architectures import Classifier
+from evil_twins.bench.subjects.data import Images
+from evil_twins.bench.subjects.networks import adoption
+from evil_twins.bench.subjects.networks.network import Network
+from evil_twins.bench.subjects.networks.outputs import outputs_of
+from evil_twins.bench.subjects.networks.probes import probes
+
+Shape = tuple[int, int, int]
+
+NO_CODE = "0" * 64
+"""The digest of the code of a network in memory, whose code is not known."""
+
+
+class Origin(Protocol):
+    """A network as its user has it, and as a victim.
+
+    Attributes:
+        name: Its name.
+        network: The way in which it takes pixels; None if its normalisation is inside.
+        trained: Whether it has weights.
+        outputs: Names of its outputs; () for the classes of the data.
+        count: Number of its outputs; None if only a pass shows it.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def network(self) -> Network | None: ...  # noqa: D102
+    @property
+    def trained(self) -> bool: ...  # noqa: D102
+    @property
+    def outputs(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def count(self) -> int | None: ...  # noqa: D102
+
+    def module(self, images: Images) -> nn.Module:
+        """Return the network for images like these: normalised images in, outputs out.
+
+        Raises:
+            Fault: Its weights do not fit.
+            UserError: Its code or its file cannot be read.
+        """
+
+    def victim(self, images: Images, classes: Sequence[str]) -> Classifier:
+        """Return the victim, as a suite makes it.
+
+        Raises:
+            Fault: It breaks the contract of a victim.
+            UserError: It breaks the contract of a victim.
+        """
+
+
+@dataclass(frozen=True)
+class OfOthers:
+    """A network that is not of this project, and the file of its weights, or None."""
+
+    network: Network
+    weights: Path | None
+    count: int | None
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.network.name
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has weights."""
+        return self.weights is not None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of its outputs, if the user gives them."""
+        return self.network.outputs
+
+    def module(self, images: Images) -> nn.Module:
+        """Return the network with its weights, or with random ones."""
+        shape = shape_of(images)
+        if self.weights is not None:
+            return adoption.loaded(self.network, self.weights, self.count or 0, shape)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return self.network.build(self.count or 0, shape)
+
+    def victim(self, images: Images, classes: Sequence[str]) -> Classifier:
+        """Return the victim with its weights, or untrained."""
+        if self.weights is not None:
+            return adoption.adopt(self.network, self.weights, classes, images)
+        model = victims.initial(images, self.network, len(classes), 0)
+        return victims.finished(model, images)
+
+
+@dataclass(frozen=True)
+class OfOurs:
+    """A network of this project: a file that it stores, or an architecture without weights."""
+
+    architecture: str
+    weights: Path | None
+    count: int
+    network: None = None
+    outputs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its architecture."""
+        return self.architecture
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has weights."""
+        return self.weights is not None
+
+    def module(self, images: Images) -> nn.Module:
+        """Return the victim: it normalises by itself."""
+        if self.weights is not None:
+            return weights.load(self.weights, None)
+        model = victims.initial(images, self.architecture, self.count, 0)
+        return victims.finished(model, images)
+
+    def victim(self, images: Images, classes: Sequence[str]) -> Classifier:
+        """Return the victim."""
+        model = self.module(images)
+        assert isinstance(model, Classifier)
+        return model
+
+
+@dataclass(frozen=True, eq=False)
+class InMemory:
+    """A network in memory, which counts as trained.
+
+    Attributes:
+        original: The network; copies of it are judged.
+        network: Its name as a place, and the way in which it takes pixels.
+        count: Number of its outputs; None if only a pass shows it.
+    """
+
+    original: nn.Module
+    network: Network
+    count: int | None = None
+    trained: bool = True
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.network.name
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of its outputs, if the user gives them."""
+        return self.network.outputs
+
+    def module(self, images: Images) -> nn.Module:
+        """Return a copy of the network in float32."""
+        return copy.deepcopy(self.original).float()
+
+    def victim(self, images: Images, classes: Sequence[str]) -> Classifier:
+        """Return the victim of a copy."""
+        outputs, rows = self.outputs or classes, outputs_of(self.outputs, classes)
+        x = probes(images)
+        module = self.module(images)
+        return adoption.victim_of(self.network, NO_CODE, module, x, len(outputs), rows)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The numbers by which pixels in [0, 1] are normalised, each (C, 1, 1)."""
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, mean: Sequence[float], std: Sequence[float]) -> Scale:
+        """Return the scale of these numbers, one for each channel."""
+        return cls(*(torch.tensor(v).float().reshape(-1, 1, 1) for v in (mean, std)))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Normalise images (N, C, H, W)."""
+        return (x - self.mean.to(x)) / self.std.to(x)
+
+    @cached_property
+    def option(self) -> str:
+        """The numbers as an option of the command line."""
+        parts = (",".join(f"{v:.4g}" for v in part.flatten()) for part in (self.mean, self.std))
+        return "--normalise " + "/".join(parts)
+
+
+def shape_of(images: Images) -> Shape:
+    """Return the shape (C, H, W) of images."""
+    _, channels, height, width = images.pixels.shape
+    return channels, height, width
