@@ -26,6 +26,7 @@ from evil_twins.bench.run.workspace import Folders, open_workspace
 from evil_twins.bench.store import files, parquet, records
 from evil_twins.bench.subjects import forms
 from evil_twins.bench.subjects.cutting import cut
+from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork, weights_of
 from evil_twins.bench.subjects.splits import USUAL
 from evil_twins.bench.suite.names import folder_name
@@ -137,19 +138,42 @@ def evaluation(
                 f"model {name!r} is of type {type(network).__name__}",
                 "expected: a torch.nn.Module, or a dictionary of them by name",
             )
-    if isinstance(data, str):
-        place = forms.absolute(data, Path.cwd())
-    else:
-        place = str(_stored(data, clean, classes, home))
-    name, root = forms.located(place, None)
-    cached_dataset.cache_clear()  # it was stored anew
-    dataset = cached_dataset(name, root, size)
+    place, dataset = opened(data, clean, classes, size, home)
     if targets is None:
         splits = (dataset.confirmatory, dataset.calibration, dataset.fpr)
         targets = max(1, min(MOST_TARGETS, *map(len, splits)))
     channels, height, width = dataset.train.pixels.shape[1:]
     shape = channels, height, width
     return Evaluation(networks, place, size, *matrix, targets, shape, usable_cores(), home)
+
+
+def opened(
+    data: tuple[Any, Any] | str,
+    clean: tuple[Any, Any] | None,
+    classes: Sequence[str] | None,
+    size: int | None,
+    home: Path,
+) -> tuple[str, Dataset]:
+    """Return the data set of arrays, which are stored in a folder, or that of a name.
+
+    Returns:
+        The data set as a suite names it, with an absolute path, and the data set.
+
+    Raises:
+        UserError: The arrays are no images and labels, or there is no such data set.
+    """
+    if isinstance(data, str):
+        if clean is not None or classes is not None:
+            raise UserError(
+                f"data set {data!r} has training images and classes",
+                "remedy: leave out `clean` and `classes`, or give arrays",
+            )
+        place = forms.absolute(data, Path.cwd())
+    else:
+        place = str(_stored(data, clean, classes, home))
+    name, root = forms.located(place, None)
+    cached_dataset.cache_clear()  # a file may have been stored anew
+    return place, cached_dataset(name, root, size)
 
 
 def _stored(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from evil_twins.bench.contract.victims.case import ModelCase
 from evil_twins.bench.contract.victims.origins import InMemory
 from evil_twins.bench.subjects.data import Images
-from evil_twins.bench.subjects.networks.network import Network
+from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork
 from evil_twins.bench.suite import suite
 
 CLASSES = ("a", "b", "c", "d")
@@ -93,7 +93,7 @@ class Then(nn.Module):
 
 def case(module: nn.Module, count: int = 200, classes: tuple[str, ...] = CLASSES) -> ModelCase:
     """Return the case of a network in memory, on the patterns."""
-    origin = InMemory(module, Network("memory.py:own"), len(classes))
+    origin = InMemory(MemoryNetwork("own", module=module), len(classes))
     data = images(count)
     return ModelCase(origin, data, quick(), classes, data)
 

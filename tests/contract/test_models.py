@@ -8,8 +8,8 @@ import torch
 from evil_twins.bench.contract.judging import Result, judged
 from evil_twins.bench.contract.victims.case import ModelCase
 from evil_twins.bench.contract.victims.run import CLAUSES, check_model
-from evil_twins.bench.subjects.networks.network import Network
-from tests.contract.networks import CLASSES, Linear, Then, case, images
+from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork
+from tests.contract.networks import Linear, Then, case
 from tests.contract.right_networks import RIGHT, convolutional
 from tests.contract.wrong_networks import WRONG
 
@@ -69,7 +69,7 @@ def test_remedies_are_of_the_case() -> None:
 def test_a_network_in_memory_stays_as_it_is() -> None:
     module: Any = convolutional().train()
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    rows = check_model(module, images(), CLASSES, Network("memory.py:own"))
+    rows = check_model(MemoryNetwork("own", module=module), (3, 8, 8))
     assert [row.clause for row in rows] == NAMES
     assert module.training
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())

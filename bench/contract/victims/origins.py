@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +16,11 @@ from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Images
 from evil_twins.bench.subjects.networks import adoption
 from evil_twins.bench.subjects.networks.network import Network
+from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork
 from evil_twins.bench.subjects.networks.outputs import outputs_of
 from evil_twins.bench.subjects.networks.probes import probes
 
 Shape = tuple[int, int, int]
-
-NO_CODE = "0" * 64
-"""The digest of the code of a network in memory, whose code is not known."""
 
 
 class Origin(Protocol):
@@ -144,13 +141,11 @@ class InMemory:
     """A network in memory, which counts as trained.
 
     Attributes:
-        original: The network; copies of it are judged.
-        network: Its name as a place, and the way in which it takes pixels.
+        network: The network; copies of it are judged.
         count: Number of its outputs; None if only a pass shows it.
     """
 
-    original: nn.Module
-    network: Network
+    network: MemoryNetwork
     count: int | None = None
     trained: bool = True
 
@@ -166,14 +161,13 @@ class InMemory:
 
     def module(self, images: Images) -> nn.Module:
         """Return a copy of the network in float32."""
-        return copy.deepcopy(self.original).float()
+        return self.network.build(self.count or 0, shape_of(images))
 
     def victim(self, images: Images, classes: Sequence[str]) -> Classifier:
         """Return the victim of a copy."""
         outputs, rows = self.outputs or classes, outputs_of(self.outputs, classes)
-        x = probes(images)
-        module = self.module(images)
-        return adoption.victim_of(self.network, NO_CODE, module, x, len(outputs), rows)
+        facts = self.network, self.network.digest, self.module(images), probes(images)
+        return adoption.victim_of(*facts, len(outputs), rows)
 
 
 @dataclass(frozen=True)

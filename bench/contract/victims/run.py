@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from torch import nn
-
 from evil_twins.bench.cells.exact_arithmetic import exact
 from evil_twins.bench.contract.clause import Verdict
 from evil_twins.bench.contract.judging import Result, World, elsewhere, judged, show
@@ -24,7 +22,7 @@ from evil_twins.bench.run.score_request import network_of, shape_of
 from evil_twins.bench.subjects import data, weights
 from evil_twins.bench.subjects.data import Dataset, Images
 from evil_twins.bench.subjects.networks import probes, states
-from evil_twins.bench.subjects.networks.network import Network
+from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork
 from evil_twins.bench.suite import suite
 from evil_twins.bench.suite.suite import ARCHITECTURES, Suite
 
@@ -180,21 +178,16 @@ def look(request: Request, number: int) -> Verdict:
 
 
 def check_model(
-    module: nn.Module,
-    images: Images | Dataset,
-    classes: Sequence[str],
-    network: Network,
-    *,
+    network: MemoryNetwork,
+    data_or_shape: Dataset | tuple[int, int, int],
     suite_name: str = "quick",
     device: str = "cpu",
 ) -> list[Result]:
     """Judge a network in memory by the contract of a victim; it stays as it is.
 
     Args:
-        module: The network with its weights: normalised images (N, C, H, W) in, logits (N, K) out.
-        images: Labelled images of its data, or its data in splits.
-        classes: Names of the classes, by label.
-        network: Name, normalisation and outputs of the network; its place need not exist.
+        network: The network.
+        data_or_shape: Its data, or the shape (C, H, W) of its images.
         suite_name: The suite whose attacks and detectors are considered.
         device: "cpu" or "cuda".
 
@@ -204,13 +197,11 @@ def check_model(
     Raises:
         UserError: There is no such suite.
     """
-    origin, rows = (
-        InMemory(module, network, len(network.outputs or classes)),
-        suite.load(suite_name),
-    )
-    if isinstance(images, Dataset):
-        case = _on_data(origin, images, rows, device)
+    rows = suite.load(suite_name)
+    if isinstance(data_or_shape, Dataset):
+        origin = InMemory(network, len(network.outputs or data_or_shape.classes))
+        case = _on_data(origin, data_or_shape, rows, device)
     else:
-        case = ModelCase(origin, images, rows, tuple(classes), images, None, device)
+        case = ModelCase(InMemory(network), probes.noise(data_or_shape), rows, device=device)
     with exact(device):
         return list(judged(CLAUSES, lambda number: CLAUSES[number].judge(case)))
