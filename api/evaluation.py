@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,9 +75,16 @@ def evaluate(
 
     networks = model if isinstance(model, Mapping) else {type(model).__name__: model}
     matrix = entries("attack", attacks), entries("detector", detectors)
-    folder = tempfile.TemporaryDirectory(prefix="evil-twins-") if results is None else None
-    if folder is None:
+    if results is not None:
         check_files([entry for part in matrix for entry in part])
-    home = Path(folder.name if folder else str(results)).absolute()
-    question = evaluation(networks, data, clean, classes, size, matrix, targets, home)
-    return Result(question.run(device, errors() if progress else None), question, folder)
+    home = Path(tempfile.mkdtemp(prefix="evil-twins-") if results is None else results).absolute()
+    try:
+        question = evaluation(networks, data, clean, classes, size, matrix, targets, home)
+        result = Result(question.run(device, errors() if progress else None), question)
+    except BaseException:
+        if results is None:
+            shutil.rmtree(home)
+        raise
+    if results is None:
+        weakref.finalize(result, shutil.rmtree, home, ignore_errors=True)
+    return result

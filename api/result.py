@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.store import files
@@ -34,8 +34,6 @@ class Result:
 
     directory: Path
     question: Evaluation | None = field(default=None, compare=False, repr=False)
-    _folder: Any = field(default=None, compare=False, repr=False)
-    """A temporary folder, which is removed with this object."""
 
     @cached_property
     def _analysis(self) -> Analysis:

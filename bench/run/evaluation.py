@@ -25,6 +25,7 @@ from evil_twins.bench.run.session import Execution, run_cells
 from evil_twins.bench.run.workspace import Folders, open_workspace
 from evil_twins.bench.store import files, parquet, records
 from evil_twins.bench.subjects import forms
+from evil_twins.bench.subjects.arrays import array
 from evil_twins.bench.subjects.cutting import cut
 from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork, weights_of
@@ -96,7 +97,8 @@ class Evaluation:
         network = MemoryNetwork(name, module=self.networks[name])
         weights = self.home / name / WEIGHTS
         files.make_folder(weights.parent, self.home)
-        save_file(weights_of(network), weights)
+        # The weights stand for the network in the identity of its cells, and so does its code.
+        save_file(weights_of(network), weights, {"code": network.digest})
         rows = [row for entry in self.attacks for row in entry.rows(self.count)]
         columns = [entry.column() for entry in self.detectors]
         check_matrix(rows, columns, CALL)
@@ -181,20 +183,37 @@ def _stored(
 ) -> Path:
     """Store arrays in a file, from which every cell reads them; return its path."""
     path = files.make_folder(home, None) / ARRAYS
-    x, y = (_array(values) for values in data)
+    x, y = _pair("data", data)
     if clean is None:
         train, test = cut([str(i) for i in range(len(x))])
         arrays = {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
     else:
-        x_train, y_train = (_array(values) for values in clean)
+        x_train, y_train = _pair("clean", clean)
         arrays = {"x_train": x_train, "y_train": y_train, "x_test": x, "y_test": y}
     arrays |= {} if classes is None else {"classes": np.array(classes)}
     np.savez(path, **arrays)  # type: ignore[arg-type]  # its other argument is a flag
     return path
 
 
-def _array(values: Any) -> npt.NDArray[Any]:
-    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+def _pair(name: str, values: tuple[Any, Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return images and labels as arrays of one length; the rest is checked by their reader.
+
+    Raises:
+        UserError: They are no two arrays of one length.
+    """
+    if not isinstance(values, tuple | list) or len(values) != 2:
+        raise UserError(
+            f"{name} is of type {type(values).__name__}",
+            "expected: images and labels, (x, y)" + (", or a data set" * (name == "data")),
+        )
+    cpu = [v.detach().cpu().numpy() if isinstance(v, torch.Tensor) else v for v in values]
+    x, y = array(f"{name}: the images", cpu[0]), array(f"{name}: the labels", cpu[1])
+    if x.ndim < 3 or len(x) != len(y):
+        raise UserError(
+            f"{name}: images of shape {x.shape} and labels of shape {y.shape}",
+            "expected: images (N, C, H, W) or (N, H, W), and one label for each",
+        )
+    return x, y
 
 
 def _no_figures(directory: Path) -> None:

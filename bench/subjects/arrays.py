@@ -89,7 +89,7 @@ def _images(name: str, images: Any) -> npt.NDArray[Any]:
     Raises:
         UserError: They are of another shape, type or range.
     """
-    pixels = _array(name, images)
+    pixels = array(name, images)
     if pixels.ndim not in (3, 4) or not pixels.size:
         raise UserError(
             f"{name} have shape {pixels.shape}",
@@ -111,22 +111,27 @@ def _images(name: str, images: Any) -> npt.NDArray[Any]:
     return pixels[..., 0] if pixels.shape[3] == 1 else pixels
 
 
-def _array(name: str, values: Any) -> npt.NDArray[Any]:
+def array(name: str, values: Any) -> npt.NDArray[Any]:
+    """Return numbers as an array.
+
+    Raises:
+        UserError: They are lists of several lengths, or objects.
+    """
     try:
-        array = np.asarray(values)
+        result = np.asarray(values)
     except ValueError as error:  # a list of images of several shapes
         raise UserError(
             f"{name} are no array: {str(error).splitlines()[0]}",
             "expected: one array, of images of one size",
             "remedy: resize them, and np.stack them",
         ) from error
-    if array.dtype == object:
+    if result.dtype == object:
         raise UserError(
             f"{name} are an array of objects",
             "expected: numbers",
             "remedy: np.stack them, images of one size, or store them as a folder of images",
         )
-    return array
+    return result
 
 
 def _check_pixels(name: str, pixels: npt.NDArray[Any]) -> None:
@@ -148,22 +153,22 @@ def _check_pixels(name: str, pixels: npt.NDArray[Any]) -> None:
 
 
 def _labels(name: str, labels: Any) -> list[int]:
-    array = _array(name, labels)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1:
+    values = array(name, labels)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
         raise UserError(
-            f"{name} have shape {array.shape}",
+            f"{name} have shape {values.shape}",
             "expected: (N,), one class for each image",
             "remedy: .argmax(1), if each row marks one class",
         )
-    if not np.issubdtype(array.dtype, np.integer):
+    if not np.issubdtype(values.dtype, np.integer):
         raise UserError(
-            f"{name} are of type {array.dtype}",
+            f"{name} are of type {values.dtype}",
             "expected: whole numbers from 0",
             "remedy: .astype(int); np.unique(names, return_inverse=True) numbers names of classes",
         )
-    numbers: list[int] = array.tolist()
+    numbers: list[int] = values.tolist()
     return numbers
 
 
