@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from evil_twins.attacks import stacking
 from evil_twins.attacks.base import AttackerView, Reference, Targets
 from evil_twins.attacks.efficacy import margin
 from evil_twins.attacks.imc import IMC

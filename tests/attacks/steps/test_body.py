@@ -70,7 +70,7 @@ def test_it_is_the_fisher_information_of_a_linear_body() -> None:
     row = torch.cat([IMAGE.flatten(), torch.ones(1)])
     expected = row.outer(row), covariance(model, IMAGE)
     pair = inverse.inputs, inverse.outputs
-    for factor, exact, rtol in zip(pair, expected, (1e-9, 0.06), strict=True):
+    for factor, exact, rtol in zip(pair, expected, (1e-7, 0.06), strict=True):
         damping = BODY_DAMPING**0.5 * exact.diagonal().mean() * torch.eye(len(exact))
         error = (torch.linalg.inv(factor) - exact - damping).norm() / exact.norm()
         assert error < rtol
