@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -45,7 +46,8 @@ def stackable(module: nn.Module, parameters: Mapping[str, Tensor], images: Tenso
     """Check whether stacked models give the logits of separate ones, once for each shape.
 
     Networks with in-place operations, with branches that depend on values, or with `.item()` cannot
-    be stacked. An error of the network itself is no reason: separate passes raise it again.
+    be stacked. With operations that have no rule for stacks it would be slower. An error of the
+    network itself is no reason: separate passes raise it again.
     Arguments are those of `logits`.
     """
     results = _STACKABLE.setdefault(module, {})
@@ -58,7 +60,9 @@ def stackable(module: nn.Module, parameters: Mapping[str, Tensor], images: Tenso
 
 def _agree(module: nn.Module, parameters: Mapping[str, Tensor], images: Tensor) -> bool:
     try:
-        stacked = _stacked(module, parameters, images, len(images))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "There is a performance drop")
+            stacked = _stacked(module, parameters, images, len(images))
     except torch.OutOfMemoryError:
         raise
     except Exception:  # code of any network; if it fails unstacked as well, that error is raised
