@@ -158,11 +158,11 @@ WRONG: dict[str, tuple[Callable[[], nn.Module], str, str, str]] = {
         "warning",
         "inner.fc is followed by further operations",
     ),
-    "layer-norm": (
-        lambda: nn.Sequential(nn.LayerNorm(8), Linear()),
+    "no parameters": (
+        lambda: nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(4)),
         "all_layers",
         "warning",
-        "(LayerNorm), which the metric does not know: no attack can change all layers",
+        "no parameters that may move: no attack can change all layers",
     ),
 }
 """Name -> network, the clause that notices it, its outcome, and a part of its fault."""
