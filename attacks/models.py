@@ -61,6 +61,8 @@ class PairedModels:
         Raises:
             ValueError: No parameter is left to move.
         """
+        if layers == "head":
+            movable_head(victim)
         named = cast(nn.Module, victim).named_parameters()
         parameters = {
             name: value.detach().expand(count, *value.shape).clone()
@@ -173,6 +175,17 @@ def _select(value: Tensor, index: Tensor) -> Tensor:
     if value.dim() != 5:
         return value[index]
     return value.movedim(2, -1).index_select(0, index.to(value.device)).movedim(-1, 2)
+
+
+def movable_head(victim: Victim) -> nn.Linear:
+    """Return the last layer of a victim.
+
+    Raises:
+        ValueError: It has no parameters, because no linear layer gives the logits.
+    """
+    if not [*victim.head.parameters()]:
+        raise ValueError("the victim has no last layer that may move")
+    return victim.head
 
 
 def parameter_norm(victim: Victim) -> Tensor:
