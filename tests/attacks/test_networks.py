@@ -111,12 +111,16 @@ def view(build: Callable[[int], nn.Module], side: int, reference: int) -> Attack
 
 
 def attacked(case: AttackerView, attack: Attack) -> torch.Tensor:
-    """Attack, check that all numbers are finite, and return the KL on the reference."""
+    """Attack, check that all numbers are finite, and return the KL on the reference.
+
+    A few rounds may take an input in a random network below its first confidence; a model moves up.
+    """
     goal = case.targets.goal
     before = case.unchanged_models().confidence(case.targets.x, goal)
     result = attack(case)
-    assert (result.confidence >= before).all()
     assert result.x.isfinite().all()
+    assert result.confidence.isfinite().all()
+    assert attack.nature.moves != "model" or (result.confidence > before).all()
     assert all(value.isfinite().all() for value in result.models.parameters.values())
     kl = worlds.kl(case, result.models)
     assert kl.isfinite().all()
@@ -130,13 +134,10 @@ def check(case: AttackerView, step: ModelStep, rounds: int, kappa: float = 0.75)
     steps = walk.fisher(slopes)
     assert steps.keys() == slopes.keys()
     assert all(value.isfinite().all() for value in steps.values())
-    attacked(case, PGD(InputStep(), kappa, rounds))
-    poisoned = Poisoning(step, kappa, rounds)(case)
-    assert (
-        poisoned.confidence > case.unchanged_models().confidence(case.targets.x, case.targets.goal)
-    ).all()
     with_radii = replace(case, radii=torch.full((2,), 8 / 255))
-    attacked(with_radii, IMC(InputStep(), step, kappa, rounds, phi=0.5))
+    joint = IMC(InputStep(), step, kappa, rounds, phi=0.5)
+    for attack in (PGD(InputStep(), kappa, rounds), Poisoning(step, kappa, rounds), joint):
+        attacked(with_radii, attack)
 
 
 @pytest.mark.parametrize("others", ["diagonal", "frozen"])

@@ -18,9 +18,8 @@ _OF_DATA = ("data", "decoding", "parts", "splits", "sets/__init__")
 DATA = {f"bench/subjects/{name}.py" for name in _OF_DATA}
 EVERY = DATA | {
     "bench/subjects/sets/digits.py",
-    *(f"attacks/{name}.py" for name in ("models", "norms", "stacking")),
-    *("bench/cells/stored.py", "bench/cells/work.py"),
-    *("bench/components/finite.py", "bench/store/checksums.py"),
+    *("attacks/models.py", "attacks/norms.py", "bench/cells/stored.py", "bench/cells/work.py"),
+    *("attacks/stacking.py", "bench/components/finite.py", "bench/store/checksums.py"),
     *(f"bench/subjects/{name}.py" for name in ("adopting", "architectures", "weights")),
 }
 COMPONENT = EVERY | {
