@@ -112,6 +112,27 @@ def test_it_is_trained_where_it_has_no_weights(home: Path, tmp_path: Path) -> No
     assert app.main(_line(tmp_path, tmp_path)) == 0
 
 
+@pytest.mark.slow
+def test_all_layers_move_where_no_linear_layer_gives_the_logits(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = HEAD.replace('weights = "w.pt"', "recipe = { epochs = 10, lr = 0.1 }")
+    head = head.replace("mine.py:build", "mine.py:convolutional")
+    (tmp_path / "mine.py").write_bytes((home / "mine.py").read_bytes())
+    every = {"layers": "all", "batch": 64}
+    rows = [
+        table("attacks", method="pgd", kappa=0.75, input={}),
+        table("attacks", method="poisoning", kappa=0.75, rounds=10, model=every),
+        table("attacks", method="imc", kappa=0.75, phi=0.5, rounds=10, input={}, model=every),
+        table("attacks", method="fine-tuning", steps=5),
+    ]
+    suites.write(tmp_path, *rows, doubt(), head=head)
+    assert app.main(_line(tmp_path, tmp_path)) == 0
+    assert "no cell failed" in capsys.readouterr().out
+    targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
+    assert targets["at_kappa"][targets["kappa"].notna()].all()
+
+
 def test_score_takes_it(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights, out = str(home / "w.pt"), tmp_path / "scores.csv"
     images = load("digits").fpr.x[:3]
