@@ -10,7 +10,7 @@ from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects import victims, weights
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Dataset
-from evil_twins.bench.subjects.networks import adoption
+from evil_twins.bench.subjects.networks import probes
 from evil_twins.bench.suite.suite import Suite
 
 
@@ -23,7 +23,7 @@ def check_network(suite: Suite, data: Dataset) -> None:
     """
     if suite.network is None:
         return
-    model, x = _model(suite, data), adoption.probes(data.train)
+    model, x = _model(suite, data), probes.probes(data.train)
     for row in suite.rows:
         attack = row.attack.build()
         if why := immovable(model, attack, x):

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from evil_twins.bench.contract.judging import Result, judged
 from evil_twins.bench.contract.victims.case import ModelCase
@@ -79,6 +80,12 @@ def test_few_images_have_no_accuracy() -> None:
     rows = results(case(Linear(), count=20), "accurate")
     assert rows["accurate"].outcome == "n/a"
     assert "20 test images are too few" in rows["accurate"].fault
+
+
+def test_a_network_without_parameters_has_no_attack_on_its_layers() -> None:
+    rows = results(case(nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(4))))
+    assert rows["all_layers"].outcome == "warning"
+    assert "no parameters that may move" in rows["all_layers"].fault
 
 
 def test_attention_has_second_derivatives_and_each_layer_a_metric() -> None:

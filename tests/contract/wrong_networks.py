@@ -158,11 +158,5 @@ WRONG: dict[str, tuple[Callable[[], nn.Module], str, str, str]] = {
         "warning",
         "inner.fc is followed by further operations",
     ),
-    "no parameters": (
-        lambda: nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(4)),
-        "all_layers",
-        "warning",
-        "no parameters that may move: no attack can change all layers",
-    ),
 }
 """Name -> network, the clause that notices it, its outcome, and a part of its fault."""
