@@ -17,7 +17,7 @@ from torch import Tensor
 
 from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import AIM, logit, margin, measured, settled, validate
-from evil_twins.attacks.models import PairedModels, parameter_norm
+from evil_twins.attacks.models import PairedModels, movable_head, parameter_norm
 from evil_twins.attacks.steps.fisher import FLOOR, head_blocks, with_constant
 
 Array = NDArray[np.float64]
@@ -50,7 +50,7 @@ class RankOneHead:
     @torch.no_grad()
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target."""
-        x, goal, head = view.targets.x, view.targets.goal, view.victim.head
+        x, goal, head = view.targets.x, view.targets.goal, movable_head(view.victim)
         features = view.victim.features(x)
         logits = head(features)
         classes = logits.shape[1]
@@ -148,7 +148,7 @@ class HeadProblem:
     @torch.no_grad()
     def of(cls, view: AttackerView, kappa: float, delta: float) -> HeadProblem:
         """Build the problem of the view's victim and reference; bounds hold within F_δ(θ°)."""
-        head, features = view.victim.head, view.reference.features
+        head, features = movable_head(view.victim), view.reference.features
         rows = torch.cat([head.weight, head.bias.unsqueeze(1)], 1).double()
         inputs, benign = with_constant(features).double(), head(features).double().log_softmax(1)
         blocks = head_blocks(features.double(), benign.exp(), FLOOR["head"])

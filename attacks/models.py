@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 
+from evil_twins.attacks import stacking
 from evil_twins.attacks.norms import per_item
 
 BATCH = 256
@@ -20,7 +20,9 @@ BATCH = 256
 class Victim(Protocol):
     """A classifier whose features and last layer can be called: logits = head(features(x)).
 
-    Eval mode, frozen, pixels in [0, 1] in, normalisation inside, batch-norm folded.
+    Eval mode, frozen, pixels in [0, 1] in, normalisation inside. A head whose weight and bias are
+    buffers, not parameters, belongs to a network whose logits no linear layer gives: then features
+    are logits, the head is the identity on them, and no attack moves it.
     """
 
     head: nn.Linear
@@ -33,10 +35,6 @@ class Victim(Protocol):
 
 
 HEAD = {"head.weight", "head.bias"}
-
-PIXELS_PER_PASS = {"cpu": 2**17, "cuda": 2**24}
-"""Pixel values in one pass through stacked models. Beyond this number a CPU is faster model by
-model; a GPU runs out of memory."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +53,24 @@ class PairedModels:
     parameters: Mapping[str, Tensor]
 
     @classmethod
-    def copies(cls, victim: Victim, count: int, layers: str) -> PairedModels:
-        """Copy the parameters of these layers ("head" or "all") `count` times."""
+    def copies(
+        cls, victim: Victim, count: int, layers: str, frozen: Collection[str] = ()
+    ) -> PairedModels:
+        """Copy the parameters of these layers ("head" or "all") `count` times, but the frozen ones.
+
+        Raises:
+            ValueError: No parameter is left to move.
+        """
+        if layers == "head":
+            movable_head(victim)
         named = cast(nn.Module, victim).named_parameters()
         parameters = {
             name: value.detach().expand(count, *value.shape).clone()
             for name, value in named
-            if layers == "all" or name in HEAD
+            if (layers == "all" or name in HEAD) and name not in frozen
         }
+        if not parameters:
+            raise ValueError(f"the victim has no parameters that may move with layers = {layers!r}")
         return cls(victim, count, parameters)
 
     def __len__(self) -> int:
@@ -135,21 +143,8 @@ class PairedModels:
             # In this order the gradient of the weight is a product of rows: several times faster.
             inputs = inputs.expand(self.count, -1, -1)
             return torch.baddbmm(bias.unsqueeze(2), weight, inputs.mT).mT
-        return self._whole(inputs.expand(self.count, *inputs.shape[1:]))
-
-    def _whole(self, images: Tensor) -> Tensor:
-        """Compute logits of whole networks, several models in one pass if that is faster."""
-
-        def forward(parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
-            return cast(Tensor, functional_call(self._module, dict(parameters), (x,)))
-
-        stack = PIXELS_PER_PASS.get(images.device.type, 0) // images[0].numel()
-        if stack > 1:
-            stacked: Tensor = vmap(forward, chunk_size=stack)(dict(self.parameters), images)
-            return stacked
-        unbound = {name: value.unbind(0) for name, value in self.parameters.items()}
-        models = ({name: v[i] for name, v in unbound.items()} for i in range(self.count))
-        return torch.stack([forward(model, x) for model, x in zip(models, images, strict=True)])
+        images = inputs.expand(self.count, *inputs.shape[1:])
+        return stacking.logits(self._module, self.parameters, images)
 
     def logits_at(self, x: Tensor) -> Tensor:
         """Pass the i-th image through the i-th model: (N, C, H, W) -> (N, K)."""
@@ -180,6 +175,17 @@ def _select(value: Tensor, index: Tensor) -> Tensor:
     if value.dim() != 5:
         return value[index]
     return value.movedim(2, -1).index_select(0, index.to(value.device)).movedim(-1, 2)
+
+
+def movable_head(victim: Victim) -> nn.Linear:
+    """Return the last layer of a victim.
+
+    Raises:
+        ValueError: It has no parameters, because no linear layer gives the logits.
+    """
+    if not [*victim.head.parameters()]:
+        raise ValueError("the victim has no last layer that may move")
+    return victim.head
 
 
 def parameter_norm(victim: Victim) -> Tensor:

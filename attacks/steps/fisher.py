@@ -5,26 +5,17 @@ taken in its metric, because KL is too ill-conditioned for gradient descent.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
-
-from evil_twins.attacks.models import Victim
+from torch import Tensor
 
 HEAD_DAMPING = 1e-3
 """Damping of each block of the last layer, as a share of its mean. KL is convex there."""
 
-BODY_DAMPING = 0.1
-"""Damping of the other layers, where KL is far from quadratic."""
-
 FLOOR = {"head": 1e-4, "all": 0.01}
 """Floor of the covariance of the label, diag p - ppᵀ, by the layers that may move. Where a victim
 is certain, KL is flat nearby only; for a whole network this range is shorter than for the head."""
-
-CHUNK = 64
-"""Images whose activations are in memory together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,24 +23,81 @@ class Fisher:
     """The inverse of an approximate Fisher information.
 
     Attributes:
-        head: Inverse blocks (K, D + 1, D + 1), for the rows [weight | bias] of the last layer.
-        body: Layer name -> (inverse of the inputs' factor, inverse of the gradients' factor).
+        head: Inverse blocks (K, D + 1, D + 1), for the rows [weight | bias] of the last layer; None
+            if that does not move.
+        body: Inverses for the layers before it.
     """
 
-    head: Tensor
-    body: Mapping[str, tuple[Tensor, Tensor]]
+    head: Tensor | None
+    body: "Body"
 
     def __call__(self, gradient: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Multiply each of N gradients by F⁻¹: names -> (N, *shape) to the same."""
-        rows = torch.cat([gradient["head.weight"], gradient["head.bias"].unsqueeze(2)], 2)
-        rows = (rows.transpose(0, 1) @ self.head).transpose(0, 1)  # the blocks are symmetric
-        steps: dict[str, Tensor] = {"head.weight": rows[..., :-1], "head.bias": rows[..., -1]}
-        for name, (inputs, outputs) in self.body.items():
-            weight, bias = gradient[f"{name}.weight"], gradient[f"{name}.bias"]
-            rows = outputs @ torch.cat([weight.flatten(2), bias.unsqueeze(2)], 2) @ inputs
-            steps[f"{name}.weight"] = rows[..., :-1].view_as(weight)
-            steps[f"{name}.bias"] = rows[..., -1]
+        steps: dict[str, Tensor] = {}
+        if self.head is not None:
+            rows = torch.cat([gradient["head.weight"], gradient["head.bias"].unsqueeze(2)], 2)
+            rows = (rows.transpose(0, 1) @ self.head).transpose(0, 1)  # the blocks are symmetric
+            steps |= {"head.weight": rows[..., :-1], "head.bias": rows[..., -1]}
+        for name, inverse in self.body.kronecker.items():
+            bias = gradient.get(f"{name}.bias")
+            weight, shift = inverse(gradient[f"{name}.weight"], bias)
+            steps[f"{name}.weight"] = weight
+            if shift is not None:
+                steps[f"{name}.bias"] = shift
+        for name, scale in self.body.diagonal.items():
+            steps[name] = scale * gradient[name]
         return steps
+
+
+@dataclass(frozen=True, eq=False)
+class Kronecker:
+    """The inverse A⁻¹ ⊗ G⁻¹ of the Fisher information of a convolution or a linear layer.
+
+    Attributes:
+        inputs: A⁻¹ (D, D), with the bias as last input if there is a bias; (groups, D, D) for a
+            convolution in groups; (D,) if A is diagonal.
+        outputs: G⁻¹ (O, O), (groups, O, O) or (O,).
+    """
+
+    inputs: Tensor
+    outputs: Tensor
+
+    def __call__(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Multiply N gradients of weight (N, O, ...) and bias (N, O) by the inverse."""
+        rows = weight.flatten(2)
+        if bias is not None:
+            rows = torch.cat([rows, bias.unsqueeze(2)], 2)
+        grouped = self.inputs.dim() == 3
+        if grouped:
+            rows = rows.unflatten(1, (len(self.inputs), -1))
+        rows = self.outputs @ rows if self.outputs.dim() > 1 else self.outputs.unsqueeze(1) * rows
+        rows = rows @ self.inputs if self.inputs.dim() > 1 else rows * self.inputs
+        if grouped:
+            rows = rows.flatten(1, 2)
+        if bias is None:
+            return rows.view_as(weight), None
+        return rows[..., :-1].view_as(weight), rows[..., -1]
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """Inverses of an approximate Fisher information of all layers but the last.
+
+    Attributes:
+        kronecker: Layer name -> inverse for its weight and its bias.
+        diagonal: Parameter name -> inverse of each element, in its shape.
+    """
+
+    kronecker: Mapping[str, Kronecker] = field(default_factory=dict)
+    diagonal: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def scaled(self, share: float) -> "Body":
+        """Multiply all inverses by a number."""
+        kronecker = {
+            name: Kronecker(share * inverse.inputs, inverse.outputs)
+            for name, inverse in self.kronecker.items()
+        }
+        return Body(kronecker, {name: share * scale for name, scale in self.diagonal.items()})
 
 
 def head_blocks(features: Tensor, probabilities: Tensor, floor: float) -> Tensor:
@@ -70,98 +118,6 @@ def head_blocks(features: Tensor, probabilities: Tensor, floor: float) -> Tensor
     blocks += HEAD_DAMPING * torch.diag_embed(mean.unsqueeze(1).expand(-1, rows.shape[1]))
     # One by one: on several threads, torch fails or hangs on a batch (pytorch#141358).
     return torch.stack([torch.linalg.inv(block) for block in blocks]).to(features.dtype)
-
-
-def body_factors(
-    victim: Victim, images: Tensor, floor: float, generator: torch.Generator
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """Compute the inverse Kronecker factors of all convolutions and linear layers but the head.
-
-    Args:
-        victim: The benign model.
-        images: Reference images (M, C, H, W).
-        floor: Added to the covariance of the label.
-        generator: Draws one label per image from f(·; θ°), and the noise that makes the floor.
-
-    Raises:
-        ValueError: If a parameter belongs to another kind of layer, such as batch-norm.
-    """
-    module = cast(nn.Module, victim)
-    layers = {
-        name: layer
-        for name, layer in module.named_modules()
-        if isinstance(layer, nn.Conv2d | nn.Linear) and layer is not victim.head
-    }
-    covered = {f"{name}.{part}" for name in (*layers, "head") for part in ("weight", "bias")}
-    if unknown := [name for name, _ in module.named_parameters() if name not in covered]:
-        raise ValueError(
-            f"all-layer poisoning knows convolutions and linear layers only, not {unknown[0]!r};"
-            " fold batch-norm into the convolutions first"
-        )
-    inputs: dict[str, Tensor] = {}
-    outputs: dict[str, Tensor] = {}
-    for x in images.split(CHUNK):
-        for name, (a, g) in _moments(victim, layers, x, floor, generator).items():
-            inputs[name] = inputs.get(name, 0) + a / len(images)
-            outputs[name] = outputs.get(name, 0) + g / len(images)
-    return {name: _invert(inputs[name], outputs[name], images.dtype) for name in layers}
-
-
-def _moments(
-    victim: Victim,
-    layers: Mapping[str, nn.Module],
-    x: Tensor,
-    floor: float,
-    generator: torch.Generator,
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """Sum over images: Σ aaᵀ over positions, and the mean of ggᵀ over positions."""
-    activations: dict[str, Tensor] = {}
-    slopes: dict[str, Tensor] = {}
-
-    def record(name: str, layer: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        def keep(_: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
-            activations[name] = args[0].detach()
-            out.register_hook(lambda g: slopes.__setitem__(name, g))
-
-        return layer.register_forward_hook(keep)
-
-    handles = [record(name, layer) for name, layer in layers.items()]
-    try:
-        leaf = x.detach().requires_grad_()
-        logits = victim(leaf)
-        f = logits.detach().softmax(1).cpu()
-        label = torch.multinomial(f, 1, generator=generator)
-        slope = f.scatter_add(1, label, -torch.ones_like(f[:, :1]))
-        slope += floor**0.5 * torch.randn(f.shape, generator=generator)
-        torch.autograd.grad(logits, leaf, slope.to(x))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return {
-        name: _factors(layer, activations[name], slopes[name]) for name, layer in layers.items()
-    }
-
-
-def _factors(layer: nn.Module, a: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    if isinstance(layer, nn.Conv2d):
-        a = nn.functional.unfold(
-            a, layer.kernel_size, layer.dilation, cast(tuple[int, int], layer.padding), layer.stride
-        ).mT
-        g = g.flatten(2).mT
-    else:
-        a, g = a.unsqueeze(1), g.unsqueeze(1)
-    positions = a.shape[1]
-    a, g = with_constant(a).flatten(0, 1).double(), g.flatten(0, 1).double()
-    return a.T @ a, g.T @ g / positions
-
-
-def _invert(a: Tensor, g: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Invert both factors, each with its share of the damping (Martens & Grosse, § 6.3)."""
-    mean_a, mean_g = a.diagonal().mean(), g.diagonal().mean().clamp_min(1e-30)
-    share = BODY_DAMPING**0.5
-    damped_a = a + share * mean_a * torch.eye(len(a), dtype=a.dtype, device=a.device)
-    damped_g = g + share * mean_g * torch.eye(len(g), dtype=g.dtype, device=g.device)
-    return torch.linalg.inv(damped_a).to(dtype), torch.linalg.inv(damped_g).to(dtype)
 
 
 def with_constant(a: Tensor) -> Tensor:

@@ -1,22 +1,20 @@
 """Move models along the tangent of equal confidence, in the metric of the Fisher information."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from evil_twins.attacks.base import AttackerView, evenly
+from evil_twins.attacks.base import AttackerView
 from evil_twins.attacks.efficacy import margin
 from evil_twins.attacks.models import HEAD, PairedModels, parameter_norm
 from evil_twins.attacks.norms import per_item
-from evil_twins.attacks.steps import fisher, serving
-from evil_twins.attacks.steps.fisher import DIVERGENCE, Fisher, Specificity
+from evil_twins.attacks.steps import metric, serving
+from evil_twins.attacks.steps.fisher import DIVERGENCE, Body, Fisher, Specificity
 from evil_twins.attacks.steps.minibatch import Minibatches
 from evil_twins.attacks.steps.serving import Parameters, gradient
-
-FISHER_IMAGES = 1024
-"""Reference images over which the Fisher information of the body is averaged."""
+from evil_twins.attacks.steps.treatment import Others
 
 WEIGH = 20
 """Model steps after which the chances of the reference images are computed again."""
@@ -51,6 +49,8 @@ class ModelStep:
             KL is quadratic in them only nearby, and their gain at one input is a loss at many: a
             small share leaves the model closer to the victim.
         serves: Targets that one model must bring to κ; they follow each other.
+        others: The metric of parameters that are not of convolutions or linear layers, such as
+            those of norms, if all layers may move; with "frozen" they stay.
     """
 
     layers: Literal["all", "head"] = "head"
@@ -64,6 +64,7 @@ class ModelStep:
     trust: float = 2.0
     body: float = 0.1
     serves: int = 1
+    others: Others = "diagonal"
 
     def __post_init__(self) -> None:
         if not min(self.batch, self.steps, self.serves) >= 1:
@@ -86,7 +87,7 @@ class ModelWalk:
         self.step, self.view, self.outputs = step, view, loss.outputs
         n = len(view.targets)
         serving.validate(n, step.serves)
-        self.models = PairedModels.copies(view.victim, n, step.layers)
+        self.models, treatment = metric.start(view, step.layers, step.others)
         self.slopes = {n: torch.zeros_like(v) for n, v in self.models.parameters.items()}
         self.count, self.victim_norm = 0, parameter_norm(view.victim)
         self.margin_cost = view.targets.x.new_zeros(n)
@@ -95,21 +96,21 @@ class ModelWalk:
         features = view.reference.features
         logits = view.victim.head(features).detach()
         self.benign = self.outputs(logits, 1)
-        self.inputs = features if step.layers == "head" else view.reference.x
+        self.inputs = view.reference.x if self.whole else features
         self.batches = Minibatches(n, len(features), features.device)
-        floor, body = loss.floor[step.layers], {}
-        if step.layers == "all":
-            # One metric for all targets: a target does not depend on the others of its cell.
-            images = view.reference.x[evenly(len(features), FISHER_IMAGES)]
-            draws = torch.Generator().manual_seed(0)
-            factors = fisher.body_factors(view.victim, images, floor, draws)
-            body = {name: (step.body * a, g) for name, (a, g) in factors.items()}
-        self.fisher = Fisher(fisher.head_blocks(features, logits.softmax(1), floor), body)
+        f = logits.softmax(1)
+        self.fisher = metric.inverse(view, self.models, treatment, f, loss.floor[step.layers])
+        self.fisher = replace(self.fisher, body=self.fisher.body.scaled(step.body))
+
+    @property
+    def whole(self) -> bool:
+        """True if more than the last layer moves."""
+        return self.models.layers == "all"
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         """Compute the features of N inputs (N, C, H, W) that do not move."""
-        self.passes += self.models.layers != "all"
+        self.passes += not self.whole
         return self.models.features(x.unsqueeze(1))
 
     def advance(
@@ -131,7 +132,7 @@ class ModelWalk:
             eta = step.lr * pace * moves.squeeze(1)
             stretch = self.stretched(aim - g, active)
             self._move(leaves, up, down, active, (aim - g).view(-1, m) * moves, eta, stretch)
-        if step.layers == "all":
+        if self.whole:
             self.passes[active] += 2 + -(-2 * min(step.batch, len(self.benign)) // m)
         return g.detach()
 
@@ -166,7 +167,8 @@ class ModelWalk:
     def weigh(self, leaves: Parameters, up: Parameters, missing: Tensor, active: Tensor) -> None:
         """Compute the chances of the reference images, at every WEIGH-th step.
 
-        For them the last layer of each model is moved until it reaches the margin.
+        For them the last layer of each model is moved until it reaches the margin. Without a last
+        layer the chances stay equal.
 
         Args:
             leaves: The parameters of the active models.
@@ -174,10 +176,10 @@ class ModelWalk:
             missing: The missing margins, (n serves,).
             active: Positions of the active models, (n,).
         """
-        if self.step.batch >= len(self.benign) or self.count % WEIGH:
+        if self.step.batch >= len(self.benign) or self.count % WEIGH or self.fisher.head is None:
             return
         up = {name: value for name, value in up.items() if name in HEAD}
-        climb = Fisher(self.fisher.head, {})(up)
+        climb = Fisher(self.fisher.head, Body())(up)
         m = self.step.serves
         multipliers = serving.solve(serving.gram(up, climb, m), missing.view(-1, m))
         change = serving.combine(multipliers, climb)

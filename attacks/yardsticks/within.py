@@ -18,6 +18,7 @@ from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.poisoning import Poisoning
 from evil_twins.attacks.steps.best import BestPairs
 from evil_twins.attacks.steps.input import InputStep, InputWalk
+from evil_twins.attacks.steps.metric import start
 from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.attacks.steps.nature import nature
 from evil_twins.attacks.steps.pace import cosine
@@ -98,7 +99,7 @@ class Within:
         zero = torch.zeros_like(view.targets.goal)
         if self.distance == 0:
             return view.unchanged_models(), zero.double(), zero
-        models = PairedModels.copies(view.victim, len(zero), self.model.layers)
+        models, _ = start(view, self.model.layers, self.model.others)
         if self.unit == "shortest":
             return models, self.distance * shortest(view, self.kappa), zero + 1
         poisoned = Poisoning(self.model, self.kappa)(view)

@@ -1,11 +1,16 @@
 """Check a network that is not of this project against data and rows of a suite, before it runs."""
 
-from torch import nn
+from typing import Any
 
+from torch import Tensor
+
+from evil_twins.attacks.steps.model import ModelStep
+from evil_twins.attacks.steps.treatment import Others, layer_kinds
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects import victims, weights
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Dataset
+from evil_twins.bench.subjects.networks import probes
 from evil_twins.bench.suite.suite import Suite
 
 
@@ -14,52 +19,39 @@ def check_network(suite: Suite, data: Dataset) -> None:
 
     Raises:
         UserError: Its code, its weights or its outputs do not fit, or a row changes layers that the
-            network does not have, or that the attack does not know.
+            network does not have.
     """
     if suite.network is None:
         return
-    model = _model(suite, data)
-    reasons = unfit_layers(model)
+    model, x = _model(suite, data), probes.probes(data.train)
     for row in suite.rows:
-        nature = row.attack.build().nature
-        if nature.moves in ("model", "both") and (why := reasons[nature.layers]):
-            other = "all" if nature.layers == "head" else "head"
-            instead = "" if reasons[other] else f'model = {{ layers = "{other}" }}, or '
+        attack = row.attack.build()
+        if why := immovable(model, attack, x):
+            layers = attack.nature.layers
+            instead = 'layers = "all"' if layers == "head" else 'others = "diagonal"'
             raise UserError(
-                f"attack {row.label!r} with layers = {nature.layers!r}: {suite.network.name} {why}",
-                f"remedy: {instead}remove the attack",
+                f"attack {row.label!r} with layers = {layers!r}: {suite.network.name} {why}",
+                f"remedy: model = {{ {instead} }}, or remove the attack",
             )
 
 
-def unfit_layers(model: Classifier) -> dict[str, str]:
-    """Return why no row may change these layers, "head" and "all"; "" if a row may."""
-    return {"head": _no_head(model), "all": _unknown_layer(model)}
+def immovable(model: Classifier, attack: Any, x: Tensor) -> str:
+    """Return why a network has no layers that an attack can change, or "".
 
-
-def _no_head(model: Classifier) -> str:
-    """Return why no row may change the last layer, or ""."""
-    if model.network is None or model.network.head:
-        return ""
-    return "has no linear layer that gives the logits"
-
-
-def _unknown_layer(model: Classifier) -> str:
-    """Return why no row may change all layers, or "".
-
-    The metric of `attacks.steps.fisher` knows convolutions in one group and linear layers, each
-    with a bias.
+    Args:
+        model: The victim.
+        attack: The attack.
+        x: Images (N, C, H, W), of which a few are passed.
     """
-    for name, layer in model.named_modules():
-        if [*layer.parameters(recurse=False)] and not _is_known(layer):
-            return f"has {name} ({type(layer).__name__}), which the metric does not know"
-    return ""
-
-
-def _is_known(layer: nn.Module) -> bool:
-    if isinstance(layer, nn.Conv2d):
-        usual = layer.groups == 1 and layer.padding_mode == "zeros" and layer.padding != "same"
-        return usual and layer.bias is not None
-    return isinstance(layer, nn.Linear) and layer.bias is not None
+    nature = attack.nature
+    if nature.moves not in ("model", "both"):
+        return ""
+    if nature.layers == "head":
+        return "" if [*model.head.parameters()] else "has no linear layer that gives the logits"
+    steps = [value for value in vars(attack).values() if isinstance(value, ModelStep)]
+    others: Others = steps[0].others if steps else "diagonal"
+    kinds = set(layer_kinds(model, x, others).values())
+    return "has no parameters that may move" if kinds <= {"frozen"} else ""
 
 
 def _model(suite: Suite, data: Dataset) -> Classifier:

@@ -3,6 +3,7 @@
 import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import pad
 
 from evil_twins.detectors.base import batches
@@ -26,7 +27,8 @@ def top_eigenvalues(model: nn.Module, x: Tensor, k: int, tolerance: float = 0.0)
     logits are locally linear in x (ReLU, pooling, convolution, frozen batch-norm),
     H = Jᵀ(diag p - ppᵀ)J for every label: at most K - 1 backward passes of one forward pass and an
     eigenproblem of that size. Otherwise products of H with vectors give the full H of small images,
-    and Lanczos (ARPACK) the eigenvalues of others.
+    and Lanczos (ARPACK) the eigenvalues of others. Attention is computed by the kernel that has
+    second derivatives.
 
     Args:
         model: Eval mode, (N, C, H, W) in [0, 1] -> logits (N, K); twice differentiable.
@@ -44,7 +46,7 @@ def top_eigenvalues(model: nn.Module, x: Tensor, k: int, tolerance: float = 0.0)
     """
     if k < 1 or not len(x):
         raise ValueError(f"expected k >= 1 and at least one image, got k = {k} and {len(x)}")
-    with torch.enable_grad():
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         return torch.cat([_eigenvalues(model, batch, k, tolerance) for batch in batches(x, GRAPH)])
 
 
@@ -57,7 +59,7 @@ def locally_linear(model: nn.Module, x: Tensor) -> Tensor:
     network; a tolerance could not separate a weakly curved input from rounding. Arguments are those
     of `top_eigenvalues`; the result is (N,) bool.
     """
-    with torch.enable_grad():
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         return torch.cat([_flat(*_forward(model, batch)) for batch in batches(x, GRAPH)])
 
 

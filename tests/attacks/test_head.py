@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
-from torch import Tensor, nn
+from torch import nn
 
 from evil_twins.attacks.controls import FineTuning, Noise, Untouched
 from evil_twins.attacks.efficacy import AIM, logit, margin
 from evil_twins.attacks.head import ConvexHead, HeadProblem, RankOneHead, target_rows
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.poisoning import Poisoning
-from evil_twins.attacks.steps.fisher import BODY_DAMPING, HEAD_DAMPING, body_factors, head_blocks
+from evil_twins.attacks.steps.fisher import HEAD_DAMPING, head_blocks
 from evil_twins.attacks.steps.input import InputStep
-from evil_twins.attacks.steps.model import ModelStep, ModelWalk
+from evil_twins.attacks.steps.model import ModelStep
 from tests.attacks import worlds
 
 
@@ -90,79 +90,12 @@ def test_head_metric_is_the_inverse_of_the_class_blocks() -> None:
         torch.testing.assert_close(inverses[k] @ block, torch.eye(4, dtype=torch.float64))
 
 
-def test_body_metric_is_the_fisher_information_of_a_linear_body() -> None:
-    draw = torch.Generator().manual_seed(0)
-
-    class Two(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.trunk = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
-            self.head = nn.Linear(3, 5)
-
-        def features(self, x: Tensor) -> Tensor:
-            return self.trunk(x)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.head(self.features(x))
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        victim, image = Two().double().eval(), torch.rand(1, 1, 2, 2, dtype=torch.float64)
-    (a, g) = body_factors(victim, image.expand(20_000, -1, -1, -1), 0.1, draw)["trunk.1"]
-    p, w = victim(image).detach().softmax(1)[0], victim.head.weight.detach()
-    row = torch.cat([image.flatten(), torch.ones(1)])
-    expected = row.outer(row), w.T @ (p.diag() - p.outer(p) + 0.1 * torch.eye(5)) @ w
-    for inverse, exact, rtol in zip((a, g), expected, (1e-9, 0.03), strict=True):
-        damping = BODY_DAMPING**0.5 * exact.diagonal().mean() * torch.eye(len(exact))
-        error = (torch.linalg.inv(inverse) - exact - damping).norm() / exact.norm()
-        assert error < rtol
-
-
 def test_a_learning_rate_too_large_makes_no_model_step_leap() -> None:
     view = worlds.view()
     best = worlds.kl(view, ConvexHead(0.75, delta=20.0)(view).models)
     wild = Poisoning(ModelStep("head", lr=10.0, delta=20.0), 0.75)(view)
     assert (wild.confidence >= 0.75).all()
     assert float((worlds.kl(view, wild.models) / best).median()) <= 1.1
-
-
-def test_the_body_moves_by_its_share_of_a_newton_step() -> None:
-    """In the first step KL's gradient is 0, and all that moves does so for the margin."""
-
-    def shares(body: float) -> Tensor:
-        view = worlds.view(dtype=torch.float64)
-        walk = ModelWalk(ModelStep("all", body=body), view)
-        walk.advance(view.targets.x.unsqueeze(1), torch.arange(6), 1.0, torch.inf, 1.0)
-        named = dict(view.victim.named_parameters())  # type: ignore[attr-defined]
-        far = {
-            name: (value - named[name]).flatten(1) for name, value in walk.models.parameters.items()
-        }
-        head, rest = (
-            torch.cat([v for k, v in far.items() if k.startswith("head.") == last], 1).norm(dim=1)
-            for last in (True, False)
-        )
-        return rest / head
-
-    torch.testing.assert_close(shares(0.5), 5 * shares(0.1))
-    assert (shares(0.1) > 0).all()
-
-
-def test_body_metric_refuses_what_it_does_not_know_and_leaves_no_hooks() -> None:
-    view = worlds.view()
-    layers = body_factors(view.victim, view.reference.x, 0.1, worlds.generator(0, "fisher", 0))
-    assert set(layers) == {"trunk.0", "trunk.2", "trunk.5"}
-    for a, g in layers.values():
-        assert (torch.linalg.eigvalsh(a.double()) > 0).all()
-        assert (torch.linalg.eigvalsh(g.double()) > 0).all()
-    assert not any(m._forward_hooks for m in view.victim.modules())  # type: ignore[attr-defined]
-
-    class Normed(worlds.Network):
-        def __init__(self) -> None:
-            super().__init__()
-            self.norm = nn.BatchNorm1d(8)
-
-    with pytest.raises(ValueError, match=r"'norm.weight'"):
-        body_factors(Normed().eval(), view.reference.x, 0.1, worlds.generator(0, "fisher", 0))
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])

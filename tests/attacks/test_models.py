@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from evil_twins.attacks import models as paired_models
+from evil_twins.attacks import stacking
 from evil_twins.attacks.models import PairedModels
 from evil_twins.bench.subjects.architectures import build, fold
 
@@ -29,12 +29,12 @@ def test_stacked_models_are_the_models_one_by_one(
     models, x = _models(architecture, side)
     separate = torch.stack([models[i](x[i]) for i in range(6)])
     leaves = {name: value.requires_grad_() for name, value in models.parameters.items()}
-    monkeypatch.setitem(paired_models.PIXELS_PER_PASS, "cpu", stack * x[0].numel())
+    monkeypatch.setitem(stacking.PIXELS_PER_PASS, "cpu", stack * x[0].numel())
     logits = models.logits(models.features(x))
     torch.testing.assert_close(logits, separate, atol=1e-5, rtol=1e-5)
     weight = torch.randn(logits.shape, generator=torch.Generator().manual_seed(1))
     gradients = torch.autograd.grad((weight * logits).sum(), list(leaves.values()))
-    monkeypatch.setitem(paired_models.PIXELS_PER_PASS, "cpu", 1)
+    monkeypatch.setitem(stacking.PIXELS_PER_PASS, "cpu", 1)
     again = (weight * models.logits(models.features(x))).sum()
     expected = torch.autograd.grad(again, list(leaves.values()))
     torch.testing.assert_close(gradients, expected, atol=1e-4, rtol=1e-4)

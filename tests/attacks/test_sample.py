@@ -11,9 +11,11 @@ from torch import Tensor
 
 from evil_twins.attacks.base import AttackerView, Logits, Reference, evenly
 from evil_twins.attacks.models import Victim
-from evil_twins.attacks.steps import fisher
+from evil_twins.attacks.steps import body
+from evil_twins.attacks.steps.fisher import Body
 from evil_twins.attacks.steps.limits import BENIGN_IMAGES, Limits
-from evil_twins.attacks.steps.model import FISHER_IMAGES, ModelStep, ModelWalk
+from evil_twins.attacks.steps.metric import FISHER_IMAGES
+from evil_twins.attacks.steps.model import ModelStep, ModelWalk
 from tests.attacks import worlds
 
 
@@ -58,11 +60,11 @@ def test_the_metric_of_all_layers_is_taken_over_images_of_all_classes(
 ) -> None:
     samples: list[Tensor] = []
 
-    def record(victim: Victim, images: Tensor, *_: object) -> dict[str, object]:
+    def record(victim: Victim, images: Tensor, *_: object) -> Body:
         samples.append(images)
-        return {}
+        return Body()
 
-    monkeypatch.setattr(fisher, "body_factors", record)
+    monkeypatch.setattr(body, "body_metric", record)
     ModelWalk(ModelStep("all"), sorted_view(4 * FISHER_IMAGES))
     (images,) = samples
     assert len(images) == FISHER_IMAGES

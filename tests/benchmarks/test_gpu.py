@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from evil_twins.attacks import models
+from evil_twins.attacks import stacking
 from evil_twins.attacks.base import AttackerView, Reference, Targets
 from evil_twins.attacks.efficacy import margin
 from evil_twins.attacks.imc import IMC
@@ -105,7 +105,7 @@ def test_peer(benchmark, networks, way: str, monkeypatch) -> None:  # type: igno
     with exact(GPU):
         ours, slope = networks.passes()
     images, chosen = WAYS[way]
-    monkeypatch.setitem(models.PIXELS_PER_PASS, GPU, images * networks.x[0, 0].numel())
+    monkeypatch.setitem(stacking.PIXELS_PER_PASS, GPU, images * networks.x[0, 0].numel())
     with chosen():
         z, other = networks.passes()
         benchmark.pedantic(timed(networks.passes), rounds=5)
@@ -118,7 +118,7 @@ def test_peer(benchmark, networks, way: str, monkeypatch) -> None:  # type: igno
 @pytest.mark.benchmark(group=STACKED)
 def test_one_by_one_in_a_graph(benchmark, networks, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     """Replay a CUDA graph, without the processor's time to start each operation."""
-    monkeypatch.setitem(models.PIXELS_PER_PASS, GPU, 0)
+    monkeypatch.setitem(stacking.PIXELS_PER_PASS, GPU, 0)
     with exact(GPU):
         stream = torch.cuda.Stream()
         with torch.cuda.stream(stream):

@@ -69,7 +69,7 @@ RIGHT: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
     "linear": (Linear, []),
     "convolutions": (convolutional, []),
     "perceptron": (perceptron, []),
-    "transformer": (vision_transformer, ["second_derivatives", "all_layers"]),
+    "transformer": (vision_transformer, []),
     "no linear layer": (convolutional_head, ["last_layer", "attacks"]),
 }
 """Networks that a suite takes, and clauses that state a limit of their use."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from evil_twins.bench.contract.judging import Result, judged
 from evil_twins.bench.contract.victims.case import ModelCase
@@ -37,7 +38,7 @@ def test_right_networks_pass(name: str) -> None:
     assert list(rows) == NAMES
     assert outcomes(rows, "failed") == []
     assert set(outcomes(rows, "warning")) >= set(limited)
-    allowed = {"second_derivatives", "all_layers", "last_layer", "attacks", "detectors"}
+    allowed = {"last_layer", "attacks", "detectors"}
     assert set(outcomes(rows, "warning")) <= allowed
     assert outcomes(rows, "n/a")[-1] == "enough_images"
     assert rows["accurate"].note.startswith("accuracy 1.000" if name == "linear" else "accuracy ")
@@ -81,6 +82,13 @@ def test_few_images_have_no_accuracy() -> None:
     assert "20 test images are too few" in rows["accurate"].fault
 
 
-def test_attention_has_a_remedy_for_second_derivatives() -> None:
-    rows = results(case(RIGHT["transformer"][0]()), "second_derivatives")
-    assert "sdpa_kernel(SDPBackend.MATH)" in rows["second_derivatives"].remedy
+def test_a_network_without_parameters_has_no_attack_on_its_layers() -> None:
+    rows = results(case(nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(4))))
+    assert rows["all_layers"].outcome == "warning"
+    assert "no parameters that may move" in rows["all_layers"].fault
+
+
+def test_attention_has_second_derivatives_and_each_layer_a_metric() -> None:
+    rows = results(case(RIGHT["transformer"][0]()))
+    assert rows["second_derivatives"].outcome == "passed"
+    assert "LayerNorm (diagonal metric)" in rows["all_layers"].note

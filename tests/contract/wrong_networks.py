@@ -158,11 +158,5 @@ WRONG: dict[str, tuple[Callable[[], nn.Module], str, str, str]] = {
         "warning",
         "inner.fc is followed by further operations",
     ),
-    "layer-norm": (
-        lambda: nn.Sequential(nn.LayerNorm(8), Linear()),
-        "all_layers",
-        "warning",
-        "(LayerNorm), which the metric does not know: no attack can change all layers",
-    ),
 }
 """Name -> network, the clause that notices it, its outcome, and a part of its fault."""

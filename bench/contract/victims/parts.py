@@ -1,17 +1,18 @@
 """The clauses on the parts of a victim: last layer, batch-norm, layers, costs."""
 
 import torch
-from torch import nn
 
 from evil_twins.attacks.models import HEAD
+from evil_twins.attacks.steps.treatment import layer_kinds
 from evil_twins.bench.contract.clause import Broken, Doubtful, Inapplicable, clause
 from evil_twins.bench.contract.victims.case import ModelCase
-from evil_twins.bench.run.network_fit import unfit_layers
 from evil_twins.bench.subjects.networks.structure import NORMS, TOLERANCE, close, no_head
 from evil_twins.detectors.spectrum.linearity import piecewise_linear
 
 READY = ("has_classes", "deterministic", "independent", "eval_mode")
 LATER = (*READY, "adopted")
+METRICS = {"blocks": "", "kronecker": "", "diagonal": " (diagonal metric)", "frozen": " (unused)"}
+"""Notes on the metrics of layers, in which attacks move them."""
 
 
 @clause(
@@ -70,18 +71,16 @@ def local_linearity(case: ModelCase) -> str:
     return "not locally linear by its operations: curvature by second derivatives"
 
 
-@clause("let attacks change the last layer: model = { layers = 'head' }", after=LATER)
+@clause("let the network compute its logits from parameters", after=LATER)
 def all_layers(case: ModelCase) -> str:
-    """Attacks on all layers know each of its layers."""
-    if why := unfit_layers(case.victim)["all"]:
-        raise Doubtful(f"it {why}: no attack can change all layers")
-    kinds = [type(part).__name__ for part in case.victim.modules() if _holds(part)]
-    counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
-
-
-def _holds(part: nn.Module) -> bool:
-    return any(True for _ in part.parameters(recurse=False))
+    """Attacks on all layers can change its parameters."""
+    kinds = layer_kinds(case.victim, case.x)
+    if set(kinds.values()) <= {"frozen"}:
+        raise Doubtful("it has no parameters that may move: no attack can change all layers")
+    modules = dict(case.victim.named_modules())
+    names = [(type(modules[name]).__name__, METRICS[kind]) for name, kind in kinds.items()]
+    counts = {name: names.count(name) for name in dict.fromkeys(names)}
+    return ", ".join(f"{count} {kind}{how}" for (kind, how), count in counts.items())
 
 
 @clause("use a smaller network or smaller images", after=("returns_logits",))

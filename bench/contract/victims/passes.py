@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
 from evil_twins.bench.contract.clause import Broken, Doubtful, Inapplicable, clause
@@ -15,7 +16,6 @@ from evil_twins.bench.subjects.networks.structure import close
 INDEPENDENT = 1e-4
 """Allowed rounding of a logit in another batch, as a share of the largest logit."""
 
-ATTENTION = "call attention within torch.nn.attention.sdpa_kernel(SDPBackend.MATH) in forward"
 EVAL = "draw nothing and count nothing in eval mode: F.dropout(x, training=self.training)"
 
 
@@ -211,8 +211,7 @@ def second_derivatives(case: ModelCase) -> None:
         curvature = _product(case)
     except (RuntimeError, NotImplementedError) as error:
         lost = "detectors by curvature cannot have it"
-        remedy = ATTENTION if "attention" in reason(error) else ""
-        raise Doubtful(f"{reason(error)[:160]}: {lost}", remedy) from error
+        raise Doubtful(f"{reason(error)[:160]}: {lost}") from error
     if curvature is not None and not bool(curvature.isfinite().all()):
         raise Doubtful("some second derivatives are NaN or infinite")
 
@@ -220,8 +219,9 @@ def second_derivatives(case: ModelCase) -> None:
 def _product(case: ModelCase) -> Tensor | None:
     """Return the product of the Hessian of the loss with a vector; None if there is no graph."""
     x = case.x.clone().requires_grad_()
-    z = case.outputs(x)
-    (slope,) = torch.autograd.grad(cross_entropy(z, z.argmax(1)), x, create_graph=True)
+    with sdpa_kernel(SDPBackend.MATH):  # as curvature does
+        z = case.outputs(x)
+        (slope,) = torch.autograd.grad(cross_entropy(z, z.argmax(1)), x, create_graph=True)
     if not slope.requires_grad:
         return None
     return torch.autograd.grad(slope, x, _direction(slope), allow_unused=True)[0]

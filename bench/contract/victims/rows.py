@@ -11,7 +11,7 @@ from evil_twins.bench.contract.victims.case import ModelCase, broken
 from evil_twins.bench.contract.victims.parts import LATER
 from evil_twins.bench.errors import UserError, reason
 from evil_twins.bench.run.data_size import check_splits
-from evil_twins.bench.run.network_fit import unfit_layers
+from evil_twins.bench.run.network_fit import immovable
 from evil_twins.bench.suite.rows import Column
 from evil_twins.detectors.base import Contrasting
 
@@ -41,12 +41,12 @@ def _list(case: ModelCase) -> str:
 @clause("remove these attacks from the suite", after=LATER)
 def attacks(case: ModelCase) -> str:
     """It can have the attacks of the suite."""
-    reasons, layers = dict[str, str](), unfit_layers(case.victim)
+    reasons = dict[str, str]()
     for row in case.suite.rows:
-        nature = row.attack.build().nature
-        if nature.moves in ("model", "both") and (why := layers[nature.layers]):
+        attack = row.attack.build()
+        if why := immovable(case.victim, attack, case.x):
             reasons[row.label] = f"it {why}"
-        elif nature.surrogate and case.origin.trained:
+        elif attack.nature.surrogate and case.origin.trained:
             reasons[row.label] = SECOND
     labels = list(dict.fromkeys(row.label for row in case.suite.rows))
     return _summary(case, "attacks", labels, reasons)

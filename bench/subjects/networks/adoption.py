@@ -182,7 +182,7 @@ def _rebuilt(network: Network, facts: NetworkFacts, shape: Shape, classes: int) 
     except (AttributeError, AssertionError, TypeError) as error:
         raise Fault(f"{network.name} is not the network of the file: {reason(error)}") from error
     if head.out_features != classes:
-        head = nn.Linear(head.in_features, classes)
+        head = choose(head, torch.zeros(classes, dtype=torch.int64))
     return cast(Classifier, frozen(_composed(network, facts, trunk, head, shape)))
 
 

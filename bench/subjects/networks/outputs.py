@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.subjects.networks.structure import without_parameters
 
 
 def outputs_of(outputs: Sequence[str], classes: Sequence[str]) -> Tensor | None:
@@ -32,6 +33,8 @@ def outputs_of(outputs: Sequence[str], classes: Sequence[str]) -> Tensor | None:
 
 def choose(head: nn.Linear, rows: Tensor) -> nn.Linear:
     """Return a last layer with these outputs of another one."""
+    if not [*head.parameters()]:
+        return without_parameters(head.weight[rows].clone(), head.bias[rows].clone())
     chosen = nn.Linear(head.in_features, len(rows))
     chosen.weight = nn.Parameter(head.weight[rows].clone())
     chosen.bias = nn.Parameter(head.bias[rows].clone())

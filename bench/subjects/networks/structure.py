@@ -203,7 +203,7 @@ def split(network: nn.Module, structure: Structure, outputs: int) -> tuple[nn.Mo
 
     Returns:
         The trunk, and the head with a bias. A network without a head keeps all its layers; its head
-        is the identity on its outputs.
+        is the identity on its outputs, without parameters.
 
     Raises:
         AttributeError: It has no module of a name in `structure`.
@@ -211,16 +211,27 @@ def split(network: nn.Module, structure: Structure, outputs: int) -> tuple[nn.Mo
     for name, module in _fused(network, list(structure.folded)).items():
         _put(network, name, module)
     if structure.head is None:
-        head = nn.Linear(outputs, outputs)
-        nn.init.eye_(head.weight)
-        nn.init.zeros_(head.bias)
-        return network, head
+        return network, identity(outputs)
     layer = network.get_submodule(structure.head)
     assert isinstance(layer, nn.Linear)
     _put(network, structure.head, nn.Identity())
     if "bias" not in dict(layer.named_parameters()):
         layer.bias = nn.Parameter(torch.zeros(layer.out_features))
     return network, layer
+
+
+def identity(outputs: int) -> nn.Linear:
+    """Return the identity as a linear layer. Its weights are buffers: they are not trained."""
+    return without_parameters(torch.eye(outputs), torch.zeros(outputs))
+
+
+def without_parameters(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """Return a linear layer (K, D) whose weights are buffers."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    for name, value in (("weight", weight), ("bias", bias)):
+        delattr(layer, name)
+        layer.register_buffer(name, value)
+    return layer
 
 
 def close(first: Tensor, second: Tensor) -> bool:

@@ -19,7 +19,7 @@ DATA = {f"bench/subjects/{name}.py" for name in _OF_DATA}
 EVERY = DATA | {
     "bench/subjects/sets/digits.py",
     *("attacks/models.py", "attacks/norms.py", "bench/cells/stored.py", "bench/cells/work.py"),
-    *("bench/components/finite.py", "bench/store/checksums.py"),
+    *("attacks/stacking.py", "bench/components/finite.py", "bench/store/checksums.py"),
     *(f"bench/subjects/{name}.py" for name in ("adopting", "architectures", "weights")),
 }
 COMPONENT = EVERY | {

@@ -30,7 +30,7 @@ def convolutional(classes):
     return nn.Sequential(nn.Conv2d(1, classes, 8), nn.Flatten())
 
 def normed(classes):
-    return nn.Sequential(nn.Flatten(), nn.LayerNorm(64), nn.Linear(64, classes))
+    return nn.Sequential(nn.Flatten(), nn.LayerNorm(64), nn.AdaptiveAvgPool1d(classes))
 """
 HEAD = """
 name = "small"
@@ -42,7 +42,7 @@ normalise = { mean = [0.3], std = [0.4] }
 [targets]
 count = 4
 """
-LAST, EVERY = {"layers": "head"}, {"layers": "all"}
+LAST = {"layers": "head"}
 ROWS = (
     table("attacks", method="pgd", kappa=0.75, input={}),
     table("attacks", method="poisoning", kappa=0.75, model=LAST),
@@ -112,6 +112,27 @@ def test_it_is_trained_where_it_has_no_weights(home: Path, tmp_path: Path) -> No
     assert app.main(_line(tmp_path, tmp_path)) == 0
 
 
+@pytest.mark.slow
+def test_all_layers_move_where_no_linear_layer_gives_the_logits(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = HEAD.replace('weights = "w.pt"', "recipe = { epochs = 10, lr = 0.1 }")
+    head = head.replace("mine.py:build", "mine.py:convolutional")
+    (tmp_path / "mine.py").write_bytes((home / "mine.py").read_bytes())
+    every = {"layers": "all", "batch": 64}
+    rows = [
+        table("attacks", method="pgd", kappa=0.75, input={}),
+        table("attacks", method="poisoning", kappa=0.75, rounds=10, model=every),
+        table("attacks", method="imc", kappa=0.75, phi=0.5, rounds=10, input={}, model=every),
+        table("attacks", method="fine-tuning", steps=5),
+    ]
+    suites.write(tmp_path, *rows, doubt(), head=head)
+    assert app.main(_line(tmp_path, tmp_path)) == 0
+    assert "no cell failed" in capsys.readouterr().out
+    targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
+    assert targets["at_kappa"][targets["kappa"].notna()].all()
+
+
 def test_score_takes_it(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights, out = str(home / "w.pt"), tmp_path / "scores.csv"
     images = load("digits").fpr.x[:3]
@@ -131,7 +152,7 @@ def test_score_takes_it(home: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 NORMALISED = "normalise = { mean = [0.3, 0.3], std = [1, 1] }"
 MISTAKES = {
     "no linear layer": (("mine.py:build", "mine.py:convolutional"), "has no linear layer that"),
-    "unknown layer": (("mine.py:build", "mine.py:normed"), "1 (LayerNorm), which the metric"),
+    "frozen": (("mine.py:build", "mine.py:normed"), "has no parameters that may move"),
     "trained classes": (('weights = "w.pt"', 'classes = ["0"]'), "has the classes of the data"),
     "trained channels": (
         ('weights = "w.pt"\nnormalise = { mean = [0.3], std = [0.4] }', NORMALISED),
@@ -157,11 +178,12 @@ def test_a_mistake_is_told_before_anything_runs(
     for path in home.glob("*.*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     rows = list(ROWS)
-    if name in ("no linear layer", "unknown layer"):
+    if name in ("no linear layer", "frozen"):
         network = Network(locate(new, home))
         torch.save(network.build(10, (1, 8, 8)).state_dict(), tmp_path / "w.pt")
-    if name == "unknown layer":
-        rows.append(table("attacks", name="all", method="poisoning", kappa=0.75, model=EVERY))
+    if name == "frozen":
+        frozen = {"layers": "all", "others": "frozen"}
+        rows = [table("attacks", name="all", method="poisoning", kappa=0.75, model=frozen)]
     assert old in HEAD
     suites.write(tmp_path, *rows, doubt(), head=HEAD.replace(old, new))
     line = ["plan", str(tmp_path / "small.toml"), "--results", str(tmp_path / "results")]

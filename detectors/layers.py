@@ -1,0 +1,81 @@
+"""Activations of the layers of any network, for detectors that read them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from evil_twins.detectors.base import batches
+
+
+@torch.no_grad()
+def activations(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    """Return the outputs of layers for images, by one pass.
+
+    The outputs are copies: operations in place do not change them later. The model stays as it is.
+
+    Args:
+        model: The faced model, or another one.
+        x: Images (N, C, H, W), at least one.
+        layers: Names of modules, as in `model.named_modules()`.
+
+    Returns:
+        Name -> output (N, ...). Of a layer that is called several times it is the last output.
+
+    Raises:
+        ValueError: There are no images. A layer does not exist, is not called, or gives something
+            else than one tensor with a row for each image.
+    """
+    if not len(x):
+        raise ValueError("expected at least one image")
+    modules = dict(model.named_modules())
+    for name in layers:
+        if name not in modules:
+            raise ValueError(f"there is no layer {name!r}{_hint(name, modules)}")
+    parts: dict[str, list[Tensor]] = {name: [] for name in layers}
+    for batch in batches(x):
+        with _recorded({name: modules[name] for name in layers}) as outputs:
+            model(batch)
+        for name, part in parts.items():
+            part.append(_checked(name, outputs, len(batch)))
+    return {name: torch.cat(part) for name, part in parts.items()}
+
+
+def _hint(name: str, modules: dict[str, nn.Module]) -> str:
+    near = get_close_matches(name, filter(None, modules), n=1, cutoff=0.3)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _checked(name: str, outputs: dict[str, Any], images: int) -> Tensor:
+    if name not in outputs:
+        raise ValueError(f"the layer {name!r} is not called by the model")
+    value = outputs[name]
+    if not isinstance(value, Tensor):
+        raise ValueError(f"the layer {name!r} gives {type(value).__name__}; a tensor was expected")
+    if not value.dim() or len(value) != images:
+        raise ValueError(f"the layer {name!r} gives {tuple(value.shape)} for {images} images")
+    return value
+
+
+@contextmanager
+def _recorded(layers: dict[str, nn.Module]) -> Iterator[dict[str, Any]]:
+    """Keep copies of the outputs of layers in a block."""
+    outputs, handles = dict[str, Any](), list[RemovableHandle]()
+
+    def record(name: str, layer: nn.Module) -> RemovableHandle:
+        def keep(_: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:
+            outputs[name] = result.clone() if isinstance(result, Tensor) else result
+
+        return layer.register_forward_hook(keep)
+
+    try:
+        for name, layer in layers.items():
+            handles.append(record(name, layer))
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
