@@ -167,5 +167,6 @@ def _damped_inverse(factor: Tensor, damping: Tensor) -> Tensor:
     if factor.dim() == 1:
         return 1 / (factor + damping)
     unit = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
-    inverse: Tensor = torch.linalg.inv(factor + damping * unit)
-    return inverse
+    blocks = (factor + damping * unit).reshape(-1, *unit.shape)
+    # One by one: on several threads, torch fails or hangs on a batch (pytorch#141358).
+    return torch.stack([torch.linalg.inv(block) for block in blocks]).view_as(factor)
