@@ -167,5 +167,7 @@ def _damped_inverse(factor: Tensor, damping: Tensor) -> Tensor:
     if factor.dim() == 1:
         return 1 / (factor + damping)
     unit = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
-    inverse: Tensor = torch.linalg.inv(factor + damping * unit)
-    return inverse
+    if factor.dim() == 2:
+        return cast(Tensor, torch.linalg.inv(factor + damping * unit))
+    # One by one: on several threads, torch fails or hangs on a batch (pytorch#141358).
+    return torch.stack([torch.linalg.inv(block + damping * unit) for block in factor])
