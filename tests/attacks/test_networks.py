@@ -73,6 +73,16 @@ def unfolded(_: int) -> nn.Module:
     )
 
 
+def vgg_of_small_images(_: int) -> nn.Module:
+    """Without the layers of 100 million weights that the stock network has for large images."""
+    net: Any = of_torchvision("vgg11_bn")
+    net.avgpool = nn.Identity()
+    net.classifier = nn.Sequential(
+        nn.Linear(512, 64), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(64, CLASSES)
+    )
+    return net  # type: ignore[no-any-return]
+
+
 SMALL: dict[str, Callable[[int], nn.Module]] = {
     "transformer": transformer,
     "convolution as head": convolution_as_head,
@@ -82,10 +92,9 @@ LARGE: dict[str, Callable[[int], nn.Module]] = {
     "mobilenet_v3_small": lambda _: of_torchvision("mobilenet_v3_small"),
     "convnext_tiny": lambda _: of_torchvision("convnext_tiny"),
     "efficientnet_b0": lambda _: of_torchvision("efficientnet_b0"),
-    "vgg11_bn": lambda _: of_torchvision("vgg11_bn"),
+    "vgg11_bn": vgg_of_small_images,
     "densenet121": lambda _: of_torchvision("densenet121"),
     "swin_t": lambda _: of_torchvision("swin_t"),
-    "vit_b_16": lambda side: of_torchvision("vit_b_16", image_size=side),
     "timm:vit_tiny": lambda side: of_timm("vit_tiny_patch16_224", img_size=side),
 }
 
