@@ -29,6 +29,7 @@ def evaluate(
     size: int | None = None,
     targets: int | None = None,
     device: str = "auto",
+    threads: int = 1,
     results: str | Path | None = None,
     progress: bool = False,
 ) -> Result:
@@ -54,6 +55,8 @@ def evaluate(
         size: Height and width to which images of a named data set are resized.
         targets: Number of attacked images, or None for 32, or fewer if there are not enough.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        threads: Number of threads on which a cell computes, on which sums depend. More help large
+            networks and slow down small ones.
         results: Folder in which the results are kept, and from which a later call takes finished
             cells. Without it they are deleted with the `Result`.
         progress: Whether progress is shown on standard error.
@@ -79,7 +82,7 @@ def evaluate(
         check_files([entry for part in matrix for entry in part])
     home = Path(tempfile.mkdtemp(prefix="evil-twins-") if results is None else results).absolute()
     try:
-        question = evaluation(networks, data, clean, classes, size, matrix, targets, home)
+        question = evaluation(networks, data, clean, classes, size, matrix, targets, threads, home)
         result = Result(question.run(device, errors() if progress else None), question)
     except BaseException:
         if results is None:

@@ -19,7 +19,6 @@ from torch import nn
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.conclude import derive, exclusive
-from evil_twins.bench.run.cores import usable_cores
 from evil_twins.bench.run.engine import Engine
 from evil_twins.bench.run.session import Execution, run_cells
 from evil_twins.bench.run.workspace import Folders, open_workspace
@@ -126,6 +125,7 @@ def evaluation(
     size: int | None,
     matrix: tuple[Sequence[Entry], Sequence[Entry]],
     targets: int | None,
+    threads: int,
     home: Path,
 ) -> Evaluation:
     """Check the arguments of `evaluate`, store the arrays, and count the targets.
@@ -146,7 +146,7 @@ def evaluation(
         targets = max(1, min(MOST_TARGETS, *map(len, splits)))
     channels, height, width = dataset.train.pixels.shape[1:]
     shape = channels, height, width
-    return Evaluation(networks, place, size, *matrix, targets, shape, usable_cores(), home)
+    return Evaluation(networks, place, size, *matrix, targets, shape, threads, home)
 
 
 def opened(

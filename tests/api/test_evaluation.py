@@ -1,7 +1,6 @@
 """Networks in memory, on arrays: the numbers are those of a suite."""
 
 import gc
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,6 @@ def evaluate(model: Any = None, **changes: Any) -> et.Result:
     arguments = {"attacks": ATTACKS, "detectors": DETECTORS, "targets": 4} | changes
     images = arguments.pop("data", data())
     return et.evaluate(trained() if model is None else model, images, **arguments)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Other tests run beside these."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("evil_twins.bench.run.evaluation.usable_cores", lambda: 1)
-        yield
 
 
 @pytest.fixture(scope="module")
