@@ -32,7 +32,7 @@ def check(
         model: A classifier: images (N, C, H, W) in [0, 1] -> logits (N, K). It is copied, not
             changed.
         data: Images and labels (N,) as in `evaluate`, or the name of a data set; or None for
-            images of noise, which tell nothing of accuracy.
+            images of noise, without an accuracy.
         shape: (C, H, W) of the images if there are no data.
         classes: Names of the labels of arrays, or None for their numbers.
         size: Height and width to which images of a named data set are resized.
@@ -42,7 +42,7 @@ def check(
     Returns:
         One line a clause: `clause`, `expected`, `outcome` ("passed", "warning", "failed", or "n/a"
         where it does not apply), `fault`, `remedy` and `note`. Clauses that rest on a failed one
-        are left out.
+        are omitted.
 
     Raises:
         UserError: There are neither data nor a shape, the data cannot be read, or there is no such

@@ -88,7 +88,7 @@ class Result:
         )
 
     def to_suite(self, folder: str | Path, architecture: str | None = None) -> Path:
-        """Write the suite of a call of `evaluate`, for `evil-twins run`, with its files beside it.
+        """Write the suite of a call of `evaluate` and the files that it needs.
 
         Args:
             folder: Where they are written: suite.toml, and the arrays and weights that it needs.

@@ -10,8 +10,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "build" / "package" / "evil_twins"
 ROOMS = ("attacks", "bench", "detectors")
 PAGES = (
-    *("README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "docs/**/*.md"),
-    *("results/README.md", "results/reference/**/*.md", "results/reference/**/*.svg"),
+    *("README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md"),
+    *("docs/**/*.md", "docs/examples/*", "results/README.md"),
+    *("results/reference/**/*.md", "results/reference/**/*.svg"),
 )
 
 

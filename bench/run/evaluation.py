@@ -96,7 +96,7 @@ class Evaluation:
         network = MemoryNetwork(name, module=self.networks[name])
         weights = self.home / name / WEIGHTS
         files.make_folder(weights.parent, self.home)
-        # The weights stand for the network in the identity of its cells, and so does its code.
+        # The identity of cells contains the hash of this file: weights and code of the network.
         save_file(weights_of(network), weights, {"code": network.digest})
         rows = [row for entry in self.attacks for row in entry.rows(self.count)]
         columns = [entry.column() for entry in self.detectors]
@@ -168,7 +168,7 @@ def opened(
         if clean is not None or classes is not None:
             raise UserError(
                 f"data set {data!r} has training images and classes",
-                "remedy: leave out `clean` and `classes`, or give arrays",
+                "remedy: omit `clean` and `classes`, or give arrays",
             )
         place = forms.absolute(data, Path.cwd())
     else:

@@ -84,7 +84,7 @@ def entries(kind: str, items: Iterable[Any]) -> list[Entry]:
 
 
 def check_files(items: Iterable[Entry]) -> None:
-    """Check that no entry is only in memory: stored cells could not tell its versions.
+    """Check that no entry is only in memory: stored cells do not show its version.
 
     Raises:
         UserError: One is.
@@ -158,12 +158,12 @@ def _in_memory(kind: str, item: Any, taken: set[str]) -> Entry:
         instance = item
         if inspect.isclass(item) or inspect.isfunction(item):
             form = adapted(item)
-            instance = _made(form) if is_dataclass(form) else item
+            instance = _instance(form) if is_dataclass(form) else item
         registry.check_members(instance, kind, label)
     return Entry(kind, label, None, InMemory(f"memory:{label}", {}, instance))
 
 
-def _made(form: Any) -> Any:
+def _instance(form: Any) -> Any:
     """Return an attack or a detector with the usual parameters."""
     return form(**filled(form, {}))
 

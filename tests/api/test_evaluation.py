@@ -80,9 +80,9 @@ def test_several_networks_are_several_victims() -> None:
     result = evaluate(networks, attacks=["pgd"], detectors=["confidence"])
     assert set(result.rates["victim"]) == {"first", "second"}
     assert result.targets.groupby("victim").size().to_dict() == {"first": 4, "second": 4}
-    alone = evaluate(networks["second"], attacks=["pgd"], detectors=["confidence"])
+    single = evaluate(networks["second"], attacks=["pgd"], detectors=["confidence"])
     second = result.targets.query("victim == 'second'")
-    assert list(second["linf"]) == list(alone.targets["linf"])
+    assert list(second["linf"]) == list(single.targets["linf"])
     with pytest.raises(et.UserError, match="the results are those of 2 networks"):
         result.to_suite("never")
 
@@ -144,21 +144,21 @@ def test_detectors_in_memory_and_in_files() -> None:
     def local(model: nn.Module, x: Tensor) -> Tensor:
         return x.flatten(1).sum(1)
 
-    class Plain:
+    class Summed:
         def __init__(self, k: int = 3) -> None:
             self.k = k
 
         def fit(self, view: Any) -> Any:
             return lambda x: x.flatten(1).sum(1) + self.k
 
-    detectors = [Weighted(torch.ones(10)), Weighted(torch.zeros(10)), local, Plain, doubt]
+    detectors = [Weighted(torch.ones(10)), Weighted(torch.zeros(10)), local, Summed, doubt]
     result = evaluate(attacks=["untouched"], detectors=detectors)
     assert result.failures.empty
     columns = result.scores.groupby("detector")["score"].sum()
-    assert set(columns.index) == {"Weighted", "Weighted 2", "local", "Plain", "doubt"}
+    assert set(columns.index) == {"Weighted", "Weighted 2", "local", "Summed", "doubt"}
     assert columns["Weighted 2"] == 0
     assert columns["Weighted"] != 0
-    assert columns["Plain"] == pytest.approx(columns["local"] + 3 * len(result.scores) / 5)
+    assert columns["Summed"] == pytest.approx(columns["local"] + 3 * len(result.scores) / 5)
     with pytest.raises(et.UserError, match=r"'Weighted' is only in memory"):
         result.to_suite("never")
 
