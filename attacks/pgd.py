@@ -9,6 +9,13 @@ from evil_twins.attacks.steps.input import InputStep, InputWalk
 from evil_twins.attacks.steps.nature import nature
 from evil_twins.attacks.steps.radius import Smallest
 
+MOMENTUM = 0.75
+"""The share of earlier gradients. Without it the radius depends on the victim: on weak ones signs
+of gradients change from step to step."""
+
+RESTART = 0.3
+"""The share of the steps after which a second route starts from x°, at the radius of the first."""
+
 
 @dataclass(frozen=True)
 class PGD:
@@ -37,5 +44,6 @@ class PGD:
         if self.exit == "first":
             walk = InputWalk(self.input, view, self.input.eps)
         else:
-            walk = InputWalk(self.input, view, 0.0, Smallest())
+            restart = round(RESTART * self.rounds * self.input.steps)
+            walk = InputWalk(self.input, view, 0.0, Smallest(), MOMENTUM, restart)
         return alternate(view, self.kappa, self.rounds, self.exit, walk, None)
