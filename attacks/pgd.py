@@ -5,13 +5,9 @@ from dataclasses import dataclass
 from evil_twins.attacks.algorithm1 import Exit, alternate
 from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import validate
-from evil_twins.attacks.steps.input import InputStep, InputWalk
+from evil_twins.attacks.steps.input import MOMENTUM, InputStep, InputWalk
 from evil_twins.attacks.steps.nature import nature
 from evil_twins.attacks.steps.radius import Smallest
-
-MOMENTUM = 0.75
-"""The share of earlier gradients. Without it the radius depends on the victim: on weak ones signs
-of gradients change from step to step."""
 
 RESTART = 0.3
 """The share of the steps after which a second route starts from x°, at the radius of the first."""

@@ -13,6 +13,10 @@ from evil_twins.attacks.norms import Norm, per_item
 from evil_twins.attacks.steps import lattice
 from evil_twins.attacks.steps.radius import Measured, Rule, fixed
 
+MOMENTUM = 0.75
+"""The share of earlier gradients in a search that takes all its rounds. Without it the radius
+depends on the victim: the signs of the gradients of a weak one change from step to step."""
+
 
 @dataclass(frozen=True)
 class InputStep:
