@@ -149,9 +149,7 @@ class InputWalk:
         g = margin(models.rows(active).logits(features).squeeze(1), self.targets.goal[active])
         (gradient,) = torch.autograd.grad(g.sum(), leaf)
         missing, distance = aim - g.detach(), norms.size(x - origin, step.norm)
-        nearer = (missing <= 0) & (distance < self.best[active])
-        self.best[active[nearer]] = distance[nearer]
-        self.best_x[active[nearer]] = x[nearer]
+        self._keep_nearest(active, x, missing, distance)
         slope = norms.dual_size(gradient, step.norm)
         if step.quantize:  # half a level more, or rounding could keep it from κ for ever
             missing = missing + (missing > 0) * slope / (2 * lattice.LEVELS)
@@ -162,8 +160,7 @@ class InputWalk:
         if self.turn == self.restart:
             start, self.gradients = origin, torch.zeros_like(self.x)
         if self.momentum:
-            share = gradient / per_item(slope.clamp_min(torch.finfo(slope.dtype).tiny), x)
-            gradient = self.gradients[active] = self.momentum * self.gradients[active] + share
+            gradient = self._accumulate(active, gradient, slope)
         moved = step.moved(start, origin, gradient, radius, pace)
         moves = g.detach() < done
         self.turn += 1
@@ -175,6 +172,18 @@ class InputWalk:
         self._cache = None
         self.passes[active] += 2 if models.layers == "all" else 1
         return g.detach()
+
+    def _keep_nearest(self, active: Tensor, x: Tensor, missing: Tensor, distance: Tensor) -> None:
+        """Keep the inputs (n, C, H, W) that reach κ at a smaller distance (n,) than before."""
+        nearer = (missing <= 0) & (distance < self.best[active])
+        self.best[active[nearer]] = distance[nearer]
+        self.best_x[active[nearer]] = x[nearer]
+
+    def _accumulate(self, active: Tensor, gradient: Tensor, slope: Tensor) -> Tensor:
+        """Add the gradients of dual norm `slope` to the sums of earlier ones; return the sums."""
+        share = gradient / per_item(slope.clamp_min(torch.finfo(slope.dtype).tiny), gradient)
+        self.gradients[active] = self.momentum * self.gradients[active] + share
+        return self.gradients[active]
 
     def nearest(self) -> Tensor:
         """Return the nearest inputs that reached κ, else the last ones, (N, C, H, W)."""
