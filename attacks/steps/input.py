@@ -1,5 +1,6 @@
 """Move inputs along the steepest direction of the margin, within a radius."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,10 @@ from evil_twins.attacks.steps.radius import Measured, Rule, fixed
 MOMENTUM = 0.75
 """The share of earlier gradients in a search that takes all its rounds. Without it the radius
 depends on the victim: the signs of the gradients of a weak one change from step to step."""
+
+LONGEST_STEP = 0.1
+"""The longest step of a search for a radius, as a share of the norm of (1, ..., 1). Before κ is
+reached the radius of a weak victim grows to that of the cube, and half of it leads too far."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,16 @@ class InputStep:
         return lattice.between if self.quantize else straight
 
     def moved(
-        self, x: Tensor, origin: Tensor, gradient: Tensor, radius: Tensor, pace: float
+        self,
+        x: Tensor,
+        origin: Tensor,
+        gradient: Tensor,
+        radius: Tensor,
+        pace: float,
+        longest: float,
     ) -> Tensor:
         """Move inputs x (N, C, H, W), each within its radius (N,) of its origin."""
-        far = per_item(self.step * pace * radius, x)
+        far = per_item((self.step * pace * radius).clamp(max=longest), x)
         return norms.project(
             x + far * norms.direction(gradient, self.norm), origin, radius, self.norm
         )
@@ -99,6 +110,8 @@ class InputWalk:
             if step.norm == "linf":
                 self.radius = lattice.whole(self.radius)
         self.limit = self.radius if rule is fixed else torch.full_like(self.radius, step.eps)
+        unit = float(norms.size(torch.ones_like(self.x[:1]), step.norm).sum())
+        self.longest = math.inf if rule is fixed else LONGEST_STEP * unit
         self.rounding, self.gradients = torch.zeros_like(self.x), torch.zeros_like(self.x)
         self.best = torch.full_like(self.radius, torch.inf)
         self.best_x = self.x.clone()
@@ -161,7 +174,7 @@ class InputWalk:
             start, self.gradients = origin, torch.zeros_like(self.x)
         if self.momentum:
             gradient = self._accumulate(active, gradient, slope)
-        moved = step.moved(start, origin, gradient, radius, pace)
+        moved = step.moved(start, origin, gradient, radius, pace, self.longest)
         moves = g.detach() < done
         self.turn += 1
         if step.quantize:
