@@ -18,8 +18,9 @@ class PGD:
     """Input only: the smallest ‖x* - x°‖ at which the victim says t with confidence κ.
 
     `polish` moves the radius a little below and above the one that κ needs until both meet, as the
-    fast minimum-norm attack does (Pintor et al., NeurIPS 2021). `first` descends within all of F_ε
-    and stops at κ (Algorithm 1 of the Evil Twins paper without its model step).
+    fast minimum-norm attack does (Pintor et al., NeurIPS 2021), on two routes from x°, the second
+    at the radius of the first. `first` descends within all of F_ε and stops at κ (Algorithm 1 of
+    the Evil Twins paper without its model step).
     """
 
     input: InputStep
