@@ -22,7 +22,6 @@ def best(world: World) -> dict[float, Tensor]:
     }
 
 
-@pytest.mark.usefixtures("turn")
 @pytest.mark.benchmark(group="Smallest radius at κ, 24 targets")
 @pytest.mark.parametrize("kappa", [0.75, 0.99])
 @pytest.mark.parametrize("name", SEARCHES)
