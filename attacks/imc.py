@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from torch import Tensor
+
 from evil_twins.attacks.algorithm1 import Exit, alternate
 from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import validate
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.poisoning import Poisoning
-from evil_twins.attacks.steps.input import InputStep, InputWalk
+from evil_twins.attacks.steps.input import MOMENTUM, InputStep, InputWalk
 from evil_twins.attacks.steps.model import ModelStep, ModelWalk
 from evil_twins.attacks.steps.nature import nature
-from evil_twins.attacks.steps.radius import Balanced
+from evil_twins.attacks.steps.radius import Balanced, fixed
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,13 @@ class IMC:
             return pure(view)
         assert self.input is not None
         assert self.model is not None
+        radius: Tensor | float = self.input.eps
         if self.lam is not None:
-            inputs = InputWalk(self.input, view, 0.0, Balanced(self.lam, self.model.nu))
-        elif self.phi is None:
-            inputs = InputWalk(self.input, view, self.input.eps)
-        else:
-            inputs = InputWalk(self.input, view, self.phi * view.required_radii())
+            radius = 0.0
+        elif self.phi is not None:
+            radius = self.phi * view.required_radii()
+        rule = fixed if self.lam is None else Balanced(self.lam, self.model.nu)
+        momentum = 0.0 if self.exit == "first" else MOMENTUM
+        inputs = InputWalk(self.input, view, radius, rule, momentum)
         weights = ModelWalk(self.model, view)
         return alternate(view, self.kappa, self.rounds, self.exit, inputs, weights)

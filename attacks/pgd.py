@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from evil_twins.attacks.algorithm1 import Exit, alternate
 from evil_twins.attacks.base import Attacked, AttackerView, Nature
 from evil_twins.attacks.efficacy import validate
-from evil_twins.attacks.steps.input import InputStep, InputWalk
+from evil_twins.attacks.steps.input import MOMENTUM, InputStep, InputWalk
 from evil_twins.attacks.steps.nature import nature
 from evil_twins.attacks.steps.radius import Smallest
+
+RESTART = 0.3
+"""The share of the steps after which a second route starts from x°, at the radius of the first."""
 
 
 @dataclass(frozen=True)
@@ -15,8 +18,9 @@ class PGD:
     """Input only: the smallest ‖x* - x°‖ at which the victim says t with confidence κ.
 
     `polish` moves the radius a little below and above the one that κ needs until both meet, as the
-    fast minimum-norm attack does (Pintor et al., NeurIPS 2021). `first` descends within all of F_ε
-    and stops at κ (Algorithm 1 of the Evil Twins paper without its model step).
+    fast minimum-norm attack does (Pintor et al., NeurIPS 2021), on two routes from x°, the second
+    at the radius of the first. `first` descends within all of F_ε and stops at κ (Algorithm 1 of
+    the Evil Twins paper without its model step).
     """
 
     input: InputStep
@@ -37,5 +41,6 @@ class PGD:
         if self.exit == "first":
             walk = InputWalk(self.input, view, self.input.eps)
         else:
-            walk = InputWalk(self.input, view, 0.0, Smallest())
+            restart = round(RESTART * self.rounds * self.input.steps)
+            walk = InputWalk(self.input, view, 0.0, Smallest(), MOMENTUM, restart)
         return alternate(view, self.kappa, self.rounds, self.exit, walk, None)

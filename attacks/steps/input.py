@@ -1,5 +1,6 @@
 """Move inputs along the steepest direction of the margin, within a radius."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,14 @@ from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import Norm, per_item
 from evil_twins.attacks.steps import lattice
 from evil_twins.attacks.steps.radius import Measured, Rule, fixed
+
+MOMENTUM = 0.75
+"""The share of earlier gradients in a search that takes all its rounds. Without it the radius
+depends on the victim: the signs of the gradients of a weak one change from step to step."""
+
+LONGEST_STEP = 0.1
+"""The longest step of a search for a radius, as a share of the norm of (1, ..., 1). Before κ is
+reached the radius of a weak victim grows to that of the cube, and half of it leads too far."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +56,16 @@ class InputStep:
         return lattice.between if self.quantize else straight
 
     def moved(
-        self, x: Tensor, origin: Tensor, gradient: Tensor, radius: Tensor, pace: float
+        self,
+        x: Tensor,
+        origin: Tensor,
+        gradient: Tensor,
+        radius: Tensor,
+        pace: float,
+        longest: float,
     ) -> Tensor:
         """Move inputs x (N, C, H, W), each within its radius (N,) of its origin."""
-        far = per_item(self.step * pace * radius, x)
+        far = per_item((self.step * pace * radius).clamp(max=longest), x)
         return norms.project(
             x + far * norms.direction(gradient, self.norm), origin, radius, self.norm
         )
@@ -64,13 +79,27 @@ class InputStep:
 class InputWalk:
     """The N inputs and the state of the input step between two rounds.
 
-    The first radii are (N,) or one number for all. Under a rule other than `fixed`, ε limits them.
+    Attributes:
+        radius: The radii (N,). The first ones may be one number for all. Under a rule other than
+            `fixed`, ε limits them.
+        momentum: The share of the sum of earlier gradients, each divided by its dual norm, that is
+            added to the gradient before a step (Dong et al., CVPR 2018). Where the steepest
+            direction changes from step to step, the sum keeps the part that all of them share.
+        restart: The step, counted from 0, that starts again at x° with the radius so far, along the
+            gradient where the first route ended; -1 for none.
     """
 
     def __init__(
-        self, step: InputStep, view: AttackerView, radius: Tensor | float, rule: Rule = fixed
+        self,
+        step: InputStep,
+        view: AttackerView,
+        radius: Tensor | float,
+        rule: Rule = fixed,
+        momentum: float = 0.0,
+        restart: int = -1,
     ) -> None:
         self.step, self.rule, self.targets = step, rule, view.targets
+        self.momentum, self.restart, self.turn = momentum, restart, 0
         self.x = view.targets.x.clone()
         if isinstance(radius, float | int):
             radius = self.x.new_full((len(self.x),), radius)
@@ -81,7 +110,9 @@ class InputWalk:
             if step.norm == "linf":
                 self.radius = lattice.whole(self.radius)
         self.limit = self.radius if rule is fixed else torch.full_like(self.radius, step.eps)
-        self.rounding = torch.zeros_like(self.x)
+        unit = float(norms.size(torch.ones_like(self.x[:1]), step.norm).sum())
+        self.longest = math.inf if rule is fixed else LONGEST_STEP * unit
+        self.rounding, self.gradients = torch.zeros_like(self.x), torch.zeros_like(self.x)
         self.best = torch.full_like(self.radius, torch.inf)
         self.best_x = self.x.clone()
         self.passes = torch.zeros(len(self.x), dtype=torch.int64, device=self.x.device)
@@ -131,9 +162,7 @@ class InputWalk:
         g = margin(models.rows(active).logits(features).squeeze(1), self.targets.goal[active])
         (gradient,) = torch.autograd.grad(g.sum(), leaf)
         missing, distance = aim - g.detach(), norms.size(x - origin, step.norm)
-        nearer = (missing <= 0) & (distance < self.best[active])
-        self.best[active[nearer]] = distance[nearer]
-        self.best_x[active[nearer]] = x[nearer]
+        self._keep_nearest(active, x, missing, distance)
         slope = norms.dual_size(gradient, step.norm)
         if step.quantize:  # half a level more, or rounding could keep it from κ for ever
             missing = missing + (missing > 0) * slope / (2 * lattice.LEVELS)
@@ -141,8 +170,13 @@ class InputWalk:
         state = Measured(missing, slope, distance, self.best[active], cost)
         radius = self.rule(self.radius[active], state, pace).clamp(0, step.eps)
         start = x + self.rounding[active] if step.quantize else x
-        moved = step.moved(start, origin, gradient, radius, pace)
+        if self.turn == self.restart:
+            start, self.gradients = origin, torch.zeros_like(self.x)
+        if self.momentum:
+            gradient = self._accumulate(active, gradient, slope)
+        moved = step.moved(start, origin, gradient, radius, pace, self.longest)
         moves = g.detach() < done
+        self.turn += 1
         if step.quantize:
             exact, moved = moved, lattice.nearest(moved, origin, self.limit[active], step.norm)
             self.rounding[active[moves]] = (exact - moved)[moves]
@@ -151,6 +185,18 @@ class InputWalk:
         self._cache = None
         self.passes[active] += 2 if models.layers == "all" else 1
         return g.detach()
+
+    def _keep_nearest(self, active: Tensor, x: Tensor, missing: Tensor, distance: Tensor) -> None:
+        """Keep the inputs (n, C, H, W) that reach κ at a smaller distance (n,) than before."""
+        nearer = (missing <= 0) & (distance < self.best[active])
+        self.best[active[nearer]] = distance[nearer]
+        self.best_x[active[nearer]] = x[nearer]
+
+    def _accumulate(self, active: Tensor, gradient: Tensor, slope: Tensor) -> Tensor:
+        """Add the gradients of dual norm `slope` to the sums of earlier ones; return the sums."""
+        share = gradient / per_item(slope.clamp_min(torch.finfo(slope.dtype).tiny), gradient)
+        self.gradients[active] = self.momentum * self.gradients[active] + share
+        return self.gradients[active]
 
     def nearest(self) -> Tensor:
         """Return the nearest inputs that reached κ, else the last ones, (N, C, H, W)."""

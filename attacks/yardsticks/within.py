@@ -17,7 +17,7 @@ from evil_twins.attacks.norms import per_item
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.poisoning import Poisoning
 from evil_twins.attacks.steps.best import BestPairs
-from evil_twins.attacks.steps.input import InputStep, InputWalk
+from evil_twins.attacks.steps.input import MOMENTUM, InputStep, InputWalk
 from evil_twins.attacks.steps.metric import start
 from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.attacks.steps.nature import nature
@@ -73,7 +73,7 @@ class Within:
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target."""
         goal = view.targets.goal
-        walk = InputWalk(self.input, view, self.phi * view.required_radii())
+        walk = InputWalk(self.input, view, self.phi * view.required_radii(), momentum=MOMENTUM)
         models, length, passes = self._start(view)
         best, enough = BestPairs(walk.x, models), logit(self.kappa)
         reached, indices = torch.full_like(goal, -1), torch.arange(len(goal), device=goal.device)

@@ -21,10 +21,11 @@ from evil_twins.bench.analysis.tables.records import STUDY, Records
 
 CONVEX = "convex-head"
 BEST = "best"
-RADIUS_BOUND = 1.05
-"""The largest median of PGD's radius over the best rival's, target by target, that passes."""
+RADIUS_BOUNDS = 1.05, 1.1
+"""The largest median and 90th percentile of PGD's radius over the best rival's, target by target,
+that pass. Claims depend only on the median: the rules of their version were fixed with it."""
 
-KL_BOUND = 1.1
+KL_BOUNDS = 1.1, 1.2
 """The same for KL on the reference: head-only Poisoning over the convex optimum."""
 
 KEY = [*STUDY, "kappa", "attack"]
@@ -49,7 +50,7 @@ def _radii(records: Records, rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
         endpoint, others = losses[:, 0], losses[:, 1:]
         wins = np.bincount(others.argmin(1), minlength=others.shape[1])
         key = line(rows[KEY], int(row)) | {"quantity": norm}
-        yield key | {"against": BEST} | _judged(endpoint, others.min(1), RADIUS_BOUND)
+        yield key | {"against": BEST} | _judged(endpoint, others.min(1), RADIUS_BOUNDS)
         for name, loss, count in zip(rivals["attack"], others.T, wins, strict=True):
             yield key | {"against": name, "wins": int(count)} | _ratio(endpoint, loss)
 
@@ -66,7 +67,7 @@ def _kls(records: Records, rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
             key |= {"against": rows.at[optimum, "attack"], "duality_gap": float(np.median(gaps))}
             endpoint, best = losses.T
             if rows.at[row, "method"] == POISONING:
-                yield key | _judged(endpoint, best, KL_BOUND)
+                yield key | _judged(endpoint, best, KL_BOUNDS)
             else:
                 yield key | _ratio(endpoint, best)
 
@@ -90,21 +91,35 @@ def _ratio(endpoint: Floats, rival: Floats) -> dict[str, float]:
     return {"n": len(ratio), "median": float(np.median(ratio)), "p90": float(p90)}
 
 
-def _judged(endpoint: Floats, rival: Floats, bound: float) -> dict[str, Any]:
-    ratio = _ratio(endpoint, rival)
-    return ratio | {"bound": bound, "passed": ratio["median"] <= bound}
+def _judged(endpoint: Floats, rival: Floats, bounds: tuple[float, float]) -> dict[str, Any]:
+    ratio, (bound, p90_bound) = _ratio(endpoint, rival), bounds
+    return ratio | {
+        "bound": bound,
+        "passed": ratio["median"] <= bound,
+        "p90_bound": p90_bound,
+        "p90_passed": ratio["p90"] <= p90_bound,
+    }
+
+
+def _verdict(line: dict[str, Any]) -> str:
+    """Return the words for the median and for the 90th percentile, if there is a bound."""
+    if pd.isna(line["bound"]):
+        return ""
+    words = ["passed" if line[name] else "failed" for name in ("passed", "p90_passed")]
+    return words[0] if words[0] == words[1] else f"{words[0]}, p90 {words[1]}"
 
 
 def _markdown(analysis: Analysis) -> str:
     table = analysis.table(AUDIT)
-    header = ["endpoint", "loss", "against", "targets", "median", "p90", "best for", "bound", ""]
+    header = ["endpoint", "loss", "against", "targets", "median", "p90", "best for"]
+    header += ["bound", "p90 bound", ""]
     body = [
         [
             f"{text.study(line)}: {line['attack']} κ {text.short(float(line['kappa']))}",
             *(str(line[name]) for name in ("quantity", "against", "n")),
             *(text.number(line[name], 4) for name in ("median", "p90")),
-            *(text.number(line[name]) for name in ("wins", "bound")),
-            "" if pd.isna(line["bound"]) else ("passed" if line["passed"] else "failed"),
+            *(text.number(line[name]) for name in ("wins", "bound", "p90_bound")),
+            _verdict(line),
         ]
         for line in lines(table)
     ]
@@ -114,8 +129,9 @@ def _markdown(analysis: Analysis) -> str:
         "# Audit of the endpoints\n\n"
         "Loss of a pure attack over that of a rival, target by target: PGD's radius against other "
         "attacks on inputs and the best of them, the KL of each attack on the last layer "
-        "alone, on the attacker's images, against the convex optimum. The median is held against "
-        f"the bound, where there is one.{note}\n\n"
+        "alone, on the attacker's images, against the convex optimum. The median and the 90th "
+        "percentile are compared with their bounds, where there are any. Claims depend only on "
+        f"the median.{note}\n\n"
     ) + text.markdown(header, body, text_columns=3)
 
 
@@ -132,6 +148,8 @@ AUDIT = Table(
         "wins": "number of targets for which this rival was the best",
         "bound passed": "the largest median that passes: 1.05 for radii, 1.1 for KL; empty if "
         "the row is no endpoint",
+        "p90_bound p90_passed": "the same for the 90th percentile: 1.1 for radii, 1.2 for KL; "
+        "claims do not depend on it",
         "duality_gap": "median (KL − lower bound) / KL of the convex optimum",
     },
     _markdown,

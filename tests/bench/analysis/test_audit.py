@@ -81,6 +81,21 @@ def test_ratios_are_those_of_the_records(frames: dict[str, pd.DataFrame]) -> Non
     assert kl["median"] == pytest.approx(0.011 / 0.0105)
     assert kl["duality_gap"] == pytest.approx(0.02)
     assert kl["passed"]
+    assert kl["p90_passed"]
+
+
+def test_a_tail_beyond_its_bound_fails_without_the_median(
+    frames: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    targets = frames["targets"]
+    rivals = targets["attack"].isin(["swing", "level"])
+    targets.loc[rivals, "linf"] = np.tile([0.1] * 8 + [0.1 / 1.11] * 2, 2)
+    best = _audit(frames).iloc[0]
+    assert (best["median"], best["passed"]) == (1, True)
+    assert best["p90"] == pytest.approx(1.11)
+    assert (best["p90_bound"], best["p90_passed"]) == (1.1, False)
+    tables.write(synthetic.write(tmp_path, frames))
+    assert "passed, p90 failed" in (tmp_path / "tables" / "audit.md").read_text()
 
 
 def test_how_far_others_on_the_last_layer_are_from_the_optimum_is_told_and_not_judged(
@@ -93,6 +108,7 @@ def test_how_far_others_on_the_last_layer_are_from_the_optimum_is_told_and_not_j
     assert few["median"] == pytest.approx(2)
     assert pd.isna(few["bound"])
     assert pd.isna(few["passed"])
+    assert pd.isna(few["p90_passed"])
     assert ("tuned", "floor") not in ratios.index
     assert ("floor", "floor") not in ratios.index
 
@@ -128,7 +144,7 @@ def test_the_table_is_written_only_where_there_are_rivals(
 
 @pytest.mark.slow
 def test_the_endpoints_pass_on_digits(tmp_path: Path) -> None:
-    """PGD within 5 % of the best rival, head-only Poisoning within 10 % of the convex optimum."""
+    """PGD is near the best rival at median and tail, head-only Poisoning near the optimum."""
     head = HEAD.replace("count = 4", "count = 16").replace("recipe = { epochs = 2 }\n", "")
     done = carry_out(tmp_path, *ENDPOINTS, doubt(), head=head, jobs=2)
     assert not done.state.failed
@@ -138,4 +154,5 @@ def test_the_endpoints_pass_on_digits(tmp_path: Path) -> None:
     assert list(judged["quantity"]) == ["linf", "l2", "kl"] * 2
     assert (judged["n"] == 16).all()
     assert judged["passed"].all()
+    assert judged["p90_passed"].all()
     assert (judged["duality_gap"].dropna() < 0.05).all()
