@@ -9,8 +9,8 @@ import copy
 import pandas as pd
 
 from evil_twins.bench.cells import seeds
+from evil_twins.bench.cells.faced import faced_models
 from evil_twins.bench.cells.fitting import Defender
-from evil_twins.bench.cells.stored import faced_models
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.store import records
 

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from evil_twins.attacks.models import PairedModels
 from evil_twins.bench.cells import fitting, seeds
+from evil_twins.bench.cells.faced import faced_models
 from evil_twins.bench.cells.fitting import Defender
-from evil_twins.bench.cells.stored import Tensors, VictimPlace, cached_victim, faced_models
+from evil_twins.bench.cells.stored import Tensors, VictimPlace, cached_victim
 from evil_twins.bench.cells.work import Source, Work
 from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Damaged, Fault

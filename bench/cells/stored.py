@@ -1,4 +1,4 @@
-"""Read and write the tensors, victims and poisoned models of cells."""
+"""Read and write the tensors and victims of cells."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from evil_twins.attacks.models import PairedModels, Victim
-from evil_twins.bench.components import finite
-from evil_twins.bench.errors import Damaged, Fault, UserError
+from evil_twins.bench.errors import Damaged, UserError
 from evil_twins.bench.store import files
-from evil_twins.bench.store.checksums import MODELS, VICTIM
-from evil_twins.bench.store.soundness import lists_models
+from evil_twins.bench.store.checksums import VICTIM
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import Classifier
 
@@ -92,16 +89,3 @@ def cached_victim(victim: VictimPlace) -> Classifier:
         return weights.load(path, victim.folder, victim.network).to(victim.device)
     except UserError as error:
         raise Damaged(path, str(error).removeprefix(f"{path}: ")) from error
-
-
-def faced_models(attack: Path, victim: Victim, count: int, device: torch.device) -> PairedModels:
-    """Load the models that the `count` targets of a finished attack cell face.
-
-    Raises:
-        Damaged: They do not fit the victim, or some weights are not finite.
-    """
-    edits = Tensors(attack / MODELS, device) if lists_models(attack) else {}
-    try:
-        return finite.faced_models(edits, victim, count, "a model")
-    except Fault as error:
-        raise Damaged(attack / MODELS, error) from error

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from evil_twins.attacks.models import BATCH
 from evil_twins.bench.cells.stored import VictimPlace, cached_victim
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.subjects import data
@@ -22,6 +21,9 @@ from evil_twins.bench.subjects.splits import USUAL, Splits
 if TYPE_CHECKING:  # a victim depends on no component
     from evil_twins.bench.components.component import Component
     from evil_twins.bench.subjects.networks.network import Network
+
+BATCH = 256
+"""Images in one pass through a victim."""
 
 
 @dataclass(frozen=True)

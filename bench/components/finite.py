@@ -1,12 +1,10 @@
 """Check a model wherever it enters: finite weights, computed in float32, and finite logits."""
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from evil_twins.attacks.models import PairedModels, Victim
 from evil_twins.bench.errors import Fault
 
 
@@ -36,19 +34,6 @@ def weights(
         if not bool(checked[name].isfinite().all()):
             raise Fault(f"{whose} has NaN or infinite values in {name}")
     return checked
-
-
-def faced_models(
-    parameters: Mapping[str, Tensor], victim: Victim, count: int, whose: str
-) -> PairedModels:
-    """Return `count` models over a victim, from an attack or from a file, if they are valid.
-
-    Raises:
-        Fault: As `weights` raises it; the message names the attack or the file by `whose`.
-    """
-    expected = cast(nn.Module, victim).named_parameters()
-    shapes = {name: (count, *value.shape) for name, value in expected}
-    return PairedModels(victim, count, weights(parameters, shapes, whose))
 
 
 def logits(z: Tensor, whose: str) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from evil_twins.attacks.base import Attacked, AttackerView
 from evil_twins.attacks.models import PairedModels
-from evil_twins.bench.components import finite
+from evil_twins.bench.components.faced import faced_models
 from evil_twins.bench.errors import Fault
 
 
@@ -48,7 +48,7 @@ def attacked(result: Any, view: AttackerView, whose: str) -> Attacked:
         raise Fault(f"{whose} returned {len(result.models)} models for {n} targets")
     if result.serves < 1 or n % result.serves:
         raise Fault(f"{whose} returned serves = {result.serves} for {n} targets")
-    models = finite.faced_models(result.models.parameters, view.victim, n, whose)
+    models = faced_models(result.models.parameters, view.victim, n, whose)
     facts = {name: getattr(result, name) for name in ("confidence", "rounds", "passes")}
     for name, value in (facts | ({} if result.bound is None else {"bound": result.bound})).items():
         numbers(value, n, f"{whose}, {name},", "targets")

@@ -18,18 +18,20 @@ _OF_DATA = ("data", "decoding", "parts", "splits", "sets/__init__")
 DATA = {f"bench/subjects/{name}.py" for name in _OF_DATA}
 EVERY = DATA | {
     "bench/subjects/sets/digits.py",
-    *("attacks/models.py", "attacks/norms.py", "bench/cells/stored.py", "bench/cells/work.py"),
-    *("attacks/stacking.py", "bench/components/finite.py", "bench/store/checksums.py"),
+    *("bench/cells/stored.py", "bench/cells/work.py"),
+    *("bench/components/finite.py", "bench/store/checksums.py"),
     *(f"bench/subjects/{name}.py" for name in ("adopting", "architectures", "weights")),
 }
 COMPONENT = EVERY | {
-    *("attacks/base.py", "bench/cells/seeds.py", "detectors/base.py"),
+    *(f"attacks/{name}.py" for name in ("base", "models", "norms", "stacking")),
+    *("bench/cells/seeds.py", "bench/components/faced.py", "detectors/base.py"),
     *(f"bench/components/{name}.py" for name in ("component", "plugin", "returned", "shorthand")),
 }
 ATTACK = COMPONENT | {f"bench/cells/{name}.py" for name in ("attack", "measure", "targets")}
 ATTACK |= {"attacks/efficacy.py", "bench/store/records.py"}
 FITTED = COMPONENT | {"bench/cells/fitting.py"}
-SCORE = FITTED | {"bench/cells/score.py", "bench/store/records.py"}
+SCORE = FITTED | {f"bench/cells/{name}.py" for name in ("faced", "score")}
+SCORE |= {"bench/store/records.py"}
 PGD_STEPS = ("input", "lattice", "nature", "pace", "radius", "serving")
 STEPS = {f"attacks/steps/{name}.py" for name in PGD_STEPS}
 LIBRARIES = {

@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from evil_twins.bench.cells.execute import Place
-from evil_twins.bench.cells.stored import VictimPlace, cached_victim, faced_models
+from evil_twins.bench.cells.faced import faced_models
+from evil_twins.bench.cells.stored import VictimPlace, cached_victim
 from evil_twins.bench.cells.work import cached_dataset
-from evil_twins.bench.components import finite
+from evil_twins.bench.components import faced
 from evil_twins.bench.errors import Damaged, Fault, UserError
 from evil_twins.bench.run.schedule import run
 from evil_twins.bench.run.score import score
@@ -154,7 +155,7 @@ def test_faced_models_of_an_attack_and_of_a_file(tmp_path: Path, fault: str) -> 
     victim = other()
     bias = change(victim.head.bias.detach().repeat(2, 1))
     with pytest.raises(Fault, match=message):
-        finite.faced_models({"head.bias": bias}, victim, 2, "it")
+        faced.faced_models({"head.bias": bias}, victim, 2, "it")
     done = carry_out(tmp_path, shift(poison=True), doubt())
     key = next(key for key, cell in done.plan.cells.items() if cell.kind == "attack")
     folder = done.store.path("attack", done.state.identity[key])
@@ -189,13 +190,13 @@ def test_every_reader_of_weights_is_a_door() -> None:
         "subjects/networks/of_file.py",  # layers of a program, filled with its weights
     }
     assert _users("PairedModels") == {
-        *("components/finite.py", "components/returned.py", "cells/stored.py"),
+        *("components/faced.py", "components/returned.py", "cells/faced.py"),
         *("cells/measure.py", "cells/score.py"),
     }
     built = re.compile(r"(?<!-> )PairedModels\(|Tensors\([^)]*MODELS")
     files = [ROOT / "bench" / name for name in _users("PairedModels", "Tensors")]
-    builders = {path.name: built.findall(path.read_text()) for path in files}
+    builders = {f"{p.parent.name}/{p.name}": built.findall(p.read_text()) for p in files}
     assert {name: uses for name, uses in builders.items() if uses} == {
-        "finite.py": ["PairedModels("],
-        "stored.py": ["Tensors(attack / MODELS"],
+        "components/faced.py": ["PairedModels("],
+        "cells/faced.py": ["Tensors(attack / MODELS"],
     }
