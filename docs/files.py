@@ -13,6 +13,7 @@ PAGES = (
     *("README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md"),
     *("docs/**/*.md", "docs/examples/*", "results/README.md"),
     *("results/reference/**/*.md", "results/reference/**/*.svg"),
+    *("api/*.py", "attacks/**/*.py", "bench/**/*.py", "detectors/**/*.py"),
 )
 
 

@@ -4,6 +4,7 @@ import ast
 import configparser
 import importlib
 import re
+import runpy
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -196,3 +197,9 @@ def test_a_foreign_executor_runs_a_suite(tmp_path: Path) -> None:
     code = code.replace("results/local", str(tmp_path)).replace('"quick"', repr(path))
     exec(compile(code, "docs/many-machines.md", "exec"), {})
     assert (tmp_path / "small" / "tables" / "detection.csv").exists()
+
+
+def test_the_pages_of_the_api_name_the_files_and_names_of_today() -> None:
+    script = runpy.run_path(str(DOCS / "api_pages.py"))
+    for page in script["PAGES"]:
+        assert script["written"](page.read_text()) == page.read_text(), "run docs/api_pages.py"
