@@ -9,7 +9,9 @@ from evil_twins.bench.commands import options
 
 
 def score(
-    victim: Annotated[Path, typer.Option(help="The benign model, as this program stores it.")],
+    victim: Annotated[
+        Path, typer.Option(help="The benign model: as this program stores it, .pt2, .onnx.")
+    ],
     faced: Annotated[Path, typer.Option(help="The model to judge, stored in the same way.")],
     inputs: Annotated[
         Path, typer.Option(help="Images: a folder, or (N, C, H, W) as .npy or .safetensors.")
@@ -40,7 +42,10 @@ def score(
     from evil_twins.bench.run import score
     from evil_twins.bench.run.score_request import Request, network_of, shape_of
     from evil_twins.bench.run.workspace import resolve_device
+    from evil_twins.bench.subjects.networks.network import PROGRAMS
 
+    if architecture is None and victim.suffix in PROGRAMS:
+        architecture = str(victim)
     network = network_of(architecture, normalise) if architecture else None
     images = shape_of(shape) if shape else None
     place = (victim, faced, inputs, benign, dataset, data)

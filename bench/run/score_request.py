@@ -1,17 +1,19 @@
 """The request of `evil-twins score`: files and names, read and checked against each other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from evil_twins.bench.components.containment import user_code
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects import data, inputs, weights
 from evil_twins.bench.subjects.architectures import Classifier
+from evil_twins.bench.subjects.data import Images
 from evil_twins.bench.subjects.networks import adoption, probes, states
-from evil_twins.bench.subjects.networks.network import Network, locate
+from evil_twins.bench.subjects.networks.network import PROGRAMS, Network, locate
 from evil_twins.bench.subjects.parts import Tally, name_of, sha
 
 
@@ -47,7 +49,8 @@ class Request:
         root: Where data sets lie, or None for the default place.
         detectors: The suite with the detectors.
         fpr: Share of benign images that each detector may flag.
-        network: The code of both models, if they are not of this project.
+        network: The code of both models, if they are not of this project. Of programs only its
+            normalisation counts.
         shape: (C, H, W) of its images; None: those of the data set.
     """
 
@@ -82,21 +85,15 @@ class Request:
         return victim, faced
 
     def _adopted(self, network: Network) -> list[Classifier]:
-        """Make models of the code and of both files; noise shows the parts of the network.
+        """Make models of the code and of both files, or of two programs.
+
+        Noise shows the parts of the network.
 
         Raises:
             UserError: They do not fit, or the shape of the images is not known.
         """
-        if network.is_program:
-            raise UserError(
-                f"--architecture {network.name} brings its weights",
-                "expected: code of a network, whose weights are --victim and --faced",
-            )
-        noise, models = probes.noise(self._shape(network)), []
-        for path in (self.victim, self.faced):
-            names = [str(i) for i in range(states.outputs(states.read(path)))]
-            models.append(adoption.adopt(network, path, names, noise))
-        return models
+        noise = probes.noise(self._shape(network))
+        return [_adopted(network, path, noise) for path in (self.victim, self.faced)]
 
     def _shape(self, network: Network) -> tuple[int, int, int]:
         if self.dataset is not None:
@@ -153,6 +150,42 @@ class Request:
             )
         calibration = torch.cat([dataset.calibration.x, dataset.fpr.x])
         return Benign(dataset.name, dataset.train.x, dataset.fit.x, calibration, dataset.tally)
+
+
+def _adopted(network: Network, path: Path, noise: Images) -> Classifier:
+    """Make a model of code and a file of weights, or of a program.
+
+    Raises:
+        UserError: They do not fit each other.
+    """
+    if path.suffix in PROGRAMS:
+        network = replace(network, place=str(path.absolute()))
+        count = _width(network, noise)
+    elif network.is_program:
+        raise UserError(
+            f"{path} has weights without code, and {network.name} brings its own",
+            "expected: --victim and --faced of one form",
+            "remedy: two programs, or --architecture with the code of both",
+        )
+    else:
+        count = states.outputs(states.read(path))
+    model: Classifier = adoption.adopt(network, path, [str(i) for i in range(count)], noise)
+    return model
+
+
+def _width(network: Network, images: Images) -> int:
+    """Return the number of outputs of a program; 0 if it returns no matrix.
+
+    Raises:
+        UserError: It cannot be read, or fails.
+    """
+    channels, height, width = images.pixels.shape[1:]
+    shape, x = (channels, height, width), images.x
+    module = adoption.frozen(network.build(0, shape))
+    failure = f"architecture {network.name!r} takes no images {shape}"
+    with user_code(failure, "remedy: give their shape"), torch.no_grad():
+        z = module(x)
+    return z.shape[-1] if isinstance(z, Tensor) and z.dim() == 2 else 0
 
 
 def network_of(architecture: str, normalise: str | None) -> Network:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,8 +32,7 @@ def build(path: Path) -> nn.Module:
         UserError: The file cannot be read, or the package for it is not installed.
     """
     try:
-        with files.opened(path, None) as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch about its own parts
+        with files.opened(path, None) as file, _quiet():
             return {".pt2": _exported, ".onnx": _onnx}[path.suffix](io.BytesIO(file.read()))
     except UserError:
         raise
@@ -41,6 +42,20 @@ def build(path: Path) -> nn.Module:
             f"{path} cannot be read: {line}",
             "expected: a program of torch.export.save, or an ONNX file of a classifier",
         ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Suppress what torch prints in a block about its own parts, and before it raises an error."""
+    logger = logging.getLogger(torch.export.__name__)
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
 
 
 def _onnx(content: io.BytesIO) -> nn.Module:

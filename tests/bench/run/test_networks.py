@@ -11,6 +11,7 @@ import torch
 from evil_twins.bench.cells.stored import cached_victim
 from evil_twins.bench.commands import app
 from evil_twins.bench.subjects.data import load
+from evil_twins.bench.subjects.networks import states
 from evil_twins.bench.subjects.networks.network import Network, locate
 from evil_twins.bench.subjects.victims import Recipe, train
 from tests.bench import suites
@@ -133,20 +134,35 @@ def test_all_layers_move_where_no_linear_layer_gives_the_logits(
     assert targets["at_kappa"][targets["kappa"].notna()].all()
 
 
-def test_score_takes_it(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    weights, out = str(home / "w.pt"), tmp_path / "scores.csv"
+def test_score_takes_its_code_and_its_program(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, program, out = home / "w.pt", tmp_path / "w.pt2", tmp_path / "scores.csv"
     images = load("digits").fpr.x[:3]
     np.save(tmp_path / "x.npy", images.numpy())
     suites.write(tmp_path, shift(), doubt())
-    line = ["score", "--victim", weights, "--faced", weights, "--inputs", str(tmp_path / "x.npy")]
-    line += ["--dataset", "digits", "--detectors", str(tmp_path / "small.toml"), "--out", str(out)]
-    code = ["--architecture", f"{home}/mine.py:build", "--normalise", "0.3/0.4"]
-    assert app.main([*line, *code]) == 0
-    assert len(pd.read_csv(out)) == 3
-    (tmp_path / "w.pt2").write_bytes(b"")
-    program = ["--architecture", str(tmp_path / "w.pt2")]
+    module = Network(locate("mine.py:build", home)).build(10, (1, 8, 8))
+    states.fit(module, states.read(weights), "w.pt")
+    sizes = ({0: torch.export.Dim.DYNAMIC},)
+    torch.export.save(torch.export.export(module.eval(), (images,), dynamic_shapes=sizes), program)
+
+    def line(victim: Path, faced: Path, *code: str) -> list[str]:
+        files = ["--victim", str(victim), "--faced", str(faced), "--inputs", f"{tmp_path}/x.npy"]
+        rest = ["--detectors", f"{tmp_path}/small.toml", "--out", str(out), *code]
+        return ["score", *files, "--dataset", "digits", *rest]
+
+    scale, code = ["--normalise", "0.3/0.4"], ["--architecture", f"{home}/mine.py:build"]
+    assert app.main(line(weights, weights, *code, *scale)) == 0
+    by_code = pd.read_csv(out)
+    assert app.main(line(program, program, *scale)) == 0
+    by_program = pd.read_csv(out)
+    assert len(by_code) == 3
+    assert list(by_program["faced"]) == list(by_code["faced"])
+    np.testing.assert_allclose(by_program["score"], by_code["score"], rtol=1e-4)
     capsys.readouterr()
-    assert "w.pt2 brings its weights" in mistake(capsys, *line, *program)
+    assert "w.pt has weights without code" in mistake(capsys, *line(program, weights))
+    program.write_bytes(b"")
+    assert "w.pt2 cannot be read" in mistake(capsys, *line(program, program))
 
 
 NORMALISED = "normalise = { mean = [0.3, 0.3], std = [1, 1] }"
