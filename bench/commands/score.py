@@ -40,13 +40,11 @@ def score(
     """Score your model and images by every detector; no attack is run."""
     from evil_twins.bench.cells.exact_arithmetic import exact
     from evil_twins.bench.run import score
-    from evil_twins.bench.run.score_request import Request, network_of, shape_of
+    from evil_twins.bench.run.score_request import Request, network_of, program, shape_of
     from evil_twins.bench.run.workspace import resolve_device
-    from evil_twins.bench.subjects.networks.network import PROGRAMS
 
-    if architecture is None and victim.suffix in PROGRAMS:
-        architecture = str(victim)
-    network = network_of(architecture, normalise) if architecture else None
+    code = architecture or program(victim)
+    network = network_of(code, normalise) if code else None
     images = shape_of(shape) if shape else None
     place = (victim, faced, inputs, benign, dataset, data)
     request = Request(*place, detectors, fpr, network, images)

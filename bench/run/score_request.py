@@ -188,6 +188,11 @@ def _width(network: Network, images: Images) -> int:
     return z.shape[-1] if isinstance(z, Tensor) and z.dim() == 2 else 0
 
 
+def program(victim: Path) -> str:
+    """Return the path of a file that is a program, which needs no code; else ""."""
+    return str(victim) if victim.suffix in PROGRAMS else ""
+
+
 def network_of(architecture: str, normalise: str | None) -> Network:
     """Return the network that options name.
 

@@ -17,8 +17,7 @@ DIGITS = {"name": "digits", "size": None}
 _OF_DATA = ("data", "decoding", "parts", "splits", "sets/__init__")
 DATA = {f"bench/subjects/{name}.py" for name in _OF_DATA}
 EVERY = DATA | {
-    "bench/subjects/sets/digits.py",
-    *("bench/cells/stored.py", "bench/cells/work.py"),
+    *("bench/cells/stored.py", "bench/cells/work.py", "bench/subjects/sets/digits.py"),
     *("bench/components/finite.py", "bench/store/checksums.py"),
     *(f"bench/subjects/{name}.py" for name in ("adopting", "architectures", "weights")),
 }
