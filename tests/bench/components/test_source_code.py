@@ -14,8 +14,7 @@ from evil_twins.bench.components.source_code import ROOT, closure, code_of
 from evil_twins.detectors import DETECTORS
 
 DIGITS = {"name": "digits", "size": None}
-_OF_DATA = ("data", "decoding", "parts", "splits", "sets/__init__")
-DATA = {f"bench/subjects/{name}.py" for name in _OF_DATA}
+DATA = {f"bench/subjects/{n}.py" for n in ("data", "decoding", "parts", "splits", "sets/__init__")}
 EVERY = DATA | {
     *("bench/cells/stored.py", "bench/cells/work.py", "bench/subjects/sets/digits.py"),
     *("bench/components/finite.py", "bench/store/checksums.py"),
