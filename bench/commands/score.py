@@ -9,9 +9,7 @@ from evil_twins.bench.commands import options
 
 
 def score(
-    victim: Annotated[
-        Path, typer.Option(help="The benign model: as this program stores it, .pt2, .onnx.")
-    ],
+    victim: Annotated[Path, typer.Option(help="The benign model, or a program: .pt2, .onnx.")],
     faced: Annotated[Path, typer.Option(help="The model to judge, stored in the same way.")],
     inputs: Annotated[
         Path, typer.Option(help="Images: a folder, or (N, C, H, W) as .npy or .safetensors.")
