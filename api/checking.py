@@ -54,7 +54,7 @@ def check(
     import pandas as pd
 
     from evil_twins.bench.contract.victims.run import check_model
-    from evil_twins.bench.run.evaluation import opened
+    from evil_twins.bench.run.data_of_call import opened
     from evil_twins.bench.run.workspace import resolve_device
     from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork
 

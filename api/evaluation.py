@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,11 +59,13 @@ def evaluate(
         threads: Number of threads on which a cell computes, on which sums depend. More help large
             networks and slow down small ones.
         results: Folder in which the results are kept, and from which a later call takes finished
-            cells. Without it they are deleted with the `Result`.
+            cells. Without it they are deleted with the `Result`. A call with another network of the
+            same name replaces what an earlier `Result` of the folder reads.
         progress: Whether progress is shown on standard error.
 
     Returns:
-        The results. Its rates hold for these models only.
+        The results. Its rates hold for these models only. A cell that fails stops only those that
+        depend on it: a warning names it, and `Result.failures` has them all.
 
     Raises:
         UserError: A model breaks the contract of a victim, or another argument is wrong. It is
@@ -88,6 +91,18 @@ def evaluate(
         if results is None:
             shutil.rmtree(home)
         raise
+    _warn(result)
     if results is None:
         weakref.finalize(result, shutil.rmtree, home, ignore_errors=True)
     return result
+
+
+def _warn(result: Result) -> None:
+    """Warn of cells that failed."""
+    reasons = [*result.failures["reason"].astype(str)]
+    if reasons:
+        cause = min(reasons, key=lambda reason: reason.startswith("not run: "))
+        warnings.warn(
+            f"{len(reasons)} cells failed or wait for one, see Result.failures: {cause}",
+            stacklevel=3,
+        )

@@ -72,15 +72,42 @@ def _agree(module: nn.Module, parameters: Mapping[str, Tensor], images: Tensor) 
     return torch.allclose(stacked, separate, rtol=0.0, atol=float(most), equal_nan=True)
 
 
-def _forward(module: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    return cast(Tensor, functional_call(module, dict(parameters), (x,)))
+def call(module: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """Pass images through a network with other parameters; the network keeps its parameters.
+
+    It does so even if a part of it has two names, or two parts share a parameter.
+
+    Args:
+        module: The network, which supplies all other parameters.
+        parameters: Names as in `module.named_parameters()` -> values.
+        x: Images (B, C, H, W).
+
+    Returns:
+        Logits (B, K).
+    """
+    places = _places(module, parameters)
+    return cast(Tensor, functional_call(module, places, (x,), tie_weights=False))
+
+
+def _places(module: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the parameters by all their names, but one for each part.
+
+    `functional_call` does not restore a part that it reaches by two names.
+    """
+    values = {id(module.get_parameter(name)): value for name, value in parameters.items()}
+    return {
+        f"{part}.{name}".lstrip("."): values[id(parameter)]
+        for part, layer in module.named_modules()
+        for name, parameter in layer._parameters.items()
+        if id(parameter) in values
+    }
 
 
 def _stacked(
     module: nn.Module, parameters: Mapping[str, Tensor], images: Tensor, stack: int
 ) -> Tensor:
     def forward(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        return _forward(module, weights, x)
+        return call(module, weights, x)
 
     stacked: Tensor = vmap(forward, chunk_size=stack)(dict(parameters), images)
     return stacked
@@ -89,4 +116,4 @@ def _stacked(
 def _separate(module: nn.Module, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
     unbound = {name: value.unbind(0) for name, value in parameters.items()}
     models = ({name: v[i] for name, v in unbound.items()} for i in range(len(images)))
-    return torch.stack([_forward(module, m, x) for m, x in zip(models, images, strict=True)])
+    return torch.stack([call(module, m, x) for m, x in zip(models, images, strict=True)])

@@ -5,9 +5,9 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from evil_twins.attacks.models import Victim
+from evil_twins.attacks.stacking import call
 from evil_twins.attacks.steps.factors import (
     BODY_DAMPING,
     LEAST_CURVATURE,
@@ -74,7 +74,7 @@ def _add(
         moments[name].add_slopes(g)
 
     with recorded(layers, inputs, outputs):
-        logits = functional_call(module, leaves, (leaf,))
+        logits = call(module, leaves, leaf)
         slope = _slope(logits, floor, generator)
         torch.autograd.grad(logits, leaf, slope, retain_graph=bool(leaves))
     for layer in moments.values():

@@ -13,10 +13,10 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.utils.hooks import RemovableHandle
 
 from evil_twins.attacks.models import HEAD, Victim
+from evil_twins.attacks.stacking import call
 from evil_twins.attacks.steps.factors import suitable
 
 TRIED_IMAGES = 2
@@ -126,7 +126,7 @@ def _used(module: nn.Module, x: Tensor, names: list[str]) -> set[str]:
         for name in names
         if module.get_parameter(name).is_floating_point()
     }
-    logits = functional_call(module, leaves, (x,))
+    logits = call(module, leaves, x)
     if not leaves or not logits.requires_grad:
         return set()
     gradients = torch.autograd.grad(logits.sum(), list(leaves.values()), allow_unused=True)

@@ -8,26 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import torch
 from rich.console import Console
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
-from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.conclude import derive, exclusive
+from evil_twins.bench.run.data_of_call import opened
 from evil_twins.bench.run.engine import Engine
 from evil_twins.bench.run.session import Execution, run_cells
 from evil_twins.bench.run.workspace import Folders, open_workspace
 from evil_twins.bench.store import files, parquet, records
-from evil_twins.bench.subjects import forms
-from evil_twins.bench.subjects.arrays import array
-from evil_twins.bench.subjects.cutting import cut
-from evil_twins.bench.subjects.data import Dataset
-from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork, weights_of
+from evil_twins.bench.store.checksums import fingerprint
+from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork, answers, weights_of
+from evil_twins.bench.subjects.networks.probes import probes
 from evil_twins.bench.subjects.splits import USUAL
 from evil_twins.bench.suite.names import folder_name
 from evil_twins.bench.suite.objects import CALL, Entry
@@ -38,7 +33,7 @@ from evil_twins.bench.suite.suite import Suite
 MOST_TARGETS = 32
 """Most targets if their number is not given."""
 
-ARRAYS, WEIGHTS = "data.npz", "victim.safetensors"
+WEIGHTS = "victim.safetensors"
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ class Evaluation:
         attacks: The attacks.
         detectors: The detectors.
         count: Number of targets.
-        shape: (C, H, W) of the images.
+        probes: A few of the images (N, C, H, W) in [0, 1].
         threads: Threads of each cell.
         home: The folder of the results, of the arrays and of the weights.
     """
@@ -63,9 +58,15 @@ class Evaluation:
     attacks: Sequence[Entry]
     detectors: Sequence[Entry]
     count: int
-    shape: tuple[int, int, int]
+    probes: Tensor
     threads: int
     home: Path
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images."""
+        _, channels, height, width = self.probes.shape
+        return channels, height, width
 
     def run(self, device: str, console: Console | None) -> Path:
         """Run the cells that are missing, and return the folder of the records."""
@@ -96,8 +97,9 @@ class Evaluation:
         network = MemoryNetwork(name, module=self.networks[name])
         weights = self.home / name / WEIGHTS
         files.make_folder(weights.parent, self.home)
-        # The identity of cells contains the hash of this file: weights and code of the network.
-        save_file(weights_of(network), weights, {"code": network.digest})
+        # The identity of cells contains the hash of this file: the whole network.
+        code = fingerprint([network.digest, answers(network.module, self.probes)])
+        save_file(weights_of(network), weights, {"code": code})
         rows = [row for entry in self.attacks for row in entry.rows(self.count)]
         columns = [entry.column() for entry in self.detectors]
         check_matrix(rows, columns, CALL)
@@ -133,87 +135,40 @@ def evaluation(
     Raises:
         UserError: One is wrong.
     """
-    for name, network in networks.items():
-        folder_name(name, CALL.name)
-        if not isinstance(network, nn.Module):
-            raise UserError(
-                f"model {name!r} is of type {type(network).__name__}",
-                "expected: a torch.nn.Module, or a dictionary of them by name",
-            )
+    _check_numbers(targets, threads)
+    copies = _copied(networks)
     place, dataset = opened(data, clean, classes, size, home)
     if targets is None:
         splits = (dataset.confirmatory, dataset.calibration, dataset.fpr)
         targets = max(1, min(MOST_TARGETS, *map(len, splits)))
-    channels, height, width = dataset.train.pixels.shape[1:]
-    shape = channels, height, width
-    return Evaluation(networks, place, size, *matrix, targets, shape, threads, home)
+    x = probes(dataset.train)
+    return Evaluation(copies, place, size, *matrix, targets, x, threads, home)
 
 
-def opened(
-    data: tuple[Any, Any] | str,
-    clean: tuple[Any, Any] | None,
-    classes: Sequence[str] | None,
-    size: int | None,
-    home: Path,
-) -> tuple[str, Dataset]:
-    """Return the data set of arrays, which are stored in a folder, or that of a name.
-
-    Returns:
-        The data set as a suite names it, with an absolute path, and the data set.
+def _copied(networks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """Return copies of networks, which stay as they are now.
 
     Raises:
-        UserError: The arrays are no images and labels, or there is no such data set.
+        UserError: There are none, one is none, or a name is no name of a folder.
     """
-    if isinstance(data, str):
-        if clean is not None or classes is not None:
+    if not networks:
+        raise UserError("there is no model", "expected: a torch.nn.Module, or several by name")
+    for name in networks:
+        folder_name(name, CALL.name)
+    folder_name("+".join(networks), CALL.name)
+    return {
+        name: MemoryNetwork(name, module=network).build(0, (0, 0, 0))
+        for name, network in networks.items()
+    }
+
+
+def _check_numbers(targets: int | None, threads: int) -> None:
+    for name, number in (("targets", 1 if targets is None else targets), ("threads", threads)):
+        if not isinstance(number, int) or number < 1:
             raise UserError(
-                f"data set {data!r} has training images and classes",
-                "remedy: omit `clean` and `classes`, or give arrays",
+                f"evaluate: {name} is {number!r}",
+                "expected: a whole number from 1" + (", or None" if name == "targets" else ""),
             )
-        place = forms.absolute(data, Path.cwd())
-    else:
-        place = str(_stored(data, clean, classes, home))
-    name, root = forms.located(place, None)
-    cached_dataset.cache_clear()  # a file may have been stored anew
-    return place, cached_dataset(name, root, size)
-
-
-def _stored(
-    data: tuple[Any, Any], clean: tuple[Any, Any] | None, classes: Sequence[str] | None, home: Path
-) -> Path:
-    """Store arrays in a file, from which every cell reads them; return its path."""
-    path = files.make_folder(home, None) / ARRAYS
-    x, y = _pair("data", data)
-    if clean is None:
-        train, test = cut([str(i) for i in range(len(x))])
-        arrays = {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
-    else:
-        x_train, y_train = _pair("clean", clean)
-        arrays = {"x_train": x_train, "y_train": y_train, "x_test": x, "y_test": y}
-    arrays |= {} if classes is None else {"classes": np.array(classes)}
-    np.savez(path, **arrays)  # type: ignore[arg-type]  # its other argument is a flag
-    return path
-
-
-def _pair(name: str, values: tuple[Any, Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return images and labels as arrays of one length; the rest is checked by their reader.
-
-    Raises:
-        UserError: They are no two arrays of one length.
-    """
-    if not isinstance(values, tuple | list) or len(values) != 2:
-        raise UserError(
-            f"{name} is of type {type(values).__name__}",
-            "expected: images and labels, (x, y)" + (", or a data set" * (name == "data")),
-        )
-    cpu = [v.detach().cpu().numpy() if isinstance(v, torch.Tensor) else v for v in values]
-    x, y = array(f"{name}: the images", cpu[0]), array(f"{name}: the labels", cpu[1])
-    if x.ndim < 3 or len(x) != len(y):
-        raise UserError(
-            f"{name}: images of shape {x.shape} and labels of shape {y.shape}",
-            "expected: images (N, C, H, W) or (N, H, W), and one label for each",
-        )
-    return x, y
 
 
 def _no_figures(directory: Path) -> None:

@@ -11,7 +11,8 @@ import tomli_w
 import torch
 
 from evil_twins.bench.errors import UserError, reason
-from evil_twins.bench.run.evaluation import ARRAYS, WEIGHTS, Evaluation
+from evil_twins.bench.run.data_of_call import ARRAYS
+from evil_twins.bench.run.evaluation import WEIGHTS, Evaluation
 from evil_twins.bench.store import files
 from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork
 from evil_twins.bench.suite.objects import check_files

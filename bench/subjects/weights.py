@@ -33,7 +33,8 @@ PROBES = 8
 
 def save(model: Classifier, path: Path) -> None:
     """Store a folded classifier as safetensors; the same classifier gives the same bytes."""
-    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    # Copies: several names may share one tensor, which safetensors refuses.
+    state = {name: value.contiguous().clone() for name, value in model.state_dict().items()}
     # One entry only: the order of several is undefined, and so would be the bytes.
     facts = {"architecture": model.architecture, "classes": model.classes, "shape": model.shape}
     facts |= {"network": model.network.model_dump()} if model.network else {}

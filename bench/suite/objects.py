@@ -76,6 +76,11 @@ def entries(kind: str, items: Iterable[Any]) -> list[Entry]:
     Raises:
         UserError: One is none of these, or there is no such name.
     """
+    if isinstance(items, str | Mapping) or not isinstance(items, Iterable):
+        raise UserError(
+            f"evaluate: {kind}s is {items!r:.60}, of type {type(items).__name__}",
+            f"expected: a list of {kind}s, such as [{items!r:.60}]",
+        )
     result = list[Entry]()
     for item in items:
         entry = _entry(kind, item, {entry.label for entry in result})

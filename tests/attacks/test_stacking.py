@@ -80,3 +80,28 @@ def test_an_error_of_the_network_itself_is_raised() -> None:
     weights = {"head.bias": torch.zeros(2, 4)}
     with pytest.raises(RuntimeError, match="no such layer"):
         stacking.logits(module, weights, torch.rand(2, 1, 1, 6, 6))
+
+
+class TwoNames(nn.Module):
+    """Has a layer of two names, and two layers of one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+        self.again, self.second.weight = self.first, self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        z: Tensor = self.second(self.again(x))
+        return z
+
+
+def test_a_network_with_a_layer_of_two_names_keeps_its_parameters() -> None:
+    module, x = TwoNames(), torch.rand(2, 3)
+    before = {name: value.detach().clone() for name, value in module.named_parameters()}
+    doubled = {name: 2 * value for name, value in before.items()}
+    z = stacking.call(module, doubled, x)
+    weight = doubled["first.weight"].mT
+    expected = (x @ weight + doubled["first.bias"]) @ weight + doubled["second.bias"]
+    assert torch.allclose(z, expected)
+    assert all(torch.equal(value, before[name]) for name, value in module.named_parameters())
+    assert set(dict(module.named_parameters())) == set(before)

@@ -17,6 +17,7 @@ from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Dataset, Images
 from evil_twins.bench.subjects.networks import adoption
 from evil_twins.bench.subjects.networks.outputs import outputs_of
+from evil_twins.bench.subjects.networks.passes import passed
 from evil_twins.bench.subjects.networks.probes import probes
 from evil_twins.bench.suite.suite import Suite
 
@@ -86,7 +87,7 @@ class ModelCase:
         with torch.no_grad():
             z = self.outputs(self.x)
         width = z.shape[-1] if isinstance(z, Tensor) and z.dim() == 2 else 0
-        return adoption.passed(self.module, self.scale(self.x), width)
+        return passed(self.module, self.scale(self.x), width)
 
     @property
     def rows(self) -> Tensor | None:

@@ -10,7 +10,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from evil_twins.bench.components import finite
 from evil_twins.bench.errors import Fault, UserError, reason
 from evil_twins.bench.store.schemas import ClassifierFacts, NetworkFacts
 from evil_twins.bench.subjects.architectures import Classifier
@@ -18,6 +17,7 @@ from evil_twins.bench.subjects.data import Images
 from evil_twins.bench.subjects.networks import states
 from evil_twins.bench.subjects.networks.network import Network
 from evil_twins.bench.subjects.networks.outputs import choose, outputs_of
+from evil_twins.bench.subjects.networks.passes import check_repeats, passed
 from evil_twins.bench.subjects.networks.probes import probes
 from evil_twins.bench.subjects.networks.structure import Structure, analyse, close, split
 
@@ -46,7 +46,7 @@ def adopt(network: Network, weights: Path, classes: Sequence[str], images: Image
     except Fault as fault:
         raise UserError(
             f"architecture {network.name!r}: {fault}",
-            "remedy: let `architecture`, `weights` and `classes` of [victim] fit each other",
+            f"remedy: {network.remedy}",
         ) from fault
 
 
@@ -83,12 +83,13 @@ def victim_of(
         rows: The outputs that the last layer keeps, (K,); None for all.
 
     Raises:
-        Fault: A pass fails, or the outputs are no logits (N, outputs).
+        Fault: A pass fails, the outputs are no logits (N, outputs), or other passes give others.
     """
     module = frozen(module)
     mean, std = scale(network, x.shape[1])
     normalised = (x - mean) / std
     logits = passed(module, normalised, outputs)
+    check_repeats(module, normalised, logits)
     structure = analyse(module, normalised)
     trunk, head = split(module, structure, outputs)
     facts = NetworkFacts(code=code, outputs=outputs, **vars(structure))
@@ -197,29 +198,6 @@ def _composed(
 def frozen(module: nn.Module) -> Any:
     """Return a module in eval mode that records no gradients of its weights."""
     return module.eval().requires_grad_(False)
-
-
-@torch.no_grad()
-def passed(module: nn.Module, x: Tensor, outputs: int) -> Tensor:
-    """Pass normalised images (N, C, H, W) through a network.
-
-    Returns:
-        Its logits (N, outputs).
-
-    Raises:
-        Fault: It fails, or returns something else.
-    """
-    try:
-        z = module(x)
-    except Exception as error:  # the network is a user's code
-        raise Fault(f"it takes no images of shape {tuple(x.shape[1:])}: {reason(error)}") from error
-    if not isinstance(z, Tensor):
-        raise Fault(f"it returns {type(z).__name__}; expected a tensor of logits")
-    if tuple(z.shape) != (len(x), outputs):
-        raise Fault(f"it returns {tuple(z.shape)} for {len(x)} images and {outputs} classes")
-    if z.dtype != x.dtype:
-        raise Fault(f"it returns {z.dtype} for images in {x.dtype}; expected the same")
-    return finite.logits(z, "it")
 
 
 def scale(network: Network, channels: int) -> tuple[Tensor, Tensor]:

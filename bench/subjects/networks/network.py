@@ -72,6 +72,11 @@ class Network:
             return Path(__file__).with_name(f"of_{self.package or 'file'}.py")
         return Path(self.place.rpartition(":")[0])
 
+    @property
+    def remedy(self) -> str:
+        """The remedy if it is no victim."""
+        return "let `architecture`, `weights` and `classes` of [victim] fit each other"
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of its code and of the versions of the libraries that this imports."""

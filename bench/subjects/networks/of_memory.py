@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from evil_twins.bench.components.containment import user_code
 from evil_twins.bench.components.source_code import closure
@@ -40,6 +41,11 @@ class MemoryNetwork(Network):
         """The file of this class."""
         return Path(__file__)
 
+    @property
+    def remedy(self) -> str:
+        """The remedy if it is no victim."""
+        return "fix the network; `evil_twins.check(network, (x, y))` says more"
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of its parts with their numbers and texts, of their code, and of this project's.
@@ -55,9 +61,55 @@ class MemoryNetwork(Network):
 
     def build(self, outputs: int, shape: tuple[int, int, int]) -> nn.Module:
         """Return a copy in float32 on the CPU; see `Network.build`."""
+        _check_kind(self.module, self.name)
         with user_code(f"network {self.name!r} cannot be copied", "remedy: fix its class"):
             built = copy.deepcopy(self.module)
         return built.cpu().float()
+
+
+def _check_kind(module: object, name: str) -> None:
+    """Check that an object is a network whose weights are in memory.
+
+    Raises:
+        UserError: It is not.
+    """
+    if not isinstance(module, nn.Module):
+        raise UserError(
+            f"model {name!r} is of type {type(module).__name__}",
+            "expected: a torch.nn.Module",
+        )
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UserError(
+            f"network {name!r} is a program of TorchScript, which no attack can change",
+            "remedy: give the torch.nn.Module that it was made from",
+        )
+    tensors = [*module.parameters(), *module.buffers()]
+    if any(is_lazy(value) or value.is_meta for value in tensors):
+        raise UserError(
+            f"network {name!r} has weights without numbers: a lazy layer, or the device `meta`",
+            "remedy: pass images through a lazy layer first, or load the weights",
+        )
+
+
+@torch.no_grad()
+def answers(module: nn.Module, x: torch.Tensor) -> str:
+    """Return the SHA-256 of the outputs of a network in eval mode; "" if it gives none.
+
+    They show what no code shows: hooks, functions and tensors that the network holds.
+
+    Args:
+        module: The network, which is not changed.
+        x: Images (N, C, H, W).
+    """
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)  # sums depend on it
+        with torch.random.fork_rng(devices=[]):
+            return fingerprint(copy.deepcopy(module).eval()(x).tolist())
+    except Exception:  # it is a user's code, which is told when the victim is made
+        return ""
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _name(kind: type) -> str:

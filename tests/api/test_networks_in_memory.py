@@ -1,0 +1,125 @@
+"""Networks of any making in memory: tied, changed later, with parts that no code shows."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import evil_twins as et
+from tests.api.small_networks import data, trained
+
+ALL = {"method": "imc", "name": "all", "phi": [0.5], "input": {}, "model": {"layers": "all"}}
+
+
+def evaluate(model: nn.Module | Mapping[str, nn.Module], **changes: Any) -> et.Result:
+    options = {"attacks": ["pgd"], "detectors": ["confidence"], "targets": 2}
+    return et.evaluate(model, data(), **options | changes)
+
+
+class Around(nn.Module):
+    """Changes the logits of a network by something that it holds."""
+
+    def __init__(self, inner: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.inner, self.change = inner, change
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.change(self.inner(x))
+
+
+def hooked(factor: float) -> nn.Module:
+    network = nn.Sequential(trained(), nn.Identity())
+    network[1].register_forward_hook(lambda _, __, z: z * factor)
+    return network
+
+
+@pytest.mark.parametrize("build", [lambda f: Around(trained(), lambda z: z * f), hooked])
+def test_what_a_network_holds_is_part_of_its_identity(
+    build: Callable[[float], nn.Module], tmp_path: Path
+) -> None:
+    first, second = (
+        evaluate(build(factor), results=tmp_path).targets["linf"].tolist() for factor in (1.0, 0.3)
+    )
+    assert first != second
+
+
+class Tied(nn.Module):
+    """Has a layer of two names, and two layers of one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 10)
+        self.again, self.second.weight = self.first, self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = torch.relu(self.again(x.flatten(1)))
+        z = self.head(torch.relu(self.second(z)))
+        return z
+
+
+def test_networks_with_tied_weights_are_attacked() -> None:
+    x, y = (torch.from_numpy(values[:897]) for values in data())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Tied()
+        optimiser = torch.optim.Adam(network.parameters(), 1e-2)
+        for _ in range(60):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(network(x), y).backward()
+            optimiser.step()
+    result = evaluate(network, attacks=["pgd", ALL])
+    assert result.failures.empty
+    assert result.targets["at_kappa"].all()
+
+
+def test_the_suite_has_the_network_of_the_call(tmp_path: Path) -> None:
+    network, x = nn.Sequential(trained(), nn.Identity()), torch.rand(3, 1, 8, 8)
+    network[0].eval()
+    result, expected = evaluate(network), network(x)
+    network[1] = nn.ReLU()
+    result.to_suite(tmp_path)
+    program = torch.export.load(tmp_path / "victim.pt2").module()
+    assert torch.allclose(program(x), expected, atol=1e-5)
+
+
+def test_failed_cells_are_told() -> None:
+    def broken(model: nn.Module, x: Tensor) -> Tensor:
+        raise ValueError("no")
+
+    with pytest.warns(UserWarning, match="1 cells? failed or wait for one.*ValueError: no"):
+        result = evaluate(trained(), detectors=[broken, "confidence"])
+    assert set(result.rates["detector"]) == {"confidence"}
+
+
+LAZY = nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
+BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "no model": ({}, {}, "there is no model"),
+    "lazy": (LAZY, {}, "has weights without numbers"),
+    "meta": (nn.Linear(3, 3, device="meta"), {}, "has weights without numbers"),
+    "long": ({c * 90: trained() for c in "abc"}, {}, "cannot be the name of a folder"),
+    "text": (trained(), {"attacks": "pgd"}, r"expected: a list of attacks, such as \['pgd'\]"),
+    "targets": (trained(), {"targets": 0}, "targets is 0"),
+    "threads": (trained(), {"threads": 0}, "threads is 0"),
+    "random": (Around(trained(), torch.rand_like), {}, "other logits in a second pass"),
+    "batch": (Around(trained(), lambda z: z - z.mean(0)), {}, "depend on the other images"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_mistakes_are_told_before_anything_runs(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "evil_twins.bench.run.evaluation.run_cells", lambda *_, **__: pytest.fail("a cell ran")
+    )
+    network, options, message = BAD[case]
+    with pytest.raises(et.UserError, match=message) as caught:
+        evaluate(network, **options)
+    assert len(caught.value.lines) <= 3
+
+
+def test_images_of_half_precision_are_read() -> None:
+    x, y = (torch.from_numpy(values) for values in data())
+    result = et.evaluate(trained(), (x.bfloat16(), y), ["untouched"], ["confidence"], targets=2)
+    assert result.failures.empty
