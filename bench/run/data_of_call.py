@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,9 @@ def _stored(
     )
     parts("data", train_half, test_half, classes)  # checks them
     arrays |= {} if classes is None else {"classes": np.array(classes)}
-    np.savez(path, **arrays)  # type: ignore[arg-type]  # its other argument is a flag
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]  # its other argument is a flag
+    files.write(path, None, content.getvalue())
     return path
 
 

@@ -99,7 +99,8 @@ class Evaluation:
         files.make_folder(weights.parent, self.home)
         # The identity of cells contains the hash of this file: the whole network.
         code = fingerprint([network.digest, answers(network.module, self.probes)])
-        save_file(weights_of(network), weights, {"code": code})
+        with files.creating(weights, self.home) as draft:
+            save_file(weights_of(network), draft, {"code": code})
         rows = [row for entry in self.attacks for row in entry.rows(self.count)]
         columns = [entry.column() for entry in self.detectors]
         check_matrix(rows, columns, CALL)

@@ -1,7 +1,6 @@
 """Write the suite of a call of `evaluate`, with the files that it needs."""
 
 import io
-import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,7 +52,7 @@ def _dataset(question: Evaluation, folder: Path) -> str:
     """Copy the arrays, if the data are arrays; return the data set as the suite names it."""
     if question.dataset != str(question.home / ARRAYS):
         return question.dataset
-    shutil.copyfile(question.dataset, folder / ARRAYS)
+    files.copy(Path(question.dataset), None, folder / ARRAYS, None)
     return ARRAYS
 
 
@@ -64,7 +63,7 @@ def _victim(
     if architecture is None:
         _export(MemoryNetwork(name, module=question.networks[name]), question.shape, folder)
         return {"architecture": PROGRAM}
-    shutil.copyfile(question.home / name / WEIGHTS, folder / WEIGHTS)
+    files.copy(question.home / name / WEIGHTS, None, folder / WEIGHTS, None)
     return {"architecture": architecture, "weights": WEIGHTS}
 
 

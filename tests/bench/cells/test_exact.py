@@ -59,7 +59,7 @@ def test_so_do_check_and_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     note: Callable[..., int] = lambda *_: states.append(state()) or 0  # noqa: E731
     monkeypatch.setattr(run, "_case", lambda *_: None)
     monkeypatch.setattr(run, "CLAUSES", {"detector": (Clause("", "", note),)})
-    run.look("detector", Component("", {}), 0, "cuda")
+    run.look("detector", Component("", {}), "cuda", 0)
     monkeypatch.setattr(run, "defender", note)
     run.world("detector", "cuda")
     monkeypatch.setattr(workspace, "resolve_device", lambda _: "cuda")

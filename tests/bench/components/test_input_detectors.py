@@ -15,7 +15,7 @@ from evil_twins.detectors.base import DefenderView
 from tests.contract.guests import keeps_the_contract
 from tests.detectors.networks import Headed, digits, digits_model, rng
 
-QUICK: dict[str, Any] = {"benign": 8, "rounds": 5, "epochs": 2}
+QUICK: dict[str, Any] = {"benign": 8, "rounds": 15, "epochs": 2}
 
 
 def watcher(name: str, **values: Any) -> Any:
