@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from network_matrix.cases import (
+from .cases import (
     ATTACKS,
     BENIGN,
     DETECTORS,

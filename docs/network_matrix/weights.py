@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
-from network_matrix.cases import EPOCHS, Case
 from sklearn.datasets import load_digits
 from torch import nn
 
 from evil_twins.bench.subjects.networks.network import Network
+
+from .cases import EPOCHS, Case
 
 CLASSES, SIDE = 4, 32
 ENOUGH = 0.95
