@@ -10,14 +10,13 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pandas as pd
 from network_matrix import weights
-from network_matrix.cases import ATTACKS, DETECTORS, Case, built_in, of_files
+from network_matrix.cases import ATTACKS, DETECTORS, HEAD, Case, built_in, of_files
 from network_matrix.page import page
 
 PAGE = Path(__file__).with_name("networks.md")
@@ -35,13 +34,14 @@ def run(case: Case, home: Path, order: int) -> None:
     """Check a network, run its suite without the rows that it cannot have, and store its facts."""
     home.mkdir(parents=True, exist_ok=True)
     weights.prepare(case, home)
-    write_suite(case, home, ATTACKS, DETECTORS)
+    suite = home / "suite.toml"
+    suite.write_text(case.suite(home, ATTACKS, DETECTORS))
     clauses = checked(case, home)
     reasons = refusals(clauses)
     rows = [name for name in ATTACKS if name not in reasons]
     columns = [name for name in DETECTORS if name not in reasons]
-    write_suite(case, home, rows, columns)
-    done = command("run", home / "suite.toml", "--results", home, "--jobs", "1")
+    suite.write_text(case.suite(home, rows, columns))
+    done = command("run", suite, "--results", home, "--jobs", "1")
     (home / "run.log").write_text(done.stdout + done.stderr)
     facts = case.facts() | {"clauses": clauses, "reasons": reasons} | numbers(home / "network")
     (home / "facts.json").write_text(json.dumps(facts | {"order": order}, indent=1))
@@ -65,21 +65,12 @@ def refusals(clauses: dict[str, Any]) -> dict[str, str]:
     """Return the rows and columns that a network cannot have, each with its reason."""
     reasons = dict[str, str]()
     if clauses["last_layer"]["outcome"] != "passed":
-        heads = [name for name, row in ATTACKS.items() if 'layers = "head"' in row]
-        reasons |= dict.fromkeys(heads, clauses["last_layer"]["fault"])
+        reasons |= dict.fromkeys(HEAD, clauses["last_layer"]["fault"])
     if clauses["second_derivatives"]["outcome"] != "passed":
         reasons["curvature"] = clauses["second_derivatives"]["fault"]
     if clauses["accurate"]["outcome"] != "n/a":
         reasons["disagreement"] = SECOND
     return reasons
-
-
-def write_suite(case: Case, home: Path, rows: Iterable[str], columns: Iterable[str]) -> None:
-    """Write the suite of a network."""
-    parts = [case.head(home)]
-    parts += [f'[[attacks]]\nname = "{name}"\n{case.lines(ATTACKS[name])}' for name in rows]
-    parts += [f'[[detectors]]\nname = "{name}"\n{DETECTORS[name]}' for name in columns]
-    (home / "suite.toml").write_text("\n\n".join(parts) + "\n")
 
 
 def command(*words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -23,29 +23,29 @@ def sequential(classes: int, shape: tuple[int, int, int] = (3, 32, 32)) -> nn.Mo
     """Return layers in a row with dropout, and batch-norm after and before convolutions."""
     return nn.Sequential(
         nn.BatchNorm2d(shape[0]),
-        nn.Conv2d(shape[0], 8, 3, 2, 1, bias=False),
-        nn.BatchNorm2d(8),
+        nn.Conv2d(shape[0], 16, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(16),
         nn.ReLU(inplace=True),
         nn.Dropout(0.2),
-        nn.Conv2d(8, 16, 3, 2, 1),
+        nn.Conv2d(16, 32, 3, 2, 1),
         nn.ReLU(inplace=True),
-        nn.AdaptiveAvgPool2d(2),
+        nn.AdaptiveAvgPool2d(4),
         nn.Flatten(),
         nn.Dropout(0.2),
-        nn.Linear(64, classes),
+        nn.Linear(512, classes),
     )
 
 
 def convolution_as_head(classes: int, shape: tuple[int, int, int] = (3, 32, 32)) -> nn.Module:
-    """Return a network whose logits are means of the maps of a convolution."""
+    """Return a network whose logits are those of a convolution."""
     return nn.Sequential(
-        nn.Conv2d(shape[0], 8, 3, 2, 1, bias=False),
-        nn.BatchNorm2d(8),
+        nn.Conv2d(shape[0], 16, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(16),
         nn.ReLU(inplace=True),
-        nn.Conv2d(8, 16, 3, 2, 1),
+        nn.Conv2d(16, 32, 3, 2, 1),
         nn.ReLU(inplace=True),
-        nn.Conv2d(16, classes, 1),
-        nn.AdaptiveAvgPool2d(1),
+        nn.AvgPool2d(2),
+        nn.Conv2d(32, classes, 4),
         nn.Flatten(),
     )
 

@@ -1,6 +1,6 @@
 """The networks, the attacks and the detectors of the page `networks.md`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,14 @@ DETECTORS = {
 }
 """Name of a column -> its lines of a suite."""
 
+HEAD = tuple(name for name, row in ATTACKS.items() if 'layers = "head"' in row)
+"""The rows that change only the last layer."""
+
 KAPPA, TARGETS, BENIGN, ROUNDS = 0.75, 4, 8, 10
-EPOCHS, PASSES = 20, 40
+EPOCHS, PASSES = 20, 15
 """Passes over the training images: most of the script, and all of the suite."""
 
-RECIPE = f"{{ epochs = {PASSES}, lr = 0.1 }}"
+RECIPE = f"{{ epochs = {PASSES}, lr = 0.05 }}"
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 LITE = ((0.498,) * 3, (0.502,) * 3)
 
@@ -101,9 +104,14 @@ class Case:
             lines += [f"classes = {[*self.classes]!r}"]
         return "\n".join([*lines, "[targets]", f"count = {TARGETS}", f"benign = {BENIGN}"])
 
-    def lines(self, row: str) -> str:
-        """Return the lines of a row of its suite."""
-        return f"{row.replace('ROUNDS', str(self.rounds))}\nkappa = {KAPPA}"
+    def suite(self, home: Path, rows: Iterable[str], columns: Iterable[str]) -> str:
+        """Return its suite with rows and columns of these names."""
+        parts = [self.head(home)]
+        for name in rows:
+            row = ATTACKS[name].replace("ROUNDS", str(self.rounds))
+            parts.append(f'[[attacks]]\nname = "{name}"\n{row}\nkappa = {KAPPA}')
+        parts += [f'[[detectors]]\nname = "{name}"\n{DETECTORS[name]}' for name in columns]
+        return "\n\n".join(parts) + "\n"
 
     def facts(self) -> dict[str, Any]:
         """Return its facts for the page, without paths."""

@@ -2,10 +2,10 @@
 
 import warnings
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
@@ -64,7 +64,7 @@ def prepare(case: Case, home: Path) -> None:
 
 def renamed(state: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
     """Return weights of a network of timm under its names; they have the same order."""
-    expected = timm.create_model(name).state_dict()
+    expected = import_module("timm").create_model(name).state_dict()
     keys = [key for key, value in expected.items() if value.dim()]
     values = [value for value in state.values() if value.dim()]
     if [expected[key].shape for key in keys] != [value.shape for value in values]:
