@@ -1,6 +1,8 @@
 """Networks × attacks × detectors: the networks of `docs/networks.md` that need no files."""
 
 import json
+import tomllib
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,14 +10,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import evil_twins as et
 from docs.network_matrix import weights
-from docs.network_matrix.cases import ATTACKS, DETECTORS, HEAD, TARGETS, Case, built_in
+from docs.network_matrix.cases import ATTACKS, DETECTORS, HEAD, KAPPA, TARGETS, Case, built_in
 from evil_twins.bench.commands import app
 from tests.bench.runs import mistake
 
 CASES = {case.name: case for case in built_in("")}
-CHEAP = "sequential"
-SLOW = [name for name in CASES if name != CHEAP]
+ROWS = {name: ATTACKS[name] for name in ("PGD", "Poisoning, head")}
+ROWS["IMC, all"] = ATTACKS["IMC, all"].replace("ROUNDS", "10")
+COLUMNS = {name: DETECTORS[name] for name in ("smoothing", "curvature", "confidence")}
+"""Rows and columns of the test that takes seconds."""
+
 NO_HEAD = {"convolution as head"}
 NO_CURVATURE = {"torchvision:mobilenet_v3_small"}
 """PyTorch has no second derivative of hard-sigmoid."""
@@ -45,45 +51,51 @@ def refused(case: Case) -> set[str]:
     return names if case.training == "suite" else names | {"disagreement"}
 
 
-def check_run(case: Case, home: Path) -> None:
-    """Run the suite of a network: no cell fails, targets are at κ, and scores are finite."""
-    rows, columns = (
-        [*(n for n in part if n not in refused(case))] for part in (ATTACKS, DETECTORS)
-    )
-    (home / "suite.toml").write_text(case.suite(home, rows, columns))
-    line = ["run", str(home / "suite.toml"), "--results", str(home), "--jobs", "1"]
-    assert app.main(line) == 0
-    targets = pd.read_parquet(home / "network" / "targets.parquet")
+def check(home: Path, rows: Collection[str], columns: Collection[str]) -> None:
+    """Check the records of a suite: all rows and columns, targets at κ, finite scores."""
+    assert pd.read_parquet(home / "failures.parquet").empty
+    targets = pd.read_parquet(home / "targets.parquet")
     assert set(targets["attack"]) == set(rows)
     assert (targets.groupby(["attack", "phi"]).size() == TARGETS).all()
     assert targets["at_kappa"].all(), targets[["attack", "phi", "confidence"]]
     assert np.isfinite(targets[["kl", "linf", "delta"]]).all(axis=None)
-    scores = pd.read_parquet(home / "network" / "scores.parquet")
+    scores = pd.read_parquet(home / "scores.parquet")
     assert set(scores["detector"]) == set(columns)
     assert np.isfinite(scores["score"]).all()
 
 
-@pytest.mark.usefixtures("no_figures")
-def test_every_attack_and_detector_works_on_a_small_network(data: str, tmp_path: Path) -> None:
-    check_run(prepared(CHEAP, data, tmp_path), tmp_path)
+def test_attacks_and_detectors_work_on_a_small_network_in_memory(data: str, tmp_path: Path) -> None:
+    network = weights.trained(replace(CASES["sequential"], data=data), tmp_path)
+    parts = {name: tomllib.loads(part) for name, part in {**ROWS, **COLUMNS}.items()}
+    tables = {name: part | {"name": name} for name, part in parts.items()}
+    attacks = [tables[name] | {"kappa": KAPPA} for name in ROWS]
+    detectors = [tables[name] for name in COLUMNS]
+    result = et.evaluate(network, data, attacks, detectors, targets=TARGETS, results=tmp_path)
+    check(result.directory, ROWS, COLUMNS)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
-@pytest.mark.parametrize("name", SLOW)
+@pytest.mark.parametrize("name", CASES)
 def test_every_attack_and_detector_works_unless_refused(
     name: str, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     case = prepared(name, data, tmp_path)
-    (tmp_path / "suite.toml").write_text(case.suite(tmp_path, ATTACKS, DETECTORS))
+    suite = tmp_path / "suite.toml"
+    suite.write_text(case.suite(tmp_path, ATTACKS, DETECTORS))
     line = ["check", "--model", case.place(tmp_path), "--data", data, "--format", "json"]
     line += ["--weights", str(tmp_path / case.weights)] if case.weights else []
-    assert app.main([*line, "--suite", str(tmp_path / "suite.toml")]) == 0
+    assert app.main([*line, "--suite", str(suite)]) == 0
     clauses = {row["clause"]: row for row in json.loads(capsys.readouterr().out)["clauses"]}
     assert "failed" not in {row["outcome"] for row in clauses.values()}
     assert (clauses["last_layer"]["outcome"] == "warning") == (name in NO_HEAD)
     assert (clauses["second_derivatives"]["outcome"] == "warning") == (name in NO_CURVATURE)
-    check_run(case, tmp_path)
+    rows, columns = (
+        [*(n for n in part if n not in refused(case))] for part in (ATTACKS, DETECTORS)
+    )
+    suite.write_text(case.suite(tmp_path, rows, columns))
+    assert app.main(["run", str(suite), "--results", str(tmp_path), "--jobs", "1"]) == 0
+    check(tmp_path / "network", rows, columns)
 
 
 def test_rows_of_a_last_layer_are_refused_without_one(
