@@ -133,8 +133,8 @@ def built_in(data: str) -> list[Case]:
         Case("sequential", "sequential", training="suite"),
         Case("convolution as head", "convolution_as_head", training="suite"),
         Case("vgg11_bn for small images", "vgg11_bn"),
-        Case("vgg11_bn.pt2", "vgg11_bn", program=".pt2"),
-        Case("vgg11_bn.onnx", "vgg11_bn", program=".onnx"),
+        Case("sequential.pt2", "sequential", program=".pt2"),
+        Case("sequential.onnx", "sequential", program=".onnx"),
         Case("timm:vit_tiny_patch16_224", "timm:vit_tiny_patch16_224"),
         *(Case(f"torchvision:{name}", f"torchvision:{name}") for name in packages),
     ]
