@@ -35,7 +35,10 @@ DETECTORS = {
 HEAD = tuple(name for name, row in ATTACKS.items() if 'layers = "head"' in row)
 """The rows that change only the last layer."""
 
-KAPPA, TARGETS, BENIGN, ROUNDS = 0.75, 4, 8, 10
+KAPPA, TARGETS, BENIGN = 0.75, 4, 8
+ROUNDS, FEW = 10, 4
+"""Rounds of the attacks on all layers; few for networks of wide layers or large images."""
+
 EPOCHS, PASSES = 20, 15
 """Passes over the training images: most of the script, and all of the suite."""
 
@@ -59,6 +62,7 @@ class Case:
         normalise: Mean and deviation of the pixels, or None.
         classes: Names of its outputs; () for those of the data.
         rounds: Rounds of the attacks on all layers.
+        count: Their number of targets.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Case:
     normalise: tuple[tuple[float, ...], ...] | None = None
     classes: tuple[str, ...] = ()
     rounds: int = ROUNDS
+    count: int = TARGETS
 
     @property
     def folder(self) -> str:
@@ -109,7 +114,9 @@ class Case:
         parts = [self.head(home)]
         for name in rows:
             row = ATTACKS[name].replace("ROUNDS", str(self.rounds))
-            parts.append(f'[[attacks]]\nname = "{name}"\n{row}\nkappa = {KAPPA}')
+            count = self.count if "ROUNDS" in ATTACKS[name] else TARGETS
+            start = f'[[attacks]]\nname = "{name}"\ncount = {count}\n'
+            parts.append(f"{start}kappa = {KAPPA}\n{row}")
         parts += [f'[[detectors]]\nname = "{name}"\n{DETECTORS[name]}' for name in columns]
         return "\n\n".join(parts) + "\n"
 
@@ -126,17 +133,19 @@ class Case:
 
 def built_in(data: str) -> list[Case]:
     """Return the networks that need no files, on images of the given data set."""
-    packages = [
-        *("mobilenet_v3_small", "efficientnet_b0", "densenet121", "convnext_tiny", "swin_t"),
-    ]
+    light = ("mobilenet_v3_small", "efficientnet_b0", "densenet121")
     cases = [
         Case("sequential", "sequential", training="suite"),
         Case("convolution as head", "convolution_as_head", training="suite"),
-        Case("vgg11_bn for small images", "vgg11_bn"),
         Case("sequential.pt2", "sequential", program=".pt2"),
         Case("sequential.onnx", "sequential", program=".onnx"),
         Case("timm:vit_tiny_patch16_224", "timm:vit_tiny_patch16_224"),
-        *(Case(f"torchvision:{name}", f"torchvision:{name}") for name in packages),
+        *(Case(f"torchvision:{name}", f"torchvision:{name}") for name in light),
+        Case("vgg11_bn for small images", "vgg11_bn", rounds=FEW, count=2),
+        *(
+            Case(f"torchvision:{name}", f"torchvision:{name}", rounds=FEW, count=2)
+            for name in ("swin_t", "convnext_tiny")
+        ),
     ]
     return [replace(case, data=data) for case in cases]
 
@@ -152,6 +161,6 @@ def of_files(files: Mapping[str, Path | None], cifar10: str, imagenette: str) ->
         names = tuple(name.lower().replace(" ", "_") for name in _IMAGENET_CATEGORIES)
         lite = Case("efficientnet-lite0", "timm:tf_efficientnet_lite0", "file")
         lite = replace(lite, source=files["efficientnet_lite0"], images="Imagenette")
-        lite = replace(lite, data=imagenette, normalise=LITE, classes=names, rounds=3)
+        lite = replace(lite, data=imagenette, normalise=LITE, classes=names, rounds=FEW, count=2)
         cases.append(lite)
     return cases

@@ -20,7 +20,8 @@ INTRODUCTION = """# Networks
 
 Which attacks and detectors work on which networks. `docs/networks.py` writes this page, here
 with version {version} of evil-twins, torch {torch}, torchvision {torchvision} and timm {timm}, on
-one thread of a processor that other programs used too. The tables show that rows and columns *run* and that targets come to κ. They do not judge
+one thread of a processor that other programs used too. The tables show that rows and
+columns *run* and that targets come to κ. They do not judge
 a detector: a row has {targets} targets, a threshold {benign} benign images, and attacks few rounds.
 
 - *Digits* are the real digits from 0 to 3 of scikit-learn, enlarged to 3×32×32. Networks are
