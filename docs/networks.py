@@ -38,13 +38,17 @@ def run(case: Case, home: Path, order: int) -> None:
     suite.write_text(case.suite(home, ATTACKS, DETECTORS))
     clauses = checked(case, home)
     reasons = refusals(clauses)
-    rows = [name for name in ATTACKS if name not in reasons]
-    columns = [name for name in DETECTORS if name not in reasons]
-    suite.write_text(case.suite(home, rows, columns))
-    done = command("run", suite, "--results", home, "--jobs", "1")
-    (home / "run.log").write_text(done.stdout + done.stderr)
-    facts = case.facts() | {"clauses": clauses, "reasons": reasons} | numbers(home / "network")
-    (home / "facts.json").write_text(json.dumps(facts | {"order": order}, indent=1))
+    smooth = clauses["local_linearity"]["note"].startswith("not")
+    failures = dict[str, str]()
+    for number, text in enumerate(case.suites(home, reasons, smooth), 1):
+        suite.write_text(text)
+        done = command("run", suite, "--results", home, "--jobs", "1")
+        (home / f"run-{number}.log").write_text(done.stdout + done.stderr)
+        failed = pd.read_parquet(home / "network" / "failures.parquet")
+        failures |= dict(zip(failed.cell, failed.reason, strict=True))
+    facts = case.facts() | {"order": order, "clauses": clauses, "reasons": reasons}
+    facts |= numbers(home / "network") | {"failures": failures}
+    (home / "facts.json").write_text(json.dumps(facts, indent=1))
 
 
 def checked(case: Case, home: Path) -> dict[str, Any]:
@@ -81,19 +85,17 @@ def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def numbers(folder: Path) -> dict[str, Any]:
-    """Read the results of a suite: accuracy, targets at κ and seconds, and failed cells."""
+    """Read the results of a suite: accuracy, targets at κ, seconds."""
     seconds = _seconds(folder)
     attacks, targets = dict[str, Any](), pd.read_parquet(folder / "targets.parquet")
     for (name, phi), group in targets.groupby(["attack", "phi"], dropna=False):
         row = f"{name}, φ {phi:g}" if len(set(targets.phi[targets.attack == name])) > 1 else name
         time = seconds[f"{name} κ={group.kappa.iloc[0]:g} φ={phi:g}"][-1]
         attacks[row] = int(group.at_kappa.sum()), len(group), time
-    failures = pd.read_parquet(folder / "failures.parquet")
     return {
         "accuracy": float(pd.read_parquet(folder / "victims.parquet").accuracy.iloc[0]),
         "attacks": attacks,
         "detectors": {name: median(seconds[name]) for name in DETECTORS if seconds[name]},
-        "failures": dict(zip(failures.cell, failures.reason, strict=True)),
     }
 
 

@@ -1,6 +1,6 @@
 """The networks, the attacks and the detectors of the page `networks.md`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ class Case:
         named = ":" in self.architecture
         return self.architecture if named else f"{ARCHITECTURES}:{self.architecture}"
 
-    def head(self, home: Path) -> str:
+    def head(self, home: Path, benign: int) -> str:
         """Return the beginning of its suite."""
         lines = ['name = "network"', f'dataset = "{self.data}"', "[victim]"]
         lines += [f'architecture = "{self.place(home)}"']
@@ -107,11 +107,26 @@ class Case:
             lines += [f"normalise = {{ mean = {mean}, std = {std} }}"]
         if self.classes:
             lines += [f"classes = {[*self.classes]!r}"]
-        return "\n".join([*lines, "[targets]", f"count = {TARGETS}", f"benign = {BENIGN}"])
+        return "\n".join([*lines, "[targets]", f"count = {TARGETS}", f"benign = {benign}"])
 
-    def suite(self, home: Path, rows: Iterable[str], columns: Iterable[str]) -> str:
+    def suites(self, home: Path, refused: Collection[str], smooth: bool) -> list[str]:
+        """Return its suites, without the rows and columns that it cannot have.
+
+        Curvature of a smooth network takes products with its Hessian for each image, so that it has
+        a suite with the row PGD and few benign images.
+        """
+        rows = [name for name in ATTACKS if name not in refused]
+        columns = [name for name in DETECTORS if name not in refused]
+        if not smooth or "curvature" not in columns:
+            return [self.suite(home, rows, columns)]
+        columns.remove("curvature")
+        return [self.suite(home, ["PGD"], ["curvature"], 2), self.suite(home, rows, columns)]
+
+    def suite(
+        self, home: Path, rows: Iterable[str], columns: Iterable[str], benign: int = BENIGN
+    ) -> str:
         """Return its suite with rows and columns of these names."""
-        parts = [self.head(home)]
+        parts = [self.head(home, benign)]
         for name in rows:
             row = ATTACKS[name].replace("ROUNDS", str(self.rounds))
             count = self.count if "ROUNDS" in ATTACKS[name] else TARGETS
