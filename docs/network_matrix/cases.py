@@ -15,9 +15,9 @@ ATTACKS = {
     "IMC, head": 'method = "imc"\nrounds = 50\nphi = [0.25, 0.75]\ninput = { norm = "linf" }\n'
     'model = { layers = "head" }',
     "Poisoning, all": 'method = "poisoning"\nrounds = ROUNDS\nmodel = { layers = "all", '
-    "batch = 16, body = 0.001 }",
+    "batch = 16, body = 0.001, gain = 5 }",
     "IMC, all": 'method = "imc"\nrounds = ROUNDS\nphi = 0.5\ninput = { norm = "linf" }\n'
-    'model = { layers = "all", batch = 16, body = 0.001 }',
+    'model = { layers = "all", batch = 16, body = 0.001, gain = 5 }',
 }
 """Name of a row -> its lines of a suite, without κ."""
 
