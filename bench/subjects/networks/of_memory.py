@@ -106,7 +106,7 @@ def answers(module: nn.Module, x: torch.Tensor) -> str:
         torch.set_num_threads(1)  # sums depend on it
         with torch.random.fork_rng(devices=[]):
             return fingerprint(copy.deepcopy(module).eval()(x).tolist())
-    except Exception:  # it is a user's code, which is told when the victim is made
+    except Exception:  # a user's code, whose error is shown when the victim is made
         return ""
     finally:
         torch.set_num_threads(threads)

@@ -18,6 +18,8 @@ from tests.bench import suites
 from tests.bench.runs import mistake
 from tests.bench.suites import doubt, shift, table
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 CODE = """
 from torch import nn
 
