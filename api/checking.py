@@ -45,8 +45,8 @@ def check(
         are omitted.
 
     Raises:
-        UserError: There are neither data nor a shape, the data cannot be read, or there is no such
-            suite.
+        UserError: It is no network, there are neither data nor a shape, the data cannot be read,
+            or there is no such suite.
 
     Example:
         >>> check(network, (x, y)).query("outcome == 'failed'")[["fault", "remedy"]]
@@ -56,9 +56,10 @@ def check(
     from evil_twins.bench.contract.victims.run import check_model
     from evil_twins.bench.run.data_of_call import opened
     from evil_twins.bench.run.workspace import resolve_device
-    from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork
+    from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork, check_kind
 
     network = MemoryNetwork(type(model).__name__, module=model)
+    check_kind(model, network.name)
     with tempfile.TemporaryDirectory(prefix="evil-twins-") as folder:
         if data is not None:
             _, dataset = opened(data, None, classes, size, Path(folder))

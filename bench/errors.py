@@ -12,6 +12,10 @@ MESSAGE, REASON, REASON_OF_OTHERS = 10_000, 1_000, 300
 """Most characters of a message, of the reason of a failure, and of one in words of others."""
 
 
+LISTED, NEAREST = 40, 8
+"""Most accepted names that a message lists, and how many it lists of more."""
+
+
 class UserError(Exception):
     """A mistake that the user can fix: at most three lines that name the thing and the remedy.
 
@@ -38,6 +42,9 @@ def unknown(kind: str, name: str, accepted: Iterable[str]) -> UserError:
     names = sorted(accepted)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else "there is no similar name."
+    if len(names) > LISTED:
+        nearest = get_close_matches(name, names, n=NEAREST, cutoff=0.0)
+        names = [*nearest, f"... ({len(names)} names)"]
     return UserError(f"unknown {kind} {name!r}: {hint}", f"known: {', '.join(names)}")
 
 

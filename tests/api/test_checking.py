@@ -33,3 +33,29 @@ def test_without_data_and_shape_nothing_is_known() -> None:
         et.check(nn.Linear(1, 1))
     with pytest.raises(et.UserError, match="of images of one size"):
         et.check(trained(), ([torch.zeros(1, 2), torch.zeros(3)], [0, 1]))
+
+
+def test_remedies_are_those_of_a_network_in_memory() -> None:
+    class Changed(nn.Module):
+        def __init__(self, order: list[int], factor: float) -> None:
+            super().__init__()
+            self.inner, self.order, self.factor = trained(), order, factor
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            z: torch.Tensor = self.inner(x * self.factor)
+            return z[:, self.order]
+
+    rows = et.check(Changed([*range(10)], 1 / 255), data()).set_index("clause")
+    expected = "nn.Sequential(torchvision.transforms.Normalize([0], [0.003922]), network)"
+    assert rows.loc["pixel_scale", "remedy"] == expected
+    rows = et.check(Changed([1, 2, 3, 4, 5, 6, 7, 8, 9, 0], 1.0), data()).set_index("clause")
+    assert "z[:, [9, 0, 1, 2, 3, 4, 5, 6, 7, 8]]" in rows.loc["accurate", "remedy"]
+    rows = et.check(nn.Sequential(nn.Flatten(), nn.Linear(64, 7)), data()).set_index("clause")
+    assert "wrapper" in rows.loc["has_classes", "remedy"]
+    noise = et.check(trained(), shape=(1, 8, 8)).set_index("clause")
+    assert not noise["fault"].str.contains("--").any()
+
+
+def test_what_is_no_network_is_refused() -> None:
+    with pytest.raises(et.UserError, match="is of type dict"):
+        et.check({"a": trained()}, shape=(1, 8, 8))  # type: ignore[arg-type]

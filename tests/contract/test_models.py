@@ -59,10 +59,10 @@ def test_wrong_networks_are_noticed(name: str) -> None:
 
 def test_remedies_are_of_the_case() -> None:
     assert results(case(Linear(-1, 1)), "pixel_scale")["pixel_scale"].remedy == (
-        "--normalise 0.5,0.5,0.5/0.5,0.5,0.5"
+        "nn.Sequential(torchvision.transforms.Normalize([0.5,0.5,0.5], [0.5,0.5,0.5]), network)"
     )
     rows = results(case(Linear(order=(2, 0, 3, 1))), "accurate")
-    assert rows["accurate"].remedy == "--classes c,a,d,b"
+    assert rows["accurate"].remedy.startswith("let a wrapper return z[:, [1, 3, 0, 2]]")
     rows = results(case(Then(lambda z: {"out": z, "aux": z})), "returns_logits")
     assert "with one of 'out', 'aux'" in rows["returns_logits"].remedy
 

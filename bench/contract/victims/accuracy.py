@@ -96,7 +96,7 @@ def pixel_scale(case: ModelCase) -> str:
     if name:
         numbers = f"accuracy {share:.2f} with {name}, {_usual(case):.2f} without"
         inside = case.origin.network is None
-        raise Doubtful(numbers, "" if inside else scale.option)
+        raise Doubtful(numbers, "" if inside else scale.layer if case.in_memory else scale.option)
     return f"no other usual normalisation gives more than accuracy {_usual(case):.2f}"
 
 
@@ -164,6 +164,9 @@ def _best_order(case: ModelCase, scale: Scale) -> tuple[float, list[int]]:
 
 def _order_remedy(case: ModelCase, order: list[int]) -> str:
     names, outputs = case.classes or (), case.z.shape[1]
+    if case.in_memory:
+        rows = ", ".join(map(str, order[:LONGEST]))
+        return f"let a wrapper return z[:, [{rows}]], or number the labels as its outputs"
     if outputs == len(names) and len(",".join(names)) <= LONGEST:
         listed = dict(zip(order, names, strict=True))
         return f"--classes {','.join(listed[i] for i in range(outputs))}"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from evil_twins.bench.contract.clause import Broken, Inapplicable
-from evil_twins.bench.contract.victims.origins import Origin, Scale, shape_of
+from evil_twins.bench.contract.victims.origins import InMemory, Origin, Scale, shape_of
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Dataset, Images
@@ -109,7 +109,7 @@ class ModelCase:
     def sample(self) -> Images:
         """Labelled images for accuracies, as many as take a few seconds."""
         if self.test is None:
-            raise Inapplicable("no data is given; remedy: --data")
+            raise Inapplicable(f"no data is given; remedy: {self.data_option}")
         if not self.origin.trained:
             raise Inapplicable("it has no weights: a suite would train it")
         if len(self.test) < FEWEST:
@@ -142,6 +142,16 @@ class ModelCase:
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - start)
         return sorted(times)[1]
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it is a network in memory, to which no option of the command line applies."""
+        return isinstance(self.origin, InMemory)
+
+    @property
+    def data_option(self) -> str:
+        """The argument that gives data."""
+        return "data=(x, y)" if self.in_memory else "--data"
 
     @property
     def shape(self) -> tuple[int, int, int]:

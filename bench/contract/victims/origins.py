@@ -189,8 +189,17 @@ class Scale:
     @cached_property
     def option(self) -> str:
         """The numbers as an option of the command line."""
-        parts = (",".join(f"{v:.4g}" for v in part.flatten()) for part in (self.mean, self.std))
-        return "--normalise " + "/".join(parts)
+        return "--normalise " + "/".join(self._texts)
+
+    @property
+    def layer(self) -> str:
+        """The numbers as a layer before a network in memory."""
+        mean, std = self._texts
+        return f"nn.Sequential(torchvision.transforms.Normalize([{mean}], [{std}]), network)"
+
+    @property
+    def _texts(self) -> list[str]:
+        return [",".join(f"{v:.4g}" for v in part.flatten()) for part in (self.mean, self.std)]
 
 
 def shape_of(images: Images) -> Shape:

@@ -96,11 +96,12 @@ def _unpacked(z: Any) -> str:
 def has_classes(case: ModelCase) -> str:
     """It has an output for each class of the data."""
     if case.classes is None:
-        raise Inapplicable("no data is given; remedy: --data")
+        raise Inapplicable(f"no data is given; remedy: {case.data_option}")
     outputs, expected = case.z.shape[1], len(case.origin.outputs or case.classes)
     whose = "--classes names" if case.origin.outputs else "the data has classes:"
     if outputs != expected:
-        raise Broken(f"it has {outputs} outputs; {whose} {expected}")
+        remedy = "let a wrapper return the outputs of these classes" if case.in_memory else ""
+        raise Broken(f"it has {outputs} outputs; {whose} {expected}", remedy)
     try:
         rows = case.rows
     except UserError as error:

@@ -25,7 +25,7 @@ SECOND = "needs a second victim, and weights have no second training"
 def enough_images(case: ModelCase) -> str:
     """The data has images enough for the suite."""
     if case.dataset is None:
-        raise Inapplicable("no data in splits is given; remedy: --data")
+        raise Inapplicable(f"no data in splits is given; remedy: {case.data_option}")
     try:
         check_splits(case.suite, case.dataset)
     except UserError as error:

@@ -61,13 +61,13 @@ class MemoryNetwork(Network):
 
     def build(self, outputs: int, shape: tuple[int, int, int]) -> nn.Module:
         """Return a copy in float32 on the CPU; see `Network.build`."""
-        _check_kind(self.module, self.name)
+        check_kind(self.module, self.name)
         with user_code(f"network {self.name!r} cannot be copied", "remedy: fix its class"):
             built = copy.deepcopy(self.module)
         return built.cpu().float()
 
 
-def _check_kind(module: object, name: str) -> None:
+def check_kind(module: object, name: str) -> None:
     """Check that an object is a network whose weights are in memory.
 
     Raises:
@@ -106,7 +106,7 @@ def answers(module: nn.Module, x: torch.Tensor) -> str:
         torch.set_num_threads(1)  # sums depend on it
         with torch.random.fork_rng(devices=[]):
             return fingerprint(copy.deepcopy(module).eval()(x).tolist())
-    except Exception:  # a user's code, whose error is shown when the victim is made
+    except Exception:  # a user's code; the victim's making states why
         return ""
     finally:
         torch.set_num_threads(threads)

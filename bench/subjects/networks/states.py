@@ -53,11 +53,21 @@ def read(path: Path) -> dict[str, Tensor]:
             "remedy: load it where you trust it, and save its state_dict",
         ) from error
     except (Fault, SafetensorError, OSError, ValueError, LookupError, RuntimeError, EOFError) as e:
-        why = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
         raise UserError(
-            f"{path}: {(why.strip() or type(e).__name__).splitlines()[0][:120]}",
+            f"{path}: {_why(e)}",
             f"expected: a file of weights, .safetensors or one of {', '.join(PICKLES)}",
         ) from e
+
+
+def _why(error: Exception) -> str:
+    """Return in one line why a file cannot be read."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, LookupError | EOFError):  # of `torch.load` in the midst of other bytes
+        return "it is no file of torch.save, or damaged"
+    if "TorchScript" in str(error):
+        return "it is a program of TorchScript, not weights"
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:120]
 
 
 def _weights(content: Any) -> dict[str, Tensor]:
@@ -66,6 +76,7 @@ def _weights(content: Any) -> dict[str, Tensor]:
     Raises:
         Fault: There are none.
     """
+    keys = ", ".join(map(str, content))[:60] if isinstance(content, Mapping) else ""
     for _ in range(DEPTH):
         if not isinstance(content, Mapping):
             raise Fault(f"it holds {type(content).__name__}, not weights by name")
@@ -75,7 +86,7 @@ def _weights(content: Any) -> dict[str, Tensor]:
         if not nested:
             break
         content = nested[0]
-    raise Fault("it holds no weights by name")
+    raise Fault("it holds no weights by name" + f", but {keys}" * bool(keys))
 
 
 def outputs(stored: Mapping[str, Tensor]) -> int:
@@ -146,8 +157,11 @@ def _checked(stored: Tensor, usual: Tensor, name: str, whose: str) -> Tensor:
     """Return a tensor in the type of the network's, if it fits.
 
     Raises:
-        Fault: Its shape is another one, or a number is NaN or infinite.
+        Fault: Its shape is another one, it holds whole or complex numbers, or a number is NaN or
+            infinite.
     """
+    if usual.is_floating_point() and not stored.is_floating_point():
+        raise Fault(f"{whose} has {name} in {stored.dtype}; expected floating-point numbers")
     if stored.shape != usual.shape:
         shapes = tuple(stored.shape), tuple(usual.shape)
         raise Fault(f"{whose} has {name} of shape {shapes[0]}; the network has {shapes[1]}")

@@ -67,6 +67,7 @@ UNFIT = {
     "more": (STATE | {"5.weight": torch.ones(2)}, "5.weight, which is no part"),
     "shape": (STATE | {"3.weight": torch.ones(3, 72)}, "(3, 72); the network has (4, 72)"),
     "infinite": (_infinite(), "NaN or infinite values in 3.bias"),
+    "quantised": (STATE | {"3.bias": torch.ones(4, dtype=torch.int8)}, "3.bias in torch.int8"),
     "another network": ({"layer.weight": torch.ones(2, 2)}, "shares no name"),
 }
 
@@ -116,6 +117,16 @@ def test_a_file_without_weights_is_refused_and_runs_no_code(
     assert 2 <= len(str(error.value).splitlines()) <= 3
     assert "w.pt" in str(error.value)
     assert not Path("evil").exists()
+
+
+def test_the_reason_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "w.pt"
+    path.write_bytes(b"hello")
+    with pytest.raises(UserError, match=r"no file of torch.save, or damaged"):
+        states.read(path)
+    torch.save({"ema": STATE, "epoch": 3}, path)
+    with pytest.raises(UserError, match=r"no weights by name, but ema, epoch"):
+        states.read(path)
 
 
 def test_an_unknown_ending_is_refused(tmp_path: Path) -> None:
