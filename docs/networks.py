@@ -85,7 +85,7 @@ def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def numbers(folder: Path) -> dict[str, Any]:
-    """Read the results of a suite: accuracy, targets at κ, seconds."""
+    """Read the results of a suite: commit, accuracy, targets at κ, seconds."""
     seconds = _seconds(folder)
     attacks, targets = dict[str, Any](), pd.read_parquet(folder / "targets.parquet")
     for (name, phi), group in targets.groupby(["attack", "phi"], dropna=False):
@@ -93,6 +93,7 @@ def numbers(folder: Path) -> dict[str, Any]:
         time = seconds[f"{name} κ={group.kappa.iloc[0]:g} φ={phi:g}"][-1]
         attacks[row] = int(group.at_kappa.sum()), len(group), time
     return {
+        "commit": json.loads((folder / "run.json").read_text())["code"]["commit"],
         "accuracy": float(pd.read_parquet(folder / "victims.parquet").accuracy.iloc[0]),
         "attacks": attacks,
         "detectors": {name: median(seconds[name]) for name in DETECTORS if seconds[name]},

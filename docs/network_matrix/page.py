@@ -19,10 +19,10 @@ from .cases import (
 INTRODUCTION = """# Networks
 
 Which attacks and detectors work on which networks. `docs/networks.py` writes this page, here
-with version {version} of evil-twins, torch {torch}, torchvision {torchvision} and timm {timm}, on
-one thread of a processor that other programs used too. The tables show that rows and
-columns *run* and that targets come to κ. They do not judge
-a detector: a row has {targets} targets, a threshold {benign} benign images, and attacks few rounds.
+with version {version} of evil-twins (commit {commits}), torch {torch}, torchvision {torchvision}
+and timm {timm}, on one thread of a processor that other programs used too. The tables show that
+rows and columns *run* and that targets come to κ. They do not judge a detector: a row has
+{targets} targets, a threshold {benign} benign images, and attacks few rounds.
 
 - *Digits* are the real digits from 0 to 3 of scikit-learn, enlarged to 3×32×32. Networks are
   trained on 360 of them from random weights, in at most {epochs} passes by the script
@@ -65,6 +65,7 @@ def page(results: Path) -> str:
     numbers = {"targets": TARGETS, "benign": BENIGN, "kappa": KAPPA, "epochs": EPOCHS}
     numbers["passes"] = PASSES
     packages = {name: version(name) for name in ("torch", "torchvision", "timm")}
+    packages["commits"] = ", ".join(sorted({str(facts["commit"])[:8] for facts in stored}))
     text = INTRODUCTION.format(version=version("evil-twins"), **packages, **numbers)
     notes = Notes()
     parts = [

@@ -6,12 +6,11 @@ import pandas as pd
 import pytest
 import torch
 
-from evil_twins.bench.commands import app
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from evil_twins.bench.subjects.data import load
 from evil_twins.bench.subjects.victims import Recipe, loss, minibatches, updater
-from tests.bench import suites
+from tests.bench.runs import carry_out
 from tests.bench.suites import table
 
 CODE = """
@@ -56,7 +55,7 @@ def trained() -> Classifier:
     return model.eval()
 
 
-@pytest.mark.usefixtures("one_thread", "no_figures")
+@pytest.mark.usefixtures("one_thread")
 def test_the_same_network_by_either_path_has_the_same_numbers(tmp_path: Path) -> None:
     model = trained()
     (tmp_path / "ours").mkdir()
@@ -68,9 +67,7 @@ def test_the_same_network_by_either_path_has_the_same_numbers(tmp_path: Path) ->
     scores, targets = list[pd.DataFrame](), list[pd.DataFrame]()
     for place, (architecture, file) in paths.items():
         head = HEAD.format(architecture=architecture, weights=file)
-        path = suites.write(tmp_path / place, *PARTS, head=head)
-        line = ["run", path, "--results", str(tmp_path / place), "--jobs", "1"]
-        assert app.main(line) == 0
+        assert not carry_out(tmp_path / place, *PARTS, head=head).state.failed
         records = tmp_path / place / "small"
         scores.append(pd.read_parquet(records / "scores.parquet").sort_values(KEYS))
         targets.append(pd.read_parquet(records / "targets.parquet"))
