@@ -66,8 +66,11 @@ def test_algorithm_1_moves_within_the_whole_ball_and_stops_at_kappa() -> None:
         assert (attacked.rounds[rounds > 0] <= rounds[rounds > 0]).all()
 
 
-@pytest.mark.parametrize("kappa", [0.75, 0.9])
-@pytest.mark.parametrize("model", [HEAD, ALL], ids=["head", "all"])
+@pytest.mark.parametrize(
+    ("kappa", "model"),
+    [(0.75, HEAD), (0.9, HEAD), (0.75, ALL), pytest.param(0.9, ALL, marks=pytest.mark.slow)],
+    ids=["head-0.75", "head-0.9", "all-0.75", "all-0.9"],
+)
 def test_every_target_ends_just_above_kappa_within_its_limits(
     kappa: float, model: ModelStep
 ) -> None:

@@ -27,7 +27,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 INSPECTORS = {"inspection"}
 """Detectors of models, which have clauses of their own."""
 CASES = [
-    pytest.param(name, parameters, id="-".join([name, *map(str, parameters.values())]))
+    (name, parameters)
     for name in DETECTORS
     if name not in INSPECTORS
     for parameters in VARIANTS.get(name, [{}])
@@ -47,8 +47,18 @@ def world(activation: type[nn.Module]) -> worlds.World:
     return worlds.defender(activation)
 
 
-@pytest.mark.parametrize("activation", [nn.ReLU, nn.GELU])
-@pytest.mark.parametrize(("name", "parameters"), CASES)
+def run(name: str, parameters: dict[str, Any], activation: type[nn.Module]) -> Any:
+    """Return a case; raw curvature of a smooth network takes long, and has the adjusted one."""
+    long = (name, parameters, activation) == ("curvature", {"adjust": False}, nn.GELU)
+    text = "-".join([name, *map(str, parameters.values()), activation.__name__])
+    marks = pytest.mark.slow if long else ()
+    return pytest.param(name, parameters, activation, marks=marks, id=text)
+
+
+RUNS = [run(*case, activation) for case in CASES for activation in (nn.ReLU, nn.GELU)]
+
+
+@pytest.mark.parametrize(("name", "parameters", "activation"), RUNS)
 def test_contract(name: str, parameters: dict[str, Any], activation: type[nn.Module]) -> None:
     case = DetectorCase(detector(name, parameters), world(activation))
     verdicts = {clause.name: clause.judge(case) for clause in DETECTOR}
