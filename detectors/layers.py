@@ -16,7 +16,8 @@ from evil_twins.detectors.base import batches
 def activations(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
     """Return the outputs of layers for images, by one pass.
 
-    The outputs are copies: operations in place do not change them later. The model stays as it is.
+    The outputs are copies: operations in place do not change them later. A model in eval mode stays
+    as it is.
 
     Args:
         model: The faced model, or another one.
@@ -27,11 +28,13 @@ def activations(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str,
         Name -> output (N, ...). Of a layer that is called several times it is the last output.
 
     Raises:
-        ValueError: There are no images. A layer does not exist, is not called, or gives something
-            else than one tensor with a row for each image.
+        ValueError: There are no images, or one text in place of names. A layer does not exist, is
+            not called, or gives something else than one tensor with a row for each image.
     """
     if not len(x):
         raise ValueError("expected at least one image")
+    if isinstance(layers, str):
+        raise ValueError(f"expected a list of layers, such as [{layers!r}]")
     modules = dict(model.named_modules())
     for name in layers:
         if name not in modules:

@@ -166,3 +166,10 @@ def test_a_system_error_of_a_file_forges_no_line(
 
     monkeypatch.setattr(app, "app", fail)
     assert mistake(capsys, "list").count("\n") == 1
+
+
+def test_of_many_names_the_nearest_are_listed() -> None:
+    _, line = unknown("network", "net51", [f"net{i}" for i in range(100)]).lines
+    assert line.startswith("known: net51, ")
+    assert line.endswith(", ... (100 names)")
+    assert line.count("net") == 8

@@ -64,4 +64,6 @@ def test_what_is_no_activation_is_refused(net: Net, layer: str, message: str) ->
         activations(net, X, ["stem", layer])
     with pytest.raises(ValueError, match="at least one image"):
         activations(net, X[:0], ["stem"])
+    with pytest.raises(ValueError, match=r"a list of layers, such as \['stem'\]"):
+        activations(net, X, "stem")
     assert not any(module._forward_hooks for module in net.modules())
