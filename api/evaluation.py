@@ -27,6 +27,7 @@ def evaluate(
     clean: tuple[Any, Any] | None = None,
     *,
     classes: Sequence[str] | None = None,
+    outputs: Sequence[str] = (),
     size: int | None = None,
     targets: int | None = None,
     device: str = "auto",
@@ -53,6 +54,8 @@ def evaluate(
         clean: Images and labels for the attacker's reference and for detectors that learn. Without
             it half of the arrays serves for them.
         classes: Names of the labels of arrays, or None for their numbers.
+        outputs: Names of the outputs of the model in their order, if it has others than the
+            classes of the data; each class must be one of them.
         size: Height and width to which images of a named data set are resized.
         targets: Number of attacked images, or None for 32, or fewer if there are not enough.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
@@ -75,11 +78,12 @@ def evaluate(
         >>> result = evaluate(network, (x, y), attacks=["pgd", "imc"], detectors=["curvature"])
         >>> result.rates[["attack", "detector", "detected"]]
     """
-    from evil_twins.bench.run.evaluation import evaluation
+    from evil_twins.bench.run.evaluation import copied, evaluation
     from evil_twins.bench.run.screen import errors
     from evil_twins.bench.suite.objects import check_files, entries
 
-    networks = model if isinstance(model, Mapping) else {type(model).__name__: model}
+    models = model if isinstance(model, Mapping) else {type(model).__name__: model}
+    networks = copied(models, outputs)
     matrix = entries("attack", attacks), entries("detector", detectors)
     if results is not None:
         check_files([entry for part in matrix for entry in part])

@@ -52,7 +52,7 @@ class Evaluation:
         home: The folder of the results, of the arrays and of the weights.
     """
 
-    networks: Mapping[str, nn.Module]
+    networks: Mapping[str, MemoryNetwork]
     dataset: str
     size: int | None
     attacks: Sequence[Entry]
@@ -94,7 +94,7 @@ class Evaluation:
         Raises:
             UserError: An attack, a detector or the network cannot be used.
         """
-        network = MemoryNetwork(name, module=self.networks[name])
+        network = self.networks[name]
         weights = self.home / name / WEIGHTS
         files.make_folder(weights.parent, self.home)
         # The identity of cells contains the hash of this file: the whole network.
@@ -121,7 +121,7 @@ class Evaluation:
 
 
 def evaluation(
-    networks: Mapping[str, nn.Module],
+    networks: Mapping[str, MemoryNetwork],
     data: tuple[Any, Any] | str,
     clean: tuple[Any, Any] | None,
     classes: Sequence[str] | None,
@@ -137,17 +137,16 @@ def evaluation(
         UserError: One is wrong.
     """
     _check_numbers(targets, threads)
-    copies = _copied(networks)
     place, dataset = opened(data, clean, classes, size, home)
     if targets is None:
         splits = (dataset.confirmatory, dataset.calibration, dataset.fpr)
         targets = max(1, min(MOST_TARGETS, *map(len, splits)))
     x = probes(dataset.train)
-    return Evaluation(copies, place, size, *matrix, targets, x, threads, home)
+    return Evaluation(networks, place, size, *matrix, targets, x, threads, home)
 
 
-def _copied(networks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    """Return copies of networks, which stay as they are now.
+def copied(networks: Mapping[str, nn.Module], outputs: Sequence[str]) -> dict[str, MemoryNetwork]:
+    """Return copies of networks with the names of their outputs; they stay as they are now.
 
     Raises:
         UserError: There are none, one is none, or a name is no name of a folder.
@@ -158,7 +157,11 @@ def _copied(networks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
         folder_name(name, CALL.name)
     folder_name("+".join(networks), CALL.name)
     return {
-        name: MemoryNetwork(name, module=network).build(0, (0, 0, 0))
+        name: MemoryNetwork(
+            name,
+            outputs=tuple(outputs),
+            module=MemoryNetwork(name, module=network).build(0, (0, 0, 0)),
+        )
         for name, network in networks.items()
     }
 

@@ -60,11 +60,13 @@ def _victim(
     question: Evaluation, name: str, folder: Path, architecture: str | None
 ) -> dict[str, Any]:
     """Write the network or its weights; return the section [victim]."""
+    network = question.networks[name]
+    names = {"classes": list(network.outputs)} if network.outputs else {}
     if architecture is None:
-        _export(MemoryNetwork(name, module=question.networks[name]), question.shape, folder)
-        return {"architecture": PROGRAM}
+        _export(network, question.shape, folder)
+        return {"architecture": PROGRAM} | names
     files.copy(question.home / name / WEIGHTS, None, folder / WEIGHTS, None)
-    return {"architecture": architecture, "weights": WEIGHTS}
+    return {"architecture": architecture, "weights": WEIGHTS} | names
 
 
 def _export(network: MemoryNetwork, shape: tuple[int, int, int], folder: Path) -> None:

@@ -177,6 +177,28 @@ def test_arrays_are_cut_in_halves_or_given_as_such() -> None:
     assert counts == [[449, 448], [900, 897]]
 
 
+def test_a_network_may_have_more_outputs_than_the_data_has_classes(tmp_path: Path) -> None:
+    x, y = data()
+    few, names = y < 4, [str(i) for i in range(10)][::-1]
+    model = nn.Sequential(*trained())
+    model[4] = turned(model[4])
+    options: dict[str, Any] = {"attacks": ["pgd"], "detectors": ["confidence"], "outputs": names}
+    result = evaluate(model, data=(x[few], y[few]), classes=["0", "1", "2", "3"], **options)
+    assert set(result.targets["goal"]) <= {0, 1, 2, 3}
+    assert result.targets["at_kappa"].all()
+    assert result.tables["victims"]["accuracy"].iloc[0] > 0.9
+    assert "classes = [" in result.to_suite(tmp_path).read_text()
+
+
+def turned(head: Any) -> nn.Linear:
+    """Return a last layer with the outputs of another one in the opposite order."""
+    layer = nn.Linear(head.in_features, head.out_features)
+    with torch.no_grad():
+        layer.weight.copy_(head.weight.flip(0))
+        layer.bias.copy_(head.bias.flip(0))
+    return layer
+
+
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no module": ({"model": 3}, "model 'int' is of type int"),
     "no weights": ({"model": nn.Flatten()}, "network 'Flatten' has no weights"),
