@@ -37,6 +37,8 @@ def run(case: Case, home: Path, order: int) -> None:
     suite = home / "suite.toml"
     suite.write_text(case.suite(home, ATTACKS, DETECTORS))
     clauses = checked(case, home)
+    if any(row["outcome"] == "failed" for row in clauses.values()):
+        sys.exit(f"{case.name} fails the check: {home / 'check.log'}")
     reasons = refusals(clauses)
     smooth = clauses["local_linearity"]["note"].startswith("not")
     failures = dict[str, str]()

@@ -114,5 +114,5 @@ def store(network: nn.Module, path: Path) -> None:
             program = torch.export.export(network, (example,), dynamic_shapes=shapes)
             torch.export.save(program, path)
         else:
-            names = {"input_names": ["x"], "dynamic_axes": {"x": {0: "n"}}}
-            torch.onnx.export(network, (example,), str(path), dynamo=False, **names)
+            options = {"input_names": ["x"], "dynamic_axes": {"x": {0: "n"}}, "opset_version": 17}
+            torch.onnx.export(network, (example,), str(path), dynamo=False, **options)

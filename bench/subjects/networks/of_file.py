@@ -64,7 +64,13 @@ def _onnx(content: io.BytesIO) -> nn.Module:
     except ImportError as error:
         raise UserError("an .onnx file needs the package onnx2torch", INSTALL) from error
     model = import_module("onnx").load(content, load_external_data=False)
-    network: nn.Module = converter.convert(model)
+    try:
+        network: nn.Module = converter.convert(model)
+    except NotImplementedError as error:
+        raise UserError(
+            f"onnx2torch cannot read this .onnx file: {str(error)[:120]}",
+            "remedy: export it with opset_version=17, or store it by torch.export.save",
+        ) from error
     return network
 
 

@@ -63,3 +63,13 @@ def test_a_damaged_program_is_refused(tmp_path: Path, suffix: str, content: byte
     with pytest.raises(UserError) as error:
         Network(locate(path.name, tmp_path)).build(4, (1, 8, 8))
     assert 2 <= len(str(error.value).splitlines()) <= 3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_operation_that_the_reader_of_onnx_lacks_has_a_remedy(tmp_path: Path) -> None:
+    pytest.importorskip("onnx2torch", reason="onnx2torch is not installed")
+    path = tmp_path / "w.onnx"
+    pool = nn.Sequential(nn.AvgPool2d(2), nn.Flatten())
+    torch.onnx.export(pool, (X[:3],), str(path), dynamo=False, opset_version=19)
+    with pytest.raises(UserError, match=r"operation_type='AveragePool'[^\n]*\n.*opset_version=17"):
+        Network(locate(path.name, tmp_path)).build(4, (1, 8, 8))
