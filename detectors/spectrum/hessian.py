@@ -3,10 +3,10 @@
 import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import pad
 
 from evil_twins.detectors.base import batches
+from evil_twins.detectors.spectrum.differentiable import twice_differentiable
 from evil_twins.detectors.spectrum.gauss_newton import gauss_newton
 from evil_twins.detectors.spectrum.linearity import piecewise_linear
 
@@ -46,7 +46,7 @@ def top_eigenvalues(model: nn.Module, x: Tensor, k: int, tolerance: float = 0.0)
     """
     if k < 1 or not len(x):
         raise ValueError(f"expected k >= 1 and at least one image, got k = {k} and {len(x)}")
-    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+    with twice_differentiable(model):
         return torch.cat([_eigenvalues(model, batch, k, tolerance) for batch in batches(x, GRAPH)])
 
 
@@ -59,7 +59,7 @@ def locally_linear(model: nn.Module, x: Tensor) -> Tensor:
     network; a tolerance could not separate a weakly curved input from rounding. Arguments are those
     of `top_eigenvalues`; the result is (N,) bool.
     """
-    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+    with twice_differentiable(model):
         return torch.cat([_flat(*_forward(model, batch)) for batch in batches(x, GRAPH)])
 
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
 from evil_twins.bench.contract.clause import Broken, Doubtful, Inapplicable, clause
@@ -12,6 +11,7 @@ from evil_twins.bench.contract.state import changes, snapshot, stir
 from evil_twins.bench.contract.victims.case import ModelCase, broken
 from evil_twins.bench.errors import Fault, UserError, reason
 from evil_twins.bench.subjects.networks.structure import close
+from evil_twins.detectors.spectrum.differentiable import twice_differentiable
 
 INDEPENDENT = 1e-4
 """Allowed rounding of a logit in another batch, as a share of the largest logit."""
@@ -220,7 +220,7 @@ def second_derivatives(case: ModelCase) -> None:
 def _product(case: ModelCase) -> Tensor | None:
     """Return the product of the Hessian of the loss with a vector; None if there is no graph."""
     x = case.x.clone().requires_grad_()
-    with sdpa_kernel(SDPBackend.MATH):  # as curvature does
+    with twice_differentiable(case.module):  # as curvature does
         z = case.outputs(x)
         (slope,) = torch.autograd.grad(cross_entropy(z, z.argmax(1)), x, create_graph=True)
     if not slope.requires_grad:

@@ -145,3 +145,24 @@ def test_a_hard_activation_is_linear_only_between_its_bends() -> None:
     net[1].weight.data = net[1].weight.data.abs()  # type: ignore[index]
     x[1] = 1e3
     assert locally_linear(net, x).tolist() == [False, True]
+
+
+class ByReLU6(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.relu6(x + 3) / 6
+
+
+@pytest.mark.parametrize("dense_side", [0, 128])
+def test_hard_sigmoid_has_the_eigenvalues_of_its_equal(
+    dense_side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hessian, "DENSE", dense_side)
+    values = []
+    for gate in (nn.Hardsigmoid(inplace=True), ByReLU6()):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            layers = nn.Conv2d(3, 4, 3), gate, nn.SiLU(), nn.Flatten(), nn.Linear(16, WIDTH)
+        x = torch.rand(2, 3, 4, 4, dtype=torch.float64, generator=rng(1))
+        values.append(top_eigenvalues(nn.Sequential(*layers).double(), x, 3))
+    assert float(values[0].abs().min()) > 0
+    torch.testing.assert_close(values[0], values[1], rtol=1e-6, atol=1e-12)
