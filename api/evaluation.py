@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evil_twins.bench import printable
 from evil_twins.result import Result
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _warn(result: Result) -> None:
     """Warn of cells that failed."""
     reasons = [*result.failures["reason"].astype(str)]
     if reasons:
-        cause = min(reasons, key=lambda reason: reason.startswith("not run: "))
+        cause = printable.name(min(reasons, key=lambda reason: reason.startswith("not run: ")))
         warnings.warn(
             f"{len(reasons)} cells failed or wait for one, see Result.failures: {cause}",
             stacklevel=3,

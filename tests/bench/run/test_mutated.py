@@ -138,7 +138,7 @@ def _judge(text: str) -> None:
         lines = errors.strip().splitlines()
         assert lines[0].startswith("evil-twins: "), errors
         assert 2 <= len(lines) <= 3, errors
-        assert re.match("(remedy|expected|known|did you mean)", lines[-1]), errors
+        assert re.match("(remedy|expected|known|or yours|did you mean)", lines[-1]), errors
 
 
 def test_the_sound_suite_is_planned() -> None:
