@@ -22,6 +22,7 @@ def check(
     *,
     shape: tuple[int, int, int] | None = None,
     classes: Sequence[str] | None = None,
+    outputs: Sequence[str] = (),
     size: int | None = None,
     suite: str = "quick",
     device: str = "auto",
@@ -35,6 +36,8 @@ def check(
             images of noise, without an accuracy.
         shape: (C, H, W) of the images if there are no data.
         classes: Names of the labels of arrays, or None for their numbers.
+        outputs: Names of the outputs of the model in their order, if it has others than the
+            classes of the data.
         size: Height and width to which images of a named data set are resized.
         suite: The suite whose attacks and detectors the network may have.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
@@ -56,10 +59,10 @@ def check(
     from evil_twins.bench.contract.victims.run import check_model
     from evil_twins.bench.run.data_of_call import opened
     from evil_twins.bench.run.workspace import resolve_device
-    from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork, check_kind
+    from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork, checked
 
-    network = MemoryNetwork(type(model).__name__, module=model)
-    check_kind(model, network.name)
+    name = type(model).__name__
+    network = MemoryNetwork(name, outputs=tuple(outputs), module=checked(model, name))
     with tempfile.TemporaryDirectory(prefix="evil-twins-") as folder:
         if data is not None:
             _, dataset = opened(data, None, classes, size, Path(folder))

@@ -79,12 +79,12 @@ def evaluate(
         >>> result = evaluate(network, (x, y), attacks=["pgd", "imc"], detectors=["curvature"])
         >>> result.rates[["attack", "detector", "detected"]]
     """
-    from evil_twins.bench.run.evaluation import copied, evaluation
+    from evil_twins.bench.run.evaluation import evaluation, named
     from evil_twins.bench.run.screen import errors
     from evil_twins.bench.suite.objects import check_files, entries
 
     models = model if isinstance(model, Mapping) else {type(model).__name__: model}
-    networks = copied(models, outputs)
+    networks = named(models, outputs)
     matrix = entries("attack", attacks), entries("detector", detectors)
     if results is not None:
         check_files([entry for part in matrix for entry in part])

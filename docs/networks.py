@@ -82,8 +82,8 @@ def refusals(clauses: dict[str, Any]) -> dict[str, str]:
 def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """Run a command of the program on one core."""
     line = [sys.executable, "-m", "evil_twins", *map(str, words)]
-    one = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(line, capture_output=True, text=True, check=False, env=one)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
 
 
 def numbers(folder: Path) -> dict[str, Any]:

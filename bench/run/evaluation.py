@@ -21,7 +21,12 @@ from evil_twins.bench.run.session import Execution, run_cells
 from evil_twins.bench.run.workspace import Folders, open_workspace
 from evil_twins.bench.store import files, parquet, records
 from evil_twins.bench.store.checksums import fingerprint
-from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork, answers, weights_of
+from evil_twins.bench.subjects.networks.of_memory import (
+    MemoryNetwork,
+    answers,
+    copied,
+    weights_of,
+)
 from evil_twins.bench.subjects.networks.probes import probes
 from evil_twins.bench.subjects.splits import USUAL
 from evil_twins.bench.suite.names import folder_name
@@ -145,7 +150,7 @@ def evaluation(
     return Evaluation(networks, place, size, *matrix, targets, x, threads, home)
 
 
-def copied(networks: Mapping[str, nn.Module], outputs: Sequence[str]) -> dict[str, MemoryNetwork]:
+def named(networks: Mapping[str, nn.Module], outputs: Sequence[str]) -> dict[str, MemoryNetwork]:
     """Return copies of networks with the names of their outputs; they stay as they are now.
 
     Raises:
@@ -153,15 +158,10 @@ def copied(networks: Mapping[str, nn.Module], outputs: Sequence[str]) -> dict[st
     """
     if not networks:
         raise UserError("there is no model", "expected: a torch.nn.Module, or several by name")
-    for name in networks:
+    for name in (*networks, "+".join(networks)):
         folder_name(name, CALL.name)
-    folder_name("+".join(networks), CALL.name)
     return {
-        name: MemoryNetwork(
-            name,
-            outputs=tuple(outputs),
-            module=MemoryNetwork(name, module=network).build(0, (0, 0, 0)),
-        )
+        name: MemoryNetwork(name, outputs=tuple(outputs), module=copied(network, name))
         for name, network in networks.items()
     }
 

@@ -10,9 +10,9 @@ from typing import Any
 from evil_twins.bench.components import registry
 from evil_twins.bench.components.component import parameters
 from evil_twins.bench.components.containment import user_code
-from evil_twins.bench.components.in_memory import InMemory
 from evil_twins.bench.components.names import registry as names_of
 from evil_twins.bench.components.names import split_call
+from evil_twins.bench.components.of_memory import MemoryComponent
 from evil_twins.bench.components.plugin import INSTALLED
 from evil_twins.bench.components.shorthand import adapted
 from evil_twins.bench.errors import UserError
@@ -40,7 +40,7 @@ class Entry:
     kind: str
     label: str
     table: Table | None
-    component: InMemory | None = None
+    component: MemoryComponent | None = None
 
     def rows(self, count: int) -> list[Row]:
         """Make the rows of an attack on `count` targets.
@@ -165,7 +165,7 @@ def _in_memory(kind: str, item: Any, taken: set[str]) -> Entry:
             form = adapted(item)
             instance = _instance(form) if is_dataclass(form) else item
         registry.check_members(instance, kind, label)
-    return Entry(kind, label, None, InMemory(f"memory:{label}", {}, instance))
+    return Entry(kind, label, None, MemoryComponent(f"memory:{label}", {}, instance))
 
 
 def _instance(form: Any) -> Any:

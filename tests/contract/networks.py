@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from evil_twins.bench.contract.victims.case import ModelCase
-from evil_twins.bench.contract.victims.origins import InMemory
+from evil_twins.bench.contract.victims.origins import OfMemory
 from evil_twins.bench.subjects.data import Images
 from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork
 from evil_twins.bench.suite import suite
@@ -93,7 +93,7 @@ class Then(nn.Module):
 
 def case(module: nn.Module, count: int = 200, classes: tuple[str, ...] = CLASSES) -> ModelCase:
     """Return the case of a network in memory, on the patterns."""
-    origin = InMemory(MemoryNetwork("own", module=module), len(classes))
+    origin = OfMemory(MemoryNetwork("own", module=module), len(classes))
     data = images(count)
     return ModelCase(origin, data, quick(), classes, data)
 

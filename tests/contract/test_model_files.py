@@ -1,7 +1,6 @@
 """`check --model` on files: weights, programs, data and options, right and wrong."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +11,11 @@ import torch
 from evil_twins.bench.commands import app
 from evil_twins.bench.contract.judging import Result, judged
 from evil_twins.bench.contract.victims.run import CLAUSES, Request
-from evil_twins.bench.run import guard
 from evil_twins.bench.subjects import weights
 from evil_twins.bench.subjects.architectures import build, fold
-from tests.contract.model_home import write
 from tests.contract.networks import Linear
 
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with code, weights and data, right and wrong."""
-    folder = tmp_path_factory.mktemp("home")
-    write(folder)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def in_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judge in that folder and in this process, since another one takes seconds to start."""
-    monkeypatch.chdir(home)
-
-    def here(function: Callable[..., Any], arguments: tuple[Any, ...], _: float | None) -> Any:
-        return function(*arguments)
-
-    monkeypatch.setattr(guard, "isolated", here)
+pytestmark = pytest.mark.usefixtures("in_home")
 
 
 def results(last: str = "", model: str = "mine.py:build", **options: Any) -> dict[str, Result]:

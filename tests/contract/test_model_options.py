@@ -1,35 +1,15 @@
 """Options and data of `check --model` that are refused before a network is built."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from evil_twins.bench.run import guard
 from tests.bench.runs import mistake
-from tests.contract.model_home import write
 from tests.contract.networks import arrays, save_arrays
 
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with code, weights and data, right and wrong."""
-    folder = tmp_path_factory.mktemp("home")
-    write(folder)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def in_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judge in that folder and in this process, since another one takes seconds to start."""
-    monkeypatch.chdir(home)
-
-    def here(function: Callable[..., Any], arguments: tuple[Any, ...], _: float | None) -> Any:
-        return function(*arguments)
-
-    monkeypatch.setattr(guard, "isolated", here)
+pytestmark = pytest.mark.usefixtures("in_home")
 
 
 X, Y = arrays()[2], arrays()[3]

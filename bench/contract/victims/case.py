@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from evil_twins.bench.contract.clause import Broken, Inapplicable
-from evil_twins.bench.contract.victims.origins import InMemory, Origin, Scale, shape_of
+from evil_twins.bench.contract.victims.origins import OfMemory, Origin, Scale, shape_of
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Dataset, Images
@@ -146,7 +146,7 @@ class ModelCase:
     @property
     def in_memory(self) -> bool:
         """Whether it is a network in memory, to which no option of the command line applies."""
-        return isinstance(self.origin, InMemory)
+        return isinstance(self.origin, OfMemory)
 
     @property
     def data_option(self) -> str:

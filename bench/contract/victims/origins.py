@@ -137,7 +137,7 @@ class OfOurs:
 
 
 @dataclass(frozen=True, eq=False)
-class InMemory:
+class OfMemory:
     """A network in memory, which counts as trained.
 
     Attributes:

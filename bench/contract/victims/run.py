@@ -12,7 +12,7 @@ from evil_twins.bench.contract.clause import Verdict
 from evil_twins.bench.contract.judging import Result, World, elsewhere, judged, show
 from evil_twins.bench.contract.victims.accuracy import ACCURACY
 from evil_twins.bench.contract.victims.case import ModelCase
-from evil_twins.bench.contract.victims.origins import InMemory, OfOthers, OfOurs, Origin
+from evil_twins.bench.contract.victims.origins import OfMemory, OfOthers, OfOurs, Origin
 from evil_twins.bench.contract.victims.parts import PARTS
 from evil_twins.bench.contract.victims.passes import PASSES
 from evil_twins.bench.contract.victims.rows import ROWS
@@ -199,9 +199,9 @@ def check_model(
     """
     rows = suite.load(suite_name)
     if isinstance(data_or_shape, Dataset):
-        origin = InMemory(network, len(network.outputs or data_or_shape.classes))
+        origin = OfMemory(network, len(network.outputs or data_or_shape.classes))
         case = _on_data(origin, data_or_shape, rows, device)
     else:
-        case = ModelCase(InMemory(network), probes.noise(data_or_shape), rows, device=device)
+        case = ModelCase(OfMemory(network), probes.noise(data_or_shape), rows, device=device)
     with exact(device):
         return list(judged(CLAUSES, lambda number: CLAUSES[number].judge(case)))

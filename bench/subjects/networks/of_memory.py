@@ -61,14 +61,23 @@ class MemoryNetwork(Network):
 
     def build(self, outputs: int, shape: tuple[int, int, int]) -> nn.Module:
         """Return a copy in float32 on the CPU; see `Network.build`."""
-        check_kind(self.module, self.name)
-        with user_code(f"network {self.name!r} cannot be copied", "remedy: fix its class"):
-            built = copy.deepcopy(self.module)
-        return built.cpu().float()
+        return copied(self.module, self.name)
 
 
-def check_kind(module: object, name: str) -> None:
-    """Check that an object is a network whose weights are in memory.
+def copied(module: object, name: str) -> nn.Module:
+    """Return a copy of a network in float32 on the CPU.
+
+    Raises:
+        UserError: It is no network whose weights are in memory, or cannot be copied.
+    """
+    network = checked(module, name)
+    with user_code(f"network {name!r} cannot be copied", "remedy: fix its class"):
+        built = copy.deepcopy(network)
+    return built.cpu().float()
+
+
+def checked(module: object, name: str) -> nn.Module:
+    """Return an object that is a network whose weights are in memory.
 
     Raises:
         UserError: It is not.
@@ -89,6 +98,7 @@ def check_kind(module: object, name: str) -> None:
             f"network {name!r} has weights without numbers: a lazy layer, or the device `meta`",
             "remedy: pass images through a lazy layer first, or load the weights",
         )
+    return module
 
 
 @torch.no_grad()

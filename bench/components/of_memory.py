@@ -11,7 +11,7 @@ from evil_twins.bench.components.component import Component
 
 
 @dataclass(frozen=True)
-class InMemory(Component):
+class MemoryComponent(Component):
     """An attack or a detector as an object; only this process can run it.
 
     No stored cell belongs to it in another call: its code may have changed since. So `place` must
