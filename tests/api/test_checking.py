@@ -53,8 +53,10 @@ def test_remedies_are_those_of_a_network_in_memory() -> None:
     assert rows.loc["pixel_scale", "remedy"] == expected
     rows = et.check(Changed([1, 2, 3, 4, 5, 6, 7, 8, 9, 0], 1.0), data()).set_index("clause")
     assert "z[:, [9, 0, 1, 2, 3, 4, 5, 6, 7, 8]]" in rows.loc["accurate", "remedy"]
-    rows = et.check(nn.Sequential(nn.Flatten(), nn.Linear(64, 7)), data()).set_index("clause")
-    assert "wrapper" in rows.loc["has_classes", "remedy"]
+    for count, remedy in ((7, "add outputs"), (12, "by outputs=")):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, count))
+        rows = et.check(model, data()).set_index("clause")
+        assert remedy in rows.loc["has_classes", "remedy"]
     noise = et.check(trained(), shape=(1, 8, 8)).set_index("clause")
     assert not noise["fault"].str.contains("--").any()
 
@@ -62,3 +64,12 @@ def test_remedies_are_those_of_a_network_in_memory() -> None:
 def test_what_is_no_network_is_refused() -> None:
     with pytest.raises(et.UserError, match="is of type dict"):
         et.check({"a": trained()}, shape=(1, 8, 8))  # type: ignore[arg-type]
+
+
+def test_a_network_of_more_outputs_than_classes_names_them() -> None:
+    x, y = data()
+    names = [str(i) for i in range(10)]
+    few = (x[y < 4], y[y < 4])
+    rows = et.check(trained(), few, classes=names[:4], outputs=names).set_index("clause")
+    assert "10 outputs, of which 4 are used" in rows.loc["has_classes", "note"]
+    assert rows.loc["accurate", "outcome"] == "passed"

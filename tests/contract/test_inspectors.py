@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from evil_twins.bench.contract.cases import DetectorCase
 from evil_twins.bench.contract.inspectors import INSPECTOR
@@ -33,12 +34,16 @@ def test_inspection_keeps_them() -> None:
     assert judged(Inspection(starts=2, steps=3)) == {}
 
 
+# It keeps its models alive: the address of a dead one could be that of the next.
+Memory = dict[nn.Module, float]
+
+
 @dataclass(frozen=True)
 class Weight:
     """An inspector that returns the first weight of a model, and may break a clause."""
 
-    look: Callable[[DefenderView, dict[int, float]], object]
-    memory: dict[int, float] = field(default_factory=dict)
+    look: Callable[[DefenderView, Memory], object]
+    memory: Memory = field(default_factory=dict)
     knowledge: ClassVar[str] = "K0"
     preparation: ClassVar[None] = None
 
@@ -55,14 +60,14 @@ def scrawls(view: DefenderView) -> float:
     return 1.0 + first(view)
 
 
-WRONG: dict[str, tuple[Callable[[DefenderView, dict[int, float]], object], str, str]] = {
+WRONG: dict[str, tuple[Callable[[DefenderView, Memory], object], str, str]] = {
     "runs": (lambda view, _: view.nothing, "failed", "no attribute 'nothing'"),  # type: ignore[attr-defined]
     "number": (lambda view, _: torch.ones(()), "failed", "returned Tensor"),
     "number, nan": (lambda view, _: float("nan"), "failed", "returned nan"),
     "number, alike": (lambda view, _: 3.0, "warning", "it gave 3 to each of 2 models"),
     "seeded": (lambda view, _: first(view) + np.random.rand(), "failed", "with one seed it gave"),
     "anew": (
-        lambda view, memory: memory.setdefault(id(view.model), first(view)),
+        lambda view, memory: memory.setdefault(view.model, first(view)),
         "failed",
         "after other weights it gave",
     ),

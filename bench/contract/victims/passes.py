@@ -90,7 +90,7 @@ def _unpacked(z: Any) -> str:
 
 
 @clause(
-    "let it have one output for each class, or name its outputs by --classes",
+    "let it have an output for each class; name them by --classes, if it has more",
     after=("returns_logits",),
 )
 def has_classes(case: ModelCase) -> str:
@@ -100,7 +100,8 @@ def has_classes(case: ModelCase) -> str:
     outputs, expected = case.z.shape[1], len(case.origin.outputs or case.classes)
     whose = "--classes names" if case.origin.outputs else "the data has classes:"
     if outputs != expected:
-        remedy = "let a wrapper return the outputs of these classes" if case.in_memory else ""
+        named, added = "name them in their order by outputs=[...]", "add outputs to it"
+        remedy = (named if outputs > expected else added) if case.in_memory else ""
         raise Broken(f"it has {outputs} outputs; {whose} {expected}", remedy)
     try:
         rows = case.rows
@@ -116,8 +117,7 @@ def has_classes(case: ModelCase) -> str:
 )
 def responds(case: ModelCase) -> None:
     """Its logits differ from image to image."""
-    spread = float((case.z - case.z[:1]).abs().max())
-    if spread == 0:
+    if float((case.z - case.z[:1]).abs().max()) == 0:
         raise Broken(f"it gives the same logits to {len(case.z)} images")
 
 
