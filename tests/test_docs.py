@@ -86,6 +86,21 @@ def test_links_within_the_project_have_a_target(page: Path) -> None:
         assert link.startswith("https://") or (page.parent / link).exists(), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_links_to_a_section_find_its_heading(page: Path) -> None:
+    for path, anchor in re.findall(r"\]\(((?!https://)[^)#]*)#([^)]+)\)", page.read_text()):
+        assert anchor in _anchors(page.parent / path if path else page), f"{path}#{anchor}"
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors of the headings that a code host and the site of the documents share."""
+    headings = re.findall(r"(?m)^#+ (.+)$", re.sub(r"(?ms)^```.*?^```", "", page.read_text()))
+    bare = [re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings]
+    return {heading.replace(" ", "-") for heading in bare} & {
+        re.sub(r"[-\s]+", "-", heading) for heading in bare
+    }
+
+
 def test_every_python_snippet_has_a_test() -> None:
     """Except the two that need a cluster; a new snippet needs a test that runs it."""
     counts = {_id(page): len(blocks(page, "python")) for page in PAGES}
