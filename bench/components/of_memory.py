@@ -30,9 +30,9 @@ class MemoryComponent(Component):
 
     @property
     def sources(self) -> list[Path]:
-        """The file of its class, if there is one: a notebook has none."""
+        """The file of its class, if there is one: a notebook has none, standard input a name."""
         try:
-            return [Path(inspect.getfile(type(self.instance)))]
+            return [path for path in [Path(inspect.getfile(type(self.instance)))] if path.is_file()]
         except (OSError, TypeError):
             return []
 
