@@ -1,0 +1,140 @@
+"""Statistics over victims of one recipe: intervals that hold for the next victim, and tests."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from evil_twins.bench.analysis.stats.rates import UNKNOWN, Floats, Interval
+
+
+class Pooled(NamedTuple):
+    """The rate of a population of victims.
+
+    Attributes:
+        rate: Share of detected targets of all victims, with its interval.
+        effect: Variance of the rate over victims as a multiple of that of independent targets, at
+            least 1: the design effect.
+    """
+
+    rate: Interval
+    effect: float
+
+
+def pooled_rate(detected: Floats, counts: Floats, level: float = 0.95) -> Pooled:
+    """Return the rate over victims with the interval of Korn and Graubard (1998).
+
+    It is that of Clopper and Pearson at the effective number of targets: divided by the design
+    effect, and by what t with V - 1 degrees of freedom adds to a normal quantile. So it has a
+    width also where no victim differs, and stays within [0, 1].
+
+    Args:
+        detected: (V,) number of detected targets of each victim.
+        counts: (V,) number of its targets, above 0.
+        level: Coverage of the mean rate of victims of this recipe, approximately.
+    """
+    victims, total = len(counts), float(counts.sum())
+    if victims < 2:
+        return Pooled(UNKNOWN, float("nan"))
+    effect = design_effect(detected, counts)
+    shrinkage = (_t(total - 1, level) / _t(victims - 1, level)) ** 2
+    return Pooled(_exact(float(detected.sum()) / total, total / effect * shrinkage, level), effect)
+
+
+def design_effect(detected: Floats, counts: Floats) -> float:
+    """Return the variance of a rate between victims as a multiple of the binomial one; >= 1."""
+    victims, total = len(counts), counts.sum()
+    rate = detected.sum() / total
+    if not 0 < rate < 1:
+        return 1.0
+    residuals = detected - rate * counts
+    between = (residuals**2).sum() * victims / (victims - 1) / total**2
+    return max(1.0, float(between * total / (rate * (1 - rate))))
+
+
+def _exact(rate: float, count: float, level: float) -> Interval:
+    """Return the interval of Clopper and Pearson; the count need not be whole."""
+    from scipy import special
+
+    tail, detected = (1 - level) / 2, rate * count
+    low = special.betaincinv(detected, count - detected + 1, tail) if rate > 0 else 0.0
+    high = special.betainccinv(detected + 1, count - detected, tail) if rate < 1 else 1.0
+    return Interval(rate, float(low), float(high))
+
+
+def next_rate(detected: Floats, counts: Floats, count: int, level: float = 0.95) -> Interval:
+    """Return the pooled rate with the interval for the rate that is measured on a new victim.
+
+    The number of detected targets of a new victim is taken as beta-binomial. Its variance is that
+    of its targets, plus that between victims and that of the pooled rate, both as multiplied by
+    what t with V - 1 degrees of freedom adds.
+
+    Args:
+        detected: (V,) number of detected targets of each victim.
+        counts: (V,) number of its targets, above 0.
+        count: Number of targets of the new victim, above 1.
+        level: Coverage, approximately.
+    """
+    pooled, victims = pooled_rate(detected, counts, level), len(counts)
+    if victims < 2:
+        return UNKNOWN
+    from scipy import special, stats
+
+    total = float(counts.sum())
+    wider = _t(victims - 1, level) / float(special.ndtri((1 + level) / 2))
+    shrinkage = (_t(total - 1, level) / _t(victims - 1, level)) ** 2
+    effective = total / pooled.effect * shrinkage
+    mean = (pooled.rate.value * effective + 0.5) / (effective + 1)
+    alike = min(1.0, (pooled.effect - 1) / max(1.0, total / victims - 1))
+    # Correlation of two targets of the new victim, from the variance above that of its targets.
+    above = (alike * (count - 1) / count + 1 / (effective + 1)) * wider**2
+    correlation = float(np.clip(above * count / (count - 1), 1e-6, 0.98))
+    shape = 1 / correlation - 1
+    law = stats.betabinom(count, mean * shape, (1 - mean) * shape)
+    low, high = (float(law.ppf(q)) / count for q in ((1 - level) / 2, (1 + level) / 2))
+    return Interval(pooled.rate.value, low, high)
+
+
+def mean_over_victims(values: Floats, level: float = 0.95) -> Interval:
+    """Return the mean over victims with a t interval; NaN with fewer than two.
+
+    Args:
+        values: (V,) a statistic of each victim.
+        level: Coverage of the mean over victims of this recipe.
+    """
+    values = values[~np.isnan(values)]
+    if len(values) < 2:
+        return UNKNOWN
+    mean = float(values.mean())
+    half = _t(len(values) - 1, level) * float(values.std(ddof=1)) / np.sqrt(len(values))
+    return Interval(mean, mean - half, mean + half)
+
+
+def sign_flips(differences: Floats, seed: int = 0) -> float:
+    """Return the two-sided p-value of the mean difference when signs flip by victim.
+
+    It is exact for up to 13 victims; above, it stands on 9,999 draws.
+
+    Args:
+        differences: (V,) the difference of two statistics of each victim.
+        seed: Seed of the draws.
+    """
+    differences = differences[~np.isnan(differences)]
+    if not differences.any():
+        return 1.0
+    from scipy import stats
+
+    test = stats.permutation_test(
+        [differences],
+        lambda values, axis: values.mean(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    )
+    return float(test.pvalue)
+
+
+def _t(freedom: float, level: float) -> float:
+    """Return the two-sided quantile of Student's t."""
+    from scipy import special
+
+    return float(special.stdtrit(freedom, (1 + level) / 2))
