@@ -47,6 +47,7 @@ class Job:
         parents: Role -> (kind, identity, content hash) of a finished cell.
         evade: The detectors that the attack evades.
         network: The code of the victim's network, if it is not of this project.
+        weights: The file of a victim that is not trained.
     """
 
     kind: str
@@ -59,6 +60,7 @@ class Job:
     parents: Mapping[str, tuple[str, str, str]]
     evade: tuple[Component, ...] = ()
     network: Network | None = None
+    weights: Path | None = None
 
     @property
     def components(self) -> tuple[Component, ...]:
@@ -105,14 +107,12 @@ class Outcome:
 class Place:
     """The places that a run reads from and writes to, and the version of its code for sidecars.
 
-    `data` is the folder of data sets, or None for the default place; `weights` is the file of a
-    victim that is not trained, or None.
+    `data` is the folder of data sets, or None for the default place.
     """
 
     store: Store
     data: Path | None
     code: Mapping[str, Any]
-    weights: Path | None = None
 
     def lost(self, job: Job, why: str) -> Outcome:
         """Record the failure of a cell whose worker died, and return its outcome.
@@ -160,7 +160,7 @@ def compute(place: Place, job: Job, folder: Path) -> Code:
         if verify_cell(parents[role]) != content:
             raise Fault(f"{parents[role]} has changed during the run; run again")
     cell = (job.spec, job.label, job.component, parents, folder)
-    work = Work(*cell, place.data, place.weights, job.evade, job.network)
+    work = Work(*cell, place.data, job.weights, job.evade, job.network)
     with component_runs():  # it is loaded here
         _checked_code(job)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evil_twins.bench.components.component import Component
@@ -29,6 +30,7 @@ class Cell:
         evade: The detectors that the attack evades.
         network: The code of the victim's network, if it is not of this project. Its content is
             that of the victim.
+        weights: The file of a victim that is not trained; `spec` has its content.
     """
 
     kind: str
@@ -40,6 +42,7 @@ class Cell:
     parents: Mapping[str, str] = field(default_factory=dict)
     evade: tuple[Component, ...] = ()
     network: Network | None = None
+    weights: Path | None = None
 
     @property
     def key(self) -> str:

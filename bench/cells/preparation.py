@@ -10,6 +10,7 @@ from evil_twins.bench.store.checksums import PREPARED
 def run(work: Work) -> None:
     """Run the preparation on the training images; store its tensors."""
     data = work.dataset
-    draws = seeds.generator(data.name, work.spec.get("holder", ""), "preparation", 0)
+    holder, draw = work.spec.get("holder", ""), work.spec["dataset"].get("draw", 0)
+    draws = seeds.generator(data.name, holder, "preparation", draw)
     benign, name = data.train.x.to(work.device), f"detector {work.label!r}"
     save_tensors(prepare(work.build().preparation, benign, draws, name), work.out / PREPARED)

@@ -28,23 +28,28 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Source:
-    """The arguments that load a data set; equal sources share one copy in memory."""
+    """The arguments that load a data set; equal sources share one copy in memory.
+
+    `draw` is the number of the draw of its test half.
+    """
 
     name: str
     root: Path | None
     size: int | None
     splits: Splits
+    draw: int = 0
 
     def __call__(self) -> Dataset:
         """Load the data set, once."""
-        return cached_dataset(self.name, self.root, self.size, self.splits)
+        return cached_draw(self)
 
 
 @dataclass(frozen=True)
 class Work:
     """One cell to run: fields of its `Job` and of the `Place` of its run.
 
-    `parents` are folders of finished cells by role; `out` is the folder to write to.
+    `parents` are folders of finished cells by role; `out` is the folder to write to. `data` is the
+    folder of data sets; `weights` is the file of a victim that is not trained.
     """
 
     spec: Mapping[str, Any]
@@ -67,7 +72,8 @@ class Work:
         """Source of the data set; equal for cells of one data set."""
         spec = self.spec["dataset"]
         splits = Splits(**spec.get("splits", {}))
-        return Source(spec["name"].split(":")[0], self.data, spec["size"], splits)
+        draw = spec.get("draw", 0)
+        return Source(spec["name"].split(":")[0], self.data, spec["size"], splits, draw)
 
     @property
     def dataset(self) -> Dataset:
@@ -113,6 +119,13 @@ def cached_dataset(
 ) -> Dataset:
     """Load a data set that is on this machine."""
     return data.load(name, root, size=size, splits=splits)
+
+
+@lru_cache(maxsize=2)
+def cached_draw(source: Source) -> Dataset:
+    """Load the data set of a source, with its draw of the test half."""
+    data_set = cached_dataset(source.name, source.root, source.size, source.splits)
+    return data.drawn(data_set, source.draw)
 
 
 @lru_cache(maxsize=4)

@@ -24,6 +24,7 @@ from evil_twins.bench.subjects.data import Dataset
 from evil_twins.bench.suite.suite import Suite
 
 DERIVED = (*(f"{name}.parquet" for name in (*FILES, "costs")), "tables/*", "figures/*")
+VICTIMS = FILES["victims"]
 ORDER = ("role", "target_id", "image_id", "name")
 
 
@@ -37,11 +38,9 @@ class Finished:
     state: State
     store: Store
 
-    @property
-    def study(self) -> dict[str, Any]:
-        """The keys that all rows share: data set, victim, seed."""
-        victim = self.suite.victim
-        return {"dataset": self.data.name, "victim": victim.name, "seed": victim.seed}
+    def study(self, seed: int) -> dict[str, Any]:
+        """Return the keys that all rows of a victim share: data set, victim, seed."""
+        return {"dataset": self.data.name, "victim": self.suite.victim.name, "seed": seed}
 
     def record(self, key: str, name: str) -> pa.Table:
         """Return a record of a finished cell.
@@ -65,11 +64,11 @@ class Finished:
             Path(__file__), *(analysis / name / "__init__.py" for name in ("tables", "plots"))
         )
         shards = [
-            [shard.row.label, shard.row.method, shard.attack, dict(shard.scores)]
+            [shard.row.label, shard.row.method, shard.seed, shard.attack, dict(shard.scores)]
             for shard in self.plan.shards
         ]
-        cells = [self.state.content, self.state.failed]
-        return fingerprint([code.digest, self.study, shards, *cells, self.suite.name])
+        cells, names = [self.state.content, self.state.failed], (self.data.name, self.suite.name)
+        return fingerprint([code.digest, self.suite.victim.name, *names, shards, *cells])
 
 
 def assemble(done: Finished, directory: Path) -> dict[str, int]:
@@ -101,9 +100,9 @@ def assemble(done: Finished, directory: Path) -> dict[str, int]:
 
 def _tables(done: Finished) -> Iterator[tuple[str, pa.Table]]:
     """Give the lines of every record in their order, one row of the matrix at a time."""
-    if done.plan.victim in done.state.content:
-        victim = done.record(done.plan.victim, "victim")
-        yield "victims", records.keyed(victim, done.study, FILES["victims"])
+    for seed, key in done.plan.victims.items():
+        if key in done.state.content:
+            yield "victims", records.keyed(done.record(key, "victim"), done.study(seed), VICTIMS)
     yield "failures", _failures(done).sort_by([("kind", "ascending"), ("cell", "ascending")])
     rows: dict[tuple[Any, ...], list[Shard]] = defaultdict(list)
     for shard in done.plan.shards:
@@ -129,7 +128,7 @@ def keys_of(done: Finished, shard: Shard) -> dict[str, Any]:
     row = shard.row
     sweep = {"kappa": row.kappa, "phi": row.phi, "lam": row.lam}
     return {
-        **done.study,
+        **done.study(shard.seed),
         "attack": row.label,
         "method": row.method,
         "layers": done.record(shard.attack, "targets")["layers"][0].as_py(),

@@ -171,7 +171,7 @@ def _chosen(new: Newcomer, cells: Plan, state: State, name: str, directory: Path
     else:
         shards = [shard for shard in cells.shards if shard.row.label == new.label]
         keys = [key for shard in shards for key in shard.keys]
-    return Plan(with_parents(cells.cells, keys), cells.victim, tuple(stored))
+    return Plan(with_parents(cells.cells, keys), cells.victims, tuple(stored))
 
 
 def _absent(new: Newcomer, cells: Plan, chosen: Plan) -> str:

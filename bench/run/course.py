@@ -193,5 +193,5 @@ def job_of(plan: Plan, state: State, key: str) -> Job:
         for role, parent in cell.parents.items()
     }
     facts = (cell.kind, state.identity[key], cell.title, cell.label)
-    rest = (cell.source, parents, cell.evade, cell.network)
-    return Job(*facts, cell.component, cell.spec, *rest)
+    content = (cell.component, cell.spec, cell.source, parents)
+    return Job(*facts, *content, cell.evade, cell.network, cell.weights)

@@ -117,7 +117,7 @@ class Evaluation:
             threads_per_cell=self.threads,
             victim=Victim(architecture=name),
             network=network,
-            weights=weights,
+            weights=(weights,),
             splits=USUAL,
             targets=Targets(count=self.count),
             rows=tuple(rows),

@@ -1,5 +1,6 @@
 """Check a network that is not of this project against data and rows of a suite, before it runs."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
@@ -23,7 +24,13 @@ def check_network(suite: Suite, data: Dataset) -> None:
     """
     if suite.network is None:
         return
-    model, x = _model(suite, data), probes.probes(data.train)
+    x = probes.probes(data.train)
+    for model in _models(suite, data):
+        _check_rows(suite, model, x)
+
+
+def _check_rows(suite: Suite, model: Classifier, x: Tensor) -> None:
+    assert suite.network is not None
     for row in suite.rows:
         attack = row.attack.build()
         if why := immovable(model, attack, x):
@@ -54,10 +61,11 @@ def immovable(model: Classifier, attack: Any, x: Tensor) -> str:
     return "has no parameters that may move" if kinds <= {"frozen"} else ""
 
 
-def _model(suite: Suite, data: Dataset) -> Classifier:
-    """Return the victim with its weights, or untrained."""
+def _models(suite: Suite, data: Dataset) -> Iterator[Classifier]:
+    """Give each victim with its weights, or one that is untrained."""
     assert suite.network is not None
-    if suite.weights is not None:
-        return weights.adopted(suite.network, suite.weights, data)
-    model = victims.initial(data.train, suite.network, len(data.classes), suite.victim.seed)
-    return victims.finished(model, data.train)
+    for path in suite.weights:
+        yield weights.adopted(suite.network, path, data)
+    if not suite.weights:
+        model = victims.initial(data.train, suite.network, len(data.classes), suite.victim.seed)
+        yield victims.finished(model, data.train)

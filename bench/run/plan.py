@@ -1,8 +1,9 @@
 """Plan of a suite: its cells and their parents, before anything is run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 from evil_twins.bench.cells.identity import Cell
@@ -27,9 +28,13 @@ COPIES = 3
 
 @dataclass(frozen=True)
 class Shard:
-    """A few targets of one row: its attack cell, and the score cell of each detector by label."""
+    """A few targets of one row: its attack cell, and the score cell of each detector by label.
+
+    `seed` is that of its victim.
+    """
 
     row: Row
+    seed: int
     attack: str
     scores: Mapping[str, str]
 
@@ -41,10 +46,10 @@ class Shard:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a suite by key, parents before children, and its shards."""
+    """The cells of a suite by key, parents before children, its victims by seed, and its shards."""
 
     cells: Mapping[str, Cell]
-    victim: str
+    victims: Mapping[int, str]
     shards: tuple[Shard, ...]
 
 
@@ -79,20 +84,12 @@ class _Planner:
             self.dataset["splits"] = asdict(suite.splits)
         self.shared = {"dataset": self.dataset, "device": device, "threads": suite.threads_per_cell}
         self.cells: dict[str, Cell] = {}
-        self.fits: dict[str, str | None] = {}
-        self.trusted: dict[str, str | None] = {}
         self.sources: dict[tuple[str, ...], str] = {}
 
     def plan(self) -> Plan:
-        victim = self.add(self.victim(self.suite.victim.seed))
-        self.fits = {column.label: self.fit(column) for column in self.suite.columns}
-        self.trusted = {column.label: self.trusted_model(column) for column in self.suite.columns}
-        shards = [
-            self.shard(row, victim, first)
-            for row in sorted(self.suite.rows, key=_needs_radii)
-            for first in range(0, row.count, self.suite.targets.shard)
-        ]
-        return Plan(self.cells, victim, tuple(shards))
+        victims = [_OfVictim(self, draw) for draw in range(len(self.suite.seeds))]
+        shards = tuple(shard for victim in victims for shard in victim.shards())
+        return Plan(self.cells, {victim.seed: victim.key for victim in victims}, shards)
 
     def add(self, cell: Cell) -> str:
         cell = replace(cell, network=self.suite.network)
@@ -106,9 +103,9 @@ class _Planner:
             self.sources[places] = code.digest
         return self.sources[places]
 
-    def victim(self, seed: int) -> Cell:
-        model, path = self.suite.victim, self.suite.weights
-        network = self.suite.network
+    def victim(self, seed: int, path: Path | None) -> str:
+        """Add a victim, which depends on no draw of the test half."""
+        model, network = self.suite.victim, self.suite.network
         spec = self.shared | {"architecture": network.name if network else model.architecture}
         if network:
             spec |= {"normalise": [network.mean, network.std], "outputs": network.outputs}
@@ -121,8 +118,29 @@ class _Planner:
         else:
             place = (path, model.architecture, self.data)
             spec["weights"] = checksum(path, None) if network else weights.digest(*place)
-        title = f"{model.name} seed {seed}"
-        return Cell("victim", title, model.architecture, None, spec, self.source("victim"))
+        facts = f"{model.name} seed {seed}", model.architecture, None, spec, self.source("victim")
+        return self.add(Cell("victim", *facts, weights=path))
+
+
+class _OfVictim:
+    """The cells of one victim, on its own draw of the test half."""
+
+    def __init__(self, planner: _Planner, draw: int) -> None:
+        self.planner, self.suite = planner, planner.suite
+        self.seed, paths = self.suite.seeds[draw], self.suite.weights
+        self.key = planner.victim(self.seed, paths[draw] if paths else None)
+        self.shared, self.ending = planner.shared, ""
+        if draw:
+            self.shared = planner.shared | {"dataset": planner.dataset | {"draw": draw}}
+        if len(self.suite.seeds) > 1:
+            self.ending = f" (seed {self.seed})"
+        self.fits = {column.label: self.fit(column) for column in self.suite.columns}
+        self.trusted = {column.label: self.trusted_model(column) for column in self.suite.columns}
+
+    def shards(self) -> Iterator[Shard]:
+        for row in sorted(self.suite.rows, key=_needs_radii):
+            for first in range(0, row.count, self.suite.targets.shard):
+                yield self.shard(row, first)
 
     def fit(self, column: Column, holder: str = "") -> str | None:
         """Add the preparation of a column; each holder draws other random numbers."""
@@ -132,8 +150,8 @@ class _Planner:
         spec, title = self.shared | {"preparation": Component.of(preparation).spec}, column.label
         if holder:
             spec, title = spec | {"holder": holder}, f"{title} of the {holder}"
-        source = self.source("fit", column.detector)
-        return self.add(Cell("fit", title, column.label, column.detector, spec, source))
+        facts = column.label, column.detector, spec, self.planner.source("fit", column.detector)
+        return self.planner.add(Cell("fit", title + self.ending, *facts))
 
     def second_victim(self, user: str) -> str:
         """Add a model of the victim's recipe that is trained independently: of the next seed.
@@ -141,12 +159,12 @@ class _Planner:
         Raises:
             UserError: The suite's victim is a file, of which no second one can be trained.
         """
-        if self.suite.weights is not None:
+        if self.suite.weights:
             raise UserError(
                 f"{user} needs a second victim; this one is a file of weights",
                 "remedy: remove it, or let the suite train its victim",
             )
-        return self.add(self.victim((self.suite.victim.seed + 1) % 2**63))
+        return self.planner.victim(self.seed + 1, None)
 
     def trusted_model(self, column: Column) -> str | None:
         """Add the second victim for a detector of knowledge K2."""
@@ -154,26 +172,24 @@ class _Planner:
             return None
         return self.second_victim(f"detector {column.label!r}")
 
-    def shard(self, row: Row, victim: str, first: int) -> Shard:
+    def shard(self, row: Row, first: int) -> Shard:
         check_filled(row, min(self.suite.targets.shard, row.count - first))
-        attack, columns = self.attack(row, victim, first), self.suite.columns if row.scored else ()
-        return Shard(row, attack, {c.label: self.score(c, victim, attack) for c in columns})
+        attack, columns = self.attack(row, first), self.suite.columns if row.scored else ()
+        return Shard(row, self.seed, attack, {c.label: self.score(c, attack) for c in columns})
 
-    def score(self, column: Column, victim: str, attack: str) -> str:
-        detector = column.detector
+    def score(self, column: Column, attack: str) -> str:
+        detector, spec = column.detector, self.planner.cells[attack].spec
         optional = {"fit": self.fits[column.label], "trusted": self.trusted[column.label]}
-        parents = {"victim": victim, "attack": attack}
+        parents = {"victim": self.key, "attack": attack}
         parents |= {role: key for role, key in optional.items() if key}
-        spec = self.shared | {
-            "detector": detector.spec,
-            "benign": {"size": self.benign, "first": self.cells[attack].spec["targets"]["first"]},
-        }
-        title = f"{column.label} × {self.cells[attack].title}"
-        source = self.source("score", detector)
-        return self.add(Cell("score", title, column.label, detector, spec, source, parents))
+        benign = {"size": self.planner.benign, "first": spec["targets"]["first"]}
+        spec = self.shared | {"detector": detector.spec, "benign": benign}
+        title = f"{column.label} × {self.planner.cells[attack].title}"
+        source = self.planner.source("score", detector)
+        return self.planner.add(Cell("score", title, column.label, detector, spec, source, parents))
 
-    def attack(self, row: Row, victim: str, first: int) -> str:
-        nature, parents = row.attack.build().nature, {"victim": victim}
+    def attack(self, row: Row, first: int) -> str:
+        nature, parents = row.attack.build().nature, {"victim": self.key}
         if nature.surrogate:
             parents["surrogate"] = self.second_victim(f"attack {row.label!r}")
         if nature.radii is not None:
@@ -181,7 +197,7 @@ class _Planner:
             # All targets, though the row may have fewer, so that rows share the cell.
             count = self.suite.targets.count
             radii = replace(row, label=label, attack=pgd, count=count, evade=())
-            parents["radii"] = self.add_attack(radii, label, {"victim": victim}, first)
+            parents["radii"] = self.add_attack(radii, label, {"victim": self.key}, first)
         for j, column in enumerate(self.evaded(row)):
             for copy in range(COPIES):
                 if fit := self.fit(column, f"attacker, {copy + 1}"):
@@ -201,8 +217,8 @@ class _Planner:
         evade = tuple(column.detector for column in self.evaded(row))
         if evade:
             spec["evade"] = [detector.spec for detector in evade]
-        source = self.source("attack", attack, *evade)
-        return self.add(Cell("attack", title, row.label, attack, spec, source, parents, evade))
+        facts = row.label, attack, spec, self.planner.source("attack", attack, *evade)
+        return self.planner.add(Cell("attack", title + self.ending, *facts, parents, evade))
 
     def evaded(self, row: Row) -> list[Column]:
         columns = {column.label: column for column in self.suite.columns}

@@ -43,7 +43,8 @@ class Choice:
         number, count = self.share
         shards = self._named(plan.shards)[number - 1 :: count]
         keys = [key for shard in shards for key in shard.keys]
-        return Plan(with_parents(plan.cells, [plan.victim, *keys]), plan.victim, shards)
+        cells = with_parents(plan.cells, [*plan.victims.values(), *keys])
+        return Plan(cells, plan.victims, shards)
 
     def forced(self, chosen: Plan) -> set[str]:
         """Return the keys of the stored cells to run again, without mere parents of others."""

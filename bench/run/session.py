@@ -125,7 +125,7 @@ def run_cells(
         seconds |= ahead.seconds
         if ahead.wall > LONG:
             console.print(ahead.table(engine.width))
-    place = Place(store, folders.data, workspace.code, suite.weights)
+    place = Place(store, folders.data, workspace.code)
     with progress(console, chosen, seconds) as observer:
         most, drop = choice.limit, execution.drop_models
         return run_plan(chosen, place, engine, wrap(observer), again=again, most=most, drop=drop)

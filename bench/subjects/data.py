@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib import import_module
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects import forms, sets
 from evil_twins.bench.subjects.decoding import Resize, decoded, mixed
 from evil_twins.bench.subjects.parts import Half, Tally, sha
-from evil_twins.bench.subjects.splits import USUAL, Splits
+from evil_twins.bench.subjects.splits import NAMES, USUAL, Splits
 
 RESIZING = "evil_twins.bench.subjects.image_files"
 """The module that resizes images. Cells of a data set without a size do not depend on it."""
@@ -133,6 +134,35 @@ def load(
     side = size or reader.SIZE
     resize = partial(import_module(RESIZING).resized, size=side) if side else None
     return _cut(name, classes, train, test, resize, splits)
+
+
+def drawn(data: Dataset, draw: int) -> Dataset:
+    """Return the data set with another draw of its test half, for a further victim.
+
+    The splits keep their sizes, and the development list its images: no setting is chosen on an
+    image that counts for any victim. All other images are sorted by SHA-256 of "<name>/<draw>/<id>"
+    and shared out anew. The digest stays.
+
+    Args:
+        data: The data set, as `load` returns it.
+        draw: Number of the draw; 0 is that of `load`.
+    """
+    if not draw:
+        return data
+    names = [name for name in NAMES if name != "development"]
+    splits = [data.split(name) for name in names]
+    ids = tuple(image for split in splits for image in split.ids)
+    pool = Images(
+        ids,
+        torch.cat([split.pixels for split in splits]),
+        torch.cat([split.label for split in splits]),
+    )
+    order = sorted(range(len(ids)), key=lambda i: sha(f"{data.name}/{draw}/{ids[i]}"))
+    edges = pairwise(accumulate(map(len, splits), initial=0))
+    shared_out: dict[str, Any] = {
+        name: pool.take(order[low:high]) for name, (low, high) in zip(names, edges, strict=True)
+    }
+    return replace(data, **shared_out)
 
 
 def _cut(

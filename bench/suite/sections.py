@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, Strict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    Strict,
+)
 
 
 class Section(BaseModel):
@@ -23,24 +31,34 @@ class Normalisation(Section):
     std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Strict(False)]
 
 
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Files = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1), Strict(False)]
+
+
 class Victim(Section):
-    """The benign model.
+    """The benign model, or the recipe of a population of them.
 
     Attributes:
         architecture: One of `ARCHITECTURES`, or in one of the `FORMS` of `Network`.
-        seed: Seed of its training.
+        seed: Seed of its training; each further victim of a population has the next.
+        count: Number of victims, each with its own seed and its own draw of the test half.
         recipe: Changes of the default `Recipe`.
         retraining: Parameters of adversarial training, or None for standard training.
-        weights: A file of this architecture instead of training, relative to the suite, or None.
+        weights: Files of this architecture instead of training, relative to the suite, one for each
+            victim; none if they are trained. In a suite a single file need be no list.
         normalise: Mean and deviation of each channel, for a network that is not of this project.
         classes: Names of the classes in the order of its outputs; none for the order of the data.
     """
 
     architecture: str
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
+    count: Annotated[int, Field(ge=1, le=1024)] = 1
     recipe: dict[str, Any] = {}
     retraining: dict[str, Any] | None = None
-    weights: str | None = None
+    weights: Files = ()
     normalise: Normalisation | None = None
     classes: Annotated[tuple[str, ...], Strict(False)] = ()
 

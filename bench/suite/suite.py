@@ -47,9 +47,9 @@ class Suite:
         dataset: One of `sets.names()`, or a data set of the user, as `forms.absolute` returns it.
         size: Height and width of resized images, or None for those of the data set.
         threads_per_cell: Threads of each cell; sums depend on them.
-        victim: The benign model.
+        victim: The benign model, or the recipe of several.
         network: Its code, if it is not of this project.
-        weights: The file of its weights, or None if it is trained.
+        weights: The file of the weights of each victim; none if they are trained.
         splits: Shares of the splits of the test half.
         targets: The inputs that are attacked.
         rows: The attacks.
@@ -63,11 +63,17 @@ class Suite:
     threads_per_cell: int
     victim: Victim
     network: Network | None
-    weights: Path | None
+    weights: tuple[Path, ...]
     splits: Splits
     targets: Targets
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
+
+    @property
+    def seeds(self) -> range:
+        """The seed of each victim."""
+        first = self.victim.seed
+        return range(first, first + (len(self.weights) or self.victim.count))
 
 
 def built_in() -> dict[str, Path]:
@@ -177,7 +183,7 @@ def _network(victim: Victim, path: Path) -> Network | None:
                 "remedy: remove `normalise` and `classes` from [victim]",
             )
         return None
-    if victim.classes and victim.weights is None and not victim.architecture.endswith(PROGRAMS):
+    if victim.classes and not victim.weights and not victim.architecture.endswith(PROGRAMS):
         raise UserError(
             f"{path.name}: a victim that is trained has the classes of the data",
             "remedy: remove `classes` from [victim], or name its `weights`",
@@ -187,22 +193,27 @@ def _network(victim: Victim, path: Path) -> Network | None:
     return Network(locate_network(victim.architecture, path.parent), *scale, victim.classes)
 
 
-def _weights(victim: Victim, path: Path) -> Path | None:
+def _weights(victim: Victim, path: Path) -> tuple[Path, ...]:
     if victim.architecture.endswith(PROGRAMS):
-        if victim.weights is not None or victim.recipe:
+        if victim.weights or victim.recipe or victim.count > 1:
             raise UserError(
-                f"{path.name}: {victim.architecture!r} brings its weights",
-                "remedy: remove `weights` and `recipe` from [victim]",
+                f"{path.name}: {victim.architecture!r} brings its weights, those of one victim",
+                "remedy: remove `weights`, `recipe` and `count` from [victim]",
             )
-        return Path(locate_network(victim.architecture, path.parent))
-    if victim.weights is None:
-        return None
+        return (Path(locate_network(victim.architecture, path.parent)),)
+    if not victim.weights:
+        return ()
     if victim.recipe or victim.retraining is not None:
         raise UserError(
             f"{path.name}: a victim with `weights` is not trained and needs no recipe",
             "remedy: remove `weights`, or `recipe` and `retraining`, from [victim]",
         )
-    return (path.parent / Path(victim.weights).expanduser()).absolute()
+    if victim.count not in (1, len(victim.weights)):
+        raise UserError(
+            f"{path.name}: {victim.count} victims, and {len(victim.weights)} files of weights",
+            "remedy: remove `count` from [victim]: each file is a victim",
+        )
+    return tuple((path.parent / Path(name).expanduser()).absolute() for name in victim.weights)
 
 
 def _check_keys(raw: Mapping[str, Any], names: Collection[str], where: str) -> None:

@@ -47,7 +47,7 @@ def carry_out(
     cells = plan(small, loaded, "cpu")
     store = Store(folder / "small" / "cells")
     how = engine or (inline() if jobs == 1 else local(jobs))
-    state = run(cells, Place(store, None, {}, small.weights), how, most=most, drop=drop)
+    state = run(cells, Place(store, None, {}), how, most=most, drop=drop)
     finished = Finished(small, loaded, cells, state, store)
     assemble(finished, folder / "small")
     return finished

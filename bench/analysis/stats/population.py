@@ -112,7 +112,7 @@ def mean_over_victims(values: Floats, level: float = 0.95) -> Interval:
 def sign_flips(differences: Floats, seed: int = 0) -> float:
     """Return the two-sided p-value of the mean difference when signs flip by victim.
 
-    It is exact for up to 13 victims; above, it stands on 9,999 draws.
+    It is exact for up to 13 victims, and by 9,999 draws for more.
 
     Args:
         differences: (V,) the difference of two statistics of each victim.

@@ -32,7 +32,7 @@ def test_only_rows_that_ask_for_it_stand_on_a_victim_of_the_next_seed(tmp_path: 
     assert [cell.spec["seed"] for cell in victims] == [0, 1]
     first, second = victims
     assert {**first.spec, "seed": 1} == second.spec
-    assert done.plan.victim == first.key
+    assert done.plan.victims[0] == first.key
     sent, shifted = (cells[shard.attack].parents for shard in done.plan.shards)
     assert sent == {"victim": first.key, "surrogate": second.key}
     assert shifted == {"victim": first.key}
@@ -56,7 +56,7 @@ def test_a_suite_without_such_a_row_has_one_victim(tmp_path: Path) -> None:
 def test_of_a_file_of_weights_there_is_no_second_victim(tmp_path: Path) -> None:
     path = tmp_path / "own.safetensors"
     done = carry_out(tmp_path, suites.shift(), suites.doubt())
-    stored = done.store.path("victim", done.state.identity[done.plan.victim])
+    stored = done.store.path("victim", done.state.identity[done.plan.victims[0]])
     path.write_bytes((stored / "victim.safetensors").read_bytes())
     head = suites.HEAD.replace("recipe = { epochs = 2 }", "weights = 'own.safetensors'")
     with pytest.raises(UserError, match="'sent' needs a second victim"):

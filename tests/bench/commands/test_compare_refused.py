@@ -74,7 +74,7 @@ def test_what_is_not_stored_is_said_and_not_run() -> None:
 def _trial(suite: Any) -> tuple[_Trial, list[str]]:
     kinds = ("fit", "score", "score")
     cells = [Cell(kind, f"new × {i}", "new", None, {"i": i}, "") for i, kind in enumerate(kinds)]
-    planned = Plan({cell.key: cell for cell in cells}, "", ())
+    planned = Plan({cell.key: cell for cell in cells}, {}, ())
     lines = Lines(Console(quiet=True), planned)
     return _Trial(lines, planned, Newcomer("detector", "new", suite)), list(planned.cells)
 

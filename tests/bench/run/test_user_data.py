@@ -117,7 +117,7 @@ def test_a_function_that_returns_other_images_at_each_call_fails(place: Path) ->
     workspace = opened(place)
     cached_dataset.cache_clear()  # as in the process of a cell
     state = run(workspace.plan, Place(workspace.store, workspace.folders.data, {}), inline())
-    assert "or it gives other images at each call" in state.failed[workspace.plan.victim]
+    assert "or it gives other images at each call" in state.failed[workspace.plan.victims[0]]
 
 
 CHANGES = """

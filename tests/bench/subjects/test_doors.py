@@ -138,7 +138,7 @@ def test_a_suite_runs_on_a_victim_in_half_precision(tmp_path: Path) -> None:
     path = tmp_path / "victim.safetensors"
     _store(path, lambda s: {name: value.bfloat16() for name, value in s.items()})
     cells = planned(tmp_path, shift(poison=True), doubt(), head=FETCHED.replace("= 4", "= 1"))
-    assert not run(cells, Place(Store(tmp_path / "cells"), None, {}, path), inline()).failed
+    assert not run(cells, Place(Store(tmp_path / "cells"), None, {}), inline()).failed
 
 
 VALUES = {

@@ -35,7 +35,7 @@ def same(first: Classifier, second: Classifier) -> bool:
 def identity(folder: Path, head: str) -> str:
     """Return the identity of the victim's cell."""
     cells = planned(folder, shift(), doubt(), head=head)
-    return cells.cells[cells.victim].identity({})
+    return cells.cells[cells.victims[0]].identity({})
 
 
 @pytest.mark.parametrize("count", [200, 5])
@@ -83,14 +83,14 @@ def test_a_suite_asks_for_it(tmp_path: Path) -> None:
         *("resnet-tiny", 10, Recipe(epochs=1), Retraining(replays=2, eps=0.1), 0),
     )
     assert same(weights.load(path, None), expected)
-    assert done.study["victim"] == "resnet-tiny-retrained"
+    assert done.study(0)["victim"] == "resnet-tiny-retrained"
     targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
     assert set(targets["victim"]) == {"resnet-tiny-retrained"}
 
 
 def test_every_key_counts_and_plain_training_is_what_it_was(tmp_path: Path) -> None:
     standard, cells = identity(tmp_path, HEAD), planned(tmp_path, shift(), doubt())
-    assert "retraining" not in cells.cells[cells.victim].spec
+    assert "retraining" not in cells.cells[cells.victims[0]].spec
     heads = [HEAD + "[victim.retraining]\n", BENT, BENT.replace("replays = 2", "replays = 3")]
     identities = {identity(tmp_path, head) for head in heads}
     assert len(identities | {standard}) == 4

@@ -124,7 +124,7 @@ def test_another_victim_meets_rows_of_the_first(seed: int) -> None:
 def test_the_suite_of_detectors_has_them_all_on_the_victim_of_gtsrb_small() -> None:
     loaded, cells = planned("detectors")
     _, small = planned("gtsrb-small")
-    assert cells.cells[cells.victim] == small.cells[small.victim]
+    assert cells.cells[cells.victims[0]] == small.cells[small.victims[0]]
     named = {column.detector.place for column in loaded.columns}
     of_inputs = {place for name, place in DETECTORS.items() if name != "inspection"}
     others = named - of_inputs
