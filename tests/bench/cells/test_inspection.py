@@ -25,6 +25,8 @@ from evil_twins.detectors.inspection import Inspection
 from tests.bench import runs, suites, synthetic
 from tests.bench.suites import doubt, table
 
+pytestmark = pytest.mark.usefixtures("trained")
+
 TUNED = np.random.default_rng(3).normal(size=40)
 
 

@@ -14,6 +14,8 @@ from tests.bench import suites
 from tests.bench.runs import carry_out
 from tests.bench.suites import doubt, shift
 
+pytestmark = pytest.mark.usefixtures("trained")
+
 CPU = torch.device("cpu")
 
 
