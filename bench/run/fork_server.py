@@ -71,6 +71,14 @@ def load_libraries() -> None:
         importlib.import_module(name)
 
 
+def _read_code() -> None:
+    """Read the code of this project once, which every cell checks, and not in each worker."""
+    from evil_twins.bench.components import source_code
+
+    with suppress(Exception):  # a worker that meets it says so
+        source_code.closure(*source_code.CELLS.glob("*.py"))
+
+
 def serve(descriptor: int) -> None:
     """Fork a worker for each request, until the process that sends the requests has ended.
 
@@ -82,6 +90,7 @@ def serve(descriptor: int) -> None:
         watch = Thread(target=_end_with_guard, args=[descriptor, loaded])
         watch.start()
         load_libraries()
+        _read_code()
         os.close(ends)
         watch.join()  # a process of several threads must not be forked
         os.close(loaded)

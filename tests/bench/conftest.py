@@ -1,26 +1,50 @@
 """Folders that the tests of a module share."""
 
+import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 
 from evil_twins.bench.commands import app
-from tests.bench import eleven
+from tests.bench import eleven, runs
+from tests.bench.suites import doubt, shift
+
+
+@pytest.fixture(scope="session")
+def victim_cell(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the victim of small suites, which is trained once."""
+    folder = tmp_path_factory.mktemp("victim")
+    runs.carry_out(folder, shift(), doubt(), most=1)
+    return next(folder.glob("small/cells/victim/*/"))
+
+
+def _put(cell: Path, folder: Path) -> Path:
+    shutil.copytree(cell, folder / "small" / "cells" / "victim" / cell.name)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(victim_cell: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a trained victim in its store, so that no test has to train one."""
-    return tmp_path_factory.mktemp("run")
+    return _put(victim_cell, tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture
+def trained(victim_cell: Path, tmp_path: Path) -> Path:
+    """Put a trained victim into the store of the folder of one test."""
+    return _put(victim_cell, tmp_path)
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return results of an undivided run of the suite of eleven cells."""
+    """Return results of an undivided run of the suite of eleven cells, without figures."""
     folder = tmp_path_factory.mktemp("whole")
-    assert app.main(eleven.line(folder, folder)) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        _skip_figures(patch)
+        assert app.main(eleven.line(folder, folder)) == 0
     return folder
 
 
@@ -36,4 +60,18 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip figures, which take seconds and have other tests."""
-    monkeypatch.setattr("evil_twins.bench.analysis.plots.draw", lambda *_, **__: [])
+    _skip_figures(monkeypatch)
+
+
+def _skip_figures(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("evil_twins.bench.analysis.plots.draw", lambda *_, **__: [])
+
+
+@pytest.fixture
+def no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute the cells of commands in this process, where it does not matter which one does."""
+    monkeypatch.setattr("evil_twins.bench.run.session.local", lambda *_: runs.inline())
+    monkeypatch.setattr("evil_twins.bench.run.guard.lane", lambda: nullcontext(runs.Inline()))
+    monkeypatch.setattr(
+        "evil_twins.bench.run.guard.run_cell", lambda call, _, words, __: call(*words)
+    )

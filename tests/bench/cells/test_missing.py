@@ -20,6 +20,8 @@ from tests.bench.run.test_scoring import model
 from tests.bench.runs import carry_out
 from tests.bench.suites import shift, table, write
 
+pytestmark = pytest.mark.usefixtures("trained")
+
 COUNT = 30
 
 

@@ -10,6 +10,8 @@ from evil_twins.bench.store import records
 from tests.bench import suites
 from tests.bench.runs import carry_out, planned
 
+pytestmark = pytest.mark.usefixtures("trained")
+
 TRANSFER = (
     suites.table(
         "attacks",

@@ -14,6 +14,8 @@ from tests.bench import suites
 from tests.bench.runs import carry_out
 from tests.bench.suites import doubt, shift
 
+pytestmark = pytest.mark.usefixtures("trained")
+
 CPU = torch.device("cpu")
 
 
@@ -85,10 +87,9 @@ def test_a_run_takes_the_second_class_and_leaves_out_what_is_too_easy_or_too_har
 def test_targets_after_the_first_are_the_next_ones(tmp_path: Path) -> None:
     chosen = []
     for after in (0, 2, 4):
-        head, folder = suites.HEAD + f"after = {after}\n", tmp_path / str(after)
-        folder.mkdir()
-        assert not carry_out(folder, shift(), doubt(), head=head).state.failed
-        targets = pd.read_parquet(folder / "small" / "targets.parquet")
+        head = suites.HEAD + f"after = {after}\n"
+        assert not carry_out(tmp_path, shift(), doubt(), head=head).state.failed
+        targets = pd.read_parquet(tmp_path / "small" / "targets.parquet")
         chosen.append(set(targets["target_id"]))
     first, between, last = chosen
     assert [len(ids) for ids in chosen] == [4, 4, 4]

@@ -16,6 +16,8 @@ from evil_twins.detectors.disagreement import Disagreement
 from tests.bench.runs import carry_out, planned
 from tests.bench.suites import HEAD, doubt, shift, table
 
+pytestmark = pytest.mark.usefixtures("trained")
+
 TUNED = table("attacks", name="tuned", method="fine-tuning", layers="head", lr=1.0, steps=5)
 SECOND = table("detectors", name="second", method="disagreement")
 VICTIM = table("detectors", name="victim", method="disagreement", trusted="victim")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from evil_twins.bench.components.containment import component_runs
 from evil_twins.detectors.base import DefenderView
 
 
@@ -68,6 +69,13 @@ ENDS: Mapping[str, Callable[[], Any]] = {
 """Ends of a program."""
 
 CHANGES = {**STATE, **OTHERS, **ENDS}
+
+
+def change(part: str) -> int:
+    """Make one of `CHANGES` as a component does; return the process."""
+    with component_runs():
+        CHANGES[part]()
+    return os.getpid()
 
 
 @dataclass(frozen=True)

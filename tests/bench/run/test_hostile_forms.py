@@ -22,6 +22,8 @@ from evil_twins.bench.store.checksums import checksum, content_hash, fingerprint
 from tests.bench import eleven
 from tests.bench.run.test_hostile_results import COMMANDS, limit, words
 
+pytestmark = pytest.mark.usefixtures("no_figures", "no_workers")
+
 JSON = [
     *(b"[]", b"3", b'"a"', b"null", b"{}", b"[" * 10**5, b"\xff", b'{"a": ', b"NaN", b"9" * 10**5),
     *(b'{"a":' * 10**5, b"\xef\xbb\xbf{}", b'"\\ud800"', b"", "{}".encode("utf-16")),
@@ -162,10 +164,9 @@ def _recovers(folder: Path, whole: Path) -> None:
     check = ["verify", str(folder / "small.toml"), "--results", str(folder / "results")]
     for _ in range(4):
         app.main(words("run", folder))
-        if app.main([*check, "--sample", "0"]) == 0:
+        if app.main([*check, "--sample", "6"]) == 0:
             break
     assert app.main(words("run", folder)) == 0
-    assert app.main([*check, "--sample", "6"]) == 0
     assert eleven.same(whole, folder / "results")
 
 

@@ -96,6 +96,7 @@ def test_a_suite_runs_on_it_and_can_be_verified(
     assert "0 cells run" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("no_workers")
 def test_other_code_of_the_network_makes_another_victim(home: Path, tmp_path: Path) -> None:
     """Its weights are the same. Every other cell descends from the content of the victim."""
     for path in home.glob("*.*"):
@@ -107,6 +108,7 @@ def test_other_code_of_the_network_makes_another_victim(home: Path, tmp_path: Pa
     assert len({json.loads(mark.read_text())["content"] for mark in marks}) == 2
 
 
+@pytest.mark.usefixtures("no_workers")
 def test_it_is_trained_where_it_has_no_weights(home: Path, tmp_path: Path) -> None:
     head = HEAD.replace('weights = "w.pt"', "recipe = { epochs = 2 }")
     for path in home.glob("*.py"):

@@ -5,9 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from evil_twins.bench.cells.execute import Job
 from evil_twins.bench.components.containment import component_runs
 from evil_twins.bench.components.process_state import GLOBAL, Globals
 from evil_twins.bench.errors import Fault
+from evil_twins.bench.run import guard
+from evil_twins.bench.run.course import job_of
 from evil_twins.bench.run.engine import local
 from tests.bench.run import meddlers
 from tests.bench.runs import carry_out
@@ -59,11 +62,8 @@ def _processes(folder: Path, *detectors: str) -> list[list[float]]:
     return [list(used.loc[label]) for label in used.index]
 
 
-@pytest.mark.parametrize("part", meddlers.OTHERS)
-def test_a_worker_in_which_something_was_changed_runs_no_other_cell(
-    folder: Path, part: str
-) -> None:
-    ((first, second),) = _processes(folder, _meddler(part))
+def test_a_worker_in_which_something_was_changed_runs_no_other_cell(folder: Path) -> None:
+    ((first, second),) = _processes(folder, _meddler("softmax"))
     assert first != second
 
 
@@ -75,6 +75,22 @@ def test_a_worker_in_which_all_was_restored_goes_on(folder: Path) -> None:
 def test_no_two_plugins_share_a_process(folder: Path) -> None:
     first, second = _processes(folder, CALM, _meddler("whether torch records gradients"))
     assert not set(first) & set(second)
+
+
+@pytest.fixture(scope="module")
+def job(folder: Path) -> Job:
+    done = carry_out(folder, shift("a"), CALM)
+    return job_of(done.plan, done.state, done.plan.shards[0].scores["calm"])
+
+
+@pytest.mark.parametrize("part", [*meddlers.OTHERS, "torch's default dtype"])
+def test_whatever_was_changed_and_not_restored_ends_the_worker(job: Job, part: str) -> None:
+    with guard.lane() as lane:
+        first, second = (
+            lane.submit(guard.run_cell, meddlers.change, job, (part,), None).result()
+            for _ in range(2)
+        )
+    assert (first == second) == (part in meddlers.STATE)
 
 
 @pytest.mark.slow

@@ -2,12 +2,15 @@
 
 import os
 import pickle
+import shutil
 from pathlib import Path
+
+import pytest
 
 from evil_twins.bench.cells.stored import cached_victim
 from evil_twins.bench.commands import app
 from tests.bench import suites
-from tests.bench.suites import doubt, far, shift
+from tests.bench.eleven import PARTS
 
 ROOT = Path(__file__).parents[3]
 
@@ -22,14 +25,14 @@ class Bomb:
         return os.mkdir, (str(self.path),)
 
 
-def test_no_stored_file_can_run_code(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_figures", "no_workers")
+def test_no_stored_file_can_run_code(whole: Path, tmp_path: Path) -> None:
     mark = tmp_path / "struck"
     bomb = pickle.dumps(Bomb(mark))
     pickle.loads(bomb)
     mark.rmdir()  # the bomb works where files are unpickled
-    path = suites.write(tmp_path, shift(), shift("both", poison=True), doubt(), far())
-    line = [path, "--results", str(tmp_path)]
-    assert app.main(["run", *line, "--jobs", "1"]) == 0
+    shutil.copytree(whole / "small", tmp_path / "small")
+    line = [suites.write(tmp_path, *PARTS), "--results", str(tmp_path)]
     files = [path for path in (tmp_path / "small").rglob("*") if path.is_file()]
     assert {path.suffix for path in files} >= {".safetensors", ".parquet", ".json", ".csv"}
     for path in files:

@@ -31,10 +31,7 @@ SLOW = [
 ]
 
 
-@pytest.mark.parametrize(
-    "ending",
-    [">/dev/full 2>&-", *(pytest.param(ending, marks=pytest.mark.slow) for ending in SLOW)],
-)
+@pytest.mark.parametrize("ending", [">/dev/full 2>&-", *SLOW])
 def test_what_is_printed_ends_no_worker(ending: str, tmp_path: Path) -> None:
     path, out = tmp_path / "prints.py", tmp_path / "numbers"
     path.write_text(PRINTS, encoding="utf-8")

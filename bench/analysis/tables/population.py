@@ -1,0 +1,143 @@
+"""Rates over the victims of one recipe, with intervals that hold for the next victim."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.tables import text
+from evil_twins.bench.analysis.tables.analysis import Analysis, Table
+from evil_twins.bench.analysis.tables.detection import DETECTION
+from evil_twins.bench.analysis.tables.frames import by_name, column, ends, lines, spread
+from evil_twins.bench.analysis.tables.records import KEYS
+
+RECIPE = [name for name in KEYS if name != "seed"]
+"""The keys that the rows of all victims of one recipe share."""
+
+_CELL = [*RECIPE, "detector", "knowledge", "fpr_nominal"]
+
+
+def _population(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    """Give one line for each row, detector and nominal rate that several victims have."""
+    for key, victims in analysis.table(DETECTION).groupby(_CELL, dropna=False, sort=False):
+        victims = victims[victims["n"] > 0]
+        if len(victims) > 1:
+            yield dict(zip(_CELL, key, strict=True)) | _line(victims)
+
+
+def _line(victims: pd.DataFrame) -> dict[str, Any]:
+    detected, counts = column(victims, "detected"), column(victims, "n")
+    pooled, typical = stats.pooled_rate(detected, counts), int(counts.mean().round())
+    following = stats.next_rate(detected, counts, max(2, typical))
+    fresh = victims[victims["fpr_n"] > 0]
+    alarms = stats.pooled_rate(column(fresh, "fpr_k"), column(fresh, "fpr_n")).rate
+    sums = {name: int(victims[name].sum()) for name in ("n", "at_kappa", "detected", "success")}
+    rates = detected / counts
+    return {
+        "victims": len(victims),
+        **sums,
+        **by_name("rate low high", pooled.rate),
+        **by_name("next_low next_high", following[1:]),
+        **by_name("least most", (rates.min(), rates.max())),
+        "effect": pooled.effect,
+        **spread("fpr_realised", alarms),
+        **spread("auroc", _mean(victims, "auroc")),
+        **spread("ks", _mean(victims, "ks")),
+        "calibration_n": int(victims["calibration_n"].min()),
+    }
+
+
+def _mean(victims: pd.DataFrame, name: str) -> stats.Interval:
+    """Return the mean of a statistic that lies in [0, 1]."""
+    value, low, high = stats.mean_over_victims(column(victims, name))
+    return stats.Interval(value, np.clip(low, 0, 1), np.clip(high, 0, 1))
+
+
+def populations(rows: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFrame]]:
+    """Yield title, number of victims and rows of each recipe; the rows are those of one victim."""
+    for (dataset, victim), group in rows.groupby(["dataset", "victim"], sort=True):
+        seeds = sorted(group["seed"].unique())
+        first = group.drop_duplicates(RECIPE)
+        title = f"{dataset}, {victim}, " + (
+            f"{len(seeds)} victims" if len(seeds) > 1 else f"seed {seeds[0]}"
+        )
+        yield text.one_line(title), len(seeds), first
+
+
+def summed(rows: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
+    """Add up counts of the victims of a recipe, under the row of the first.
+
+    Args:
+        rows: The rows of the records.
+        counts: One line per row and detector, with `n` and `detected`.
+    """
+    numbers = rows.reset_index(names="row").groupby(RECIPE, dropna=False)["row"]
+    first = pd.Series(numbers.transform("first").to_numpy(), index=rows.index)
+    moved = counts.assign(row=counts["row"].map(first))
+    return moved.groupby(["row", "detector"], as_index=False)[["n", "detected"]].sum()
+
+
+def matrix(rows: pd.DataFrame, table: pd.DataFrame) -> str:
+    """Write attack by detector: rate, interval for the next victim, range of the victims."""
+    cells = {(*_names(line), line["detector"]): _words(line) for line in lines(table)}
+    detectors = sorted({str(name) for name in table["detector"]})
+    body = []
+    for row in text.ordered(rows):
+        line = {str(key): value for key, value in rows.loc[row].to_dict().items()}
+        written = [cells.get((*_names(line), name), "") for name in detectors]
+        if any(written):
+            body.append([text.name(line), *written])
+    return text.markdown(["attack", *detectors], body)
+
+
+def _names(line: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(line[name]) for name in RECIPE)
+
+
+def _words(line: dict[str, Any]) -> str:
+    rate = f"{line['rate']:.2f} [{line['low']:.2f}, {line['high']:.2f}]"
+    return f"{rate}, {line['least']:.2f}–{line['most']:.2f}"
+
+
+def _markdown(analysis: Analysis) -> str:
+    table = analysis.table(POPULATION)
+    table = table[table["fpr_nominal"] == analysis.fpr]
+    blocks = [
+        f"# Detection rate over victims at a false-positive rate of {text.percent(analysis.fpr)}\n"
+        "\nEach cell: share of flagged targets of all victims; in brackets its 95 % interval for "
+        "victims of this recipe, the next one too (Korn and Graubard: the victim is the unit); "
+        "then the lowest and the highest rate of a victim. Each victim has its own training seed, "
+        "images for thresholds, and targets.\n"
+    ]
+    for title, victims, rows in populations(analysis.records.rows):
+        if victims > 1:
+            blocks.append(f"\n## {title}\n\n" + matrix(rows, table))
+    return "".join(blocks)
+
+
+POPULATION = Table(
+    "population",
+    _population,
+    {
+        "dataset victim attack kappa phi detector knowledge": "",
+        "victims": "number of victims with a rate",
+        "n at_kappa detected": "targets of all victims, those at κ, and those flagged",
+        "rate low high": "the share flagged, with the interval of Korn and Graubard over victims",
+        "next_low next_high": "the 95 % interval for the rate measured on a new victim with "
+        "as many targets",
+        "least most": "the lowest and the highest rate of a victim",
+        "effect": "the design effect: variance of the rate over victims, as a multiple of that of "
+        "independent targets; at least 1",
+        "fpr_nominal": "as in `detection.csv`",
+        ends("fpr_realised"): "the share of other benign images flagged, over victims as `rate`",
+        ends("auroc"): "mean over victims, with a t interval",
+        ends("ks"): "the same of the Kolmogorov-Smirnov statistic",
+        "success": "targets at κ, within ε and not flagged",
+        "layers method lam": "",
+        "calibration_n": "the smallest number of calibration scores of a victim",
+    },
+    _markdown,
+    optional=True,
+)

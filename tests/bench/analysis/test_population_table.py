@@ -1,0 +1,98 @@
+"""The table over victims: the counts of all, and intervals in which the victim is the unit."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from evil_twins.bench.analysis import stats, tables
+from evil_twins.bench.analysis.tables import Analysis, Records, show
+from evil_twins.bench.analysis.tables.detection import DETECTION
+from evil_twins.bench.analysis.tables.population import POPULATION
+from evil_twins.bench.analysis.tables.write import files
+from evil_twins.bench.store import records as store
+from tests.bench import synthetic
+
+VICTIMS = 5
+
+
+def frames() -> dict[str, pd.DataFrame]:
+    """Return records of victims of one recipe; under the last, "confidence" flags nothing."""
+    parts = [synthetic.frames(n=12, kappas=(0.75,), seed=seed) for seed in range(VICTIMS)]
+    for seed, part in enumerate(parts):
+        for name, frame in part.items():
+            if "seed" in frame.columns:
+                part[name] = frame.assign(seed=seed)
+    last = parts[-1]["scores"]
+    last.loc[last["role"].eq("attacked") & last["detector"].eq("confidence"), "score"] = -9.0
+    return {name: pd.concat([part[name] for part in parts]) for name in parts[0]}
+
+
+@pytest.fixture(scope="module")
+def records() -> Records:
+    return tables.number(frames())
+
+
+@pytest.fixture(scope="module")
+def table(records: Records) -> pd.DataFrame:
+    return Analysis(records).table(POPULATION)
+
+
+def test_a_line_holds_the_targets_of_all_victims(records: Records, table: pd.DataFrame) -> None:
+    detection = Analysis(records).table(DETECTION)
+    assert len(table) * VICTIMS == len(detection)
+    assert (table["victims"] == VICTIMS).all()
+    keys = ["attack", "kappa", "phi", "detector", "fpr_nominal"]
+    summed = detection.groupby(keys)[["n", "detected", "success"]].sum()
+    for _, line in table.dropna(subset=["kappa"]).iterrows():
+        counts = summed.loc[tuple(line[keys])]
+        assert list(counts) == list(line[["n", "detected", "success"]])
+
+
+def test_intervals_have_the_victim_as_their_unit(records: Records, table: pd.DataFrame) -> None:
+    detection = Analysis(records).table(DETECTION)
+    where = "attack == 'pgd' and fpr_nominal == .05 and detector == 'confidence'"
+    (line,) = table.query(where).to_dict("records")
+    victims = detection.query(where)
+    sides = (victims[name].to_numpy(dtype=float) for name in ("detected", "n"))
+    pooled = stats.pooled_rate(*sides)
+    assert (line["rate"], line["low"], line["high"]) == pooled.rate
+    assert line["effect"] == pooled.effect > 1
+    exact = stats.clopper_pearson(line["detected"], line["n"])
+    assert line["low"] < exact.low < exact.high < line["high"]
+    assert line["least"] == 0
+    assert line["most"] == victims["rate"].max()
+    assert line["next_low"] <= line["rate"] <= line["next_high"]
+    assert line["auroc"] == pytest.approx(victims["auroc"].mean())
+
+
+def test_no_end_leaves_its_range(table: pd.DataFrame) -> None:
+    ends = [name for name in table.columns if name.endswith(("low", "high"))]
+    assert len(ends) == 10
+    assert table[ends].stack().between(0, 1).all()
+
+
+def test_a_single_victim_has_no_population() -> None:
+    analysis = Analysis(tables.number(synthetic.frames(kappas=(0.75,))))
+    assert analysis.table(POPULATION).empty
+    assert "population.csv" not in files(analysis)
+
+
+def test_words_say_for_what_the_intervals_hold(records: Records) -> None:
+    text = files(Analysis(records))["population.md"].decode()
+    assert "victims of this recipe" in text
+    assert "## digits, resnet-tiny, 5 victims" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("| pgd κ .75")]
+    assert line.count("[") == len(synthetic.DETECTORS) + 1
+
+
+def test_the_terminal_adds_up_the_victims_of_a_recipe(tmp_path: Path) -> None:
+    parts = frames()
+    for name, frame in parts.items():
+        store.write(frame, store.FILES[name], tmp_path / f"{name}.parquet")
+    matrices = show(tmp_path).renderables
+    titles = [str(getattr(each, "title", "")) for each in matrices]
+    assert sum("resnet-tiny" in title for title in titles) == 1
+    assert titles[0].startswith("digits, resnet-tiny, 5 victims: targets flagged")
+    sizes = {str(cell) for cell in matrices[0].columns[1].cells}  # type: ignore[union-attr]
+    assert sizes == {str(12 * VICTIMS)}
