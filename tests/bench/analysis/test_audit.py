@@ -1,5 +1,6 @@
 """The audit of the endpoints, on synthetic records and (slowly) on digits."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +86,9 @@ def test_ratios_are_those_of_the_records(frames: dict[str, pd.DataFrame]) -> Non
 
 
 def test_a_tail_beyond_its_bound_fails_without_the_median(
-    frames: dict[str, pd.DataFrame], tmp_path: Path
+    frames: dict[str, pd.DataFrame], tmp_path: Path, make_only: Callable[..., None]
 ) -> None:
+    make_only(AUDIT)
     targets = frames["targets"]
     rivals = targets["attack"].isin(["swing", "level"])
     targets.loc[rivals, "linf"] = np.tile([0.1] * 8 + [0.1 / 1.11] * 2, 2)
@@ -130,8 +132,9 @@ def test_kappa_missed_counts_as_infinitely_far(frames: dict[str, pd.DataFrame]) 
 
 
 def test_the_table_is_written_only_where_there_are_rivals(
-    frames: dict[str, pd.DataFrame], tmp_path: Path
+    frames: dict[str, pd.DataFrame], tmp_path: Path, make_only: Callable[..., None]
 ) -> None:
+    make_only(AUDIT)
     tables.write(synthetic.write(tmp_path, frames))
     text = (tmp_path / "tables" / "audit.md").read_text()
     assert "failed" in text

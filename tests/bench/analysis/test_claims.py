@@ -6,11 +6,9 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from evil_twins.bench.analysis import tables
-from evil_twins.bench.analysis.claims.evidence import Evidence, gather
+from evil_twins.bench.analysis.claims.evidence import Evidence
 from evil_twins.bench.analysis.claims.judge import CLAIMS, Verdict, judge
 from evil_twins.bench.analysis.claims.rules import rules
-from evil_twins.bench.analysis.tables import Analysis
 from tests.bench import claimed
 from tests.bench.claimed import FALSE, OPEN, TRUE, World
 
@@ -19,11 +17,8 @@ MEASURED = "abcdefghij"
 
 @lru_cache(maxsize=8)
 def _evidence(truth: World) -> Evidence:
-    result = [
-        next(iter(gather(Analysis(tables.number(claimed.frames(world))), rules())))
-        for world in (truth, truth.retrained)
-    ]
-    return replace(result[0], after=result[1] if truth.after else None)
+    after = claimed.evidence(claimed.frames(truth.retrained)) if truth.after else None
+    return replace(claimed.evidence(claimed.frames(truth)), after=after)
 
 
 @lru_cache(maxsize=8)
@@ -48,8 +43,8 @@ def test_a_claim_at_its_margin_is_undecided(letter: str) -> None:
 
 def test_a_claim_without_a_function_is_not_measured() -> None:
     of = _evidence(OPEN)
-    more = of.rules.claims | {"k": of.rules.claims["d"]}
-    verdict = judge(replace(of, rules=of.rules.model_copy(update={"claims": more})))[-1]
+    other = {"k": of.rules.claims["d"]}
+    (verdict,) = judge(replace(of, rules=of.rules.model_copy(update={"claims": other})))
     assert (verdict.letter, verdict.outcome) == ("k", "undecided")
     assert verdict.reason == "not measured in this suite"
     assert not verdict.parts
@@ -79,7 +74,7 @@ def test_values_are_those_of_the_truth() -> None:
 
 def test_the_isotonic_fit_serves_a_curve_that_is_not_monotone() -> None:
     uneven = {0.1: 0.2, 0.25: 0.4, 0.5: 0.0}
-    world = World(rho=lambda kappa, phi: uneven.get(phi, float(phi == 0)))
+    world = World(n=4, rho=lambda kappa, phi: uneven.get(phi, float(phi == 0)))
     pgd = CLAIMS["b"](_evidence(world))[1]
     # .2 and .4 are pooled to .3 up to φ = .25; from there to 0 at φ = .5 the line meets .1
     assert pgd.value == pytest.approx((1 - (0.25 + 0.25 * 2 / 3)) / 0.1)

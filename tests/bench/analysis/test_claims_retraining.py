@@ -8,15 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evil_twins.bench.analysis import tables
 from evil_twins.bench.analysis.claims import report as claims
-from evil_twins.bench.analysis.claims.evidence import Evidence, gather
+from evil_twins.bench.analysis.claims.evidence import Evidence
 from evil_twins.bench.analysis.claims.judge import CLAIMS, judge
 from evil_twins.bench.analysis.claims.part import Part
 from evil_twins.bench.analysis.claims.retraining import COLUMNS, largest, paired
 from evil_twins.bench.analysis.claims.rules import rules
 from evil_twins.bench.analysis.paper import published
-from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.suite import suite
 from tests.bench import claimed, synthetic
 from tests.bench.claimed import GRID, TRUE, World
@@ -25,17 +23,11 @@ Frames = dict[str, pd.DataFrame]
 FEW = replace(TRUE, n=12, rounds={}, odds=None, lowered=None)
 
 
-def _of(records: Frames) -> Evidence:
-    version = rules()
-    quick = version.model_copy(update={"test": version.test.model_copy(update={"resamples": 500})})
-    return next(iter(gather(Analysis(tables.number(records)), quick)))
-
-
 def _with_after(change: Callable[[Frames], None], world: World = FEW) -> Evidence:
     """Return evidence before re-training, with that after it, whose records are changed."""
     records = claimed.frames(world.retrained)
     change(records)
-    return replace(_of(claimed.frames(world)), after=_of(records))
+    return replace(claimed.evidence(claimed.frames(world)), after=claimed.evidence(records))
 
 
 def _part(of: Evidence) -> Part:
@@ -132,7 +124,7 @@ def test_a_failed_audit_after_re_training_bars_this_claim_alone() -> None:
         records["targets"] = pd.concat([targets, rival], ignore_index=True)
 
     verdicts = {
-        verdict.letter: verdict for verdict in judge(_with_after(slack, replace(FEW, n=40)))
+        verdict.letter: verdict for verdict in judge(_with_after(slack, replace(FEW, n=20)))
     }
     assert verdicts["j"].outcome == "undecided"
     assert verdicts["j"].reason == "the audit failed for pgd κ 0.75 (linf) after re-training"
@@ -154,7 +146,10 @@ def test_the_table_of_largest_perturbations() -> None:
     assert published()["imagenet"].largest == (4e-3, 1e-3)
 
 
-def test_the_suite_is_found_in_the_same_folder_and_nothing_stale_stays(tmp_path: Path) -> None:
+def test_the_suite_is_found_in_the_same_folder_and_nothing_stale_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "rules", claimed.quick)
     shared = synthetic.write(tmp_path / "gtsrb-small", claimed.frames(FEW))
     other = synthetic.write(tmp_path / "other", claimed.frames(FEW))
     after = claimed.frames(FEW.retrained)

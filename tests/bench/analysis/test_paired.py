@@ -6,7 +6,7 @@ from evil_twins.bench.analysis import tables
 from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.paired import PAIRED, WORST
-from tests.bench import synthetic
+from tests.bench import reported, synthetic
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +42,17 @@ def test_worst_case_is_at_most_the_least_rate(analysis: Analysis) -> None:
 def test_an_attack_that_misses_kappa_or_leaves_its_radius_has_passed_no_detector(
     fact: str,
 ) -> None:
-    frames = synthetic.frames(kappas=(0.75,))
+    frames = reported.frames(n=20)
     frames["targets"][["at_kappa", "within_eps"]] = True
     scores, targets = frames["scores"], frames["targets"]
     attacked = scores["role"].eq("attacked")
     pgd = scores["method"].eq("pgd")
     scores.loc[attacked, "score"] = 1e9
     scores.loc[attacked & pgd, "score"] = -1e9
-    for missed, caught in ((0, 0), (3, 3), (40, 40)):
+    for missed, caught in ((0, 0), (3, 3), (20, 20)):
         names = sorted(set(targets["target_id"]))[:missed]
         missing = targets["method"].eq("pgd") & targets["target_id"].isin(names)
         targets.loc[missing, fact] = False
         worst = Analysis(tables.number(frames)).table(WORST)
         assert (worst["caught"] == caught).all()
-        assert (worst["n"] == 40).all()
+        assert (worst["n"] == 20).all()

@@ -5,7 +5,7 @@ import pytest
 
 from evil_twins.bench.analysis import tables
 from evil_twins.bench.analysis.paper import comparison, published
-from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.analysis.tables import Analysis, Table
 from evil_twins.bench.analysis.tables.specificity import SPECIFICITY
 from evil_twins.bench.analysis.tables.victims import VICTIMS
 from tests.bench import claimed
@@ -61,6 +61,11 @@ def test_nothing_stands_beside_what_the_paper_does_not_study(dataset: str) -> No
     assert comparison(dataset) is None
 
 
+def _page(table: Table, analysis: Analysis) -> str:
+    assert table.markdown is not None
+    return table.markdown(analysis)
+
+
 def _world(dataset: str) -> dict[str, pd.DataFrame]:
     records = claimed.frames(claimed.World(n=20, dataset=dataset))
     poisoned = records["targets"]["method"] == "poisoning"
@@ -82,7 +87,7 @@ def test_poisoning_stands_beside_table_2() -> None:
     assert (value["drop"], value["drop_cut"]) == (pytest.approx(0.005), pytest.approx(0.01))
     assert value["drop_cut_low"] < 0.01 < value["drop_cut_high"]
     assert value["kl_low"] < value["kl"] < value["kl_high"]
-    page = tables.files(analysis)["specificity.md"].decode()
+    page = _page(SPECIFICITY, analysis)
     assert "folder:gtsrb: printed drops are the stored ones after swapping the two κ" in page
     assert "| other copy | 0.25 | 0.271 |" in page
 
@@ -91,7 +96,7 @@ def test_without_a_counterpart_the_columns_of_the_paper_are_empty() -> None:
     analysis = Analysis(tables.number(_world("fashion-mnist")))
     table = analysis.table(SPECIFICITY)
     assert table["paper_drop"].isna().all()
-    page = tables.files(analysis)["specificity.md"].decode()
+    page = _page(SPECIFICITY, analysis)
     assert "stored in its authors'" not in page
 
 
@@ -104,10 +109,7 @@ def test_accuracy_has_an_interval_where_its_images_are_known() -> None:
     value = table.iloc[0]
     assert value["accuracy_low"] == pytest.approx(0.9693, abs=1e-3)
     assert value["accuracy_high"] == pytest.approx(0.9877, abs=1e-3)
-    assert (
-        "| 98 [96.93, 98.77] | other copy | resnet18 | 99.12% |"
-        in tables.files(analysis)["victims.md"].decode()
-    )
+    assert "| 98 [96.93, 98.77] | other copy | resnet18 | 99.12% |" in _page(VICTIMS, analysis)
 
 
 def test_the_tables_say_how_a_folder_of_images_is_encoded() -> None:
@@ -124,7 +126,7 @@ def test_the_tables_say_how_a_folder_of_images_is_encoded() -> None:
         "folder:gtsrb": "jpeg",
         "digits": "",
     }
-    assert "| 1,000 JPEG | 98 [" in tables.files(analysis)["victims.md"].decode()
+    assert "| 1,000 JPEG | 98 [" in _page(VICTIMS, analysis)
 
 
 def test_no_poisoning_no_table() -> None:

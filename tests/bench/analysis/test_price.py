@@ -16,12 +16,13 @@ from evil_twins.bench.analysis.tables.price import PRICE
 from tests.bench import claimed, synthetic
 from tests.bench.claimed import TRUE
 
-WORLD = replace(TRUE, labels=(("imc-head", "head"), ("imc-all", "all")))
+WORLD = replace(TRUE, n=8, kappas=(0.75,), rounds={}, odds=None, lowered=None)
+BOTH = replace(WORLD, labels=(("imc-head", "head"), ("imc-all", "all")))
 
 
 def _with_aware(**changes: float) -> dict[str, pd.DataFrame]:
     """Return records in which every IMC row at κ .75 has an aware twin that loses so much more."""
-    frames = claimed.frames(WORLD)
+    frames = claimed.frames(BOTH)
     for name in ("targets", "flips", "scores"):
         frame = frames[name]
         twins = frame[frame["method"].eq("imc") & frame["kappa"].eq(0.75)]
@@ -40,7 +41,7 @@ def test_it_is_the_difference_of_the_pairs() -> None:
     assert set(table.loc[table["attack"].eq("aware-imc-all"), "against"]) == {"imc-all"}
     assert "imc-all" not in set(table.loc[table["attack"].eq("aware-imc-head"), "against"])
     table = table[table["attack"] == "aware-" + table["against"]]
-    assert (table["n"] == 100).all()
+    assert (table["n"] == 8).all()
     for loss, more in (("linf", 0.01), ("kl", 0.002), ("specificity", 0.0)):
         for end in ("", "_low", "_high"):
             assert table[loss + end].to_numpy() == pytest.approx(more)
@@ -74,10 +75,10 @@ def test_it_is_written_where_there_are_such_rows_and_only_there(
     tables.write(directory)
     page = (directory / "tables" / "price.md").read_text()
     assert (
-        "| aware-imc-head κ .75 φ .5 | imc-head | 100 | 2.55 [2.55, 2.55] | 0.00 [0.00, 0.00] |"
+        "| aware-imc-head κ .75 φ .5 | imc-head | 8 | 2.55 [2.55, 2.55] | 0.00 [0.00, 0.00] |"
         in page
     )
-    synthetic.write(tmp_path, claimed.frames(TRUE))
+    synthetic.write(tmp_path, claimed.frames(WORLD))
     tables.write(directory)
     assert not list((directory / "tables").glob("price.*"))
 
@@ -106,5 +107,5 @@ def test_its_figure_holds_what_the_table_says() -> None:
         assert drawn == pytest.approx(sorted(ends))
     names = [text.get_text() for text in sheet.legends[0].get_texts()]
     assert {"aware-imc-all κ .75", "aware-imc-head κ .75"} <= set(names)
-    oblivious = next(iter(studies(Analysis(tables.number(claimed.frames(TRUE)), add_any=False))))
+    oblivious = next(iter(studies(Analysis(tables.number(claimed.frames(WORLD)), add_any=False))))
     assert figure.draw(oblivious) is None

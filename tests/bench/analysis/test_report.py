@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from base64 import b64decode
 from io import BytesIO
 from math import floor
@@ -17,7 +18,10 @@ from PIL import Image
 from evil_twins.bench.analysis import plots, tables
 from evil_twins.bench.analysis.page import content as report
 from evil_twins.bench.analysis.page import matrix
+from evil_twins.bench.analysis.page.facts import facts
+from evil_twins.bench.analysis.page.page import write
 from evil_twins.bench.analysis.page.render import render
+from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.commands import app
 from evil_twins.bench.errors import UserError
 from tests.bench import reported, synthetic
@@ -29,16 +33,41 @@ def page_without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evil_twins.bench.analysis.plots.figures", lambda analysis: iter(()))
 
 
-def test_the_same_records_give_the_same_bytes_in_whatever_order(tmp_path: Path) -> None:
-    records = reported.frames()
+@pytest.fixture
+def matrix_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip the claims and all tables but that of the rates."""
+    for module in (sys.modules["evil_twins.bench.analysis.tables.write"], report):
+        monkeypatch.setattr(module, "TABLES", (DETECTION,))
+    monkeypatch.setattr(report.claims, "judged", lambda *_: [])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with records, their tables and their page."""
+    directory = synthetic.write(tmp_path_factory.mktemp("page"), reported.frames(n=30))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evil_twins.bench.analysis.plots.figures", lambda analysis: iter(()))
+        write(directory, "small")
+    tables.write(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> str:
+    return (folder / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_same_records_give_the_same_bytes_in_whatever_order(page: str, tmp_path: Path) -> None:
+    records = reported.frames(n=30)
     mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in records.items()}
-    assert reported.page(tmp_path / "a", records) == reported.page(tmp_path / "b", mixed)
+    assert reported.page(tmp_path, mixed) == page
 
 
-def test_rates_are_those_of_the_tables_at_every_false_positive_rate(tmp_path: Path) -> None:
-    result = reported.outline(reported.page(tmp_path, reported.frames(n=30)))
-    tables.write(tmp_path)
-    table = pd.read_csv(tmp_path / "tables" / "detection.csv")
+def test_rates_are_those_of_the_tables_at_every_false_positive_rate(
+    page: str, folder: Path
+) -> None:
+    result = reported.outline(page)
+    table = pd.read_csv(folder / "tables" / "detection.csv")
     squares = reported.squares(result)
     shares = json.loads(next(text for text in result.text("script") if text.startswith("{")))
     rows = len(squares) // 3
@@ -57,16 +86,16 @@ def test_rates_are_those_of_the_tables_at_every_false_positive_rate(tmp_path: Pa
         assert interval == f"{100 * line.low:.0f}–{100 * line.high:.0f}"
 
 
-def test_downloads_are_the_tables(tmp_path: Path) -> None:
-    result = reported.outline(reported.page(tmp_path, reported.frames()))
-    tables.write(tmp_path)
+def test_downloads_are_the_tables(page: str, folder: Path) -> None:
+    result = reported.outline(page)
     links = {link["download"]: link["href"] for link in result.find("a") if "download" in link}
-    written = {path.name: path.read_bytes() for path in (tmp_path / "tables").glob("*.csv")}
+    written = {path.name: path.read_bytes() for path in (folder / "tables").glob("*.csv")}
     assert set(links) == {*written, "claims.csv"}
     for name, content in written.items():
         assert b64decode(links[name].split(",")[1]) == content
 
 
+@pytest.mark.usefixtures("matrix_alone")
 def test_every_planned_cell_is_shown_and_failures_stand_first(tmp_path: Path) -> None:
     records = reported.frames()
     scores = records["scores"]
@@ -83,7 +112,7 @@ def test_every_planned_cell_is_shown_and_failures_stand_first(tmp_path: Path) ->
     assert "out of time" in first
 
 
-def test_no_name_adds_to_the_structure(tmp_path: Path) -> None:
+def test_no_name_adds_to_the_structure_and_nothing_is_asked_for(tmp_path: Path) -> None:
     """The same elements in the same order, whatever things are called."""
     outlines = []
     for at, name in enumerate(("plain", reported.HOSTILE, "# a ## b | c | - | ")):
@@ -98,6 +127,7 @@ def test_no_name_adds_to_the_structure(tmp_path: Path) -> None:
     ]
     assert shapes[1] == shapes[0]
     assert shapes[2] == shapes[0]
+    reported.asks_for_nothing(outlines[1])
 
 
 def test_a_name_of_several_lines_is_shown_on_one(tmp_path: Path) -> None:
@@ -106,20 +136,15 @@ def test_a_name_of_several_lines_is_shown_on_one(tmp_path: Path) -> None:
     assert not re.search(r"a\s+# b", page)
 
 
-def test_nothing_in_the_page_asks_for_anything(tmp_path: Path) -> None:
-    records = reported.named(reported.frames(), reported.HOSTILE)
-    reported.asks_for_nothing(reported.outline(reported.page(tmp_path, records)))
-
-
-@pytest.mark.parametrize("kept", [("targets", "scores"), ("targets", "scores", "gallery")])
-def test_optional_records_may_be_missing(kept: tuple[str, ...], tmp_path: Path) -> None:
+def test_optional_records_may_be_missing(tmp_path: Path) -> None:
     records = reported.frames()
-    page = reported.page(tmp_path, {name: records[name] for name in kept})
+    page = reported.page(tmp_path, {name: records[name] for name in ("targets", "scores")})
     assert "No cell failed" in page
     assert "run.json is missing or damaged" in page
-    assert ("No image is stored" in page) == ("gallery" not in kept)
+    assert "No image is stored" in page
 
 
+@pytest.mark.usefixtures("matrix_alone")
 def test_what_cannot_be_read_is_explained(tmp_path: Path) -> None:
     records = reported.frames()
     records["gallery"]["original"] = b"few"
@@ -131,9 +156,11 @@ def test_what_cannot_be_read_is_explained(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"code": 3}', '{"machine": {"cores": "many"}}'])
-def test_a_damaged_run_is_said_to_be_unknown(text: str, tmp_path: Path) -> None:
+def test_a_damaged_run_is_said_to_be_unknown(text: str, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(text)
-    assert "run.json is missing or damaged" in reported.page(tmp_path, reported.frames())
+    analysis = tables.Analysis(folder)
+    ((_, said),) = [fact for fact in facts(analysis, {}, tmp_path) if fact[0] == "Run"]
+    assert said == ["date, versions and machine are unknown: run.json is missing or damaged"]
 
 
 def test_no_success_one_target_and_nothing_at_all(tmp_path: Path) -> None:
@@ -146,6 +173,7 @@ def test_no_success_one_target_and_nothing_at_all(tmp_path: Path) -> None:
     assert "There are no scored attacks" in reported.page(tmp_path / "none", records)
 
 
+@pytest.mark.usefixtures("matrix_alone")
 def test_attacks_without_scores_have_no_line_but_are_counted(tmp_path: Path) -> None:
     records = reported.frames()
     records["scores"] = records["scores"][~records["scores"]["method"].isin(["pgd", "imc"])]
@@ -156,6 +184,7 @@ def test_attacks_without_scores_have_no_line_but_are_counted(tmp_path: Path) -> 
     assert f"{count} attacks have no scores and no line here." in body
 
 
+@pytest.mark.usefixtures("matrix_alone")
 def test_figures_of_any_size_share_one_scale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,9 +209,8 @@ def test_figures_of_any_size_share_one_scale(
     assert scales[0] == pytest.approx(scales[1], rel=0.01)
 
 
-def test_a_long_matrix_stays_small(tmp_path: Path) -> None:
-    analysis = tables.Analysis(synthetic.write(tmp_path, reported.frames()))
-    content = report.content(analysis, tmp_path, "small")
+def test_a_long_matrix_stays_small(folder: Path) -> None:
+    content = report.content(tables.Analysis(folder), folder, "small")
     study = content["matrices"][0]
     content["matrices"] = [matrix.Matrix(study.title, study.lines * 400)]
     page = render("page.html", content | {"drawings": []})
@@ -190,6 +218,7 @@ def test_a_long_matrix_stays_small(tmp_path: Path) -> None:
     assert len(page) < 5_000_000
 
 
+@pytest.mark.usefixtures("matrix_alone")
 def test_the_command_says_where_the_page_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -200,10 +229,10 @@ def test_the_command_says_where_the_page_is(
     assert path.read_text().startswith("<!doctype html>")
 
 
-def test_differences_of_images_are_amplified_as_is_said(tmp_path: Path) -> None:
-    page = reported.page(tmp_path, reported.frames())
+def test_differences_of_images_are_amplified_as_is_said(page: str) -> None:
     lines = re.findall(r"(?s)<img[^>]*src=\"([^\"]*)\" alt=\"x\* − x°\"> <small>×&nbsp;(\d+)", page)
     assert lines
+    assert "No image is stored" not in page
     for source, times in lines:
         image = np.asarray(Image.open(BytesIO(b64decode(source.split(",")[1]))), dtype=float)
         apart = np.abs(image / 255 - 0.5).max() / int(times)

@@ -9,8 +9,11 @@ import pandas as pd
 import pytest
 
 from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.page import page as one
 from evil_twins.bench.analysis.page.comparison import _file_name
 from evil_twins.bench.analysis.page.comparison import write as several
+from evil_twins.bench.analysis.tables.detection import DETECTION
+from evil_twins.bench.analysis.tables.write import csv
 from evil_twins.bench.commands import app
 from tests.bench import reported, synthetic
 
@@ -56,15 +59,33 @@ def _csv(page: str, name: str) -> pd.DataFrame:
     return pd.read_csv(io.BytesIO(b64decode(links[name].split(",")[1])))
 
 
-def test_differences_are_those_counted_on_the_shared_targets(tmp_path: Path) -> None:
-    page = _page(tmp_path, reported.frames(n=20), _other())
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with two suites, which share 14 targets, and their page."""
+    folder = tmp_path_factory.mktemp("suites")
+    for name, torch in (("a", "2.6"), ("b", "2.9")):
+        (folder / name).mkdir()
+        run = {"date": "2026-01-01", "code": {"packages": {"torch": torch}}}
+        (folder / name / "run.json").write_text(json.dumps(run))
+    other = _other()
+    other["failures"] = other["failures"][:0]
+    _page(folder, reported.frames(n=20), other)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> str:
+    return (folder / "a+b.html").read_text(encoding="utf-8")
+
+
+def test_differences_are_those_counted_on_the_shared_targets(folder: Path, page: str) -> None:
     table = _csv(page, "differences.csv")
     assert len(table) == 5 * 3  # attacks at κ .75, detectors and `any`
     assert set(table["n"]) == {14}
     assert "Targets in both: 14." in page
     flagged = []
     for name in "ab":
-        analysis = tables.Analysis(tmp_path / name)
+        analysis = tables.Analysis(folder / name)
         decided = analysis.decisions.join(analysis.records.rows, on="row")
         flagged.append(decided[decided["kappa"].eq(0.75)])
     both = flagged[0].merge(flagged[1], on=["attack", "phi", "detector", "target_id"])
@@ -119,15 +140,14 @@ def test_any_is_paired_only_among_the_same_detectors(tmp_path: Path) -> None:
     assert "manifold-l1" in page.split('id="matrix"')[1].split('id="differences"')[0]
 
 
-def test_the_matrices_hold_the_rates_of_each_suite(tmp_path: Path) -> None:
-    page = _page(tmp_path, reported.frames(n=20), _other())
+def test_the_matrices_hold_the_rates_of_each_suite(folder: Path, page: str) -> None:
     squares = reported.squares(reported.outline(page))
     rates = _csv(page, "rates.csv")
     assert len(squares) == len(rates)
     assert sorted(int(square["data-k"]) for square in squares) == sorted(rates["detected"])
     for name in "ab":
-        tables.write(tmp_path / name)
-        table_of_suite = pd.read_csv(tmp_path / name / "tables" / "detection.csv")
+        table_of_suite = tables.Analysis(folder / name).table(DETECTION)
+        table_of_suite = pd.read_csv(io.BytesIO(csv(table_of_suite)))
         table_of_suite = table_of_suite[table_of_suite["fpr_nominal"].eq(0.05)]
         keys = ["attack", "kappa", "phi", "detector"]
         both = rates[rates["suite"].eq(name)].merge(table_of_suite, on=keys)
@@ -136,14 +156,7 @@ def test_the_matrices_hold_the_rates_of_each_suite(tmp_path: Path) -> None:
             assert both[f"{column}_x"].tolist() == both[f"{column}_y"].tolist()
 
 
-def test_what_was_run_and_what_failed_stand_side_by_side(tmp_path: Path) -> None:
-    for name, torch in (("a", "2.6"), ("b", "2.9")):
-        (tmp_path / name).mkdir()
-        run = {"date": "2026-01-01", "code": {"packages": {"torch": torch}}}
-        (tmp_path / name / "run.json").write_text(json.dumps(run))
-    other = _other()
-    other["failures"] = other["failures"][:0]
-    page = _page(tmp_path, reported.frames(n=20), other)
+def test_what_was_run_and_what_failed_stand_side_by_side(page: str) -> None:
     first = page.split('id="matrix"')[0]
     for said in ("seed 0: test accuracy 97.5 %", "torch 2.6", "torch 2.9", "n = 20", "n = 14"):
         assert said in first
@@ -194,7 +207,7 @@ def test_one_target_no_success_controls_alone_and_nothing_at_all(tmp_path: Path)
 def test_the_command_says_where_the_page_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evil_twins.bench.analysis.plots.figures", lambda analysis: iter(()))
+    monkeypatch.setattr(one, "write", lambda directory, *_: directory / "index.html")
     for name in "ab":
         synthetic.write(tmp_path / name, reported.frames())
     assert app.main(["report", "a", "b", "--results", str(tmp_path)]) == 0

@@ -21,7 +21,7 @@ from evil_twins.bench.suite.rows import check_filled
 from tests.bench import claimed, synthetic
 from tests.bench.claimed import TRUE
 
-WORLD = replace(TRUE, labels=(("imc-head", "head"),))
+WORLD = replace(TRUE, n=16, kappas=(0.75,), rounds={}, odds=None, lowered=None)
 
 
 def _grouped(serves: int) -> dict[str, pd.DataFrame]:
@@ -38,11 +38,11 @@ def _grouped(serves: int) -> dict[str, pd.DataFrame]:
 
 def test_intervals_are_over_models_and_a_single_model_has_none() -> None:
     width = {}
-    for serves, models in ((4, 25), (100, 1)):
+    for serves, models in ((4, 4), (16, 1)):
         table = Analysis(tables.number(_grouped(serves))).table(LOAD)
         assert set(table["serves"]) == {serves}
         assert set(table["models"]) == {models}
-        assert (table["rate"] * 100).to_numpy() == pytest.approx(table["detected"].to_numpy())
+        assert (table["rate"] * 16).to_numpy() == pytest.approx(table["detected"].to_numpy())
         assert table["share"].to_numpy() == pytest.approx(table["specificity"] / serves)
         width[serves] = (table["high"] - table["low"]).to_numpy()
         assert (table["low"].isna() == (models == 1)).all()
@@ -67,7 +67,7 @@ def test_it_is_written_where_models_serve_several_and_only_there(
     draw_only("load")
     directory = synthetic.write(tmp_path, _grouped(4))
     tables.write(directory)
-    assert "| 4 | 25 | 100/100 |" in (directory / "tables" / "load.md").read_text()
+    assert "| 4 | 4 | 16/16 |" in (directory / "tables" / "load.md").read_text()
     assert any(path.name == "load.svg" for path in plots.draw(directory))
     synthetic.write(tmp_path, _grouped(1))
     tables.write(directory)

@@ -107,7 +107,9 @@ def test_numbers_in_words() -> None:
 
 
 def test_reading_half_loads_without_torch() -> None:
-    rooms = ", ".join(f"evil_twins.bench.analysis.{name}" for name in ("stats", "tables", "plots"))
+    rooms = ", ".join(
+        f"evil_twins.bench.analysis.{name}" for name in ("claims", "stats", "tables", "plots")
+    )
     code = f"import sys, {rooms}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
