@@ -156,14 +156,16 @@ def _gallery(targets: pd.DataFrame, keys: list[str], rng: np.random.Generator) -
     return pd.DataFrame(lines)
 
 
-def frames(n: int = 40, kappas: tuple[float, ...] = (0.75, 0.9)) -> dict[str, pd.DataFrame]:
+def frames(
+    n: int = 40, kappas: tuple[float, ...] = (0.75, 0.9), seed: int = 7
+) -> dict[str, pd.DataFrame]:
     """Return all frames of a suite with n targets a row, equal for equal arguments."""
-    return {name: frame.copy() for name, frame in _frames(n, kappas).items()}
+    return {name: frame.copy() for name, frame in _frames(n, kappas, seed).items()}
 
 
 @lru_cache(maxsize=8)
-def _frames(n: int, kappas: tuple[float, ...]) -> dict[str, pd.DataFrame]:
-    rng = np.random.default_rng(7)
+def _frames(n: int, kappas: tuple[float, ...], seed: int) -> dict[str, pd.DataFrame]:
+    rng = np.random.default_rng(seed)
     names = [f"digits/{i:04d}" for i in range(n)]
     records: dict[str, list[pd.DataFrame]] = {
         name: [] for name in ("targets", "flips", "scores", "details", "gallery")

@@ -16,7 +16,8 @@ from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.frames import line, lines
-from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records, read
+from evil_twins.bench.analysis.tables.population import populations, summed
+from evil_twins.bench.analysis.tables.records import KEYS, Records, read
 from evil_twins.bench.analysis.tables.write import FOLDER
 from evil_twins.bench.store import files
 
@@ -44,8 +45,10 @@ def _written(key: dict[str, Any]) -> list[str]:
     return [f"{v:.6g}" if isinstance(v, float) else printable.csv_cell(v) for v in values]
 
 
-def _matrix(rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str], fpr: float) -> Table:
-    title = Text(f"{text.study(lines(rows)[0])}: targets flagged at FPR {text.percent(fpr)}, in %")
+def _matrix(
+    study: str, rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str], fpr: float
+) -> Table:
+    title = Text(f"{study}: targets flagged at FPR {text.percent(fpr)}, in %")
     # Without rules between columns twelve detectors fit into 80 characters.
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column("attack", no_wrap=True)
@@ -103,7 +106,10 @@ def show(results_dir: Path, fpr: float = FPR) -> Group:
         counts["knowledge"] = counts["detector"].map(labels)
     knowledge = dict(counts.groupby("detector")["knowledge"].max())
     heads = _heads(sorted(knowledge))
-    matrices = [_matrix(rows, counts, heads, fpr) for _, rows in records.rows.groupby(STUDY)]
+    counts = summed(records.rows, counts)
+    matrices = [
+        _matrix(title, rows, counts, heads, fpr) for title, _, rows in populations(records.rows)
+    ]
     note = "κ required confidence · φ share of the PGD radius · any = OR at the same total FPR"
     legend = _legend(knowledge, heads)
     return Group(*matrices, legend, Text(note, style="dim"), _failures(records))

@@ -18,6 +18,7 @@ from evil_twins.bench.analysis.tables.inspection import INSPECTION
 from evil_twins.bench.analysis.tables.load import LOAD
 from evil_twins.bench.analysis.tables.outcomes import OUTCOMES
 from evil_twins.bench.analysis.tables.paired import PAIRED, WORST
+from evil_twins.bench.analysis.tables.population import POPULATION
 from evil_twins.bench.analysis.tables.price import PRICE
 from evil_twins.bench.analysis.tables.specificity import SPECIFICITY
 from evil_twins.bench.analysis.tables.sweeps import TRADEOFF, TRENDS
@@ -25,8 +26,8 @@ from evil_twins.bench.analysis.tables.victims import VICTIMS
 from evil_twins.bench.store import files as store
 
 TABLES = (
-    *(DETECTION, ATTACKS, CALIBRATION, TRENDS, PAIRED, WORST, TRADEOFF, OUTCOMES, VICTIMS),
-    *(AUDIT, BUDGETS, SPECIFICITY, CONTROLS, PRICE, LOAD, INSPECTION),
+    *(POPULATION, DETECTION, ATTACKS, CALIBRATION, TRENDS, PAIRED, WORST, TRADEOFF, OUTCOMES),
+    *(VICTIMS, AUDIT, BUDGETS, SPECIFICITY, CONTROLS, PRICE, LOAD, INSPECTION),
 )
 """All tables, in the order of the page."""
 
