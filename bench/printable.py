@@ -50,17 +50,22 @@ def _escaped(character: str) -> str:
 
 
 def csv_cell(text: object) -> str:
-    """Write a name for a CSV file; no spreadsheet takes it for a formula."""
+    """Write a name for a CSV file; no spreadsheet takes it, or a part of it, for a formula."""
     escaped = name(text)
-    formula = escaped.lstrip("' ").startswith(FORMULAS)
-    # A single sign is a value of the tables, and no formula.
-    return f"'{escaped}" if formula and len(escaped) > 1 else escaped
+    if len(escaped) == 1:  # a single sign is a value of the tables, and no formula
+        return escaped
+    # Where numbers have a decimal comma, spreadsheets divide lines at semicolons.
+    return ";".join(f"'{part}" if _formula(part) else part for part in escaped.split(";"))
 
 
 def of_csv_cell(cell: str) -> str:
     """Return the name in a cell of a CSV file."""
-    formula = cell[:1] == "'" and cell.lstrip("' ").startswith(FORMULAS)
-    return cell[1:] if formula and len(cell) > 2 else cell
+    parts = cell.split(";")
+    return ";".join(part[1:] if part[:1] == "'" and _formula(part) else part for part in parts)
+
+
+def _formula(part: str) -> bool:
+    return part.lstrip("'\" ").startswith(FORMULAS)
 
 
 def file_name(text: str) -> str:
