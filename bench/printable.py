@@ -9,6 +9,9 @@ import re
 import sys
 import unicodedata
 
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
 from rich.text import Text
 
 ASCII = {
@@ -21,6 +24,9 @@ FORMULAS = tuple("=+-@＝＋－＠")
 """First characters of a cell that a spreadsheet takes for a formula."""
 
 FILE_NAME_BYTES = 100
+
+NARROW, WIDEST = 80, 10_000
+"""Least width of a table with columns that wrap, and largest width of any table."""
 
 
 def name(text: object) -> str:
@@ -35,6 +41,21 @@ def name(text: object) -> str:
 def cells(*texts: object) -> list[Text]:
     """Escape the cells of a row of a table: no line break splits it, and brackets are no markup."""
     return [Text(name(text)) for text in texts]
+
+
+class Whole(Table):
+    """A table of which no cell is cut: a terminal that is too narrow breaks its lines.
+
+    Columns that wrap do so at the width of the terminal, but not below `NARROW`.
+    """
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        least = Measurement.get(console, options.update(width=WIDEST), self).maximum
+        if not all(column.no_wrap for column in self.columns):
+            least = min(least, NARROW)
+        return super().__rich_console__(
+            console, options.update(width=max(least, options.max_width))
+        )
 
 
 def lines(text: object) -> str:

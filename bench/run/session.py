@@ -126,7 +126,7 @@ def run_cells(
         ahead = forecast(chosen, state, folders.results, engine.width)
         seconds |= ahead.seconds
         if ahead.wall > LONG:
-            console.print(ahead.table(engine.width))
+            console.print(ahead.table(engine.width), crop=False)
     place = Place(store, folders.data, workspace.code, suite.weights)
     with progress(console, chosen, seconds) as observer:
         most, drop = choice.limit, execution.drop_models

@@ -42,7 +42,7 @@ def test_markdown_and_latex_hold_the_same_cells(directory: Path) -> None:
 
 def test_names_cannot_break_the_table(tmp_path: Path) -> None:
     frames = reported.frames(n=8)
-    name = "a_b & 50 %\\ | ab2§=§8yz"  # what pandas puts in the place of a backslash
+    name = "a_b & 50 %\\ | ab2§=§8yz"  # pandas has it in place of a backslash
     frames = {key: frame.replace("pgd", name) for key, frame in frames.items()}
     directory = synthetic.write(tmp_path, frames)
     latex = r"a\_b \& 50 \%\textbackslash{} | ab2§=§8yz"
