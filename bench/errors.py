@@ -1,5 +1,6 @@
 """Mistakes of users, which are shown without a traceback."""
 
+import re
 import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -14,6 +15,10 @@ MESSAGE, REASON, REASON_OF_OTHERS = 10_000, 1_000, 300
 
 LISTED, NEAREST = 40, 8
 """Most accepted names that a message lists, and how many it lists of more."""
+
+
+NUMBER = re.compile(r"^\[Errno -?\d+\] ")
+"""The number of an error of the system, of no use to people."""
 
 
 class UserError(Exception):
@@ -56,7 +61,7 @@ class Damaged(UserError):
     """
 
     def __init__(self, path: Path, reason: object) -> None:
-        line = (str(reason) or type(reason).__name__).splitlines()[0][:120]
+        line = why(reason)[:120]
         super().__init__(
             f"cannot read {path}: {line}",
             "remedy: delete the file or its folder and run again",
@@ -68,10 +73,16 @@ class Fault(Exception):
     """The reason why a cell fails, in one line."""
 
 
+def why(cause: object) -> str:
+    """Return in one line why something cannot be read; of an error of the system only its words."""
+    text = str(getattr(cause, "strerror", None) or cause).strip()
+    return (text or type(cause).__name__).splitlines()[0]
+
+
 def message(error: BaseException) -> str:
     """Return the text of an error, of at most `MESSAGE` characters; its code may raise anything."""
     try:
-        text = "".join([str(error)])  # of no other type than str
+        text = NUMBER.sub("", "".join([str(error)]))  # of no other type than str
     except BaseException as other:
         text = f"its message cannot be shown: it raises {type(other).__name__}"
     return text if len(text) <= MESSAGE else f"{text[:MESSAGE]}..."

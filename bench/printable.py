@@ -9,6 +9,9 @@ import re
 import sys
 import unicodedata
 
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
 from rich.text import Text
 
 ASCII = {
@@ -21,6 +24,9 @@ FORMULAS = tuple("=+-@＝＋－＠")
 """First characters of a cell that a spreadsheet takes for a formula."""
 
 FILE_NAME_BYTES = 100
+
+NARROW, WIDEST = 80, 10_000
+"""Least width of a table with columns that wrap, and largest width of any table."""
 
 
 def name(text: object) -> str:
@@ -37,6 +43,21 @@ def cells(*texts: object) -> list[Text]:
     return [Text(name(text)) for text in texts]
 
 
+class Whole(Table):
+    """A table of which no cell is cut: a terminal that is too narrow breaks its lines.
+
+    Columns that wrap do so at the width of the terminal, but not below `NARROW`.
+    """
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        least = Measurement.get(console, options.update(width=WIDEST), self).maximum
+        if not all(column.no_wrap for column in self.columns):
+            least = min(least, NARROW)
+        return super().__rich_console__(
+            console, options.update(width=max(least, options.max_width))
+        )
+
+
 def lines(text: object) -> str:
     """Escape a text of several lines as `name` does, except for the line breaks."""
     return "\n".join(map(name, str(text).split("\n")))
@@ -50,17 +71,22 @@ def _escaped(character: str) -> str:
 
 
 def csv_cell(text: object) -> str:
-    """Write a name for a CSV file; no spreadsheet takes it for a formula."""
+    """Write a name for a CSV file; no spreadsheet takes it, or a part of it, for a formula."""
     escaped = name(text)
-    formula = escaped.lstrip("' ").startswith(FORMULAS)
-    # A single sign is a value of the tables, and no formula.
-    return f"'{escaped}" if formula and len(escaped) > 1 else escaped
+    if len(escaped) == 1:  # a single sign is a value of the tables, and no formula
+        return escaped
+    # Where numbers have a decimal comma, spreadsheets divide lines at semicolons.
+    return ";".join(f"'{part}" if _formula(part) else part for part in escaped.split(";"))
 
 
 def of_csv_cell(cell: str) -> str:
     """Return the name in a cell of a CSV file."""
-    formula = cell[:1] == "'" and cell.lstrip("' ").startswith(FORMULAS)
-    return cell[1:] if formula and len(cell) > 2 else cell
+    parts = cell.split(";")
+    return ";".join(part[1:] if part[:1] == "'" and _formula(part) else part for part in parts)
+
+
+def _formula(part: str) -> bool:
+    return part.lstrip("'\" ").startswith(FORMULAS)
 
 
 def file_name(text: str) -> str:

@@ -1,6 +1,5 @@
 """The program `evil-twins`: its commands, and the exit status of each."""
 
-import errno
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -23,10 +22,9 @@ from evil_twins.bench.commands.run import run
 from evil_twins.bench.commands.score import score
 from evil_twins.bench.commands.table import table
 from evil_twins.bench.commands.verify import verify
-from evil_twins.bench.errors import UserError, message
+from evil_twins.bench.errors import UserError, message, why
 from evil_twins.bench.run.streams import reserve
-
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from evil_twins.bench.store.room import NO_ROOM
 
 app = typer.Typer(
     help="Which detector catches which attack: on inputs, on models, and on both at once.",
@@ -58,6 +56,11 @@ def _options(
 ) -> None: ...
 
 
+def _trouble(error: OSError) -> str:
+    """Return what the system says of a file; not every error names one."""
+    return why(error) if error.filename is None else f"{error.filename}: {why(error)}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
@@ -79,8 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         printable.complain(f"evil-twins: {first}", *others)
         return USAGE
     except OSError as error:
-        printable.complain(f"evil-twins: {error.strerror or error}: {error.filename}")
-        return CELLS_FAILED if error.errno in FULL_DISK else USAGE
+        full = error.errno in NO_ROOM
+        remedy = "make room, and run it again" if full else "see that it can be read and written"
+        printable.complain(f"evil-twins: {_trouble(error)}", f"remedy: {remedy}")
+        return CELLS_FAILED if full else USAGE
     except typer.Exit as stop:
         return int(stop.exit_code)
     except (typer.Abort, KeyboardInterrupt):

@@ -1,6 +1,6 @@
 """`evil-twins list`."""
 
-from rich.table import Table
+from rich.table import Column
 
 from evil_twins.bench import printable
 
@@ -14,7 +14,8 @@ def list_names() -> None:
     from evil_twins.bench.subjects import forms, sets
     from evil_twins.bench.suite import suite
 
-    table = Table(box=None, show_header=False, pad_edge=False)
+    columns = Column(no_wrap=True), Column(no_wrap=True), Column(overflow="fold")
+    table = printable.Whole(*columns, box=None, show_header=False, pad_edge=False)
     for name, path in suite.built_in().items():
         words = suite.parse(path).get("description", "")
         table.add_row(*printable.cells("suite", name, words))
@@ -30,4 +31,4 @@ def list_names() -> None:
             table.add_row(*printable.cells(kind, name, words))
     for row in adapters.listed():
         table.add_row(*printable.cells(*row))
-    screen().print(table)
+    screen().print(table, crop=False)

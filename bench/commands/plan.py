@@ -26,7 +26,7 @@ def plan(
     chosen = choice(workspace.plan)
     jobs = jobs or usual_jobs(workspace.suite.threads_per_cell, workspace.device)
     state = survey(chosen, workspace.store)
-    screen().print(forecast(chosen, state, results, jobs).table(jobs))
+    screen().print(forecast(chosen, state, results, jobs).table(jobs), crop=False)
     n = workspace.suite.targets.count
     rate = clopper_pearson(n // 2, n)
     interval = f"{rate.low:.0%} to {rate.high:.0%} (95 %)"

@@ -42,6 +42,6 @@ def run(
     if conclusion.shown:
         from evil_twins.bench.analysis import tables
 
-        screen().print(tables.show(conclusion.directory))
+        screen().print(tables.show(conclusion.directory), crop=False)
     print_lines(console, conclusion.lines())
     return CELLS_FAILED if conclusion.failed else DONE

@@ -45,4 +45,4 @@ def table(
     if fpr == FPR:
         with suppress(ReadOnly):  # the table below is made from the records
             tables.write(folder)
-    screen().print(tables.show(folder, fpr))
+    screen().print(tables.show(folder, fpr), crop=False)

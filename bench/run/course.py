@@ -22,6 +22,8 @@ CHANGED = (
     "remedy: run again, which takes the new ones"
 )
 
+BROKEN = "not run: the executor takes no more cells"
+
 
 class Course:
     """The course of a run.
@@ -111,7 +113,7 @@ class Course:
 
     def drive(self, workers: Workers, most: int, drop: bool) -> None:
         """Run the queued cells, at most `most` in all, until none runs any more."""
-        while (self.queue and most > 0) or workers.running:
+        while (self.queue and most > 0 and not workers.broken) or workers.running:
             while self.queue and most > 0 and workers.free:
                 _, _, queued = heappop(self.queue)
                 if not (batch := self.still_to_run(queued)[:most]):
@@ -129,6 +131,10 @@ class Course:
                     self.settle(keys, outcome)
                 if drop:
                     self.drop({self.plan.cells[key].parents.get("attack", "") for key in ran})
+        if workers.broken:
+            settled = self.state.content | self.state.failed
+            waiting = (key for key in self.plan.cells if key not in settled)
+            self.state.failed |= dict.fromkeys(waiting, BROKEN)
 
     def still_to_run(self, queued: list[str]) -> list[str]:
         """Return the cells of a batch that must run: the disk may have changed since then."""

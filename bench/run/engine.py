@@ -7,8 +7,15 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,17 +149,21 @@ def _second_interrupt_kills() -> Iterator[None]:
 
 
 class Workers:
-    """The workers of an engine; an exception in one of them is an outcome of its cells."""
+    """The workers of an engine; an exception in one of them is an outcome of its cells.
+
+    Attributes:
+        broken: Whether the executor has refused a bundle; it gets no more.
+    """
 
     def __init__(self, place: Place, engine: Engine) -> None:
         self.place, self.engine = place, engine
         self.running: dict[Future[list[Outcome]], tuple[int, Bundle]] = {}
-        self.looked = time.monotonic()
+        self.looked, self.broken = time.monotonic(), False
 
     @property
     def free(self) -> int:
         """The number of bundles that may start now."""
-        return self.engine.width - len(self.running)
+        return 0 if self.broken else self.engine.width - len(self.running)
 
     def start(self, bundle: Bundle) -> int:
         """Start a bundle and return the number, from 0, of the worker that takes it."""
@@ -164,8 +175,8 @@ class Workers:
                 future = submit(guard.guarded, self.place, bundle, self.engine.limit)
             else:
                 future = submit(_unguarded, self.place, bundle)
-        except Exception as error:  # an executor that is broken takes no more
-            future = Future()
+        except Exception as error:
+            self.broken, future = True, Future()
             future.set_exception(error)
         self.running[future] = number, bundle
         return number
@@ -175,12 +186,18 @@ class Workers:
         done, _ = wait(self.running, seconds, FIRST_COMPLETED)
         for future in done:
             number, bundle = self.running.pop(future)
-            try:
-                outcomes = future.result()
-            except Exception as error:
-                why = f"its worker was lost: {reason(error)}"
-                outcomes = [self.place.lost(job, why) for job in bundle]
-            yield number, outcomes
+            yield number, self._outcomes(future, bundle)
+
+    def _outcomes(self, future: Future[list[Outcome]], bundle: Bundle) -> list[Outcome]:
+        error: BaseException | None
+        try:
+            error = future.exception()  # also an interrupt, which is that of a worker
+        except CancelledError as cancelled:
+            error = cancelled
+        if error is None:
+            return future.result()
+        why = f"its worker was lost: {reason(error)}"
+        return [self.place.lost(job, why) for job in bundle]
 
     def waits_for(self) -> str | None:
         """Return what is missing for any cell to go on; None between two looks."""
@@ -195,6 +212,7 @@ class Workers:
             if kill:
                 for future in self.running:
                     future.cancel()
-            self.engine.executor.shutdown(wait=not kill)
+            with suppress(Exception):  # of an executor that is broken; the cells are stored
+                self.engine.executor.shutdown(wait=not kill)
             guard.end(kill=kill)
             self.engine.disconnect()

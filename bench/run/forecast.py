@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from rich.console import JustifyMethod
 from rich.table import Table
 
 from evil_twins.bench import printable
@@ -41,9 +42,12 @@ class Forecast:
 
     def table(self, jobs: int) -> Table:
         """Return the forecast as a table, one line a kind of cell."""
-        table = Table(box=None, title=f"forecast for {jobs} at a time", title_justify="left")
+        table = printable.Whole(
+            box=None, title=f"forecast for {jobs} at a time", title_justify="left"
+        )
         for name in ("cells", "to run", "stored", "computing", "disk", "of it models"):
-            table.add_column(name, justify="left" if name == "cells" else "right")
+            side: JustifyMethod = "left" if name == "cells" else "right"
+            table.add_column(name, justify=side, no_wrap=True)
         for kind in ("victim", "fit", "attack", "score"):
             cost = self.costs.get(kind, Cost())
             parts = [duration(cost.seconds)] if self.to_run[kind] > self.unmeasured[kind] else []

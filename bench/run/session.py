@@ -21,6 +21,7 @@ from evil_twins.bench.run.selection import WHOLE, Choice
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Folders, Workspace, open_workspace
 from evil_twins.bench.store import files
+from evil_twins.bench.store.room import check_temporary_folder
 from evil_twins.bench.suite.suite import Suite
 
 LONG = 300.0
@@ -119,12 +120,13 @@ def run_cells(
     if not state.to_run(chosen) and not execution.drop_models:
         store.sweep()
         return state
+    check_temporary_folder()
     engine, seconds = execution.engine_of(suite, workspace.device), dict[str, float]()
     if console is not None:
         ahead = forecast(chosen, state, folders.results, engine.width)
         seconds |= ahead.seconds
         if ahead.wall > LONG:
-            console.print(ahead.table(engine.width))
+            console.print(ahead.table(engine.width), crop=False)
     place = Place(store, folders.data, workspace.code)
     with progress(console, chosen, seconds) as observer:
         most, drop = choice.limit, execution.drop_models

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.store.room import naming
 from evil_twins.bench.store.temporaries import temporary
 
 LARGEST = 2**35
@@ -181,16 +182,16 @@ def creating(path: Path, within: Path | None) -> Iterator[Path]:
         within: The folder that links must not leave.
 
     Raises:
-        Unsafe: A link leads out of `within`, or the user typed the path of a link, a device or
-            another thing that is no regular file.
+        Unsafe: A link leads out of `within`, or the user typed the path of no regular file.
     """
     place = path if within is None else make_folder(path.parent, within) / path.name
     if within is None and os.path.lexists(path):
         _check(path, os.lstat(path))
     draft = place.with_name(temporary("draft"))
     try:
-        yield draft
-        draft.replace(place)
+        with naming(path):
+            yield draft
+            draft.replace(place)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -225,9 +226,7 @@ def lock_file(path: Path, within: Path) -> Iterator[BinaryIO]:
 
 
 def remove(path: Path, within: Path) -> None:
-    """Remove a file, a link, or a folder with all that it holds; nothing if there is none.
-
-    Links are removed and not followed.
+    """Remove a file, a link itself, or a folder with all that it holds; nothing if there is none.
 
     Raises:
         Unsafe: The parent is a link out of `within`, or the path ends in no name.

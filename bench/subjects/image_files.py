@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.errors import UserError, why
 from evil_twins.bench.store import files
 from evil_twins.bench.subjects.parts import DAMAGE, Picture, Unreadable, name_of
 
@@ -164,9 +164,7 @@ def resized(picture: Picture, size: int) -> Picture:
 def _reason(error: BaseException, path: Path) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"its content is none of {', '.join(FORMATS)}"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    line = (text.strip() or type(error).__name__).splitlines()[0]
-    return line.replace(f"{path} ", "it ")
+    return why(error).replace(f"{path} ", "it ")
 
 
 def _converted(image: ImageFile, mode: str) -> Picture:

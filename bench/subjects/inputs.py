@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.errors import UserError, why
 from evil_twins.bench.store import files
 from evil_twins.bench.subjects.image_files import decode, listed
 from evil_twins.bench.subjects.parts import DAMAGE, Tally
@@ -64,8 +64,9 @@ def _array(path: Path) -> Tensor:
                 return tensors.get("x", next(iter(tensors.values())))
             raise ValueError(f"it holds {', '.join(tensors) or 'nothing'}, and none of them is x")
     except (SafetensorError, *DAMAGE) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path}: {reason}", "expected: .npy, or .safetensors with x") from error
+        raise UserError(
+            f"{path}: {why(error)}", "expected: .npy, or .safetensors with x"
+        ) from error
 
 
 def _folder(folder: Path, shape: Shape) -> Images:

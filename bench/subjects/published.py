@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from sys import stderr
 
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.errors import UserError, why
 from evil_twins.bench.subjects.parts import DAMAGE
 
 
@@ -21,9 +21,8 @@ def explained(name: str, place: str) -> Iterator[None]:
             yield
     except DAMAGE as error:
         # Without torchvision's advice to change the code.
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{name}: {line.split(' You can use download=True')[0]}",
+            f"{name}: {why(error).split(' You can use download=True')[0]}",
             f"expected: {place}",
             "remedy: put it there, or have it fetched with --download",
         ) from error

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from evil_twins.bench.components import finite
-from evil_twins.bench.errors import Fault, UserError
+from evil_twins.bench.errors import Fault, UserError, why
 from evil_twins.bench.store import files, json_files
 from evil_twins.bench.store.checksums import checksum
 from evil_twins.bench.store.schemas import ClassifierFacts
@@ -66,9 +66,8 @@ def load(path: Path, within: Path | None, network: Network | None = None) -> Cla
             raise Fault("has weights and no description of their network")
         model = _ours(facts, stored) if network is None else _other(facts, stored, network)
     except (Fault, UserError, *DAMAGE) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{path}: {reason}",
+            f"{path}: {why(error)}",
             "expected: a classifier stored by this program (safetensors)",
             "remedy: name the `architecture` of a network that is not of this project, too",
         ) from error

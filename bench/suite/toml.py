@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.errors import UserError, why
 from evil_twins.bench.store import files
 
 LARGEST = 2**19
@@ -37,7 +37,8 @@ def read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not in UTF-8", "remedy: save it as text in UTF-8") from error
     except (OSError, ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        deep = isinstance(error, RecursionError)
+        reason = "it is nested too deeply" if deep else why(error)
         raise UserError(
             f"{path} is not a readable TOML file", f"remedy: fix it: {reason}"
         ) from error

@@ -11,6 +11,8 @@ EXAMPLES = (
     r"$\frac{$",
     "[red]x[/red] [link=http://a]y[/link]",
     "=1+1",
+    'a;=1+1;"@b',
+    "ab2§=§8yz",
     "*[0pt] \\ { } % & # _ ^ ~",
     "中文 \U0001fae8",
     "<script>alert(1)</script> | ` _ \"'",

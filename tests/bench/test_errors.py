@@ -1,6 +1,7 @@
 """Errors become text, whatever their code does."""
 
 import ast
+import errno
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from evil_twins.bench.errors import (
     reason,
     trace,
     unknown,
+    why,
 )
 from evil_twins.bench.store.cells import HALF_LOG, _log
 from evil_twins.bench.store.files import Unsafe
@@ -79,6 +81,27 @@ def test_a_reason_is_short() -> None:
     assert len(reason(ValueError("x" * 10**6))) == 300
     assert len(reason(Fault("x" * 10**6))) == 1000
     assert len(message(ValueError("x" * 10**6))) == MESSAGE + 3
+
+
+def test_an_error_of_the_system_has_words_and_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = FileNotFoundError(errno.ENOENT, "No such file or directory", "a.txt")
+    assert reason(missing) == "FileNotFoundError: No such file or directory: 'a.txt'"
+    assert why(missing) == "No such file or directory"
+    assert why(OSError()) == "OSError"
+    assert "cannot read b: No such file or directory\n" in str(Damaged(Path("b"), missing))
+    monkeypatch.chdir(tmp_path)
+    Path("loop.toml").symlink_to("loop.toml")
+    Path("folder.toml").mkdir()
+    x = ("--inputs", "none.npy", "--benign", "none.npy")
+    for words in (
+        ("plan", "loop.toml"),
+        ("plan", "folder.toml"),
+        ("check", "none.py:Mine"),
+        ("score", "--victim", "none.safetensors", "--faced", "none.safetensors", *x),
+    ):
+        assert "rrno" not in mistake(capsys, *words)
 
 
 def test_a_log_keeps_both_ends_of_a_long_traceback() -> None:
@@ -165,7 +188,7 @@ def test_a_system_error_of_a_file_forges_no_line(
         raise PermissionError(13, "Permission denied", FORGED)
 
     monkeypatch.setattr(app, "app", fail)
-    assert mistake(capsys, "list").count("\n") == 1
+    assert mistake(capsys, "list").count("\n") == 2
 
 
 def test_of_many_names_the_nearest_are_listed() -> None:

@@ -79,13 +79,15 @@ def _in_a_log(name: str) -> None:
 
 
 def _in_csv(name: str) -> None:
-    frame = pd.DataFrame({"name": [name, "b"], "x": [-1.5, 2.0]}, dtype=object)
-    rows = list(csv.reader(io.StringIO(csv_bytes(frame).decode(), newline="")))
-    assert len(rows) == 3
-    assert rows[1][1] == "-1.5"
-    formula = rows[1][0].startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert not formula or len(rows[1][0]) == 1  # a single sign computes nothing
-    assert printable.of_csv_cell(rows[1][0]) == printable.name(name)
+    frame = pd.DataFrame({"name": [name], "x": [-1.5], "again": [name]}, dtype=object)
+    text = csv_bytes(frame).decode()
+    _, (cell, number, _) = csv.reader(io.StringIO(text, newline=""))
+    assert number == "-1.5"
+    assert printable.of_csv_cell(cell) == printable.name(name)
+    for delimiter in ",;":  # the latter where numbers have a decimal comma
+        _, row = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        formulas = [cell for cell in row if cell.startswith((*"=+-@", "\t", "\r"))]
+        assert formulas in ([], ["-1.5"]) or len(name) == 1  # a single sign computes nothing
 
 
 def _in_latex(name: str) -> None:

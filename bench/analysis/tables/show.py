@@ -50,11 +50,11 @@ def _matrix(
 ) -> Table:
     title = Text(f"{study}: targets flagged at FPR {text.percent(fpr)}, in %")
     # Without rules between columns twelve detectors fit into 80 characters.
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table = printable.Whole(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column("attack", no_wrap=True)
-    table.add_column("n", justify="right")
+    table.add_column("n", justify="right", no_wrap=True)
     for head in heads.values():
-        table.add_column(head, justify="right", min_width=3)
+        table.add_column(head, justify="right", min_width=3, no_wrap=True)
     for row in text.ordered(rows[rows.index.isin(counts["row"])]):
         cells = {cell["detector"]: cell for cell in lines(counts[counts["row"] == row])}
         shares = {name: f"{100 * cell['detected'] / cell['n']:.0f}" for name, cell in cells.items()}

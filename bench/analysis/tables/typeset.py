@@ -20,7 +20,11 @@ Form = Literal["md", "csv", "latex"]
 _RATES = ["row", "detector", "n", "detected", "rate", "low", "high", "best"]
 _OPTIONS = ("[", "*")
 """First characters of a cell that the line break before it takes for its options."""
-_GREEK = str.maketrans({"κ": r"$\kappa$", "φ": r"$\varphi$", "λ": r"$\lambda$"})
+_SYMBOLS = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"κ": r"$\kappa$", "φ": r"$\varphi$", "λ": r"$\lambda$"}
+)
 
 
 def typeset(results_dir: Path, form: Form, fpr: float = stats.FPR) -> str:
@@ -98,11 +102,11 @@ def _latex(title: str, names: list[str], grid: dict[str, list[dict[str, Any] | N
     body = [[_rate(cell, r"\textbf{{{}}}") for cell in cells] for cells in grid.values()]
     style = pd.DataFrame(body, index=pd.Index(grid), columns=pd.Index(names, name="detector")).style
     for axis in (0, 1):
-        style = style.format_index(_label, axis=axis, escape="latex")
+        style = style.format_index(_label, axis=axis)
     table = style.to_latex(hrules=True, column_format=f"l{'r' * len(names)}")
     return f"% needs \\usepackage{{booktabs}}\n% {title}\n{table}"
 
 
-def _label(escaped: object) -> str:
-    label = str(escaped).translate(_GREEK)
+def _label(name: object) -> str:
+    label = str(name).translate(_SYMBOLS)
     return f"{{}}{label}" if label.lstrip().startswith(_OPTIONS) else label

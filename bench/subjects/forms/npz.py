@@ -8,7 +8,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.errors import UserError, why
 from evil_twins.bench.store import files
 from evil_twins.bench.subjects import arrays
 from evil_twins.bench.subjects.parts import DAMAGE, Parts
@@ -38,9 +38,8 @@ def read(root: Path | None, download: bool) -> Parts:
     except UserError:
         raise
     except (*DAMAGE, MemoryError) as error:
-        line = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UserError(
-            f"{root} cannot be read: {line.splitlines()[0][:150]}",
+            f"{root} cannot be read: {why(error)[:150]}",
             "expected: the arrays of np.savez or np.savez_compressed",
             "remedy: write the file again, or name another",
         ) from error

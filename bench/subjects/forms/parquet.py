@@ -9,7 +9,7 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.errors import UserError, why
 from evil_twins.bench.store import files, json_files
 from evil_twins.bench.store.pages import pages
 from evil_twins.bench.store.schemas import ColumnsFacts
@@ -139,9 +139,8 @@ def _rows(paths: list[Path], within: Path) -> _Rows:
         except UserError:
             raise
         except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
-            line = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise UserError(
-                f"{path} cannot be read: {line.splitlines()[0][:150]}",
+                f"{path} cannot be read: {why(error)[:150]}",
                 EXPECTED,
                 "remedy: fetch or write the file again, or name another",
             ) from error

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
 
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.errors import UserError, why
 from evil_twins.bench.store import files
 
 INSTALL = "remedy: pip install 'evil-twins[onnx]'"
@@ -37,9 +37,8 @@ def build(path: Path) -> nn.Module:
     except UserError:
         raise
     except Exception as error:  # the readers raise anything on damaged files
-        line = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
         raise UserError(
-            f"{path} cannot be read: {line}",
+            f"{path} cannot be read: {why(error)[:120]}",
             "expected: a program of torch.export.save, or an ONNX file of a classifier",
         ) from error
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from evil_twins.bench.errors import Fault, UserError
+from evil_twins.bench.errors import Fault, UserError, why
 from evil_twins.bench.store import files
 
 PICKLES = (".pt", ".pth", ".th", ".bin", ".ckpt", ".tar")
@@ -61,13 +61,11 @@ def read(path: Path) -> dict[str, Tensor]:
 
 def _why(error: Exception) -> str:
     """Return in one line why a file cannot be read."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
     if isinstance(error, LookupError | EOFError):  # of `torch.load` in the midst of other bytes
         return "it is no file of torch.save, or damaged"
     if "TorchScript" in str(error):
         return "it is a program of TorchScript, not weights"
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+    return why(error)[:120]
 
 
 def _weights(content: Any) -> dict[str, Tensor]:

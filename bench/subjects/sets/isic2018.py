@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.errors import UserError, why
 from evil_twins.bench.store import files
 from evil_twins.bench.subjects.image_files import ImageFiles, hidden
 from evil_twins.bench.subjects.parts import Half, Parts, sha
@@ -94,8 +94,7 @@ def _read(root: Path, path: Path, columns: tuple[str, ...]) -> dict[str, tuple[s
         text = files.read(path, root).decode("utf-8-sig")
         lines = list(csv.DictReader(io.StringIO(text, newline="")))
     except (OSError, ValueError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise _malformed(path, reason) from error
+        raise _malformed(path, why(error)) from error
     rows = dict[str, tuple[str, ...]]()
     for number, line in enumerate(lines, 2):
         if any(line.get(name) is None for name in columns):

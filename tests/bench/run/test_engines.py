@@ -57,7 +57,9 @@ def test_a_broken_executor_is_a_reason_for_what_it_did_not_take(tmp_path: Path) 
     bad = doubt("die", fault="die")
     done = carry_out(tmp_path, shift(), bad, doubt(), engine=Engine(pool, 1, guarded=False))
     assert done.state.failed
-    assert all("its worker was lost" in why for why in _causes(done).values())
+    causes = _causes(done).values()
+    assert any("its worker was lost" in why for why in causes)
+    assert all(why.startswith(("its worker was lost", "not run")) for why in causes)
     assert not carry_out(tmp_path, shift(), doubt()).state.failed
 
 

@@ -116,6 +116,16 @@ def test_a_line_break_in_the_name_of_an_image_adds_no_line_to_the_table() -> Non
     assert r"a\nb" in shown.get()
 
 
+def test_scores_are_not_written_through_a_link(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, link = tmp_path / "target", tmp_path / "scores.csv"
+    target.write_text("mine")
+    link.symlink_to(target)
+    assert "is not a regular file" in mistake(capsys, *_line(world, out=str(link)))
+    assert target.read_text() == "mine"
+
+
 def test_the_detectors_of_one_command_share_a_process(world: Path, tmp_path: Path) -> None:
     names = ("a", "b")
     detectors = [table("detectors", name=n, method=f"{meddlers.__file__}:Meddler") for n in names]

@@ -175,6 +175,16 @@ def test_a_file_of_more_than_the_largest_size_is_damaged(tmp_path: Path) -> None
         assert (facts is not None) == accepted
 
 
+def test_json_that_is_nested_too_deeply_is_damaged() -> None:
+    example = EXAMPLES["CellFacts"]
+    for depth, accepted in ((198, True), (199, False)):  # in three tables
+        spec = example["spec"] | {"other": {"a": "HERE"}}
+        content = json.dumps(example | {"spec": spec}).encode()
+        lists = b"[" * depth + b"]" * depth
+        facts = json_files.parse(content.replace(b'"HERE"', lists), schemas.CellFacts)
+        assert (facts is not None) == accepted
+
+
 @pytest.mark.parametrize("path", ["missing", "a\0b", "."])
 def test_what_is_no_file_is_damaged(tmp_path: Path, path: str) -> None:
     assert json_files.read(tmp_path / path, tmp_path, schemas.FailureNote) is None
