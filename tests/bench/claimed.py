@@ -7,9 +7,6 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from evil_twins.bench.analysis.claims.evidence import Evidence, gather
-from evil_twins.bench.analysis.claims.rules import Rules, rules
-from evil_twins.bench.analysis.tables import Analysis, number
 from tests.bench import synthetic
 
 NAN = float("nan")
@@ -207,16 +204,6 @@ def _frames(world: World) -> dict[str, pd.DataFrame]:
         for name, parts in records.items()
         if any(map(len, parts))
     }
-
-
-def quick() -> Rules:
-    """Return the rules with fewer bootstrap samples: ten times their least p-value is below .05."""
-    return rules().model_copy(update={"test": rules().test.model_copy(update={"resamples": 500})})
-
-
-def evidence(records: dict[str, pd.DataFrame]) -> Evidence:
-    """Return the evidence of the first sweep, with few bootstrap samples."""
-    return next(iter(gather(Analysis(number(records)), quick())))
 
 
 def _grows(detector: str, phi: float) -> float:

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ DOORS: dict[str, set[str]] = {
 
 def _uses(path: Path) -> Iterator[str]:
     """Yield the calls in a file by the last part of their names, and the streams of the process."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _nodes(path):
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             yield name if "print" in name.split(".") else name.rpartition(".")[2]
@@ -59,6 +60,11 @@ def _product() -> list[Path]:
     return [path for room in rooms for path in sorted((ROOT / room).rglob("*.py"))]
 
 
+@cache
+def _nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def test_a_text_is_shown_in_these_files_alone() -> None:
     users = {name: set[str]() for name in DOORS}
     for path in _product():
@@ -69,7 +75,7 @@ def test_a_text_is_shown_in_these_files_alone() -> None:
 
 def test_a_spinner_shows_a_text_without_markup() -> None:
     for path in _product():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in _nodes(path):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("console.status"):
                 text = node.args[0]
                 literal = isinstance(text, ast.Call) and ast.unparse(text.func) == "Text"
@@ -78,7 +84,7 @@ def test_a_spinner_shows_a_text_without_markup() -> None:
 
 def test_the_cells_of_a_row_are_escaped() -> None:
     for path in _product():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in _nodes(path):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".add_row"):
                 cells = ast.unparse(node.args[0])
                 assert cells.startswith("*printable.cells("), f"{path}: *printable.cells(…)"

@@ -124,8 +124,8 @@ def _over_all_signs(difference: Floats, ranks: Floats) -> float:
     sums = np.zeros(1)
     for rank in ranks[difference != 0]:
         sums = np.concatenate([sums, sums + rank])
-    seen = ranks[difference > 0].sum()  # exact: ranks are halves
-    return min(1.0, 2 * float(min((sums <= seen).mean(), (sums >= seen).mean())))
+    rank_sum = ranks[difference > 0].sum()  # exact: ranks are halves
+    return min(1.0, 2 * float(min((sums <= rank_sum).mean(), (sums >= rank_sum).mean())))
 
 
 def trend(values: Floats, direction: Literal["rises", "falls"]) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import pytest
 from evil_twins.bench.analysis.claims.evidence import Evidence
 from evil_twins.bench.analysis.claims.judge import CLAIMS, Verdict, judge
 from evil_twins.bench.analysis.claims.rules import rules
-from tests.bench import claimed
+from tests.bench import claimed, judging
 from tests.bench.claimed import FALSE, OPEN, TRUE, World
 
 MEASURED = "abcdefghij"
@@ -17,8 +17,8 @@ MEASURED = "abcdefghij"
 
 @lru_cache(maxsize=8)
 def _evidence(truth: World) -> Evidence:
-    after = claimed.evidence(claimed.frames(truth.retrained)) if truth.after else None
-    return replace(claimed.evidence(claimed.frames(truth)), after=after)
+    after = judging.evidence(claimed.frames(truth.retrained)) if truth.after else None
+    return replace(judging.evidence(claimed.frames(truth)), after=after)
 
 
 @lru_cache(maxsize=8)

@@ -13,7 +13,7 @@ from evil_twins.bench.analysis.claims.evidence import Evidence, gather
 from evil_twins.bench.analysis.claims.judge import CLAIMS, judge
 from evil_twins.bench.analysis.claims.part import Part
 from evil_twins.bench.analysis.tables import Analysis
-from tests.bench import claimed
+from tests.bench import claimed, judging
 from tests.bench.claimed import TRUE, World
 
 
@@ -26,7 +26,7 @@ def _changed(change: Callable[[dict[str, pd.DataFrame]], None], n: int = 12) -> 
     """Return evidence of few targets and samples, after a change of records of true claims."""
     records = claimed.frames(_few(n))
     change(records)
-    return claimed.evidence(records)
+    return judging.evidence(records)
 
 
 def _lose(records: dict[str, pd.DataFrame], **keys: object) -> None:
@@ -136,7 +136,7 @@ def test_one_level_beside_a_sweep_is_no_sweep_of_its_own() -> None:
     records = claimed.frames(World(n=2, kappas=(0.75,), labels=labels))
     for phi in (0.1, 0.25, 0.75, 0.9):
         _lose(records, attack="imc-head-first", phi=phi)
-    result = list(gather(Analysis(tables.number(records)), claimed.quick()))
+    result = list(gather(Analysis(tables.number(records)), judging.quick()))
     assert [of.scope.key["attack"] for of in result] == ["imc-head"]
 
 
@@ -158,10 +158,10 @@ def test_a_failed_audit_bars_what_is_divided_by_an_endpoint() -> None:
 def test_evidence_of_every_sweep() -> None:
     labels = (("imc-head", "head"), ("imc-all", "all"), ("algorithm-1", "head"))
     world = World(n=2, kappas=(0.75,), labels=labels)
-    result = list(gather(Analysis(tables.number(claimed.frames(world))), claimed.quick()))
+    result = list(gather(Analysis(tables.number(claimed.frames(world))), judging.quick()))
     assert [of.scope.key["attack"] for of in result] == ["imc-head", "imc-all"]
     bare = claimed.frames(World(n=2, kappas=(0.75,), labels=()))
-    (only,) = gather(Analysis(tables.number(bare)), claimed.quick())
+    (only,) = gather(Analysis(tables.number(bare)), judging.quick())
     assert only.scope.levels == {}
     assert all(verdict.outcome == "undecided" for verdict in judge(only))
 

@@ -16,7 +16,7 @@ from evil_twins.bench.analysis.claims.retraining import COLUMNS, largest, paired
 from evil_twins.bench.analysis.claims.rules import rules
 from evil_twins.bench.analysis.paper import published
 from evil_twins.bench.suite import suite
-from tests.bench import claimed, synthetic
+from tests.bench import claimed, judging, synthetic
 from tests.bench.claimed import GRID, TRUE, World
 
 Frames = dict[str, pd.DataFrame]
@@ -27,7 +27,7 @@ def _with_after(change: Callable[[Frames], None], world: World = FEW) -> Evidenc
     """Return evidence before re-training, with that after it, whose records are changed."""
     records = claimed.frames(world.retrained)
     change(records)
-    return replace(claimed.evidence(claimed.frames(world)), after=claimed.evidence(records))
+    return replace(judging.evidence(claimed.frames(world)), after=judging.evidence(records))
 
 
 def _part(of: Evidence) -> Part:
@@ -149,7 +149,7 @@ def test_the_table_of_largest_perturbations() -> None:
 def test_the_suite_is_found_in_the_same_folder_and_nothing_stale_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claims, "rules", claimed.quick)
+    monkeypatch.setattr(claims, "rules", judging.quick)
     shared = synthetic.write(tmp_path / "gtsrb-small", claimed.frames(FEW))
     other = synthetic.write(tmp_path / "other", claimed.frames(FEW))
     after = claimed.frames(FEW.retrained)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from evil_twins.bench.analysis import tables
-from evil_twins.bench.analysis.page import page as one
+from evil_twins.bench.analysis.page import page as single_page
 from evil_twins.bench.analysis.page.comparison import _file_name
 from evil_twins.bench.analysis.page.comparison import write as several
 from evil_twins.bench.analysis.tables.detection import DETECTION
@@ -207,7 +207,7 @@ def test_one_target_no_success_controls_alone_and_nothing_at_all(tmp_path: Path)
 def test_the_command_says_where_the_page_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(one, "write", lambda directory, *_: directory / "index.html")
+    monkeypatch.setattr(single_page, "write", lambda directory, *_: directory / "index.html")
     for name in "ab":
         synthetic.write(tmp_path / name, reported.frames())
     assert app.main(["report", "a", "b", "--results", str(tmp_path)]) == 0

@@ -11,17 +11,17 @@ from evil_twins.bench.analysis.claims import report as claims
 from evil_twins.bench.analysis.claims.report import COLUMNS
 from evil_twins.bench.analysis.claims.rules import rules
 from evil_twins.bench.commands import app
-from tests.bench import claimed, synthetic
+from tests.bench import claimed, judging, synthetic
 from tests.bench.claimed import World
 
-ONE = World(n=6)
-BOTH = replace(ONE, labels=(("imc-head", "head"), ("imc-all", "all")))
+SMALL = World(n=6)
+BOTH = replace(SMALL, labels=(("imc-head", "head"), ("imc-all", "all")))
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judge with fewer bootstrap samples."""
-    monkeypatch.setattr(claims, "rules", claimed.quick)
+    monkeypatch.setattr(claims, "rules", judging.quick)
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Claims of two suites, one of them the primary one, from fewer bootstrap samples."""
     folder = tmp_path_factory.mktemp("claims")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(claims, "rules", claimed.quick)
-        for name, world in (("gtsrb-small", BOTH), ("other", ONE)):
+        patch.setattr(claims, "rules", judging.quick)
+        for name, world in (("gtsrb-small", BOTH), ("other", SMALL)):
             claims.write(synthetic.write(folder / name, claimed.frames(world)), name)
     return folder
 
@@ -71,7 +71,7 @@ def test_the_audit_stands_first_and_the_rules_before_the_verdicts(folder: Path) 
 
 @pytest.mark.usefixtures("quick")
 def test_the_same_records_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    records = claimed.frames(ONE)
+    records = claimed.frames(SMALL)
     mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in records.items()}
     claims.write(synthetic.write(tmp_path, mixed), "other")
     for name in ("claims.csv", "claims.md"):
@@ -80,7 +80,7 @@ def test_the_same_records_give_the_same_bytes(folder: Path, tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("quick")
 def test_records_of_failed_cells_have_claims(tmp_path: Path) -> None:
-    records = claimed.frames(replace(ONE, n=2))
+    records = claimed.frames(replace(SMALL, n=2))
     for lost in (["scores"], ["scores", "flips", "targets"]):
         records |= {name: records[name][:0] for name in lost}
         claims.write(synthetic.write(tmp_path, records), "other")
@@ -111,7 +111,7 @@ def test_mistakes(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_an_unknown_suite_is_known_before_another_is_judged(folder: Path, tmp_path: Path) -> None:
-    synthetic.write(tmp_path / "other", claimed.frames(ONE))
+    synthetic.write(tmp_path / "other", claimed.frames(SMALL))
     assert app.main(["claims", "other", "nowhere", "--results", str(tmp_path)]) == 2
     assert not (tmp_path / "other" / "claims.md").exists()
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from evil_twins.bench.analysis import plots
 from evil_twins.bench.commands import app
 from evil_twins.bench.commands.compare import show
 from evil_twins.bench.run.compare import compare
@@ -20,7 +21,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with results of a suite and a file of plug-ins."""
     folder = tmp_path_factory.mktemp("place")
     path = newcomers.prepare(folder)
-    assert app.main(["run", path, "--results", str(folder), "--jobs", "1"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "FIGURES", [kind for kind in plots.FIGURES if kind.name == "roc"])
+        assert app.main(["run", path, "--results", str(folder), "--jobs", "1"]) == 0
     return folder
 
 

@@ -3,8 +3,9 @@
 import ast
 import json
 import re
+import shutil
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -149,20 +150,32 @@ VALUES = {
 """Changes of the parameter `head.bias` (N, 10) of N faced models."""
 
 
-@pytest.mark.parametrize("fault", ["NaN", "infinite", "another shape"])
-def test_faced_models_of_an_attack_and_of_a_file(tmp_path: Path, fault: str) -> None:
+@pytest.fixture(scope="module")
+def attack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the cell of an attack on models."""
+    done = carry_out(tmp_path_factory.mktemp("run"), shift(poison=True), doubt())
+    key = next(key for key, cell in done.plan.cells.items() if cell.kind == "attack")
+    return done.store.path("attack", done.state.identity[key])
+
+
+@pytest.mark.parametrize("fault", VALUES)
+def test_faced_models_of_an_attack_and_of_a_file(tmp_path: Path, attack: Path, fault: str) -> None:
     change, message = VALUES[fault]
     victim = other()
     bias = change(victim.head.bias.detach().repeat(2, 1))
     with pytest.raises(Fault, match=message):
         faced.faced_models({"head.bias": bias}, victim, 2, "it")
-    done = carry_out(tmp_path, shift(poison=True), doubt())
-    key = next(key for key, cell in done.plan.cells.items() if cell.kind == "attack")
-    folder = done.store.path("attack", done.state.identity[key])
+    folder = tmp_path / "attack"
+    shutil.copytree(attack, folder)
     stored = load_file(folder / MODELS)
     save_file({name: change(value).contiguous() for name, value in stored.items()}, folder / MODELS)
     with pytest.raises(Damaged, match=message):
         faced_models(folder, victim, 4, torch.device("cpu"))
+
+
+@cache
+def _nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
 
 
 def _users(*names: str) -> set[str]:
@@ -171,7 +184,7 @@ def _users(*names: str) -> set[str]:
         path.relative_to(ROOT / "bench").as_posix()
         for path in ROOT.glob("bench/**/*.py")
         if {"contract", "adapters"}.isdisjoint(path.parts)
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in _nodes(path)
         if (isinstance(node, ast.Name) and node.id in names)
         or (isinstance(node, ast.Attribute) and node.attr in names)
     }

@@ -135,7 +135,10 @@ def test_weights_that_change_after_the_plan_fail_their_cell(tmp_path: Path) -> N
     assert "has changed during the run; run again" in state.failed[cells.victims[0]]
 
 
-@pytest.mark.parametrize("architecture", ["resnet101", "resnet18-narrow", "resnet-tiny"])
+LARGE = pytest.param("resnet101", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("architecture", [LARGE, "resnet18-narrow", "resnet-tiny"])
 def test_stored_bit_for_bit(architecture: str, tmp_path: Path) -> None:
     shape = SHAPES.get(architecture, (3, 16, 16))
     model = fold(untrained(architecture, shape))
