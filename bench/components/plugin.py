@@ -86,6 +86,8 @@ _FINDER = _FolderFinder()
 def _helpers_of(base: Path) -> dict[str, ModuleType]:
     """Return the loaded helpers of the plug-ins in a folder, by name."""
     tops = {name for name, folder in _FINDER.helpers.items() if folder == base}
+    if not tops:  # there are thousands of modules
+        return {}
     return {
         name: module
         for name, module in list(sys.modules.items())
@@ -100,7 +102,7 @@ def _only_helpers_of(base: Path) -> Iterator[None]:
         sys.meta_path.insert(0, _FINDER)
     if base.name not in INSTALLED:
         _FINDER.folders.add(base)
-    for folder in _FINDER.folders:
+    for folder in set(_FINDER.helpers.values()):
         for name in _helpers_of(folder):
             del sys.modules[name]
     importlib.invalidate_caches()
