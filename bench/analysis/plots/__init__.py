@@ -40,16 +40,22 @@ class FigureKind:
         draw: Draws it, or returns None if the study does not have its data.
         heading: Its heading on the page; empty: the page does not show it.
         numbers: The file with its numbers.
+        pooled: Whether it shows several victims together; else it shows the first.
     """
 
     name: str
     draw: Callable[[Study], Figure | None]
     heading: str = ""
     numbers: str = ""
+    pooled: bool = False
+
+    def shows(self, study: Study) -> bool:
+        """Check whether it is drawn for a study of a suite."""
+        return study.population == 1 or self.pooled == (study.victims > 1)
 
 
 FIGURES = (
-    FigureKind("detection-phi", along_phi, "Rate along the fidelity budget φ", "detection.csv"),
+    FigureKind("detection-phi", along_phi, "Rate along the budget φ", "detection.csv", True),
     FigureKind("detection-fidelity", along_fidelity, "Rate against fidelity loss", "detection.csv"),
     FigureKind("tradeoff", tradeoff.draw, "Trade-off of fidelity and specificity", "tradeoff.csv"),
     FigureKind("budgets", budgets.draw, "Confidence within fixed budgets", "budgets.csv"),
@@ -69,7 +75,9 @@ FORMATS: dict[str, Callable[[Figure], bytes]] = {"svg": style.svg, "png": style.
 
 def names(analysis: Analysis) -> list[str]:
     """Return the stem of each figure that the suite may have."""
-    return [kind.name + study.suffix for study in studies(analysis) for kind in FIGURES]
+    return [
+        f"{k.name}{study.suffix}" for study in studies(analysis) for k in FIGURES if k.shows(study)
+    ]
 
 
 def figures(
@@ -79,7 +87,7 @@ def figures(
     with style.look(), threadpool_limits(1):
         for study in studies(analysis):
             for kind in FIGURES:
-                if name not in (None, kind.name + study.suffix):
+                if name not in (None, kind.name + study.suffix) or not kind.shows(study):
                     continue
                 if (drawn := kind.draw(study)) is not None:
                     yield study, kind, write_literally(drawn)
@@ -95,7 +103,8 @@ def draw(
 
     They lie under `figures/`, at another false-positive rate than the default under
     `fpr-<rate>/figures/`. A figure is skipped if the suite does not have its data (no sweep, no
-    stored images). Records of several studies (data set, victim, seed) give a set of figures each.
+    stored images). Each data set and victim has a set of figures; of several victims of one recipe
+    they show rates over all, and everything else of the first.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.

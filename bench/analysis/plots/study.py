@@ -1,4 +1,4 @@
-"""The records and tables of one study (data set, victim, seed), for its figures."""
+"""The records and tables of one victim, or of all victims of a recipe, for their figures."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -14,6 +14,7 @@ from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.families import FAMILY, IMC, PGD, POISONING, Family
 from evil_twins.bench.analysis.tables.frames import line, lines
 from evil_twins.bench.analysis.tables.outcomes import OUTCOMES
+from evil_twins.bench.analysis.tables.population import POPULATION, RECIPE
 from evil_twins.bench.analysis.tables.records import STUDY
 from evil_twins.bench.analysis.tables.sweeps import TRADEOFF
 
@@ -22,19 +23,29 @@ STRICT = 0.01
 
 
 class Study:
-    """Records and tables of one study.
+    """Records and tables of one victim, or of several of one recipe.
 
     Attributes:
         analysis: The numbers of the whole suite.
-        rows: Rows of the study, numbered as in the records.
+        rows: Rows of the victim, numbered as in the records; of several victims those of the first.
         key: Data set, victim and seed by name.
         suffix: Ending of file names, empty if the suite has only one study.
+        victims: Number of victims.
+        population: Number of victims of the recipe.
         families: Sweeps of the study.
     """
 
-    def __init__(self, analysis: Analysis, rows: pd.DataFrame, suffix: str = "") -> None:
+    def __init__(
+        self,
+        analysis: Analysis,
+        rows: pd.DataFrame,
+        suffix: str = "",
+        victims: int = 1,
+        population: int = 1,
+    ) -> None:
         """Select the rows and sweeps of one study."""
         self.analysis, self.rows, self.suffix = analysis, rows, suffix
+        self.victims, self.population = victims, population
         self.key = {name: lines(rows)[0][name] for name in STUDY}
         self.families = [family for family in analysis.sweeps if family.is_of(self.key)]
 
@@ -45,8 +56,19 @@ class Study:
 
     @property
     def title(self) -> str:
-        """Data set, victim and seed in words."""
-        return text.study(self.key)
+        """Data set, victim, and seed or number of victims in words."""
+        if self.victims == 1:
+            return text.study(self.key)
+        return text.one_line("{dataset}, {victim}, ".format(**self.key) + f"{self.victims} victims")
+
+    @property
+    def bands(self) -> str:
+        """The intervals of rates in words, and for what they hold."""
+        if self.victims == 1:
+            return "Clopper–Pearson 95 % bands, for this model only"
+        return (
+            f"95 % bands for the mean of all victims that the recipe may give, from {self.victims}"
+        )
 
     @property
     def dataset(self) -> str:
@@ -65,8 +87,12 @@ class Study:
 
     @cached_property
     def detection(self) -> pd.DataFrame:
-        """The detection table at the headline rate, with `row`."""
-        table = self._numbered(DETECTION)
+        """The rates at the headline rate, with `row`: of one victim, or over victims."""
+        if self.victims > 1:
+            lines = self.rows[RECIPE].reset_index(names="row")
+            table = self.analysis.table(POPULATION).merge(lines, on=RECIPE)
+        else:
+            table = self._numbered(DETECTION)
         return table[table["fpr_nominal"].eq(self.fpr)]
 
     @cached_property
@@ -151,9 +177,18 @@ def label(family: Family, several: bool) -> str:
 
 
 def studies(analysis: Analysis) -> Iterator[Study]:
-    """Yield every study of a suite."""
-    groups = list(analysis.records.rows.groupby(STUDY, sort=True))
-    for key, rows in groups:
-        names = key if isinstance(key, tuple) else (key,)
-        suffix = "" if len(groups) == 1 else "-" + printable.file_name("-".join(map(str, names)))
-        yield Study(analysis, rows, suffix)
+    """Yield every study of a suite: each victim, or all of a recipe and then the first of them."""
+    recipes = list(analysis.records.rows.groupby(RECIPE[:2], sort=True))
+    for names, rows in recipes:
+        seeds = sorted(rows["seed"].unique())
+        first = rows[rows["seed"] == seeds[0]]
+        suffix = "" if len(recipes) == 1 else _suffix(*names)
+        if len(seeds) > 1:
+            yield Study(analysis, first, suffix, len(seeds), len(seeds))
+        single = len(recipes) == len(seeds) == 1
+        suffix = "" if single else _suffix(*names, seeds[0])
+        yield Study(analysis, first, suffix, population=len(seeds))
+
+
+def _suffix(*names: object) -> str:
+    return "-" + printable.file_name("-".join(map(str, names)))

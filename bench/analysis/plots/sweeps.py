@@ -73,7 +73,7 @@ def _draw(
     grey = f"grey is {newcomer}" if newcomer else '"any" is the OR of all at the same total rate'
     note = (
         f"Share of targets flagged at a false-positive rate of {text.percent(study.fpr)} (dotted), "
-        "with Clopper–Pearson 95 % bands; left end Poisoning, right end PGD. In brackets what the "
+        f"with {study.bands}; left end Poisoning, right end PGD. In brackets what the "
         f"detector knows; {grey}. {study.footer()}"
     ) + style.further(len(families), CURVES, "sweeps are in the tables")
     several = len({str(family.key["layers"]) for family in shown}) > 1

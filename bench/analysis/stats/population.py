@@ -1,4 +1,4 @@
-"""Statistics over victims of one recipe: intervals that hold for the next victim, and tests."""
+"""Statistics over victims of one recipe: intervals for further victims, and tests."""
 
 from typing import NamedTuple
 

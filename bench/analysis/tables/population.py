@@ -1,4 +1,4 @@
-"""Rates over the victims of one recipe, with intervals that hold for the next victim."""
+"""Rates over the victims of one recipe, and intervals for its further victims."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -80,7 +80,7 @@ def summed(rows: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def matrix(rows: pd.DataFrame, table: pd.DataFrame) -> str:
-    """Write attack by detector: rate, interval for the next victim, range of the victims."""
+    """Write attack by detector: rate, its interval, range of the victims."""
     cells = {(*_names(line), line["detector"]): _words(line) for line in lines(table)}
     detectors = sorted({str(name) for name in table["detector"]})
     body = []
@@ -106,10 +106,11 @@ def _markdown(analysis: Analysis) -> str:
     table = table[table["fpr_nominal"] == analysis.fpr]
     blocks = [
         f"# Detection rate over victims at a false-positive rate of {text.percent(analysis.fpr)}\n"
-        "\nEach cell: share of flagged targets of all victims; in brackets its 95 % interval for "
-        "victims of this recipe, the next one too (Korn and Graubard: the victim is the unit); "
-        "then the lowest and the highest rate of a victim. Each victim has its own training seed, "
-        "images for thresholds, and targets.\n"
+        "\nEach cell: share of flagged targets of all victims; in brackets the 95 % interval for the "
+        "mean rate of all victims that the recipe may give (Korn and Graubard: the victim is the "
+        "unit); then the lowest and the highest rate of a victim. The CSV file has the interval "
+        "for the rate of a new victim. Each victim has its own training seed, images for "
+        "thresholds, and targets.\n"
     ]
     for title, victims, rows in populations(analysis.records.rows):
         if victims > 1:

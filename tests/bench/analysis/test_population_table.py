@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from evil_twins.bench.analysis import stats, tables
+from evil_twins.bench.analysis.plots import figures, names
 from evil_twins.bench.analysis.tables import Analysis, Records, show
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.population import POPULATION
@@ -80,7 +81,7 @@ def test_a_single_victim_has_no_population() -> None:
 
 def test_words_say_for_what_the_intervals_hold(records: Records) -> None:
     text = files(Analysis(records))["population.md"].decode()
-    assert "victims of this recipe" in text
+    assert "mean rate of all victims that the recipe may give" in text
     assert "## digits, resnet-tiny, 5 victims" in text
     (line,) = [line for line in text.splitlines() if line.startswith("| pgd κ .75")]
     assert line.count("[") == len(synthetic.DETECTORS) + 1
@@ -96,3 +97,16 @@ def test_the_terminal_adds_up_the_victims_of_a_recipe(tmp_path: Path) -> None:
     assert titles[0].startswith("digits, resnet-tiny, 5 victims: targets flagged")
     sizes = {str(cell) for cell in matrices[0].columns[1].cells}  # type: ignore[union-attr]
     assert sizes == {str(12 * VICTIMS)}
+
+
+def test_rates_are_drawn_over_victims_and_all_else_for_the_first(records: Records) -> None:
+    stems = names(Analysis(records))
+    assert "detection-phi" in stems
+    assert [stem for stem in stems if "detection-phi" in stem] == ["detection-phi"]
+    assert "roc-digits-resnet-tiny-0" in stems
+    assert not [stem for stem in stems if stem.endswith("-1")]
+    ((study, _, figure),) = figures(Analysis(records), "detection-phi")
+    assert study.title == "digits, resnet-tiny, 5 victims"
+    caption = " ".join(text.get_text() for text in figure.texts)
+    assert "all victims that the recipe may give, from 5" in " ".join(caption.split())
+    assert f"n = {12 * VICTIMS} targets" in caption
