@@ -106,9 +106,9 @@ def _markdown(analysis: Analysis) -> str:
     table = table[table["fpr_nominal"] == analysis.fpr]
     blocks = [
         f"# Detection rate over victims at a false-positive rate of {text.percent(analysis.fpr)}\n"
-        "\nEach cell: share of flagged targets of all victims; in brackets the 95 % interval for the "
-        "mean rate of all victims that the recipe may give (Korn and Graubard: the victim is the "
-        "unit); then the lowest and the highest rate of a victim. The CSV file has the interval "
+        "\nEach cell: share of flagged targets of all victims; in brackets the 95 % interval for "
+        "the mean rate of all victims that the recipe may give (Korn and Graubard: the victim is "
+        "the unit); then the lowest and the highest rate of a victim. The CSV file has an interval "
         "for the rate of a new victim. Each victim has its own training seed, images for "
         "thresholds, and targets.\n"
     ]
