@@ -14,7 +14,6 @@ import pytest
 from typer.main import get_command
 
 from evil_twins.attacks import ATTACKS
-from evil_twins.bench.analysis.tables import TABLES, Table
 from evil_twins.bench.commands import app
 from evil_twins.bench.components.names import GROUPS
 from evil_twins.bench.subjects.architectures import ARCHITECTURES
@@ -187,11 +186,6 @@ def _defined(name: str) -> set[str]:
 @pytest.mark.parametrize("path", CSV, ids=_id)
 def test_every_stored_column_is_defined(path: Path) -> None:
     assert set(pd.read_csv(path, nrows=0).columns) <= _defined(path.name)
-
-
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: str(table.name))
-def test_every_column_is_defined(table: Table) -> None:
-    assert set(table.names) <= _defined(f"{table.name}.csv")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from evil_twins.bench.commands.plan import plan
 from evil_twins.bench.commands.plot import plot
 from evil_twins.bench.commands.prune import prune
 from evil_twins.bench.commands.report import report
+from evil_twins.bench.commands.reproduce import reproduce
 from evil_twins.bench.commands.run import run
 from evil_twins.bench.commands.score import score
 from evil_twins.bench.commands.table import table
@@ -35,7 +36,10 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command("list")(list_names)
-for command in (table, plot, claims, report, plan, verify, prune, merge, compare, check, score):
+for command in (
+    *(table, plot, claims, report, plan, verify, prune, merge, compare, check, score),
+    reproduce,
+):
     app.command()(command)
 
 

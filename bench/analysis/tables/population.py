@@ -122,7 +122,8 @@ POPULATION = Table(
     "population",
     _population,
     {
-        "dataset victim attack kappa phi detector knowledge": "",
+        "dataset victim attack kappa phi detector": "",
+        "knowledge": "the knowledge of the detector, K0 to K3",
         "victims": "number of victims with a rate",
         "n at_kappa detected": "targets of all victims, those at κ, and those flagged",
         "rate low high": "the share flagged, with the interval of Korn and Graubard over victims",

@@ -1,0 +1,82 @@
+"""A new victim of a stored suite: its cells, its rates, and the words on them."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from evil_twins.bench.commands import app
+from evil_twins.bench.commands.reproduce import words
+from evil_twins.bench.errors import UserError
+from evil_twins.bench.run.reproduce import Reproduction, reproduce
+from evil_twins.bench.run.session import Execution
+from evil_twins.bench.run.workspace import Folders
+from tests.bench import suites
+from tests.bench.runs import carry_out, inline, mistake
+from tests.bench.suites import doubt, far, shift
+
+HEAD = suites.HEAD.replace("recipe =", "count = 2\nrecipe =")
+PARTS = (shift("a"), shift("b", poison=True), doubt(), far())
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stored")
+    assert not carry_out(folder, *PARTS, head=HEAD).state.failed
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> Reproduction:
+    results = tmp_path_factory.mktemp("here")
+    execution = Execution(device="cpu", engine=inline())
+    return reproduce(str(stored / "small.toml"), stored, Folders(results), execution)
+
+
+def test_one_more_victim_is_trained_on_its_own_draw(done: Reproduction, stored: Path) -> None:
+    assert not done.conclusion.failed
+    kinds = [cell.kind for cell in done.conclusion.plan.cells.values()]
+    assert (kinds.count("victim"), kinds.count("attack"), kinds.count("score")) == (1, 2, 4)
+    targets = pd.read_parquet(done.folder / "targets.parquet")
+    assert set(targets["seed"]) == {done.seed} == {2}
+    before = pd.read_parquet(stored / "small" / "targets.parquet")
+    assert set(targets["target_id"]) != set(before.query("seed == 0")["target_id"])
+
+
+def test_each_rate_has_its_interval(done: Reproduction) -> None:
+    rates = done.rates
+    assert rates is not None
+    assert set(rates["detector"]) == {"doubt", "far", "any"}
+    assert len(rates) == 2 * 3
+    low, high = rates["next_low"], rates["next_high"]
+    assert (rates["inside"] == ((low <= rates["rate"]) & (rates["rate"] <= high))).all()
+    written = pd.read_csv(done.folder / "reproduction.csv")
+    assert list(written.columns) == list(rates.columns)
+
+
+def test_rates_outside_are_told(done: Reproduction) -> None:
+    assert done.rates is not None
+    forged = done.rates.assign(inside=[False, *[True] * 5], next_low=0.25, rate=0.0)
+    lines = words(Reproduction(done.conclusion, done.folder, 2, forged))
+    assert lines[0] == "a: any flags 0.00; predicted 0.25 to 1.00"
+    assert lines[1].startswith("1 of 6 rates of a new victim (seed 2) lie outside")
+    assert "16.7%" in lines[1]
+
+
+def test_by_command(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["reproduce", str(stored / "small.toml"), "--stored", str(stored)]
+    assert app.main([*line, "--results", str(tmp_path), "--jobs", "1"]) == 0
+    assert "of 6 rates of a new victim (seed 2)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_results_of_one_victim_predict_nothing(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    carry_out(tmp_path, shift("a"), doubt())
+    line = ["reproduce", str(tmp_path / "small.toml"), "--results", str(tmp_path / "here")]
+    assert "predict nothing for another" in mistake(capsys, *line, "--stored", str(tmp_path))
+    assert "no records in" in mistake(capsys, *line, "--stored", str(tmp_path / "nowhere"))
+    head = HEAD.replace("count = 2\nrecipe = { epochs = 2 }", "weights = 'v.safetensors'")
+    path = suites.write(tmp_path, *PARTS, head=head)
+    with pytest.raises(UserError, match="no further one can be trained"):
+        reproduce(path, stored, Folders(tmp_path), Execution(engine=inline()))
