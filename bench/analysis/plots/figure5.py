@@ -190,7 +190,7 @@ def _note(study: Study, families: list[Family], kappa: float, paper: Comparison 
         f"Left Poisoning, right PGD. Above: targets flagged at a false-positive rate of "
         f"{text.percent(study.fpr)} (full markers) and {text.percent(STRICT)} (hollow); below: "
         f"targets that are at κ, within ε and not flagged at {text.percent(study.fpr)}, of all; "
-        "both with Clopper–Pearson 95 % bands. Right: KS of the curvature, as the code of the "
+        "both with 95 % bands. Right: KS of the curvature, as the code of the "
         "paper's authors measured it: full against benign inputs, hollow against those of nearest "
         "confidence; dotted the 95th percentile of its null. Their measure for manifold and "
         f"smoothing, a mean change of confidence, {measure}. "

@@ -65,7 +65,7 @@ class Study:
     def bands(self) -> str:
         """The intervals of rates in words, and for what they hold."""
         if self.victims == 1:
-            return "Clopper–Pearson 95 % bands, for this model only"
+            return "95 % bands over targets and calibration images, for this model only"
         return (
             f"95 % bands for the mean of all victims that the recipe may give, from {self.victims}"
         )

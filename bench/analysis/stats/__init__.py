@@ -6,6 +6,7 @@
 from evil_twins.bench.analysis.stats.calibration import FPR as FPR
 from evil_twins.bench.analysis.stats.calibration import Threshold as Threshold
 from evil_twins.bench.analysis.stats.calibration import conformal_p as conformal_p
+from evil_twins.bench.analysis.stats.calibration import detection_rate as detection_rate
 from evil_twins.bench.analysis.stats.calibration import fpr_test as fpr_test
 from evil_twins.bench.analysis.stats.calibration import threshold as threshold
 from evil_twins.bench.analysis.stats.comparing import Comparison as Comparison

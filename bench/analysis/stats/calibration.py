@@ -5,7 +5,13 @@ from math import floor, inf
 
 import numpy as np
 
-from evil_twins.bench.analysis.stats.rates import Floats
+from evil_twins.bench.analysis.stats.rates import (
+    UNKNOWN,
+    Floats,
+    Interval,
+    clopper_pearson,
+    effective,
+)
 
 FPR = 0.05
 """The nominal false-positive rate of every decision, unless another is chosen."""
@@ -60,6 +66,39 @@ def threshold(scores: Floats, alpha: float) -> Threshold:
     if ties > 1:
         notes.append(f"{ties} of {n} calibration scores equal the threshold")
     return Threshold(value, rank, n, ties, "; ".join(notes))
+
+
+def detection_rate(
+    attacked: Floats, calibration: Floats, rule: Threshold, level: float = 0.95
+) -> Interval:
+    """Return the share of attacked scores above a threshold, with an interval for this model.
+
+    It holds for other targets *and* other calibration images. It is that of Clopper and Pearson at
+    a smaller number of targets, by the share of the variance that the targets have in the whole.
+    The variance from the threshold is that of the bootstrap over calibration scores, without
+    drawing: the j-th smallest of a resample of n scores is at most the r-th smallest of all with
+    the chance that at least j of n draws are (Hutson & Ernst 2000).
+
+    Args:
+        attacked: (N,) scores.
+        calibration: (n,) benign scores, those of the threshold.
+        rule: The threshold.
+        level: Coverage, approximately.
+    """
+    n = len(attacked)
+    if not n:
+        return UNKNOWN
+    detected = int((attacked > rule.value).sum())
+    if rule.rank > rule.n:
+        return clopper_pearson(detected, n, level)
+    from scipy import special
+
+    rates = 1 - np.searchsorted(np.sort(attacked), np.sort(calibration), side="right") / n
+    draws = np.arange(rule.n + 1) / rule.n
+    chances = np.diff(special.betainc(rule.rank, rule.n - rule.rank + 1, draws))
+    variance = float(chances @ (rates - chances @ rates) ** 2)
+    smoothed = (detected + 0.5) / (n + 1)  # no variance of 0 where none or all are detected
+    return effective(detected / n, n / (1 + variance * n / (smoothed * (1 - smoothed))), level)
 
 
 def conformal_p(scores: Floats, calibration: Floats) -> Floats:

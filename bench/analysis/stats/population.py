@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evil_twins.bench.analysis.stats.rates import UNKNOWN, Floats, Interval
+from evil_twins.bench.analysis.stats.rates import UNKNOWN, Floats, Interval, effective
 
 
 class Pooled(NamedTuple):
@@ -37,7 +37,9 @@ def pooled_rate(detected: Floats, counts: Floats, level: float = 0.95) -> Pooled
         return Pooled(UNKNOWN, float("nan"))
     effect = design_effect(detected, counts)
     shrinkage = (_t(total - 1, level) / _t(victims - 1, level)) ** 2
-    return Pooled(_exact(float(detected.sum()) / total, total / effect * shrinkage, level), effect)
+    return Pooled(
+        effective(float(detected.sum()) / total, total / effect * shrinkage, level), effect
+    )
 
 
 def design_effect(detected: Floats, counts: Floats) -> float:
@@ -49,16 +51,6 @@ def design_effect(detected: Floats, counts: Floats) -> float:
     residuals = detected - rate * counts
     between = (residuals**2).sum() * victims / (victims - 1) / total**2
     return max(1.0, float(between * total / (rate * (1 - rate))))
-
-
-def _exact(rate: float, count: float, level: float) -> Interval:
-    """Return the interval of Clopper and Pearson; the count need not be whole."""
-    from scipy import special
-
-    tail, detected = (1 - level) / 2, rate * count
-    low = special.betaincinv(detected, count - detected + 1, tail) if rate > 0 else 0.0
-    high = special.betainccinv(detected + 1, count - detected, tail) if rate < 1 else 1.0
-    return Interval(rate, float(low), float(high))
 
 
 def next_rate(detected: Floats, counts: Floats, count: int, level: float = 0.95) -> Interval:

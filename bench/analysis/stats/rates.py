@@ -29,14 +29,25 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
         n: Number of trials; for 0 the interval is unknown (NaN).
         level: Coverage, guaranteed for every true rate.
     """
-    if n == 0:
-        return UNKNOWN
+    return effective(k / n, n, level) if n else UNKNOWN
+
+
+def effective(rate: float, n: float, level: float = 0.95) -> Interval:
+    """Return a rate with the interval of Clopper and Pearson for n trials, not always whole.
+
+    Fewer effective trials than targets stand for a variance above the binomial one.
+
+    Args:
+        rate: The rate, in [0, 1].
+        n: Effective number of trials, above 0.
+        level: Coverage.
+    """
     from scipy import special  # without scipy.stats, whose quantiles these are bit for bit
 
-    tail = (1 - level) / 2
-    low = special.betaincinv(k, n - k + 1, tail) if k else 0.0
-    high = special.betainccinv(k + 1, n - k, tail) if k < n else 1.0
-    return Interval(k / n, float(low), float(high))
+    tail, k = (1 - level) / 2, rate * n
+    low = special.betaincinv(k, n - k + 1, tail) if rate > 0 else 0.0
+    high = special.betainccinv(k + 1, n - k, tail) if rate < 1 else 1.0
+    return Interval(rate, float(low), float(high))
 
 
 def holm(p: Floats) -> Floats:

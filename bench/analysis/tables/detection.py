@@ -67,7 +67,7 @@ def _counts(cell: Cell, fpr: float) -> dict[str, object]:
         "n": len(flagged),
         "at_kappa": int(cell.at_kappa.sum()),
         "detected": detected,
-        **by_name("rate low high", stats.clopper_pearson(detected, len(flagged))),
+        **by_name("rate low high", stats.detection_rate(cell.score, cell.calibration.score, rule)),
         "fpr_nominal": fpr,
         "fpr_realised": false / len(fresh) if len(fresh) else np.nan,
         "success": int((cell.at_kappa & cell.within_eps & ~flagged).sum()),
@@ -109,9 +109,9 @@ def _markdown(analysis: Analysis) -> str:
     table = table[table["fpr_nominal"] == analysis.fpr]
     blocks = [
         f"# Detection rate at a false-positive rate of {text.percent(analysis.fpr)}\n\n"
-        "Each cell: flagged/targets, their share and its Clopper–Pearson 95 % interval, over all "
-        "targets whether or not the attack reached κ. `any` is the OR of all detectors at the "
-        "same total false-positive rate; half of the calibration images set its units, the other "
+        "Each cell: flagged/targets, their share and its 95 % interval, over all targets, at κ or "
+        "not. The interval holds for this model only, with other targets and other calibration "
+        "images. `any` is the OR of all detectors at the same total false-positive rate; half of the calibration images set its units, the other "
         "half its threshold.\n"
     ]
     for title, rows in text.studies(analysis.records.rows):
@@ -158,7 +158,7 @@ DETECTION = Table(
         "knowledge": "the knowledge of the detector, K0 to K3",
         "n": "",
         "at_kappa": "number of targets that the attack brought to κ",
-        "detected rate": "targets flagged, of all n, with the interval",
+        "detected rate": "targets flagged, of all n, with the interval for this model",
         "low high": "",
         "fpr_nominal": "the false-positive rate for which the threshold was set, on benign scores "
         "under the faced models",

@@ -105,7 +105,7 @@ def words(analysis: Analysis, tables: Tables, label: str) -> str:
         f"# {label} ({knowledge}) and the other detectors\n\n"
         f"{text.study(line(analysis.records.rows, 0))}. Thresholds come from benign scores under "
         f"the faced models, at a false-positive rate (FPR) of {fpr} and of {strict}; in brackets "
-        "Clopper–Pearson 95 % intervals, for AUROC a paired bootstrap. Attacker's success: at κ, "
+        "95 % intervals for this model, for AUROC a paired bootstrap. Attacker's success: at κ, "
         f"within ε and not flagged at {fpr}. KS is measured at equal n, with its mean and 95th "
         "percentile under shuffled labels. Milliseconds are those of whole score cells, fits "
         f"included.\n\n{_rates(analysis, tables['compare'])}"
