@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from evil_twins.bench import printable
-from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.kept import folder, writing
 from evil_twins.bench.analysis.page import facts, matrix
 from evil_twins.bench.analysis.page.content import downloads
@@ -174,7 +173,7 @@ def _rates(suites: Sequence[Suite]) -> pd.DataFrame:
         rows = suite.analysis.records.rows[KEYS]
         for (row, detector), cell in suite.ranks.items():
             n, detected = len(cell.below), cell.flagged
-            rate = stats.clopper_pearson(detected, n)
+            rate = suite.analysis.cells[row, detector].rate(suite.analysis.fpr)
             lines.append(
                 {"suite": suite.name, **frames.line(rows, row), "detector": detector}
                 | {"fpr_nominal": suite.analysis.fpr, "n": n, "detected": detected}

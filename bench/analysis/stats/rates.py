@@ -35,7 +35,7 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
 def effective(rate: float, n: float, level: float = 0.95) -> Interval:
     """Return a rate with the interval of Clopper and Pearson for n trials, not always whole.
 
-    Fewer effective trials than targets stand for a variance above the binomial one.
+    A variance above the binomial one is that of fewer trials.
 
     Args:
         rate: The rate, in [0, 1].

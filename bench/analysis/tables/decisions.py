@@ -60,6 +60,14 @@ class Cell:
     unscored: int
     broken: int
 
+    def threshold(self, fpr: float) -> stats.Threshold:
+        """Return the threshold at a nominal false-positive rate."""
+        return stats.threshold(self.calibration.score, fpr)
+
+    def rate(self, fpr: float) -> stats.Interval:
+        """Return the detection rate at a nominal false-positive rate, for this model."""
+        return stats.detection_rate(self.score, self.calibration.score, self.threshold(fpr))
+
     @property
     def pool(self) -> Benign:
         """The benign inputs of both roles, for statistics without a threshold."""
@@ -149,7 +157,7 @@ def decide(scored: Iterable[Cell], fpr: float) -> pd.DataFrame:
             "row": cell.row,
             "detector": cell.detector,
             "target_id": cell.target_id,
-            "flagged": cell.score > stats.threshold(cell.calibration.score, fpr).value,
+            "flagged": cell.score > cell.threshold(fpr).value,
             "rank": stats.conformal_ranks(cell.score, cell.calibration.score),
         }
         decided.append(pd.DataFrame(columns))

@@ -58,7 +58,7 @@ def _note(cell: Cell, rule: stats.Threshold) -> str:
 
 
 def _counts(cell: Cell, fpr: float) -> dict[str, object]:
-    rule = stats.threshold(cell.calibration.score, fpr)
+    rule = cell.threshold(fpr)
     flagged = cell.score > rule.value
     fresh = cell.fresh.score
     false = int((fresh > rule.value).sum())
@@ -67,7 +67,7 @@ def _counts(cell: Cell, fpr: float) -> dict[str, object]:
         "n": len(flagged),
         "at_kappa": int(cell.at_kappa.sum()),
         "detected": detected,
-        **by_name("rate low high", stats.detection_rate(cell.score, cell.calibration.score, rule)),
+        **by_name("rate low high", cell.rate(fpr)),
         "fpr_nominal": fpr,
         "fpr_realised": false / len(fresh) if len(fresh) else np.nan,
         "success": int((cell.at_kappa & cell.within_eps & ~flagged).sum()),
@@ -111,8 +111,8 @@ def _markdown(analysis: Analysis) -> str:
         f"# Detection rate at a false-positive rate of {text.percent(analysis.fpr)}\n\n"
         "Each cell: flagged/targets, their share and its 95 % interval, over all targets, at κ or "
         "not. The interval holds for this model only, with other targets and other calibration "
-        "images. `any` is the OR of all detectors at the same total false-positive rate; half of the calibration images set its units, the other "
-        "half its threshold.\n"
+        "images. `any` is the OR of all detectors at the same total false-positive rate; half of "
+        "the calibration images set its units, the other half its threshold.\n"
     ]
     for title, rows in text.studies(analysis.records.rows):
         blocks.append(f"\n## {title}\n\n" + _matrix(rows, table))

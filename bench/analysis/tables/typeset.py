@@ -55,9 +55,9 @@ def typeset(results_dir: Path, form: Form, fpr: float = stats.FPR) -> str:
 def rates(analysis: Analysis) -> pd.DataFrame:
     """Return one line per row and detector: row, detector, n, detected, rate, low, high, best."""
     rows, table = analysis.records.rows, []
-    for (row, detector), cells in analysis.decisions.groupby(["row", "detector"], sort=True):
-        k, n = int(cells["flagged"].sum()), len(cells)
-        rate = stats.clopper_pearson(k, n)
+    for (row, detector), cell in analysis.cells.items():
+        k, n = int((cell.score > cell.threshold(analysis.fpr).value).sum()), len(cell.score)
+        rate = cell.rate(analysis.fpr)
         candidate = k > 0 and detector != ANY and rows.at[row, "role"] == "attack"
         table.append([row, detector, n, k, *rate, candidate])
     rated = frame((dict(zip(_RATES, cells, strict=True)) for cells in table), _RATES)

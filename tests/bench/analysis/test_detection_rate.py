@@ -72,7 +72,7 @@ def covered(shift: float, scale: float, targets: int, calibration: int) -> tuple
     ("shift", "scale"), [(0.0, 1.0), (1.0, 1.0), (1.645, 1.0), (2.5, 1.0), (1.645, 0.2)]
 )
 def test_coverage(shift: float, scale: float, targets: int, calibration: int) -> None:
-    """Attacked scores of scale 0.2 are a step: then the threshold decides nearly alone."""
+    """Attacked scores of scale 0.2 are a step: then the threshold decides nearly everything."""
     ours, exact = covered(shift, scale, targets, calibration)
     assert ours >= 0.93
     assert ours >= exact

@@ -21,6 +21,7 @@ from evil_twins.bench.analysis.page import matrix
 from evil_twins.bench.analysis.page.facts import facts
 from evil_twins.bench.analysis.page.page import write
 from evil_twins.bench.analysis.page.render import render
+from evil_twins.bench.analysis.stats import clopper_pearson
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.commands import app
 from evil_twins.bench.errors import UserError
@@ -83,7 +84,8 @@ def test_rates_are_those_of_the_tables_at_every_false_positive_rate(
     for line in table.itertuples():
         label, interval, _ = shares[str(line.n)][line.detected]
         assert float(label) == pytest.approx(100 * line.rate, rel=5e-3)
-        assert interval == f"{100 * line.low:.0f}–{100 * line.high:.0f}"
+        exact = clopper_pearson(int(line.detected), int(line.n))
+        assert interval == f"{100 * exact.low:.0f}–{100 * exact.high:.0f}"
 
 
 def test_downloads_are_the_tables(page: str, folder: Path) -> None:
