@@ -103,15 +103,34 @@ def code_of(
 
 
 def closure(*roots: Path) -> Code:
-    """Return the code of files, of the project or of a user, and of all that they import."""
-    stack, visited = [(path, _base(path)) for path in roots], set[Path]()
+    """Return the code of files, of the project or of a user, and of all that they import.
+
+    That of the project is gathered again only when one of its files has changed: every cell asks
+    for it.
+    """
+    if not all(path.is_relative_to(ROOT) for path in roots):
+        return _gathered(*roots)[0]
+    code, times = _of_project(*roots)
+    if any(_time(path) != time for path, time in times.items()):
+        _of_project.cache_clear()
+        code, _ = _of_project(*roots)
+    return code
+
+
+def _time(path: Path) -> int:
+    return os.stat(path).st_mtime_ns
+
+
+def _gathered(*roots: Path) -> tuple[Code, Mapping[Path, int]]:
+    """Return the code of files and of all that they import, and when each was last changed."""
+    stack, visited = [(path, _base(path)) for path in roots], dict[Path, int]()
     files, versions = dict[str, str](), dict[str, str]()
     while stack:
         path, base = stack.pop()
         if path in visited or path in NO_CONTENT:
             continue
-        visited.add(path)
-        content, imports = _read(path, path.stat().st_mtime_ns)
+        visited[path] = _time(path)
+        content, imports = _read(path, visited[path])
         name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
         files[name] = files.get(name, "") + content  # two users' files may have the same name
         if base != ROOT:  # importing a module of a package runs the files of the package first
@@ -123,7 +142,10 @@ def closure(*roots: Path) -> Code:
             else:
                 top = name.split("/")[0] if names[0][0] == "." else names[0].split(".")[0]
                 versions |= _versions(top)
-    return Code(dict(sorted(files.items())), dict(sorted(versions.items())))
+    return Code(dict(sorted(files.items())), dict(sorted(versions.items()))), visited
+
+
+_of_project = lru_cache(maxsize=256)(_gathered)
 
 
 def locate(names: Names, importer: Path, base: Path) -> Path | None:

@@ -12,6 +12,9 @@ from evil_twins.bench.store import files, json_files, parquet, records
 from evil_twins.bench.store.checksums import ATTACKED, MODELS, PREPARED, VICTIM, checksum
 from evil_twins.bench.store.schemas import CellFacts, ClassifierFacts, Provenance, SealedCell
 
+_formed = set[tuple[str, str]]()
+"""Names and checksums of the files whose form this process has checked."""
+
 
 def facts_of(folder: Path) -> CellFacts | None:
     """Read the facts of a finished cell; None if they are missing or damaged."""
@@ -43,7 +46,9 @@ def damage(folder: Path) -> list[str]:
     expected = {file: digest for file, (_, digest, _) in facts.files.items()}
     expected["provenance.json"] = facts.provenance
     damaged = [file for file, digest in expected.items() if _has_changed(folder, file, digest)]
-    return damaged or [file for file in expected if not _has_form(folder / file, root)]
+    return damaged or [
+        file for file, digest in expected.items() if not _is_formed(folder / file, root, digest)
+    ]
 
 
 def _has_changed(folder: Path, file: str, digest: str) -> bool:
@@ -55,12 +60,23 @@ def _has_changed(folder: Path, file: str, digest: str) -> bool:
         return True
 
 
+def _is_formed(path: Path, root: Path, digest: str) -> bool:
+    """Check the form of a file with this checksum, once: parents are checked for every cell."""
+    content = path.name, digest
+    if content in _formed or _was_removed(path.parent, path.name):
+        return True
+    if not _has_form(path, root):
+        return False
+    _formed.add(content)
+    return True
+
+
 def _has_form(path: Path, root: Path) -> bool:
     """Check the form of a file whose checksum holds: a stranger may have made both."""
     if path.name == "provenance.json":
         return json_files.read(path, root, Provenance) is not None
     if path.name in (VICTIM, ATTACKED, PREPARED, MODELS):
-        return _was_removed(path.parent, path.name) or _holds_tensors(path)
+        return _holds_tensors(path)
     try:
         if path.suffix == ".parquet" and path.stem in records.PARTS:
             parquet.read(path, records.PARTS[path.stem])

@@ -47,6 +47,7 @@ COMMANDS = {
     "merge": [],
     "run": ["--jobs=1"],
     "compare": ["--jobs=1"],
+    "reproduce": ["--jobs=1"],
 }
 
 
@@ -109,7 +110,8 @@ def words(command: str, folder: Path) -> list[str]:
     if command == "merge":
         return ["merge", results, "--results", str(folder / "both")]
     first = ["confidence", path] if command == "compare" else [path]
-    return [command, *first, "--results", results, *COMMANDS[command]]
+    stored = ["--stored", results] if command == "reproduce" else []
+    return [command, *first, "--results", results, *stored, *COMMANDS[command]]
 
 
 def check(
