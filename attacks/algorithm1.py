@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from evil_twins.attacks.base import Attacked, AttackerView
-from evil_twins.attacks.efficacy import AIM, LONGEST, equalise, logit, measured, straight
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa
+from evil_twins.attacks.efficacy import LONGEST, Level, equalise, measured, straight
 from evil_twins.attacks.steps import serving
 from evil_twins.attacks.steps.pace import cosine
 
@@ -26,13 +26,13 @@ lower the losses while κ is kept."""
 
 def alternate(
     view: AttackerView,
-    kappa: float,
+    kappa: Kappa,
     rounds: int,
     exit: Exit,
     inputs: InputWalk | None,
     weights: ModelWalk | None,
 ) -> Attacked:
-    """Take input steps and model steps in turn until κ; end every target in [κ, κ + 0.01].
+    """Take input steps and model steps in turn until κ; end every target there, or just above.
 
     Without `weights` this is PGD, without `inputs` it is poisoning, with both it is IMC.
 
@@ -44,24 +44,26 @@ def alternate(
         inputs: The inputs x and how they move, or None: x stays x°.
         weights: The models θ and how they move, or None: θ stays θ°.
     """
-    aim, enough = logit(kappa + AIM), logit(kappa)
     targets, x, models = view.targets, view.targets.x, view.unchanged_models()
+    level = Level.of(view, kappa)
+    aim, enough = level.least.to(x), level.enough.to(x)
     active = torch.arange(len(targets), device=x.device)
-    done = enough if exit == "first" else math.inf
+    done = enough if exit == "first" else torch.full_like(enough, math.inf)
     fixed = weights.forward(x) if weights is not None and inputs is None else x
     reached = torch.full_like(active, -1)
     serves = 1 if weights is None else weights.step.serves
 
     def keep_active(margins: Tensor, turn: int) -> Tensor:
-        reached[active[(margins >= enough) & (reached[active] < 0)]] = turn
-        return active[serving.any_of_group(margins < done, serves)]
+        reached[active[(margins >= enough[active]) & (reached[active] < 0)]] = turn
+        return active[serving.any_of_group(margins < done[active], serves)]
 
     for k in range(rounds):
         pace = cosine(k, rounds) if exit == "polish" else 1.0
         for _ in range(inputs.step.steps if inputs is not None else 0):
             if inputs is not None and len(active):
                 cost = None if weights is None else weights.margin_cost
-                margins = inputs.advance(models, active, aim, done, pace, cost)
+                ends = aim[active], done[active]
+                margins = inputs.advance(models, active, *ends, pace, cost)
                 active = keep_active(margins, k)
                 x = inputs.x
         for _ in range(weights.step.steps if weights is not None else 0):
@@ -69,23 +71,24 @@ def alternate(
                 features = fixed[active]
                 if inputs is not None:
                     features = inputs.forward(weights.models, active)[1].detach()
-                margins = weights.advance(features, active, aim, done, pace)
+                margins = weights.advance(features, active, aim[active], done[active], pace)
                 active = keep_active(margins, k if inputs is None else k + 1)
                 models = weights.models
-    attacked = _end(view, kappa, x, models, inputs, weights)
-    reached = torch.where((reached < 0) & (attacked.confidence >= kappa), rounds, reached)
+    attacked = _end(view, level, x, models, inputs, weights)
+    late = (reached < 0) & level.reached(targets, attacked.x, attacked.models)
+    reached = torch.where(late, rounds, reached)
     return replace(attacked, rounds=reached)
 
 
 def _end(
     view: AttackerView,
-    kappa: float,
+    level: Level,
     x: Tensor,
     models: PairedModels,
     inputs: InputWalk | None,
     weights: ModelWalk | None,
 ) -> Attacked:
-    """Move x and θ along their lines to [κ, κ + 0.01], the models within δ, and measure."""
+    """Move x and θ along their lines to κ, the models within δ, and measure."""
     if inputs is not None and weights is None:
         x = inputs.nearest()
     x, line = x.detach(), straight if inputs is None else inputs.step.line
@@ -93,7 +96,7 @@ def _end(
     if weights is not None:
         most = (weights.step.delta / models.distance()).clamp(max=LONGEST).to(x)
         serves = weights.step.serves
-    x, models = equalise(kappa, view.targets, x, models, most, line, serves)
+    x, models = equalise(level, view.targets, x, models, most, line, serves)
     none = torch.zeros_like(view.targets.goal)
     passes = sum((walk.passes for walk in (inputs, weights) if walk is not None), none)
     return replace(measured(view, x, models, passes), serves=serves)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks import norms
-from evil_twins.attacks.base import Attacked, AttackerView, Nature, evenly
-from evil_twins.attacks.efficacy import validate
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature, evenly
+from evil_twins.attacks.efficacy import Level, validate
 from evil_twins.attacks.imc import IMC
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import per_item
@@ -61,7 +61,7 @@ class Aware:
 
     input: InputStep
     model: ModelStep
-    kappa: float
+    kappa: Kappa
     phi: float | None = None
     rounds: int = 100
     every: int = 10
@@ -90,7 +90,8 @@ class Aware:
         x, models = pairs.best.x, pairs.best.models
         with torch.no_grad():
             confidence = models.confidence(x, view.targets.goal)
-        late = torch.where(confidence >= self.kappa, self.rounds, -1)
+        level = Level.of(view, self.kappa)
+        late = torch.where(level.reached(view.targets, x, models), self.rounds, -1)
         rounds = torch.where(first.rounds > 0, first.rounds, late)
         passes = first.passes + pairs.limits.passes + pairs.weights.passes
         return Attacked(x, models, confidence, rounds, passes)

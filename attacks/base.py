@@ -13,6 +13,9 @@ from torch import Tensor
 from evil_twins.attacks.models import PairedModels, Victim, features_of
 from evil_twins.attacks.norms import Norm
 
+Kappa = float | Literal["benign"]
+"""The required efficacy κ: a confidence for all targets, or for each that of a benign image."""
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -89,6 +92,8 @@ class AttackerView:
         surrogate: A model of the victim's architecture and training from another seed, for an
             attack that uses it in the victim's place; else None.
         evade: Substitutes for the scores of the detectors to evade, fitted on the attacker's data.
+        benign_log_odds: Log-odds, under the victim, of the label of a benign image for each target,
+            (N,) float64, at least 0: κ "benign" requires as much of the goal. Else None.
     """
 
     victim: Victim
@@ -98,6 +103,7 @@ class AttackerView:
     radii: Tensor | None = None
     surrogate: Victim | None = None
     evade: tuple[Penalty, ...] = ()
+    benign_log_odds: Tensor | None = None
 
     def unchanged_models(self) -> PairedModels:
         """Return N faced models that all are the victim."""
@@ -118,6 +124,12 @@ class AttackerView:
         if self.radii is None:
             raise ValueError("this attack needs the targets' smallest PGD radii in view.radii")
         return self.radii
+
+    def required_log_odds(self) -> Tensor:
+        """Return `benign_log_odds`; raise ValueError if the view holds none."""
+        if self.benign_log_odds is None:
+            raise ValueError('kappa "benign" needs log-odds of benign images in the view')
+        return self.benign_log_odds
 
 
 @dataclass(frozen=True)
@@ -209,7 +221,7 @@ class Attack(Protocol):
     """A frozen dataclass whose fields are the parameters."""
 
     @property
-    def kappa(self) -> float | None:
+    def kappa(self) -> Kappa | None:
         """The required efficacy, or None for a control without a goal."""
 
     @property

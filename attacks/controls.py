@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from evil_twins.attacks.base import Attacked, AttackerView, Nature
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature
 from evil_twins.attacks.efficacy import measured, validate
 from evil_twins.attacks.models import HEAD, PairedModels
 from evil_twins.attacks.norms import direction, per_item, project
@@ -41,7 +41,7 @@ class Noise:
     """
 
     input: InputStep
-    kappa: float
+    kappa: Kappa
 
     def __post_init__(self) -> None:
         validate(self.kappa)

@@ -1,26 +1,27 @@
-"""Efficacy: the margin g, and ending every target at the same confidence κ."""
+"""Efficacy: the margin g, and ending every target at its required confidence κ."""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from evil_twins.attacks.base import Attacked, AttackerView, Targets
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Targets
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import per_item
+from evil_twins.attacks.search import crossing
 
 AIM = 1e-4
 """Attacks aim at κ + AIM, so that rounding in float32 cannot end below κ."""
 
-ROUNDING = 4
-"""Rounding of a margin between two batches, in units in the last place."""
-
 SLACK = 0.01
 """A target counts as ended at equal efficacy when its confidence is in [κ, κ + SLACK]."""
 
-EVALUATIONS = 60
-"""The largest number of steps of the search: enough for twenty halvings of the bracket."""
+BENIGN_AIM, BENIGN_SLACK = 1e-3, 0.05
+"""`AIM` and `SLACK` in log-odds, for κ "benign": near 1 confidences hardly differ."""
 
 LONGEST = 2.0
 """End of the line from θ° through θ on which κ is searched, where θ is at 1."""
@@ -40,15 +41,56 @@ def logit(probability: float) -> float:
     return math.log(probability / (1 - probability))
 
 
-def validate(kappa: float, rounds: int = 1, phi: float | None = None) -> None:
+def validate(kappa: Kappa, rounds: int = 1, phi: float | None = None) -> None:
     """Raise ValueError if κ or φ is no share, κ is too close to 1, or `rounds` is below 1."""
-    logit(kappa)
-    if kappa > 1 - SLACK / 2:
+    if isinstance(kappa, str):
+        if kappa != "benign":
+            raise ValueError(f'kappa is {kappa!r}; a probability or "benign" was expected')
+    elif logit(kappa) > logit(1 - SLACK / 2):
         raise ValueError(f"kappa is {kappa}; {1 - SLACK / 2} at most was expected")
     if rounds < 1:
         raise ValueError(f"rounds is {rounds}; at least 1 was expected")
     if phi is not None and not 0 <= phi <= 1:
         raise ValueError(f"phi is {phi}; a share between 0 and 1 was expected")
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """The log-odds that κ requires of each of N targets; every tensor is (N,) float64.
+
+    Attributes:
+        enough: Log-odds of κ: a target that has them is at κ.
+        least: Log-odds that steps aim at, and the lower end of the search.
+        most: The upper end of the search.
+        limit: The largest log-odds that count as equal efficacy.
+    """
+
+    enough: Tensor
+    least: Tensor
+    most: Tensor
+    limit: Tensor
+
+    @classmethod
+    def of(cls, view: AttackerView, kappa: Kappa) -> Level:
+        """Compute the level of each target; raise ValueError if the view does not hold it."""
+        if isinstance(kappa, str):
+            enough = view.required_log_odds()
+            beyond = (BENIGN_AIM, 2 * BENIGN_AIM, BENIGN_SLACK)
+            return cls(enough, *(enough + more for more in beyond))
+        zero = torch.zeros_like(view.targets.goal, dtype=torch.float64)
+        ends = [logit(p) for p in (kappa, kappa + AIM, kappa + 2 * AIM)]
+        limit = logit(kappa + SLACK) if kappa + SLACK < 1 else math.inf
+        return cls(*(zero + end for end in (*ends, limit)))
+
+    def rows(self, index: Tensor) -> Level:
+        """Select the targets at the given positions (n,)."""
+        parts = (self.enough, self.least, self.most, self.limit)
+        return Level(*(part[index] for part in parts))
+
+    def reached(self, targets: Targets, x: Tensor, models: PairedModels) -> Tensor:
+        """Check which targets are at κ with these inputs and models, (N,)."""
+        with torch.no_grad():
+            return margins(models, x, targets.goal) >= self.enough
 
 
 def margin(logits: Tensor, goal: Tensor) -> Tensor:
@@ -70,18 +112,17 @@ def measured(
     models: PairedModels,
     passes: Tensor | int,
     rounds: Tensor | int = -1,
-    kappa: float | None = None,
+    level: Level | None = None,
 ) -> Attacked:
     """Measure the confidence under the faced models; where it is below κ, `rounds` become -1."""
     goal = view.targets.goal
-    confidence = models.confidence(x, goal)
     if isinstance(rounds, int):
         rounds = torch.full_like(goal, rounds)
     if isinstance(passes, int):
         passes = torch.full_like(goal, passes)
-    if kappa is not None:
-        rounds = torch.where(confidence >= kappa, rounds, -1)
-    return Attacked(x, models, confidence, rounds, passes)
+    if level is not None:
+        rounds = torch.where(level.reached(view.targets, x, models), rounds, -1)
+    return Attacked(x, models, models.confidence(x, goal), rounds, passes)
 
 
 def straight(start: Tensor, end: Tensor, s: Tensor) -> Tensor:
@@ -90,7 +131,7 @@ def straight(start: Tensor, end: Tensor, s: Tensor) -> Tensor:
 
 
 def equalise(
-    kappa: float,
+    level: Level,
     targets: Targets,
     x: Tensor,
     models: PairedModels,
@@ -106,7 +147,7 @@ def equalise(
     and each other one above κ moves its input, if that was changed.
 
     Args:
-        kappa: The required efficacy.
+        level: The required efficacy.
         targets: The targets.
         x: Inputs (N, C, H, W).
         models: The N models.
@@ -120,7 +161,7 @@ def equalise(
     goal = targets.goal
     by_input = torch.arange(len(x), device=x.device)
     if models.layers != "none":
-        s = _search_models(kappa, goal, x, models, most, serves)
+        s = _search_models(level, goal, x, models, most, serves)
         models = models.scaled(s)
         by_input = ((s == 0) | (serves > 1)).nonzero().flatten()
         if not len(by_input):
@@ -134,47 +175,51 @@ def equalise(
         return margins(models.rows(index), moved, goal[index])
 
     s = x.new_ones(len(x))
-    s[by_input] = _search(margin_at, s[by_input], kappa)
+    s[by_input] = _search(margin_at, s[by_input], level.rows(by_input))
     moved = line(targets.x, x, s)
     return torch.where(per_item(s < 1, x), moved, x), models
 
 
 def _search_models(
-    kappa: float, goal: Tensor, x: Tensor, models: PairedModels, most: Tensor | None, serves: int
+    level: Level, goal: Tensor, x: Tensor, models: PairedModels, most: Tensor | None, serves: int
 ) -> Tensor:
     """Search s of θ° + s (θ - θ°) at which the weakest target of each model is at κ, (N,)."""
     features = models.features(x.unsqueeze(1))
     members = torch.arange(len(x), device=x.device).view(-1, serves)
+    required = level.enough[members]
+    # Less what they need beyond the first, the members of a group share its level.
+    beyond = (required - required[:, :1]).to(x)
+    shared = level.rows(members[:, 0])
 
     def margin_at(s: Tensor, index: Tensor) -> Tensor:
-        index = members[index].flatten()
-        scaled = models.rows(index).scaled(s.repeat_interleave(serves))
-        g = margin(scaled.logits(features[index]).squeeze(1), goal[index])
-        return g.view(-1, serves).amin(1)
+        rows = members[index].flatten()
+        scaled = models.rows(rows).scaled(s.repeat_interleave(serves))
+        g = margin(scaled.logits(features[rows]).squeeze(1), goal[rows])
+        return (g.view(-1, serves) - beyond[index]).amin(1)
 
     high = (x.new_ones(len(x)) if most is None else most)[::serves]
     groups = torch.arange(len(members), device=x.device)
     for end in SHARED_LINE_ENDS if serves > 1 else ():
         lower = high.clamp(max=end)
         with torch.no_grad():
-            high = torch.where(margin_at(lower, groups) >= logit(kappa + AIM), lower, high)
-    return _search(margin_at, high, kappa).repeat_interleave(serves)
+            high = torch.where(margin_at(lower, groups) >= shared.least.to(x), lower, high)
+    return _search(margin_at, high, shared).repeat_interleave(serves)
 
 
 @torch.no_grad()
-def settled(kappa: float, targets: Targets, x: Tensor, models: PairedModels) -> PairedModels:
-    """Bring solved models that ended outside [κ, κ + SLACK] to κ by `equalise`; keep all others.
+def settled(level: Level, targets: Targets, x: Tensor, models: PairedModels) -> PairedModels:
+    """Bring solved models that ended outside [κ, `limit`] to κ by `equalise`; keep all others.
 
     A solution in closed form or in float64 ends there where the logits of a saturated victim round
     by more than AIM.
     """
-    confidence = models.confidence(x, targets.goal)
-    index = ((confidence < kappa) | (confidence > kappa + SLACK)).nonzero().flatten()
+    g = margins(models, x, targets.goal)
+    index = ((g < level.enough) | (g > level.limit)).nonzero().flatten()
     if not len(index):
         return models
     moving = Targets(targets.x[index], targets.label[index], targets.goal[index])
-    most = torch.full_like(confidence[index], LONGEST)
-    _, ended = equalise(kappa, moving, x[index], models.rows(index), most)
+    most = torch.full_like(g[index], LONGEST)
+    _, ended = equalise(level.rows(index), moving, x[index], models.rows(index), most)
     parameters = {
         name: value.index_copy(0, index, ended.parameters[name])
         for name, value in models.parameters.items()
@@ -182,46 +227,5 @@ def settled(kappa: float, targets: Targets, x: Tensor, models: PairedModels) -> 
     return PairedModels(models.victim, len(models), parameters)
 
 
-@torch.no_grad()
-def _search(margin_at: Callable[[Tensor, Tensor], Tensor], high: Tensor, kappa: float) -> Tensor:
-    """Search an s in [0, high] at which f_t is in [κ + AIM, κ + 2 AIM].
-
-    Logits of thousands round by more than AIM, and otherwise in another batch: there the margin
-    ends above that of κ by ROUNDING units in the last place of the margin at 0.
-
-    The Illinois method (Dowell & Jarratt, 1971) takes a handful of passes, fewer as targets arrive.
-    Where a margin jumps over that range, s is the upper end of a bracket, which is halved at least
-    every third time. s is 0 where 0 suffices, and 1 where `high` does not.
-
-    Args:
-        margin_at: s (n,) and positions (n,) -> margins (n,).
-        high: The largest s (N,).
-        kappa: The required efficacy.
-    """
-    least, most = logit(kappa + AIM), logit(kappa + 2 * AIM)
-    half = (most - least) / 2
-    indices = torch.arange(len(high), device=high.device)
-    low, end = torch.zeros_like(high), high.clone()
-    below, above = (margin_at(s, indices) for s in (low, end))
-    rounding = ROUNDING * torch.finfo(high.dtype).eps * below.abs().double()
-    aims = (rounding + (logit(kappa) + half)).clamp_min((least + most) / 2).to(high)
-    below, above = below - aims, above - aims
-    at_start, at_end = below >= -half, above >= -half
-    active, was_up = indices[~at_start & at_end & (above > half)], at_end.clone()
-    for turn in range(EVALUATIONS):
-        if not len(active):
-            break
-        share = below[active] / (below[active] - above[active])
-        share = torch.full_like(share, 0.5) if turn % 3 == 2 else share.clamp(0.01, 0.99)
-        s = torch.lerp(low[active], end[active], share)
-        excess = margin_at(s, active) - aims[active]
-        up = excess >= -half
-        # An end that stays a second time counts half, or it would stay for ever.
-        weight = torch.where(up == was_up[active], 0.5, 1.0) if turn else 1.0
-        below[active] = torch.where(up, weight * below[active], excess)
-        above[active] = torch.where(up, excess, weight * above[active])
-        was_up[active] = up
-        low[active] = torch.where(up, low[active], s)
-        end[active] = torch.where(up, s, end[active])
-        active = active[excess.abs() > half]
-    return torch.where(at_start, 0.0, torch.where(at_end, end, 1.0))
+def _search(margin_at: Callable[[Tensor, Tensor], Tensor], high: Tensor, level: Level) -> Tensor:
+    return crossing(margin_at, high, level.enough, level.least, level.most)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evil_twins.attacks.base import Attacked, AttackerView, Nature
-from evil_twins.attacks.efficacy import measured, settled, validate
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature
+from evil_twins.attacks.efficacy import Level, measured, settled, validate
 from evil_twins.attacks.head import Array, HeadProblem, target_rows
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.steps.fisher import HEAD_DAMPING
@@ -30,7 +30,7 @@ class FewWeights:
         features: The number of features; ‖θ - θ°‖₀ is twice as large.
     """
 
-    kappa: float
+    kappa: Kappa
     features: int = 4
 
     def __post_init__(self) -> None:
@@ -48,17 +48,18 @@ class FewWeights:
 
         A target whose features are all 0 keeps the victim, as no weight changes its logits.
         """
-        problem = HeadProblem.of(view, self.kappa, 0.0)
+        problem, level = HeadProblem.of(view, 0.0), Level.of(view, self.kappa)
         moments = second_moments(problem.inputs[:, :-1])
         labels, goals = view.targets.label.tolist(), view.targets.goal.tolist()
+        facts = zip(target_rows(view), labels, goals, level.least.tolist(), strict=True)
         heads = [
-            _edited(problem, row, prominent_features(row[:-1], moments, self.features), label, goal)
-            for row, label, goal in zip(target_rows(view), labels, goals, strict=True)
+            _edited(problem, prominent_features(row[:-1], moments, self.features), row, *others)
+            for row, *others in facts
         ]
         weight = torch.from_numpy(np.stack(heads)[..., :-1]).to(view.targets.x)
         models = PairedModels(view.victim, len(heads), {"head.weight": weight})
-        models = settled(self.kappa, view.targets, view.targets.x, models)
-        return measured(view, view.targets.x, models, 1, 1, self.kappa)
+        models = settled(level, view.targets, view.targets.x, models)
+        return measured(view, view.targets.x, models, 1, 1, level)
 
 
 def second_moments(features: Array) -> Array:
@@ -91,7 +92,9 @@ def prominent_features(h: Array, moments: Array, count: int) -> Positions:
     return np.array(chosen, dtype=np.int64)
 
 
-def _edited(problem: HeadProblem, row: Array, positions: Positions, label: int, goal: int) -> Array:
+def _edited(
+    problem: HeadProblem, positions: Positions, row: Array, label: int, goal: int, aim: float
+) -> Array:
     """Compute rows [weight | bias] (K, D + 1) of the least KL, changed at these positions only."""
     if not len(positions):
         return problem.start
@@ -99,5 +102,5 @@ def _edited(problem: HeadProblem, row: Array, positions: Positions, label: int, 
     for k in (label, goal):
         fisher = np.linalg.inv(problem.scale[k] @ problem.scale[k].T)[block]
         scale[k][block] = np.linalg.cholesky(np.linalg.inv(fisher))
-    rows: Array = replace(problem, scale=scale).solve(row, goal).head.numpy()
+    rows: Array = replace(problem, scale=scale).solve(row, goal, aim).head.numpy()
     return rows

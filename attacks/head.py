@@ -15,8 +15,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp, softmax
 from torch import Tensor
 
-from evil_twins.attacks.base import Attacked, AttackerView, Nature
-from evil_twins.attacks.efficacy import AIM, logit, margin, measured, settled, validate
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature
+from evil_twins.attacks.efficacy import Level, margin, measured, settled, validate
 from evil_twins.attacks.models import PairedModels, movable_head, parameter_norm
 from evil_twins.attacks.steps.fisher import FLOOR, head_blocks, with_constant
 
@@ -37,7 +37,7 @@ class RankOneHead:
     g rises by α‖h‖² K/(K - 1), and α has a closed form. The reference is not used.
     """
 
-    kappa: float
+    kappa: Kappa
 
     def __post_init__(self) -> None:
         validate(self.kappa)
@@ -54,15 +54,16 @@ class RankOneHead:
         features = view.victim.features(x)
         logits = head(features)
         classes = logits.shape[1]
-        missing = logit(self.kappa + AIM) - margin(logits, goal)
+        level = Level.of(view, self.kappa)
+        missing = level.least.to(logits) - margin(logits, goal)
         size = features.square().sum(1) + 1
         alpha = missing / size * (classes - 1) / classes
         towards = torch.full_like(logits, -1 / (classes - 1)).scatter(1, goal.unsqueeze(1), 1.0)
         bias = alpha.unsqueeze(1) * towards
         weight = bias.unsqueeze(2) * features.unsqueeze(1)
         edited = {"head.weight": head.weight + weight, "head.bias": head.bias + bias}
-        models = settled(self.kappa, view.targets, x, PairedModels(view.victim, len(x), edited))
-        return measured(view, x, models, 1, 1, self.kappa)
+        models = settled(level, view.targets, x, PairedModels(view.victim, len(x), edited))
+        return measured(view, x, models, 1, 1, level)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class ConvexHead:
         delta: δ; the lower bound holds within F_δ(θ°).
     """
 
-    kappa: float
+    kappa: Kappa
     delta: float = 4.0
 
     def __post_init__(self) -> None:
@@ -87,14 +88,16 @@ class ConvexHead:
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target."""
-        problem, goals = HeadProblem.of(view, self.kappa, self.delta), view.targets.goal.tolist()
-        optima = [problem.solve(h, t) for h, t in zip(target_rows(view), goals, strict=True)]
+        problem, level = HeadProblem.of(view, self.delta), Level.of(view, self.kappa)
+        goals, aims = view.targets.goal.tolist(), level.least.tolist()
+        facts = zip(target_rows(view), goals, aims, strict=True)
+        optima = [problem.solve(row, goal, aim) for row, goal, aim in facts]
         x = view.targets.x
         rows = torch.stack([optimum.head for optimum in optima]).to(x)
         edited = {"head.weight": rows[..., :-1], "head.bias": rows[..., -1]}
-        models = settled(self.kappa, view.targets, x, PairedModels(view.victim, len(x), edited))
+        models = settled(level, view.targets, x, PairedModels(view.victim, len(x), edited))
         bound = torch.tensor([optimum.bound for optimum in optima], dtype=torch.float64)
-        return replace(measured(view, x, models, 1, 1, self.kappa), bound=bound)
+        return replace(measured(view, x, models, 1, 1, level), bound=bound)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +135,6 @@ class HeadProblem:
         benign: Log-probabilities of the victim on the reference, (M, K).
         probabilities: Their exponentials.
         scale: L, (K, D + 1, D + 1).
-        aim: The required margin.
         radius: δ ‖θ°‖₂; the bounds hold within this distance of θ°.
     """
 
@@ -141,12 +143,11 @@ class HeadProblem:
     benign: Array
     probabilities: Array
     scale: Array
-    aim: float
     radius: float
 
     @classmethod
     @torch.no_grad()
-    def of(cls, view: AttackerView, kappa: float, delta: float) -> HeadProblem:
+    def of(cls, view: AttackerView, delta: float) -> HeadProblem:
         """Build the problem of the view's victim and reference; bounds hold within F_δ(θ°)."""
         head, features = movable_head(view.victim), view.reference.features
         rows = torch.cat([head.weight, head.bias.unsqueeze(1)], 1).double()
@@ -158,20 +159,19 @@ class HeadProblem:
             benign.numpy(force=True),
             benign.exp().numpy(force=True),
             torch.linalg.cholesky(blocks).numpy(force=True),
-            logit(kappa + AIM),
             delta * float(parameter_norm(view.victim)),
         )
 
-    def solve(self, target: Array, goal: int) -> Optimum:
-        """Solve the problem for one target with [φ; 1] = `target` (D + 1,)."""
+    def solve(self, target: Array, goal: int, aim: float) -> Optimum:
+        """Solve it for one target with [φ; 1] = `target` (D + 1,) and the required margin `aim`."""
         v, mu = np.zeros(self.start.size), 0.0
-        _, missing, _, climb = self._parts(v, target, goal)
+        _, missing, _, climb = self._parts(v, target, goal, aim)
         weight = 30 / float(climb @ climb)
         for _ in range(OUTER):
             v = minimize(
                 self._lagrangian,
                 v,
-                args=(target, goal, mu, weight),
+                args=(target, goal, aim, mu, weight),
                 jac=True,
                 method="L-BFGS-B",
                 options={
@@ -182,25 +182,27 @@ class HeadProblem:
                     "ftol": 1e-14,
                 },
             ).x
-            before, (_, missing, _, _) = missing, self._parts(v, target, goal)
+            before, (_, missing, _, _) = missing, self._parts(v, target, goal, aim)
             mu = max(0.0, mu + weight * missing)
             if abs(missing) < TOLERANCE:
                 break
             weight *= 10 if abs(missing) > 0.25 * abs(before) else 1
-        return self._optimum(v, target, goal, mu)
+        return self._optimum(v, target, goal, aim, mu)
 
     def _lagrangian(
-        self, v: Array, target: Array, goal: int, mu: float, weight: float
+        self, v: Array, target: Array, goal: int, aim: float, mu: float, weight: float
     ) -> tuple[float, Array]:
-        kl, missing, down, climb = self._parts(v, target, goal)
+        kl, missing, down, climb = self._parts(v, target, goal, aim)
         force = max(0.0, mu + weight * missing)
         return kl + (force**2 - mu**2) / (2 * weight), down - force * climb
 
-    def _parts(self, v: Array, target: Array, goal: int) -> tuple[float, float, Array, Array]:
+    def _parts(
+        self, v: Array, target: Array, goal: int, aim: float
+    ) -> tuple[float, float, Array, Array]:
         """Compute KL, the missing margin, and the gradients of KL and of g by v."""
         kl, g, down, climb = self._values(self._rows(v), target, goal)
         back = np.einsum("kde,skd->ske", self.scale, np.stack([down, climb]))
-        return kl, self.aim - g, back[0].ravel(), back[1].ravel()
+        return kl, aim - g, back[0].ravel(), back[1].ravel()
 
     def _rows(self, v: Array) -> Array:
         step = np.einsum("kde,ke->kd", self.scale, v.reshape(self.start.shape))
@@ -218,7 +220,7 @@ class HeadProblem:
         pull[goal] = 1.0
         return kl, logits[goal] - logsumexp(rivals), down, np.outer(pull, target)
 
-    def _optimum(self, v: Array, target: Array, goal: int, mu: float) -> Optimum:
+    def _optimum(self, v: Array, target: Array, goal: int, aim: float, mu: float) -> Optimum:
         """Return the solution, with a lower bound from the remaining gradient.
 
         The Lagrangian KL - μ (g - aim) is convex: at any θ' it is at least its value here minus
@@ -228,5 +230,5 @@ class HeadProblem:
         kl, g, down, climb = self._values(rows, target, goal)
         slope = float(np.linalg.norm(down - mu * climb))
         distance = self.radius + float(np.linalg.norm(rows - self.start))
-        bound = kl - mu * (g - self.aim) - slope * distance
+        bound = kl - mu * (g - aim) - slope * distance
         return Optimum(torch.from_numpy(rows), kl, bound)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from evil_twins.attacks.algorithm1 import Exit, alternate
-from evil_twins.attacks.base import Attacked, AttackerView, Nature
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature
 from evil_twins.attacks.efficacy import validate
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.poisoning import Poisoning
@@ -40,7 +40,7 @@ class IMC:
 
     input: InputStep | None
     model: ModelStep | None
-    kappa: float
+    kappa: Kappa
     rounds: int = 100
     exit: Exit = "polish"
     phi: float | None = None

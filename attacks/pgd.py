@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from evil_twins.attacks.algorithm1 import Exit, alternate
-from evil_twins.attacks.base import Attacked, AttackerView, Nature
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature
 from evil_twins.attacks.efficacy import validate
 from evil_twins.attacks.steps.input import MOMENTUM, InputStep, InputWalk
 from evil_twins.attacks.steps.nature import nature
@@ -24,7 +24,7 @@ class PGD:
     """
 
     input: InputStep
-    kappa: float
+    kappa: Kappa
     rounds: int = 100
     exit: Exit = "polish"
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from evil_twins.attacks.algorithm1 import Exit, alternate
-from evil_twins.attacks.base import Attacked, AttackerView, Nature
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature
 from evil_twins.attacks.efficacy import validate
 from evil_twins.attacks.steps.fisher import ANCHOR, DIVERGENCE, Specificity
 from evil_twins.attacks.steps.model import ModelStep, ModelWalk
@@ -17,7 +17,7 @@ class Poisoning:
 
     loss: ClassVar[Specificity] = DIVERGENCE
     model: ModelStep
-    kappa: float
+    kappa: Kappa
     rounds: int = 100
     exit: Exit = "polish"
 

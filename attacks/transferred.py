@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from evil_twins.attacks.base import Attacked, AttackerView, Nature
-from evil_twins.attacks.efficacy import equalise, measured, validate
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature
+from evil_twins.attacks.efficacy import Level, equalise, measured, validate
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.steps.best import BestPairs
 from evil_twins.attacks.steps.input import InputStep, InputWalk
@@ -26,7 +26,7 @@ class TransferredPGD:
     """
 
     input: InputStep
-    kappa: float
+    kappa: Kappa
     rounds: int = 100
 
     def __post_init__(self) -> None:
@@ -45,6 +45,7 @@ class TransferredPGD:
         walk = InputWalk(self.input, view, self.input.eps)
         best = BestPairs(view.targets.x, surrogates)
         passes = best.ascend(walk, surrogates, self.rounds, self.input.steps)
-        victims, line = view.unchanged_models(), self.input.line
-        x, models = equalise(self.kappa, view.targets, best.x, victims, line=line)
-        return measured(view, x, models, passes, self.rounds, self.kappa)
+        victims, level = view.unchanged_models(), Level.of(view, self.kappa)
+        line = self.input.line
+        x, models = equalise(level, view.targets, best.x, victims, line=line)
+        return measured(view, x, models, passes, self.rounds, level)

@@ -138,8 +138,8 @@ class InputWalk:
         self,
         models: PairedModels,
         active: Tensor,
-        aim: float,
-        done: float,
+        aim: Tensor | float,
+        done: Tensor | float,
         pace: float,
         margin_cost: Tensor | None = None,
     ) -> Tensor:
@@ -148,8 +148,8 @@ class InputWalk:
         Args:
             models: The N models that the N inputs face.
             active: Positions of the targets that move, (n,).
-            aim: The required margin.
-            done: The margin at which a target no longer moves.
+            aim: The required margins (n,), or one for all.
+            done: The margins (n,) at which a target no longer moves, or one for all.
             pace: The size of this round's steps, in (0, 1].
             margin_cost: KL that a unit of margin costs each model, (N,), for `Balanced`.
 

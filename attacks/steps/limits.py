@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from evil_twins.attacks.base import AttackerView, Logits, evenly
-from evil_twins.attacks.efficacy import logit, margin
+from evil_twins.attacks.base import AttackerView, Kappa, Logits, evenly
+from evil_twins.attacks.efficacy import Level, margin
 from evil_twins.attacks.models import PairedModels
 
 BENIGN_IMAGES = 256
@@ -33,8 +33,9 @@ class Limits:
         passes: Passes of one image through the whole network so far, (N,).
     """
 
-    def __init__(self, view: AttackerView, kappa: float, level: float) -> None:
-        self.view, self.enough, self.level = view, logit(kappa), level
+    def __init__(self, view: AttackerView, kappa: Kappa, level: float) -> None:
+        self.view, self.level = view, level
+        self.enough = Level.of(view, kappa).enough.to(view.targets.x)
         self.passes = torch.zeros_like(view.targets.goal)
         self.benign = view.reference.x[evenly(len(view.reference), BENIGN_IMAGES)]
         values = self._benign_values(PairedModels(view.victim, 1, {}), 0)

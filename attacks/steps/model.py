@@ -114,7 +114,12 @@ class ModelWalk:
         return self.models.features(x.unsqueeze(1))
 
     def advance(
-        self, features: Tensor, active: Tensor, aim: float, done: float, pace: float
+        self,
+        features: Tensor,
+        active: Tensor,
+        aim: Tensor | float,
+        done: Tensor | float,
+        pace: float,
     ) -> Tensor:
         """Move the active models one step towards the margin `aim`, as `InputWalk.advance` does.
 

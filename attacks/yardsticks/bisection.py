@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks import norms
-from evil_twins.attacks.base import Attacked, AttackerView, Nature
-from evil_twins.attacks.efficacy import AIM, equalise, logit, measured
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature
+from evil_twins.attacks.efficacy import Level, equalise, measured
 from evil_twins.attacks.steps.input import InputStep, InputWalk
 from evil_twins.attacks.steps.nature import nature
 from evil_twins.attacks.steps.pace import cosine
@@ -29,7 +29,7 @@ class Bisection:
     """
 
     input: InputStep
-    kappa: float
+    kappa: Kappa
     rounds: int = 60
     restarts: int = 2
     halvings: int = 10
@@ -54,8 +54,8 @@ class Bisection:
             reached = search.attempt(middle)
             low = torch.where(reached, low, middle)
             high = torch.where(reached, torch.minimum(middle, search.best), high)
-        x, models = equalise(self.kappa, view.targets, search.x, search.models)
-        return measured(view, x, models, search.passes, search.rounds, self.kappa)
+        x, models = equalise(search.level, view.targets, search.x, search.models)
+        return measured(view, x, models, search.passes, search.rounds, search.level)
 
 
 class _Search:
@@ -63,6 +63,7 @@ class _Search:
 
     def __init__(self, attack: Bisection, view: AttackerView) -> None:
         self.attack, self.view = attack, view
+        self.level = Level.of(view, attack.kappa)
         self.models, self.x = view.unchanged_models(), view.targets.x.clone()
         self.best = self.x.new_full((len(self.x),), torch.inf)
         self.rounds = torch.full_like(view.targets.goal, -1)
@@ -84,10 +85,11 @@ class _Search:
         walk = InputWalk(step, self.view, radius)
         if restart:
             self._scatter(walk, active, restart)
-        aim = logit(attack.kappa + AIM)
+        aims = self.level.least.to(self.x)
         for k in range(attack.rounds):
             for _ in range(step.steps):
                 if len(active):
+                    aim = aims[active]
                     g = walk.advance(self.models, active, aim, aim, cosine(k, attack.rounds))
                     self.rounds[active[(g >= aim) & (self.rounds[active] < 0)]] = k
                     active = active[g < aim]

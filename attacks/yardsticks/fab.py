@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks import norms
-from evil_twins.attacks.base import Attacked, AttackerView, Nature
-from evil_twins.attacks.efficacy import AIM, equalise, logit, margin, measured
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature
+from evil_twins.attacks.efficacy import Level, equalise, margin, measured
 from evil_twins.attacks.norms import Norm, per_item
 
 HALVINGS = 40
@@ -31,7 +31,7 @@ class FAB:
     """
 
     norm: Norm
-    kappa: float
+    kappa: Kappa
     rounds: int = 100
     bias: float = 0.1
     overshoot: float = 1.05
@@ -50,7 +50,8 @@ class FAB:
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target."""
-        aim, origin, goal = logit(self.kappa + AIM), view.targets.x, view.targets.goal
+        origin, goal, level = view.targets.x, view.targets.goal, Level.of(view, self.kappa)
+        aim = level.least.to(origin)
         best, best_x = origin.new_full((len(origin),), torch.inf), origin.clone()
         first, x = torch.full_like(goal, -1), origin.clone()
         for k in range(1, self.rounds + 1):
@@ -63,8 +64,8 @@ class FAB:
             best, best_x[nearer] = torch.where(nearer, distance, best), moved[nearer]
             first = torch.where(crossed & (first < 0), k, first)
             x = torch.where(per_item(crossed, x), torch.lerp(origin, moved, self.back), moved)
-        x, models = equalise(self.kappa, view.targets, best_x, view.unchanged_models())
-        return measured(view, x, models, 3 * self.rounds, first, self.kappa)
+        x, models = equalise(level, view.targets, best_x, view.unchanged_models())
+        return measured(view, x, models, 3 * self.rounds, first, level)
 
     def _step(self, x: Tensor, origin: Tensor, missing: Tensor, slope: Tensor) -> Tensor:
         """Compute the next points (N, ...)."""
@@ -78,7 +79,7 @@ class FAB:
         return torch.lerp(start, end, per_item(share, x).expand_as(x)).clamp(0, 1)
 
 
-def _linear(view: AttackerView, x: Tensor, aim: float) -> tuple[Tensor, Tensor]:
+def _linear(view: AttackerView, x: Tensor, aim: Tensor) -> tuple[Tensor, Tensor]:
     """Compute the missing margin at x (N,), and ∇g (N, ...)."""
     leaf = x.detach().requires_grad_()
     g = margin(view.victim(leaf), view.targets.goal)

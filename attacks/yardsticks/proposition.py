@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from evil_twins.attacks import norms
-from evil_twins.attacks.base import Attacked, AttackerView, Nature
-from evil_twins.attacks.efficacy import AIM, logit, margin, measured, validate
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature
+from evil_twins.attacks.efficacy import Level, margin, measured, validate
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import per_item
 from evil_twins.attacks.pgd import PGD
@@ -45,7 +45,7 @@ class Proposition:
 
     input: InputStep
     model: ModelStep
-    kappa: float
+    kappa: Kappa
     move: Move
     phi: float = 0.5
     eta: float = 0.001
@@ -81,19 +81,23 @@ class Proposition:
         last = torch.tensor(
             [self.drawn_round(view, i) for i in active.tolist()], device=radius.device
         )
-        aim, done = logit(self.kappa + AIM), logit(self.kappa)
+        level = Level.of(view, self.kappa)
+        aim, done = level.least.to(radius), level.enough.to(radius)
         inputs = InputWalk(self.input, view, radius)
         weights = ModelWalk(self.model, view)
         for k in range(1, self.rounds + 1):
             for _ in range(self.input.steps):
                 if len(active):
-                    g = inputs.advance(weights.models, active, aim, done, 1.0)
-                    active = active[g < done]
+                    ends = aim[active], done[active]
+                    g = inputs.advance(weights.models, active, *ends, 1.0)
+                    active = active[g < ends[1]]
             active = active[last[active] > k]
             for _ in range(self.model.steps):
                 if len(active):
                     features = inputs.forward(weights.models, active)[1].detach()
-                    active = active[weights.advance(features, active, aim, done, 1.0) < done]
+                    ends = aim[active], done[active]
+                    g = weights.advance(features, active, *ends, 1.0)
+                    active = active[g < ends[1]]
         return inputs.x, weights.models, inputs.passes + weights.passes
 
     def drawn_round(self, view: AttackerView, i: int) -> int:

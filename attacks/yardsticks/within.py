@@ -10,8 +10,8 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 from torch import Tensor
 
-from evil_twins.attacks.base import Attacked, AttackerView, Nature
-from evil_twins.attacks.efficacy import AIM, logit, margin, validate
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature
+from evil_twins.attacks.efficacy import Level, margin, validate
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import per_item
 from evil_twins.attacks.pgd import PGD
@@ -49,7 +49,7 @@ class Within:
 
     input: InputStep
     model: ModelStep
-    kappa: float
+    kappa: Kappa
     phi: float
     distance: float
     unit: Literal["poisoning", "shortest"] = "poisoning"
@@ -75,7 +75,8 @@ class Within:
         goal = view.targets.goal
         walk = InputWalk(self.input, view, self.phi * view.required_radii(), momentum=MOMENTUM)
         models, length, passes = self._start(view)
-        best, enough = BestPairs(walk.x, models), logit(self.kappa)
+        best, level = BestPairs(walk.x, models), Level.of(view, self.kappa)
+        enough = level.enough.to(walk.x)
         reached, indices = torch.full_like(goal, -1), torch.arange(len(goal), device=goal.device)
         for k in range(self.rounds):
             pace = cosine(k, self.rounds)
@@ -91,7 +92,8 @@ class Within:
         best.update_margin(walk.x, models, goal)
         with torch.no_grad():
             confidence = best.models.confidence(best.x, goal)
-        reached = torch.where((reached < 0) & (confidence >= self.kappa), self.rounds, reached)
+        late = (reached < 0) & level.reached(view.targets, best.x, best.models)
+        reached = torch.where(late, self.rounds, reached)
         return Attacked(best.x, best.models, confidence, reached, passes + walk.passes + 1)
 
     def _start(self, view: AttackerView) -> tuple[PairedModels, Tensor, Tensor]:
@@ -107,7 +109,7 @@ class Within:
 
 
 @torch.no_grad()
-def shortest(view: AttackerView, kappa: float) -> Tensor:
+def shortest(view: AttackerView, kappa: Kappa) -> Tensor:
     """Compute the smallest ‖θ - θ°‖₂ of a head at κ at x°, (N,) float64.
 
     With h = [φ(x°); 1] such a head moves each row along h: the logits by u, θ by ‖u‖ / ‖h‖. The
@@ -120,8 +122,8 @@ def shortest(view: AttackerView, kappa: float) -> Tensor:
     features = view.victim.features(view.targets.x)
     size = (features.double().square().sum(1) + 1).sqrt()
     logits = view.victim.head(features).double().numpy(force=True)
-    goals = view.targets.goal.tolist()
-    moved = [_least_change(z, t, logit(kappa + AIM)) for z, t in zip(logits, goals, strict=True)]
+    goals, aims = view.targets.goal.tolist(), Level.of(view, kappa).least.tolist()
+    moved = [_least_change(*facts) for facts in zip(logits, goals, aims, strict=True)]
     return torch.tensor(moved, dtype=torch.float64, device=size.device) / size
 
 

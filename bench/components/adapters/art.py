@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evil_twins.attacks import norms
-from evil_twins.attacks.base import Attacked, AttackerView, Nature, Targets
-from evil_twins.attacks.efficacy import AIM, equalise, logit, margin, measured
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature, Targets
+from evil_twins.attacks.efficacy import Level, equalise, margin, measured
 from evil_twins.attacks.models import PairedModels, Victim
 from evil_twins.attacks.norms import Norm
 
@@ -31,7 +31,7 @@ class APGD:
     """Attack inputs by AutoPGD (Croce & Hein, ICML 2020), at the smallest radius that suffices.
 
     Its radius is one number for a whole batch. So radii come from a geometric grid, with a
-    bisection for each target. Targets at the same radius run together.
+    bisection for each target. Targets at the same radius run together, if they have the same κ.
 
     Attributes:
         norm: Norm of the ball.
@@ -43,15 +43,16 @@ class APGD:
     """
 
     norm: Norm
-    kappa: float
+    kappa: Kappa
     eps: float = 1.0
     iterations: int = 50
     restarts: int = 1
     ratio: float = 1.02
 
     def __post_init__(self) -> None:
-        if not (0.5 <= self.kappa < 1 and self.eps > 0 and self.ratio > 1):
-            raise ValueError("APGD needs kappa in [0.5, 1), eps > 0 and ratio > 1")
+        validate_majority(self.kappa)
+        if not (self.eps > 0 and self.ratio > 1):
+            raise ValueError("APGD needs eps > 0 and ratio > 1")
         if not (self.iterations >= 1 and self.restarts >= 1):
             raise ValueError("APGD needs iterations >= 1 and restarts >= 1")
 
@@ -76,23 +77,30 @@ class APGD:
                 small = torch.where((middle >= 0) & ~reached, middle, small)
                 large = torch.where(reached, middle, large)
         models = PairedModels(view.victim, n, {})
-        return measured(view, search.nearest, models, search.passes, 1, self.kappa)
+        return measured(view, search.nearest, models, search.passes, 1, search.level)
+
+
+def validate_majority(kappa: Kappa) -> None:
+    """Raise ValueError if κ is a number outside [0.5, 1)."""
+    if not isinstance(kappa, str) and not 0.5 <= kappa < 1:
+        raise ValueError(f'kappa is {kappa}; "benign" or a number in [0.5, 1) was expected')
 
 
 class Reaching(nn.Module):
-    """The victim as a classifier of K + 1 classes, whose class is t exactly if f_t >= κ.
+    """The victim as a classifier of K + 1 classes, whose class is t exactly if g_t >= aim.
 
-    Output k is g_k - logit κ, and the last one is 0. With κ >= 0.5 at most one of the first K is
+    Output k is g_k - aim, and the last one is 0. With aim >= 0 at most one of the first K is
     positive. So an attack that only knows classes can be targeted at a confidence.
 
     Attributes:
+        aim: The required margin, at least 0.
         classes: K + 1.
         passes: Number of images that passed the victim, forwards and backwards.
     """
 
-    def __init__(self, victim: Victim, kappa: float) -> None:
+    def __init__(self, victim: Victim, aim: float) -> None:
         super().__init__()
-        self.victim, self.aim, self.passes = victim, logit(kappa + AIM), 0
+        self.victim, self.aim, self.passes = victim, aim, 0
         self.classes = victim.head.out_features + 1
 
     def forward(self, x: Tensor) -> Tensor:
@@ -147,9 +155,7 @@ class _Search:
 
     def __init__(self, attack: APGD, view: AttackerView) -> None:
         self.attack, self.view = attack, view
-        self.model = Reaching(view.victim, attack.kappa)
-        x = view.targets.x
-        self.classifier = toolbox_classifier(self.model, self.model.classes, x)
+        self.level, x = Level.of(view, attack.kappa), view.targets.x
         self.nearest = x.clone()
         self.best = x.new_full((len(x),), torch.inf)
         self.passes = torch.zeros(len(x), dtype=torch.int64, device=x.device)
@@ -157,17 +163,19 @@ class _Search:
     def attempt(self, levels: Tensor) -> Tensor:
         """Return whether κ is reached within each target's radius; a negative level is skipped."""
         reached = torch.zeros(len(levels), dtype=torch.bool)
-        for level in levels[levels >= 0].unique().tolist():
-            index = torch.nonzero(levels == level).flatten()
-            radius = self.attack.eps * self.attack.ratio**-level
-            reached[index] = self._run(index.to(self.nearest.device), radius).cpu()
+        aims = self.level.least.cpu()
+        for level, aim in sorted({*zip(levels.tolist(), aims.tolist(), strict=True)}):
+            if level >= 0:
+                index = torch.nonzero((levels == level) & (aims == aim)).flatten()
+                radius = self.attack.eps * self.attack.ratio**-level
+                reached[index] = self._run(index.to(self.nearest.device), radius, aim).cpu()
         return reached
 
-    def _run(self, index: Tensor, radius: float) -> Tensor:
-        attack, whole, before = self.attack, self.view.targets, self.model.passes
+    def _run(self, index: Tensor, radius: float, aim: float) -> Tensor:
+        attack, whole, model = self.attack, self.view.targets, Reaching(self.view.victim, aim)
         targets = Targets(whole.x[index], whole.label[index], whole.goal[index])
         toolbox = AutoProjectedGradientDescent(
-            self.classifier,
+            toolbox_classifier(model, model.classes, whole.x),
             norm="inf" if attack.norm == "linf" else 2,
             eps=radius,
             eps_step=2 * radius,
@@ -179,10 +187,11 @@ class _Search:
         )
         moved = toolbox.generate(targets.x.numpy(force=True), targets.goal.numpy(force=True))
         x = torch.from_numpy(moved).to(targets.x)
-        self.passes[index] += (self.model.passes - before) // len(index)
+        self.passes[index] += model.passes // len(index)
         with torch.no_grad():
-            reached = margin(self.view.victim(x), targets.goal) >= self.model.aim
-        x, _ = equalise(attack.kappa, targets, x, PairedModels(self.view.victim, len(x), {}))
+            reached = margin(self.view.victim(x), targets.goal) >= aim
+        victims = PairedModels(self.view.victim, len(x), {})
+        x, _ = equalise(self.level.rows(index), targets, x, victims)
         distance = norms.size(x - targets.x, attack.norm)
         nearer = reached & (distance < self.best[index])
         self.best[index[nearer]] = distance[nearer]

@@ -14,9 +14,9 @@ from art.attacks import poisoning
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
-from evil_twins.attacks.base import Attacked, AttackerView, Nature, Reference, Targets
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature, Reference, Targets
 from evil_twins.attacks.controls import FineTuning
-from evil_twins.attacks.efficacy import equalise, measured, validate
+from evil_twins.attacks.efficacy import Level, equalise, measured, validate
 from evil_twins.attacks.models import PairedModels, features_of
 from evil_twins.bench.components.adapters.art import (
     Features,
@@ -50,7 +50,7 @@ class FeatureCollisionAttack:
         retraining: Training of the defender; without poisons it is the row `fine-tuning`.
     """
 
-    kappa: float
+    kappa: Kappa
     poisons: int = 20
     learning_rate: float = 0.02
     max_iter: int = 150
@@ -79,9 +79,10 @@ class FeatureCollisionAttack:
         parameters = [attacked.models.parameters for attacked in tuned]
         edited = {name: torch.cat([model[name] for model in parameters]) for name in parameters[0]}
         models = PairedModels(view.victim, len(tuned), edited)
-        x, models = equalise(self.kappa, view.targets, view.targets.x, models)
+        level = Level.of(view, self.kappa)
+        x, models = equalise(level, view.targets, view.targets.x, models)
         passes = torch.cat([attacked.passes for attacked in tuned])
-        return measured(view, x, models, passes, 1, self.kappa)
+        return measured(view, x, models, passes, 1, level)
 
     def _retrained(self, view: AttackerView, i: int) -> Attacked:
         targets, benign = view.targets, view.reference

@@ -7,7 +7,7 @@ its use. Its parameters are κ and those of the toolbox, with the same defaults.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, make_dataclass
 from functools import lru_cache
 from math import inf
@@ -20,11 +20,16 @@ from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evil_twins.attacks.base import Attacked, AttackerView, Nature
-from evil_twins.attacks.efficacy import equalise, margin, measured
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature
+from evil_twins.attacks.efficacy import Level, equalise, margin, measured
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import Norm
-from evil_twins.bench.components.adapters.art import Reaching, seeded_globals, toolbox_classifier
+from evil_twins.bench.components.adapters.art import (
+    Reaching,
+    seeded_globals,
+    toolbox_classifier,
+    validate_majority,
+)
 from evil_twins.bench.components.shorthand import values
 
 Array = NDArray[np.float32]
@@ -73,13 +78,12 @@ class Evasion:
     Targets are attacked one by one, each with its own random numbers.
     """
 
-    kappa: float
+    kappa: Kappa
     norm: ClassVar[Norm | None] = None
     eps: ClassVar[float] = inf
 
     def __post_init__(self) -> None:
-        if not 0.5 <= self.kappa < 1:
-            raise ValueError(f"kappa is {self.kappa}; a number in [0.5, 1) was expected")
+        validate_majority(self.kappa)
 
     @property
     def nature(self) -> Nature:
@@ -88,18 +92,18 @@ class Evasion:
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target; the faced models are the victim itself."""
-        targets, model = view.targets, Reaching(view.victim, self.kappa)
+        targets, level = view.targets, Level.of(view, self.kappa)
         x, passes = targets.x.clone(), torch.zeros_like(targets.goal)
-        for i, (image, start) in enumerate(_starts(view, model)):
-            before = model.passes
+        for i, (image, start, aim) in enumerate(_starts(view, level.least.tolist())):
+            model = Reaching(view.victim, aim)
             with seeded_globals(view.generator(i, "toolbox", 0)):
                 x[i] = self._moved(model, image, start, int(targets.goal[i])).to(x)[0]
-            passes[i] = model.passes - before
+            passes[i] = model.passes
         with torch.no_grad():
-            reached = margin(view.victim(x), targets.goal) >= model.aim
+            reached = margin(view.victim(x), targets.goal) >= level.least.to(x)
         x[~reached] = targets.x[~reached]
-        x, models = equalise(self.kappa, targets, x, PairedModels(view.victim, len(x), {}))
-        return measured(view, x, models, passes, 1, self.kappa)
+        x, models = equalise(level, targets, x, PairedModels(view.victim, len(x), {}))
+        return measured(view, x, models, passes, 1, level)
 
     def _moved(self, model: Reaching, image: Tensor, start: Tensor | None, goal: int) -> Tensor:
         """Return the toolbox's result for one image (1, C, H, W), within [0, 1]."""
@@ -139,17 +143,19 @@ def _fixed(classifier: PyTorchClassifier) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _starts(view: AttackerView, model: Reaching) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield each target's image, and the nearest image of the reference with the goal class."""
+def _starts(
+    view: AttackerView, aims: Sequence[float]
+) -> Iterator[tuple[Tensor, Tensor | None, float]]:
+    """Yield each target's image, the nearest of the reference at its aim, and this margin."""
     logits, images = view.victim.head(view.reference.features), view.reference.x
-    for x, goal in zip(view.targets.x, view.targets.goal, strict=True):
-        reached = margin(logits, goal.expand(len(logits))) >= model.aim
+    for x, goal, aim in zip(view.targets.x, view.targets.goal, aims, strict=True):
+        reached = margin(logits, goal.expand(len(logits))) >= aim
         start = None
         if reached.any():
             candidates = images[reached]
             nearest = (candidates - x).flatten(1).norm(dim=1).argmin()
             start = candidates[nearest].unsqueeze(0).float()
-        yield x.unsqueeze(0).float(), start
+        yield x.unsqueeze(0).float(), start, aim
 
 
 def _fields(cls: Any) -> Iterator[tuple[str, Any, Any]]:
@@ -166,5 +172,5 @@ def __getattr__(name: str) -> Any:
     members: dict[str, Any] = {"__module__": __name__, "__doc__": Evasion.__doc__}
     if name in NORMS:
         members["norm"] = NORMS[name]
-    parameters: list[tuple[str, Any, Any]] = [("kappa", float, field()), *_fields(cls)]
+    parameters: list[tuple[str, Any, Any]] = [("kappa", Kappa, field()), *_fields(cls)]
     return make_dataclass(name, parameters, bases=(Evasion,), namespace=members, frozen=True)
