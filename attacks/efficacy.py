@@ -78,9 +78,8 @@ class Level:
             beyond = (BENIGN_AIM, 2 * BENIGN_AIM, BENIGN_SLACK)
             return cls(enough, *(enough + more for more in beyond))
         zero = torch.zeros_like(view.targets.goal, dtype=torch.float64)
-        ends = [logit(p) for p in (kappa, kappa + AIM, kappa + 2 * AIM)]
-        limit = logit(kappa + SLACK) if kappa + SLACK < 1 else math.inf
-        return cls(*(zero + end for end in (*ends, limit)))
+        ends = (kappa, kappa + AIM, kappa + 2 * AIM, kappa + SLACK)
+        return cls(*(zero + (logit(end) if end < 1 else math.inf) for end in ends))
 
     def rows(self, index: Tensor) -> Level:
         """Select the targets at the given positions (n,)."""

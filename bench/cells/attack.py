@@ -12,6 +12,7 @@ from torch import Tensor
 from evil_twins.attacks.base import AttackerView, Reference, Targets
 from evil_twins.attacks.norms import size
 from evil_twins.bench.cells import measure, seeds
+from evil_twins.bench.cells.benign import drawn_log_odds
 from evil_twins.bench.cells.stored import Tensors, save_tensors
 from evil_twins.bench.cells.targets import choose
 from evil_twins.bench.cells.work import Work
@@ -46,6 +47,17 @@ def radii(work: Work, unit: Attack | None, count: int) -> Tensor | None:
     return size((x - origin)[:count], unit.nature.norm or "linf")
 
 
+def benign_log_odds(work: Work, ids: tuple[str, ...]) -> Tensor:
+    """Return log-odds of benign images of the split `fit`, one for each of N targets, (N,).
+
+    Raises:
+        Fault: The victim is sure of too few images.
+    """
+    data = work.dataset
+    logits = work.victim.head(work.features("fit")).detach()
+    return drawn_log_odds(data.name, ids, logits, data.fit.label.to(logits.device))
+
+
 def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:
     """Attack; store x* and changed parameters, and the parts of targets, flips and gallery."""
     data, victim, attack, device = work.dataset, work.victim, work.build(), work.device
@@ -60,6 +72,7 @@ def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:
         radii=radii(work, attack.nature.radii, len(images)),
         surrogate=work.second("surrogate"),
         evade=evade,
+        benign_log_odds=benign_log_odds(work, images.ids) if attack.kappa == "benign" else None,
     )
     result = returned.attacked(attack(copy.deepcopy(view)), view, f"attack {work.label!r}")
     heldout = (data.heldout, work.features("heldout"))

@@ -1,7 +1,7 @@
 """Measure the efficacy and the cost of an attack, target by target."""
 
 from collections.abc import Mapping
-from math import isnan, nan
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks.base import Attacked, AttackerView, Nature, Reference
-from evil_twins.attacks.efficacy import margin
+from evil_twins.attacks.efficacy import Level, margin
 from evil_twins.attacks.models import BATCH, PairedModels, Victim
 from evil_twins.bench.components import finite
 from evil_twins.bench.store import records
@@ -128,11 +128,12 @@ def frames(
 
 def _targets(attack: Any, result: Attacked, view: AttackerView) -> pd.DataFrame:
     goal = view.targets.goal.cpu()
-    kappa = nan if attack.kappa is None else float(attack.kappa)
+    never = torch.full((len(goal),), torch.inf, dtype=torch.float64)
+    enough = never if attack.kappa is None else Level.of(view, attack.kappa).enough.cpu()
     x, at = result.x.detach(), goal.unsqueeze(1)
     faced = outputs(result.models, x)
     confidence = faced.softmax(1).gather(1, at).squeeze(1)
-    coarse = outputs(result.models, (x * 255).round() / 255).softmax(1).gather(1, at).squeeze(1)
+    coarse, log_odds = outputs(result.models, (x * 255).round() / 255), margin(faced, goal)
     far = (x.double() - view.targets.x.double()).flatten(1).cpu()
     linf, l2, delta = far.abs().amax(1), far.norm(dim=1), result.models.distance().cpu()
     return pd.DataFrame(
@@ -140,15 +141,15 @@ def _targets(attack: Any, result: Attacked, view: AttackerView) -> pd.DataFrame:
             "label": view.targets.label.cpu(),
             "goal": goal,
             "confidence": confidence,
-            "log_odds": margin(faced, goal),
-            "at_kappa": (confidence >= kappa) & (not isnan(kappa)),
+            "log_odds": log_odds,
+            "at_kappa": log_odds >= enough,
             "within_eps": within(attack.nature, linf, l2, delta),
             "predicted": faced.argmax(1),
             "linf": linf,
             "l2": l2,
             "delta": delta,
-            "confidence_8bit": coarse,
-            "at_kappa_8bit": (coarse >= kappa) & (not isnan(kappa)),
+            "confidence_8bit": coarse.softmax(1).gather(1, at).squeeze(1),
+            "at_kappa_8bit": margin(coarse, goal) >= enough,
             "rounds": result.rounds.cpu(),
             "passes": result.passes.cpu(),
             "layers": result.models.layers,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from evil_twins.bench.components.component import adapter
 from evil_twins.bench.errors import UserError, unknown
@@ -52,8 +53,11 @@ def mistake(error: ValidationError, where: str, cls: Any = None) -> UserError:
         where: The thing that has the wrong values.
         cls: Its dataclass, of which a missing table is described, or None.
     """
-    first = error.errors(include_url=False)[0]
+    first, *others = error.errors(include_url=False)
     name = dotted(first["loc"])
+    words = [other["ctx"]["expected"].strip("'") for other in others if _is_word(other, first)]
+    if words and isinstance(first["input"], str):
+        return unknown(f"{name} of {where}", first["input"], ["a number", *words])
     if first["type"] == "missing":
         table = _nested(typing.get_type_hints(cls).get(name)) if cls else None
         keys = ", ".join(field.name for field in dataclasses.fields(table)) if table else ""
@@ -65,6 +69,12 @@ def mistake(error: ValidationError, where: str, cls: Any = None) -> UserError:
     return UserError(line, f"remedy: give {name or 'its parameters'} such a value")
 
 
+def _is_word(complaint: ErrorDetails, first: ErrorDetails) -> bool:
+    """Check whether a complaint is about a word in place of the number that the first is about."""
+    return complaint["type"] == "literal_error" and complaint["loc"][:-1] == first["loc"][:-1]
+
+
 def dotted(location: Sequence[int | str]) -> str:
     """Return the location of a value in a table, without pydantic's names of types."""
-    return ".".join(str(part) for part in location if not str(part)[:1].isupper())
+    names = map(str, location)
+    return ".".join(name for name in names if not name[:1].isupper() and name != "float")

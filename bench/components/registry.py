@@ -194,8 +194,8 @@ def _fault(instance: Any, kind: str) -> str:
             return f"preparation is {preparation!r}; None or a dataclass was expected"
         return ""
     kappa = instance.kappa
-    if kappa is not None and not (isinstance(kappa, float) and 0 < kappa < 1):
-        return f"kappa is {kappa!r}; None or a probability between 0 and 1 was expected"
+    if kappa not in (None, "benign") and not (isinstance(kappa, float) and 0 < kappa < 1):
+        return f'kappa is {kappa!r}; None, "benign" or a probability was expected'
     from evil_twins.attacks.base import Nature  # a list of names waits for no torch
 
     if not isinstance(instance.nature, Nature):

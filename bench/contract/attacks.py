@@ -5,9 +5,11 @@ from dataclasses import replace
 from typing import cast
 
 import torch
-from torch import nn
+from scipy.special import expit as sigmoid
+from torch import Tensor, nn
 
-from evil_twins.attacks.efficacy import SLACK
+from evil_twins.attacks.base import Kappa
+from evil_twins.attacks.efficacy import SLACK, Level, margins
 from evil_twins.attacks.models import HEAD, PairedModels
 from evil_twins.attacks.norms import size
 from evil_twins.bench.cells import measure
@@ -18,6 +20,9 @@ from evil_twins.bench.contract.state import changes, snapshot, stir
 
 ROUNDING = 1e-5
 """Allowed difference of a stated confidence from that of the models."""
+
+ROUNDING_OF_LOG_ODDS = 1e-4
+"""Allowed excess over the largest log-odds of equal efficacy."""
 
 
 @clause("fix its exception; called with a view, it returns an `Attacked`")
@@ -65,17 +70,29 @@ def confidence(case: AttackCase) -> None:
     after=("sound",),
 )
 def efficacy(case: AttackCase) -> None:
-    """Targets that reach κ end in [κ, κ + 0.01], where it states a κ."""
+    """Targets that reach κ end in [κ, κ + 0.01], where it states a κ.
+
+    For κ "benign" the range is 0.05 wide in log-odds.
+    """
     kappa = case.attack.kappa
     if kappa is None or case.attack.nature.role != "attack":
         return
+    result, level = case.result, Level.of(case.view, kappa)
     with torch.no_grad():
-        values = case.result.models.confidence(case.result.x, case.view.targets.goal)
-    most = float(values.max())
-    if most > kappa + SLACK + ROUNDING:
-        raise Broken(f"κ is {kappa:g}; it went on to {most:.4f}, beyond {kappa + SLACK:g}")
-    if not bool((values >= kappa).any()):
-        raise Doubtful(f"κ is {kappa:g}; of {len(values)} targets none came beyond {most:.4f}")
+        g = margins(result.models, result.x, case.view.targets.goal).double()
+    i, j = int((g - level.limit).argmax()), int((g - level.enough).argmax())
+    if g[i] > level.limit[i] + ROUNDING_OF_LOG_ODDS:
+        most, limit = _shown(kappa, g[i]), _shown(kappa, level.limit[i])
+        raise Broken(f"κ is {kappa}; it went on to {most}, beyond {limit}")
+    if g[j] < level.enough[j]:
+        most = _shown(kappa, g[j])
+        raise Doubtful(f"κ is {kappa}; of {len(g)} targets none came beyond {most}")
+
+
+def _shown(kappa: Kappa, log_odds: Tensor) -> str:
+    """Write log-odds () as the confidence; near 1 as they are."""
+    number = float(log_odds)
+    return f"log-odds {number:.4f}" if kappa == "benign" else f"{sigmoid(number):.4f}"
 
 
 @clause("project with evil_twins.attacks.norms.project at the end of every step", after=("sound",))

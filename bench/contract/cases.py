@@ -58,11 +58,13 @@ def single_target(view: AttackerView, i: int) -> AttackerView:
     targets, at = view.targets, slice(i, i + 1)
     targets = replace(targets, x=targets.x[at], label=targets.label[at], goal=targets.goal[at])
     radii = None if view.radii is None else view.radii[at]
+    log_odds = None if view.benign_log_odds is None else view.benign_log_odds[at]
 
     def shifted(j: int, purpose: str, turn: int) -> torch.Generator:
         return view.generator(i + j, purpose, turn)
 
-    return replace(view, targets=targets, radii=radii, generator=shifted)
+    parts = replace(view, targets=targets, radii=radii, benign_log_odds=log_odds)
+    return replace(parts, generator=shifted)
 
 
 def difference(first: Attacked, second: Attacked) -> str:

@@ -16,6 +16,7 @@ from evil_twins.attacks.poisoning import Poisoning
 from evil_twins.attacks.steps.input import InputStep
 from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.bench.cells.attack import numbers
+from evil_twins.bench.cells.benign import drawn_log_odds
 from evil_twins.bench.cells.targets import drawn_goals
 from evil_twins.bench.subjects import architectures, data, victims
 
@@ -67,7 +68,12 @@ def attacker(device: str) -> AttackerView:
     x, label = digits.train.x.to(device), digits.train.label.to(device)
     reference = Reference.of(victim, x, label)
     draws, surrogate = numbers("digits", chosen.ids), _trained(digits, 1, device)
-    return AttackerView(victim, targets, reference, draws, surrogate=surrogate)
+    with torch.no_grad():
+        logits = victim(digits.fit.x.to(device))
+    log_odds = drawn_log_odds("digits", chosen.ids, logits, digits.fit.label.to(device))
+    return AttackerView(
+        victim, targets, reference, draws, surrogate=surrogate, benign_log_odds=log_odds
+    )
 
 
 @lru_cache(maxsize=1)

@@ -33,6 +33,10 @@ KEYS: Columns = {
 }
 """The name of a row of a study; NaN in kappa, phi and lam means: does not apply."""
 
+BENIGN = 1.0
+"""The column kappa where it is "benign": each target gets the confidence of a benign image. No
+number κ can be 1, and it sorts after all of them."""
+
 TARGETS: Columns = {
     "target_id": _TEXT,
     "label": _WHOLE,

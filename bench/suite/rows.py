@@ -13,6 +13,7 @@ from evil_twins.bench.components import registry
 from evil_twins.bench.components.component import Component
 from evil_twins.bench.components.names import split_call
 from evil_twins.bench.errors import UserError, unknown
+from evil_twins.bench.store.records import BENIGN
 from evil_twins.bench.suite.extends import is_list_of_names
 from evil_twins.bench.suite.names import check_label
 
@@ -34,7 +35,7 @@ class Row:
         count: Number of its targets, the first ones of the suite.
         scored: Whether the detectors see it; yardsticks for other attacks are often unscored.
         evade: Labels of the columns that the attacker knows and evades.
-        kappa: Required efficacy; NaN if it has none.
+        kappa: Required efficacy; NaN if it has none, `BENIGN` for the text "benign".
         phi: Fidelity budget as a share of the smallest PGD radius; NaN if it has none.
         lam: Weight of the fidelity loss; NaN if it has none.
     """
@@ -52,8 +53,11 @@ class Row:
     @property
     def title(self) -> str:
         """Label and swept parameters of the row."""
-        pairs = (("κ", self.kappa), ("φ", self.phi), ("λ", self.lam))
-        return " ".join([self.label, *(f"{k}={v:g}" for k, v in pairs if not isnan(v))])
+        levels = {"κ": self.kappa, "φ": self.phi, "λ": self.lam}
+        words = {symbol: f"{level:g}" for symbol, level in levels.items() if not isnan(level)}
+        if self.kappa == BENIGN:
+            words["κ"] = "benign"
+        return " ".join([self.label, *(f"{symbol}={word}" for symbol, word in words.items())])
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,8 @@ def row_of(
 ) -> Row:
     """Make the row of an attack with all its parameters; see `Row`."""
     attack = component.build()
-    sweep = (attack.kappa, attack.nature.phi, attack.nature.lam)
+    kappa = BENIGN if attack.kappa == "benign" else attack.kappa
+    sweep = (kappa, attack.nature.phi, attack.nature.lam)
     numbers = [nan if value is None else float(value) for value in sweep]
     return Row(label, method, component, count, scored, evade, *numbers)
 

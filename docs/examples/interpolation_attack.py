@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from evil_twins.attacks.base import Attacked, AttackerView, Nature
-from evil_twins.attacks.efficacy import equalise, measured, validate
+from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature
+from evil_twins.attacks.efficacy import Level, equalise, margin, measured, validate
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class Interpolation:
     """Mix each input with an image of its goal class, just as far as κ needs.
 
     Attributes:
-        kappa: The required confidence in the goal class.
+        kappa: The required confidence in the goal class; "benign": that of a benign image.
     """
 
-    kappa: float
+    kappa: Kappa
 
     def __post_init__(self) -> None:
         validate(self.kappa)
@@ -33,16 +33,17 @@ class Interpolation:
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target of the view."""
-        ends = torch.stack([self.end(view, i) for i in range(len(view.targets))])
-        victims = view.unchanged_models()
-        x, models = equalise(self.kappa, view.targets, ends, victims)  # all at equal confidence
-        return measured(view, x, models, passes=0, rounds=1, kappa=self.kappa)
+        level = Level.of(view, self.kappa)  # the log-odds that each target needs
+        aims = enumerate(level.least.tolist())
+        ends = torch.stack([self.end(view, i, aim) for i, aim in aims])
+        x, models = equalise(level, view.targets, ends, view.unchanged_models())
+        return measured(view, x, models, passes=0, rounds=1, level=level)
 
-    def end(self, view: AttackerView, i: int) -> Tensor:
+    def end(self, view: AttackerView, i: int, aim: float) -> Tensor:
         """Return the nearest image of the reference to which the victim gives the goal at κ."""
         reference, x, goal = view.reference, view.targets.x[i], view.targets.goal[i]
         with torch.no_grad():
-            f = view.victim.head(reference.features).softmax(1)[:, goal]
+            g = margin(view.victim.head(reference.features), goal.expand(len(reference)))
         distance = (reference.x - x).flatten(1).norm(dim=1)
-        distance[f < min(self.kappa, float(f.max()))] = torch.inf
+        distance[g < min(aim, float(g.max()))] = torch.inf
         return reference.x[distance.argmin()]

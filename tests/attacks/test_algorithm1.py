@@ -8,7 +8,7 @@ from torch import Tensor
 from evil_twins.attacks import norms
 from evil_twins.attacks.algorithm1 import Exit
 from evil_twins.attacks.base import Attacked, AttackerView
-from evil_twins.attacks.efficacy import equalise, logit, margin
+from evil_twins.attacks.efficacy import Level, equalise, logit, margin
 from evil_twins.attacks.imc import IMC
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.pgd import PGD
@@ -161,7 +161,7 @@ def test_what_cannot_reach_kappa_stays_and_says_so() -> None:
 def test_equal_efficacy_moves_models_and_leaves_inputs() -> None:
     view = worlds.view()
     far = Poisoning(HEAD, 0.99)(view)
-    x, models = equalise(0.75, view.targets, view.targets.x, far.models)
+    x, models = equalise(Level.of(view, 0.75), view.targets, view.targets.x, far.models)
     confidence = models.confidence(x, view.targets.goal)
     assert torch.equal(x, view.targets.x)
     assert ((confidence >= 0.75) & (confidence <= 0.76)).all()

@@ -1,15 +1,23 @@
 """Ending every target at the same confidence, on functions with a known answer."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from evil_twins.attacks.efficacy import AIM, SLACK, _search, logit, validate
+from evil_twins.attacks.efficacy import AIM, SLACK, logit, validate
+from evil_twins.attacks.search import crossing
 
 KAPPA = 0.75
-LEAST, MOST = logit(KAPPA + AIM), logit(KAPPA + 2 * AIM)
+ENOUGH, LEAST, MOST = (logit(KAPPA + more) for more in (0, AIM, 2 * AIM))
+
+
+def _search(margin_at: Callable[[Tensor, Tensor], Tensor], high: Tensor) -> Tensor:
+    ends = (torch.full_like(high, end).double() for end in (ENOUGH, LEAST, MOST))
+    return crossing(margin_at, high, *ends)
 
 
 @given(
@@ -29,7 +37,7 @@ def test_a_rising_margin_ends_just_above_kappa(
         return start[index] + (end - start[index]) * s**bend
 
     high = torch.ones(len(start), dtype=torch.float64)
-    margins = rising(_search(rising, high, KAPPA), torch.arange(len(start)))
+    margins = rising(_search(rising, high), torch.arange(len(start)))
     assert (margins >= LEAST - 1e-9).all()
     assert (margins <= MOST + 1e-9).all()
     assert evaluations <= 30 * len(start)
@@ -41,7 +49,7 @@ def test_ends_that_need_no_search() -> None:
     def straight(s: Tensor, index: Tensor) -> Tensor:
         return torch.lerp(margins[index, 0], margins[index, 1], s)
 
-    assert _search(straight, torch.ones(3), KAPPA).tolist() == [0.0, 1.0, 0.0]
+    assert _search(straight, torch.ones(3)).tolist() == [0.0, 1.0, 0.0]
 
 
 def test_a_margin_that_jumps_ends_above_its_jump() -> None:
@@ -50,7 +58,7 @@ def test_a_margin_that_jumps_ends_above_its_jump() -> None:
     def jump(s: Tensor, index: Tensor) -> Tensor:
         return torch.where(s < where[index], -5.0, 9.0)
 
-    s = _search(jump, torch.ones(3), KAPPA)
+    s = _search(jump, torch.ones(3))
     assert (s >= where).all()
     assert (s - where < 1e-4).all()
 

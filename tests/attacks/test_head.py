@@ -36,8 +36,9 @@ def test_convex_head_agrees_with_another_solver_and_with_its_own_bound() -> None
     weight = torch.randn(3, 2, generator=draw)
     x = torch.rand(30, 1, 1, 2, generator=draw)
     view = worlds.linear_view(weight, x, 3)
-    problem, h = HeadProblem.of(view, 0.75, delta=20.0), target_rows(view)
-    optima = [problem.solve(h[i], int(view.targets.goal[i])) for i in range(3)]
+    problem, h = HeadProblem.of(view, delta=20.0), target_rows(view)
+    aim = logit(0.75 + AIM)
+    optima = [problem.solve(h[i], int(view.targets.goal[i]), aim) for i in range(3)]
     rows = np.hstack([x.flatten(1).numpy().astype(float), np.ones((30, 1))])
     start = np.hstack([weight.double().numpy(), np.zeros((3, 1))])
 

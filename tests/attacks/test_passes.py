@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks.base import Attacked, AttackerView
-from evil_twins.attacks.efficacy import equalise
+from evil_twins.attacks.efficacy import Level, equalise
 from evil_twins.attacks.imc import IMC
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.pgd import PGD
@@ -63,7 +63,7 @@ def test_only_an_input_that_suffices_without_the_model_takes_passes_to_end() -> 
         lambda _, args, __: batches.append(len(args[0]))
     )
     try:
-        moved, ended = equalise(0.75, view.targets, x, models)
+        moved, ended = equalise(Level.of(view, 0.75), view.targets, x, models)
     finally:
         hook.remove()
     assert batches[0] == N

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from evil_twins.attacks import norms
 from evil_twins.attacks.base import Attacked, AttackerView, Reference, Targets
+from evil_twins.attacks.efficacy import margin
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.steps.input import InputStep
@@ -117,6 +118,14 @@ def with_radii(view: AttackerView, kappa: float, norm: norms.Norm = "linf") -> A
     """Add the smallest PGD radii at κ."""
     attack = PGD(InputStep(norm, eps=8.0 if norm == "l2" else 1.0), kappa)
     return replace(view, radii=distance(view, attack(view), norm))
+
+
+def with_benign(view: AttackerView) -> AttackerView:
+    """Add log-odds of images of the reference, another for each target; the surest are too sure."""
+    logits = view.victim(view.reference.x).double()
+    log_odds = margin(logits, view.reference.label).sort().values
+    every = len(log_odds) // (2 * len(view.targets))
+    return replace(view, benign_log_odds=log_odds[::every][: len(view.targets)].flip(0))
 
 
 def kl(view: AttackerView, models: PairedModels) -> Tensor:

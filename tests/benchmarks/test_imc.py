@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from evil_twins.attacks import norms
 from evil_twins.attacks.base import Attacked, AttackerView
-from evil_twins.attacks.efficacy import equalise, margin
+from evil_twins.attacks.efficacy import Level, equalise, margin
 from evil_twins.attacks.imc import IMC
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.steps.input import InputStep
@@ -90,7 +90,7 @@ def test_ours_beside_the_recipe(benchmark, world: World) -> None:  # type: ignor
     recipe = Recipe(step=world.eps / 32, eps=world.eps / 4)(view)
     assert (recipe.confidence >= KAPPA).all()
     # At the same κ and the same distance: their excess over κ is taken back along the line to θ°.
-    x, models = equalise(KAPPA, view.targets, recipe.x, recipe.models)
+    x, models = equalise(Level.of(view, KAPPA), view.targets, recipe.x, recipe.models)
     far = norms.size(x - view.targets.x, "linf")
     attack = IMC(InputStep(), ModelStep("head"), KAPPA, rounds=60, phi=0.5)
     ours = benchmark.pedantic(lambda: attack(replace(view, radii=2 * far)), rounds=3)

@@ -1,6 +1,7 @@
 """The contract of all attacks, for each attack of this project."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -73,11 +74,17 @@ VARIANTS: dict[str, list[Attack]] = {
     ],
 }
 
+CLAUSES = ("runs", "sound", "confidence", "efficacy", "limits", "independent")
+"""The clauses that may depend on κ."""
+
 CASES = [
     pytest.param(attack, id=f"{name}-{i}")
     for name, variants in VARIANTS.items()
     for i, attack in enumerate(variants)
 ]
+
+
+BENIGN = [variants[0] for variants in VARIANTS.values() if variants[0].kappa is not None]
 
 
 def test_every_registered_attack_has_its_variants() -> None:
@@ -91,4 +98,12 @@ def test_contract(attack: Attack) -> None:
     verdicts = {clause.name: clause.judge(case) for clause in ATTACK}
     if isinstance(attack, FewWeights):  # it edits the rows of two classes, the true one among them
         del verdicts["labels"]
+    assert {name: v.fault for name, v in verdicts.items() if v.outcome != "passed"} == {}
+
+
+@pytest.mark.parametrize("attack", BENIGN, ids=lambda attack: type(attack).__name__)
+def test_contract_at_the_confidence_of_benign_images(attack: Any) -> None:
+    view = replace(worlds.view(4), surrogate=worlds.trained(seed=1)[0])
+    case = AttackCase(replace(attack, kappa="benign"), worlds.with_benign(view))
+    verdicts = {clause.name: clause.judge(case) for clause in ATTACK if clause.name in CLAUSES}
     assert {name: v.fault for name, v in verdicts.items() if v.outcome != "passed"} == {}

@@ -18,6 +18,7 @@ from evil_twins.bench.analysis.claims.part import Part
 from evil_twins.bench.analysis.claims.proposition import descent
 from evil_twins.bench.analysis.claims.retraining import room
 from evil_twins.bench.analysis.claims.tradeoff import ends, higher, leverage
+from evil_twins.bench.analysis.tables.text import level
 
 Outcome = Literal["holds", "does not hold", "undecided"]
 Claim = Callable[[Evidence], list[Part]]
@@ -65,7 +66,10 @@ def failures(of: Evidence) -> list[str]:
     """Return the endpoints of the sweep that did not pass their audit, in words."""
     audit = of.audited
     failed = audit[~audit["passed"].astype(bool)] if len(audit) else audit
-    return [f"{end.attack} κ {end.kappa:g} ({end.quantity})" for end in failed.itertuples()]
+    return [
+        f"{end.attack} κ {level(float(str(end.kappa)))} ({end.quantity})"
+        for end in failed.itertuples()
+    ]
 
 
 def judge(of: Evidence) -> list[Verdict]:

@@ -33,8 +33,12 @@ def facts(analysis: Analysis, by_cell: RanksByCell, directory: Path) -> Facts:
     details = records.details
     judging = sorted(set(details.loc[details["name"].eq(MODEL_SCORE), "detector"]))
     levels = [
-        f"{symbol} {', '.join(text.short(float(v)) for v in sorted(set(rows[name].dropna())))}"
-        for name, symbol in (("kappa", "κ"), ("phi", "φ"), ("lam", "λ"))
+        f"{symbol} {', '.join(write(float(v)) for v in sorted(set(rows[name].dropna())))}"
+        for name, symbol, write in (
+            ("kappa", "κ", text.level),
+            ("phi", "φ", text.short),
+            ("lam", "λ", text.short),
+        )
         if rows[name].notna().any()
     ]
     listed = f"n = {span(sizes)} of the list {', '.join(sorted(set(targets['list'])))}"

@@ -59,7 +59,7 @@ def _square(cell: Ranks | None) -> Square | None:
 
 
 def _level(kappa: float) -> str:
-    return "" if pd.isna(kappa) else text.short(kappa)
+    return "" if pd.isna(kappa) else text.level(kappa)
 
 
 def matrices(records: Records, by_cell: RanksByCell, detectors: list[str]) -> list[Matrix]:

@@ -31,7 +31,7 @@ def _panel(axes: Axes, grid: pd.DataFrame, kappa: float) -> None:
     ylabels = [f"{text.short(s)}\n{mean:.2g}" for s, mean in zip(shares, changes, strict=True)]
     axes.set_xticks(range(len(phis)), xlabels)
     axes.set_yticks(range(len(shares)), ylabels)
-    axes.set_title(f"κ {text.short(kappa)}")
+    axes.set_title(f"κ {text.level(kappa)}")
     axes.set_xlabel("fidelity budget φ, mean ‖x* − x°‖∞")
     axes.set_ylabel("model budget, mean δ")
     axes.spines[:].set_visible(False)

@@ -35,10 +35,10 @@ def draw(study: Study) -> Figure | None:
                 x, y = zip(*paper.paper.curves[float(str(kappa))].points, strict=True)
                 axes.plot(*(x, y), **_hollow(look), zorder=3)
         tradeoff.frame(axes, str(sweep["attack"].iloc[0]), "specificity loss")
-    entries = style.entries(f"κ {text.short(kappa)}" for kappa in kappas)
+    entries = style.entries(f"κ {text.level(kappa)}" for kappa in kappas)
     for kappa in kappas:
         if paper and kappa in paper.paper.curves:
-            label = f"κ {text.short(kappa)}, stored by the paper's authors"
+            label = f"κ {text.level(kappa)}, stored by the paper's authors"
             entries.append(Line2D([], [], label=label, **_hollow(looks[kappa])))
     title = f"Trade-off of fidelity and specificity (Figure 4): {study.title}"
     style.caption(drawn, title, _note(paper) + study.footer(), entries)
@@ -60,8 +60,8 @@ def _note(paper: Comparison | None) -> str:
     if paper is None:
         return note + "The paper does not study this data set. "
     curves = sorted(paper.paper.curves.items())
-    first = ", ".join(f"{curve.first:.2f} (κ {text.short(kappa)})" for kappa, curve in curves)
-    odd = [f"{x:.2f} (κ {text.short(kappa)})" for kappa, curve in curves for x in curve.odd]
+    first = ", ".join(f"{curve.first:.2f} (κ {text.level(kappa)})" for kappa, curve in curves)
+    odd = [f"{x:.2f} (κ {text.level(kappa)})" for kappa, curve in curves for x in curve.odd]
     return (
         f"{note}Small and hollow: raw points for {paper.paper.name} ({paper.data}, "
         f"{paper.paper.architecture}), a drop of accuracy in place of disagreement, over their own "

@@ -145,7 +145,7 @@ class Study:
     def footer(self) -> str:
         """Return the end of each caption: n, kappa and failed cells."""
         kappas = sorted({float(kappa) for kappa in self.rows["kappa"].dropna()})
-        stated = ", ".join(text.short(kappa) for kappa in kappas)
+        stated = ", ".join(text.level(kappa) for kappa in kappas)
         return f"n = {self.targets()} targets, κ = {stated}; {self.failures}."
 
     def examples(self, most: int = 5) -> list[int]:

@@ -115,7 +115,7 @@ def _markdown(analysis: Analysis) -> str:
     header += ["bound", "p90 bound", ""]
     body = [
         [
-            f"{text.study(line)}: {line['attack']} κ {text.short(float(line['kappa']))}",
+            f"{text.study(line)}: {line['attack']} κ {text.level(float(line['kappa']))}",
             *(str(line[name]) for name in ("quantity", "against", "n")),
             *(text.number(line[name], 4) for name in ("median", "p90")),
             *(text.number(line[name]) for name in ("wins", "bound", "p90_bound")),

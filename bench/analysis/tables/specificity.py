@@ -51,7 +51,7 @@ def _markdown(analysis: Analysis) -> str:
     header += ["KL · 1000", "paper's data", "Table 2, %", "stored, %"]
     body = [
         [
-            f"{text.study(line)}: {line['attack']} κ {text.short(float(line['kappa']))}",
+            f"{text.study(line)}: {line['attack']} κ {text.level(float(line['kappa']))}",
             f"{line['at_kappa']}/{line['n']}",
             *(interval(line, name) for name in ("specificity", "drop", "drop_cut")),
             interval(line, "kl", 1000),

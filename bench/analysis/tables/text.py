@@ -8,6 +8,7 @@ import pandas as pd
 
 from evil_twins.bench.analysis.tables.frames import lines
 from evil_twins.bench.analysis.tables.records import STUDY, Records
+from evil_twins.bench.store.records import BENIGN
 
 ROUNDING = 1e-12
 """Rounding error of a difference of equal numbers."""
@@ -65,10 +66,15 @@ def name(row: Mapping[str, object]) -> str:
     if layers not in ("none", "") and layers not in words[0]:
         words.append(layers)
     for column, symbol in (("kappa", "κ"), ("phi", "φ"), ("lam", "λ")):
-        level = float(str(row[column]))
-        if not isnan(level):
-            words.append(f"{symbol} {short(level)}")
+        value = float(str(row[column]))
+        if not isnan(value):
+            words.append(f"{symbol} {level(value) if column == 'kappa' else short(value)}")
     return one_line(" ".join(words))
+
+
+def level(kappa: float) -> str:
+    """Write κ as "benign" or as `short` does."""
+    return "benign" if kappa == BENIGN else short(kappa)
 
 
 def short(value: float) -> str:
@@ -116,7 +122,7 @@ def studies(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def at_kappa(line: Mapping[str, object]) -> str:
     """Write a study and κ in words."""
-    return f"{study(line)}, κ {short(float(str(line['kappa'])))}"
+    return f"{study(line)}, κ {level(float(str(line['kappa'])))}"
 
 
 def ordered(rows: pd.DataFrame) -> list[int]:

@@ -78,7 +78,7 @@ def _grids(
         order = text.ordered(rows)
         kappa = float(rows["kappa"].iloc[0])
         keys = [line(rows, row) | {"kappa": float("nan")} for row in order]
-        level = "no κ" if isnan(kappa) else f"κ {text.short(kappa)}"
+        level = "no κ" if isnan(kappa) else f"κ {text.level(kappa)}"
         title = f"{text.study(keys[0])}, {level}"
         grid = {name: [cells.get((row, name)) for row in order] for name in detectors}
         yield title, list(map(text.name, keys)), grid

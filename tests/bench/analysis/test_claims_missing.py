@@ -150,7 +150,7 @@ def test_a_failed_audit_bars_what_is_divided_by_an_endpoint() -> None:
     verdicts = {verdict.letter: verdict for verdict in judge(_changed(slack, n=40))}
     for letter in "abchj":
         assert verdicts[letter].outcome == "undecided"
-        assert verdicts[letter].reason == "the audit failed for pgd κ 0.9 (linf)"
+        assert verdicts[letter].reason == "the audit failed for pgd κ .9 (linf)"
     assert [verdicts[letter].outcome for letter in "def"] == ["holds"] * 3
     assert not np.isnan(verdicts["a"].parts[0].value)
 

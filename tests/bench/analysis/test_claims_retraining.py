@@ -127,7 +127,7 @@ def test_a_failed_audit_after_re_training_bars_this_claim_alone() -> None:
         verdict.letter: verdict for verdict in judge(_with_after(slack, replace(FEW, n=20)))
     }
     assert verdicts["j"].outcome == "undecided"
-    assert verdicts["j"].reason == "the audit failed for pgd κ 0.75 (linf) after re-training"
+    assert verdicts["j"].reason == "the audit failed for pgd κ .75 (linf) after re-training"
     assert verdicts["a"].outcome == "holds"
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from evil_twins.attacks import norms
-from evil_twins.attacks.efficacy import AIM
+from evil_twins.attacks.efficacy import AIM, logit
 from evil_twins.attacks.norms import Norm
 from evil_twins.bench.components.adapters.art import APGD, Reaching
 from tests.attacks import worlds
@@ -18,7 +18,7 @@ def test_a_class_is_said_exactly_where_its_confidence_is_reached() -> None:
         2 * torch.randn(5, 16, generator=numbers), torch.randn(5, generator=numbers)
     )
     x = torch.rand(500, 1, 4, 4, generator=torch.Generator().manual_seed(3))
-    said = Reaching(victim, 0.6)(x).argmax(1)
+    said = Reaching(victim, logit(0.6 + AIM))(x).argmax(1)
     share, best = victim(x).softmax(1).max(1)
     sure = share >= 0.6 + AIM
     assert torch.equal(said, torch.where(sure, best, 5))

@@ -188,8 +188,8 @@ SOUND = {
         ("knowledge", "5", "knowledge is 5; one of K0, K1, K2, K3 was expected"),
         ("preparation", "'train'", "preparation is 'train'; None or a dataclass was expected"),
         ("preparation", "property(lambda self: 1 / 0)", "cannot be made: ZeroDivisionError"),
-        ("kappa", "'high'", "kappa is 'high'; None or a probability between 0 and 1 was expected"),
-        ("kappa", "1.5", "kappa is 1.5; None or a probability"),
+        ("kappa", "'high'", "kappa is 'high'; None, \"benign\" or a probability was expected"),
+        ("kappa", "1.5", "kappa is 1.5; None, "),
         ("nature", "4", "nature is 4; an evil_twins.attacks.base.Nature was expected"),
     ],
 )

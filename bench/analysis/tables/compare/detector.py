@@ -112,7 +112,7 @@ def words(analysis: Analysis, tables: Tables, label: str) -> str:
     ]
     for kappa, cells in tables["worst"].groupby("kappa", sort=True):
         pairs = tables["paired"][tables["paired"]["kappa"] == kappa]
-        blocks.append(f"\n## Compared with each detector, κ {text.short(float(str(kappa)))}\n\n")
+        blocks.append(f"\n## Compared with each detector, κ {text.level(float(str(kappa)))}\n\n")
         blocks.append(_others(cells, pairs, label))
     blocks.append(
         "\nCaught: flagged under *every* attack that reaches κ, of all at that κ, "
