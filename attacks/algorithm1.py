@@ -62,8 +62,7 @@ def alternate(
         for _ in range(inputs.step.steps if inputs is not None else 0):
             if inputs is not None and len(active):
                 cost = None if weights is None else weights.margin_cost
-                ends = aim[active], done[active]
-                margins = inputs.advance(models, active, *ends, pace, cost)
+                margins = inputs.advance(models, active, aim[active], done[active], pace, cost)
                 active = keep_active(margins, k)
                 x = inputs.x
         for _ in range(weights.step.steps if weights is not None else 0):
@@ -74,10 +73,8 @@ def alternate(
                 margins = weights.advance(features, active, aim[active], done[active], pace)
                 active = keep_active(margins, k if inputs is None else k + 1)
                 models = weights.models
-    attacked = _end(view, level, x, models, inputs, weights)
-    late = (reached < 0) & level.reached(targets, attacked.x, attacked.models)
-    reached = torch.where(late, rounds, reached)
-    return replace(attacked, rounds=reached)
+    attacked = _end(view, level, x, models, inputs, weights, rounds)
+    return replace(attacked, rounds=torch.where(reached < 0, attacked.rounds, reached))
 
 
 def _end(
@@ -87,6 +84,7 @@ def _end(
     models: PairedModels,
     inputs: InputWalk | None,
     weights: ModelWalk | None,
+    rounds: int,
 ) -> Attacked:
     """Move x and θ along their lines to κ, the models within δ, and measure."""
     if inputs is not None and weights is None:
@@ -99,4 +97,4 @@ def _end(
     x, models = equalise(level, view.targets, x, models, most, line, serves)
     none = torch.zeros_like(view.targets.goal)
     passes = sum((walk.passes for walk in (inputs, weights) if walk is not None), none)
-    return replace(measured(view, x, models, passes), serves=serves)
+    return replace(measured(view, x, models, passes, rounds, level), serves=serves)

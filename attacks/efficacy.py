@@ -114,14 +114,15 @@ def measured(
     level: Level | None = None,
 ) -> Attacked:
     """Measure the confidence under the faced models; where it is below κ, `rounds` become -1."""
-    goal = view.targets.goal
+    goal, logits = view.targets.goal, models.logits_at(x)
     if isinstance(rounds, int):
         rounds = torch.full_like(goal, rounds)
     if isinstance(passes, int):
         passes = torch.full_like(goal, passes)
     if level is not None:
-        rounds = torch.where(level.reached(view.targets, x, models), rounds, -1)
-    return Attacked(x, models, models.confidence(x, goal), rounds, passes)
+        rounds = torch.where(margin(logits, goal) >= level.enough, rounds, -1)
+    confidence = logits.softmax(1).gather(1, goal.unsqueeze(1)).squeeze(1)
+    return Attacked(x, models, confidence, rounds, passes)
 
 
 def straight(start: Tensor, end: Tensor, s: Tensor) -> Tensor:
