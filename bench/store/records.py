@@ -31,11 +31,9 @@ KEYS: Columns = {
     "phi": _REAL,
     "lam": _REAL,
 }
-"""The name of a row of a study; NaN in kappa, phi and lam means: does not apply."""
-
-BENIGN = 1.0
-"""The column kappa where it is "benign": each target gets the confidence of a benign image. No
-number κ can be 1, and it sorts after all of them."""
+"""The name of a row of a study; NaN in kappa, phi and lam means: does not apply. A kappa of 1 is
+the text "benign", `evil_twins.bench.store.levels.BENIGN`.
+"""
 
 TARGETS: Columns = {
     "target_id": _TEXT,

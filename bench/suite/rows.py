@@ -13,7 +13,7 @@ from evil_twins.bench.components import registry
 from evil_twins.bench.components.component import Component
 from evil_twins.bench.components.names import split_call
 from evil_twins.bench.errors import UserError, unknown
-from evil_twins.bench.store.records import BENIGN
+from evil_twins.bench.store.levels import BENIGN
 from evil_twins.bench.suite.extends import is_list_of_names
 from evil_twins.bench.suite.names import check_label
 

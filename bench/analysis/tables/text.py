@@ -8,7 +8,7 @@ import pandas as pd
 
 from evil_twins.bench.analysis.tables.frames import lines
 from evil_twins.bench.analysis.tables.records import STUDY, Records
-from evil_twins.bench.store.records import BENIGN
+from evil_twins.bench.store.levels import BENIGN
 
 ROUNDING = 1e-12
 """Rounding error of a difference of equal numbers."""

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from evil_twins.attacks.efficacy import BENIGN_SLACK
+from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.cells.benign import FEWEST, drawn_log_odds
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.store import records
+from evil_twins.bench.store.levels import BENIGN
 from evil_twins.bench.suite import suite
 from tests.bench import runs, suites
 
@@ -65,8 +67,8 @@ def test_confidence_is_caught_at_its_false_alarm_rate(tmp_path: Path) -> None:
     assert not done.state.failed
     read = records.read(tmp_path / "small" / "targets.parquet", records.FILES["targets"])
     scores = records.read(tmp_path / "small" / "scores.parquet", records.FILES["scores"])
-    assert sorted(read["kappa"].unique()) == [0.75, records.BENIGN]
-    benign = read[read["kappa"].eq(records.BENIGN)]
+    assert sorted(read["kappa"].unique()) == [0.75, BENIGN]
+    benign = read[read["kappa"].eq(BENIGN)]
     assert benign["at_kappa"].all()
     levels = benign.pivot(index="target_id", columns="attack", values="log_odds")
     assert (levels.max(axis=1) - levels.min(axis=1) <= BENIGN_SLACK).all()
@@ -75,11 +77,18 @@ def test_confidence_is_caught_at_its_false_alarm_rate(tmp_path: Path) -> None:
     for name, kappa in [("pgd", 1.0), ("imc", 1.0), ("poisoning", 1.0), ("pgd", 0.75)]:
         row = scores["attack"].eq(name) & scores["kappa"].eq(kappa) & scores["role"].eq("attacked")
         ranks = np.searchsorted(clean, scores.loc[row, "score"]) / len(clean)
-        if kappa == records.BENIGN:
+        if kappa == BENIGN:
             assert 0.25 < ranks.mean() < 0.75
             assert (ranks > 0.95).mean() < 0.3
         else:
             assert ranks.mean() > 0.9
+
+
+def test_tables_write_the_word() -> None:
+    row = {"attack": "pgd", "layers": "none", "kappa": BENIGN, "phi": 1.0, "lam": np.nan}
+    study = {"dataset": "digits", "victim": "resnet-tiny", "seed": 0}
+    assert text.name(row) == "pgd κ benign φ 1"
+    assert text.at_kappa(row | study) == "digits, resnet-tiny, seed 0, κ benign"
 
 
 def test_a_list_makes_rows_and_another_text_is_refused(tmp_path: Path) -> None:
