@@ -1,4 +1,4 @@
-"""Numbers that stand for words in the key columns of records."""
+"""Numbers that mean words in the key columns of records."""
 
 # Apart from `records`, on which every victim depends: this decides the content of no cell.
 

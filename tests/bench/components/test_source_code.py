@@ -25,9 +25,7 @@ COMPONENT = EVERY | {
     *("bench/cells/seeds.py", "bench/components/faced.py", "detectors/base.py"),
     *(f"bench/components/{name}.py" for name in ("component", "plugin", "returned", "shorthand")),
 }
-ATTACK = COMPONENT | {
-    f"bench/cells/{name}.py" for name in ("attack", "benign", "measure", "targets")
-}
+ATTACK = COMPONENT | {f"bench/cells/{n}.py" for n in ("attack", "benign", "measure", "targets")}
 ATTACK |= {"attacks/efficacy.py", "attacks/search.py", "bench/store/records.py"}
 FITTED = COMPONENT | {"bench/cells/fitting.py"}
 SCORE = FITTED | {f"bench/cells/{name}.py" for name in ("faced", "score")}
