@@ -114,6 +114,7 @@ OTHERS = {
     "check": "tests/contract/test_check.py shows the words of a component",
     "score": "tests/bench/run/test_scoring.py shows the names of images",
     "merge": "test_a_folder_of_another_suite_is_named_escaped",
+    "reproduce": "shows names of a table, whose records are read escaped",
 }
 """Commands that another test covers."""
 

@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "prune": "prune small.toml --results results",
     "check": "check bad.py:Bad",
     "compare": "compare bad.py:Bad --results results",
+    "reproduce": "reproduce small.toml --stored results --results results",
     "score": "score --victim v --faced v --inputs x.npy --dataset digits --detectors small.toml",
 }
 """Command that loads plug-ins -> its line."""

@@ -25,7 +25,10 @@ with open(sys.argv[1], "w") as file:
 """
 
 
-SLOW = ("", ">&- 2>/dev/full", ">&- 2>&- <&-", "| true")
+SLOW = [
+    pytest.param(ending, marks=pytest.mark.slow)
+    for ending in ("", ">&- 2>/dev/full", ">&- 2>&- <&-", "| true")
+]
 
 
 @pytest.mark.parametrize("ending", [">/dev/full 2>&-", *SLOW])
