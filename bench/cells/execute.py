@@ -29,6 +29,9 @@ from evil_twins.bench.store.soundness import verify as verify_cell
 if TYPE_CHECKING:
     from evil_twins.bench.subjects.networks.network import Network
 
+METHODS = ("evil_twins.attacks.", "evil_twins.detectors.")
+"""The packages of the attacks and detectors of this project."""
+
 KINDS = {"victim": victim.run, "fit": preparation.run, "attack": attack.run, "score": score.run}
 
 
@@ -73,6 +76,12 @@ class Job:
         networks = [Component(self.network.place, {})] if self.network else []
         others = [each for each in self.components if not each.place.startswith(OURS)]
         return (*others, *networks)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it runs other code than attacks and detectors of this project."""
+        methods = all(each.place.startswith(METHODS) for each in self.components)
+        return self.network is not None or not methods
 
     @property
     def code(self) -> Code:

@@ -80,19 +80,22 @@ def run_cell(
     """
     guard = _guard()
     guard.keep_apart(job.plugins)
-    result, changed = guard.call(_watched, (function, arguments), limit)
+    result, changed = guard.call(_watched, (function, arguments, job.foreign), limit)
     if changed:
         guard.replace()
     return cast(Result, result)
 
 
 def _watched(
-    function: Callable[..., Result], arguments: tuple[Any, ...]
+    function: Callable[..., Result], arguments: tuple[Any, ...], foreign: bool
 ) -> tuple[Result, list[str]]:
-    """Call a function, and name what it has changed of the process and has not restored."""
-    state, names = Globals.now(), Bindings.now()
+    """Call a function, and name what it has changed of the process and has not restored.
+
+    Meanings of names are compared only if foreign code runs: there are ten thousands of them.
+    """
+    state, names = Globals.now(), Bindings.now() if foreign else None
     result = function(*arguments)
-    return result, state.changed() + names.changed()
+    return result, state.changed() + (names.changed() if names else [])
 
 
 def isolated(
