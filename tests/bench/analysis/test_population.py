@@ -41,6 +41,9 @@ def test_the_design_effect_is_that_of_clusters() -> None:
     detected, counts = np.array([10.0, 0, 10, 0, 10, 0]), np.full(6, 10.0)
     assert design_effect(detected, counts) == pytest.approx(10 * 6 / 5)
     assert design_effect(np.full(6, 10.0), counts) == 1
+    effective = 60 / 12 * (stats.t.ppf(0.975, 59) / stats.t.ppf(0.975, 5)) ** 2
+    low = stats.beta.ppf(0.025, effective / 2, effective / 2 + 1)
+    assert pooled_rate(detected, counts).rate == pytest.approx((0.5, low, 1 - low))
     many = np.random.default_rng(0).binomial(10, 0.3, 4000).astype(float)
     assert design_effect(many, np.full(4000, 10.0)) == pytest.approx(1, abs=0.08)
 

@@ -1,5 +1,7 @@
 """Statistics on known answers."""
 
+from math import comb
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -77,6 +79,18 @@ def test_ties_at_the_threshold_are_no_evidence_of_a_wrong_one() -> None:
     assert rule.ties == 80
     assert stats.fpr_test(0, 160, rule) == 1.0
     assert stats.fpr_test(60, 160, rule) < 0.01
+
+
+@pytest.mark.parametrize("flagged", [0, 2, 5, 11])
+def test_fpr_test_has_the_law_of_exchangeable_scores(flagged: int) -> None:
+    """k of m fresh scores lie above the j-th smallest of n: counted over all orders."""
+    n, m = 39, 60
+    rule = stats.threshold(np.arange(float(n)), 0.05)
+    j = rule.rank
+    orders = [comb(n - j + k, k) * comb(j - 1 + m - k, m - k) for k in range(m + 1)]
+    law = np.array(orders, dtype=float) / comb(n + m, m)
+    p = 2 * min(law[: flagged + 1].sum(), law[flagged:].sum())
+    assert stats.fpr_test(flagged, m, rule) == pytest.approx(min(1.0, p))
 
 
 def test_fpr_test_accepts_right_thresholds_at_its_rate_and_rejects_a_wrong_one() -> None:

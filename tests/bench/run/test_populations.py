@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
+from evil_twins.bench.cells import preparation
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects.data import Dataset, drawn
@@ -89,6 +91,21 @@ def test_records_have_every_victim_on_its_own_targets(folder: Path, tmp_path: Pa
         first = both[both["seed"] == 0].reset_index(drop=True)
         lines = pd.read_parquet(tmp_path / "small" / f"{name}.parquet")
         pd.testing.assert_frame_equal(first, lines)
+
+
+def test_preparations_of_each_victim_draw_other_numbers(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder / "small" / "cells" / "victim", tmp_path / "small" / "cells" / "victim")
+    drawn, usual = list[tuple[object, ...]](), preparation.seeds.generator
+
+    def generator(dataset: str, name: str, purpose: str, turn: int = 0) -> torch.Generator:
+        drawn.append((purpose, turn))
+        return usual(dataset, name, purpose, turn)
+
+    monkeypatch.setattr(preparation.seeds, "generator", generator)
+    carry_out(tmp_path, *PARTS, head=HEAD)
+    assert {turn for purpose, turn in drawn if purpose == "preparation"} == {0, 1}
 
 
 def test_files_of_weights_are_a_population(folder: Path, tmp_path: Path) -> None:
