@@ -56,7 +56,7 @@ def words(done: "Reproduction") -> list[str]:
             for line in lines(outside)
         ),
         f"{len(outside)} of {count} rates of a new victim (seed {done.seed}) lie outside of the "
-        f"95 % intervals that the stored victims predict: {share:.1%}; about {0.05 * count:.0f}, "
-        "5 %, are expected at most, and rates of one victim depend on each other",
+        f"95 % intervals that the stored victims predict ({share:.1%}). About {0.05 * count:.0f} "
+        "are expected; the rates of one victim depend on each other, so that more may.",
         f"all rates: {done.folder / FILE}",
     ]
