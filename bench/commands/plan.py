@@ -30,4 +30,4 @@ def plan(
     n = workspace.suite.targets.count
     rate = clopper_pearson(n // 2, n)
     interval = f"{rate.low:.0%} to {rate.high:.0%} (95 %)"
-    printable.say(f"{n // 2} of {n} targets flagged would mean {interval}")
+    printable.say(f"{n // 2} of {n} targets of a victim flagged would mean {interval}")

@@ -21,7 +21,7 @@ from evil_twins.bench.run.observer import Observer
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.schedule import recorded, survey
 from evil_twins.bench.run.screen import print_lines
-from evil_twins.bench.run.selection import with_parents
+from evil_twins.bench.run.selection import of_victim, with_parents
 from evil_twins.bench.run.session import Execution, run_cells
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Folders, open_workspace
@@ -131,6 +131,8 @@ def compare(
     """
     new = newcomer(text, suites.load(name))
     workspace = open_workspace(new.suite, folders, execution.device, console)
+    first = of_victim(workspace.plan, min(workspace.plan.victims))
+    workspace = replace(workspace, plan=first)
     cells, store, directory = workspace.plan, workspace.store, workspace.directory
     chosen = _chosen(new, cells, survey(cells, store), name, directory)
     absent = _absent(new, cells, chosen)

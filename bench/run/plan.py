@@ -88,6 +88,11 @@ class _Planner:
 
     def plan(self) -> Plan:
         victims = [_OfVictim(self, draw) for draw in range(len(self.suite.seeds))]
+        if len({victim.key for victim in victims}) < len(victims):
+            raise UserError(
+                f"two of the {len(victims)} victims have the same weights",
+                "remedy: name each file of weights once",
+            )
         shards = tuple(shard for victim in victims for shard in victim.shards())
         return Plan(self.cells, {victim.seed: victim.key for victim in victims}, shards)
 

@@ -13,8 +13,7 @@ from evil_twins.bench.analysis.tables.population import POPULATION, RECIPE
 from evil_twins.bench.analysis.tables.write import csv
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.conclude import Conclusion, derive, exclusive
-from evil_twins.bench.run.plan import Plan
-from evil_twins.bench.run.selection import with_parents
+from evil_twins.bench.run.selection import of_victim
 from evil_twins.bench.run.session import Execution, run_cells
 from evil_twins.bench.run.workspace import Folders, open_workspace
 from evil_twins.bench.store import files
@@ -60,8 +59,8 @@ def reproduce(
         console: Where progress is shown, or None to be silent.
 
     Raises:
-        UserError: The suite has no results of several victims, or trains none, or there is another
-            mistake that is known before a cell runs.
+        UserError: The suite has no results of several victims, or others, or trains none, or there
+            is another mistake that is known before a cell runs.
     """
     suite = suites.load(name)
     predicted = _predicted(suite, stored)
@@ -69,7 +68,7 @@ def reproduce(
     workspace = open_workspace(replace(suite, victim=longer), folders, execution.device, console)
     files.make_folder(workspace.store.root, workspace.store.root.parents[1])
     *_, seed = workspace.plan.victims
-    chosen = _of_victim(workspace.plan, seed)
+    chosen = of_victim(workspace.plan, seed)
     ran = run_cells(workspace, chosen, execution, console=console)
     folder = workspace.directory / FOLDER
     with exclusive(workspace.store, console):
@@ -88,20 +87,22 @@ def _predicted(suite: Suite, stored: Path) -> pd.DataFrame:
             f"the victims of {suite.name} are files of weights: no further one can be trained",
             "expected: a suite that trains its victims",
         )
-    table = Analysis(stored / suite.name).table(POPULATION)
+    analysis = Analysis(stored / suite.name)
+    table = analysis.table(POPULATION)
     if table.empty:
         raise UserError(
             f"{stored / suite.name} has rates of one victim, which predict nothing for another",
             "expected: results of a suite with [victim] count above 1",
         )
+    seeds = sorted({int(seed) for seed in analysis.records.rows["seed"]})
+    count = suite.targets.count
+    if seeds != list(suite.seeds) or (table["n"] / table["victims"]).max() != count:
+        raise UserError(
+            f"{stored / suite.name} is not of this suite: it has victims of the seeds {seeds} with "
+            f"{(table['n'] / table['victims']).max():g} targets each",
+            f"expected: seeds {list(suite.seeds)}, {count} targets each",
+        )
     return table[[*CELL, "next_low", "next_high"]]
-
-
-def _of_victim(plan: Plan, seed: int) -> Plan:
-    """Return the cells of one victim, and all that they depend on."""
-    shards = tuple(shard for shard in plan.shards if shard.seed == seed)
-    keys = [plan.victims[seed], *(key for shard in shards for key in shard.keys)]
-    return Plan(with_parents(plan.cells, keys), {seed: plan.victims[seed]}, shards)
 
 
 def _no_tables(directory: Path) -> None:
@@ -111,7 +112,7 @@ def _no_tables(directory: Path) -> None:
 def _compared(analysis: Analysis, predicted: pd.DataFrame) -> pd.DataFrame:
     measured = analysis.table(DETECTION)
     measured = measured[measured["fpr_nominal"].eq(FPR)][[*CELL, "n", "detected", "rate"]]
-    rates = measured.merge(predicted, on=CELL)
+    rates = measured[measured["n"] > 0].merge(predicted, on=CELL)
     # A stored number may be rounded in its last digit.
     inside = rates["rate"].between(rates["next_low"] - 1e-9, rates["next_high"] + 1e-9)
     return rates.assign(inside=inside)

@@ -92,6 +92,13 @@ def parse_share(text: str) -> tuple[int, int]:
     raise UserError(f"--shard {text} is no share", "expected: i/n with 1 <= i <= n, such as 2/4")
 
 
+def of_victim(plan: Plan, seed: int) -> Plan:
+    """Return the cells of one victim, and all that they depend on."""
+    shards = tuple(shard for shard in plan.shards if shard.seed == seed)
+    keys = [plan.victims[seed], *(key for shard in shards for key in shard.keys)]
+    return Plan(with_parents(plan.cells, keys), {seed: plan.victims[seed]}, shards)
+
+
 def with_parents(cells: Mapping[str, Cell], keys: Iterable[str]) -> dict[str, Cell]:
     """Return the cells of these keys and all that they depend on, in the order of `cells`."""
     needed, todo = set[str](), list(keys)

@@ -128,11 +128,14 @@ def _facts(suites: Sequence[Suite]) -> list[tuple[str, list[list[str]]]]:
 
 
 def _pairs(suites: Sequence[Suite]) -> Iterator[Between]:
+    """Pair the studies of every two suites; of several victims on both sides those of one seed."""
     studies = [list(sides(suite.name, suite.analysis)) for suite in suites]
     for firsts, seconds in combinations(studies, 2):
         for first in firsts:
             for second in seconds:
-                yield between(first, second)
+                single = len(firsts) == 1 or len(seconds) == 1
+                if single or first.study["seed"] == second.study["seed"]:
+                    yield between(first, second)
 
 
 def _pair(pair: Between) -> Pair:

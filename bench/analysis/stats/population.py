@@ -58,7 +58,8 @@ def next_rate(detected: Floats, counts: Floats, count: int, level: float = 0.95)
 
     The number of detected targets of a new victim is taken as beta-binomial. Its variance is that
     of its targets, plus that between victims and that of the pooled rate, both as multiplied by
-    what t with V - 1 degrees of freedom adds.
+    what t with V - 1 degrees of freedom adds. The interval holds that of the pooled rate and the
+    rates of all victims.
 
     Args:
         detected: (V,) number of detected targets of each victim.
@@ -83,7 +84,10 @@ def next_rate(detected: Floats, counts: Floats, count: int, level: float = 0.95)
     shape = 1 / correlation - 1
     law = stats.betabinom(count, mean * shape, (1 - mean) * shape)
     low, high = (float(law.ppf(q)) / count for q in ((1 - level) / 2, (1 + level) / 2))
-    return Interval(pooled.rate.value, low, high)
+    # With very few victims that law may be narrower than what was measured.
+    rates = detected / counts
+    low, high = min(low, pooled.rate.low, rates.min()), max(high, pooled.rate.high, rates.max())
+    return Interval(pooled.rate.value, float(low), float(high))
 
 
 def mean_over_victims(values: Floats, level: float = 0.95) -> Interval:

@@ -56,7 +56,9 @@ def test_intervals_hold_their_rate_and_stay_within_bounds(pairs: list[tuple[int,
     assert 0 <= low <= value <= high <= 1
     assert high - low > 0
     new = next_rate(detected, counts, 10)
-    assert 0 <= new.low <= new.high <= 1
+    rates = detected / counts
+    assert 0 <= new.low <= min(low, rates.min())
+    assert max(high, rates.max()) <= new.high <= 1
 
 
 @given(VICTIMS)

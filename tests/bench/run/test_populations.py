@@ -120,6 +120,16 @@ def test_files_of_weights_are_a_population(folder: Path, tmp_path: Path) -> None
     assert len(set(stored)) == 2
 
 
+def test_the_same_weights_twice_are_no_two_victims(folder: Path, tmp_path: Path) -> None:
+    carry_out(folder, *PARTS, head=HEAD)
+    path = next(folder.glob("small/cells/victim/*/victim.safetensors"))
+    shutil.copy(path, tmp_path / "v.safetensors")
+    files = 'weights = ["v.safetensors", "v.safetensors"]'
+    head = suites.HEAD.replace("recipe = { epochs = 2 }", files)
+    with pytest.raises(UserError, match="two of the 2 victims have the same weights"):
+        planned(tmp_path, *PARTS, head=head)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

@@ -8,6 +8,7 @@ import pytest
 from evil_twins.bench.commands import app
 from evil_twins.bench.commands.reproduce import words
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.run.compare import compare
 from evil_twins.bench.run.reproduce import Reproduction, reproduce
 from evil_twins.bench.run.session import Execution
 from evil_twins.bench.run.workspace import Folders
@@ -76,7 +77,20 @@ def test_results_of_one_victim_predict_nothing(
     line = ["reproduce", str(tmp_path / "small.toml"), "--results", str(tmp_path / "here")]
     assert "predict nothing for another" in mistake(capsys, *line, "--stored", str(tmp_path))
     assert "no records in" in mistake(capsys, *line, "--stored", str(tmp_path / "nowhere"))
+    head = HEAD.replace("count = 2\nrecipe", "count = 3\nrecipe")
+    path = suites.write(tmp_path, *PARTS, head=head)
+    with pytest.raises(UserError, match=r"is not of this suite: .* seeds \[0, 1\] with 4 targets"):
+        reproduce(path, stored, Folders(tmp_path), Execution(engine=inline()))
     head = HEAD.replace("count = 2\nrecipe = { epochs = 2 }", "weights = 'v.safetensors'")
     path = suites.write(tmp_path, *PARTS, head=head)
     with pytest.raises(UserError, match="no further one can be trained"):
         reproduce(path, stored, Folders(tmp_path), Execution(engine=inline()))
+
+
+def test_compare_shows_the_first_of_several_victims(stored: Path) -> None:
+    execution = Execution(device="cpu", engine=inline())
+    name = f"{suites.PLUGINS}:Doubt(scale=2.0)"
+    compared = compare(name, str(stored / "small.toml"), Folders(stored), execution)
+    assert compared.folder is not None
+    assert set(pd.read_parquet(compared.folder / "scores.parquet")["seed"]) == {0}
+    assert len(compared.conclusion.state.ran) == 2
