@@ -79,9 +79,9 @@ class Job:
 
     @property
     def foreign(self) -> bool:
-        """Whether it runs other code than attacks and detectors of this project."""
+        """Whether it runs other code than attacks, detectors and readers of this project."""
         methods = all(each.place.startswith(METHODS) for each in self.components)
-        return self.network is not None or not methods
+        return self.network is not None or "code" in self.spec["dataset"] or not methods
 
     @property
     def code(self) -> Code:
