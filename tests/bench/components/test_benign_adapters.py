@@ -33,7 +33,7 @@ def excess(view: AttackerView, attacked: Attacked) -> Tensor:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: type(attack).__name__)
-def test_a_target_that_reaches_its_log_odds_ends_there(attack: Any) -> None:
+def test_a_target_ends_at_its_log_odds_if_it_reaches_them(attack: Any) -> None:
     view = worlds.with_benign(worlds.view(3))
     attacked = attack(view)
     over = excess(view, attacked)

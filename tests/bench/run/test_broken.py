@@ -47,7 +47,7 @@ def _causes(done: Finished) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("sound", [0, 1, 2])
-def test_one_that_takes_no_more_ends_the_run_with_what_is_stored(
+def test_an_executor_that_takes_no_more_ends_the_run_with_what_is_stored(
     tmp_path: Path, sound: int
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
@@ -67,7 +67,7 @@ def test_one_that_takes_no_more_ends_the_run_with_what_is_stored(
 
 
 @pytest.mark.parametrize("error", [BrokenExecutor("gone"), KeyboardInterrupt(), SystemExit(0)])
-def test_one_that_loses_a_call_loses_its_cells_alone(tmp_path: Path, error: BaseException) -> None:
+def test_an_executor_that_loses_a_call_loses_only_its_cells(tmp_path: Path, error: BaseException) -> None:
     fragile = Fragile(2, error)
     done = carry_out(tmp_path, *PARTS, engine=Engine(fragile, 1, guarded=False))
     lost = {title: why for title, why in _causes(done).items() if "not run" not in why}
