@@ -67,7 +67,9 @@ def test_an_executor_that_takes_no_more_ends_the_run_with_what_is_stored(
 
 
 @pytest.mark.parametrize("error", [BrokenExecutor("gone"), KeyboardInterrupt(), SystemExit(0)])
-def test_an_executor_that_loses_a_call_loses_only_its_cells(tmp_path: Path, error: BaseException) -> None:
+def test_an_executor_that_loses_a_call_loses_only_its_cells(
+    tmp_path: Path, error: BaseException
+) -> None:
     fragile = Fragile(2, error)
     done = carry_out(tmp_path, *PARTS, engine=Engine(fragile, 1, guarded=False))
     lost = {title: why for title, why in _causes(done).items() if "not run" not in why}
