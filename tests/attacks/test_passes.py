@@ -19,7 +19,7 @@ from tests.attacks import worlds
 N, ROUNDS, BATCH = 4, 10, 16
 HEAD, ALL = ModelStep("head", batch=BATCH), ModelStep("all", batch=BATCH)
 ATTACKS = {
-    "pgd": (PGD(InputStep(), 0.75, ROUNDS), 2 * ROUNDS),
+    "pgd": (PGD(InputStep(), 0.75, ROUNDS), 3 * ROUNDS),
     "poisoning head": (Poisoning(HEAD, 0.75, ROUNDS), 1),
     "imc head": (IMC(InputStep(), HEAD, 0.75, ROUNDS, phi=0.5), 2 * ROUNDS + 1),
     "poisoning all": (Poisoning(ALL, 0.75, ROUNDS), (2 + 2 * BATCH) * ROUNDS),
