@@ -219,9 +219,10 @@ class _OfVictim:
         optional["trusted"] = self.trusted[column.label]
         parents = {"victim": self.key} | {role: key for role, key in optional.items() if key}
         spec = self.shared | {"detector": column.detector.spec, "benign": benign}
-        images = self.planner.cells[attack].title if attack else f"benign images{self.ending}"
+        title = column.label + self.shard_number(benign["first"], self.suite.targets.count)
+        title = f"{column.label} × {self.planner.cells[attack].title}" if attack else title
         facts = column.label, column.detector, spec, self.planner.source(kind, column.detector)
-        return self.planner.add(Cell(kind, f"{column.label} × {images}", *facts, parents))
+        return self.planner.add(Cell(kind, title, *facts, parents))
 
     def attack(self, row: Row, first: int) -> str:
         nature, parents = row.attack.build().nature, {"victim": self.key}
@@ -247,13 +248,18 @@ class _OfVictim:
             "targets": targets.model_dump(include={"list", "count", "after", "goals", "difficulty"})
             | {"first": first, "last": last},
         }
-        if row.count > targets.shard:
-            title += f" [{first // targets.shard + 1}/{ceil(row.count / targets.shard)}]"
+        title += self.shard_number(first, row.count)
         evade = tuple(column.detector for column in self.evaded(row))
         if evade:
             spec["evade"] = [detector.spec for detector in evade]
         facts = row.label, attack, spec, self.planner.source("attack", attack, *evade)
-        return self.planner.add(Cell("attack", title + self.ending, *facts, parents, evade))
+        return self.planner.add(Cell("attack", title, *facts, parents, evade))
+
+    def shard_number(self, first: int, count: int) -> str:
+        """Return the end of a title: the number of the shard, and the victim, if there are more."""
+        size = self.suite.targets.shard
+        number = f" [{first // size + 1}/{ceil(count / size)}]" if count > size else ""
+        return number + self.ending
 
     def evaded(self, row: Row) -> list[Column]:
         columns = {column.label: column for column in self.suite.columns}
