@@ -157,7 +157,7 @@ def images_per_pass(x: Tensor) -> int:
 
 
 def batches(x: Tensor, pixels: int = 0) -> Iterator[Tensor]:
-    """Split images (N, C, H, W) into batches for a pass, or of `pixels` values, one image at least."""
+    """Split images (N, C, H, W) into batches for one pass, or of at most `pixels` values."""
     if len(x):
         yield from x.split(max(1, pixels // x[0].numel()) if pixels else images_per_pass(x))
 
