@@ -14,7 +14,8 @@ from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.families import FAMILY, IMC, PGD, POISONING, Family
 from evil_twins.bench.analysis.tables.frames import line, lines
 from evil_twins.bench.analysis.tables.outcomes import OUTCOMES
-from evil_twins.bench.analysis.tables.population import POPULATION, RECIPE
+from evil_twins.bench.analysis.tables.population import POPULATION
+from evil_twins.bench.analysis.tables.recipes import RECIPE
 from evil_twins.bench.analysis.tables.records import STUDY
 from evil_twins.bench.analysis.tables.sweeps import TRADEOFF
 

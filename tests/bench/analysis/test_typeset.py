@@ -57,4 +57,4 @@ def test_the_command_prints_the_table_alone(
     assert app.main(line) == 0
     assert capsys.readouterr().out == tables.typeset(directory, "csv")
     assert not (directory / "tables").exists()
-    assert app.main([*line[:-1], "html"]) == 2
+    assert app.main([*line[:-1], "pdf"]) == 2
