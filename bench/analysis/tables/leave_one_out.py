@@ -56,6 +56,8 @@ def summary(analysis: Analysis) -> str:
         f"The interval for a new victim, computed from the other {others}, held the rate of the "
         f"victim left out in {_share(table['inside'])} cells; {text.percent(LEVEL)} is expected."
     )
+    width = (table["high"] - table["low"]).mean()
+    words += f" On average it is {100 * width:.0f} points of % wide."
     differ = table.loc[table["differ"].astype(bool), "inside"]
     if 0 < len(differ) < len(table):
         words += f" Where the rates of victims differ, it held {_share(differ)}."

@@ -110,26 +110,27 @@ def _lines(parts: list[pd.DataFrame]) -> Iterator[dict[str, Any]]:
     if not parts:
         return
     sides = pd.concat(parts).astype({"value": float, "other": float})
-    sides = sides.dropna(subset=["value", "other"])
-    seeds = sorted(sides["seed"].unique())
-    groups = [
-        (key, victims.set_index("seed"))
-        for key, victims in sides.groupby(_PAIR, dropna=False, sort=False)
-        if len(victims) > 1
-    ]
-    gaps = [(victims["value"] - victims["other"]).reindex(seeds) for _, victims in groups]
-    p = stats.sign_flips(np.array(gaps, dtype=np.float64).T) if gaps else []
-    for (key, victims), gap, chance in zip(groups, gaps, p, strict=True):
-        values = gap.dropna().to_numpy(dtype=np.float64)
-        yield dict(zip(_PAIR, key, strict=True)) | {
-            "victims": len(values),
-            "mean": victims["value"].mean(),
-            "mean_other": victims["other"].mean(),
-            **by_name(ends("difference"), _mean(values)),
-            **by_name("least most", (values.min(), values.max())),
-            "p": chance,
-            "p_least": 2.0 ** (1 - len(values)),
-        }
+    sides = sides.dropna(subset=["value", "other"]).reset_index(drop=True)
+    keys = sides.drop_duplicates(_PAIR)[_PAIR]
+    place = sides.groupby(_PAIR, dropna=False, sort=False).ngroup().to_numpy()
+    seeds, column = np.unique(sides["seed"], return_inverse=True)
+    values = np.full((2, len(keys), len(seeds)), np.nan)
+    values[:, place, column] = sides[["value", "other"]].to_numpy().T
+    gaps = values[0] - values[1]
+    chances = stats.sign_flips(gaps.T)
+    for key, (first, second), gap, p in zip(
+        lines(keys), values.swapaxes(0, 1), gaps, chances, strict=True
+    ):
+        present = gap[~np.isnan(gap)]
+        if len(present) > 1:
+            yield key | {
+                "victims": len(present),
+                **by_name("mean mean_other", (np.nanmean(first), np.nanmean(second))),
+                **by_name(ends("difference"), _mean(present)),
+                **by_name("least most", (present.min(), present.max())),
+                "p": p,
+                "p_least": 2.0 ** (1 - len(present)),
+            }
 
 
 def _mean(values: stats.Floats) -> stats.Interval:

@@ -1,4 +1,4 @@
-"""Detection rates for a paper: Markdown, CSV, LaTeX or HTML, the best detector of each attack marked."""
+"""Detection rates for a paper: Markdown, CSV, LaTeX or HTML, the best detectors marked."""
 
 from collections.abc import Iterator
 from html import escape
