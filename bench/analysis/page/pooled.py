@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.page.facts import span
 from evil_twins.bench.analysis.page.matrix import Line, level, line
 from evil_twins.bench.analysis.page.ranks import Ranks, RanksByCell
 from evil_twins.bench.analysis.tables import Analysis, frames, text
@@ -89,7 +90,8 @@ class Pooled:
             name = recipe({"dataset": dataset, "victim": victim, "victims": victims})
             squares = tuple(self._caught(cells.get(name)) for name in self._detectors)
             written = level(float(str(kappa)))
-            result.append(Line(f"{name}, κ {written}", written, "", "", squares))
+            attacks = span(sorted(set(group["attacks"])))
+            result.append(Line(f"{name}, κ {written}", written, "", attacks, squares))
         return result
 
     def _caught(self, cells: pd.DataFrame | None) -> PooledSquare | None:

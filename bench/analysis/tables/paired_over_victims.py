@@ -64,12 +64,14 @@ def _detectors(analysis: Analysis) -> pd.DataFrame:
     """Return the rates of every two detectors under one attack, on the same targets."""
     table = analysis.table(DETECTION)
     table = table[table["fpr_nominal"].eq(analysis.fpr) & table["n"].gt(0)]
+    if table["detector"].nunique() < 2:
+        return frame([], [*_PAIR, *_SIDES])
     attacks = analysis.records.rows
     attacks = attacks[attacks["role"].eq("attack")]
     table = table.merge(attacks[[*RECIPE, "seed"]], on=[*RECIPE, "seed"])
     rates = {str(name): rows for name, rows in table.groupby("detector")}
-    parts = [_two(rates[first], rates[second]) for first, second in combinations(sorted(rates), 2)]
-    return pd.concat(parts) if parts else frame([], [*_PAIR, *_SIDES])
+    pairs = combinations(sorted(rates), 2)
+    return pd.concat([table[:0], *(_two(rates[first], rates[second]) for first, second in pairs)])
 
 
 def _two(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
@@ -90,7 +92,7 @@ _COMPARISONS: dict[str, Callable[[Analysis], pd.DataFrame]] = {
 
 def _paired(analysis: Analysis) -> pd.DataFrame:
     """Return one line for each difference that several victims have."""
-    if analysis.records.rows.groupby(_RECIPE)["seed"].nunique().max() < 2:
+    if not (analysis.records.rows.groupby(_RECIPE)["seed"].nunique() > 1).any():
         return frame([], PAIRED_OVER_VICTIMS.names)
     parts = [
         compute(analysis).assign(comparison=name).reindex(columns=[*_PAIR, *_SIDES])

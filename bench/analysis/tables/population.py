@@ -11,7 +11,7 @@ from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.frames import by_name, column, ends, lines, spread
-from evil_twins.bench.analysis.tables.recipes import RECIPE, populations
+from evil_twins.bench.analysis.tables.recipes import MEAN, NEXT, RECIPE, populations
 
 CELL = [*RECIPE, "detector", "knowledge", "fpr_nominal"]
 """The keys of the lines of this table."""
@@ -80,11 +80,10 @@ def _markdown(analysis: Analysis) -> str:
     table = table[table["fpr_nominal"] == analysis.fpr]
     blocks = [
         f"# Detection rate over victims at a false-positive rate of {text.percent(analysis.fpr)}\n"
-        "\nEach cell: share of flagged targets of all victims; in brackets the 95 % interval for "
-        "the mean rate of all victims that the recipe may give (Korn and Graubard: the victim is "
-        "the unit); then the lowest and the highest rate of a victim. The CSV file has an interval "
-        "for the rate of a new victim. Each victim has its own training seed, images for "
-        "thresholds, and targets.\n"
+        "\nEach cell: share of flagged targets of all victims; in brackets the 95 % interval "
+        f"{MEAN} (Korn and Graubard: the victim is the unit); then the lowest and the highest rate "
+        f"of a victim. The CSV file has an interval {NEXT}. Each victim has its own "
+        "training seed, images for thresholds, and targets.\n"
     ]
     for title, victims, rows in populations(analysis.records.rows):
         if victims > 1:
