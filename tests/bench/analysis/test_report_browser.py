@@ -153,8 +153,9 @@ def test_the_slider_moves_the_rates_over_victims(browser: Any, victims: Path, pe
     wanted = [
         [
             text.number(100 * line.rate),
-            # 24 calibration scores of a victim give no threshold at 1 %.
-            "no threshold" if percent == "1" else f"{100 * line.low:.0f}–{100 * line.high:.0f}",
+            f"{100 * line.low:.0f}–{100 * line.high:.0f}"
+            if (line.calibration_n + 1) * float(percent) >= 100
+            else "no threshold",
             f"next {100 * line.next_low:.0f}–{100 * line.next_high:.0f}",
             f"AUROC {text.number(line.auroc, 2)}",
         ]
