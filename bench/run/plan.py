@@ -1,7 +1,7 @@
 """Plan of a suite: its cells and their parents, before anything is run."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from evil_twins.bench.cells.identity import Cell
 from evil_twins.bench.components.component import Component
 from evil_twins.bench.components.parameters import checked
+from evil_twins.bench.components.precision import SINGLE
 from evil_twins.bench.components.source_code import closure, code_of
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.data_size import check_classes, check_splits
@@ -28,20 +29,28 @@ COPIES = 3
 
 @dataclass(frozen=True)
 class Shard:
-    """A few targets of one row: its attack cell, and the score cell of each detector by label.
+    """A few targets of one row, as keys of cells.
 
-    `seed` is that of its victim.
+    Attributes:
+        row: The row.
+        seed: Seed of its victim.
+        attack: Its attack cell.
+        scores: Detector -> its score cell.
+        benign: Detector -> its scores of benign images, where all targets face the victim; in
+            other rows the score cell has them.
     """
 
     row: Row
     seed: int
     attack: str
     scores: Mapping[str, str]
+    benign: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys of its cells."""
-        return (self.attack, *self.scores.values())
+        benign = (key for label, key in self.benign.items() if label in self.scores)
+        return (self.attack, *self.scores.values(), *benign)
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,8 @@ class _Planner:
         if suite.splits != USUAL:
             self.dataset["splits"] = asdict(suite.splits)
         self.shared = {"dataset": self.dataset, "device": device, "threads": suite.threads_per_cell}
+        if suite.precision != SINGLE:
+            self.shared["precision"] = suite.precision
         self.cells: dict[str, Cell] = {}
         self.sources: dict[tuple[str, ...], str] = {}
 
@@ -115,8 +126,9 @@ class _Planner:
         if network:
             spec |= {"normalise": [network.mean, network.std], "outputs": network.outputs}
         if path is None:
-            recipe = asdict(checked(Recipe, model.recipe, "[victim.recipe]"))
-            spec |= {"recipe": recipe, "seed": seed}
+            recipe = checked(Recipe, model.recipe, "[victim.recipe]")
+            _check_precision(recipe, self.suite)
+            spec |= {"recipe": asdict(recipe), "seed": seed}
             if model.retraining is not None:
                 retraining = checked(Retraining, model.retraining, "[victim.retraining]")
                 spec["retraining"] = asdict(retraining)
@@ -125,6 +137,14 @@ class _Planner:
             spec["weights"] = checksum(path, None) if network else weights.digest(*place)
         facts = f"{model.name} seed {seed}", model.architecture, None, spec, self.source("victim")
         return self.add(Cell("victim", *facts, weights=path))
+
+
+def _check_precision(recipe: Recipe, suite: Suite) -> None:
+    if recipe.precision == "bfloat16" and suite.precision != SINGLE:
+        raise UserError(
+            f"{suite.name}: a victim in bfloat16, and all else in {suite.precision}",
+            "remedy: remove `precision` from the suite, or from [victim.recipe]",
+        )
 
 
 class _OfVictim:
@@ -180,18 +200,29 @@ class _OfVictim:
     def shard(self, row: Row, first: int) -> Shard:
         check_filled(row, min(self.suite.targets.shard, row.count - first))
         attack, columns = self.attack(row, first), self.suite.columns if row.scored else ()
-        return Shard(row, self.seed, attack, {c.label: self.score(c, attack) for c in columns})
+        last = self.planner.cells[attack].spec["targets"]["last"]
+        faces_victim = row.attack.build().nature.moves in ("inputs", "nothing")
+        scores, benign = dict[str, str](), dict[str, str]()
+        for column in columns:
+            size = self.planner.benign
+            if faces_victim and not column.inspects:
+                images = {"size": size, "first": first, "last": last}
+                benign[column.label] = self.score(column, "benign", images)
+                size = 0
+            images = {"size": size, "first": first}
+            scores[column.label] = self.score(column, "score", images, attack)
+        return Shard(row, self.seed, attack, scores, benign)
 
-    def score(self, column: Column, attack: str) -> str:
-        detector, spec = column.detector, self.planner.cells[attack].spec
-        optional = {"fit": self.fits[column.label], "trusted": self.trusted[column.label]}
-        parents = {"victim": self.key, "attack": attack}
-        parents |= {role: key for role, key in optional.items() if key}
-        benign = {"size": self.planner.benign, "first": spec["targets"]["first"]}
-        spec = self.shared | {"detector": detector.spec, "benign": benign}
-        title = f"{column.label} × {self.planner.cells[attack].title}"
-        source = self.planner.source("score", detector)
-        return self.planner.add(Cell("score", title, column.label, detector, spec, source, parents))
+    def score(self, column: Column, kind: str, benign: dict[str, int], attack: str = "") -> str:
+        """Add the scores of a column: of an attack cell, or of benign images under the victim."""
+        optional = {"attack": attack, "fit": self.fits[column.label]}
+        optional["trusted"] = self.trusted[column.label]
+        parents = {"victim": self.key} | {role: key for role, key in optional.items() if key}
+        spec = self.shared | {"detector": column.detector.spec, "benign": benign}
+        title = column.label + self.shard_number(benign["first"], self.suite.targets.count)
+        title = f"{column.label} × {self.planner.cells[attack].title}" if attack else title
+        facts = column.label, column.detector, spec, self.planner.source(kind, column.detector)
+        return self.planner.add(Cell(kind, title, *facts, parents))
 
     def attack(self, row: Row, first: int) -> str:
         nature, parents = row.attack.build().nature, {"victim": self.key}
@@ -217,13 +248,18 @@ class _OfVictim:
             "targets": targets.model_dump(include={"list", "count", "after", "goals", "difficulty"})
             | {"first": first, "last": last},
         }
-        if row.count > targets.shard:
-            title += f" [{first // targets.shard + 1}/{ceil(row.count / targets.shard)}]"
+        title += self.shard_number(first, row.count)
         evade = tuple(column.detector for column in self.evaded(row))
         if evade:
             spec["evade"] = [detector.spec for detector in evade]
         facts = row.label, attack, spec, self.planner.source("attack", attack, *evade)
-        return self.planner.add(Cell("attack", title + self.ending, *facts, parents, evade))
+        return self.planner.add(Cell("attack", title, *facts, parents, evade))
+
+    def shard_number(self, first: int, count: int) -> str:
+        """Return the end of a title: the number of the shard, and the victim, if there are more."""
+        size = self.suite.targets.shard
+        number = f" [{first // size + 1}/{ceil(count / size)}]" if count > size else ""
+        return number + self.ending
 
     def evaded(self, row: Row) -> list[Column]:
         columns = {column.label: column for column in self.suite.columns}
