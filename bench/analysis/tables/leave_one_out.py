@@ -54,7 +54,7 @@ def summary(analysis: Analysis) -> str:
     others = "–".join(map(str, sorted({table["others"].min(), table["others"].max()})))
     words = (
         f"The interval for a new victim, computed from the other {others}, held the rate of the "
-        f"victim left out in {_share(table['inside'])} cells; {text.percent(LEVEL)} is expected."
+        f"omitted victim in {_share(table['inside'])} cells; {text.percent(LEVEL)} is expected."
     )
     width = (table["high"] - table["low"]).mean()
     words += f" On average it is {100 * width:.0f} points of % wide."
@@ -92,7 +92,7 @@ LEAVE_ONE_OUT = Table(
         " ".join([*RECIPE, "detector"]): "",
         "knowledge": "as in `population.csv`",
         "fpr_nominal": "as in `detection.csv`",
-        "seed": "the victim left out",
+        "seed": "the omitted victim",
         "others": "number of the other victims",
         "n rate": "its targets, and the share flagged",
         "expected low high": "the rate of the other victims, with their 95 % interval for the rate "

@@ -46,7 +46,7 @@ def _controls(analysis: Analysis) -> pd.DataFrame:
 
 
 def _losses(analysis: Analysis) -> pd.DataFrame:
-    """Return the losses of IMC as multiples of those of the pure attacks, beside 1."""
+    """Return the losses of IMC as multiples of those of the pure attacks, and 1."""
     table = analysis.table(TRADEOFF)
     table = table[table["end"].eq("") & table["along"].isin(("phi", "lam"))]
     levels = {along: table["level"].where(table["along"].eq(along)) for along in ("phi", "lam")}

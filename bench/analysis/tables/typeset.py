@@ -61,22 +61,23 @@ def typeset(results_dir: Path, form: Form, fpr: float = stats.FPR) -> str:
 def rates(analysis: Analysis) -> pd.DataFrame:
     """Return one line per row and detector, with the columns `_RATES`.
 
-    The rate of several victims of a recipe is in the row of the first.
+    The rate of several victims of a recipe is in the row of the first; it needs two with scores.
     """
     rows, groups = analysis.records.rows, dict[tuple[int, str], list[Cell]]()
     first = first_rows(rows)
+    victims = first.value_counts()
     for (row, detector), cell in analysis.cells.items():
-        groups.setdefault((int(first[row]), detector), []).append(cell)
+        if victims[first[row]] == 1 or len(cell.score):
+            groups.setdefault((int(first[row]), detector), []).append(cell)
     table = []
     for (row, detector), cells in groups.items():
-        k, n = (
-            np.array(counts, dtype=np.float64)
-            for counts in zip(*(_counts(cell, analysis.fpr) for cell in cells), strict=True)
-        )
-        rate = stats.pooled_rate(k, n).rate if len(cells) > 1 else cells[0].rate(analysis.fpr)
-        candidate = k.sum() > 0 and detector != ANY and rows.at[row, "role"] == "attack"
-        counts = [len(cells), int(n.sum()), int(k.sum())]
-        table.append([row, detector, *counts, *rate, candidate])
+        if victims[row] > 1 and len(cells) == 1:
+            continue
+        counts = np.array([_counts(cell, analysis.fpr) for cell in cells], dtype=np.float64).T
+        rate = stats.pooled_rate(*counts).rate if len(cells) > 1 else cells[0].rate(analysis.fpr)
+        k, n = counts.sum(axis=1).astype(int)
+        candidate = k > 0 and detector != ANY and rows.at[row, "role"] == "attack"
+        table.append([row, detector, len(cells), n, k, *rate, candidate])
     rated = frame((dict(zip(_RATES, cells, strict=True)) for cells in table), _RATES)
     best = rated["best"].astype(bool)
     most = rated["rate"].where(best, -np.inf).groupby(rated["row"]).transform("max")

@@ -222,3 +222,14 @@ def test_rates_for_a_paper_are_those_over_victims(tmp_path: Path, analysis: Anal
     for form in ("md", "latex"):
         assert tables.typeset(directory, form).count(title) == 1
     assert "seed 0" not in tables.typeset(directory, "md")
+
+
+def test_a_rate_for_a_paper_needs_two_victims_with_scores(tmp_path: Path) -> None:
+    records = _few(victims=3)
+    scores = records["scores"]
+    only = scores["detector"].eq("curvature") & scores["attack"].eq("pgd") & scores["seed"].ne(1)
+    directory = synthetic.write(tmp_path / "small", records | {"scores": scores[~only]})
+    table = pd.read_csv(io.StringIO(tables.typeset(directory, "csv")))
+    table = table[table["attack"].eq("pgd")]
+    assert list(table["detector"]) == ["confidence"]
+    assert list(table["victims"]) == [3]
