@@ -54,7 +54,8 @@ def summary(analysis: Analysis) -> str:
     others = "–".join(map(str, sorted({table["others"].min(), table["others"].max()})))
     words = (
         f"The interval for a new victim, computed from the other {others}, held the rate of the "
-        f"omitted victim in {_share(table['inside'])} cells; {text.percent(LEVEL)} or more is expected."
+        f"omitted victim in {_share(table['inside'])} cells; {text.percent(LEVEL)} or more is "
+        "expected."
     )
     width = (table["high"] - table["low"]).mean()
     words += f" On average it is {100 * width:.0f} points of % wide."
