@@ -14,10 +14,8 @@ A frozen dataclass, so that two detectors with equal preparations share one resu
 """
 
 PIXELS = {"float32": 2**17, "float64": 2**14, "cuda": 2**19}
-"""Pixel values that pass a network at once: on a processor by type, and on a GPU.
-
-For a convolution in float64 torch copies every value nine times. Where the copies leave the cache
-of the processor, a pass takes four times as long.
+"""Pixel values that pass a network at once, on a processor by type. A convolution in float64 copies
+each nine times, and takes four times as long where the copies leave the cache.
 """
 
 
@@ -159,10 +157,7 @@ def images_per_pass(x: Tensor) -> int:
 
 
 def batches(x: Tensor, pixels: int = 0) -> Iterator[Tensor]:
-    """Split images (N, C, H, W) into batches for one pass, or of at most `pixels` values.
-
-    A batch has one image at least.
-    """
+    """Split images (N, C, H, W) into batches for one pass, or of at most `pixels` values."""
     if len(x):
         yield from x.split(max(1, pixels // x[0].numel()) if pixels else images_per_pass(x))
 
