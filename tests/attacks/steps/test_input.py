@@ -1,7 +1,7 @@
 """The walk of the inputs: momentum, the longest step, the routes."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from evil_twins.attacks import norms
 from evil_twins.attacks.base import AttackerView
 from evil_twins.attacks.norms import Norm
-from evil_twins.attacks.pgd import PGD
+from evil_twins.attacks.pgd import PGD, ROUTES
 from evil_twins.attacks.steps.input import (
     LONGEST_EVEN_STEP,
     LONGEST_STEP,
@@ -19,7 +19,7 @@ from evil_twins.attacks.steps.input import (
     InputWalk,
 )
 from evil_twins.attacks.steps.radius import Smallest
-from evil_twins.attacks.steps.routes import Route, schedule
+from evil_twins.attacks.steps.routes import Route
 from tests.attacks import worlds
 
 AIM = 1.0
@@ -144,10 +144,28 @@ def test_a_route_from_the_nearest_input_forgets_the_gradients_and_shrinks_the_ra
     assert (norms.size(after.x - view.targets.x, "linf") <= after.radius + 1e-6).all()
 
 
-def test_routes_share_the_steps() -> None:
-    routes = (Route("origin", 0.9), Route("origin", 0.5), Route("nearest", 0.5))
-    assert list(schedule(routes, 150)) == [0, 50, 100]
-    assert schedule(routes, 1) == {0: routes[2]}
+@pytest.mark.parametrize("rounds", [7, 8])
+def test_the_steps_of_each_route_shrink_on_their_own(
+    rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[tuple[float, float]] = []
+    advance = InputWalk.advance
+
+    def spy(walk: InputWalk, *args: Any) -> Tensor:
+        margins = advance(walk, *args)
+        steps.append((walk.momentum, args[4]))
+        return margins
+
+    monkeypatch.setattr(InputWalk, "advance", spy)
+    PGD(InputStep(steps=2), 0.75, rounds)(worlds.view(1))
+    cosine = [1.0, 0.5 + 0.125**0.5, 0.5, 0.5 - 0.125**0.5]
+    expected = [
+        (route.momentum, pytest.approx(route.pace * pace))
+        for route in ROUTES
+        for pace in cosine
+        for _ in range(2)
+    ]
+    assert steps == expected
 
 
 def test_the_radius_is_the_smallest_on_linear_victims_whatever_their_strength() -> None:
