@@ -198,6 +198,7 @@ def test_victims_stand_beside_the_paper() -> None:
                 "seed": 0,
                 "accuracy": 0.98,
                 "images": 9,
+                "content": "",
                 "epochs": 3,
             }
         ]
