@@ -17,6 +17,7 @@ from evil_twins.bench.analysis.page.render import render
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import KEYS, Analysis, frames, text
+from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.compare import identity
 from evil_twins.bench.analysis.tables.compare.between import COLUMNS, Between, Side, between, sides
 from evil_twins.bench.analysis.tables.write import csv
@@ -112,6 +113,7 @@ def content(suites: Sequence[Suite], fpr: float) -> dict[str, Any]:
         "title": ", ".join(suite.name for suite in suites),
         "suites": [suite.name for suite in suites],
         "rate": fpr,
+        "needs": NEEDS,
         "level": LEVEL,
         "facts": _facts(suites, titles),
         "failed": [(text.failed(len(r.failures)), facts.failures(r)) for r in records],
@@ -197,7 +199,7 @@ def _rates(suites: Sequence[Suite]) -> pd.DataFrame:
     for suite in suites:
         rows = suite.analysis.records.rows[KEYS]
         for (row, detector), cell in suite.ranks.items():
-            n, detected = len(cell.below), cell.flagged
+            n, detected = len(cell.below), cell.flagged if cell.has_rate else None
             rate = suite.analysis.cells[row, detector].rate(suite.analysis.fpr)
             lines.append(
                 {"suite": suite.name, **frames.line(rows, row), "detector": detector}

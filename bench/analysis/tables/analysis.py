@@ -62,8 +62,15 @@ class Analysis:
         return decide(self.cells.values(), self.fpr)
 
     @cached_property
+    def table_decisions(self) -> pd.DataFrame:
+        """The decisions of the cells that have a rate, for tables and figures."""
+        absent = [place for place, cell in self.cells.items() if not cell.has_rate]
+        places = pd.MultiIndex.from_frame(self.decisions[["row", "detector"]])
+        return self.decisions[~places.isin(absent)]
+
+    @cached_property
     def _decided(self) -> dict[Any, pd.DataFrame]:
-        return dict(iter(self.decisions.groupby("row")))
+        return dict(iter(self.table_decisions.groupby("row")))
 
     def on_both(self, first: int, second: int) -> dict[str, pd.DataFrame]:
         """Return the decisions of two rows on their common targets, by detector that has both.

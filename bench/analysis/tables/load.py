@@ -25,7 +25,7 @@ def _load(analysis: Analysis) -> Iterator[dict[str, Any]]:
     records = analysis.records
     if records.targets["group"].eq(records.targets["target_id"]).all():
         return
-    flags = dict(iter(analysis.decisions.groupby("row")))
+    flags = dict(iter(analysis.table_decisions.groupby("row")))
     for row, key in zip(records.rows.index, lines(records.rows[KEYS]), strict=True):
         targets = records.targets[records.targets["row"] == row]
         if key["layers"] != "none" and int(row) in flags:

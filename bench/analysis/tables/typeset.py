@@ -12,12 +12,14 @@ from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.any_of import NAME as ANY
+from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.frames import frame, line, lines
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records
 from evil_twins.bench.analysis.tables.write import csv
 
 Form = Literal["md", "csv", "latex"]
-_RATES = ["row", "detector", "n", "detected", "rate", "low", "high", "best"]
+_RATES = ["row", "detector", "n", "detected", "rate", "low", "high", "best", "auroc"]
+"""`auroc` is that of the OR of all, NaN of others."""
 _OPTIONS = ("[", "*")
 """First characters of a cell that the line break before it takes for its options."""
 _SYMBOLS = str.maketrans(
@@ -53,13 +55,14 @@ def typeset(results_dir: Path, form: Form, fpr: float = stats.FPR) -> str:
 
 
 def rates(analysis: Analysis) -> pd.DataFrame:
-    """Return one line per row and detector: row, detector, n, detected, rate, low, high, best."""
+    """Return one line per row and detector, with the columns `_RATES`."""
     rows, table = analysis.records.rows, []
     for (row, detector), cell in analysis.cells.items():
         k, n = int((cell.score > cell.threshold(analysis.fpr).value).sum()), len(cell.score)
         rate = cell.rate(analysis.fpr)
         candidate = k > 0 and detector != ANY and rows.at[row, "role"] == "attack"
-        table.append([row, detector, n, k, *rate, candidate])
+        area = cell.auroc.value if detector == ANY else np.nan
+        table.append([row, detector, n, k if cell.has_rate else np.nan, *rate, candidate, area])
     rated = frame((dict(zip(_RATES, cells, strict=True)) for cells in table), _RATES)
     best = rated["best"].astype(bool)
     most = rated["rate"].where(best, -np.inf).groupby(rated["row"]).transform("max")
@@ -90,7 +93,9 @@ def _rate(cell: dict[str, Any] | None, bold: str) -> str:
         return ""
     rate = text.number(100 * cell["rate"])
     rate = bold.format(rate) if cell["best"] else rate
-    return f"{rate} [{100 * cell['low']:.0f}, {100 * cell['high']:.0f}]"
+    words = f"{rate} [{100 * cell['low']:.0f}, {100 * cell['high']:.0f}]" if rate else NEEDS
+    area = text.number(cell["auroc"], 2)
+    return f"{words}; AUROC {area}" if area else words
 
 
 def _markdown(title: str, names: list[str], grid: dict[str, list[dict[str, Any] | None]]) -> str:

@@ -99,7 +99,7 @@ def sides(
     """
     records = analysis.records
     goals = records.targets[["row", *_TARGET]]
-    decided = analysis.decisions.merge(goals, on=["row", "target_id"])
+    decided = analysis.table_decisions.merge(goals, on=["row", "target_id"])
     attacks = records.rows[records.rows["role"].eq("attack")].reset_index(names="row")
     for _, rows in attacks.groupby(STUDY, sort=True):
         study = {name: lines(rows)[0][name] for name in STUDY}
