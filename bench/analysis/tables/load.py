@@ -103,8 +103,8 @@ def _markdown(analysis: Analysis) -> str:
         "# One poisoned model for several targets\n\n"
         "Costs of a model and, in %, the share of targets that each detector flags at a "
         f"false-positive rate of {text.percent(analysis.fpr)}. In brackets 95 % intervals over "
-        "models: with one model there is none.\n\n"
-    ) + text.markdown(header, body)
+        f"models: with one model there is none. {analysis.any_remark}"
+    ).rstrip() + f"\n\n{text.markdown(header, body)}"
 
 
 def _interval(line: Mapping[str, object], names: str, scale: float) -> str:
