@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -141,7 +141,7 @@ def _facts(
 def _pairs(suites: Sequence[Sequence[Side]]) -> Iterator[Between | Pair]:
     """Pair the studies of every two suites that have the same victim, or say that none has."""
     for firsts, seconds in combinations(filter(None, suites), 2):
-        same = [(one, two) for one in firsts for two in seconds if one.has_victim_of(two)]
+        same = [pair for pair in product(firsts, seconds) if pair[0].has_victim_of(pair[1])]
         if not same:
             yield _no_victim(firsts, seconds)
         for first, second in same:

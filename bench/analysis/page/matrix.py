@@ -24,7 +24,7 @@ class Square:
         scores: Number of calibration scores; None if the rate does not follow the slider.
         below: Ranks of the targets, in rising order.
         unset: Whether there are too few calibration scores for a threshold.
-        lacks: What a rate needs, in words, if it is not shown.
+        lacks: The need that is not met, in words, if no rate is shown.
         area: The AUROC in words, or "".
     """
 

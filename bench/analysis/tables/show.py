@@ -83,7 +83,7 @@ def _shares(rows: pd.DataFrame, counts: pd.DataFrame) -> dict[tuple[int, str], s
 
 
 def _area(value: float) -> str:
-    """Write an AUROC in three characters, ".93"; its point tells it from a rate in %."""
+    """Write an AUROC in three characters, ".93"; a rate in % has no point."""
     return f"{value:.2f}"[1:] if value < 0.995 else "1.0"
 
 

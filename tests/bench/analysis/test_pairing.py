@@ -79,9 +79,9 @@ def test_of_several_victims_those_of_equal_content_are_paired(tmp_path: Path) ->
 def test_unknown_victims_are_paired_with_none_of_another_folder(
     unknown: str | None, tmp_path: Path
 ) -> None:
-    for known in (A, ""):
-        page = _page(tmp_path / f"_{known}", _suite((0, known)), _suite((0, unknown)))
-        names = "q" if known else "p and q"
+    for content in (A, ""):
+        page = _page(tmp_path / f"_{content}", _suite((0, content)), _suite((0, unknown)))
+        names = "q" if content else "p and q"
         expected = f"the older records of {names} do not say which victim they attack."
         assert expected in _differences(page)
         assert "differences.csv" not in page

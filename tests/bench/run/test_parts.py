@@ -73,39 +73,6 @@ def test_cells_that_contradict_each_other_are_not_merged(
     assert not _cells(tmp_path / "both")
 
 
-def test_folders_whose_victims_of_one_seed_differ_are_not_merged(
-    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    other, both = tmp_path / "other", tmp_path / "both"
-    shutil.copytree(whole / "small", other / "small")
-    (folder,) = (other / "small/cells/victim").glob("*/")
-    identity = "0" * 64  # other code, or another recipe: the same name and seed, another cell
-    mark = folder.rename(folder.with_name(identity)) / "cell.json"
-    facts = json.loads(mark.read_text()) | {"identity": identity}
-    _seal(mark, facts)
-    merge = ["merge", str(whole), str(other), "--results", str(both)]
-    assert app.main(merge) == 0  # equal content
-    capsys.readouterr()
-    shutil.rmtree(both)
-    (file,) = mark.parent.glob("*.parquet")
-    line = pd.DataFrame({"accuracy": [0.5], "images": [1]})
-    records.write(line, records.VICTIMS, file)
-    facts["files"][file.name] = (file.stat().st_size, checksum(file, None), file.stat().st_mtime_ns)
-    content = {name: digest for name, (_, digest, _) in facts["files"].items()}
-    _seal(mark, facts | {"content": fingerprint(content)})
-    assert "victim 'resnet-tiny seed 0' is not the same everywhere" in mistake(capsys, *merge)
-    assert not _cells(both)
-    # Another victim beside the one of both folders is no contradiction: it may be older.
-    shutil.copytree(whole / "small/cells/victim", other / "small/cells/victim", dirs_exist_ok=True)
-    assert app.main(merge) == 0
-
-
-def test_a_record_has_the_content_of_its_victim(whole: Path) -> None:
-    (mark,) = (whole / "small/cells/victim").glob("*/cell.json")
-    victims = pd.read_parquet(whole / "small" / "victims.parquet")
-    assert victims["content"].tolist() == [json.loads(mark.read_text())["content"]]
-
-
 def test_cells_that_descend_from_another_victim_are_not_merged(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Tell by content whether two folders hold the same victim: names and seeds are no evidence."""
+"""Compare the victims of several folders by content: names and seeds are no evidence."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ def contents(records: Records) -> dict[Name, str]:
 
 
 def titles(suites: Sequence[Mapping[Name, str]]) -> list[dict[str, str]]:
-    """Return for each suite the titles of its studies, told apart from those of the others.
+    """Return for each suite the titles of its studies, unlike those of other victims.
 
     Where victims of one name differ, a title ends in the first digits of the victim's hash.
 
