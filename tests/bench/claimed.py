@@ -33,6 +33,9 @@ class World:
         labels: Attacks along φ, with the layers that they change.
         dataset: Its name.
         after: KL as `kl` gives it, against the victim re-trained; None: not run.
+        seed: Seed of the victim.
+        tilt: Times φ (1 - φ): added to disagreement and KL over those of Poisoning.
+        benign: Calibration images for each target.
     """
 
     n: int = 100
@@ -47,6 +50,9 @@ class World:
     labels: tuple[tuple[str, str], ...] = (("imc-head", "head"),)
     dataset: str = "gtsrb"
     after: Callable[[float, float], float] | None = None
+    seed: int = 0
+    tilt: float = 0.0
+    benign: int = 4
 
     @property
     def retrained(self) -> "World":
@@ -59,7 +65,7 @@ class World:
 
     def rows(self) -> list[dict[str, object]]:
         """Return keys of the untouched row, of the pure attacks and of IMC along φ."""
-        base = {"dataset": self.dataset, "victim": "resnet18-narrow", "seed": 0, "lam": NAN}
+        base = {"dataset": self.dataset, "victim": "resnet18-narrow", "seed": self.seed, "lam": NAN}
         untouched = {"method": "untouched", "layers": "none", "kappa": NAN, "phi": NAN}
         out = [base | {"attack": "untouched"} | untouched]
         for kappa in self.kappas:
@@ -83,15 +89,17 @@ def targets(world: World, key: dict[str, object], names: list[str]) -> pd.DataFr
     n, label = len(names), np.arange(len(names)) % 43
     attacked = key["method"] != "untouched"
     kappa, phi = (float(str(key[axis])) if attacked else 0.0 for axis in ("kappa", "phi"))
-    share = world.rho(kappa, phi) if attacked and phi < 1 else 0.0
-    kl = (world.kl or world.rho)(kappa, phi) if attacked and phi < 1 else 0.0
+    joint, tilt = attacked and phi < 1, world.tilt * phi * (1 - phi)
+    share = world.rho(kappa, phi) + tilt if joint else 0.0
+    kl = (world.kl or world.rho)(kappa, phi) + tilt if joint else 0.0
+    confidence = min(kappa + 0.005, 0.995)
     facts = {
         "target_id": names,
         "label": label,
         "goal": (label + 1) % 43,
         "list": "confirmatory",
-        "confidence": kappa + 0.005,
-        "log_odds": np.log((kappa + 0.005) / (0.995 - kappa)),
+        "confidence": confidence,
+        "log_odds": np.log(confidence / (1 - confidence)),
         "at_kappa": attacked,
         "within_eps": True,
         "predicted": (label + attacked) % 43,
@@ -131,7 +139,7 @@ def scores(
     attacked = key["method"] != "untouched"
     for detector, knowledge in DETECTORS.items():
         shift = world.shift(detector, float(str(key["phi"]))) if attacked else 0.0
-        for role, count in (("attacked", 1), ("calibration", 4), ("fpr", 4)):
+        for role, count in (("attacked", 1), ("calibration", world.benign), ("fpr", 4)):
             size, chosen = n * count, role == "attacked"
             owned = chosen or key["layers"] != "none"
             part = {
@@ -186,14 +194,15 @@ def frames(world: World) -> dict[str, pd.DataFrame]:
 
 @lru_cache(maxsize=4)
 def _frames(world: World) -> dict[str, pd.DataFrame]:
-    rng, names = np.random.default_rng(11), world.names
+    rng, names = np.random.default_rng([11, world.seed]), world.names
     records: dict[str, list[pd.DataFrame]] = {"targets": [], "flips": [], "scores": []}
     for key in world.rows():
         subset = targets(world, key, names)
         records["targets"].append(subset)
         records["flips"].append(flips(subset, list(key), rng))
         records["scores"].append(scores(world, key, names, rng))
-    head = {"dataset": world.dataset, "victim": "resnet18-narrow", "seed": 0, "kappa": 0.75}
+    head = {"dataset": world.dataset, "victim": "resnet18-narrow", "kappa": 0.75}
+    head["seed"] = world.seed
     for label, rounds in world.rounds.items():
         key = head | {"attack": label, "method": "imc", "layers": "head", "phi": 0.5, "lam": NAN}
         subset = targets(world, key, names).assign(rounds=list(rounds))
@@ -203,6 +212,21 @@ def _frames(world: World) -> dict[str, pd.DataFrame]:
         name: pd.concat([part for part in parts if len(part)], ignore_index=True)
         for name, parts in records.items()
         if any(map(len, parts))
+    }
+
+
+def victims(world: World, count: int = 8, spread: float = 0.1) -> list[World]:
+    """Return worlds of several victims, whose trade-offs differ by up to `spread` times φ (1 - φ)."""
+    tilts = np.linspace(-spread / 2, spread / 2, count)
+    return [replace(world, seed=seed, tilt=float(tilt)) for seed, tilt in enumerate(tilts)]
+
+
+def population(worlds: Sequence[World]) -> dict[str, pd.DataFrame]:
+    """Return the records of a suite with a victim for each world."""
+    records = [_frames(world) for world in worlds]
+    return {
+        name: pd.concat([frames[name] for frames in records if name in frames], ignore_index=True)
+        for name in ("targets", "flips", "scores")
     }
 
 
@@ -220,26 +244,31 @@ def _still(detector: str, phi: float) -> float:
 
 
 TRUE = World(
+    n=25,
+    benign=16,
     rho=lambda kappa, phi: (1 - phi) ** (8 if kappa > 0.8 else 3),
     shift=_grows,
-    rounds={"algorithm-1": [5] * 100, "algorithm-1-half": [9] * 99 + [-1]},
+    rounds={"algorithm-1": [5] * 25, "algorithm-1-printed": [9] * 25},
     odds=lambda phi, distance: -8 + 6 * (phi + distance) + 12 * phi * distance,
     lowered=1.0,
     after=lambda kappa, phi: (1 - phi) ** 6,
 )
 FALSE = World(
+    n=25,
+    benign=16,
     rho=lambda kappa, phi: (1.3 if kappa < 0.8 else 1.9) if 0 < phi < 0.9 else 1.0,
     shift=lambda detector, phi: 4 * phi if detector == "curvature" else 6.0 - 4 * phi,
-    rounds={"algorithm-1": [5] * 70 + [20] * 30, "algorithm-1-half": [9] * 70 + [-1] * 30},
+    rounds={"algorithm-1": [5] * 17 + [20] * 8, "algorithm-1-printed": [9] * 17 + [-1] * 8},
     odds=lambda phi, distance: -8 + 9 * (phi + distance) - 6 * phi * distance,
-    lowered=0.7,
+    lowered=0.6,
     after=lambda kappa, phi: 4.0 if phi == 0.9 else 1.0,
 )
 OPEN = World(
-    n=30,
+    n=20,
+    benign=20,
     rho=lambda kappa, phi: max(0.0, 0.9 - phi) if phi else 1.0,
     shift=_still,
-    rounds={"algorithm-1": [5] * 27 + [-1] * 3, "algorithm-1-half": [5] * 28 + [25] * 2},
+    rounds={"algorithm-1": [5] * 18 + [-1] * 2, "algorithm-1-printed": [5] * 18 + [25] * 2},
     odds=lambda phi, distance: -8 + 7 * (phi + distance),
     lowered=0.9,
     after=lambda kappa, phi: max(0.0, 0.9 - phi) if phi else 1.0,
