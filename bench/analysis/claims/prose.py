@@ -60,8 +60,8 @@ def _reading(version: Rules) -> str:
     return (
         "## How to read the verdicts\n\n"
         f"Rules of version {version.version}, fixed before any run of it. The unit is the victim. "
-        "A statistic is computed within each victim, on the targets that are at κ in every row that "
-        "it needs (evasion and rounds on all). Its interval is a t interval over victims. Its "
+        "A statistic is computed within each victim, on the targets that are at κ in every row "
+        "that it needs (evasion and rounds on all). Its interval is a t interval over victims. Its "
         "one-sided p-value against the margin is the larger one of a t test and of a test that "
         "flips the signs by victim. A claim of several parts takes the largest, on either side. A "
         "condition must be met for a claim to hold, but does not refute it. Holm over the "
