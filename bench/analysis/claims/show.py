@@ -64,8 +64,9 @@ def general(suites: Mapping[str, Sequence[Judged]]) -> Table:
 
 def _in_general(places: Mapping[str, str]) -> str:
     if not places:
-        return "no suite measures it"
-    if set(places.values()) == {"holds"}:
-        return f"holds in every suite that asks it: {', '.join(places)}"
-    contrary = [f"{outcome} in {name}" for name, outcome in places.items() if outcome != "holds"]
-    return f"not in general: {'; '.join(contrary)}"
+        return "not measured in any suite"
+    by_outcome: dict[str, list[str]] = {}
+    for name, outcome in places.items():
+        by_outcome.setdefault(outcome, []).append(name)
+    words = [f"{outcome} in {', '.join(names)}" for outcome, names in sorted(by_outcome.items())]
+    return f"{'yes' if set(by_outcome) == {'holds'} else 'no'}: {'; '.join(words)}"

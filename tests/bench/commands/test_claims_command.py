@@ -8,8 +8,11 @@ import pandas as pd
 import pytest
 
 from evil_twins.bench.analysis.claims import report as claims
+from evil_twins.bench.analysis.claims.judge import judge
+from evil_twins.bench.analysis.claims.judged import Judged
 from evil_twins.bench.analysis.claims.report import COLUMNS
 from evil_twins.bench.analysis.claims.rules import rules
+from evil_twins.bench.analysis.claims.show import general
 from evil_twins.bench.commands import app
 from tests.bench import claimed, judging, synthetic
 from tests.bench.claimed import World
@@ -99,6 +102,40 @@ def test_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "A of the disagreement" in shown
     assert "Do the claims hold in general?" in shown
     assert (folder / "other" / "claims.md").read_bytes() == stored
+
+
+@pytest.mark.usefixtures("quick")
+def test_several_victims_have_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steep = World(n=6, rho=lambda kappa, phi: (1 - phi) ** (8 if kappa > 0.8 else 3))
+    synthetic.write(tmp_path / "many", claimed.population(claimed.victims(steep)))
+    assert app.main(["claims", "many", "--results", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "holds" in shown
+    assert "Do the claims hold in general?" not in shown
+    table = pd.read_csv(tmp_path / "many" / "claims.csv").set_index("claim")
+    assert set(table.loc["a", "verdict"]) == {"holds"}
+    assert set(table.loc["a", "victims"]) == {8}
+    assert len(table.loc["c", "values"].split()) == 8
+    page = (tmp_path / "many" / "claims.md").read_text()
+    assert "8 victims: imc-head, head, κ .75 and .9 of the paper (replication)" in page
+    assert "| holds | ++ | 0.039 | 1 |" in page
+
+
+def test_a_claim_holds_in_general_if_it_holds_in_every_suite_that_asks_it() -> None:
+    steep = World(n=6, rho=lambda kappa, phi: (1 - phi) ** (8 if kappa > 0.8 else 3))
+    steep = replace(steep, detects=False)
+    single = replace(steep, kappas=(0.75,))  # asks nothing about a higher κ
+    bump = replace(single, rho=lambda kappa, phi: (1 - phi) ** 3 * (1.5 if phi == 0.1 else 1))
+    suites = {}
+    for name, world in (("one", steep), ("two", single), ("three", bump)):
+        of = judging.population(claimed.population(claimed.victims(world)))
+        suites[name] = [Judged(of, False, tuple(judge(of)))]
+    letters, *_, answers = (list(column.cells) for column in general(suites).columns)
+    answer = {str(letter): str(words) for letter, words in zip(letters, answers, strict=True)}
+    at = "{} (resnet18-narrow)".format
+    assert answer["b"] == f"no: holds in {at('one')}, {at('two')}; undecided in {at('three')}"
+    assert answer["c"] == f"yes: holds in {at('one')}"
+    assert answer["k"] == "not measured in any suite"
 
 
 def test_mistakes(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
