@@ -1,8 +1,10 @@
 """Judge the claims in little time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
+import numpy as np
 import pandas as pd
 
 from evil_twins.bench.analysis.claims.evidence import Evidence
@@ -12,6 +14,8 @@ from evil_twins.bench.analysis.claims.part import Part
 from evil_twins.bench.analysis.claims.population import measured
 from evil_twins.bench.analysis.claims.rules import Rules, rules
 from evil_twins.bench.analysis.tables import Analysis, number
+from tests.bench import truths
+from tests.bench.claimed import World
 
 Frames = dict[str, pd.DataFrame]
 
@@ -41,3 +45,33 @@ def parts(of: Population, letter: str) -> list[Part]:
 def verdicts(of: Population) -> dict[str, Verdict]:
     """Judge all claims, by letter."""
     return {verdict.letter: verdict for verdict in judge(of)}
+
+
+@lru_cache(maxsize=4)
+def _few(n: int, count: int, *, detects: bool) -> tuple[World, ...]:
+    few = replace(truths.TRUE, n=n, rounds={}, benign=-(-400 // n), detects=detects)
+    return tuple(truths.victims(few, count))
+
+
+def changed(
+    change: Callable[[dict[str, pd.DataFrame]], None],
+    n: int = 12,
+    count: int = 1,
+    *,
+    detects: bool = True,
+) -> Population:
+    """Return victims with few targets and samples, after a change of records of true claims."""
+    records = truths.population(_few(n, count, detects=detects))
+    change(records)
+    return population(records)
+
+
+def lose(records: dict[str, pd.DataFrame], **keys: object) -> None:
+    """Remove the lines of a row from every record."""
+    for name, frame in records.items():
+        at = np.logical_and.reduce([frame[key].eq(value) for key, value in keys.items()])
+        records[name] = frame[~at]
+
+
+def tested(of: Population, letter: str) -> list[Part]:
+    return [part for part in parts(of, letter) if part.role == "test"]

@@ -7,8 +7,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis.claims.evidence import PURE, Evidence
-from evil_twins.bench.analysis.claims.part import Estimate, Statistic, Unmeasured, by_victim
+from evil_twins.bench.analysis.claims.part import Estimate, Unmeasured
 from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
+from evil_twins.bench.analysis.claims.statistic import Statistic, by_victim
 from evil_twins.bench.analysis.tables.text import short
 
 Floats = NDArray[np.float64]

@@ -3,8 +3,9 @@
 from functools import partial
 
 from evil_twins.bench.analysis.claims.evidence import Evidence
-from evil_twins.bench.analysis.claims.part import Estimate, Statistic, by_victim, counted
+from evil_twins.bench.analysis.claims.part import Estimate, counted
 from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
+from evil_twins.bench.analysis.claims.statistic import Statistic, by_victim
 from evil_twins.bench.analysis.tables.frames import column
 
 

@@ -10,15 +10,9 @@ from scipy.stats import kendalltau
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.claims.evidence import Evidence, decided
-from evil_twins.bench.analysis.claims.part import (
-    Estimate,
-    Role,
-    Statistic,
-    Unmeasured,
-    bootstrapped,
-    by_victim,
-)
+from evil_twins.bench.analysis.claims.part import Estimate, Role, Unmeasured, bootstrapped
 from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
+from evil_twins.bench.analysis.claims.statistic import Statistic, by_victim
 from evil_twins.bench.analysis.tables.text import number, short
 from evil_twins.bench.store.levels import BENIGN
 

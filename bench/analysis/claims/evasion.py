@@ -8,14 +8,9 @@ import numpy as np
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.claims.evidence import PURE, Evidence, decided
-from evil_twins.bench.analysis.claims.part import (
-    Estimate,
-    Outcomes,
-    Role,
-    Statistic,
-    Unmeasured,
-)
+from evil_twins.bench.analysis.claims.part import Estimate, Role, Unmeasured
 from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
+from evil_twins.bench.analysis.claims.statistic import Outcomes, Statistic
 from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.analysis.tables.text import short
 

@@ -15,11 +15,12 @@ from evil_twins.bench.analysis.claims.convergence import rounds
 from evil_twins.bench.analysis.claims.detection import inputs, models
 from evil_twins.bench.analysis.claims.evasion import evasion
 from evil_twins.bench.analysis.claims.gather import Population
-from evil_twins.bench.analysis.claims.part import Part, Statistic
+from evil_twins.bench.analysis.claims.part import Part
 from evil_twins.bench.analysis.claims.population import measured
 from evil_twins.bench.analysis.claims.proposition import descent
 from evil_twins.bench.analysis.claims.retraining import room
 from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
+from evil_twins.bench.analysis.claims.statistic import Statistic
 from evil_twins.bench.analysis.claims.tradeoff import ends, higher, leverage
 
 Outcome = Literal["holds", "does not hold", "undecided"]

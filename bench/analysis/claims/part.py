@@ -1,17 +1,13 @@
-"""Parts of a claim: one statistic of each victim, and its test over victims."""
+"""Parts of a claim: a statistic of one victim, and its test over victims."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import nan
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
-
-if TYPE_CHECKING:
-    from evil_twins.bench.analysis.claims.evidence import Evidence
 
 Floats = NDArray[np.float64]
 Role = Literal["test", "condition", "beside"]
@@ -40,30 +36,6 @@ class Estimate(NamedTuple):
     note: str = ""
 
 
-Outcomes = Sequence[Estimate | Unmeasured]
-"""A statistic of each victim, or the reason why a victim has none."""
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """One line of a claim before it is measured.
-
-    Attributes:
-        name: The statistic in words.
-        margin: The value that it is compared with.
-        measure: Computes it for each victim of a population.
-        role: "test" counts on both sides; "condition" must be met for the claim to hold, but
-            does not refute it; "beside" is shown and does not count.
-        reading: Name of the reading of the claim that it belongs to; empty if there is only one.
-    """
-
-    name: str
-    margin: float
-    measure: Callable[[Sequence["Evidence"]], Outcomes]
-    role: Role = "test"
-    reading: str = ""
-
-
 @dataclass(frozen=True)
 class Part:
     """One line of a claim.
@@ -71,8 +43,9 @@ class Part:
     Attributes:
         name: The statistic in words.
         margin: The value that it is compared with.
-        role: As in `Statistic`.
-        reading: As in `Statistic`.
+        role: "test" counts on both sides; "condition" must be met for the claim to hold, but
+            does not refute it; "beside" is shown and does not count.
+        reading: Name of the reading of the claim that it belongs to; empty if there is only one.
         value: Mean of the statistic over victims; NaN if it was measured for none.
         low: Lower end of its 95 % interval: over victims, or over targets for a single victim.
         high: Upper end.
@@ -105,20 +78,6 @@ class Part:
         if np.isnan(self.value):
             return ""
         return {1.0: "+", -1.0: "−"}.get(float(np.sign(self.value - self.margin)), "0")
-
-
-def by_victim(
-    measure: Callable[["Evidence"], Estimate],
-) -> Callable[[Sequence["Evidence"]], Outcomes]:
-    """Turn a statistic of one victim into that of each victim of a population."""
-
-    def outcome(of: "Evidence") -> Estimate | Unmeasured:
-        try:
-            return measure(of)
-        except Unmeasured as missing:
-            return missing
-
-    return lambda victims: [outcome(of) for of in victims]
 
 
 def bootstrapped(value: float, samples: Floats, n: int, note: str = "") -> Estimate:

@@ -7,17 +7,11 @@ import numpy as np
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.claims.evidence import Evidence
-from evil_twins.bench.analysis.claims.part import (
-    Estimate,
-    Excluded,
-    Floats,
-    Part,
-    Statistic,
-    Unmeasured,
-)
+from evil_twins.bench.analysis.claims.part import Estimate, Excluded, Floats, Part, Unmeasured
+from evil_twins.bench.analysis.claims.statistic import Statistic
 
 DIGITS = 12
-"""Decimals of value − margin: rounding errors alone would give a p-value of 0."""
+"""Decimals of value − margin: those of rounding errors would have a p-value of 0."""
 
 
 def measured(statistic: Statistic, victims: Sequence[Evidence]) -> Part:
@@ -26,7 +20,7 @@ def measured(statistic: Statistic, victims: Sequence[Evidence]) -> Part:
     A victim that lacks the statistic counts against both sides: both p-values are then NaN.
 
     Args:
-        statistic: What is measured.
+        statistic: The statistic.
         victims: The victims of one recipe, in the order of their seeds.
     """
     pairs = list(zip(victims, statistic.measure(victims), strict=True))

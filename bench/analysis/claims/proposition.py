@@ -5,15 +5,9 @@ from functools import partial
 import numpy as np
 
 from evil_twins.bench.analysis.claims.evidence import Evidence
-from evil_twins.bench.analysis.claims.part import (
-    Estimate,
-    Role,
-    Statistic,
-    Unmeasured,
-    by_victim,
-    counted,
-)
+from evil_twins.bench.analysis.claims.part import Estimate, Role, Unmeasured, counted
 from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
+from evil_twins.bench.analysis.claims.statistic import Statistic, by_victim
 
 
 def descent(rules: Rules, efficacy: Efficacy) -> list[Statistic]:

@@ -13,8 +13,8 @@ from evil_twins.bench.analysis.tables import Analysis, text
 from evil_twins.bench.analysis.tables.audit import AUDIT
 
 ONE_VICTIM = (
-    "Version {version} of the rules needs at least {least} victims of a recipe. This is one: what "
-    "follows was measured for this model only, with intervals over targets, and every claim is "
+    "Version {version} of the rules needs at least {least} victims of a recipe. This is one: the "
+    "numbers are those of this model only, with intervals over targets, and every claim is "
     "undecided."
 )
 
@@ -71,8 +71,8 @@ def _reading(version: Rules) -> str:
         f"{test.victims} victims, if a victim lacks the statistic, if the audit of an endpoint "
         "failed at the median or the 90th percentile and the claim divides by it, and if two "
         "readings of the claim differ.\n\n"
-        f'Judged is `{primary.attack}` of `{primary.suite}`, at κ of the paper and at κ "benign"; '
-        "everything else is a replication.\n"
+        f"The rules judge `{primary.attack}` of `{primary.suite}`, at κ of the paper and at κ "
+        "benign; everything else is a replication.\n"
     )
 
 

@@ -37,10 +37,10 @@ def judged(analysis: Analysis, suite: str, results: Path) -> list[Judged]:
     """
     with threadpool_limits(1):  # sums change with the number of threads
         version = rules()
-        found = with_retrained(populations(analysis, version), results, suite)
+        sweeps = with_retrained(populations(analysis, version), results, suite)
         return [
-            Judged(each, suite == version.primary.suite and each.is_primary, tuple(judge(each)))
-            for each in found
+            Judged(sweep, suite == version.primary.suite and sweep.is_primary, tuple(judge(sweep)))
+            for sweep in sweeps
         ]
 
 

@@ -15,15 +15,9 @@ from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.claims.evidence import Evidence
-from evil_twins.bench.analysis.claims.part import (
-    Estimate,
-    Excluded,
-    Statistic,
-    Unmeasured,
-    bootstrapped,
-    by_victim,
-)
+from evil_twins.bench.analysis.claims.part import Estimate, Excluded, Unmeasured, bootstrapped
 from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
+from evil_twins.bench.analysis.claims.statistic import Statistic, by_victim
 from evil_twins.bench.analysis.claims.tradeoff import crossing
 from evil_twins.bench.analysis.paper import comparison
 from evil_twins.bench.analysis.tables import frames, text

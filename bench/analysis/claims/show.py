@@ -49,16 +49,16 @@ def general(suites: Mapping[str, Sequence[Judged]]) -> Table:
         suites: The verdicts by suite. Only populations of the attack that the rules judge count.
             A suite asks a claim if a tested part of it was measured.
     """
-    asked: dict[tuple[str, str, str], dict[str, str]] = {}
+    places_of: dict[tuple[str, str, str], dict[str, str]] = {}
     for suite, verdicts in suites.items():
         for judged in verdicts:
             if judged.population.is_primary:
                 for verdict in judged.verdicts:
                     key = (verdict.letter, judged.efficacy, judged.claim(verdict))
-                    places = asked.setdefault(key, {})
+                    places = places_of.setdefault(key, {})
                     if verdict.is_measured:
                         places[f"{suite} ({judged.population.key['victim']})"] = verdict.outcome
-    lines = [[*key, _in_general(places)] for key, places in sorted(asked.items())]
+    lines = [[*key, _in_general(places)] for key, places in sorted(places_of.items())]
     return _table("Do the claims hold in general?", ["", "efficacy", "claim", "verdict"], lines)
 
 

@@ -8,15 +8,9 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from evil_twins.bench.analysis.claims.evidence import Evidence
-from evil_twins.bench.analysis.claims.part import (
-    Estimate,
-    Role,
-    Statistic,
-    Unmeasured,
-    bootstrapped,
-    by_victim,
-)
+from evil_twins.bench.analysis.claims.part import Estimate, Role, Unmeasured, bootstrapped
 from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
+from evil_twins.bench.analysis.claims.statistic import Statistic, by_victim
 from evil_twins.bench.analysis.tables.text import level, short
 
 Floats = NDArray[np.float64]

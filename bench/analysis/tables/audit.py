@@ -128,8 +128,8 @@ def _markdown(analysis: Analysis) -> str:
     return (
         "# Audit of the endpoints\n\n"
         "Loss of a pure attack over that of a rival, target by target: PGD's radius against other "
-        "attacks on inputs and the best of them, the KL of each attack on the last layer "
-        "alone, on the attacker's images, against the convex optimum. The median and the 90th "
+        "attacks on inputs and the best of them, the KL of each attack on only the "
+        "last layer, on the attacker's images, against the convex optimum. The median and the 90th "
         "percentile are compared with their bounds, where there are any. Claims depend on both."
         f"{note}\n\n"
     ) + text.markdown(header, body, text_columns=3)

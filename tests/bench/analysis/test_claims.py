@@ -11,19 +11,20 @@ from evil_twins.bench.analysis.claims.gather import Population
 from evil_twins.bench.analysis.claims.judge import Verdict, judge
 from evil_twins.bench.analysis.claims.part import Part
 from evil_twins.bench.analysis.claims.rules import rules
-from tests.bench import claimed, judging
-from tests.bench.claimed import FALSE, TRUE, World
+from tests.bench import judging, truths
+from tests.bench.claimed import World
+from tests.bench.truths import FALSE, TRUE
 
 MEASURED = "abcdefghij"
-TRUES = tuple(claimed.victims(TRUE))
-FALSES = tuple(claimed.victims(FALSE))
+TRUES = tuple(truths.victims(TRUE))
+FALSES = tuple(truths.victims(FALSE))
 MIXED = (*TRUES[:4], *FALSES[4:])
 
 
 @lru_cache(maxsize=3)
 def _population(worlds: tuple[World, ...]) -> Population:
-    after = claimed.population([world.retrained for world in worlds])
-    return judging.population(claimed.population(worlds), {"anew": after, "on": after})
+    after = truths.population([world.retrained for world in worlds])
+    return judging.population(truths.population(worlds), {"anew": after, "on": after})
 
 
 @lru_cache(maxsize=3)

@@ -16,7 +16,8 @@ from evil_twins.bench.analysis.claims.rules import rules
 from evil_twins.bench.analysis.paper import published
 from evil_twins.bench.suite import suite
 from tests.bench import claimed, judging, synthetic
-from tests.bench.claimed import GRID, TRUE, World
+from tests.bench.claimed import GRID, World
+from tests.bench.truths import TRUE
 
 Frames = dict[str, pd.DataFrame]
 FEW = replace(TRUE, n=12, rounds={}, odds=None, lowered=None, detects=False)

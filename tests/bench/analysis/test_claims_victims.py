@@ -14,7 +14,7 @@ from evil_twins.bench.analysis.claims.population import one_sided
 from evil_twins.bench.analysis.claims.rules import rules
 from evil_twins.bench.analysis.tables import Analysis, number
 from evil_twins.bench.store.levels import BENIGN
-from tests.bench import claimed, judging
+from tests.bench import judging, truths
 from tests.bench.claimed import World
 
 STEEP = World(n=8, rho=lambda kappa, phi: (1 - phi) ** 3, kappas=(0.75, 0.9), detects=False)
@@ -61,7 +61,7 @@ def test_values_at_the_margin_but_for_rounding_decide_nothing() -> None:
 
 
 def _outcomes(worlds: list[World]) -> dict[str, tuple[str, str]]:
-    verdicts = judging.verdicts(judging.population(claimed.population(worlds)))
+    verdicts = judging.verdicts(judging.population(truths.population(worlds)))
     return {letter: (verdict.outcome, verdict.reason) for letter, verdict in verdicts.items()}
 
 
@@ -69,7 +69,7 @@ def _outcomes(worlds: list[World]) -> dict[str, tuple[str, str]]:
     ("world", "outcome"), [(STEEP, "holds"), (FLAT, "does not hold")], ids=["true", "opposite"]
 )
 def test_eight_victims_that_agree_decide(world: World, outcome: str) -> None:
-    assert _outcomes(claimed.victims(world))["a"] == (outcome, "")
+    assert _outcomes(truths.victims(world))["a"] == (outcome, "")
 
 
 def test_no_effect_is_undecided() -> None:
@@ -77,36 +77,36 @@ def test_no_effect_is_undecided() -> None:
     levels = np.array([0.1, 0.25, 0.5, 0.75])
     tilt = -0.1 / (levels * (1 - levels)).mean()
     world = replace(STEEP, rho=lambda kappa, phi: 1 - phi + tilt * phi * (1 - phi))
-    of = judging.population(claimed.population(claimed.victims(world)))
+    of = judging.population(truths.population(truths.victims(world)))
     kl = judging.parts(of, "a")[1]
     assert kl.value == pytest.approx(0.1)
-    outcome, reason = _outcomes(claimed.victims(world))["a"]
+    outcome, reason = _outcomes(truths.victims(world))["a"]
     assert outcome == "undecided"
     assert reason.startswith("its victims differ")
 
 
 def test_one_strange_victim_among_eight_makes_it_undecided() -> None:
-    strange = [*claimed.victims(STEEP)[:7], replace(FLAT, seed=7)]
+    strange = [*truths.victims(STEEP)[:7], replace(FLAT, seed=7)]
     assert _outcomes(strange)["a"][0] == "undecided"
     # Though with the target as the unit there were no doubt: 7 in 8 have a steep trade-off.
-    assert _outcomes([*claimed.victims(STEEP)[:7], replace(STEEP, seed=7)])["a"][0] == "holds"
+    assert _outcomes([*truths.victims(STEEP)[:7], replace(STEEP, seed=7)])["a"][0] == "holds"
 
 
 @pytest.mark.parametrize("n", [8, 200])
 def test_two_victims_decide_nothing_with_however_many_targets(n: int) -> None:
-    outcome, reason = _outcomes(claimed.victims(replace(STEEP, n=n), count=2))["a"]
+    outcome, reason = _outcomes(truths.victims(replace(STEEP, n=n), count=2))["a"]
     assert (outcome, reason) == ("undecided", "2 victims, at least 5 are needed")
 
 
 def test_five_victims_are_enough_to_be_judged_but_not_after_holm() -> None:
-    of = judging.population(claimed.population(claimed.victims(STEEP, count=5)))
+    of = judging.population(truths.population(truths.victims(STEEP, count=5)))
     verdict = judging.verdicts(of)["a"]
     assert verdict.p_above == 10 / 32
     assert verdict.reason.startswith("its victims differ too much, or are too few")
 
 
 def test_one_victim_has_intervals_over_targets_and_no_verdict() -> None:
-    of = judging.population(claimed.population([STEEP]))
+    of = judging.population(truths.population([STEEP]))
     verdicts = judging.verdicts(of)
     assert {verdict.outcome for verdict in verdicts.values()} == {"undecided"}
     part = verdicts["a"].parts[0]
@@ -116,7 +116,7 @@ def test_one_victim_has_intervals_over_targets_and_no_verdict() -> None:
 
 
 def test_a_victim_without_the_statistic_counts_against_both_sides() -> None:
-    records = claimed.population(claimed.victims(STEEP))
+    records = truths.population(truths.victims(STEEP))
     targets = records["targets"]
     gap = targets["seed"].eq(3) & targets["phi"].eq(0.1) & targets["kappa"].eq(0.75)
     of = judging.population(records | {"targets": targets[~gap]})
@@ -129,19 +129,19 @@ def test_a_victim_without_the_statistic_counts_against_both_sides() -> None:
 
 def test_kl_must_agree_for_leverage_to_hold_but_does_not_refute_it() -> None:
     world = replace(STEEP, kl=lambda kappa, phi: 1.2)
-    of = judging.verdicts(judging.population(claimed.population(claimed.victims(world))))["a"]
+    of = judging.verdicts(judging.population(truths.population(truths.victims(world))))["a"]
     assert (of.outcome, of.signs) == ("undecided", "++")
     world = replace(FLAT, kl=lambda kappa, phi: (1 - phi) ** 3)
-    assert _outcomes(claimed.victims(world))["a"][0] == "does not hold"
+    assert _outcomes(truths.victims(world))["a"][0] == "does not hold"
 
 
 def test_readings_that_differ_leave_a_claim_undecided_and_both_are_told() -> None:
     few = {"algorithm-1": [5] * 20, "algorithm-1-printed": [5] * 10 + [-1] * 10}
-    outcome, reason = _outcomes(claimed.victims(replace(STEEP, n=20, rounds=few)))["g"]
+    outcome, reason = _outcomes(truths.victims(replace(STEEP, n=20, rounds=few)))["g"]
     assert outcome == "undecided"
     assert reason == "its readings differ. as printed: does not hold; today's round: holds"
     only = {"algorithm-1": [5] * 20}
-    outcome, reason = _outcomes(claimed.victims(replace(STEEP, n=20, rounds=only)))["g"]
+    outcome, reason = _outcomes(truths.victims(replace(STEEP, n=20, rounds=only)))["g"]
     assert outcome == "undecided"
     assert "as printed: undecided (not measured: no attack 'algorithm-1-printed'" in reason
     assert reason.endswith("today's round: holds")
@@ -150,7 +150,7 @@ def test_readings_that_differ_leave_a_claim_undecided_and_both_are_told() -> Non
 def test_the_confidence_of_benign_inputs_has_verdicts_of_its_own() -> None:
     world = replace(STEEP, kappas=(0.75, BENIGN))
     world = replace(world, rho=lambda kappa, phi: (1 - phi) ** 3 if kappa == BENIGN else 1 - phi)
-    records = claimed.population(claimed.victims(world))
+    records = truths.population(truths.victims(world))
     paper, benign = populations(Analysis(number(records)), judging.quick())
     assert (paper.efficacy, benign.efficacy) == ("paper", "benign")
     assert judging.verdicts(paper)["a"].outcome == "undecided"

@@ -14,7 +14,7 @@ from evil_twins.bench.analysis.claims.report import COLUMNS
 from evil_twins.bench.analysis.claims.rules import rules
 from evil_twins.bench.analysis.claims.show import general
 from evil_twins.bench.commands import app
-from tests.bench import claimed, judging, synthetic
+from tests.bench import claimed, judging, synthetic, truths
 from tests.bench.claimed import World
 
 SMALL = World(n=6)
@@ -107,7 +107,7 @@ def test_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("quick")
 def test_several_victims_have_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     steep = World(n=6, rho=lambda kappa, phi: (1 - phi) ** (8 if kappa > 0.8 else 3))
-    synthetic.write(tmp_path / "many", claimed.population(claimed.victims(steep)))
+    synthetic.write(tmp_path / "many", truths.population(truths.victims(steep)))
     assert app.main(["claims", "many", "--results", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert "holds" in shown
@@ -128,7 +128,7 @@ def test_a_claim_holds_in_general_if_it_holds_in_every_suite_that_asks_it() -> N
     bump = replace(single, rho=lambda kappa, phi: (1 - phi) ** 3 * (1.5 if phi == 0.1 else 1))
     suites = {}
     for name, world in (("one", steep), ("two", single), ("three", bump)):
-        of = judging.population(claimed.population(claimed.victims(world)))
+        of = judging.population(truths.population(truths.victims(world)))
         suites[name] = [Judged(of, False, tuple(judge(of)))]
     letters, *_, answers = (list(column.cells) for column in general(suites).columns)
     answer = {str(letter): str(words) for letter, words in zip(letters, answers, strict=True)}
