@@ -10,11 +10,10 @@ from scipy.stats import binomtest, norm
 from torch import Tensor, nn
 
 from evil_twins.detectors.base import (
-    PIXELS,
     DefenderView,
     Logits,
-    batches,
     confidence_change,
+    images_per_pass,
     logits,
     normal_noise,
 )
@@ -28,12 +27,10 @@ def votes(model: nn.Module, x: Tensor, noise: Tensor) -> Tensor:
 
     Images (N, C, H, W) with noise (n, C, H, W) in pixel units get counts (N, K) int64 of sum n.
     """
-    count = noise.shape[0]
-    counts = []
-    for batch in batches(x, max(1, PIXELS // count)):
+    size, counts = images_per_pass(noise), []
+    for batch in x.split(max(1, size // len(noise))):
         outputs = [
-            logits(model, (batch.unsqueeze(1) + part).flatten(0, 1))
-            for part in noise.split(max(1, PIXELS // batch[0].numel()))
+            logits(model, (batch.unsqueeze(1) + part).flatten(0, 1)) for part in noise.split(size)
         ]
         winners = torch.cat([z.argmax(1).view(len(batch), -1) for z in outputs], 1)
         counts.append(_count(winners, outputs[0].shape[1]))

@@ -17,7 +17,7 @@ from evil_twins.bench.cells.stored import Tensors, save_tensors
 from evil_twins.bench.cells.targets import choose
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components import returned
-from evil_twins.bench.errors import Damaged
+from evil_twins.bench.errors import Damaged, Fault
 from evil_twins.bench.store import records
 from evil_twins.bench.store.checksums import ATTACKED, MODELS
 
@@ -75,6 +75,9 @@ def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:
         benign_log_odds=benign_log_odds(work, images.ids) if attack.kappa == "benign" else None,
     )
     result = returned.attacked(attack(copy.deepcopy(view)), view, f"attack {work.label!r}")
+    if result.models.parameters and attack.nature.moves in ("inputs", "nothing"):
+        # Its benign images are scored under the victim.
+        raise Fault(f"attack {work.label!r} changed the model; its nature says that it moves none")
     heldout = (data.heldout, work.features("heldout"))
     frames = measure.frames(attack, result, view, images, *heldout, work.spec["targets"])
     for name, (frame, columns) in frames.items():

@@ -19,6 +19,7 @@ from evil_twins.bench.cells.exact_arithmetic import exact
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components.component import OURS, Component
 from evil_twins.bench.components.containment import component_runs
+from evil_twins.bench.components.precision import PRECISIONS, SINGLE, precision
 from evil_twins.bench.components.source_code import Code, code_of
 from evil_twins.bench.errors import Damaged, Fault, reason, trace
 from evil_twins.bench.store import provenance
@@ -32,7 +33,13 @@ if TYPE_CHECKING:
 METHODS = ("evil_twins.attacks.", "evil_twins.detectors.")
 """The packages of the attacks and detectors of this project."""
 
-KINDS = {"victim": victim.run, "fit": preparation.run, "attack": attack.run, "score": score.run}
+KINDS = {
+    "victim": victim.run,
+    "fit": preparation.run,
+    "attack": attack.run,
+    "benign": score.run,
+    "score": score.run,
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Job:
     """One cell to run, with its identity.
 
     Attributes:
-        kind: "victim", "fit", "attack" or "score".
+        kind: A key of `KINDS`.
         identity: Identity of the cell.
         title: Name for people.
         label: Name of its component in the suite.
@@ -195,7 +202,7 @@ def _checked_code(job: Job) -> Code:
 
 
 def isolated(job: Job) -> ExitStack:
-    """Set the threads of the suite, exact arithmetic, and a global seed that the cell decides.
+    """Set threads, precision, exact arithmetic, and a global seed that the cell decides.
 
     So a cell stores the same bytes wherever it runs, even if a component draws from the global
     generator. Changes of the state of the process are undone.
@@ -205,6 +212,7 @@ def isolated(job: Job) -> ExitStack:
     stack.enter_context(threadpool_limits(threads))
     torch.set_num_threads(threads)
     stack.enter_context(exact(job.spec["device"]))
+    stack.enter_context(precision(PRECISIONS[job.spec.get("precision", SINGLE)]))
     torch.default_generator.manual_seed(seeds.seed(job.identity))
     return stack
 

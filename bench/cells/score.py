@@ -1,7 +1,8 @@
 """The score cell: one detector on the attacked inputs of one attack cell, and on benign images.
 
 Each faced model gets its own benign images, so that no image occurs twice in a row of a table.
-Where all targets face the victim itself, the detector is fitted once.
+Where all targets face the victim itself, the detector is fitted once, and its scores of benign
+images are a cell of their own, which all these rows share.
 """
 
 import copy
@@ -41,7 +42,7 @@ class Lineup:
 
     Attributes:
         models: The faced models.
-        targets: Ids of the targets (N,).
+        targets: Ids of the targets (N,); "" for benign images of all targets.
         roles: "attacked", "calibration" or "fpr", (S,).
         ids: Ids of the images (N, S).
         x: The images (N, S, C, H, W).
@@ -58,14 +59,18 @@ class Lineup:
     correct: Tensor
 
 
+@dataclass(frozen=True)
+class Group:
+    """Images of one role, as many for each of N models: `x` (N, S, C, H, W), all else (N, S)."""
+
+    role: str
+    ids: NDArray[np.object_]
+    x: Tensor
+    label: Tensor
+
+
 @lru_cache(maxsize=1)
-def lineup(
-    attack: Path,
-    victim: VictimPlace,
-    source: Source,
-    size: int,
-    first: int,
-) -> Lineup:
+def lineup(attack: Path, victim: VictimPlace, source: Source, size: int, first: int) -> Lineup:
     """Load the attacked inputs of a finished cell and the benign images of its models.
 
     `attack` is the folder of the cell. Each model gets `size` images for calibration and as
@@ -74,25 +79,49 @@ def lineup(
     Raises:
         Damaged: A file of the attack cell is of another form.
     """
-    data, targets = source(), records.read(attack / "targets.parquet", records.PARTS["targets"])
-    n = len(targets)
-    models = faced_models(attack, cached_victim(victim), n, victim.device)
-    block = torch.arange(first * size, (first + n) * size)
-    benign = [split.take(block) for split in (data.calibration, data.fpr)]
-    attacked = Tensors(attack / ATTACKED, victim.device).images("x")
-    if attacked.shape != (n, *data.train.pixels.shape[1:]):
-        raise Damaged(attack / ATTACKED, f"it holds x of {tuple(attacked.shape)} for {n} targets")
-    images = torch.cat(
-        [attacked.unsqueeze(1), *(b.x.to(victim.device).unflatten(0, (n, size)) for b in benign)], 1
-    )
+    targets = records.read(attack / "targets.parquet", records.PARTS["targets"])
+    n, shape = len(targets), source().train.pixels.shape[1:]
+    x = Tensors(attack / ATTACKED, victim.device).images("x")
+    if x.shape != (n, *shape):
+        raise Damaged(attack / ATTACKED, f"it holds x of {tuple(x.shape)} for {n} targets")
     names = tuple(targets["target_id"])
-    ids = [np.array(row, dtype=object).reshape(n, -1) for row in (names, *(b.ids for b in benign))]
-    label = torch.tensor(targets["label"].to_numpy()).unsqueeze(1)
-    labels = torch.cat([label, *(b.label.view(n, size) for b in benign)], 1)
-    confidence, classes = judged(models, images)
-    roles = ("attacked", *["calibration"] * size, *["fpr"] * size)
-    ids_of_all = np.concatenate(ids, axis=1)
-    return Lineup(models, names, roles, ids_of_all, images, confidence, classes == labels)
+    ids, label = np.array([names], dtype=object).T, torch.tensor(targets["label"].to_numpy())
+    attacked = Group("attacked", ids, x.unsqueeze(1), label.unsqueeze(1))
+    models = faced_models(attack, cached_victim(victim), n, victim.device)
+    others = benign_groups(source, victim.device, size, first, first + n) if size else []
+    return _judged_lineup(models, names, [attacked, *others])
+
+
+@lru_cache(maxsize=1)
+def benign_lineup(victim: VictimPlace, source: Source, size: int, first: int, last: int) -> Lineup:
+    """Load the benign images of the targets from `first` to before `last`, under the victim."""
+    models = PairedModels(cached_victim(victim), last - first, {})
+    groups = benign_groups(source, victim.device, size, first, last)
+    return _judged_lineup(models, ("",) * len(models), groups)
+
+
+def benign_groups(
+    source: Source, device: torch.device, size: int, first: int, last: int
+) -> list[Group]:
+    """Return the images for calibration and for its check, `size` for each target."""
+    data, n = source(), last - first
+    block = torch.arange(first * size, last * size)
+    groups = []
+    for role, split in (("calibration", data.calibration), ("fpr", data.fpr)):
+        images = split.take(block)
+        ids = np.array(images.ids, dtype=object).reshape(n, size)
+        x = images.x.to(device).unflatten(0, (n, size))
+        groups.append(Group(role, ids, x, images.label.view(n, size)))
+    return groups
+
+
+def _judged_lineup(models: PairedModels, names: tuple[str, ...], groups: list[Group]) -> Lineup:
+    x = torch.cat([group.x for group in groups], 1)
+    confidence, classes = judged(models, x)
+    correct = classes == torch.cat([group.label for group in groups], 1)
+    roles = tuple(group.role for group in groups for _ in range(group.x.shape[1]))
+    ids = np.concatenate([group.ids for group in groups], axis=1)
+    return Lineup(models, names, roles, ids, x, confidence, correct)
 
 
 @torch.no_grad()
@@ -133,10 +162,14 @@ def groups(lines: Lineup) -> Iterator[tuple[str, nn.Module, slice]]:
 
 
 def run(work: Work) -> None:
-    """Fit the detector to every faced model, score the images; store scores and details."""
+    """Fit the detector to every faced model, score the images; store scores and details.
+
+    Without an attack cell the images are benign ones, and the faced model is the victim.
+    """
     defender, benign = Defender.of(work), work.spec["benign"]
-    parents = (work.parents["attack"], work.place("victim"))
-    lines = lineup(*parents, work.source, benign["size"], benign["first"])
+    place = (work.place("victim"), work.source, *benign.values())
+    attack = work.parents.get("attack")
+    lines = benign_lineup(*place) if attack is None else lineup(attack, *place)
     scores, missing = list[Tensor](), Counter[tuple[str, str]]()
     facts: dict[str, list[Tensor]] = {}
     for target, model, part in groups(lines):
@@ -145,6 +178,8 @@ def run(work: Work) -> None:
         values, reasons = fitting.scores_with_gaps(scorer, x.flatten(0, 1), defender.name)
         scores.append(values)
         missing.update((names[place // x.shape[1]], why) for place, why in reasons.items())
+        if attack is None:
+            continue
         sound = values.view(len(x), -1)[:, 0].isfinite()
         for fact, numbers in _facts(scorer, x[:, 0], sound, defender.name).items():
             facts.setdefault(fact, []).append(numbers)

@@ -65,7 +65,7 @@ class Tensors(dict[str, Tensor]):
             Damaged: The file lacks them, or a pixel is NaN or outside [0, 1].
         """
         x = self[name]
-        if not x.is_floating_point() or not bool(((x.float() >= 0) & (x.float() <= 1)).all()):
+        if not x.is_floating_point() or not bool(((x.double() >= 0) & (x.double() <= 1)).all()):
             raise Damaged(self.path, f"it holds {name} with values that are not in [0, 1]")
         return x
 

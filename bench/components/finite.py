@@ -1,17 +1,17 @@
-"""Check a model wherever it enters: finite weights, computed in float32, and finite logits."""
+"""Check a model wherever it enters: finite weights of the right type, and finite logits."""
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
+from evil_twins.bench.components.precision import rounded
 from evil_twins.bench.errors import Fault
 
 
 def weights(
     values: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]], whose: str
 ) -> dict[str, Tensor]:
-    """Return weights in float32, the very same tensors where they are float32.
+    """Return weights in torch's default type, the very same tensors where they are in it.
 
     Args:
         values: The weights by name.
@@ -19,7 +19,7 @@ def weights(
         whose: The name of the model in messages.
 
     Raises:
-        Fault: A name or a shape is another one, or a value is not finite in float32.
+        Fault: A name or a shape is another one, or a value is not finite in that type.
     """
     checked = {}
     for name, value in values.items():
@@ -30,7 +30,7 @@ def weights(
             raise Fault(f"{whose} has {name} of shape {shape}; expected {expected}")
         if not value.is_floating_point():
             raise Fault(f"{whose} has {value.dtype} in {name}; expected floating-point numbers")
-        checked[name] = value.to(torch.float32)
+        checked[name] = rounded(value)
         if not bool(checked[name].isfinite().all()):
             raise Fault(f"{whose} has NaN or infinite values in {name}")
     return checked

@@ -84,7 +84,7 @@ def code_of(
     evades. The data set, as name and size, brings its reader; a size also what resizes images. The
     network of the victim brings its code, if that is not of this project.
     """
-    module = {"fit": "preparation"}.get(kind, kind)
+    module = {"fit": "preparation", "benign": "score"}.get(kind, kind)
     if kind == "score" and components[0].inspects:
         module = "inspection"
     reader = dataset["name"].split(":")[0].replace("-", "_")

@@ -64,7 +64,7 @@ class Finished:
             Path(__file__), *(analysis / name / "__init__.py" for name in ("tables", "plots"))
         )
         shards = [
-            [shard.row.label, shard.row.method, shard.seed, shard.attack, dict(shard.scores)]
+            [shard.row.label, shard.row.method, shard.seed, *shard.keys]
             for shard in self.plan.shards
         ]
         cells, names = [self.state.content, self.state.failed], (self.data.name, self.suite.name)
@@ -117,10 +117,16 @@ def _tables(done: Finished) -> Iterator[tuple[str, pa.Table]]:
             yield name, _ordered(pieces, keys | nature, FILES[name])
         for label in sorted(knowledge):
             column = keys | {"detector": label, "knowledge": knowledge[label]}
-            scored = [shard.scores[label] for shard in rows[values] if label in shard.scores]
+            scored = [key for shard in rows[values] for key in score_keys(done, shard, label)]
             for name in ("scores", "details"):
-                pieces = [done.record(key, name) for key in scored if key in done.state.content]
+                pieces = [done.record(key, name) for key in scored]
                 yield name, _ordered(pieces, column, FILES[name])
+
+
+def score_keys(done: Finished, shard: Shard, label: str) -> list[str]:
+    """Return the finished cells with the scores of a detector on a shard, if all are finished."""
+    keys = [part[label] for part in (shard.scores, shard.benign) if label in part]
+    return keys if all(key in done.state.content for key in keys) else []
 
 
 def keys_of(done: Finished, shard: Shard) -> dict[str, Any]:

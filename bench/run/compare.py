@@ -15,7 +15,7 @@ from evil_twins.bench.cells.execute import Outcome
 from evil_twins.bench.components.names import split_call
 from evil_twins.bench.components.registry import kind_of
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.assemble import Finished, keys_of
+from evil_twins.bench.run.assemble import Finished, keys_of, score_keys
 from evil_twins.bench.run.conclude import Conclusion, derive, exclusive
 from evil_twins.bench.run.observer import Observer
 from evil_twins.bench.run.plan import Plan
@@ -56,8 +56,8 @@ class Newcomer:
     def owns(self, plan: Plan, key: str) -> bool:
         """Check whether a cell runs the newcomer on targets; its preparation is no such cell."""
         cell = plan.cells[key]
-        kind = "attack" if self.kind == "attack" else "score"
-        return (cell.kind, cell.label) == (kind, self.label)
+        kinds = ("attack",) if self.kind == "attack" else ("benign", "score")
+        return cell.kind in kinds and cell.label == self.label
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,8 @@ def _chosen(new: Newcomer, cells: Plan, state: State, name: str, directory: Path
             f"remedy: `evil-twins run {name}` first, or --results DIR",
         )
     if new.kind == "detector":
-        keys = [shard.scores[new.label] for shard in stored]
+        parts = [part for shard in stored for part in (shard.scores, shard.benign)]
+        keys = [part[new.label] for part in parts if new.label in part]
     else:
         shards = [shard for shard in cells.shards if shard.row.label == new.label]
         keys = [key for shard in shards for key in shard.keys]
@@ -236,12 +237,11 @@ def _write(finished: Finished, new: Newcomer, fpr: float, directory: Path) -> No
 
 
 def _costs(done: Finished, label: str) -> pd.DataFrame:
-    """Return the seconds and the inputs of the score cells of a detector, by row."""
+    """Return the seconds and the inputs of the cells that score a row by a detector, by row."""
     lines = []
     for shard in done.plan.shards:
-        key = shard.scores.get(label, "")
-        if key in done.state.content:
-            seconds = done.store.seconds("score", done.state.identity[key])
+        for key in score_keys(done, shard, label):
+            seconds = done.store.seconds(done.plan.cells[key].kind, done.state.identity[key])
             inputs = len(done.record(key, "scores"))
             lines.append(
                 keys_of(done, shard) | {"detector": label, "seconds": seconds, "inputs": inputs}

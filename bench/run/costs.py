@@ -18,6 +18,7 @@ PARENTS: Mapping[str, set[str]] = {
     "victim": set(),
     "fit": set(),
     "attack": {"victim"},
+    "benign": {"victim"},
     "score": {"victim", "attack"},
 }
 """Kind of a cell -> kinds of the parents that a forecast needs."""
@@ -53,7 +54,7 @@ class Work:
     """The work of a cell, as a forecast sees it.
 
     Attributes:
-        amount: Targets of an attack cell, images of a score cell, 1 for any other cell.
+        amount: Targets of an attack cell, images of a score or benign cell, 1 for any other cell.
         keys: Descriptions of the work, the most specific first. All name kind, device, data set
             and network.
     """
@@ -83,6 +84,8 @@ def work(
         # Whole networks take many times as long as last layers.
         model = attack_spec["attack"]["parameters"].get("model")
         layers = str(model.get("layers") if isinstance(model, dict) else None)
+    if kind == "benign":
+        amount = 2 * spec["benign"]["size"] * (spec["benign"]["last"] - spec["benign"]["first"])
     if kind == "score":
         amount *= 2 * spec["benign"]["size"] + 1
         row = json.dumps(attack and attack["attack"], sort_keys=True)

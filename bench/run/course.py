@@ -14,7 +14,7 @@ from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.state import State
 from evil_twins.bench.store.cells import Store
 
-ORDER = {"victim": 0, "fit": 1, "attack": 2, "score": 3}
+ORDER = {"victim": 0, "fit": 1, "attack": 2, "benign": 3, "score": 4}
 """Rank of each kind: attacks run before scores, so that small cells at the end fill all workers."""
 
 CHANGED = (
@@ -68,9 +68,7 @@ class Course:
                     self.observer.passed(key)
                     self.sorter.done(key)
                 elif claimed := self.claim(key):
-                    # The scores of one attack cell go together, any other cell is a batch.
-                    scores = claimed == key and self.plan.cells[key].kind == "score"
-                    together = self.plan.cells[key].parents["attack"] if scores else claimed
+                    together = _together(self.plan.cells[key]) if claimed == key else claimed
                     batches.setdefault(together, []).append(claimed)
             ready = [*self.sorter.get_ready()]
         for batch in batches.values():
@@ -189,6 +187,13 @@ def _rank(cell: Cell) -> tuple[int, bool]:
     """Return the place in the queue: parents first, whole networks before last layers."""
     model = cell.spec["attack"]["parameters"].get("model") if cell.kind == "attack" else None
     return ORDER[cell.kind], not (isinstance(model, dict) and model.get("layers") == "all")
+
+
+def _together(cell: Cell) -> str:
+    """Return a name that cells share which read the same images; they are one batch."""
+    if cell.kind == "benign":
+        return f"benign {cell.parents['victim']} {cell.spec['benign']}"
+    return cell.parents["attack"] if cell.kind == "score" else cell.key
 
 
 def job_of(plan: Plan, state: State, key: str) -> Job:

@@ -13,6 +13,7 @@ from rich.console import Console
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from evil_twins.bench.components.precision import SINGLE
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.conclude import derive, exclusive
 from evil_twins.bench.run.data_of_call import opened
@@ -115,6 +116,7 @@ class Evaluation:
             dataset=self.dataset,
             size=self.size,
             threads_per_cell=self.threads,
+            precision=SINGLE,
             victim=Victim(architecture=name),
             network=network,
             weights=(weights,),

@@ -10,7 +10,7 @@ from rich.console import JustifyMethod
 from rich.table import Table
 
 from evil_twins.bench import printable
-from evil_twins.bench.run.costs import Cost, measures, work
+from evil_twins.bench.run.costs import PARENTS, Cost, measures, work
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.state import State
 from evil_twins.bench.store import json_files
@@ -48,7 +48,7 @@ class Forecast:
         for name in ("cells", "to run", "stored", "computing", "disk", "of it models"):
             side: JustifyMethod = "left" if name == "cells" else "right"
             table.add_column(name, justify=side, no_wrap=True)
-        for kind in ("victim", "fit", "attack", "score"):
+        for kind in PARENTS:
             cost = self.costs.get(kind, Cost())
             parts = [duration(cost.seconds)] if self.to_run[kind] > self.unmeasured[kind] else []
             if self.unmeasured[kind]:

@@ -53,7 +53,7 @@ class Choice:
         if not self.only:
             return set(chosen.cells)
         rows = {shard.attack for shard in chosen.shards if self._names(shard.row.label)}
-        return rows | {key for shard in chosen.shards for key in shard.scores.values()}
+        return rows | {key for shard in chosen.shards for key in shard.keys[1:]}
 
     def _names(self, label: str) -> bool:
         return any(fnmatchcase(label, pattern) for pattern in self.only)

@@ -140,12 +140,12 @@ def _sealed(directory: Path) -> dict[str, str] | None:
 
 def _scores(done: Finished, data: Path | None, sample: int, scratch: Path) -> Iterator[str]:
     cells, dropped = done.plan.cells, without_models(done)
-    scores = [key for key in done.state.content if cells[key].kind == "score"]
-    keys = sorted(key for key in scores if cells[key].parents["attack"] not in dropped)
+    scores = [key for key in done.state.content if cells[key].kind in ("benign", "score")]
+    keys = sorted(key for key in scores if cells[key].parents.get("attack") not in dropped)
     with guard.lane() as lane:
         for key in random.sample(keys, min(sample, len(keys))):
             job = job_of(done.plan, done.state, key)
-            again, stored = scratch / key, done.store.path("score", job.identity)
+            again, stored = scratch / key, done.store.path(job.kind, job.identity)
             again.mkdir()
             arguments = Place(done.store, data, {}), job, again
             try:
@@ -158,7 +158,7 @@ def _scores(done: Finished, data: Path | None, sample: int, scratch: Path) -> It
                     f"{stored / wrong} is not what {job.title} gives when it is computed again; "
                     "remedy: run again"
                 )
-                done.store.unmark("score", job.identity)
+                done.store.unmark(job.kind, job.identity)
 
 
 def _differing(again: Path, stored: Path) -> str:

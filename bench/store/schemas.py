@@ -96,6 +96,7 @@ SPECS: Mapping[str, type[_Spec]] = {
     "victim": _VictimSpec,
     "fit": _FitSpec,
     "attack": _AttackSpec,
+    "benign": _ScoreSpec,
     "score": _ScoreSpec,
 }
 
@@ -118,7 +119,7 @@ class CellFacts(Schema):
         provenance: SHA-256 of `provenance.json`.
     """
 
-    kind: Literal["victim", "fit", "attack", "score"]
+    kind: Literal["victim", "fit", "attack", "benign", "score"]
     identity: str
     title: str
     spec: dict[str, Any]

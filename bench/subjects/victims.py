@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from evil_twins.bench.components import finite
+from evil_twins.bench.components.precision import rounded
 from evil_twins.bench.subjects.adopting import adoption
 from evil_twins.bench.subjects.architectures import Classifier, build, fold
 from evil_twins.bench.subjects.data import Images
@@ -152,10 +153,10 @@ def initial(images: Images, architecture: str | Network, classes: int, seed: int
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         if not isinstance(architecture, str):
-            scale = mean.float(), std.float()
+            scale = rounded(mean), rounded(std)
             model: Classifier = adoption().untrained(architecture, classes, scale, images)
             return model
-        return build(architecture, classes, (channels, height, width), mean.float(), std.float())
+        return build(architecture, classes, (channels, height, width), rounded(mean), rounded(std))
 
 
 def finished(model: Classifier, images: Images) -> Classifier:

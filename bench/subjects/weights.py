@@ -43,9 +43,10 @@ def save(model: Classifier, path: Path) -> None:
 
 
 def load(path: Path, within: Path | None, network: Network | None = None) -> Classifier:
-    """Read the classifier that `save` stored: folded, frozen, eval mode, in float32 on the CPU.
+    """Read the classifier that `save` stored: folded, frozen, eval mode, on the CPU.
 
-    Every stored model enters here. Weights in float32 stay as they are, bit for bit.
+    Every stored model enters here. Weights in torch's default type stay as they are, bit for bit;
+    others are converted to it.
 
     Args:
         path: The file.

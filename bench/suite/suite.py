@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -30,6 +30,7 @@ class _File(Section):
     dataset: str
     size: Annotated[int, Field(ge=1, le=4096)] | None = None
     threads_per_cell: Annotated[int, Field(ge=1, le=1024)] = 1
+    precision: Literal["float32", "float64"] = "float32"
     victim: Victim
     splits: Annotated[dict[str, Any], Field(default_factory=dict)]
     targets: Targets
@@ -47,6 +48,7 @@ class Suite:
         dataset: One of `sets.names()`, or a data set of the user, as `forms.absolute` returns it.
         size: Height and width of resized images, or None for those of the data set.
         threads_per_cell: Threads of each cell; sums depend on them.
+        precision: "float32" or "float64", the type in which all is computed.
         victim: The benign model, or the recipe of several.
         network: Its code, if it is not of this project.
         weights: The file of the weights of each victim; none if they are trained.
@@ -61,6 +63,7 @@ class Suite:
     dataset: str
     size: int | None
     threads_per_cell: int
+    precision: str
     victim: Victim
     network: Network | None
     weights: tuple[Path, ...]

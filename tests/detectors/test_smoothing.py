@@ -45,8 +45,7 @@ def test_votes_count_every_pair_of_image_and_noise(monkeypatch: pytest.MonkeyPat
             expected[i, model((x[i] + image).unsqueeze(0)).argmax()] += 1
     assert torch.equal(votes(model, x, noise), expected)
     for pixels in (192, 3 * 192, 15 * 192):
-        monkeypatch.setattr(base, "PIXELS", pixels)
-        monkeypatch.setattr("evil_twins.detectors.smoothing.PIXELS", pixels)
+        monkeypatch.setitem(base.PIXELS, "float32", pixels)
         assert torch.equal(votes(model, x, noise), expected)
 
 

@@ -21,6 +21,7 @@ from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature, Targe
 from evil_twins.attacks.efficacy import Level, equalise, margin, measured
 from evil_twins.attacks.models import PairedModels, Victim
 from evil_twins.attacks.norms import Norm
+from evil_twins.bench.components.precision import rounded
 
 SPAN = 1000
 """ε divided by the smallest radius."""
@@ -106,7 +107,7 @@ class Reaching(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs (N, K + 1) of images (N, C, H, W)."""
         self.passes += len(x) * (2 if x.requires_grad else 1)
-        logits = self.victim(x.to(self.victim.head.weight.dtype))
+        logits = self.victim(rounded(x))
         n, k = logits.shape
         classes = torch.arange(k, device=logits.device).expand(n, k)
         above = margin(logits.unsqueeze(1).expand(n, k, k), classes) - self.aim
@@ -126,7 +127,7 @@ class Features(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the features (N, D) of images (N, C, H, W)."""
         self.passes += len(x) * (2 if x.requires_grad else 1)
-        features: Tensor = self.model.features(x)
+        features: Tensor = self.model.features(rounded(x))
         return features
 
 

@@ -10,7 +10,6 @@ import copy
 import importlib
 import inspect
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, make_dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -18,6 +17,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from evil_twins.bench.components.precision import precision, rounded
 from evil_twins.bench.components.shorthand import values
 from evil_twins.detectors.base import DefenderView, features_and_logits, logits
 
@@ -61,7 +61,7 @@ class Outliers:
         """
         name = type(self).__name__
         cls = _package_class(name)
-        with _precision(torch.float64 if name in FLOAT64 else torch.float32):
+        with precision(torch.float64 if name in FLOAT64 else torch.get_default_dtype()):
             inner = cls(**self._arguments(cls, view.model))
             if name == "KNN":
                 inner.knn.set_params(n_jobs=1)  # a cell has its own number of threads
@@ -126,7 +126,7 @@ def _inputs(model: nn.Module, x: Tensor, cls: Any) -> tuple[Tensor, Tensor]:
         return z, z
     features, z = features_and_logits(model, x)
     if cls.__name__ not in FLOAT64:
-        features = features.float()
+        features = rounded(features)
     if kind == "feature_maps":
         features = features[:, :, None, None]
     return (features.cpu(), z.cpu()) if kind else (features, z)
@@ -143,24 +143,14 @@ def _learn(inner: Any, model: nn.Module, benign: Tensor) -> None:
 
 
 def _last(model: nn.Module) -> nn.Linear:
-    """Return a copy of the faced model's last layer, in float32 on the CPU."""
+    """Return a copy of the faced model's last layer on the CPU, in torch's default type."""
     head = getattr(model, "head", None)
     if not isinstance(head, nn.Linear) or head.bias is None:
         raise TypeError(
             "this detector reads the last layer: expected a model whose head is nn.Linear with a "
             f"bias; the head of {type(model).__name__} is {type(head).__name__}"
         )
-    return copy.deepcopy(head).to("cpu", torch.float32).requires_grad_(False)
-
-
-@contextmanager
-def _precision(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
+    return copy.deepcopy(head).to("cpu", torch.get_default_dtype()).requires_grad_(False)
 
 
 def _fields(cls: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -160,7 +160,7 @@ class OfMemory:
         return self.network.outputs
 
     def module(self, images: Images) -> nn.Module:
-        """Return a copy of the network in float32."""
+        """Return a copy of the network."""
         return self.network.build(self.count or 0, shape_of(images))
 
     def victim(self, images: Images, classes: Sequence[str]) -> Classifier:

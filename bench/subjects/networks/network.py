@@ -84,9 +84,9 @@ class Network:
         return fingerprint([code, checksum(Path(self.place), None)]) if self.is_program else code
 
     def build(self, outputs: int, shape: tuple[int, int, int]) -> nn.Module:
-        """Build the network untrained, in float32; its weights come from the global generator.
+        """Build the network untrained; its weights come from the global generator.
 
-        A program brings its weights.
+        They are in torch's default type. A program brings its weights.
 
         Args:
             outputs: Number of its outputs.
@@ -95,6 +95,7 @@ class Network:
         Raises:
             UserError: Its code cannot be loaded, fails, or returns no network.
         """
+        import torch
         from torch import nn
 
         name = self.place.rpartition(":")[2]
@@ -112,7 +113,7 @@ class Network:
                 f"architecture {self.name!r} gives {type(built).__name__}",
                 "expected: a function that returns a torch.nn.Module",
             )
-        return built.float()
+        return built.to(torch.get_default_dtype())
 
 
 def _function(path: Path, name: str) -> Callable[..., Any]:

@@ -60,12 +60,12 @@ class MemoryNetwork(Network):
         return fingerprint([closure(self.source).digest, parts, code])
 
     def build(self, outputs: int, shape: tuple[int, int, int]) -> nn.Module:
-        """Return a copy in float32 on the CPU; see `Network.build`."""
+        """Return a copy on the CPU; see `Network.build`."""
         return copied(self.module, self.name)
 
 
 def copied(module: object, name: str) -> nn.Module:
-    """Return a copy of a network in float32 on the CPU.
+    """Return a copy of a network on the CPU, in torch's default type.
 
     Raises:
         UserError: It is no network whose weights are in memory, or cannot be copied.
@@ -73,7 +73,7 @@ def copied(module: object, name: str) -> nn.Module:
     network = checked(module, name)
     with user_code(f"network {name!r} cannot be copied", "remedy: fix its class"):
         built = copy.deepcopy(network)
-    return built.cpu().float()
+    return built.to("cpu", torch.get_default_dtype())
 
 
 def checked(module: object, name: str) -> nn.Module:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from evil_twins.bench.components.precision import rounded
 from evil_twins.bench.errors import Fault, UserError, why
 from evil_twins.bench.store import files
 
@@ -103,7 +104,7 @@ def fit(network: nn.Module, stored: Mapping[str, Tensor], whose: str) -> None:
     """Load weights into a network; a prefix of all their names, such as "module.", is dropped.
 
     Args:
-        network: The network; its floating-point numbers stay in float32.
+        network: The network; its floating-point numbers stay in torch's default type.
         stored: The weights by name.
         whose: Name of the file in messages.
 
@@ -163,7 +164,7 @@ def _checked(stored: Tensor, usual: Tensor, name: str, whose: str) -> Tensor:
     if stored.shape != usual.shape:
         shapes = tuple(stored.shape), tuple(usual.shape)
         raise Fault(f"{whose} has {name} of shape {shapes[0]}; the network has {shapes[1]}")
-    value = stored.to(torch.float32) if usual.is_floating_point() else stored.to(usual.dtype)
+    value = rounded(stored) if usual.is_floating_point() else stored.to(usual.dtype)
     if usual.is_floating_point() and not bool(value.isfinite().all()):
         raise Fault(f"{whose} has NaN or infinite values in {name}")
     return value

@@ -12,7 +12,7 @@ from evil_twins.bench.cells.evade import _penalties
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished
-from evil_twins.bench.run.plan import COPIES
+from evil_twins.bench.run.victim_cells import COPIES
 from evil_twins.bench.suite import suite
 from evil_twins.detectors.base import DefenderView
 from tests.bench.runs import carry_out, planned
