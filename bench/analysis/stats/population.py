@@ -1,12 +1,10 @@
 """Statistics over victims of one recipe: intervals for further victims, and tests."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from evil_twins.bench.analysis.stats.rates import UNKNOWN, Floats, Interval, effective
-
-Side = Literal["two-sided", "greater"]
 
 
 class Pooled(NamedTuple):
@@ -107,15 +105,14 @@ def mean_over_victims(values: Floats, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def sign_flips(differences: Floats, seed: int = 0, side: Side = "two-sided") -> float:
-    """Return the p-value of the mean difference when signs flip by victim.
+def sign_flips(differences: Floats, seed: int = 0) -> float:
+    """Return the two-sided p-value of the mean difference when signs flip by victim.
 
     It is exact for up to 13 victims, and by 9,999 draws for more.
 
     Args:
         differences: (V,) the difference of two statistics of each victim.
         seed: Seed of the draws.
-        side: Side on which a mean difference counts; "greater" means above 0.
     """
     differences = differences[~np.isnan(differences)]
     if not differences.any():
@@ -127,7 +124,6 @@ def sign_flips(differences: Floats, seed: int = 0, side: Side = "two-sided") -> 
         lambda values, axis: values.mean(axis=axis),
         permutation_type="samples",
         vectorized=True,
-        alternative=side,
         rng=np.random.default_rng(seed),
     )
     return float(test.pvalue)
