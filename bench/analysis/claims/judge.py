@@ -187,4 +187,6 @@ def _reason(parts: Sequence[Part] | None, least: int, rules: Rules) -> str:
     below = [part.name for part in tests if part.p_below < rules.test.level]
     if above and below:
         return f"its parts disagree: above the margin {'; '.join(above)}; below {'; '.join(below)}"
-    return "its victims differ too much, or are too few, or lie too near to the margin"
+    if 0.5**victims * len(rules.test.family) >= rules.test.level:
+        return f"too few victims: {victims} give no p-value below 1/{2**victims}, before Holm"
+    return "its victims differ too much, or lie too near to the margin"

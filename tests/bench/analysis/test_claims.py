@@ -117,7 +117,10 @@ def test_without_the_other_form_of_re_training_its_claim_is_undecided() -> None:
 
 def test_three_victims_re_trained_are_enough_and_the_others_are_not_counted() -> None:
     of = _population(TRUES)
-    for count, reason in ((2, "2 victims, at least 3 are needed"), (3, "its victims differ")):
+    for count, reason in (
+        (2, "2 victims, at least 3 are needed"),
+        (3, "too few victims: 3 give no"),
+    ):
         victims = [v if at < count else replace(v, after={}) for at, v in enumerate(of.victims)]
         part, other = judging.parts(replace(of, victims=tuple(victims)), "j")
         assert (len(part.values), part.missing, other.p_above) == (count, 0, 0.5**count)

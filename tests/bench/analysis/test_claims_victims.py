@@ -94,15 +94,18 @@ def test_one_strange_victim_among_eight_makes_it_undecided() -> None:
 
 @pytest.mark.parametrize("n", [8, 200])
 def test_two_victims_decide_nothing_with_however_many_targets(n: int) -> None:
-    outcome, reason = _outcomes(truths.victims(replace(STEEP, n=n), count=2))["a"]
-    assert (outcome, reason) == ("undecided", "2 victims, at least 5 are needed")
+    few = truths.victims(replace(STEEP, n=n), count=2)
+    verdict = judging.verdicts(judging.population(truths.population(few)))["a"]
+    assert verdict.words == "undecided: 2 victims, at least 5 are needed"
+    assert np.isnan([verdict.p_above, verdict.p_below]).all()
+    assert verdict.parts[0].p_above == 1 / 4
 
 
 def test_five_victims_are_enough_to_be_judged_but_not_after_holm() -> None:
     of = judging.population(truths.population(truths.victims(STEEP, count=5)))
     verdict = judging.verdicts(of)["a"]
     assert verdict.p_above == 10 / 32
-    assert verdict.reason.startswith("its victims differ too much, or are too few")
+    assert verdict.reason == "too few victims: 5 give no p-value below 1/32, before Holm"
 
 
 def test_one_victim_has_intervals_over_targets_and_no_verdict() -> None:
