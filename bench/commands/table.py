@@ -16,6 +16,7 @@ class Form(StrEnum):
     md = "md"
     csv = "csv"
     latex = "latex"
+    html = "html"
 
 
 def table(

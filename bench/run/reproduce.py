@@ -9,7 +9,8 @@ from rich.console import Console
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.analysis.tables.detection import DETECTION
-from evil_twins.bench.analysis.tables.population import POPULATION, RECIPE
+from evil_twins.bench.analysis.tables.population import POPULATION
+from evil_twins.bench.analysis.tables.recipes import RECIPE
 from evil_twins.bench.analysis.tables.write import csv
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.conclude import Conclusion, derive, exclusive

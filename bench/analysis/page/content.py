@@ -11,12 +11,13 @@ from evil_twins.bench.analysis import plots
 from evil_twins.bench.analysis.claims import report as claims
 from evil_twins.bench.analysis.page import facts, matrix, prose
 from evil_twins.bench.analysis.page.gallery import gallery, uri
+from evil_twins.bench.analysis.page.pooled import Pooled
 from evil_twins.bench.analysis.page.ranks import ranks
 from evil_twins.bench.analysis.page.render import render
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.study import studies
 from evil_twins.bench.analysis.stats import FPR
-from evil_twins.bench.analysis.tables import TABLES, Analysis, files, text
+from evil_twins.bench.analysis.tables import TABLES, Analysis, files, leave_one_out, text
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.paired import WORST
 from evil_twins.bench.store import files as store
@@ -65,6 +66,7 @@ def content(analysis: Analysis, directory: Path, suite: str) -> dict[str, Any]:
     tables = files(analysis) | verdicts
     matrices = matrix.matrices(records, by_cell, detectors)
     worst = matrix.worst(analysis.table(WORST), detectors)
+    pooled = Pooled(analysis, by_cell, detectors)
     summaries = [
         (sweep.title, [(v.letter, sweep.claim(v), v.outcome, v.reason) for v in sweep.verdicts])
         for sweep in judged
@@ -77,7 +79,10 @@ def content(analysis: Analysis, directory: Path, suite: str) -> dict[str, Any]:
         "failures": facts.failures(records),
         "detectors": detectors,
         "matrices": matrices,
+        "pooled": list(pooled.matrices()),
+        "held": leave_one_out.summary(analysis),
         "worst": worst,
+        "pooled_worst": pooled.worst(),
         "shares": matrix.shares([line for study in matrices for line in study.lines] + worst),
         "claims": summaries,
         "reasons": prose.html(verdicts["claims.md"].decode(), 3)[1],

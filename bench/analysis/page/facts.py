@@ -42,6 +42,8 @@ def facts(analysis: Analysis, by_cell: RanksByCell, directory: Path) -> Facts:
         if rows[name].notna().any()
     ]
     listed = f"n = {span(sizes)} of the list {', '.join(sorted(set(targets['list'])))}"
+    if (victims := len(rows[STUDY].drop_duplicates())) > 1:
+        listed += f", for each of {victims} victims"
     entries = [
         ("Attacks", [", ".join(dict.fromkeys(str(name) for name in rows["attack"]))]),
         ("Budgets", levels),

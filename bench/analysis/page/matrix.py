@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
@@ -31,24 +32,35 @@ class Square:
     unset: bool = False
 
 
+Cell = TypeVar("Cell", covariant=True)
+
+
 @dataclass(frozen=True)
-class Line:
+class Line(Generic[Cell]):
     """A row of the matrix, with a square or None for each detector."""
 
     name: str
     kappa: str
     family: str
     reached: str
-    squares: tuple[Square | None, ...]
+    squares: tuple[Cell | None, ...]
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """The lines of one study (data set, victim, seed), and a remark on attacks without scores."""
+    """The lines of one study (data set, victim, seed).
+
+    Attributes:
+        title: The study in words.
+        lines: Its lines.
+        remark: A remark on attacks without scores.
+        victims: Number of victims of its recipe.
+    """
 
     title: str
-    lines: tuple[Line, ...]
+    lines: tuple[Line[Square], ...]
     remark: str = ""
+    victims: int = 1
 
 
 def _square(cell: Ranks | None) -> Square | None:
@@ -58,8 +70,27 @@ def _square(cell: Ranks | None) -> Square | None:
     return Square(cell.flagged, len(cell.below), cell.n, below, cell.rank > cell.n)
 
 
-def _level(kappa: float) -> str:
+def level(kappa: float) -> str:
+    """Write κ, or nothing where there is none."""
     return "" if pd.isna(kappa) else text.level(kappa)
+
+
+def line(key: dict[str, Any], reached: int, n: int, squares: tuple[Cell | None, ...]) -> Line[Cell]:
+    """Return the line of a row of the records.
+
+    Args:
+        key: The row by column name.
+        reached: Number of its targets at κ.
+        n: Number of its targets.
+        squares: One for each detector.
+    """
+    return Line(
+        name=text.name(key),
+        kappa=level(key["kappa"]),
+        family="control" if key["role"] != "attack" else str(key["method"]),
+        reached="" if pd.isna(key["kappa"]) else f"{reached}/{n}",
+        squares=squares,
+    )
 
 
 def matrices(records: Records, by_cell: RanksByCell, detectors: list[str]) -> list[Matrix]:
@@ -70,38 +101,37 @@ def matrices(records: Records, by_cell: RanksByCell, detectors: list[str]) -> li
     reached = records.targets.groupby("row")["at_kappa"]
     count, size = reached.sum(), reached.size()
     result, scored = [], {row for row, _ in by_cell}
+    victims = records.rows.groupby(STUDY[:2])["seed"].transform("nunique")
     for title, rows in text.studies(records.rows):
-        lines, shown = [], rows[rows.index.isin(scored)]
-        for row in text.ordered(shown):
-            key = frames.line(rows, row)
-            aimed = not pd.isna(key["kappa"])
-            lines.append(
-                Line(
-                    name=text.name(key),
-                    kappa=_level(key["kappa"]),
-                    family="control" if key["role"] != "attack" else str(key["method"]),
-                    reached=f"{int(count[row])}/{size[row]}" if aimed else "",
-                    squares=tuple(_square(by_cell.get((row, name))) for name in detectors),
-                )
+        shown = rows[rows.index.isin(scored)]
+        lines = [
+            line(
+                frames.line(rows, row),
+                int(count[row]),
+                int(size[row]),
+                tuple(_square(by_cell.get((row, name))) for name in detectors),
             )
+            for row in text.ordered(shown)
+        ]
         remark = text.unscored(len(rows) - len(shown))
-        result.append(Matrix(title, tuple(lines), remark))
+        result.append(Matrix(title, tuple(lines), remark, int(victims[rows.index[0]])))
     return result
 
 
-def worst(table: pd.DataFrame, detectors: list[str]) -> list[Line]:
+def worst(table: pd.DataFrame, detectors: list[str]) -> list[Line[Square]]:
     """Return the targets caught under every attack, from `WORST`: one line per study and κ."""
     result = []
     for _, group in table.groupby([*STUDY, "kappa"], sort=True):
-        cells = {line["detector"]: line for line in frames.lines(group)}
+        cells = {cell["detector"]: cell for cell in frames.lines(group)}
         first = next(iter(cells.values()))
         squares = [
             Square(int(cells[name]["caught"]), int(cells[name]["n"])) if name in cells else None
             for name in detectors
         ]
-        attacks = span(sorted({line["attacks"] for line in cells.values()}))
-        level = _level(first["kappa"])
-        result.append(Line(text.at_kappa(first), level, "", attacks, tuple(squares)))
+        attacks = span(sorted({cell["attacks"] for cell in cells.values()}))
+        result.append(
+            Line(text.at_kappa(first), level(first["kappa"]), "", attacks, tuple(squares))
+        )
     return result
 
 
@@ -109,9 +139,9 @@ Share = tuple[str, str, int]
 """A rate in %, its interval, and its shade 0 ... 10."""
 
 
-def shares(lines: Iterable[Line]) -> dict[int, list[Share]]:
+def shares(lines: Iterable[Line[Square]]) -> dict[int, list[Share]]:
     """Return the words for each k of 0 ... n, by n, so that the page needs no statistics."""
-    sizes = {square.n for line in lines for square in line.squares if square}
+    sizes = {square.n for each in lines for square in each.squares if square}
     return {n: [_share(k, n) for k in range(n + 1)] for n in sorted(sizes)}
 
 

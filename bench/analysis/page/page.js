@@ -8,6 +8,11 @@
     scores: Number(cell.dataset.scores),
     below: cell.dataset.below.split(" ").map(Number),
   }));
+  const pooled = all("#matrix td[data-steps]").map((cell) => ({
+    cell,
+    least: Number(cell.dataset.least),
+    steps: JSON.parse(cell.dataset.steps),
+  }));
   const scored = all("#gallery td[data-rank]");
   const lines = all("#matrix tbody tr");
   lines.forEach((line, place) => { line.dataset.place = place; });
@@ -24,6 +29,16 @@
       cell.className = `square h${shade}`;
       cell.querySelector("b").textContent = label;
       cell.querySelector("small").textContent = needed > scores ? "no threshold" : interval;
+    }
+    for (const { cell, least, steps } of pooled) {
+      const place = steps.findLastIndex(([from]) => from <= rate + 1e-9);
+      const [, k, label, interval, next, shade] = steps[place];
+      const [mean, following] = all("small", cell);
+      cell.dataset.k = k;
+      cell.className = `square h${shade}`;
+      cell.querySelector("b").textContent = label;
+      mean.textContent = rate + 1e-9 < least ? "no threshold" : interval;
+      following.textContent = `next ${next}`;
     }
     for (const cell of scored) {
       const needed = rank(Number(cell.dataset.scores), rate);

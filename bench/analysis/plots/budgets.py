@@ -57,7 +57,7 @@ def draw(study: Study) -> Figure | None:
         "Mean of f_t(x*; θ*), its 95 % interval below it, where the attack may go so far and no "
         "loss is kept small. Budgets are shares of each target's smallest PGD radius and of the "
         "shortest change of its head that reaches κ; below them the mean distances. "
-        f"n = {sizes} targets; {study.failures}."
+        f"n = {sizes} targets{study.scope}; {study.failures}."
     )
     style.caption(drawn, f"Confidence within fixed budgets: {study.title}", note)
     return drawn

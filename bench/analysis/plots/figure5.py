@@ -194,6 +194,6 @@ def _note(study: Study, families: list[Family], kappa: float, paper: Comparison 
         "paper's authors measured it: full against benign inputs, hollow against those of nearest "
         "confidence; dotted the 95th percentile of its null. Their measure for manifold and "
         f"smoothing, a mean change of confidence, {measure}. "
-        f"{points}n = {study.targets(_rows(families))} targets, κ = {text.level(kappa)}; "
-        f"{study.failures}."
+        f"{points}n = {study.targets(_rows(families))} targets, κ = {text.level(kappa)}"
+        f"{study.scope}; {study.failures}."
     )

@@ -14,7 +14,8 @@ from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.families import FAMILY, IMC, PGD, POISONING, Family
 from evil_twins.bench.analysis.tables.frames import line, lines
 from evil_twins.bench.analysis.tables.outcomes import OUTCOMES
-from evil_twins.bench.analysis.tables.population import POPULATION, RECIPE
+from evil_twins.bench.analysis.tables.population import POPULATION
+from evil_twins.bench.analysis.tables.recipes import MEAN, MODEL, RECIPE
 from evil_twins.bench.analysis.tables.records import STUDY
 from evil_twins.bench.analysis.tables.sweeps import TRADEOFF
 
@@ -63,12 +64,10 @@ class Study:
 
     @property
     def bands(self) -> str:
-        """The intervals of rates in words, and for what they hold."""
+        """The intervals of rates in words."""
         if self.victims == 1:
-            return "95 % bands over targets and calibration images, for this model only"
-        return (
-            f"95 % bands for the mean of all victims that the recipe may give, from {self.victims}"
-        )
+            return "95 % bands over targets and calibration images"
+        return f"95 % bands {MEAN}, from {self.victims}"
 
     @property
     def dataset(self) -> str:
@@ -146,7 +145,12 @@ class Study:
         """Return the end of each caption: n, kappa and failed cells."""
         kappas = sorted({float(kappa) for kappa in self.rows["kappa"].dropna()})
         stated = ", ".join(text.level(kappa) for kappa in kappas)
-        return f"n = {self.targets()} targets, κ = {stated}; {self.failures}."
+        return f"n = {self.targets()} targets, κ = {stated}{self.scope}; {self.failures}."
+
+    @property
+    def scope(self) -> str:
+        """For what the numbers of one victim hold, after a comma."""
+        return f", {MODEL}" if self.victims == 1 else ""
 
     def examples(self, most: int = 5) -> list[int]:
         """Return rows that represent the attacks: Poisoning, IMC evenly along phi, PGD."""

@@ -70,7 +70,7 @@ def next_rate(detected: Floats, counts: Floats, count: int, level: float = 0.95)
     pooled, victims = pooled_rate(detected, counts, level), len(counts)
     if victims < 2:
         return UNKNOWN
-    from scipy import special, stats
+    from scipy import special
 
     total = float(counts.sum())
     wider = _t(victims - 1, level) / float(special.ndtri((1 + level) / 2))
@@ -82,12 +82,23 @@ def next_rate(detected: Floats, counts: Floats, count: int, level: float = 0.95)
     above = (alike * (count - 1) / count + 1 / (effective + 1)) * wider**2
     correlation = float(np.clip(above * count / (count - 1), 1e-6, 0.98))
     shape = 1 / correlation - 1
-    law = stats.betabinom(count, mean * shape, (1 - mean) * shape)
-    low, high = (float(law.ppf(q)) / count for q in ((1 - level) / 2, (1 + level) / 2))
+    chances = _beta_binomial(count, mean * shape, (1 - mean) * shape).cumsum()
+    ends = np.searchsorted(chances, [(1 - level) / 2, (1 + level) / 2]) / count
     # With very few victims that law may be narrower than what was measured.
     rates = detected / counts
-    low, high = min(low, pooled.rate.low, rates.min()), max(high, pooled.rate.high, rates.max())
+    low = min(ends[0], pooled.rate.low, rates.min())
+    high = max(ends[1], pooled.rate.high, rates.max())
     return Interval(pooled.rate.value, float(low), float(high))
+
+
+def _beta_binomial(n: int, a: float, b: float) -> Floats:
+    """Return the chances of 0 ... n; `scipy.stats.betabinom` gives the same in 20 times as long."""
+    from scipy import special
+
+    k = np.arange(n + 1)
+    log_choose = -np.log(n + 1) - special.betaln(k + 1, n - k + 1)
+    chances: Floats = np.exp(log_choose + special.betaln(k + a, n - k + b) - special.betaln(a, b))
+    return chances
 
 
 def mean_over_victims(values: Floats, level: float = 0.95) -> Interval:
@@ -105,28 +116,43 @@ def mean_over_victims(values: Floats, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def sign_flips(differences: Floats, seed: int = 0) -> float:
-    """Return the two-sided p-value of the mean difference when signs flip by victim.
+def sign_flips(differences: Floats, seed: int = 0) -> Floats:
+    """Return two-sided p-values of mean differences when signs flip by victim.
 
-    It is exact for up to 13 victims, and by 9,999 draws for more.
+    They are exact for up to 13 victims, and by 9,999 draws for more. The smallest possible one of
+    V victims is 2^(1-V).
 
     Args:
-        differences: (V,) the difference of two statistics of each victim.
+        differences: (V,) the difference of two statistics of each victim, or (V, K) of K pairs;
+            NaN for victims without it.
         seed: Seed of the draws.
+
+    Returns:
+        () or (K,) p-values; 1 if no victim has a difference.
     """
-    differences = differences[~np.isnan(differences)]
-    if not differences.any():
-        return 1.0
     from scipy import stats
 
-    test = stats.permutation_test(
-        [differences],
-        lambda values, axis: values.mean(axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        rng=np.random.default_rng(seed),
-    )
-    return float(test.pvalue)
+    victims = len(differences)
+    columns = differences.reshape(victims, -1)
+    p = np.ones(columns.shape[1])
+    # One call for all pairs of the same victims: a call takes milliseconds.
+    for missing in np.unique(np.isnan(columns), axis=1).T:
+        same = (np.isnan(columns) == missing[:, None]).all(axis=0)
+        values = columns[~missing][:, same]
+        if len(values):
+            p[same] = stats.permutation_test(
+                [values],
+                lambda values, axis: values.mean(axis=axis),
+                permutation_type="samples",
+                vectorized=True,
+                batch=max(1, _BATCH // values.size),
+                rng=np.random.default_rng(seed),
+            ).pvalue
+    return p.reshape(differences.shape[1:])
+
+
+_BATCH = 2**22
+"""Largest number of flipped differences in memory."""
 
 
 def _t(freedom: float, level: float) -> float:

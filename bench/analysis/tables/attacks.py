@@ -66,7 +66,7 @@ def _markdown(analysis: Analysis) -> str:
     header += ["disagreement ‰", "KL · 1000", "accuracy drop ‰", "rounds", "passes"]
     blocks = [
         "# Attacks\n\nMeans over all targets; disagreement is pooled over targets × R with a "
-        "crossed bootstrap interval (95 %).\n"
+        "crossed bootstrap interval (95 %), for this model only.\n"
     ]
     table = analysis.table(ATTACKS)
     for title, rows in text.studies(analysis.records.rows):

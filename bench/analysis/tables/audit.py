@@ -17,6 +17,7 @@ from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.families import PGD, POISONING
 from evil_twins.bench.analysis.tables.frames import column, line, lines
+from evil_twins.bench.analysis.tables.recipes import MODEL, recipe, united
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 
 CONVEX = "convex-head"
@@ -31,11 +32,26 @@ KL_BOUNDS = 1.1, 1.2
 KEY = [*STUDY, "kappa", "attack"]
 
 
-def _audit(analysis: Analysis) -> Iterator[dict[str, Any]]:
-    for _, rows in analysis.records.rows.groupby([*STUDY, "kappa"], sort=True):
+def _audit(records: Records) -> Iterator[dict[str, Any]]:
+    for _, rows in records.rows.groupby([*STUDY, "kappa"], sort=True):
         attacks = rows[rows["role"].eq("attack")]
-        yield from _radii(analysis.records, attacks[attacks["moves"].eq("inputs")])
-        yield from _kls(analysis.records, attacks[attacks["moves"].eq("model")])
+        yield from _radii(records, attacks[attacks["moves"].eq("inputs")])
+        yield from _kls(records, attacks[attacks["moves"].eq("model")])
+
+
+def _over_victims(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    """Audit the targets of all victims of each recipe that has several."""
+    records = analysis.records
+    victims = {
+        (str(dataset), str(victim)): group["seed"].nunique()
+        for (dataset, victim), group in records.rows.groupby(STUDY[:2])
+    }
+    if max(victims.values(), default=1) == 1:
+        return
+    for audited in _audit(united(records)):
+        count = victims[str(audited["dataset"]), str(audited["victim"])]
+        if count > 1:
+            yield {name: audited[name] for name in audited if name != "seed"} | {"victims": count}
 
 
 def _radii(records: Records, rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -110,12 +126,31 @@ def _verdict(line: dict[str, Any]) -> str:
 
 
 def _markdown(analysis: Analysis) -> str:
-    table = analysis.table(AUDIT)
+    table, pooled = analysis.table(AUDIT), analysis.table(AUDIT_OVER_VICTIMS)
+    gap = table["duality_gap"].max()
+    note = "" if pd.isna(gap) else f" Relative duality gap of the optimum: {text.number(gap)}."
+    head = (
+        "# Audit of the endpoints\n\n"
+        "Loss of a pure attack over that of a rival, target by target: PGD's radius against other "
+        "attacks on inputs and the best of them, the KL of each attack on the last layer "
+        "alone, on the attacker's images, against the convex optimum. The median and the 90th "
+        "percentile are compared with their bounds, where there are any. Claims depend only on "
+        f"the median.{note}\n\n"
+    )
+    if pooled.empty:
+        return head + _matrix(table)
+    return (
+        f"{head}## Over the targets of all victims\n\n{_matrix(pooled)}\n"
+        f"## Each victim, {MODEL}\n\n{_matrix(table)}"
+    )
+
+
+def _matrix(table: pd.DataFrame) -> str:
     header = ["endpoint", "loss", "against", "targets", "median", "p90", "best for"]
     header += ["bound", "p90 bound", ""]
     body = [
         [
-            f"{text.study(line)}: {line['attack']} κ {text.level(float(line['kappa']))}",
+            f"{_victims(line)}: {line['attack']} κ {text.level(float(line['kappa']))}",
             *(str(line[name]) for name in ("quantity", "against", "n")),
             *(text.number(line[name], 4) for name in ("median", "p90")),
             *(text.number(line[name]) for name in ("wins", "bound", "p90_bound")),
@@ -123,6 +158,7 @@ def _markdown(analysis: Analysis) -> str:
         ]
         for line in lines(table)
     ]
+<<<<<<< HEAD
     gap = table["duality_gap"].max()
     note = "" if pd.isna(gap) else f" Relative duality gap of the optimum: {text.number(gap)}."
     return (
@@ -152,5 +188,34 @@ AUDIT = Table(
         "duality_gap": "median (KL − lower bound) / KL of the convex optimum",
     },
     _markdown,
+=======
+    return text.markdown(header, body, text_columns=3)
+
+
+def _victims(line: dict[str, Any]) -> str:
+    """Return the study of a line, or data set, victim and number of victims."""
+    return text.study(line) if "seed" in line else recipe(line)
+
+
+_COLUMNS = {
+    "quantity": 'the norm whose radius is compared, or "kl"',
+    "against": 'the rival; "best" is the best rival of each target',
+    "n": "",
+    "median p90": "of the ratios endpoint / rival over targets; a target that only the rival "
+    "reaches counts as infinite, one that only the endpoint reaches as 0",
+    "wins": "number of targets for which this rival was the best",
+    "bound passed": "the largest median that passes: 1.05 for radii, 1.1 for KL; empty if "
+    "the row is no endpoint",
+    "p90_bound p90_passed": "the same for the 90th percentile: 1.1 for radii, 1.2 for KL; "
+    "claims do not depend on it",
+    "duality_gap": "median (KL − lower bound) / KL of the convex optimum",
+}
+
+AUDIT = Table("audit", lambda a: _audit(a.records), {" ".join(KEY): ""} | _COLUMNS, _markdown, True)
+AUDIT_OVER_VICTIMS = Table(
+    "audit-over-victims",
+    _over_victims,
+    {"dataset victim kappa attack": "", "victims": "number of victims with these rows"} | _COLUMNS,
+>>>>>>> origin/main
     optional=True,
 )

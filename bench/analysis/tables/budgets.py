@@ -63,7 +63,8 @@ def _markdown(analysis: Analysis) -> str:
     ]
     return (
         "# Confidence within fixed budgets\n\n"
-        "Means over the targets that all points of a grid share. Budgets are shares of "
+        "Means over the targets that all points of a grid share, with bootstrap intervals for this "
+        "model only. Budgets are shares of "
         "the smallest single budgets at κ: the PGD radius, and the shortest change of the head.\n\n"
     ) + text.markdown([*header, "‖x* − x°‖∞ · 255", "δ", "disagreement ‰"], body)
 

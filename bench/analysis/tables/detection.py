@@ -120,7 +120,9 @@ def _markdown(analysis: Analysis) -> str:
             blocks.append(f"\n{missing}: see [all attacks](attacks.md).\n")
     if len(worst := analysis.table(WORST)):
         title = "\n## Caught under every attack of the suite that reaches κ\n\n"
-        title += "The intervals take the thresholds as given (Clopper–Pearson).\n\n"
+        title += (
+            "The intervals hold for this model only and for these thresholds (Clopper–Pearson).\n\n"
+        )
         blocks.append(title + _worst(worst))
     if notes := int((table["note"] != "").sum()):
         blocks.append(f"\n{notes} cells carry a note; see the column `note` of the CSV.\n")

@@ -135,7 +135,7 @@ def _markdown(analysis: Analysis) -> str:
         "which are free of poison. Flagged: above the threshold that they give for a "
         f"false-positive rate of {fpr}, with the Clopper–Pearson interval (95 %); AUROC with a "
         "bootstrap interval; p of the test of Mann and Whitney, two-sided, Holm-corrected over "
-        "rows.\n"
+        "rows. All holds for models made of this victim only.\n"
     ]
     for _, rows in analysis.table(INSPECTION).groupby([*STUDY, "detector"], sort=True):
         table = lines(rows)

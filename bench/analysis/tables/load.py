@@ -103,7 +103,7 @@ def _markdown(analysis: Analysis) -> str:
         "# One poisoned model for several targets\n\n"
         "Costs of a model and, in %, the share of targets that each detector flags at a "
         f"false-positive rate of {text.percent(analysis.fpr)}. In brackets 95 % intervals over "
-        "models: with one model there is none.\n\n"
+        "models made of this victim: with one model there is none.\n\n"
     ) + text.markdown(header, body)
 
 

@@ -11,20 +11,18 @@ from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.frames import by_name, column, ends, lines, spread
-from evil_twins.bench.analysis.tables.records import KEYS
+from evil_twins.bench.analysis.tables.recipes import MEAN, NEXT, RECIPE, populations
 
-RECIPE = [name for name in KEYS if name != "seed"]
-"""The keys that the rows of all victims of one recipe share."""
-
-_CELL = [*RECIPE, "detector", "knowledge", "fpr_nominal"]
+CELL = [*RECIPE, "detector", "knowledge", "fpr_nominal"]
+"""The keys of the lines of this table."""
 
 
 def _population(analysis: Analysis) -> Iterator[dict[str, Any]]:
     """Give one line for each row, detector and nominal rate that several victims have."""
-    for key, victims in analysis.table(DETECTION).groupby(_CELL, dropna=False, sort=False):
+    for key, victims in analysis.table(DETECTION).groupby(CELL, dropna=False, sort=False):
         victims = victims[victims["n"] > 0]
         if len(victims) > 1:
-            yield dict(zip(_CELL, key, strict=True)) | _line(victims)
+            yield dict(zip(CELL, key, strict=True)) | _line(victims)
 
 
 def _line(victims: pd.DataFrame) -> dict[str, Any]:
@@ -55,30 +53,6 @@ def _mean(victims: pd.DataFrame, name: str) -> stats.Interval:
     return stats.Interval(value, np.clip(low, 0, 1), np.clip(high, 0, 1))
 
 
-def populations(rows: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFrame]]:
-    """Yield title, number of victims and rows of each recipe; the rows are those of one victim."""
-    for (dataset, victim), group in rows.groupby(["dataset", "victim"], sort=True):
-        seeds = sorted(group["seed"].unique())
-        first = group.drop_duplicates(RECIPE)
-        title = f"{dataset}, {victim}, " + (
-            f"{len(seeds)} victims" if len(seeds) > 1 else f"seed {seeds[0]}"
-        )
-        yield text.one_line(title), len(seeds), first
-
-
-def summed(rows: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
-    """Add up counts of the victims of a recipe, under the row of the first.
-
-    Args:
-        rows: The rows of the records.
-        counts: One line per row and detector, with `n` and `detected`.
-    """
-    numbers = rows.reset_index(names="row").groupby(RECIPE, dropna=False)["row"]
-    first = pd.Series(numbers.transform("first").to_numpy(), index=rows.index)
-    moved = counts.assign(row=counts["row"].map(first))
-    return moved.groupby(["row", "detector"], as_index=False)[["n", "detected"]].sum()
-
-
 def matrix(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     """Write attack by detector: rate, its interval, range of the victims."""
     cells = {(*_names(line), line["detector"]): _words(line) for line in lines(table)}
@@ -106,11 +80,10 @@ def _markdown(analysis: Analysis) -> str:
     table = table[table["fpr_nominal"] == analysis.fpr]
     blocks = [
         f"# Detection rate over victims at a false-positive rate of {text.percent(analysis.fpr)}\n"
-        "\nEach cell: share of flagged targets of all victims; in brackets the 95 % interval for "
-        "the mean rate of all victims that the recipe may give (Korn and Graubard: the victim is "
-        "the unit); then the lowest and the highest rate of a victim. The CSV file has an interval "
-        "for the rate of a new victim. Each victim has its own training seed, images for "
-        "thresholds, and targets.\n"
+        "\nEach cell: share of flagged targets of all victims; in brackets the 95 % interval "
+        f"{MEAN} (Korn and Graubard: the victim is the unit); then the lowest and the highest rate "
+        f"of a victim. The CSV file has an interval {NEXT}. Each victim has its own "
+        "training seed, images for thresholds, and targets.\n"
     ]
     for title, victims, rows in populations(analysis.records.rows):
         if victims > 1:

@@ -67,9 +67,9 @@ def _markdown(analysis: Analysis) -> str:
     return (
         "# The price of evasion\n\n"
         "Extra losses of an attack that knows detectors over one that does not, at the same φ on "
-        "the same targets, with 95 % intervals of the paired difference (disagreement: crossed "
-        "over targets and images). Both reach κ: the one may go beyond it, the other ends there. "
-        "Its label names the detectors that it evades.\n\n"
+        "the same targets, with 95 % intervals of the paired difference, for this model only "
+        "(disagreement: crossed over targets and images). Both reach κ: the one may go beyond it, "
+        "the other ends there. Its label names the detectors that it evades.\n\n"
     ) + text.markdown(header, body)
 
 

@@ -16,7 +16,7 @@ from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.frames import line, lines
-from evil_twins.bench.analysis.tables.population import populations, summed
+from evil_twins.bench.analysis.tables.recipes import populations, summed
 from evil_twins.bench.analysis.tables.records import KEYS, Records, read
 from evil_twins.bench.analysis.tables.write import FOLDER
 from evil_twins.bench.store import files

@@ -63,9 +63,9 @@ def _markdown(analysis: Analysis) -> str:
     return (
         "# Specificity loss of Poisoning\n\n"
         "Compared with Table 2 of the paper. Disagreement is its Eqn 9, pooled over targets × R, "
-        "with a crossed bootstrap interval (95 %); the other intervals are over targets. Table 2 "
-        "prints a drop of accuracy, and its authors' code sets negative drops of single targets to "
-        "0: only "
+        "with a crossed bootstrap interval (95 %); the other intervals are over targets. All "
+        "hold for this model only. Table 2 prints a drop of accuracy, and its authors' code sets "
+        "negative drops of single targets to 0: only "
         f"the column cut at 0 is the same measure.{_agreement(table)} {DATA}\n\n"
     ) + text.markdown(header, body)
 

@@ -76,7 +76,10 @@ def _trends_markdown(analysis: Analysis) -> str:
         for line in lines(analysis.table(TRENDS))
     ]
     table = text.markdown([*header, "p", "p (Holm)"], body, text_columns=4)
-    return "# Trends along the sweeps (Page's test, endpoints included)\n\n" + table
+    return (
+        "# Trends along the sweeps (Page's test, endpoints included)\n\n"
+        "Each test is one over targets, for this model only.\n\n"
+    ) + table
 
 
 class _Normaliser:

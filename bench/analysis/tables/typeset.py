@@ -1,7 +1,7 @@
-"""Detection rates for a paper: Markdown, CSV or LaTeX, the best detector of each attack marked."""
+"""Detection rates for a paper: Markdown, CSV, LaTeX or HTML, the best detectors marked."""
 
 from collections.abc import Iterator
-from math import isnan
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,12 +12,14 @@ from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.any_of import NAME as ANY
+from evil_twins.bench.analysis.tables.decisions import Cell
 from evil_twins.bench.analysis.tables.frames import frame, line, lines
-from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records
+from evil_twins.bench.analysis.tables.recipes import MEAN, MODEL, first_rows, populations
+from evil_twins.bench.analysis.tables.records import KEYS, Records
 from evil_twins.bench.analysis.tables.write import csv
 
-Form = Literal["md", "csv", "latex"]
-_RATES = ["row", "detector", "n", "detected", "rate", "low", "high", "best"]
+Form = Literal["md", "csv", "latex", "html"]
+_RATES = ["row", "detector", "victims", "n", "detected", "rate", "low", "high", "best"]
 _OPTIONS = ("[", "*")
 """First characters of a cell that the line break before it takes for its options."""
 _SYMBOLS = str.maketrans(
@@ -30,12 +32,12 @@ _SYMBOLS = str.maketrans(
 def typeset(results_dir: Path, form: Form, fpr: float = stats.FPR) -> str:
     """Write the rates at a false-positive rate: detectors down, the attacks at one κ across.
 
-    The best detector flags most targets of an attack; several may. The OR of all is no candidate,
-    and no detector is best for a control or a yardstick.
+    Several victims of one recipe share a rate. The best detector flags most targets of an attack;
+    several may. The OR of all is no candidate. No detector is best for a control or a yardstick.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.
-        form: "csv" has one line a rate, the others one table a study and κ.
+        form: "csv" has one line a rate, the others one table a κ of a victim or of a recipe.
         fpr: The nominal false-positive rate.
 
     Raises:
@@ -45,43 +47,64 @@ def typeset(results_dir: Path, form: Form, fpr: float = stats.FPR) -> str:
     rows, table = analysis.records.rows, rates(analysis)
     if form == "csv":
         joined = table.merge(rows, left_on="row", right_index=True)
-        return csv(joined[[*KEYS, *_RATES[1:]]].astype({"best": int})).decode()
-    write = _markdown if form == "md" else _latex
+        several = joined["victims"].gt(1)
+        joined["seed"] = joined["seed"].astype("Int64").mask(several)
+        joined["interval"] = several.map({False: MODEL, True: MEAN})
+        columns = [*KEYS, *_RATES[1:], "interval"]
+        return csv(joined[columns].astype({"best": int})).decode()
+    write = _WRITERS[form]
     share = f"Targets flagged at a false-positive rate of {text.percent(fpr)}, in %"
     grids = _grids(analysis.records, table)
     return "\n".join(write(f"{share}: {title}.", names, cells) for title, names, cells in grids)
 
 
 def rates(analysis: Analysis) -> pd.DataFrame:
-    """Return one line per row and detector: row, detector, n, detected, rate, low, high, best."""
-    rows, table = analysis.records.rows, []
+    """Return one line per row and detector, with the columns `_RATES`.
+
+    The rate of several victims of a recipe is in the row of the first; it needs two with scores.
+    """
+    rows, groups = analysis.records.rows, dict[tuple[int, str], list[Cell]]()
+    first = first_rows(rows)
+    victims = first.value_counts()
     for (row, detector), cell in analysis.cells.items():
-        k, n = int((cell.score > cell.threshold(analysis.fpr).value).sum()), len(cell.score)
-        rate = cell.rate(analysis.fpr)
+        if victims[first[row]] == 1 or len(cell.score):
+            groups.setdefault((int(first[row]), detector), []).append(cell)
+    table = []
+    for (row, detector), cells in groups.items():
+        if victims[row] > 1 and len(cells) == 1:
+            continue
+        counts = np.array([_counts(cell, analysis.fpr) for cell in cells], dtype=np.float64).T
+        rate = stats.pooled_rate(*counts).rate if len(cells) > 1 else cells[0].rate(analysis.fpr)
+        k, n = counts.sum(axis=1).astype(int)
         candidate = k > 0 and detector != ANY and rows.at[row, "role"] == "attack"
-        table.append([row, detector, n, k, *rate, candidate])
+        table.append([row, detector, len(cells), n, k, *rate, candidate])
     rated = frame((dict(zip(_RATES, cells, strict=True)) for cells in table), _RATES)
     best = rated["best"].astype(bool)
     most = rated["rate"].where(best, -np.inf).groupby(rated["row"]).transform("max")
     return rated.assign(best=best & rated["rate"].eq(most))
 
 
+def _counts(cell: Cell, fpr: float) -> tuple[int, int]:
+    """Return the numbers of flagged targets and of targets."""
+    return int((cell.score > cell.threshold(fpr).value).sum()), len(cell.score)
+
+
 def _grids(
     records: Records, table: pd.DataFrame
 ) -> Iterator[tuple[str, list[str], dict[str, list[dict[str, Any] | None]]]]:
-    """Yield a title, the names of the rows and the cells by detector for each study and κ."""
+    """Yield a title, the names of the rows and the cells by detector for each recipe and κ."""
     cells = {(cell["row"], cell["detector"]): cell for cell in lines(table)}
     detectors = sorted(set(table["detector"]), key=lambda name: (name == ANY, name))
     if not detectors:
         return
-    for _, rows in records.rows.groupby([*STUDY, "kappa"], dropna=False, sort=True):
-        order = text.ordered(rows)
-        kappa = float(rows["kappa"].iloc[0])
-        keys = [line(rows, row) | {"kappa": float("nan")} for row in order]
-        level = "no κ" if isnan(kappa) else f"κ {text.level(kappa)}"
-        title = f"{text.study(keys[0])}, {level}"
-        grid = {name: [cells.get((row, name)) for row in order] for name in detectors}
-        yield title, list(map(text.name, keys)), grid
+    for study, victims, alike in populations(records.rows):
+        interval = f"95 % intervals {MEAN if victims > 1 else MODEL}"
+        for kappa, rows in alike.groupby("kappa", dropna=False, sort=True):
+            order = text.ordered(rows)
+            keys = [line(rows, row) | {"kappa": float("nan")} for row in order]
+            level = "no κ" if pd.isna(kappa) else f"κ {text.level(float(str(kappa)))}"
+            grid = {name: [cells.get((row, name)) for row in order] for name in detectors}
+            yield f"{study}, {level}; {interval}", list(map(text.name, keys)), grid
 
 
 def _rate(cell: dict[str, Any] | None, bold: str) -> str:
@@ -110,3 +133,18 @@ def _latex(title: str, names: list[str], grid: dict[str, list[dict[str, Any] | N
 def _label(name: object) -> str:
     label = str(name).translate(_SYMBOLS)
     return f"{{}}{label}" if label.lstrip().startswith(_OPTIONS) else label
+
+
+def _html(title: str, names: list[str], grid: dict[str, list[dict[str, Any] | None]]) -> str:
+    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in ["detector", *names])
+    body = [
+        f'<tr><th scope="row">{escape(name)}</th>'
+        + "".join(f"<td>{_rate(cell, '<b>{}</b>')}</td>" for cell in cells)
+        + "</tr>\n"
+        for name, cells in grid.items()
+    ]
+    caption = f"<caption>{escape(title)}</caption>"
+    return f"<table>\n{caption}\n<tr>{heads}</tr>\n{''.join(body)}</table>\n"
+
+
+_WRITERS = {"md": _markdown, "latex": _latex, "html": _html}

@@ -56,8 +56,8 @@ def _markdown(analysis: Analysis) -> str:
     header += ["paper's data", "paper's victim", "paper's Table 1"]
     return (
         "# Victims\n\n"
-        "Accuracy on the whole test half with its Clopper–Pearson 95 % interval, compared with "
-        f"Table 1 of the paper. {DATA}\n\n"
+        "Accuracy on the whole test half with its Clopper–Pearson 95 % interval, for this model "
+        f"only, compared with Table 1 of the paper. {DATA}\n\n"
     ) + text.markdown(header, body)
 
 

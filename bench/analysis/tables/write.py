@@ -9,15 +9,17 @@ from evil_twins.bench.analysis.kept import kept
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.attacks import ATTACKS
-from evil_twins.bench.analysis.tables.audit import AUDIT
+from evil_twins.bench.analysis.tables.audit import AUDIT, AUDIT_OVER_VICTIMS
 from evil_twins.bench.analysis.tables.budgets import BUDGETS
 from evil_twins.bench.analysis.tables.calibration import CALIBRATION
 from evil_twins.bench.analysis.tables.controls import CONTROLS
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.inspection import INSPECTION
+from evil_twins.bench.analysis.tables.leave_one_out import LEAVE_ONE_OUT
 from evil_twins.bench.analysis.tables.load import LOAD
 from evil_twins.bench.analysis.tables.outcomes import OUTCOMES
 from evil_twins.bench.analysis.tables.paired import PAIRED, WORST
+from evil_twins.bench.analysis.tables.paired_over_victims import PAIRED_OVER_VICTIMS
 from evil_twins.bench.analysis.tables.population import POPULATION
 from evil_twins.bench.analysis.tables.price import PRICE
 from evil_twins.bench.analysis.tables.specificity import SPECIFICITY
@@ -26,8 +28,20 @@ from evil_twins.bench.analysis.tables.victims import VICTIMS
 from evil_twins.bench.store import files as store
 
 TABLES = (
-    *(POPULATION, DETECTION, ATTACKS, CALIBRATION, TRENDS, PAIRED, WORST, TRADEOFF, OUTCOMES),
-    *(VICTIMS, AUDIT, BUDGETS, SPECIFICITY, CONTROLS, PRICE, LOAD, INSPECTION),
+    *(
+        POPULATION,
+        LEAVE_ONE_OUT,
+        PAIRED_OVER_VICTIMS,
+        DETECTION,
+        ATTACKS,
+        CALIBRATION,
+        TRENDS,
+        PAIRED,
+        WORST,
+        TRADEOFF,
+        OUTCOMES,
+    ),
+    *(VICTIMS, AUDIT_OVER_VICTIMS, AUDIT, BUDGETS, SPECIFICITY, CONTROLS, PRICE, LOAD, INSPECTION),
 )
 """All tables, in the order of the page."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from evil_twins.bench.analysis import plots, tables
 from evil_twins.bench.analysis.page import comparison
-from tests.bench import reported, synthetic
+from tests.bench import populations, reported, synthetic
 
 
 @pytest.fixture
@@ -56,6 +56,16 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return comparison.write(
         [synthetic.write(folder / name, frames) for name, frames in suites.items()]
     )
+
+
+@pytest.fixture(scope="module")
+def victims(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the page of a suite of several victims, without figures."""
+    directory = tmp_path_factory.mktemp("victims")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "FIGURES", ())
+        reported.page(directory, populations.detectors(populations.frames(), *reported.DETECTORS))
+    return directory / "index.html"
 
 
 @pytest.fixture(params=["one", "several"])

@@ -16,6 +16,7 @@ from evil_twins.bench.analysis.stats import (
     pooled_rate,
     sign_flips,
 )
+from evil_twins.bench.analysis.stats.population import _beta_binomial
 from evil_twins.bench.analysis.stats.rates import Floats, Interval
 
 VICTIMS = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20)), min_size=2, max_size=12)
@@ -91,6 +92,25 @@ def test_sign_flips_are_exact() -> None:
     assert sign_flips(np.array([1.0, -1.0])) == 1
     assert sign_flips(np.zeros(4)) == 1
     assert sign_flips(np.array([1.0, 2, np.nan])) == 2 / 4
+
+
+def test_sign_flips_of_many_pairs_are_those_of_each() -> None:
+    differences = np.random.default_rng(0).normal(0.5, 1, (6, 9))
+    differences[0, :4] = differences[2, 3:6] = differences[:, 8] = np.nan
+    many = sign_flips(differences)
+    assert many.shape == (9,)
+    assert many[8] == 1
+    assert list(many) == [sign_flips(each) for each in differences.T]
+
+
+@pytest.mark.parametrize("spread", [0.01, 0.3, 5.0])
+@pytest.mark.parametrize("detected", [0, 2, 5, 8])
+def test_the_next_rate_is_that_of_scipy_s_beta_binomial(detected: int, spread: float) -> None:
+    n, (a, b) = 8, (spread * (detected + 0.5), spread * (8.5 - detected))
+    law = stats.betabinom(n, a, b)
+    assert _beta_binomial(n, a, b) == pytest.approx(law.pmf(np.arange(n + 1)))
+    ends = np.searchsorted(_beta_binomial(n, a, b).cumsum(), [0.025, 0.975])
+    assert list(ends) == [law.ppf(0.025), law.ppf(0.975)]
 
 
 # Victims x targets, mean rate, standard deviation of the victims' log-odds; 3 is that of "any".

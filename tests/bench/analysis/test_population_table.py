@@ -13,20 +13,7 @@ from evil_twins.bench.analysis.tables.population import POPULATION
 from evil_twins.bench.analysis.tables.write import files
 from evil_twins.bench.store import records as store
 from tests.bench import synthetic
-
-VICTIMS = 5
-
-
-def frames() -> dict[str, pd.DataFrame]:
-    """Return records of victims of one recipe; under the last, "confidence" flags nothing."""
-    parts = [synthetic.frames(n=12, kappas=(0.75,), seed=seed) for seed in range(VICTIMS)]
-    for seed, part in enumerate(parts):
-        for name, frame in part.items():
-            if "seed" in frame.columns:
-                part[name] = frame.assign(seed=seed)
-    last = parts[-1]["scores"]
-    last.loc[last["role"].eq("attacked") & last["detector"].eq("confidence"), "score"] = -9.0
-    return {name: pd.concat([part[name] for part in parts]) for name in parts[0]}
+from tests.bench.populations import VICTIMS, frames
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +68,7 @@ def test_a_single_victim_has_no_population() -> None:
 
 def test_words_say_for_what_the_intervals_hold(records: Records) -> None:
     text = files(Analysis(records))["population.md"].decode()
-    assert "mean rate of all victims that the recipe may give" in text
+    assert "95 % interval for the mean of this recipe's victims" in text
     assert "## digits, resnet-tiny, 5 victims" in text
     (line,) = [line for line in text.splitlines() if line.startswith("| pgd κ .75")]
     assert line.count("[") == len(synthetic.DETECTORS) + 1
@@ -108,5 +95,5 @@ def test_rates_are_drawn_over_victims_and_all_else_for_the_first(records: Record
     ((study, _, figure),) = figures(Analysis(records), "detection-phi")
     assert study.title == "digits, resnet-tiny, 5 victims"
     caption = " ".join(text.get_text() for text in figure.texts)
-    assert "all victims that the recipe may give, from 5" in " ".join(caption.split())
+    assert "95 % bands for the mean of this recipe's victims, from 5" in " ".join(caption.split())
     assert f"n = {12 * VICTIMS} targets" in caption

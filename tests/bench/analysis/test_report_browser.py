@@ -7,6 +7,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from evil_twins.bench.analysis.tables import Analysis, text
+from evil_twins.bench.analysis.tables.population import POPULATION
+
 
 @pytest.fixture
 def page(browser: Any, path: Path) -> Iterator[Any]:
@@ -136,3 +139,27 @@ def test_the_first_key_leads_to_the_rates(page: Any) -> None:
     assert page.evaluate("document.activeElement.id") == "slide"
     page.keyboard.press("ArrowRight")
     assert page.text_content("#shown") == "5.5\N{NO-BREAK SPACE}%"
+
+
+@pytest.mark.parametrize("percent", ["1", "5", "10"])
+def test_the_slider_moves_the_rates_over_victims(browser: Any, victims: Path, percent: str) -> None:
+    opened = browser.new_page()
+    opened.goto(victims.as_uri())
+    opened.fill("#rate", percent)
+    shown = opened.locator("#matrix table >> nth=0").locator("td[data-steps]")
+    table = Analysis(victims.parent).table(POPULATION)
+    table = table[table["fpr_nominal"].eq(float(percent) / 100)]
+    cells = [cell.split("\n") for cell in shown.all_inner_texts()]
+    wanted = [
+        [
+            text.number(100 * line.rate),
+            f"{100 * line.low:.0f}–{100 * line.high:.0f}"
+            if (line.calibration_n + 1) * float(percent) >= 100
+            else "no threshold",
+            f"next {100 * line.next_low:.0f}–{100 * line.next_high:.0f}",
+            f"AUROC {text.number(line.auroc, 2)}",
+        ]
+        for line in table.itertuples()
+    ]
+    assert sorted(cells) == sorted(wanted)
+    opened.close()

@@ -28,13 +28,15 @@ def test_the_best_detectors_of_each_attack_are_marked(directory: Path) -> None:
         assert (part["best"] == best).all()
 
 
-def test_markdown_and_latex_hold_the_same_cells(directory: Path) -> None:
-    markdown, latex = (tables.typeset(directory, form) for form in ("md", "latex"))
+def test_all_forms_hold_the_same_cells(directory: Path) -> None:
+    markdown, latex, html = (tables.typeset(directory, form) for form in ("md", "latex", "html"))
     marked = pd.read_csv(io.StringIO(tables.typeset(directory, "csv")))["best"].sum()
     assert markdown.count("**") == 2 * marked
     assert latex.count(r"\textbf{") == marked
-    for text in (markdown, latex):
-        assert text.count("digits, resnet-tiny, seed 0, κ .75") == 1
+    assert html.count("<b>") == marked
+    assert html.count("<td>") == markdown.count(" [")
+    for text in (markdown, latex, html):
+        assert text.count("digits, resnet-tiny, seed 0, κ .75; 95 % intervals for this model") == 1
         assert text.count("digits, resnet-tiny, seed 0, no κ") == 1
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 2
     assert r"imc head $\varphi$ .25 &" in latex
@@ -45,6 +47,11 @@ def test_names_cannot_break_the_table(tmp_path: Path) -> None:
     name = "a_b & 50 %\\ | ab2§=§8yz"  # pandas has it in place of a backslash
     frames = {key: frame.replace("pgd", name) for key, frame in frames.items()}
     directory = synthetic.write(tmp_path, frames)
+    html = "<i>" + name
+    named = {key: frame.replace(name, html) for key, frame in frames.items()}
+    written = tables.typeset(synthetic.write(tmp_path / "html", named), "html")
+    assert "<i>" not in written
+    assert "&lt;i&gt;a_b &amp; 50 %" in written
     latex = r"a\_b \& 50 \%\textbackslash{} | ab2§=§8yz"
     assert latex in tables.typeset(directory, "latex")
     assert "a_b & 50 %\\ \\| ab2§=§8yz" in tables.typeset(directory, "md")
@@ -57,4 +64,4 @@ def test_the_command_prints_the_table_alone(
     assert app.main(line) == 0
     assert capsys.readouterr().out == tables.typeset(directory, "csv")
     assert not (directory / "tables").exists()
-    assert app.main([*line[:-1], "html"]) == 2
+    assert app.main([*line[:-1], "pdf"]) == 2

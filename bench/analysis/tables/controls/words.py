@@ -26,7 +26,8 @@ def words(table: pd.DataFrame, fpr: float) -> str:
     blocks = [
         "# Controls that explain\n\n"
         "The rest of a signal when its simplest cause is held equal. A rate is a count with "
-        "its Clopper–Pearson 95 % interval, a difference a paired bootstrap over targets.\n"
+        "its Clopper–Pearson 95 % interval, a difference a paired bootstrap over targets. Both "
+        "hold for this model only.\n"
     ]
     several = len(table[STUDY].drop_duplicates()) > 1
     for study, rows in text.studies(table):
