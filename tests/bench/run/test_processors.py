@@ -28,7 +28,7 @@ extends = "quick"
 name = "small"
 drop = [
     "untouched", "noise-linf", "pgd-l2", "fine-tuning-head", "imc-head", "poisoning-all",
-    "smoothing-gap", "curvature-adjusted", "energy",
+    "curvature-adjusted", "energy",
 ]
 attacks = [{ name = "pgd-linf", kappa = "benign" }, { name = "poisoning-head", rounds = 20 }]
 [victim]
