@@ -32,5 +32,7 @@ def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert scope["clauses"].set_index("clause").loc["accurate", "outcome"] == "passed"
     rates = scope["rates"]
     assert set(rates["detector"]) == {"confidence", "curvature", "low_margin", "any"}
+    assert set(rates.loc[rates["rate"].isna(), "detector"]) == {"any"}
+    rates = rates.dropna(subset="rate")
     assert (rates["low"] <= rates["rate"]).all()
     assert isinstance(scope["figure"], Figure)

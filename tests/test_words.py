@@ -45,12 +45,6 @@ PRIVATE = {
 
 EXCEPTIONS = {
     "The price of evasion": "the name of a table and a figure",
-    "evade under IMC alone,": "committed verdicts",
-    "under the pure attack alone": "committed verdicts",
-    "no records of the victim re-trained stand beside this suite": "committed verdicts",
-    "Judged is": "committed verdicts",
-    "lowers the best loss within reach of the input": "committed verdicts",
-    "on the last layer alone, on the attacker's images": "committed verdicts with their audit",
 }
 """Text that keeps a refused word -> the reason."""
 

@@ -102,7 +102,8 @@ def _tables(done: Finished) -> Iterator[tuple[str, pa.Table]]:
     """Give the lines of every record in their order, one row of the matrix at a time."""
     for seed, key in done.plan.victims.items():
         if key in done.state.content:
-            yield "victims", records.keyed(done.record(key, "victim"), done.study(seed), VICTIMS)
+            facts = done.study(seed) | {"content": done.state.content[key]}
+            yield "victims", records.keyed(done.record(key, "victim"), facts, VICTIMS)
     yield "failures", _failures(done).sort_by([("kind", "ascending"), ("cell", "ascending")])
     rows: dict[tuple[Any, ...], list[Shard]] = defaultdict(list)
     for shard in done.plan.shards:

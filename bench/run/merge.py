@@ -1,5 +1,6 @@
 """Merge the cells of several results folders into one, unless they contradict each other."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,8 +30,9 @@ def merge(sources: Sequence[Path], into: Path) -> dict[str, int]:
         Name of each suite -> number of its cells that were copied.
 
     Raises:
-        UserError: A folder has no cells, a cell is damaged, two cells of one identity differ, or
-            the parent of a cell differs from the one in the merged folder. Then nothing is copied.
+        UserError: A folder has no cells, a cell is damaged, two cells of one identity or two
+            victims of one name and seed differ, or the parent of a cell differs from the one in
+            the merged folder. Then nothing is copied.
     """
     suites = {folder: [path.parent.name for path in folder.glob("*/cells/")] for folder in sources}
     for folder, names in suites.items():
@@ -51,6 +53,7 @@ class _Merge:
         self.content = {cell: self.target.find(*cell) for cell in self.target.cells()}
         self.origin: dict[CellName, tuple[Path, CellFacts]] = {}
         stores = [Store(source / "cells") for source in sources]
+        _check_victims([self.target, *stores])
         checked = [
             (store.path(*cell), self._take(cell, store))
             for store in stores
@@ -98,3 +101,31 @@ class _Merge:
                 files.copy(folder / name, folder, draft / name, draft)
             self.target.place(*cell, draft)
         return len(self.origin)
+
+
+def _check_victims(stores: Sequence[Store]) -> None:
+    """Check that folders which have a victim of one name and seed have one of equal content.
+
+    A folder may hold older victims of that name too, until they are pruned.
+
+    Raises:
+        UserError: The victims differ.
+    """
+    shared = dict[str, set[str]]()
+    for store in stores:
+        for title, contents in _victims(store).items():
+            shared[title] = contents & shared.get(title, contents)
+            if not shared[title]:
+                raise UserError(
+                    f"victim {title!r} is not the same everywhere: {store.root.parent}", REMEDY
+                )
+
+
+def _victims(store: Store) -> dict[str, set[str]]:
+    """Return the content hashes of the victims of a folder, by name and seed."""
+    contents = defaultdict[str, set[str]](set)
+    for kind, identity in store.cells():
+        facts = store.facts(kind, identity) if kind == "victim" else None
+        if facts is not None:
+            contents[facts.title].add(facts.content)
+    return contents

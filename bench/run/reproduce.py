@@ -103,7 +103,7 @@ def _predicted(suite: Suite, stored: Path) -> pd.DataFrame:
             f"{(table['n'] / table['victims']).max():g} targets each",
             f"expected: seeds {list(suite.seeds)}, {count} targets each",
         )
-    return table[[*CELL, "next_low", "next_high"]]
+    return table[[*CELL, "next_low", "next_high"]].dropna(subset="next_low")
 
 
 def _no_tables(directory: Path) -> None:
@@ -113,7 +113,7 @@ def _no_tables(directory: Path) -> None:
 def _compared(analysis: Analysis, predicted: pd.DataFrame) -> pd.DataFrame:
     measured = analysis.table(DETECTION)
     measured = measured[measured["fpr_nominal"].eq(FPR)][[*CELL, "n", "detected", "rate"]]
-    rates = measured[measured["n"] > 0].merge(predicted, on=CELL)
+    rates = measured[measured["rate"].notna()].merge(predicted, on=CELL)
     # A stored number may be rounded in its last digit.
     inside = rates["rate"].between(rates["next_low"] - 1e-9, rates["next_high"] + 1e-9)
     return rates.assign(inside=inside)

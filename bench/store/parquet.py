@@ -4,7 +4,7 @@ Everything is refused from the headers, before a page is decompressed, except fo
 short dictionary is repeated many times: their sizes are added up before the texts are put in place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import accumulate
 from pathlib import Path
 
@@ -21,12 +21,13 @@ BASE, RATIO = 2**28, 500
 take up to 320 times the size of theirs."""
 
 
-def read(path: Path, columns: Mapping[str, pa.DataType]) -> pa.Table:
+def read(path: Path, columns: Mapping[str, pa.DataType], later: Collection[str] = ()) -> pa.Table:
     """Read a table.
 
     Args:
         path: The file; no link out of its folder is followed.
         columns: Name -> type of the columns to read. Only floating-point numbers may be missing.
+        later: Names of columns of text that files of older versions lack; they are then empty.
 
     Raises:
         Damaged: The file is missing or damaged, a column is missing or of another type, or the
@@ -35,18 +36,23 @@ def read(path: Path, columns: Mapping[str, pa.DataType]) -> pa.Table:
     try:
         content = files.read(path, path.parent)
         limit = BASE + RATIO * len(content)
-        texts = [name for name, kind in columns.items() if kind in (pa.string(), pa.binary())]
         with pq.ParquetFile(pa.BufferReader(content)) as file:
             metadata = file.metadata  # it is not asked for columns: damaged ones end the process
-            _check_columns(path, file.schema_arrow, columns)
-        for size in accumulate(page.size + 8 * page.values for page in pages(content, columns)):
+            absent = set(later).intersection(columns).difference(file.schema_arrow.names)
+            stored = {name: kind for name, kind in columns.items() if name not in absent}
+            texts = [name for name, kind in stored.items() if kind in (pa.string(), pa.binary())]
+            _check_columns(path, file.schema_arrow, stored)
+        for size in accumulate(page.size + 8 * page.values for page in pages(content, stored)):
             _check_size(size, limit)
         source = pa.BufferReader(content)
         with pq.ParquetFile(source, metadata=metadata, read_dictionary=texts) as file:
-            table = file.read(columns=list(columns))
+            table = file.read(columns=list(stored))
         table.validate(full=True)
-        _check_values(table, columns, limit)
-        return table.cast(pa.schema([(name, columns[name]) for name in table.column_names]))
+        _check_values(table, stored, limit)
+        table = table.cast(pa.schema([(name, stored[name]) for name in table.column_names]))
+        for name in absent:
+            table = table.append_column(name, pa.array([""] * len(table), columns[name]))
+        return table
     except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
         raise Damaged(path, error) from error
 

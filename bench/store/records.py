@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evil_twins.bench.errors import Damaged
 from evil_twins.bench.store import files, parquet
 
 Columns = Mapping[str, pa.DataType]
@@ -88,6 +89,8 @@ SCORES: Columns = {
 }
 DETAILS: Columns = {"target_id": _TEXT, "name": _TEXT, "value": _REAL}
 VICTIMS: Columns = {"accuracy": _REAL, "images": _WHOLE}
+CONTENT: Columns = {"content": _TEXT}
+"""The content hash of the victim's cell: 64 hexadecimal digits, "" in records of older versions."""
 COSTS: Columns = {"detector": _TEXT, "seconds": _REAL, "inputs": _WHOLE}
 """Seconds of the score cells of a row, fits included, and the number of their inputs."""
 MODEL_SCORE = "score of the model"
@@ -105,7 +108,7 @@ FILES: Mapping[str, Columns] = {
     "gallery": {**KEYS, **GALLERY},
     "scores": {**KEYS, **DETECTOR, **SCORES},
     "details": {**KEYS, "detector": _TEXT, **DETAILS},
-    "victims": {**STUDY, **VICTIMS},
+    "victims": {**STUDY, **VICTIMS, **CONTENT},
     "failures": FAILURES,
 }
 """The records of a suite."""
@@ -118,6 +121,8 @@ PARTS: Mapping[str, Columns] = {
     "victim": VICTIMS,
 }
 """The records that cells store. `layers` are those that moved, a key of the row."""
+
+_HASH = r"(?:[0-9a-f]{64})?"
 
 GROUP = 2**18
 """Number of lines that are held in memory and then written together."""
@@ -187,10 +192,14 @@ def keyed(table: pa.Table, keys: Mapping[str, Any], columns: Columns) -> pa.Tabl
 
 
 def read(path: Path, columns: Columns) -> pd.DataFrame:
-    """Read a frame that `write` wrote.
+    """Read a frame that `write` wrote; columns of CONTENT that it lacks are empty.
 
     Raises:
-        Damaged: The file is missing or damaged, or a column is missing or of another type.
+        Damaged: The file is missing or damaged, a column is missing or of another type, or a hash
+            is no hash.
     """
-    frame: pd.DataFrame = parquet.read(path, columns).to_pandas()
+    frame: pd.DataFrame = parquet.read(path, columns, later=CONTENT).to_pandas()
+    for name in CONTENT.keys() & columns.keys():
+        if not frame[name].str.fullmatch(_HASH).all():
+            raise Damaged(path, f"the column {name} holds what is no SHA-256")
     return frame

@@ -14,6 +14,7 @@ DETECTORS = {
     "curvature-adjusted": ("K1", 0.4, 1.2),
     "confidence": ("K0", 0.8, 0.8),
 }
+VICTIM = "3fa21b9c" * 8
 NAN = float("nan")
 
 
@@ -193,6 +194,7 @@ def _frames(n: int, kappas: tuple[float, ...], seed: int) -> dict[str, pd.DataFr
                 "seed": 0,
                 "accuracy": 0.975,
                 "images": 1000,
+                "content": VICTIM,
             }
         ]
     )

@@ -7,28 +7,30 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis.claims.evidence import PURE, Evidence
-from evil_twins.bench.analysis.claims.part import Estimate, Part, Role, Unmeasured, bootstrapped
+from evil_twins.bench.analysis.claims.part import Estimate, Unmeasured
+from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
+from evil_twins.bench.analysis.claims.statistic import Statistic, by_victim
 from evil_twins.bench.analysis.tables.text import short
 
 Floats = NDArray[np.float64]
 
 
-def interaction(of: Evidence) -> list[Part]:
-    """Compute the parts of claim h, for two units of δ."""
-    rule = of.rules.claims["h"]
-    units: dict[str, Role] = {"Poisoning's δ": "test", "the shortest δ": "beside"}
+def interaction(rules: Rules, efficacy: Efficacy) -> list[Statistic]:
+    """Return the statistics of claim h, one for each reading of δ."""
+    rule = rules.claims["h"]
     return [
-        bootstrapped(
+        Statistic(
             f"interaction in log-odds, half of {unit}",
             rule.margins["interaction"],
-            partial(_interaction, of, rule.labels["θ°"], rule.labels[unit]),
-            role,
+            by_victim(partial(_interaction, rule.labels["θ°"], label)),
+            reading=unit,
         )
-        for unit, role in units.items()
+        for unit, label in rule.labels.items()
+        if unit != "θ°"
     ]
 
 
-def _interaction(of: Evidence, input_only: str, joint: str) -> Estimate:
+def _interaction(input_only: str, joint: str, of: Evidence) -> Estimate:
     """Estimate L(ε, δ) - L(ε, 0) - L(0, δ) + L(0, 0) over targets.
 
     Raises:
@@ -36,7 +38,7 @@ def _interaction(of: Evidence, input_only: str, joint: str) -> Estimate:
     """
     layers, levels = str(of.scope.key["layers"]), of.rules.claims["h"].levels
     rows = [_row(of, label, layers, phi) for label in (input_only, joint) for phi in levels]
-    ends = of.reached([of.scope.row(of.rules.primary.kappa, phi) for phi in PURE])
+    ends = of.reached([of.scope.row(of.kappa, phi) for phi in PURE])
     counts = of.targets(rows)["target_id"].value_counts()
     names: pd.Index[str] = ends[ends.isin(counts.index[counts == len(rows)])]
     if names.empty:

@@ -1,28 +1,32 @@
-"""Claim g: Algorithm 1 converges in few rounds in the form of the paper."""
+"""Claim g: Algorithm 1 converges in few rounds."""
+
+from functools import partial
 
 from evil_twins.bench.analysis.claims.evidence import Evidence
-from evil_twins.bench.analysis.claims.part import Part, Unmeasured, counted
+from evil_twins.bench.analysis.claims.part import Estimate, counted
+from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
+from evil_twins.bench.analysis.claims.statistic import Statistic, by_victim
 from evil_twins.bench.analysis.tables.frames import column
 
 
-def rounds(of: Evidence) -> list[Part]:
-    """Compute the parts of claim g, one for each row under its labels."""
-    rule, parts = of.rules.claims["g"], []
-    for form, label in rule.labels.items():
-        title = f"at κ in < {rule.limit} rounds, {form}"
-        try:
-            rows = of.labelled(label, [of.scope.key["layers"]])
-        except Unmeasured as missing:
-            parts.append(Part(title, rule.margins["share"], note=str(missing)))
-        else:
-            parts += [_share(of, int(row), title) for row in rows.index]
-    return parts
+def rounds(rules: Rules, efficacy: Efficacy) -> list[Statistic]:
+    """Return the statistics of claim g, one for each reading of a round."""
+    rule = rules.claims["g"]
+    return [
+        Statistic(
+            f"at κ in < {rule.limit} rounds, {form}",
+            rule.margins["share"],
+            by_victim(partial(_share, label)),
+            reading=form,
+        )
+        for form, label in rule.labels.items()
+    ]
 
 
-def _share(of: Evidence, row: int, title: str) -> Part:
-    rule = of.rules.claims["g"]
+def _share(label: str, of: Evidence) -> Estimate:
+    row = int(of.labelled(label, [of.scope.key["layers"]]).index[0])
     targets = of.targets([row])
     rounds, reached = column(targets, "rounds"), targets["at_kappa"].to_numpy(dtype=bool)
-    k, n = int((reached & (rounds >= 0) & (rounds < rule.limit)).sum()), len(targets)
-    note = f"{k} of {n}, {int((~reached).sum())} never at κ"
-    return counted(title, rule.margins["share"], k, n, note)
+    limit = of.rules.claims["g"].limit
+    k, n = int((reached & (rounds >= 0) & (rounds < limit)).sum()), len(targets)
+    return counted(k, n, f"{k} of {n}, {int((~reached).sum())} never at κ")

@@ -10,14 +10,17 @@ from scipy.stats import kendalltau
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.claims.evidence import Evidence, decided
-from evil_twins.bench.analysis.claims.part import Estimate, Part, Role, Unmeasured, bootstrapped
+from evil_twins.bench.analysis.claims.part import Estimate, Role, Unmeasured, bootstrapped
+from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
+from evil_twins.bench.analysis.claims.statistic import Statistic, by_victim
 from evil_twins.bench.analysis.tables.text import number, short
+from evil_twins.bench.store.levels import BENIGN
 
 Floats = NDArray[np.float64]
 
 
 def _rows(of: Evidence, levels: Sequence[float]) -> list[int]:
-    return [of.scope.row(of.rules.primary.kappa, phi) for phi in levels]
+    return [of.scope.row(of.kappa, phi) for phi in levels]
 
 
 def _tau(ranks: Floats, grid: Sequence[float]) -> Floats:
@@ -27,45 +30,48 @@ def _tau(ranks: Floats, grid: Sequence[float]) -> Floats:
     return np.nan_to_num(np.array(taus, dtype=np.float64))
 
 
-def inputs(of: Evidence) -> list[Part]:
-    """Compute the parts of claim d."""
-    rule, grid = of.rules.claims["d"], of.rules.sweep.grid
+def inputs(rules: Rules, efficacy: Efficacy) -> list[Statistic]:
+    """Return the statistics of claim d."""
+    rule, grid = rules.claims["d"], rules.sweep.grid
     low, high = rule.levels
 
-    def tau(detector: str) -> Estimate:
+    def tau(detector: str, of: Evidence) -> Estimate:
         rows = _rows(of, grid)
         ranks = decided(of, detector, rows, of.reached(rows), "rank")
         constant = int((np.ptp(ranks, axis=1) == 0).sum())
         note = f"{constant} targets whose rank never changes count 0" if constant else ""
         return of.mean(_tau(ranks, grid), note)
 
-    def rate(detector: str) -> Estimate:
+    def rate(detector: str, of: Evidence) -> Estimate:
         rows = _rows(of, rule.levels)
         flagged = decided(of, detector, rows, of.reached(rows), "flagged")
         note = " → ".join(f"{share:.2f}" for share in flagged.mean(axis=0))
         return of.mean(flagged[:, 1] - flagged[:, 0], f"rates {note}")
 
-    parts = []
     roles: dict[Role, dict[str, str]] = {"test": rule.detectors, "beside": rule.supplementary}
     rates = f"rate({short(high)}) − rate({short(low)})"
-    for role, detectors in roles.items():
-        for name, label in detectors.items():
-            for words, margin, f in (("τ", "tau", tau), (rates, "rate", rate)):
-                measure, title = partial(f, label), f"{words}, {name}"
-                parts.append(bootstrapped(title, rule.margins[margin], measure, role))
-    return parts
+    return [
+        Statistic(
+            f"{words}, {name}", rule.margins[margin], by_victim(partial(measure, label)), role
+        )
+        for role, detectors in roles.items()
+        for name, label in detectors.items()
+        for words, margin, measure in (("τ", "tau", tau), (rates, "rate", rate))
+    ]
 
 
-def models(of: Evidence) -> list[Part]:
-    """Compute the parts of claim e."""
-    rule = of.rules.claims["e"]
+def models(rules: Rules, efficacy: Efficacy) -> list[Statistic]:
+    """Return the statistics of claim e; at the confidence of benign inputs none are matched."""
+    rule = rules.claims["e"]
     low, high = (short(phi) for phi in rule.levels)
     forms: dict[str, Role] = {"matched": "test", "unmatched": "beside"}
+    if efficacy.kappa == BENIGN:
+        forms = {"unmatched": "test", "matched": "beside"}
     return [
-        bootstrapped(
+        Statistic(
             f"KS({low}) − KS({high}), {name}, {form}",
             rule.margins["difference"],
-            partial(_fall, of, label, form == "matched"),
+            by_victim(partial(_fall, label, form == "matched")),
             role,
         )
         for name, label in rule.detectors.items()
@@ -73,14 +79,14 @@ def models(of: Evidence) -> list[Part]:
     ]
 
 
-def _fall(of: Evidence, detector: str, matched: bool) -> Estimate:
+def _fall(detector: str, matched: bool, of: Evidence) -> Estimate:
     rows = _rows(of, of.rules.claims["e"].levels)
     names = of.reached(rows)
     (first, first_samples, first_note), (second, second_samples, second_note) = (
         _separation(of, row, detector, names, matched) for row in rows
     )
     note = f"{first_note} → {second_note}"
-    return Estimate(first - second, first_samples - second_samples, len(names), note)
+    return bootstrapped(first - second, first_samples - second_samples, len(names), note)
 
 
 def _separation(

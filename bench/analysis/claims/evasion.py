@@ -1,117 +1,122 @@
 """Claim f: IMC evades the OR of several detectors more often than either pure attack."""
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.claims.evidence import PURE, Evidence, decided
-from evil_twins.bench.analysis.claims.part import Estimate, Part, Unmeasured, bootstrapped
+from evil_twins.bench.analysis.claims.part import Estimate, Role, Unmeasured
+from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
+from evil_twins.bench.analysis.claims.statistic import Outcomes, Statistic
 from evil_twins.bench.analysis.tables import Analysis
-from evil_twins.bench.analysis.tables.frames import column
 from evil_twins.bench.analysis.tables.text import short
 
-Bools = NDArray[np.bool_]
+Rates = dict[float, float]
+"""φ -> share of the targets of a victim that evade."""
 
 
-def evasion(of: Evidence) -> list[Part]:
-    """Compute the parts of claim f, for all detectors and for those of the paper."""
-    rule = of.rules.claims["f"]
-    detectors, records = set(rule.supplementary.values()), of.only(of.rows)
-    complete = detectors <= set(records.scores["detector"])
-    scores = records.scores[records.scores["detector"].isin(detectors if complete else ())]
-    narrow = replace(of, analysis=Analysis(replace(records, scores=scores)))
-    return [
-        *_against(of, "OR of all", test=True),
-        *_against(narrow, f"OR of {', '.join(rule.supplementary)}", test=False),
-    ]
+def evasion(rules: Rules, efficacy: Efficacy) -> list[Statistic]:
+    """Return the statistics of claim f, for all detectors and for those of the paper."""
+    rule = rules.claims["f"]
+    names = ", ".join(rule.supplementary)
+    forms: dict[str, tuple[tuple[str, ...], Role]] = {
+        "OR of all": ((), "test"),
+        f"OR of {names}": (tuple(rule.supplementary.values()), "beside"),
+    }
+    statistics = []
+    for title, (detectors, role) in forms.items():
+        # Both pure attacks are compared with the same rates, which take longest.
+        rates = cache(partial(_all_rates, detectors))
+        for phi, name in PURE.items():
+            words, measure = f"evasion, IMC − {name}, {title}", partial(_gains, phi, rates)
+            statistics.append(Statistic(words, rule.margins["evasion"], measure, role))
+    return statistics
 
 
-def _against(of: Evidence, title: str, *, test: bool) -> list[Part]:
-    """Compare IMC with each pure attack; McNemar's test is a further condition."""
-    margin, parts = of.rules.claims["f"].margins["evasion"], []
-    for phi, name in PURE.items():
-        versus = f"evasion, IMC − {name}, {title}"
-        measure = partial(_gain, of, phi)
-        part = bootstrapped(versus, margin, measure, "test" if test else "beside")
-        parts.append(_unrefuted(of, part))
-        if test:
-            parts.append(_mcnemar(of, phi, f"McNemar, IMC − {name}"))
-    return parts
+def _all_rates(
+    detectors: tuple[str, ...], victims: tuple[Evidence, ...]
+) -> list[Rates | Unmeasured]:
+    return [_rates(of, detectors) for of in victims]
 
 
-def _gain(of: Evidence, phi: float) -> Estimate:
-    joint, pure, note = _evaded(of, phi)
-    return of.mean(joint.astype(np.float64) - pure, note)
+def _gains(
+    phi: float,
+    all_rates: Callable[[tuple[Evidence, ...]], list[Rates | Unmeasured]],
+    victims: Sequence[Evidence],
+) -> Outcomes:
+    """Return evasion under IMC less that under a pure attack; φ is chosen on the other victims."""
+    if len(victims) == 1:
+        return [Unmeasured("φ is chosen on other victims, and there is only one")]
+    rates = all_rates(tuple(victims))
+    results: list[Estimate | Unmeasured] = []
+    for index, (of, rate) in enumerate(zip(victims, rates, strict=True)):
+        others = [
+            other for at, other in enumerate(rates) if at != index and isinstance(other, dict)
+        ]
+        if isinstance(rate, Unmeasured):
+            results.append(rate)
+        elif not others:
+            results.append(Unmeasured("φ is chosen on other victims, and none has all rows"))
+        else:
+            results.append(_gain(of, rate, others, phi))
+    return results
 
 
-def _unrefuted(of: Evidence, part: Part) -> Part:
-    """Drop the refutation if a level of φ was not run, as that level could only help IMC."""
-    levels = of.scope.levels.get(of.rules.primary.kappa, {})
-    lacking = [phi for phi in of.rules.sweep.grid if phi not in levels and phi not in PURE]
-    if np.isnan(part.value) or not lacking:
-        return part
-    note = f"{part.note}; not run: φ {', '.join(map(short, lacking))}"
-    return replace(part, p_below=float("nan"), note=note)
+def _gain(of: Evidence, rate: Rates, others: Sequence[Rates], pure: float) -> Estimate:
+    inner = [level for level in of.rules.sweep.grid if level not in PURE]
+    means = [np.mean([other[level] for other in others]) for level in inner]
+    best = inner[int(np.argmax(means))]
+    note = f"{rate[best]:.2f} − {rate[pure]:.2f}, φ {short(best)}"
+    interval = stats.Interval(rate[best] - rate[pure], float("nan"), float("nan"))
+    return Estimate(interval, int(of.targets([of.scope.row(of.kappa, pure)]).shape[0]), note)
 
 
-def _mcnemar(of: Evidence, phi: float, name: str) -> Part:
-    """Test exactly whether IMC evades more often; equal attacks give 0."""
+def _rates(of: Evidence, detectors: tuple[str, ...]) -> Rates | Unmeasured:
+    """Return the evasion of each level of φ, or the reason why it is unknown."""
     try:
-        joint, pure, _ = _evaded(of, phi)
+        rows = {level: of.scope.row(of.kappa, level) for level in of.rules.sweep.grid}
+        return _evasion(_narrowed(of, detectors) if detectors else of, rows)
     except Unmeasured as missing:
-        return Part(name, 0.0, "condition", note=str(missing))
-    test = stats.mcnemar(joint, pure)
-    value = (test.first - test.second) / len(joint)
-    note = f"{test.first} evade under IMC alone, {test.second} under the pure attack alone"
-    above, below = (test.p, 1.0) if value > 0 else (1.0, test.p)
-    n = len(joint)
-    return Part(name, 0.0, "condition", value, p_above=above, p_below=below, n=n, note=note)
+        return missing
 
 
-def _evaded(of: Evidence, phi: float) -> tuple[Bools, Bools, str]:
-    """Return (targets,) successes of IMC, φ chosen on the other half, and of a pure attack.
+def _narrowed(of: Evidence, detectors: tuple[str, ...]) -> Evidence:
+    """Return the evidence with only these detectors, so that "any" is the OR of them.
 
     Raises:
-        Unmeasured: Rows or scores are missing, or no attack brings a target to κ.
+        Unmeasured: The suite does not have all of them.
     """
-    kappa = of.rules.primary.kappa
-    levels = of.scope.levels.get(kappa, {})
-    inner = [level for level in of.rules.sweep.grid if level in levels and level not in PURE]
-    if not inner:
-        raise Unmeasured(f"IMC was not run at κ {short(kappa)}")
-    rows = {level: of.scope.row(kappa, level) for level in (*inner, phi)}
-    success = _success(of, rows)
-    keys = [hashlib.sha256(name.encode()).hexdigest() for name in success.index]
-    half, joint = np.argsort(np.argsort(keys)) < len(keys) / 2, np.zeros(len(keys), dtype=bool)
-    if len(half) < 2:
-        raise Unmeasured("one target cannot be halved")
-    chosen = []
-    for tested in (half, ~half):
-        rates = [float(column(success[~tested], str(level)).mean()) for level in inner]
-        best = inner[int(np.argmax(rates))]
-        joint[tested] = success.loc[tested, str(best)]
-        chosen.append(short(best))
-    pure = success[str(phi)].to_numpy(dtype=bool)
-    note = f"{joint.mean():.2f} − {pure.mean():.2f}, φ {' and '.join(sorted(set(chosen)))}"
-    return joint, pure, note
+    records = of.only(of.rows)
+    absent = set(detectors) - set(records.scores["detector"])
+    if absent:
+        raise Unmeasured(f"no scores of {', '.join(map(repr, sorted(absent)))}")
+    scores = records.scores[records.scores["detector"].isin(detectors)]
+    return replace(of, analysis=Analysis(replace(records, scores=scores)))
 
 
-def _success(of: Evidence, rows: Mapping[float, int]) -> pd.DataFrame:
-    """Return success (at κ, within ε, not flagged) by target of all rows (line) and φ (column)."""
+def _evasion(of: Evidence, rows: Mapping[float, int]) -> Rates:
+    """Return the share of targets that are at κ, within ε and not flagged, by φ.
+
+    Raises:
+        Unmeasured: Rows or scores are missing, few benign images set the threshold, or no attack
+            brings a target to κ.
+    """
     numbers = list(rows.values())
     targets = of.targets(numbers)
     targets = targets.assign(within=targets["at_kappa"] & targets["within_eps"])
-    within = targets.pivot(index="target_id", columns="row", values="within")[numbers].dropna()
-    within = within.astype(bool).sort_index()
+    wide = targets.pivot(index="target_id", columns="row", values="within")
+    within = wide[numbers].dropna().astype(bool).sort_index()
     if not within.any(axis=None):
         raise Unmeasured("no target is at κ in any row")
     label = of.rules.claims["f"].detectors["any"]
     flagged = decided(of, label, numbers, within.index, "flagged") > 0
-    success = within.to_numpy(dtype=bool) & ~flagged
-    return pd.DataFrame(success, index=within.index, columns=pd.Index(map(str, rows)))
+    least = min(len(of.cell(row, label).calibration.score) for row in numbers)
+    if least < of.rules.test.calibration:
+        raise Unmeasured(
+            f"{least} calibration scores of the OR, at least {of.rules.test.calibration} are needed"
+        )
+    shares = (within.to_numpy(dtype=bool) & ~flagged).mean(axis=0)
+    return dict(zip(rows, map(float, shares), strict=True))

@@ -1,7 +1,7 @@
-"""Evidence of the claims: the rows of one sweep, and their resampled losses."""
+"""Evidence of the claims: the rows of one sweep against one victim, and their losses."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -10,14 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.claims.part import Estimate, Unmeasured
-from evil_twins.bench.analysis.claims.rules import Rules
+from evil_twins.bench.analysis.claims.part import Estimate, Unmeasured, bootstrapped
+from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
 from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.analysis.tables.audit import AUDIT
 from evil_twins.bench.analysis.tables.decisions import Cell, decide
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 from evil_twins.bench.analysis.tables.samples import specificity_samples
-from evil_twins.bench.analysis.tables.text import short
+from evil_twins.bench.analysis.tables.text import level, short
 
 Floats = NDArray[np.float64]
 PURE = {0.0: "Poisoning", 1.0: "PGD"}
@@ -28,7 +28,8 @@ class Losses(NamedTuple):
 
     Attributes:
         value: (rows,) the loss.
-        samples: (resamples, rows) bootstrap samples of it, all rows under the same draws.
+        samples: (resamples, rows) bootstrap samples of it, all rows under the same draws; none
+            where the victim is the unit.
     """
 
     value: Floats
@@ -37,7 +38,7 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class Scope:
-    """A sweep along φ at every κ, the subject of the ten claims.
+    """A sweep along φ at every κ against one victim.
 
     Attributes:
         key: Values of STUDY, attack, layers.
@@ -56,25 +57,34 @@ class Scope:
         row = self.levels.get(kappa, {}).get(phi)
         if row is None:
             name = PURE.get(phi, f"φ {short(phi)}")
-            raise Unmeasured(f"{name} was not run at κ {short(kappa)}")
+            raise Unmeasured(f"{name} was not run at κ {level(kappa)}")
         return row
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
-    """The numbers of a suite and one of its sweeps.
+    """The numbers of one victim under one sweep.
 
     Attributes:
         analysis: The numbers of the suite.
         scope: The sweep.
         rules: The rules.
-        after: The same sweep against the re-trained victim, or None if it was not run.
+        efficacy: The efficacy that is judged.
+        resamples: Number of bootstrap samples: 0 where the victim is the unit.
+        after: Form of re-training -> the same sweep against the re-trained victim.
     """
 
     analysis: Analysis
     scope: Scope
     rules: Rules
-    after: "Evidence | None" = None
+    efficacy: Efficacy
+    resamples: int
+    after: Mapping[str, "Evidence"] = field(default_factory=dict)
+
+    @property
+    def kappa(self) -> float:
+        """The κ of every claim that says nothing else."""
+        return self.efficacy.kappa
 
     @property
     def records(self) -> Records:
@@ -106,7 +116,7 @@ class Evidence:
 
     def draws(self, n: int, stream: int = 0) -> Floats:
         """Return (resamples, n) counts of how often each of n units is drawn."""
-        return stats.draws(n, stream, self.rules.test.resamples)
+        return stats.draws(n, stream, self.resamples)
 
     def means(self, rows: Sequence[int], names: "pd.Index[str]", name: str) -> Losses:
         """Return means of a column over the targets."""
@@ -116,7 +126,7 @@ class Evidence:
     def mean(self, values: Floats, note: str) -> Estimate:
         """Return the mean of (targets,) values, with its bootstrap over targets."""
         n = len(values)
-        return Estimate(float(values.mean()), self.draws(n) @ values / n, n, note)
+        return bootstrapped(float(values.mean()), self.draws(n) @ values / n, n, note)
 
     def disagreement(self, rows: Sequence[int], names: "pd.Index[str]") -> Losses:
         """Return the pooled disagreement on R, resampled over targets × images.
@@ -124,19 +134,23 @@ class Evidence:
         Raises:
             Unmeasured: There are no held-out images.
         """
+        flipped, heldout = (self.column(rows, names, name) for name in ("flipped", "heldout"))
+        if (heldout.max(axis=0) <= 0).any():
+            raise Unmeasured("no held-out images")
+        return Losses(flipped.sum(axis=0) / heldout.sum(axis=0), self._resampled(rows, names))
+
+    def _resampled(self, rows: Sequence[int], names: "pd.Index[str]") -> Floats:
+        """Return (resamples, rows) samples of the pooled disagreement on R."""
+        if not self.resamples:
+            return np.empty((0, len(rows)))
         cache, key = self._samples, tuple(str(name) for name in names)
         if key not in cache:  # drawing the images takes longest: once for the whole sweep
             records = self.only(self.rows)
             targets = records.targets[records.targets["target_id"].isin(names)]
             flips = records.flips[records.flips["target_id"].isin(names)]
             records = replace(records, targets=targets, flips=flips)
-            cache[key] = specificity_samples(records, self.rules.test.resamples)
-        samples = cache[key]
-        if set(rows) - samples.keys():
-            raise Unmeasured("no held-out images")
-        flipped, heldout = (self.column(rows, names, name) for name in ("flipped", "heldout"))
-        pooled = np.stack([samples[row] for row in rows], axis=1)
-        return Losses(flipped.sum(axis=0) / heldout.sum(axis=0), pooled)
+            cache[key] = specificity_samples(records, self.resamples)
+        return np.stack([cache[key][row] for row in rows], axis=1)
 
     def labelled(self, label: str, layers: Sequence[str]) -> pd.DataFrame:
         """Return the rows of this study under a label, at the judged κ and on these layers.
@@ -144,13 +158,13 @@ class Evidence:
         Raises:
             Unmeasured: There are none.
         """
-        rows, kappa = self.records.rows, self.rules.primary.kappa
+        rows, kappa = self.records.rows, self.kappa
         for name in STUDY:
             rows = rows[rows[name].eq(self.scope.key[name])]
         rows = rows[rows["attack"].eq(label) & rows["kappa"].eq(kappa)]
         rows = rows[rows["layers"].isin(layers)]
         if rows.empty:
-            raise Unmeasured(f"no attack {label!r} at κ {short(kappa)}")
+            raise Unmeasured(f"no attack {label!r} at κ {level(kappa)}")
         return rows
 
     def only(self, rows: Sequence[int]) -> Records:
@@ -217,27 +231,3 @@ def decided(
     if wide.isna().any(axis=None):
         raise Unmeasured(f"no scores of {detector!r} for every row and target")
     return wide.to_numpy(dtype=np.float64)
-
-
-def gather(analysis: Analysis, rules: Rules) -> Iterator[Evidence]:
-    """Yield the evidence of every sweep along φ, head-only sweeps first.
-
-    A study without such a sweep has evidence without levels: its claims are undecided.
-    """
-    labels = {label for rule in rules.claims.values() for label in rule.labels.values()}
-    sweeps: dict[tuple[Any, ...], dict[float, dict[float, int]]] = {}
-    for family in analysis.sweeps:
-        key = family.key
-        if family.along != "phi" or family.norm != rules.sweep.norm or key["attack"] in labels:
-            continue
-        name = (*(key[part] for part in STUDY), key["attack"], key["layers"])
-        levels = {level: row for row, level in family.line()}
-        sweeps.setdefault(name, {})[float(key["kappa"])] = levels
-    studies = analysis.records.rows[STUDY].drop_duplicates()
-    for study in studies.itertuples(index=False, name=None):
-        if not any(name[: len(STUDY)] == study for name in sweeps):
-            sweeps[(*study, "", rules.primary.layers)] = {}
-    primary = (rules.primary.layers, rules.primary.attack)
-    for name in sorted(sweeps, key=lambda name: ((name[-1], name[-2]) != primary, name)):
-        scope = Scope(dict(zip([*STUDY, "attack", "layers"], name, strict=True)), sweeps[name])
-        yield Evidence(analysis, scope, rules)

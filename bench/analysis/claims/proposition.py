@@ -1,32 +1,43 @@
 """Claim i: a model step at the x of Algorithm 1 lowers the least loss within the input's budget."""
 
+from functools import partial
+
 import numpy as np
 
 from evil_twins.bench.analysis.claims.evidence import Evidence
-from evil_twins.bench.analysis.claims.part import Part, Role, Unmeasured, counted
+from evil_twins.bench.analysis.claims.part import Estimate, Role, Unmeasured, counted
+from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
+from evil_twins.bench.analysis.claims.statistic import Statistic, by_victim
 
 
-def descent(of: Evidence) -> list[Part]:
-    """Compute the parts of claim i; a random direction of equal norm is for comparison."""
+def descent(rules: Rules, efficacy: Efficacy) -> list[Statistic]:
+    """Return the statistics of claim i; a random direction of equal norm is for comparison."""
+    rule = rules.claims["i"]
     forms: dict[str, Role] = {"θ − ηg": "test", "θ − a random step": "beside"}
-    return [_part(of, step, role) for step, role in forms.items()]
+    return [
+        Statistic(
+            f"share with V({step}) < V(θ)",
+            rule.margins["share"],
+            by_victim(partial(_share, rule.labels["θ"], rule.labels[step])),
+            role,
+        )
+        for step, role in forms.items()
+    ]
 
 
-def _part(of: Evidence, step: str, role: Role) -> Part:
-    """Count the shared targets whose V falls; equal values count against."""
-    rule = of.rules.claims["i"]
-    name, margin = f"share with V({step}) < V(θ)", rule.margins["share"]
-    try:
-        layers = [str(of.scope.key["layers"])]
-        rows = [of.labelled(rule.labels[form], layers).index[0] for form in ("θ", step)]
-    except Unmeasured as missing:
-        return Part(name, margin, role, note=str(missing))
+def _share(before: str, after: str, of: Evidence) -> Estimate:
+    """Count the shared targets whose V falls; equal values count against.
+
+    Raises:
+        Unmeasured: A row was not run, or no target is in both.
+    """
+    layers = [str(of.scope.key["layers"])]
+    rows = [int(of.labelled(label, layers).index[0]) for label in (before, after)]
     wide = of.targets(rows).pivot(index="target_id", columns="row", values="confidence")
     wide = wide[rows].dropna()
     if wide.empty:
-        return Part(name, margin, role, note="no target is in both rows")
+        raise Unmeasured("no target is in both rows")
     confidence = wide.to_numpy(dtype=np.float64)
     k, n = int((confidence[:, 1] > confidence[:, 0]).sum()), len(confidence)
     first, second = -np.log(confidence).mean(axis=0)
-    note = f"{k} of {n}; mean V {first:.4g} → {second:.4g}"
-    return counted(name, margin, k, n, note, role)
+    return counted(k, n, f"{k} of {n}; mean V {first:.4g} → {second:.4g}")

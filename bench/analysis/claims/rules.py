@@ -4,6 +4,7 @@ import tomllib
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,30 +23,46 @@ class Test(_Table):
 
     Attributes:
         level: Level of the Holm-adjusted one-sided p-value.
-        resamples: Number of bootstrap samples.
+        family: Letters of the claims over which Holm's correction goes. Another claim is a family
+            of its own.
+        victims: The least number of victims of a recipe with which a claim is decided.
+        resamples: Number of bootstrap samples for the interval of a single victim.
         fpr: False-positive rate of every decision.
+        calibration: The least number of calibration scores of the OR, for each victim.
     """
 
     level: float
+    family: str
+    victims: int
     resamples: int
     fpr: float
+    calibration: int
 
 
 class Primary(_Table):
-    """The suite, victim seed and attack that are judged; everything else replicates them."""
+    """The suite and attack that are judged; everything else replicates them."""
 
     suite: str
-    seed: int
     attack: str
     layers: str
+
+
+class Efficacy(_Table):
+    """An efficacy with verdicts of its own.
+
+    Attributes:
+        kappa: κ of every claim that says nothing else.
+        kappas: κ of the claims that compare several, or must hold at several.
+    """
+
     kappa: float
+    kappas: tuple[float, ...]
 
 
 class Sweep(_Table):
-    """The sweep that is judged: norm, efficacies, and levels of φ with those of pure attacks."""
+    """The sweep that is judged: norm, and levels of φ with those of pure attacks."""
 
     norm: str
-    kappas: tuple[float, ...]
     grid: tuple[float, ...]
 
 
@@ -56,29 +73,32 @@ class Rule(_Table):
         title: The claim in words.
         statistic: The statistic that is compared with the margins.
         margins: Margins by name of the quantity.
-        endpoints: Whether a loss is divided by that of a pure attack. If so, the audit of the
-            endpoints must not fail.
+        endpoints: The efficacies at which a loss is divided by that of a pure attack: "kappa",
+            "kappas" (all) or none. There the audit of the endpoints must not fail.
         levels: Values of φ.
         limit: A number of rounds.
         detectors: Detectors that are judged: name -> label in the records.
         supplementary: Detectors that are shown and not judged: name -> label in the records.
         labels: Attacks that are judged: name -> label in the records.
         share: Share of the mean KL of a target's Poisoning.
-        retrained: Suite -> the suite that attacks its re-trained victim.
+        victims: The least number of victims with which it is decided, if it is another one than
+            that of the other claims.
+        retrained: Suite -> form of re-training -> the suite that attacks its re-trained victims.
         paper: Data set -> statement of the paper or its authors' code; "every" means all.
     """
 
     title: str
     statistic: str
     margins: dict[str, float]
-    endpoints: bool = False
+    endpoints: Literal["", "kappa", "kappas"] = ""
     levels: tuple[float, ...] = ()
     limit: int = 0
     detectors: dict[str, str] = {}
     supplementary: dict[str, str] = Field(default={}, alias="beside")
     labels: dict[str, str] = {}
     share: float = 0.0
-    retrained: dict[str, str] = {}
+    victims: int | None = None
+    retrained: dict[str, dict[str, str]] = {}
     paper: dict[str, str] = {}
 
     def statement(self, dataset: str) -> str:
@@ -87,11 +107,12 @@ class Rule(_Table):
 
 
 class Rules(_Table):
-    """A version of the rules; `claims` by letter."""
+    """A version of the rules; `efficacies` by name, `claims` by letter."""
 
     version: int
     test: Test
     primary: Primary
+    efficacies: dict[str, Efficacy]
     sweep: Sweep
     claims: dict[str, Rule]
 
@@ -102,11 +123,13 @@ def rules() -> Rules:
     return Rules.model_validate(tomllib.loads(_PLACE.read_text(encoding="utf-8")))
 
 
-def retrained(results: Path, suite: str) -> Path | None:
-    """Return the folder of the suite against the re-trained victim, or None without records."""
-    folder = results / rules().claims["j"].retrained.get(suite, suite)
-    stored = files.present(folder / "targets.parquet", results)
-    return folder if folder.name != suite and stored else None
+def retrained(results: Path, suite: str) -> dict[str, Path]:
+    """Return the stored folders of the suites against re-trained victims, by form."""
+    return {
+        form: results / name
+        for form, name in rules().claims["j"].retrained.get(suite, {}).items()
+        if files.present(results / name / "targets.parquet", results)
+    }
 
 
 ALIASES = MappingProxyType({"isic2018": "isic"})

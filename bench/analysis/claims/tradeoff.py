@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from evil_twins.bench.analysis.claims.evidence import Evidence
-from evil_twins.bench.analysis.claims.part import Estimate, Part, Role, Unmeasured, bootstrapped
-from evil_twins.bench.analysis.tables.text import short
+from evil_twins.bench.analysis.claims.part import Estimate, Role, Unmeasured, bootstrapped
+from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
+from evil_twins.bench.analysis.claims.statistic import Statistic, by_victim
+from evil_twins.bench.analysis.tables.text import level, short
 
 Floats = NDArray[np.float64]
 DISAGREEMENT, KL = "disagreement", "kl"
@@ -44,23 +46,23 @@ def _gain(rho: Floats, levels: Sequence[float]) -> Floats:
     return gain
 
 
-def leverage(of: Evidence) -> list[Part]:
-    """Compute the parts of claim a."""
-    rule = of.rules.claims["a"]
+def leverage(rules: Rules, efficacy: Efficacy) -> list[Statistic]:
+    """Return the statistics of claim a."""
+    rule = rules.claims["a"]
 
-    def measure(kappa: float, loss: str) -> Estimate:
+    def measure(kappa: float, loss: str, of: Evidence) -> Estimate:
         [(value, samples)], n = _curves(of, [kappa], rule.levels, loss)
-        return Estimate(float(_gain(value, rule.levels)), _gain(samples, rule.levels), n)
+        return bootstrapped(float(_gain(value, rule.levels)), _gain(samples, rule.levels), n)
 
     roles: dict[str, Role] = {DISAGREEMENT: "test", KL: "condition"}
     return [
-        bootstrapped(
-            f"A of the {loss}, κ {short(kappa)}".replace("kl", "mean KL"),
+        Statistic(
+            f"A of the {loss}, κ {level(kappa)}".replace("kl", "mean KL"),
             rule.margins[loss],
-            partial(measure, kappa, loss),
+            by_victim(partial(measure, kappa, loss)),
             role,
         )
-        for kappa in of.rules.sweep.kappas
+        for kappa in efficacy.kappas
         for loss, role in roles.items()
     ]
 
@@ -78,42 +80,43 @@ def crossing(rho: Floats, grid: Floats, level: float) -> float:
     return float(grid[first - 1] + share * (grid[first] - grid[first - 1]))
 
 
-def ends(of: Evidence) -> list[Part]:
-    """Compute the parts of claim b."""
-    rule, kappa = of.rules.claims["b"], of.rules.primary.kappa
+def ends(rules: Rules, efficacy: Efficacy) -> list[Statistic]:
+    """Return the statistics of claim b."""
+    rule, kappa = rules.claims["b"], efficacy.kappa
     (step,) = rule.levels
-    grid = np.array(of.rules.sweep.grid)
+    grid = np.array(rules.sweep.grid)
 
-    def poisoning() -> Estimate:
+    def poisoning(of: Evidence) -> Estimate:
         [(value, samples)], n = _curves(of, [kappa], [step], DISAGREEMENT)
-        return Estimate(float((1 - value[0]) / step), (1 - samples[:, 0]) / step, n)
+        return bootstrapped(float((1 - value[0]) / step), (1 - samples[:, 0]) / step, n)
 
-    def pgd() -> Estimate:
+    def pgd(of: Evidence) -> Estimate:
         [(value, samples)], n = _curves(of, [kappa], grid[1:].tolist(), DISAGREEMENT)
-        at = [crossing(np.append(1.0, rho), grid, step) for rho in (value, *samples)]
+        at = np.array([crossing(np.append(1.0, rho), grid, step) for rho in (value, *samples)])
         if np.isnan(at[0]):
             raise Unmeasured(f"ρ does not fall to {short(step)} within the sweep")
-        return Estimate((1 - at[0]) / step, (1 - np.array(at[1:])) / step, n)
+        return bootstrapped(float((1 - at[0]) / step), (1 - at[1:]) / step, n)
 
-    level = short(step)
+    margins, words = rule.margins, short(step)
     return [
-        bootstrapped(f"(1 − ρ({level})) / {level}", rule.margins["poisoning"], poisoning),
-        bootstrapped(f"(1 − φ[ρ = {level}]) / {level}", rule.margins["pgd"], pgd),
+        Statistic(f"(1 − ρ({words})) / {words}", margins["poisoning"], by_victim(poisoning)),
+        Statistic(f"(1 − φ[ρ = {words}]) / {words}", margins["pgd"], by_victim(pgd)),
     ]
 
 
-def higher(of: Evidence) -> list[Part]:
-    """Compute the part of claim c."""
-    levels, kappas = of.rules.claims["a"].levels, of.rules.sweep.kappas
-    low, high = min(kappas), max(kappas)
+def higher(rules: Rules, efficacy: Efficacy) -> list[Statistic]:
+    """Return the statistic of claim c; none at an efficacy that has a single κ."""
+    levels, (low, high) = rules.claims["a"].levels, (min(efficacy.kappas), max(efficacy.kappas))
+    if low == high:
+        return []
 
-    def measure() -> Estimate:
+    def measure(of: Evidence) -> Estimate:
         (first, second), n = _curves(of, [low, high], levels, DISAGREEMENT)
         value, samples = (
             _gain(high_rho, levels) - _gain(low_rho, levels)
             for low_rho, high_rho in zip(first, second, strict=True)
         )
-        return Estimate(float(value), samples, n)
+        return bootstrapped(float(value), samples, n)
 
-    name = f"A(κ {short(high)}) − A(κ {short(low)})"
-    return [bootstrapped(name, of.rules.claims["c"].margins["difference"], measure)]
+    name = f"A(κ {level(high)}) − A(κ {level(low)})"
+    return [Statistic(name, rules.claims["c"].margins["difference"], by_victim(measure))]

@@ -1,8 +1,8 @@
 """Several suites on one page: facts, the rates of each, differences on shared targets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,9 @@ from evil_twins.bench.analysis.page.render import render
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import KEYS, Analysis, frames, text
-from evil_twins.bench.analysis.tables.compare.between import COLUMNS, Between, between, sides
+from evil_twins.bench.analysis.tables.any_of import NEEDS
+from evil_twins.bench.analysis.tables.compare import identity
+from evil_twins.bench.analysis.tables.compare.between import COLUMNS, Between, Side, between, sides
 from evil_twins.bench.analysis.tables.write import csv
 from evil_twins.bench.store import files
 from evil_twins.bench.store.checksums import fingerprint
@@ -37,6 +39,11 @@ class Suite:
         self.directory, self.name = directory, directory.name
         self.analysis = Analysis(directory, fpr)
         self.ranks = ranks(self.analysis)
+        self.contents = identity.contents(self.analysis.records)
+
+    def sides(self, titles: Mapping[str, str]) -> list[Side]:
+        """Return its studies under these titles."""
+        return list(sides(self.directory, self.analysis, self.contents, titles))
 
 
 class Gap(NamedTuple):
@@ -91,55 +98,72 @@ def _file_name(names: Sequence[str]) -> str:
 def content(suites: Sequence[Suite], fpr: float) -> dict[str, Any]:
     """Return everything on the page."""
     detectors = style.detector_order(name for suite in suites for _, name in suite.ranks)
+    titles = identity.titles([suite.contents for suite in suites])
     matrices = [
-        replace(study, title=f"{suite.name}: {study.title}")
-        for suite in suites
+        replace(study, title=f"{suite.name}: {names.get(study.title, study.title)}")
+        for suite, names in zip(suites, titles, strict=True)
         for study in matrix.matrices(suite.analysis.records, suite.ranks, detectors)
     ]
-    pairs = list(_pairs(suites))
+    pairs = list(_pairs([suite.sides(names) for suite, names in zip(suites, titles, strict=True)]))
     tables = {"rates.csv": csv(_rates(suites))}
-    if paired := [pair.table[COLUMNS] for pair in pairs if not pair.why]:
+    if paired := [p.table[COLUMNS] for p in pairs if isinstance(p, Between) and not p.why]:
         tables["differences.csv"] = csv(pd.concat(paired))
     records = [suite.analysis.records for suite in suites]
     return {
         "title": ", ".join(suite.name for suite in suites),
         "suites": [suite.name for suite in suites],
         "rate": fpr,
+        "needs": NEEDS,
         "level": LEVEL,
-        "facts": _facts(suites),
+        "facts": _facts(suites, titles),
         "failed": [(text.failed(len(r.failures)), facts.failures(r)) for r in records],
         "detectors": detectors,
         "matrices": matrices,
         "shares": matrix.shares([line for study in matrices for line in study.lines]),
-        "pairs": [_pair(pair) for pair in pairs],
+        "pairs": [_pair(pair) if isinstance(pair, Between) else pair for pair in pairs],
         "downloads": downloads(tables),
     }
 
 
-def _facts(suites: Sequence[Suite]) -> list[tuple[str, list[list[str]]]]:
+def _facts(
+    suites: Sequence[Suite], titles: Sequence[Mapping[str, str]]
+) -> list[tuple[str, list[list[str]]]]:
     """Return each heading with the facts of each suite under it."""
     columns = [
-        {"Victims": facts.victims(suite.analysis)}
+        {"Victims": facts.victims(suite.analysis, names)}
         | dict(facts.facts(suite.analysis, suite.ranks, suite.directory))
-        for suite in suites
+        for suite, names in zip(suites, titles, strict=True)
     ]
     heads = dict.fromkeys(head for column in columns for head in column)
     return [(head, [column.get(head, []) for column in columns]) for head in heads]
 
 
-def _pairs(suites: Sequence[Suite]) -> Iterator[Between]:
-    """Pair the studies of every two suites; of several victims on both sides those of one seed."""
-    studies = [list(sides(suite.name, suite.analysis)) for suite in suites]
-    for firsts, seconds in combinations(studies, 2):
-        for first in firsts:
-            for second in seconds:
-                single = len(firsts) == 1 or len(seconds) == 1
-                if single or first.study["seed"] == second.study["seed"]:
-                    yield between(first, second)
+def _pairs(suites: Sequence[Sequence[Side]]) -> Iterator[Between | Pair]:
+    """Pair the studies of every two suites that have the same victim, or say that none has."""
+    for firsts, seconds in combinations(filter(None, suites), 2):
+        same = [pair for pair in product(firsts, seconds) if pair[0].has_victim_of(pair[1])]
+        if not same:
+            yield _no_victim(firsts, seconds)
+        for first, second in same:
+            yield between(first, second)
+
+
+def _no_victim(firsts: Sequence[Side], seconds: Sequence[Side]) -> Pair:
+    """Say that two suites have no victim in common."""
+    names = [text.one_line(sides[0].suite) for sides in (firsts, seconds)]
+    old = [
+        name
+        for name, sides in zip(names, (firsts, seconds), strict=True)
+        if not all(side.content for side in sides)
+    ]
+    words = f"{names[0]} and {names[1]} have no victim in common, so no rates are subtracted"
+    if old:
+        words += f"; the older records of {' and '.join(old)} do not say which victim they attack"
+    return Pair(" and ".join(names), f"{words}.", (), ())
 
 
 def _pair(pair: Between) -> Pair:
-    title = f"{pair.first.title} minus {pair.second.title}"
+    title = f"{pair.first.words} minus {pair.second.words}"
     if pair.why:
         return Pair(title, f"Nothing can be paired: {pair.why}.", (), ())
     table = pair.table
@@ -175,7 +199,7 @@ def _rates(suites: Sequence[Suite]) -> pd.DataFrame:
     for suite in suites:
         rows = suite.analysis.records.rows[KEYS]
         for (row, detector), cell in suite.ranks.items():
-            n, detected = len(cell.below), cell.flagged
+            n, detected = len(cell.below), cell.flagged if cell.has_rate else None
             rate = suite.analysis.cells[row, detector].rate(suite.analysis.fpr)
             lines.append(
                 {"suite": suite.name, **frames.line(rows, row), "detector": detector}

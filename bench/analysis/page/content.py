@@ -18,6 +18,7 @@ from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.study import studies
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import TABLES, Analysis, files, leave_one_out, text
+from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.paired import WORST
 from evil_twins.bench.store import files as store
@@ -74,6 +75,7 @@ def content(analysis: Analysis, directory: Path, suite: str) -> dict[str, Any]:
     return {
         "title": suite,
         "rate": analysis.fpr,
+        "needs": NEEDS,
         "facts": facts.facts(analysis, by_cell, directory),
         "failed": text.failed(len(records.failures)),
         "failures": facts.failures(records),

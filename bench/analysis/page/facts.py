@@ -1,5 +1,6 @@
 """Facts about a run, in words."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,20 @@ def facts(analysis: Analysis, by_cell: RanksByCell, directory: Path) -> Facts:
     return [(head, words) for head, words in [*entries, *_run(directory)] if words]
 
 
-def victims(analysis: Analysis) -> list[str]:
-    """Return every study, with the accuracy of its victim if that is stored."""
+def victims(analysis: Analysis, titles: Mapping[str, str]) -> list[str]:
+    """Return every study, with the accuracy of its victim if that is stored.
+
+    Args:
+        analysis: The numbers of a suite.
+        titles: Other titles of studies than `text.study`.
+    """
     studies = analysis.records.rows[STUDY].drop_duplicates()
     measured = analysis.table(VICTIMS).drop_duplicates(STUDY)
     lines = frames.lines(studies.merge(measured, on=STUDY, how="left"))
-    return [text.study(line) + _accuracy(line) for line in lines]
+    names = [text.study(line) for line in lines]
+    return [
+        titles.get(name, name) + _accuracy(line) for name, line in zip(names, lines, strict=True)
+    ]
 
 
 def _accuracy(line: dict[str, Any]) -> str:

@@ -92,8 +92,10 @@ def _scored(cell: Ranks | None, target: str) -> Scored | None:
     if cell is None or target not in cell.places:
         return None
     place = cell.places[target]
-    below = int(cell.below[place])
-    return Scored(text.number(float(cell.score[place])), below, cell.n, below >= cell.rank)
+    score, below = text.number(float(cell.score[place])), int(cell.below[place])
+    if not cell.has_rate:
+        return Scored(score, 0, 0, flagged=False)  # of no scores, whatever the rate
+    return Scored(score, below, cell.n, below >= cell.rank)
 
 
 def _uri(image: NDArray[np.float64]) -> str:

@@ -10,6 +10,8 @@ from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.page.facts import span
 from evil_twins.bench.analysis.page.ranks import Ranks, RanksByCell
 from evil_twins.bench.analysis.tables import frames, text
+from evil_twins.bench.analysis.tables.any_of import NAME as ANY
+from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 
 
@@ -23,6 +25,8 @@ class Square:
         scores: Number of calibration scores; None if the rate does not follow the slider.
         below: Ranks of the targets, in rising order.
         unset: Whether there are too few calibration scores for a threshold.
+        lacks: The need that is not met, in words, if no rate is shown.
+        area: The AUROC in words, or "".
     """
 
     k: int
@@ -30,6 +34,8 @@ class Square:
     scores: int | None = None
     below: str = ""
     unset: bool = False
+    lacks: str = ""
+    area: str = ""
 
 
 Cell = TypeVar("Cell", covariant=True)
@@ -66,8 +72,11 @@ class Matrix:
 def _square(cell: Ranks | None) -> Square | None:
     if cell is None or not len(cell.below):
         return None
+    if not cell.has_rate:
+        return Square(0, len(cell.below), lacks=NEEDS, area=cell.area)
     below = " ".join(str(count) for count in sorted(cell.below))
-    return Square(cell.flagged, len(cell.below), cell.n, below, cell.rank > cell.n)
+    unset = cell.rank > cell.n
+    return Square(cell.flagged, len(cell.below), cell.n, below, unset, area=cell.area)
 
 
 def level(kappa: float) -> str:
@@ -124,8 +133,11 @@ def worst(table: pd.DataFrame, detectors: list[str]) -> list[Line[Square]]:
     for _, group in table.groupby([*STUDY, "kappa"], sort=True):
         cells = {cell["detector"]: cell for cell in frames.lines(group)}
         first = next(iter(cells.values()))
+        absent = {ANY: Square(0, 0, lacks=NEEDS)}
         squares = [
-            Square(int(cells[name]["caught"]), int(cells[name]["n"])) if name in cells else None
+            Square(int(cells[name]["caught"]), int(cells[name]["n"]))
+            if name in cells
+            else absent.get(name)
             for name in detectors
         ]
         attacks = span(sorted({cell["attacks"] for cell in cells.values()}))

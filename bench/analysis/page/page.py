@@ -24,7 +24,8 @@ def write(results_dir: Path, suite: str, fpr: float = FPR) -> Path:
         UserError: Records are missing, damaged or of another version.
     """
     name, after = f"{folder(fpr)}{NAME}", retrained(results_dir.parent, suite)
-    inputs = [results_dir / "run.json", *sorted(after.glob("*.parquet") if after else ())]
+    stored = [path for place in after.values() for path in sorted(place.glob("*.parquet"))]
+    inputs = [results_dir / "run.json", *stored]
 
     def make() -> dict[str, bytes]:
         from evil_twins.bench.analysis.page import (

@@ -12,6 +12,8 @@ from evil_twins.bench.analysis.page.facts import span
 from evil_twins.bench.analysis.page.matrix import Line, level, line
 from evil_twins.bench.analysis.page.ranks import Ranks, RanksByCell
 from evil_twins.bench.analysis.tables import Analysis, frames, text
+from evil_twins.bench.analysis.tables.any_of import NAME as ANY
+from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.paired import WORST
 from evil_twins.bench.analysis.tables.population import POPULATION
 from evil_twins.bench.analysis.tables.recipes import RECIPE, populations, recipe
@@ -35,6 +37,7 @@ class PooledSquare:
         least: The smallest false-positive rate for which a victim has a threshold.
         unset: Whether no victim has a threshold at the headline rate.
         auroc: The mean AUROC in words.
+        lacks: The need that is not met, in words, if no rate is shown.
     """
 
     n: int
@@ -43,6 +46,7 @@ class PooledSquare:
     least: float = 0.0
     unset: bool = False
     auroc: str = ""
+    lacks: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,14 +92,18 @@ class Pooled:
                 continue
             cells = dict(iter(group.groupby("detector")))
             name = recipe({"dataset": dataset, "victim": victim, "victims": victims})
-            squares = tuple(self._caught(cells.get(name)) for name in self._detectors)
+            absent = {ANY: PooledSquare(0, (), lacks=NEEDS)}
+            squares = tuple(
+                self._caught(cells[name]) if name in cells else absent.get(name)
+                for name in self._detectors
+            )
             written = level(float(str(kappa)))
             attacks = span(sorted(set(group["attacks"])))
             result.append(Line(f"{name}, κ {written}", written, "", attacks, squares))
         return result
 
-    def _caught(self, cells: pd.DataFrame | None) -> PooledSquare | None:
-        if cells is None or len(cells) < 2:
+    def _caught(self, cells: pd.DataFrame) -> PooledSquare | None:
+        if len(cells) < 2:
             return None
         caught, n = (cells[name].to_numpy(dtype=int) for name in ("caught", "n"))
         return PooledSquare(int(n.sum()), (self._step(0.0, caught, n),))
@@ -106,6 +114,9 @@ class Pooled:
         if len(victims) < 2:
             return None
         n = np.array([len(cell.below) for cell in victims])
+        auroc = text.number(self._auroc.get((*self._names(row), detector), float("nan")), 2)
+        if not all(cell.has_rate for cell in victims):
+            return PooledSquare(int(n.sum()), (), auroc=auroc, lacks=NEEDS)
         rates = [_critical(cell) for cell in victims]
         levels = [0.0, *sorted({float(rate) for each in rates for rate in each if rate < 1})]
         steps = tuple(
@@ -115,8 +126,7 @@ class Pooled:
         least = round(min(1 / (cell.n + 1) for cell in victims), DIGITS)
         place = int(np.searchsorted(levels, self._analysis.fpr + 10**-DIGITS, side="right")) - 1
         unset = all(cell.rank > cell.n for cell in victims)
-        auroc = self._auroc.get((*self._names(row), detector), float("nan"))
-        return PooledSquare(int(n.sum()), steps, place, least, unset, text.number(auroc, 2))
+        return PooledSquare(int(n.sum()), steps, place, least, unset, auroc)
 
     def _step(self, rate: float, k: stats.Ints, n: stats.Ints) -> Step:
         """Return the words of counts, each made once: most cells share them with others."""

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
-from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.analysis.tables import Analysis, text
+from evil_twins.bench.analysis.tables.any_of import NAME as ANY
 from evil_twins.bench.analysis.tables.decisions import Cell
 
 
@@ -24,6 +25,8 @@ class Ranks:
         below: (N,) number of calibration scores strictly below each attacked score.
         score: (N,) the attacked scores, for reading.
         places: Target -> its place in the arrays.
+        has_rate: Whether there are enough calibration scores for a rate.
+        area: The AUROC of the OR of all detectors in words; "" of others.
     """
 
     n: int
@@ -31,6 +34,8 @@ class Ranks:
     below: NDArray[np.intp]
     score: NDArray[np.float64]
     places: dict[str, int]
+    has_rate: bool
+    area: str
 
     @property
     def flagged(self) -> int:
@@ -52,4 +57,5 @@ def _ranks(cell: Cell, fpr: float) -> Ranks:
     below = np.searchsorted(np.sort(cell.calibration.score), cell.score, side="left")
     places = {str(name): place for place, name in enumerate(cell.target_id)}
     rank = stats.threshold(np.arange(n, dtype=np.float64), fpr).rank
-    return Ranks(n, rank, below, cell.score, places)
+    area = f"AUROC {text.number(cell.auroc.value, 2)}" if cell.detector == ANY else ""
+    return Ranks(n, rank, below, cell.score, places, cell.has_rate, area)

@@ -11,8 +11,9 @@ from matplotlib.ticker import MultipleLocator, PercentFormatter
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.study import Study, label
 from evil_twins.bench.analysis.tables import text
+from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.families import Family
-from evil_twins.bench.analysis.tables.frames import lines
+from evil_twins.bench.analysis.tables.frames import ends, lines
 
 CURVES = 6
 COLUMNS = 4
@@ -37,6 +38,8 @@ def _points(
 def _panel(
     axes: Axes, study: Study, detector: str, families: list[Family], place: Place, newcomer: str
 ) -> None:
+    lacking = _lacks_rates(study, detector)
+    names = ends("auroc").split() if lacking else ["rate", "low", "high"]
     for family, look in style.styled(families):
         if newcomer not in ("", detector):
             x, points = _points(study, newcomer, family, place)
@@ -46,16 +49,22 @@ def _panel(
                 np.array(x)[order], grey, color=style.GREY, linestyle=look.linestyle, zorder=1
             )
         x, points = _points(study, detector, family, place)
-        rates, low, high = ([p[name] for p in points] for name in ("rate", "low", "high"))
+        rates, low, high = ([p[name] for p in points] for name in names)
         style.curve(axes, x, rates, (low, high), look)
-    axes.axhline(study.fpr, **style.REFERENCE)
+    if not lacking:
+        axes.axhline(study.fpr, **style.REFERENCE)
     knowledge = study.detection.loc[study.detection["detector"] == detector, "knowledge"].max()
-    axes.set_title(f"{detector}  ({knowledge})")
+    axes.set_title(f"{detector}  ({knowledge})" + ": AUROC" * lacking)
     axes.set_ylim(-0.02, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.yaxis.set_major_locator(MultipleLocator(0.25))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
+
+
+def _lacks_rates(study: Study, detector: str) -> bool:
+    """Check whether a detector has too few calibration scores for a rate under some attack."""
+    return bool(study.detection.loc[study.detection["detector"] == detector, "rate"].isna().any())
 
 
 def _draw(
@@ -71,6 +80,8 @@ def _draw(
         _panel(axes, study, name, shown, place, newcomer)
     drawn.supylabel("flagged targets", fontsize=8.5, color=style.INK)
     grey = f"grey is {newcomer}" if newcomer else '"any" is the OR of all at the same total rate'
+    if any(_lacks_rates(study, name) for name in names):
+        grey += f", drawn by its AUROC: a rate {NEEDS}"
     note = (
         f"Share of targets flagged at a false-positive rate of {text.percent(study.fpr)} (dotted), "
         f"with {study.bands}; left end Poisoning, right end PGD. In brackets what the "

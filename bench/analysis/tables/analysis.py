@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from evil_twins.bench.analysis.stats import FPR, Floats
-from evil_twins.bench.analysis.tables.any_of import with_any
+from evil_twins.bench.analysis.tables import any_of
 from evil_twins.bench.analysis.tables.decisions import Cell, cells, decide
 from evil_twins.bench.analysis.tables.families import Family, families, sweeps
 from evil_twins.bench.analysis.tables.frames import frame
@@ -49,7 +49,7 @@ class Analysis:
     @cached_property
     def records(self) -> Records:
         """The records with the detector "any", the OR of all detectors."""
-        return with_any(self.stored) if self._add_any else self.stored
+        return any_of.with_any(self.stored) if self._add_any else self.stored
 
     @cached_property
     def cells(self) -> dict[tuple[int, str], Cell]:
@@ -62,8 +62,22 @@ class Analysis:
         return decide(self.cells.values(), self.fpr)
 
     @cached_property
+    def table_decisions(self) -> pd.DataFrame:
+        """The decisions of the cells that have a rate, for tables and figures."""
+        absent = [place for place, cell in self.cells.items() if not cell.has_rate]
+        places = pd.MultiIndex.from_frame(self.decisions[["row", "detector"]])
+        return self.decisions[~places.isin(absent)]
+
+    @property
+    def any_remark(self) -> str:
+        """A sentence that tables of rates skip "any", or "" if it has a rate everywhere."""
+        if all(cell.has_rate for cell in self.cells.values()):
+            return ""
+        return f"`{any_of.NAME}` is skipped where its rate {any_of.NEEDS}. "
+
+    @cached_property
     def _decided(self) -> dict[Any, pd.DataFrame]:
-        return dict(iter(self.decisions.groupby("row")))
+        return dict(iter(self.table_decisions.groupby("row")))
 
     def on_both(self, first: int, second: int) -> dict[str, pd.DataFrame]:
         """Return the decisions of two rows on their common targets, by detector that has both.

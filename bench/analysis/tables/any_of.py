@@ -10,6 +10,15 @@ from evil_twins.bench.analysis.tables.records import Records
 
 NAME = "any"
 
+CALIBRATION = 200
+"""Smallest number of calibration scores, those of the threshold, for a rate of "any".
+
+With fewer, the draw of calibration images decides the rate: "any" follows the detector that happens
+to have the most extreme of them. Its AUROC needs no threshold.
+"""
+
+NEEDS = f"needs {CALIBRATION} calibration scores"
+
 
 def _row(inputs: pd.DataFrame, scores: Floats) -> pd.DataFrame:
     """Return the scores of "any" for the inputs of a row; none if it has fewer than two detectors.

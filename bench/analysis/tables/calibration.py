@@ -4,6 +4,7 @@ import pandas as pd
 
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
+from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.detection import DETECTION
 
 LEVEL = 0.05
@@ -18,14 +19,18 @@ def _markdown(analysis: Analysis) -> str:
     """Sum the false alarms over rows, for reading; the tests are per row."""
     body = []
     groups = analysis.table(CALIBRATION).groupby(["detector", "fpr_nominal"], sort=True)
-    for (detector, nominal), cells in groups:
+    for (detector, nominal), lines in groups:
+        cells, level = lines[lines["fpr_k"].notna()], text.number(float(str(nominal)))
+        if cells.empty:
+            body.append([str(detector), level, NEEDS, "", "", "", ""])
+            continue
         k, n = int(cells["fpr_k"].sum()), int(cells["fpr_n"].sum())
         rejected = int((cells["fpr_p_holm"] < LEVEL).sum())
         tested = int(cells["fpr_p_holm"].notna().sum())
         body.append(
             [
                 str(detector),
-                text.number(float(str(nominal))),
+                level,
                 f"{k}/{n}",
                 text.number(k / n) if n else "",
                 f"{rejected}/{tested}",

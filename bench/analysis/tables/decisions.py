@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
+from evil_twins.bench.analysis.tables import any_of
 from evil_twins.bench.analysis.tables.frames import column, flags
 from evil_twins.bench.analysis.tables.records import Records
 
@@ -64,9 +65,24 @@ class Cell:
         """Return the threshold at a nominal false-positive rate."""
         return stats.threshold(self.calibration.score, fpr)
 
+    @property
+    def has_rate(self) -> bool:
+        """Whether there are enough calibration scores for a rate; only "any" needs many."""
+        return self.detector != any_of.NAME or len(self.calibration.score) >= any_of.CALIBRATION
+
     def rate(self, fpr: float) -> stats.Interval:
-        """Return the detection rate at a nominal false-positive rate, for this model."""
+        """Return the detection rate at a nominal false-positive rate, for this model.
+
+        It is NaN for a cell without a rate.
+        """
+        if not self.has_rate:
+            return stats.UNKNOWN
         return stats.detection_rate(self.score, self.calibration.score, self.threshold(fpr))
+
+    @property
+    def auroc(self) -> stats.Interval:
+        """The AUROC of attacked against fresh benign scores, with its interval."""
+        return stats.auroc(self.score, self.fresh.score, self.fresh.owner)
 
     @property
     def pool(self) -> Benign:

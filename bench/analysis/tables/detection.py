@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,8 @@ import pandas as pd
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
+from evil_twins.bench.analysis.tables.any_of import NAME as ANY
+from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.decisions import Cell
 from evil_twins.bench.analysis.tables.frames import by_name, holm_within, line, lines, spread
 from evil_twins.bench.analysis.tables.paired import WORST
@@ -37,7 +40,7 @@ def _separation(cell: Cell) -> dict[str, float]:
     gaps = np.abs(cell.confidence[pairs[0]] - pool.confidence[pairs[1]])
     matched = attacked[pairs[0]], pool.score[pairs[1]]
     return {
-        **spread("auroc", stats.auroc(attacked, benign, owner)),
+        **spread("auroc", cell.auroc),
         "ks_n": n,
         "ks": stats.ks(first, second),
         "ks_null": null,
@@ -49,7 +52,7 @@ def _separation(cell: Cell) -> dict[str, float]:
 
 
 def _note(cell: Cell, rule: stats.Threshold) -> str:
-    notes = [rule.note]
+    notes = [rule.note if cell.has_rate else NEEDS]
     if cell.unscored:
         notes.append(f"{cell.unscored} targets without a score")
     if cell.broken:
@@ -58,27 +61,34 @@ def _note(cell: Cell, rule: stats.Threshold) -> str:
 
 
 def _counts(cell: Cell, fpr: float) -> dict[str, object]:
+    """Count at a nominal rate; of a cell without a rate only what needs no threshold."""
     rule = cell.threshold(fpr)
+    counts = {
+        "n": len(cell.score),
+        "at_kappa": int(cell.at_kappa.sum()),
+        "fpr_nominal": fpr,
+        "calibration_n": rule.n,
+        "note": _note(cell, rule),
+    }
+    return counts | (_flagged(cell, fpr, rule) if cell.has_rate else {})
+
+
+def _flagged(cell: Cell, fpr: float, rule: stats.Threshold) -> dict[str, object]:
     flagged = cell.score > rule.value
     fresh = cell.fresh.score
     false = int((fresh > rule.value).sum())
     detected = int(flagged.sum())
     return {
-        "n": len(flagged),
-        "at_kappa": int(cell.at_kappa.sum()),
         "detected": detected,
         **by_name("rate low high", cell.rate(fpr)),
-        "fpr_nominal": fpr,
         "fpr_realised": false / len(fresh) if len(fresh) else np.nan,
         "success": int((cell.at_kappa & cell.within_eps & ~flagged).sum()),
         "detected_at_kappa": int((flagged & cell.at_kappa).sum()),
         "fpr_k": false,
         "fpr_n": len(fresh),
         "fpr_p": stats.fpr_test(false, len(fresh), rule),
-        "calibration_n": rule.n,
         "threshold": rule.value,
         "ties": rule.ties,
-        "note": _note(cell, rule),
     }
 
 
@@ -112,7 +122,8 @@ def _markdown(analysis: Analysis) -> str:
         "Each cell: flagged/targets, their share and its 95 % interval, over all targets, at κ or "
         "not. The interval holds for this model only, with other targets and other calibration "
         "images. `any` is the OR of all detectors at the same total false-positive rate; half of "
-        "the calibration images set its units, the other half its threshold.\n"
+        f"the calibration images set its units, the other half its threshold. Its rate {NEEDS} "
+        "for the threshold; its AUROC follows.\n"
     ]
     for title, rows in text.studies(analysis.records.rows):
         blocks.append(f"\n## {title}\n\n" + _matrix(rows, table))
@@ -120,9 +131,8 @@ def _markdown(analysis: Analysis) -> str:
             blocks.append(f"\n{missing}: see [all attacks](attacks.md).\n")
     if len(worst := analysis.table(WORST)):
         title = "\n## Caught under every attack of the suite that reaches κ\n\n"
-        title += (
-            "The intervals hold for this model only and for these thresholds (Clopper–Pearson).\n\n"
-        )
+        title += "The intervals hold for this model and these thresholds (Clopper–Pearson). "
+        title = (title + analysis.any_remark).rstrip() + "\n\n"
         blocks.append(title + _worst(worst))
     if notes := int((table["note"] != "").sum()):
         blocks.append(f"\n{notes} cells carry a note; see the column `note` of the CSV.\n")
@@ -130,13 +140,20 @@ def _markdown(analysis: Analysis) -> str:
 
 
 def _matrix(rows: pd.DataFrame, table: pd.DataFrame) -> str:
-    cells = {(line["row"], line["detector"]): text.share(line, "detected") for line in lines(table)}
+    cells = {(line["row"], line["detector"]): _words(line) for line in lines(table)}
     detectors = sorted({detector for _, detector in cells})
     body = [
         [text.name(line(rows, row)), *(cells.get((row, name), "") for name in detectors)]
         for row in text.ordered(rows[rows.index.isin(table["row"])])
     ]
     return text.markdown(["attack", *detectors], body)
+
+
+def _words(line: dict[str, Any]) -> str:
+    if line["detector"] != ANY:
+        return text.share(line, "detected")
+    rate = NEEDS if pd.isna(line["detected"]) else text.share(line, "detected")
+    return f"{rate}; AUROC {text.number(line['auroc'], 2)}"
 
 
 def _worst(table: pd.DataFrame) -> str:

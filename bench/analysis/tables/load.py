@@ -25,7 +25,7 @@ def _load(analysis: Analysis) -> Iterator[dict[str, Any]]:
     records = analysis.records
     if records.targets["group"].eq(records.targets["target_id"]).all():
         return
-    flags = dict(iter(analysis.decisions.groupby("row")))
+    flags = dict(iter(analysis.table_decisions.groupby("row")))
     for row, key in zip(records.rows.index, lines(records.rows[KEYS]), strict=True):
         targets = records.targets[records.targets["row"] == row]
         if key["layers"] != "none" and int(row) in flags:
@@ -103,8 +103,8 @@ def _markdown(analysis: Analysis) -> str:
         "# One poisoned model for several targets\n\n"
         "Costs of a model and, in %, the share of targets that each detector flags at a "
         f"false-positive rate of {text.percent(analysis.fpr)}. In brackets 95 % intervals over "
-        "models made of this victim: with one model there is none.\n\n"
-    ) + text.markdown(header, body)
+        f"models made of this victim: with one model there is none. {analysis.any_remark}"
+    ).rstrip() + f"\n\n{text.markdown(header, body)}"
 
 
 def _interval(line: Mapping[str, object], names: str, scale: float) -> str:

@@ -119,7 +119,7 @@ PAIRED = Table(
 )
 WORST = Table(
     "worst",
-    lambda analysis: worst(analysis.records, analysis.decisions),
+    lambda analysis: worst(analysis.records, analysis.table_decisions),
     {
         " ".join([*STUDY, "kappa detector"]): "",
         "attacks": "number of rows in the list",

@@ -1,6 +1,7 @@
 """Rates over the victims of one recipe, and intervals for its further victims."""
 
 from collections.abc import Iterator
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import pandas as pd
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
+from evil_twins.bench.analysis.tables.any_of import NAME as ANY
+from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.frames import by_name, column, ends, lines, spread
 from evil_twins.bench.analysis.tables.recipes import MEAN, NEXT, RECIPE, populations
@@ -26,24 +29,31 @@ def _population(analysis: Analysis) -> Iterator[dict[str, Any]]:
 
 
 def _line(victims: pd.DataFrame) -> dict[str, Any]:
+    """Return the numbers over victims; a rate only if every victim has it."""
+    return {
+        "victims": len(victims),
+        **{name: int(victims[name].sum()) for name in ("n", "at_kappa")},
+        **(_rates(victims) if victims["detected"].notna().all() else {}),
+        **spread("auroc", _mean(victims, "auroc")),
+        **spread("ks", _mean(victims, "ks")),
+        "calibration_n": int(victims["calibration_n"].min()),
+    }
+
+
+def _rates(victims: pd.DataFrame) -> dict[str, Any]:
     detected, counts = column(victims, "detected"), column(victims, "n")
     pooled, typical = stats.pooled_rate(detected, counts), int(counts.mean().round())
     following = stats.next_rate(detected, counts, max(2, typical))
     fresh = victims[victims["fpr_n"] > 0]
     alarms = stats.pooled_rate(column(fresh, "fpr_k"), column(fresh, "fpr_n")).rate
-    sums = {name: int(victims[name].sum()) for name in ("n", "at_kappa", "detected", "success")}
     rates = detected / counts
     return {
-        "victims": len(victims),
-        **sums,
+        **{name: int(victims[name].sum()) for name in ("detected", "success")},
         **by_name("rate low high", pooled.rate),
         **by_name("next_low next_high", following[1:]),
         **by_name("least most", (rates.min(), rates.max())),
         "effect": pooled.effect,
         **spread("fpr_realised", alarms),
-        **spread("auroc", _mean(victims, "auroc")),
-        **spread("ks", _mean(victims, "ks")),
-        "calibration_n": int(victims["calibration_n"].min()),
     }
 
 
@@ -72,7 +82,12 @@ def _names(line: dict[str, Any]) -> tuple[str, ...]:
 
 def _words(line: dict[str, Any]) -> str:
     rate = f"{line['rate']:.2f} [{line['low']:.2f}, {line['high']:.2f}]"
-    return f"{rate}, {line['least']:.2f}–{line['most']:.2f}"
+    words = f"{rate}, {line['least']:.2f}–{line['most']:.2f}"
+    if line["detector"] != ANY:
+        return words
+    return (
+        f"{NEEDS if isnan(line['rate']) else words}; AUROC {text.interval(line, 'auroc', digits=2)}"
+    )
 
 
 def _markdown(analysis: Analysis) -> str:

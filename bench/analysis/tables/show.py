@@ -1,5 +1,6 @@
 """The detection rates on a terminal."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from string import ascii_lowercase
@@ -15,7 +16,8 @@ from evil_twins.bench.analysis.kept import current
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
-from evil_twins.bench.analysis.tables.frames import line, lines
+from evil_twins.bench.analysis.tables.any_of import NEEDS
+from evil_twins.bench.analysis.tables.frames import frame, line, lines
 from evil_twins.bench.analysis.tables.recipes import populations, summed
 from evil_twins.bench.analysis.tables.records import KEYS, Records, read
 from evil_twins.bench.analysis.tables.write import FOLDER
@@ -45,8 +47,53 @@ def _written(key: dict[str, Any]) -> list[str]:
     return [f"{v:.6g}" if isinstance(v, float) else printable.csv_cell(v) for v in values]
 
 
+def _counted(analysis: Analysis) -> pd.DataFrame:
+    """Count at the rate of the analysis, by row and detector; `detected` is NaN without a rate."""
+    groups = analysis.table_decisions.groupby(["row", "detector"])["flagged"]
+    counts = groups.agg(detected="sum", n="size").reset_index()
+    areas = [
+        {
+            "row": cell.row,
+            "detector": cell.detector,
+            "n": len(cell.score),
+            "auroc": cell.auroc.value,
+        }
+        for cell in analysis.cells.values()
+        if not cell.has_rate
+    ]
+    unrated = frame(areas, ["row", "detector", "n", "auroc"])
+    counts = pd.concat([counts, unrated], ignore_index=True)
+    labels = analysis.records.scores.groupby("detector")["knowledge"].max()
+    return counts.assign(knowledge=counts["detector"].map(labels))
+
+
+def _shares(rows: pd.DataFrame, counts: pd.DataFrame) -> dict[tuple[int, str], str]:
+    """Write the rate of each row and detector over the victims of a recipe, or else the AUROC."""
+    rated = counts["detected"].notna()
+    cells = {
+        (cell["row"], cell["detector"]): f"{100 * cell['detected'] / cell['n']:.0f}"
+        for cell in lines(summed(rows, counts[rated]))
+    }
+    # A sum over one count per victim is a mean.
+    areas = summed(rows, counts[~rated].assign(n=1, detected=counts["auroc"]))
+    return cells | {
+        (cell["row"], cell["detector"]): _area(cell["detected"] / cell["n"])
+        for cell in lines(areas)
+    }
+
+
+def _area(value: float) -> str:
+    """Write an AUROC in three characters, ".93"; a rate in % has no point."""
+    return f"{value:.2f}"[1:] if value < 0.995 else "1.0"
+
+
 def _matrix(
-    study: str, rows: pd.DataFrame, counts: pd.DataFrame, heads: dict[str, str], fpr: float
+    study: str,
+    rows: pd.DataFrame,
+    shares: Mapping[tuple[int, str], str],
+    sizes: "pd.Series[int]",
+    heads: dict[str, str],
+    fpr: float,
 ) -> Table:
     title = Text(f"{study}: targets flagged at FPR {text.percent(fpr)}, in %")
     # Without rules between columns twelve detectors fit into 80 characters.
@@ -55,13 +102,10 @@ def _matrix(
     table.add_column("n", justify="right", no_wrap=True)
     for head in heads.values():
         table.add_column(head, justify="right", min_width=3, no_wrap=True)
-    for row in text.ordered(rows[rows.index.isin(counts["row"])]):
-        cells = {cell["detector"]: cell for cell in lines(counts[counts["row"] == row])}
-        shares = {name: f"{100 * cell['detected'] / cell['n']:.0f}" for name, cell in cells.items()}
-        size = max(cell["n"] for cell in cells.values())
-        written = [shares.get(name, "·") for name in heads]
-        table.add_row(*printable.cells(text.name(line(rows, row)), size, *written))
-    if missing := text.unscored(int((~rows.index.isin(counts["row"])).sum())):
+    for row in text.ordered(rows[rows.index.isin(sizes.index)]):
+        written = [shares.get((row, name), "·") for name in heads]
+        table.add_row(*printable.cells(text.name(line(rows, row)), int(sizes[row]), *written))
+    if missing := text.unscored(int((~rows.index.isin(sizes.index)).sum())):
         table.caption, table.caption_justify = Text(f"{missing}: see attacks.md"), "left"
     return table
 
@@ -99,17 +143,17 @@ def show(results_dir: Path, fpr: float = FPR) -> Group:
             counts = _stored(results_dir, records.rows)
     if counts is None:
         analysis = Analysis(results_dir, fpr)
-        records = analysis.records
-        groups = analysis.decisions.groupby(["row", "detector"])["flagged"]
-        counts = groups.agg(detected="sum", n="size").reset_index()
-        labels = records.scores.groupby("detector")["knowledge"].max()
-        counts["knowledge"] = counts["detector"].map(labels)
+        records, counts = analysis.records, _counted(analysis)
     knowledge = dict(counts.groupby("detector")["knowledge"].max())
     heads = _heads(sorted(knowledge))
-    counts = summed(records.rows, counts)
+    shares = _shares(records.rows, counts)
+    sizes = summed(records.rows, counts.fillna({"detected": 0})).groupby("row")["n"].max()
     matrices = [
-        _matrix(title, rows, counts, heads, fpr) for title, _, rows in populations(records.rows)
+        _matrix(title, rows, shares, sizes, heads, fpr)
+        for title, _, rows in populations(records.rows)
     ]
     note = "κ required confidence · φ share of the PGD radius · any = OR at the same total FPR"
+    if counts["detected"].isna().any():
+        note += f" · .93 its AUROC: a rate {NEEDS}"
     legend = _legend(knowledge, heads)
     return Group(*matrices, legend, Text(note, style="dim"), _failures(records))

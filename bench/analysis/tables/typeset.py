@@ -12,6 +12,7 @@ from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.any_of import NAME as ANY
+from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.decisions import Cell
 from evil_twins.bench.analysis.tables.frames import frame, line, lines
 from evil_twins.bench.analysis.tables.recipes import MEAN, MODEL, first_rows, populations
@@ -19,7 +20,8 @@ from evil_twins.bench.analysis.tables.records import KEYS, Records
 from evil_twins.bench.analysis.tables.write import csv
 
 Form = Literal["md", "csv", "latex", "html"]
-_RATES = ["row", "detector", "victims", "n", "detected", "rate", "low", "high", "best"]
+_RATES = ["row", "detector", "victims", "n", "detected", "rate", "low", "high", "best", "auroc"]
+"""`auroc` is that of the OR of all, NaN of others; of several victims it is their mean."""
 _OPTIONS = ("[", "*")
 """First characters of a cell that the line break before it takes for its options."""
 _SYMBOLS = str.maketrans(
@@ -73,15 +75,23 @@ def rates(analysis: Analysis) -> pd.DataFrame:
     for (row, detector), cells in groups.items():
         if victims[row] > 1 and len(cells) == 1:
             continue
-        counts = np.array([_counts(cell, analysis.fpr) for cell in cells], dtype=np.float64).T
-        rate = stats.pooled_rate(*counts).rate if len(cells) > 1 else cells[0].rate(analysis.fpr)
-        k, n = counts.sum(axis=1).astype(int)
+        k, n, rate = _pooled(cells, analysis.fpr)
         candidate = k > 0 and detector != ANY and rows.at[row, "role"] == "attack"
-        table.append([row, detector, len(cells), n, k, *rate, candidate])
+        area = np.mean([cell.auroc.value for cell in cells]) if detector == ANY else np.nan
+        table.append([row, detector, len(cells), n, k, *rate, candidate, area])
     rated = frame((dict(zip(_RATES, cells, strict=True)) for cells in table), _RATES)
     best = rated["best"].astype(bool)
     most = rated["rate"].where(best, -np.inf).groupby(rated["row"]).transform("max")
     return rated.assign(best=best & rated["rate"].eq(most))
+
+
+def _pooled(cells: list[Cell], fpr: float) -> tuple[float, int, stats.Interval]:
+    """Return flagged targets, targets and rate over the victims; NaN where one has no rate."""
+    counts = np.array([_counts(cell, fpr) for cell in cells], dtype=np.float64).T
+    k, n = counts.sum(axis=1)
+    if not all(cell.has_rate for cell in cells):
+        return np.nan, int(n), stats.Interval(np.nan, np.nan, np.nan)
+    return k, int(n), stats.pooled_rate(*counts).rate if len(cells) > 1 else cells[0].rate(fpr)
 
 
 def _counts(cell: Cell, fpr: float) -> tuple[int, int]:
@@ -113,7 +123,9 @@ def _rate(cell: dict[str, Any] | None, bold: str) -> str:
         return ""
     rate = text.number(100 * cell["rate"])
     rate = bold.format(rate) if cell["best"] else rate
-    return f"{rate} [{100 * cell['low']:.0f}, {100 * cell['high']:.0f}]"
+    words = f"{rate} [{100 * cell['low']:.0f}, {100 * cell['high']:.0f}]" if rate else NEEDS
+    area = text.number(cell["auroc"], 2)
+    return f"{words}; AUROC {area}" if area else words
 
 
 def _markdown(title: str, names: list[str], grid: dict[str, list[dict[str, Any] | None]]) -> str:

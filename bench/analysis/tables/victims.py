@@ -86,6 +86,7 @@ VICTIMS = Table(
         "does not study",
         "paper_victim paper_accuracy": "the paper's network and its printed accuracy",
         "images": "number of images for the accuracy",
+        "content": "SHA-256 of the stored victim; empty in records of older versions",
     },
     _markdown,
 )

@@ -9,40 +9,37 @@ import pandas as pd
 import pytest
 
 from evil_twins.bench.analysis.claims import report as claims
-from evil_twins.bench.analysis.claims.evidence import Evidence
-from evil_twins.bench.analysis.claims.judge import CLAIMS, judge
+from evil_twins.bench.analysis.claims.gather import Population
 from evil_twins.bench.analysis.claims.part import Part
 from evil_twins.bench.analysis.claims.retraining import COLUMNS, largest, paired
 from evil_twins.bench.analysis.claims.rules import rules
 from evil_twins.bench.analysis.paper import published
 from evil_twins.bench.suite import suite
 from tests.bench import claimed, judging, synthetic
-from tests.bench.claimed import GRID, TRUE, World
+from tests.bench.claimed import GRID, World
+from tests.bench.truths import TRUE
 
 Frames = dict[str, pd.DataFrame]
-FEW = replace(TRUE, n=12, rounds={}, odds=None, lowered=None)
+FEW = replace(TRUE, n=12, rounds={}, odds=None, lowered=None, detects=False)
+
+SCORED = replace(FEW, detects=True)
 
 
-def _with_after(change: Callable[[Frames], None], world: World = FEW) -> Evidence:
-    """Return evidence before re-training, with that after it, whose records are changed."""
+def _with_after(change: Callable[[Frames], None], world: World = FEW) -> Population:
+    """Return a victim with one that is trained anew, whose records are changed."""
     records = claimed.frames(world.retrained)
     change(records)
-    return replace(judging.evidence(claimed.frames(world)), after=judging.evidence(records))
+    return judging.population(claimed.frames(world), {"anew": records})
 
 
-def _part(of: Evidence) -> Part:
-    part, other = CLAIMS["j"](of)
-    assert (part.role, other.role) == ("test", "beside")
-    if not np.isnan(part.value):
-        # Nothing of the poison remains: r is then 1 for every r before.
-        before = np.exp(np.log(paired(of)["r_before"]).mean())
-        assert other.value == pytest.approx(before)
-        assert other.low <= other.value <= other.high
-        assert "→ 1, after / before" in other.note
-        assert "r after is 1 by construction" in other.note
-        assert np.isnan([other.p_above, other.p_below]).all()
-    else:
-        assert (np.isnan(other.value), other.note) == (True, part.note)
+def _paired(of: Population) -> pd.DataFrame:
+    return paired(of.victims[0], "anew")
+
+
+def _part(of: Population) -> Part:
+    part, other = judging.parts(of, "j")
+    assert (part.role, other.role) == ("test", "test")
+    assert (other.values, other.note) == ((), "no records of a victim trained on")
     return part
 
 
@@ -55,13 +52,13 @@ def _half_level(curve: Callable[[float], float]) -> float:
 def test_r_is_that_of_the_truth() -> None:
     of = _with_after(lambda records: None)
     before, after = (_half_level(lambda phi, k=k: (1 - phi) ** k) for k in (3, 6))
-    both = paired(of)
+    both = _paired(of)
     assert both["r_before"].to_numpy() == pytest.approx(before)
     assert both["r_after"].to_numpy() == pytest.approx(after)
     part = _part(of)
-    assert part.value == pytest.approx(before / after)
-    assert (part.n, part.margin) == (12, 1.0)
-    assert part.note == "r 0.212 → 0.113, after / before 0.535 [0.535, 0.535]"
+    assert part.value == pytest.approx(np.log(before / after))
+    assert (part.n, part.margin) == (12, 0.0)
+    assert part.note == "r 0.212 → 0.113, after / before 0.535"
 
 
 def test_an_r_below_the_least_level_that_was_run_is_said() -> None:
@@ -80,8 +77,8 @@ def test_the_mean_is_geometric_and_its_interval_that_of_the_targets() -> None:
         records["targets"] = new.assign(kl=np.where(first, kl, new["kl"]), kl_reference=7.0)
 
     whole, half = _part(_with_after(lambda records: None)), _part(_with_after(uneven))
-    assert half.value == pytest.approx(whole.value**0.5)
-    assert 1 < half.low < half.value < half.high < whole.value
+    assert half.value == pytest.approx(whole.value / 2)
+    assert 0 < half.low < half.value < half.high < whole.value
 
 
 def test_only_targets_of_both_victims_with_one_goal_are_compared() -> None:
@@ -113,7 +110,7 @@ def test_what_is_missing_is_named(
     part = _part(of)
     assert np.isnan(part.value)
     assert said in part.note
-    assert largest([of]).empty
+    assert largest(of.victims).empty
 
 
 def test_a_failed_audit_after_re_training_bars_this_claim_alone() -> None:
@@ -123,16 +120,15 @@ def test_a_failed_audit_after_re_training_bars_this_claim_alone() -> None:
         rival = rival.assign(attack="fab", method="fab", phi=np.nan, linf=rival["linf"] / 2)
         records["targets"] = pd.concat([targets, rival], ignore_index=True)
 
-    verdicts = {
-        verdict.letter: verdict for verdict in judge(_with_after(slack, replace(FEW, n=20)))
-    }
+    verdicts = judging.verdicts(_with_after(slack, replace(FEW, n=20)))
     assert verdicts["j"].outcome == "undecided"
     assert verdicts["j"].reason == "the audit failed for pgd κ .75 (linf) after re-training"
-    assert verdicts["a"].outcome == "holds"
+    assert verdicts["a"].reason == "1 victim, at least 5 are needed"
 
 
 def test_the_table_of_largest_perturbations() -> None:
-    table = largest([_with_after(lambda records: None)])
+    table = largest(_with_after(lambda records: None).victims)
+    assert set(table["form"]) == {"anew"}
     assert list(table.columns) == COLUMNS
     at = table.set_index(["of", "retraining"])
     radii = np.linspace(0.05, 0.2, 12)
@@ -150,15 +146,15 @@ def test_the_suite_is_found_in_the_same_folder_and_nothing_stale_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "rules", judging.quick)
-    shared = synthetic.write(tmp_path / "gtsrb-small", claimed.frames(FEW))
-    other = synthetic.write(tmp_path / "other", claimed.frames(FEW))
-    after = claimed.frames(FEW.retrained)
+    shared = synthetic.write(tmp_path / "gtsrb-small", claimed.frames(SCORED))
+    other = synthetic.write(tmp_path / "other", claimed.frames(SCORED))
+    after = claimed.frames(SCORED.retrained)
     after = {k: v.assign(victim="resnet18-narrow-retrained") for k, v in after.items()}
     synthetic.write(tmp_path / "gtsrb-retrained", after)
     for place in (shared, other):
         claims.write(place, place.name)
-    csv = pd.read_csv(shared / "claims.csv").set_index(["claim", "counts"])
-    assert csv.loc[("j", "test"), "n"] == 12
+    table = pd.read_csv(shared / "claims.csv")
+    assert table.loc[table["claim"].eq("j"), "n"].to_list() == [12, 0]
     assert list(pd.read_csv(shared / "retraining.csv").columns) == COLUMNS
     page = (shared / "claims.md").read_text()
     assert "## Largest perturbation, before and after re-training" in page
@@ -169,7 +165,8 @@ def test_the_suite_is_found_in_the_same_folder_and_nothing_stale_stays(
 
 
 def test_every_suite_of_a_re_trained_victim_is_one() -> None:
-    for name, after in rules().claims["j"].retrained.items():
+    for name, forms in rules().claims["j"].retrained.items():
+        after = forms["anew"]
         before, other = suite.load(name), suite.load(after)
         assert before.victim.retraining is None
         assert other.victim.retraining is not None

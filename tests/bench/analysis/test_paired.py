@@ -17,7 +17,7 @@ def analysis() -> Analysis:
 def test_paired_table_compares_imc_with_both_pure_attacks(analysis: Analysis) -> None:
     table = analysis.table(PAIRED)
     assert set(table["attack"]) == {"imc"}
-    assert len(table) == 2 * 3 * 2 * 7
+    assert len(table) == 2 * 3 * 2 * 6
     assert (
         table["flagged"] - table["only"] == table["flagged_against"] - table["only_against"]
     ).all()
@@ -30,7 +30,7 @@ def test_paired_table_compares_imc_with_both_pure_attacks(analysis: Analysis) ->
 def test_worst_case_is_at_most_the_least_rate(analysis: Analysis) -> None:
     five = analysis.table(DETECTION)
     five = five[five["fpr_nominal"] == 0.05]
-    least = five[five["kappa"] == 0.75].groupby("detector")["detected"].min()
+    least = five[five["kappa"] == 0.75].groupby("detector")["detected"].min().drop("any")
     worst = analysis.table(WORST)
     worst = worst[worst["kappa"] == 0.75].set_index("detector")
     assert (worst["attacks"] == 5).all()

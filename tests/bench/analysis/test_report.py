@@ -71,7 +71,8 @@ def test_rates_are_those_of_the_tables_at_every_false_positive_rate(
     table = pd.read_csv(folder / "tables" / "detection.csv")
     squares = reported.squares(result)
     shares = json.loads(next(text for text in result.text("script") if text.startswith("{")))
-    rows = len(squares) // 3
+    rows = len(squares) // 2
+    table = table.dropna(subset="detected")  # `any` has too few calibration scores
     for rate, part in table.groupby("fpr_nominal"):
         counted = []
         for square in squares:
@@ -79,10 +80,10 @@ def test_rates_are_those_of_the_tables_at_every_false_positive_rate(
             rank = n + 1 - floor(round((n + 1) * float(str(rate)), 9))
             counted.append(sum(int(below) >= rank for below in square["data-below"].split()))
         assert sorted(counted) == sorted(part["detected"])
-        assert len(counted) == len(part) == 3 * rows
+        assert len(counted) == len(part) == 2 * rows
         assert {int(square["data-n"]) for square in squares} == set(part["n"])
     for line in table.itertuples():
-        label, interval, _ = shares[str(line.n)][line.detected]
+        label, interval, _ = shares[str(line.n)][int(line.detected)]
         assert float(label) == pytest.approx(100 * line.rate, rel=5e-3)
         exact = clopper_pearson(int(line.detected), int(line.n))
         assert interval == f"{100 * exact.low:.0f}–{100 * exact.high:.0f}"

@@ -11,6 +11,8 @@ from evil_twins.bench.analysis import plots, stats, tables
 from evil_twins.bench.analysis.page.pooled import Pooled, PooledSquare
 from evil_twins.bench.analysis.page.ranks import ranks
 from evil_twins.bench.analysis.tables import Analysis, leave_one_out, text
+from evil_twins.bench.analysis.tables.any_of import NAME as ANY
+from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.paired import WORST
 from evil_twins.bench.analysis.tables.population import POPULATION
 from tests.bench import reported, synthetic
@@ -64,6 +66,10 @@ def test_the_steps_are_the_rates_of_the_table(analysis: Analysis, fpr: float) ->
     assert len(table) == len(squares)
     for line in table.to_dict("records"):
         square = squares[text.name(line), line["detector"]]
+        if line["detector"] == ANY:
+            assert (square.steps, square.lacks) == ((), NEEDS)
+            assert square.auroc == text.number(line["auroc"], 2)
+            continue
         step = [step for step in square.steps if step[0] <= fpr + 1e-9][-1]
         assert step[1] == line["detected"]
         assert step[2] == text.number(100 * line["rate"])
@@ -84,13 +90,15 @@ def test_counts_are_sums_over_victims_at_every_rate(analysis: Analysis) -> None:
             limit = stats.threshold(cell.calibration.score, percent / 100).value
             sums[text.name(rows.loc[row].to_dict()), name] += int((cell.score > limit).sum())
         for place, square in squares.items():
+            if square.lacks:
+                continue
             assert [s for s in square.steps if s[0] <= percent / 100 + 1e-9][-1][1] == sums[place]
 
 
 def test_the_first_matrix_is_that_over_victims(page: str, analysis: Analysis) -> None:
     result = reported.outline(page)
     pooled = [cell for cell in result.find("td") if "data-steps" in cell]
-    table = analysis.table(POPULATION).query("fpr_nominal == .05")
+    table = analysis.table(POPULATION).query("fpr_nominal == .05").dropna(subset="rate")
     assert sorted(int(cell["data-k"]) for cell in pooled) == sorted(table["detected"])
     assert {cell["data-n"] for cell in pooled} == {str(12 * VICTIMS)}
     assert all(json.loads(cell["data-steps"])[0][0] == 0 for cell in pooled)
@@ -114,6 +122,9 @@ def test_the_worst_case_is_that_over_victims(analysis: Analysis) -> None:
     for name, square in zip(NAMES, line.squares, strict=True):
         each = table[table["detector"].eq(name)]
         assert square is not None
+        if name == ANY:
+            assert square.lacks == NEEDS
+            continue
         assert (square.steps[0][1], square.n) == (each["caught"].sum(), each["n"].sum())
         counts = (each[side].to_numpy(dtype=float) for side in ("caught", "n"))
         assert square.steps[0][3] == _words(*stats.pooled_rate(*counts).rate[1:])

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from evil_twins.bench.analysis import tables
-from evil_twins.bench.analysis.tables import Analysis, Records, Table
+from evil_twins.bench.analysis.tables import Analysis, Records, Table, any_of
 from evil_twins.bench.analysis.tables.attacks import ATTACKS
 from evil_twins.bench.analysis.tables.calibration import CALIBRATION
 from evil_twins.bench.analysis.tables.detection import DETECTION
@@ -118,7 +118,10 @@ def test_or_of_all_may_be_asked_for_twice() -> None:
     assert len(tables.with_any(once).scores) == len(once.scores)
 
 
-def test_or_of_all_keeps_the_total_rate_and_catches_what_one_catches() -> None:
+def test_or_of_all_keeps_the_total_rate_and_catches_what_one_catches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(any_of, "CALIBRATION", 38)
     loud = tables.with_any(_with({"smoothing-gap": 1e6}))
     table = _detection(loud)
     table = table[table["detector"] == "any"]
@@ -198,6 +201,7 @@ def test_victims_stand_beside_the_paper() -> None:
                 "seed": 0,
                 "accuracy": 0.98,
                 "images": 9,
+                "content": "",
                 "epochs": 3,
             }
         ]

@@ -20,7 +20,10 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_best_detectors_of_each_attack_are_marked(directory: Path) -> None:
     table = pd.read_csv(io.StringIO(tables.typeset(directory, "csv")))
     assert len(table) == 3 * len(synthetic.rows((0.75,)))
-    assert (table["rate"] == table["detected"] / table["n"]).all()
+    lacking = table["detector"].eq(NAME)
+    assert table.loc[lacking, ["detected", "rate", "low", "high"]].isna().all(axis=None)
+    assert table.loc[lacking, "auroc"].between(0, 1).all()
+    assert (table["rate"] == table["detected"] / table["n"])[~lacking].all()
     barred = table["method"].eq("untouched") | table["detector"].eq(NAME)
     assert not table.loc[barred, "best"].any()
     for _, part in table[~barred].groupby(["attack", "phi"]):
@@ -34,9 +37,11 @@ def test_all_forms_hold_the_same_cells(directory: Path) -> None:
     assert markdown.count("**") == 2 * marked
     assert latex.count(r"\textbf{") == marked
     assert html.count("<b>") == marked
-    assert html.count("<td>") == markdown.count(" [")
+    assert html.count("<td>") == markdown.count(" [") + markdown.count("; AUROC")
     for text in (markdown, latex, html):
         assert text.count("digits, resnet-tiny, seed 0, κ .75; 95 % intervals for this model") == 1
+        needs = "needs 200 calibration scores; AUROC"
+        assert text.count(needs) == len(synthetic.rows((0.75,)))
         assert text.count("digits, resnet-tiny, seed 0, no κ") == 1
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 2
     assert r"imc head $\varphi$ .25 &" in latex

@@ -8,10 +8,13 @@ import pandas as pd
 import pytest
 
 from evil_twins.bench.analysis.claims import report as claims
+from evil_twins.bench.analysis.claims.judge import judge
+from evil_twins.bench.analysis.claims.judged import Judged
 from evil_twins.bench.analysis.claims.report import COLUMNS
 from evil_twins.bench.analysis.claims.rules import rules
+from evil_twins.bench.analysis.claims.show import general
 from evil_twins.bench.commands import app
-from tests.bench import claimed, judging, synthetic
+from tests.bench import claimed, judging, synthetic, truths
 from tests.bench.claimed import World
 
 SMALL = World(n=6)
@@ -40,12 +43,12 @@ def test_every_claim_of_every_sweep_is_in_the_csv(folder: Path) -> None:
     assert list(table.columns) == COLUMNS
     assert set(table["rules"]) == {rules().version}
     for _, part in table.groupby("attack"):
-        assert list(dict.fromkeys(part["claim"])) == list("abcdefghij")
+        assert list(dict.fromkeys(part["claim"])) == list("abcdefghijk")
     assert (table.groupby(["attack", "claim"])["verdict"].nunique() == 1).all()
     absent = table[table["claim"].eq("j")]
     assert set(absent["verdict"]) == {"undecided"}
     assert set(absent["reason"]) == {
-        "not measured: no records of the victim re-trained stand beside this suite"
+        "not measured: no records of a victim trained anew; no records of a victim trained on"
     }
     said = table[table["claim"].eq("e")]["paper"]
     assert said.str.contains(".899 → .620", regex=False).all()
@@ -63,7 +66,7 @@ def test_the_audit_stands_first_and_the_rules_before_the_verdicts(folder: Path) 
     heads = [line for line in page.splitlines() if line.startswith("## ")]
     assert heads[0] == "## Audit of the endpoints"
     assert heads[1] == "## How to read the verdicts"
-    assert heads[2].endswith("imc-head, head (primary)")
+    assert heads[2].endswith("imc-head, head, κ .75 and .9 of the paper (primary)")
     assert "not done: the suite holds no rival" in page
     assert "6 targets of the list: confirmatory" in page
     assert "those without data counted with p = 1" in page
@@ -95,8 +98,44 @@ def test_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.main(["claims", "gtsrb-small", "other", "--results", str(folder)]) == 0
     shown = capsys.readouterr().out
     assert str(folder / "gtsrb-small" / "claims.md") in shown.replace("\n", "")
-    assert "leverage" in shown
+    assert "needs at least 5 victims" in " ".join(shown.split())
+    assert "A of the disagreement" in shown
+    assert "Do the claims hold in general?" in shown
     assert (folder / "other" / "claims.md").read_bytes() == stored
+
+
+@pytest.mark.usefixtures("quick")
+def test_several_victims_have_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steep = World(n=6, rho=lambda kappa, phi: (1 - phi) ** (8 if kappa > 0.8 else 3))
+    synthetic.write(tmp_path / "many", truths.population(truths.victims(steep)))
+    assert app.main(["claims", "many", "--results", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "holds" in shown
+    assert "Do the claims hold in general?" not in shown
+    table = pd.read_csv(tmp_path / "many" / "claims.csv").set_index("claim")
+    assert set(table.loc["a", "verdict"]) == {"holds"}
+    assert set(table.loc["a", "victims"]) == {8}
+    assert len(table.loc["c", "values"].split()) == 8
+    page = (tmp_path / "many" / "claims.md").read_text()
+    assert "8 victims: imc-head, head, κ .75 and .9 of the paper (replication)" in page
+    assert "| holds | ++ | 0.039 | 1 |" in page
+
+
+def test_a_claim_holds_in_general_if_it_holds_in_every_suite_that_asks_it() -> None:
+    steep = World(n=6, rho=lambda kappa, phi: (1 - phi) ** (8 if kappa > 0.8 else 3))
+    steep = replace(steep, detects=False)
+    single = replace(steep, kappas=(0.75,))  # asks nothing about a higher κ
+    bump = replace(single, rho=lambda kappa, phi: (1 - phi) ** 3 * (1.5 if phi == 0.1 else 1))
+    suites = {}
+    for name, world in (("one", steep), ("two", single), ("three", bump)):
+        of = judging.population(truths.population(truths.victims(world)))
+        suites[name] = [Judged(of, False, tuple(judge(of)))]
+    letters, *_, answers = (list(column.cells) for column in general(suites).columns)
+    answer = {str(letter): str(words) for letter, words in zip(letters, answers, strict=True)}
+    at = "{} (resnet18-narrow)".format
+    assert answer["b"] == f"no: holds in {at('one')}, {at('two')}; undecided in {at('three')}"
+    assert answer["c"] == f"yes: holds in {at('one')}"
+    assert answer["k"] == "not measured in any suite"
 
 
 def test_mistakes(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

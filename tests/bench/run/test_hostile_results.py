@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from evil_twins.bench.cells.stored import cached_victim
@@ -219,6 +220,25 @@ def test_tables_next_to_a_forged_mark_are_made_again(finished: Path, tmp_path: P
     note.write_bytes(json_files.seal(facts))
     assert app.main(words("run", tmp_path / "mine")) == 0
     assert path.read_bytes() == true
+
+
+@pytest.mark.parametrize("content", ["\x1b[31m" * 8, "f" * 63, "<script>"])
+def test_a_victim_whose_hash_is_no_hash_is_damage(
+    finished: Path, tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished, tmp_path / "stranger")
+    path = tmp_path / "stranger" / "results" / "small" / "victims.parquet"
+    before = path.read_bytes()
+    pd.read_parquet(path).assign(content=content).to_parquet(path)
+    for command in ("table", "report", "claims"):
+        assert app.main(words(command, tmp_path / "stranger")) == 2
+        streams = capsys.readouterr()
+        assert "victims.parquet: the column content holds what is no SHA-256" in streams.err
+        assert content not in streams.out + streams.err
+    assert app.main(words("verify", tmp_path / "stranger")) == 1
+    assert "victims.parquet is not what the stored results give" in capsys.readouterr().out
+    assert app.main(words("run", tmp_path / "stranger")) == 0
+    assert path.read_bytes() == before
 
 
 def test_the_named_folder_may_be_a_link(finished: Path, tmp_path: Path) -> None:

@@ -188,8 +188,20 @@ def test_every_usual_form_of_pages_is_read(tmp_path: Path, version: str, codec: 
 
 def test_committed_records_are_read_as_they_are() -> None:
     for path in sorted(Path("results/reference/quick").glob("*.parquet")):
-        stored = parquet.read(path, records.FILES[path.stem])
-        assert stored.equals(pq.read_table(path).replace_schema_metadata(None))
+        stored = parquet.read(path, records.FILES[path.stem], later=records.CONTENT)
+        table = pq.read_table(path).replace_schema_metadata(None)
+        assert stored.select(table.column_names).equals(table)
+
+
+def test_a_column_that_older_files_lack_is_empty(tmp_path: Path) -> None:
+    columns = {"name": pa.string(), "content": pa.string()}
+    for size in (0, 3):
+        path = _stored(tmp_path, pa.table({"name": pa.array(["a"] * size, pa.string())}))
+        with pytest.raises(Damaged, match="lacks the columns content"):
+            parquet.read(path, columns)
+        table = parquet.read(path, columns, later=["content"])
+        assert table.to_pydict() == {"name": ["a"] * size, "content": [""] * size}
+        assert table.schema.equals(pa.schema(list(columns.items())))
 
 
 def _whole() -> bytes:

@@ -1,7 +1,8 @@
-"""Two suites on the targets that they share: another victim, another seed, another budget."""
+"""Two suites on the victims and targets that they share: another budget, another setting."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.any_of import NAME as ANY
 from evil_twins.bench.analysis.tables.compare.differences import DIFFERENCE, corrected, differ
+from evil_twins.bench.analysis.tables.compare.identity import Name
 from evil_twins.bench.analysis.tables.frames import lines
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY
 
@@ -26,20 +28,32 @@ class Side:
 
     Attributes:
         suite: Name of the suite.
+        folder: Its folder, without links.
+        content: The content hash of the victim, "" if the records do not hold it.
+        title: The study in words, such that victims that differ have different titles.
         study: Values of STUDY.
         rows: Its attacks, without controls and yardsticks, with their number as `row`.
         decided: The decisions: row, detector, target_id, goal, flagged.
     """
 
     suite: str
+    folder: Path
+    content: str
+    title: str
     study: dict[str, Any]
     rows: pd.DataFrame
     decided: pd.DataFrame
 
     @property
-    def title(self) -> str:
+    def words(self) -> str:
         """Suite and study in words."""
-        return f"{text.one_line(self.suite)} ({text.study(self.study)})"
+        return f"{text.one_line(self.suite)} ({self.title})"
+
+    def has_victim_of(self, other: "Side") -> bool:
+        """Check whether both have the same victim; an unknown one is equal in its folder only."""
+        if self.content or other.content:
+            return self.content == other.content
+        return (self.folder, self.study) == (other.folder, other.study)
 
     @property
     def detectors(self) -> set[str]:
@@ -72,24 +86,30 @@ class Between:
     why: str
 
 
-def sides(suite: str, analysis: Analysis) -> Iterator[Side]:
+def sides(
+    directory: Path, analysis: Analysis, contents: Mapping[Name, str], titles: Mapping[str, str]
+) -> Iterator[Side]:
     """Yield every study of a suite.
 
     Args:
-        suite: Its name.
+        directory: Its folder.
         analysis: Its numbers.
+        contents: Its `identity.contents`.
+        titles: Its `identity.titles`.
     """
     records = analysis.records
     goals = records.targets[["row", *_TARGET]]
-    decided = analysis.decisions.merge(goals, on=["row", "target_id"])
+    decided = analysis.table_decisions.merge(goals, on=["row", "target_id"])
     attacks = records.rows[records.rows["role"].eq("attack")].reset_index(names="row")
     for _, rows in attacks.groupby(STUDY, sort=True):
         study = {name: lines(rows)[0][name] for name in STUDY}
-        yield Side(suite, study, rows, decided[decided["row"].isin(rows["row"])])
+        content, title = contents[tuple(study.values())], titles[text.study(study)]
+        names = directory.name, directory.resolve(), content, title
+        yield Side(*names, study, rows, decided[decided["row"].isin(rows["row"])])
 
 
 def between(first: Side, second: Side) -> Between:
-    """Subtract the second side from the first, on the targets of both.
+    """Subtract the second side from the first, which has the same victim, on the targets of both.
 
     Targets are paired by name and goal class, rows by `ROW`, detectors by name; `any` only if both
     sides have the same detectors. Holm's correction is over all lines.
@@ -97,7 +117,12 @@ def between(first: Side, second: Side) -> Between:
     Args:
         first: A study of one suite.
         second: A study of another.
+
+    Raises:
+        ValueError: The victims differ, or are not known to be the same.
     """
+    if not first.has_victim_of(second):
+        raise ValueError(f"not the same victim: {first.words} and {second.words}")
     rows = first.rows[["row", *ROW]].merge(second.rows[["row", *ROW]], on=ROW, suffixes=("", "_"))
     shared = first.detectors & second.detectors
     if first.detectors != second.detectors:

@@ -21,7 +21,10 @@ def _controls(analysis: Analysis) -> Iterator[dict[str, Any]]:
 
 
 def _markdown(analysis: Analysis) -> str:
-    return words(analysis.table(CONTROLS), analysis.fpr)
+    remark = analysis.any_remark
+    return words(analysis.table(CONTROLS), analysis.fpr) + (
+        f"\n{remark.rstrip()}\n" if remark else ""
+    )
 
 
 CONTROLS = Table(

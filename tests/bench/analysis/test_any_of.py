@@ -1,0 +1,156 @@
+"""The OR of all detectors has a rate from 200 calibration scores on, and always an AUROC."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from evil_twins.bench.analysis import plots, tables
+from evil_twins.bench.analysis.tables import Analysis, any_of
+from evil_twins.bench.analysis.tables.calibration import CALIBRATION
+from evil_twins.bench.analysis.tables.decisions import Benign
+from evil_twins.bench.analysis.tables.detection import DETECTION
+from evil_twins.bench.analysis.tables.paired import PAIRED, WORST
+from tests.bench import reported, synthetic
+
+NEEDS = "needs 200 calibration scores"
+OF_RATES = ["detected", "rate", "low", "high", "success", "fpr_k", "fpr_realised", "fpr_p"]
+SCORED = ["n", "at_kappa", "calibration_n", "auroc", "auroc_low", "auroc_high", "ks"]
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthetic.write(tmp_path_factory.mktemp("any") / "small", reported.frames(n=20))
+
+
+@pytest.fixture
+def analysis(directory: Path) -> Analysis:
+    return Analysis(directory)
+
+
+@pytest.fixture
+def enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let few calibration scores be enough."""
+    monkeypatch.setattr(any_of, "CALIBRATION", 15)
+
+
+def _of_any(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["detector"].eq(any_of.NAME)]
+
+
+def _shown(directory: Path, fpr: float = 0.05) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=300).print(tables.show(directory, fpr))
+    return stream.getvalue()
+
+
+def test_two_hundred_scores_are_enough(analysis: Analysis) -> None:
+    cell = next(cell for cell in analysis.cells.values() if cell.detector == any_of.NAME)
+    for size in (0, 199, 200, 201):
+        zeros = np.zeros(size)
+        benign = Benign(zeros, zeros, zeros.astype(np.intp))
+        assert replace(cell, calibration=benign).has_rate == (size >= 200)
+        assert replace(cell, calibration=benign, detector="confidence").has_rate
+
+
+def test_without_a_rate_the_tables_hold_the_auroc(analysis: Analysis) -> None:
+    lines = _of_any(analysis.table(DETECTION))
+    assert lines[OF_RATES].isna().all(axis=None)
+    assert lines[SCORED].notna().all(axis=None)
+    assert lines["note"].eq(NEEDS).all()
+    others = analysis.table(DETECTION).drop(lines.index)
+    assert others[OF_RATES[:4]].notna().all(axis=None)
+    for table in (PAIRED, WORST):
+        assert len(analysis.table(table))
+        assert _of_any(analysis.table(table)).empty
+    assert _of_any(analysis.table(CALIBRATION))["fpr_k"].isna().all()
+    content = tables.files(analysis)
+    area = lines.loc[lines["method"].eq("pgd"), "auroc"].iloc[0]
+    (line,) = [
+        line
+        for line in content["detection.md"].decode().splitlines()
+        if line.startswith("| pgd κ .75")
+    ]
+    assert f"{NEEDS}; AUROC {area:.2g}" in line
+    assert f"| any | 0.05 | {NEEDS} |" in content["calibration.md"].decode()
+
+
+@pytest.mark.usefixtures("enough")
+def test_with_a_rate_the_tables_hold_both(analysis: Analysis) -> None:
+    lines = _of_any(analysis.table(DETECTION))
+    assert lines[OF_RATES[:4]].notna().all(axis=None)
+    for table in (PAIRED, WORST):
+        assert len(_of_any(analysis.table(table)))
+    text = tables.files(analysis)["detection.md"].decode()
+    assert "; AUROC 0." in text
+    assert f"{NEEDS}; AUROC" not in text
+
+
+def test_the_terminal_shows_the_auroc(directory: Path, analysis: Analysis) -> None:
+    lines = _of_any(analysis.table(DETECTION))
+    area = lines.loc[lines["method"].eq("pgd"), "auroc"].iloc[0]
+    for fpr in (0.05, 0.06):
+        shown = _shown(directory, fpr)
+        assert f".93 its AUROC: a rate {NEEDS}" in shown
+        (line,) = [line for line in shown.splitlines() if line.startswith("pgd κ .75")]
+        assert line.split()[6] == f"{area:.2f}"[1:]
+    tables.write(directory)  # from the stored tables
+    assert _shown(directory) == _shown_anew(directory)
+
+
+def _shown_anew(directory: Path) -> str:
+    (directory / "derived.json").unlink()
+    return _shown(directory)
+
+
+@pytest.mark.usefixtures("enough")
+def test_the_terminal_shows_the_rate(directory: Path) -> None:
+    assert "its AUROC" not in _shown(directory, 0.06)
+
+
+def _page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> reported.Outline:
+    monkeypatch.setattr(plots, "FIGURES", ())
+    return reported.outline(reported.page(folder, reported.frames(n=20)))
+
+
+def test_no_slider_of_the_page_makes_a_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = _page(tmp_path, monkeypatch)
+    rows = len(synthetic.rows((0.75,)))
+    assert len(reported.squares(result)) == len(reported.DETECTORS) * rows
+    assert result.text("small").count(NEEDS) == rows + 1  # and the worst case
+    assert sum(words.startswith("AUROC") for words in result.text("b")) == rows
+    ranks = [cell for cell in result.find("td") if "data-rank" in cell]
+    lacking = [cell for cell in ranks if cell["data-scores"] == "0"]
+    assert len(lacking) == len(ranks) / 3
+    assert {cell["data-rank"] for cell in lacking} == {"0"}
+
+
+@pytest.mark.usefixtures("enough")
+def test_the_page_shows_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = _page(tmp_path, monkeypatch)
+    rows = len(synthetic.rows((0.75,)))
+    assert len(reported.squares(result)) == (len(reported.DETECTORS) + 1) * rows
+    assert sum(words.startswith("AUROC") for words in result.text("small")) == rows
+
+
+def test_the_figure_draws_the_auroc(analysis: Analysis) -> None:
+    ((_, _, figure),) = plots.figures(analysis, "detection-phi")
+    (panel,) = [axes for axes in figure.axes if axes.get_title("left").startswith("any")]
+    assert panel.get_title("left").endswith(": AUROC")
+    drawn = max((line.get_ydata() for line in panel.get_lines()), key=len)
+    lines = _of_any(analysis.table(DETECTION))
+    lines = lines[lines["fpr_nominal"].eq(0.05) & lines["phi"].notna()].sort_values("phi")
+    assert np.asarray(drawn, dtype=float) == pytest.approx(lines["auroc"].to_numpy(), abs=1e-9)
+    assert NEEDS in " ".join(" ".join(text.get_text() for text in figure.texts).split())
+
+
+@pytest.mark.usefixtures("enough")
+def test_the_figure_draws_the_rate(analysis: Analysis) -> None:
+    ((_, _, figure),) = plots.figures(analysis, "detection-phi")
+    assert not [axes for axes in figure.axes if axes.get_title("left").endswith("AUROC")]
