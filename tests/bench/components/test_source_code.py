@@ -17,7 +17,7 @@ DIGITS = {"name": "digits", "size": None}
 DATA = {f"bench/subjects/{n}.py" for n in ("data", "decoding", "parts", "splits", "sets/__init__")}
 EVERY = DATA | {
     *("bench/cells/stored.py", "bench/cells/work.py", "bench/subjects/sets/digits.py"),
-    *("bench/components/finite.py", "bench/store/checksums.py"),
+    *("bench/components/finite.py", "bench/components/precision.py", "bench/store/checksums.py"),
     *(f"bench/subjects/{name}.py" for name in ("adopting", "architectures", "weights")),
 }
 COMPONENT = EVERY | {
@@ -62,6 +62,11 @@ CELLS = {
     ),
     "score": (
         ("score", DETECTORS["confidence"]),
+        SCORE | {"detectors/confidence.py"},
+        LIBRARIES,
+    ),
+    "benign": (
+        ("benign", DETECTORS["confidence"]),
         SCORE | {"detectors/confidence.py"},
         LIBRARIES,
     ),

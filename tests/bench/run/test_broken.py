@@ -13,7 +13,7 @@ from evil_twins.bench.run.session import Execution
 from evil_twins.bench.run.workspace import Folders
 from evil_twins.bench.suite.suite import load
 from tests.bench import suites
-from tests.bench.eleven import same
+from tests.bench.small_run import same
 from tests.bench.runs import Inline, carry_out
 from tests.bench.suites import doubt, shift
 

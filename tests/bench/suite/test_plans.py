@@ -66,8 +66,10 @@ def test_a_suite_fits_the_data_that_it_is_for(name: str) -> None:
     assert {shard.row.title for shard in cells.shards} == {row.title for row in loaded.rows}
     # Some of the confirmatory list may be misclassified.
     assert loaded.targets.count <= 0.92 * loaded.splits.confirmatory * test
-    scores = [cell for cell in cells.cells.values() if cell.kind == "score"]
-    assert all(cell.spec["benign"]["size"] >= 1 for cell in scores)
+    for shard in cells.shards:
+        for label, key in shard.scores.items():
+            images = cells.cells[shard.benign.get(label, key)].spec["benign"]
+            assert images["size"] >= 1
 
 
 @pytest.mark.parametrize("name", PAPER)
