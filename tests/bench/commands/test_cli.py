@@ -81,10 +81,10 @@ def test_a_run_ends_with_a_table_and_the_next_one_runs_nothing(
     streams = capsys.readouterr()
     assert "both" in streams.out
     assert "no cell failed" in streams.out
-    assert "5 cells run, 0 stored" in streams.err
+    assert "6 cells run, 0 stored" in streams.err
     stored = {p: p.stat().st_mtime_ns for p in (tmp_path / "small").rglob("*") if p.is_file()}
     assert app.main(line) == 0
-    assert "0 cells run, 5 stored" in capsys.readouterr().err
+    assert "0 cells run, 6 stored" in capsys.readouterr().err
     after = {p: p.stat().st_mtime_ns for p in (tmp_path / "small").rglob("*") if p.is_file()}
     assert after == stored
     assert (tmp_path / "small" / "tables" / "detection.csv").exists()

@@ -90,25 +90,25 @@ DEGENERATE = {"ViM"}
 """Of 15 images it cannot find the null space of 54 features."""
 
 
-def _compare(made: Any) -> None:
+def _compare(method: Any) -> None:
     """Assert that scores in float64 are finite, and those of float32 but for its rounding."""
-    single, double = (DetectorCase(made, world) for world in _worlds())
+    single, double = (DetectorCase(method, world) for world in _worlds())
     scores = double.fit(double.world.models[0])(double.sample)
     with precision(torch.float32):
         coarse = single.fit(single.world.models[0])(single.sample)
     assert scores.dtype == torch.float64
     assert scores.isfinite().all()
     assert scores.unique().numel() > 1
-    name = type(made).__name__
+    name = type(method).__name__
     if name not in DRAWING | DEGENERATE:
         assert (scores - coarse).abs().max() < 1e-3 * scores.std()
     if name not in COUNTING | set(ood.FLOAT32):
         assert not torch.equal(scores, coarse)
 
 
-@pytest.mark.parametrize("made", OURS)
-def test_a_detector_scores_in_float64(made: Any) -> None:
-    _compare(made)
+@pytest.mark.parametrize("method", OURS)
+def test_a_detector_scores_in_float64(method: Any) -> None:
+    _compare(method)
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -83,8 +83,8 @@ def test_the_run_says_in_three_lines_why_it_ended(tmp_path: Path) -> None:
     execution = Execution("cpu", engine=Engine(Fragile(1), 1, guarded=False))
     end = session.run(suite, Folders(tmp_path), execution, WHOLE)
     first, second, third = end.lines()
-    assert first.endswith(": its worker was lost: BrokenExecutor: a child has gone (and 1 more)")
-    assert second.startswith("4 of 5 cells failed or wait for one; see ")
+    assert first.endswith(": its worker was lost: BrokenExecutor: a child has gone (and 2 more)")
+    assert second.startswith("5 of 6 cells failed or wait for one; see ")
     assert Path(second.rpartition(" see ")[2]).read_text()
     assert third.startswith("remedy: ")
-    assert len(end.failed) == 4
+    assert len(end.failed) == 5
