@@ -51,7 +51,7 @@ def test_progress_is_shown_if_it_is_asked_for(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = suites.write(folder, *small_run.PARTS, suites.doubt("new", scale=3.0))
-    done = et.run(path, results=folder, jobs=1, only=["new"], limit=1, progress=True)
+    done = et.run(path, results=folder, jobs=1, only=["new"], limit=2, progress=True)
     streams = capfd.readouterr()
     assert streams.out == ""
     assert " score new × a: " in streams.err

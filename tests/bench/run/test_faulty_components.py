@@ -16,6 +16,7 @@ OF_ATTACKS = {
     "shape": "attack 'shape' returned x. of 4×1×7×8; expected 4×1×8×8",
     "type": "attack 'type' returned Tensor; expected Attacked",
     "models": "attack 'models' returned 5 models for 4 targets",
+    "secret": "attack 'secret' changed the model; its nature says that it moves none",
     "doubtful": r"attack 'doubtful', confidence, returned NaN or infinity for 4 of 4 targets",
     "raise": "RuntimeError: the attack; fell over",
     "odd": "Odd: its message cannot be shown: it raises RuntimeError",

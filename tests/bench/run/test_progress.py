@@ -47,7 +47,9 @@ def test_without_a_terminal_each_cell_that_runs_has_one_line(cells: Plan) -> Non
 def test_on_a_terminal_there_is_a_bar_and_a_line_for_each_worker(cells: Plan) -> None:
     console = _console(terminal=True)
     keys = list(cells.cells)
-    seconds = dict(zip(keys, (5.0, 20.0, 4.0, 1.0, 20.0), strict=False))  # one cell was never measured
+    seconds = dict(
+        zip(keys, (5.0, 20.0, 4.0, 1.0, 20.0), strict=False)
+    )  # one cell was never measured
     with progress(console, cells, seconds) as observer:
         assert isinstance(observer, Bars)
         bar = observer.whole.tasks[0]
