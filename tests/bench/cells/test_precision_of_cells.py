@@ -56,8 +56,7 @@ def test_numbers_are_as_exact_as_the_type(done: Finished) -> None:
     shifted = targets[targets["attack"].eq("shift")]
     assert (shifted["linf"] - 0.1).abs().max() < 1e-15
     scores = pd.read_parquet(folder / "scores.parquet").query("detector == 'confidence'")
-    error = (scores["score"] + scores["confidence"]).abs()
-    assert error.max() < 1e-12 or (scores["score"] - (1 - scores["confidence"])).abs().max() < 1e-12
+    assert (scores["score"] + scores["confidence"] - 1).abs().max() < 1e-12
 
 
 def test_the_type_of_the_process_is_as_before(done: Finished) -> None:
