@@ -68,6 +68,7 @@ def test_a_suite_in_the_usual_precision_keeps_its_cells(tmp_path: Path) -> None:
     usual = planned(tmp_path, *PARTS).cells
     said = HEAD.replace("[victim]", 'precision = "float32"\n[victim]', 1)
     assert planned(tmp_path, *PARTS, head=said).cells == usual
+    assert not any("precision" in cell.spec for cell in usual.values())
     assert not planned(tmp_path, *PARTS, head=DOUBLE).cells.keys() & usual.keys()
 
 
