@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from evil_twins.bench.commands import app
-from tests.bench import small_run, runs
+from tests.bench import runs, small_run
 from tests.bench.suites import doubt, shift
 
 

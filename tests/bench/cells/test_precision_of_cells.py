@@ -1,4 +1,4 @@
-"""Suites in float64: what their cells store, what they depend on, and what they refuse."""
+"""Suites in float64: the numbers and the identities of their cells, and their mistakes."""
 
 import shutil
 from pathlib import Path
@@ -70,6 +70,20 @@ def test_a_suite_in_the_usual_precision_keeps_its_cells(tmp_path: Path) -> None:
     assert planned(tmp_path, *PARTS, head=said).cells == usual
     assert not any("precision" in cell.spec for cell in usual.values())
     assert not planned(tmp_path, *PARTS, head=DOUBLE).cells.keys() & usual.keys()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("'float46'", "unknown precision 'float46': did you mean 'float64'"),
+        ("'double'", "known: float32, float64"),
+        ("64", "precision: Input should be a valid string"),
+    ],
+)
+def test_another_precision_is_refused(tmp_path: Path, value: str, message: str) -> None:
+    head = HEAD.replace("[victim]", f"precision = {value}\n[victim]", 1)
+    with pytest.raises(UserError, match=message):
+        planned(tmp_path, shift(), doubt(), head=head)
 
 
 def test_a_recipe_in_bfloat16_is_refused(tmp_path: Path) -> None:

@@ -60,16 +60,10 @@ CELLS = {
         ATTACK | {f"bench/components/adapters/{name}.py" for name in ("art", "toolbox")},
         LIBRARIES | {"adversarial-robustness-toolbox"},
     ),
-    "score": (
-        ("score", DETECTORS["confidence"]),
-        SCORE | {"detectors/confidence.py"},
-        LIBRARIES,
-    ),
-    "benign": (
-        ("benign", DETECTORS["confidence"]),
-        SCORE | {"detectors/confidence.py"},
-        LIBRARIES,
-    ),
+    **{
+        kind: ((kind, DETECTORS["confidence"]), SCORE | {"detectors/confidence.py"}, LIBRARIES)
+        for kind in ("benign", "score")
+    },
     "inspection": (
         ("score", DETECTORS["inspection"]),
         SCORE - {"bench/cells/score.py"} | {"bench/cells/inspection.py", "detectors/inspection.py"},

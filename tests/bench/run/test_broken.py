@@ -13,8 +13,8 @@ from evil_twins.bench.run.session import Execution
 from evil_twins.bench.run.workspace import Folders
 from evil_twins.bench.suite.suite import load
 from tests.bench import suites
-from tests.bench.small_run import same
 from tests.bench.runs import Inline, carry_out
+from tests.bench.small_run import same
 from tests.bench.suites import doubt, shift
 
 PARTS = shift(), shift("both", poison=True), doubt()

@@ -16,8 +16,8 @@ from distributed import LocalCluster
 from evil_twins.bench.run.assemble import Finished
 from evil_twins.bench.run.engine import Engine, cluster, local
 from tests.bench import suites
-from tests.bench.small_run import same
 from tests.bench.runs import carry_out, titles
+from tests.bench.small_run import same
 from tests.bench.suites import doubt, far, shift
 
 

@@ -11,8 +11,8 @@ from evil_twins.bench.commands import app
 from evil_twins.bench.store import records
 from evil_twins.bench.store.checksums import checksum, fingerprint
 from tests.bench import suites
-from tests.bench.small_run import CELLS, KINDS, PARTS, line, same
 from tests.bench.runs import mistake
+from tests.bench.small_run import CELLS, KINDS, PARTS, line, same
 from tests.bench.suites import doubt, shift
 
 pytestmark = pytest.mark.usefixtures("no_tables", "no_workers")
