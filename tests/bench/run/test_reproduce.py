@@ -1,5 +1,6 @@
 """A new victim of a stored suite: its cells, its rates, and the words on them."""
 
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -37,7 +38,8 @@ def done(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> Reproduction
 def test_one_more_victim_is_trained_on_its_own_draw(done: Reproduction, stored: Path) -> None:
     assert not done.conclusion.failed
     kinds = [cell.kind for cell in done.conclusion.plan.cells.values()]
-    assert (kinds.count("victim"), kinds.count("attack"), kinds.count("score")) == (1, 2, 4)
+    counts = {"victim": 1, "fit": 1, "attack": 2, "benign": 2, "score": 4}
+    assert Counter(kinds) == counts
     targets = pd.read_parquet(done.folder / "targets.parquet")
     assert set(targets["seed"]) == {done.seed} == {2}
     before = pd.read_parquet(stored / "small" / "targets.parquet")
@@ -93,4 +95,4 @@ def test_compare_shows_the_first_of_several_victims(stored: Path) -> None:
     compared = compare(name, str(stored / "small.toml"), Folders(stored), execution)
     assert compared.folder is not None
     assert set(pd.read_parquet(compared.folder / "scores.parquet")["seed"]) == {0}
-    assert len(compared.conclusion.state.ran) == 2
+    assert len(compared.conclusion.state.ran) == 3
