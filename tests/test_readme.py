@@ -37,8 +37,11 @@ def test_table_is_that_of_the_reference(name: str, kappa: float) -> None:
     rates = pd.read_csv(POPULATION).query("fpr_nominal == .05")
     rates = rates[rates["kappa"].eq(kappa) | rates["attack"].eq("untouched")]
     cells = {(line.attack, line.phi, line.detector): line for line in rates.itertuples()}
-    cells |= {("untouched", 0.0, line.detector): line for line in rates.itertuples()
-              if line.attack == "untouched"}
+    cells |= {
+        ("untouched", 0.0, line.detector): line
+        for line in rates.itertuples()
+        if line.attack == "untouched"
+    }
     attacks = {"benign images": "untouched", "Poisoning": "poisoning-head", "IMC": "imc-head"}
     attacks["PGD"] = "pgd-linf"
     assert len(body) >= 4
