@@ -21,7 +21,7 @@ from evil_twins.bench.run.observer import Observer
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.schedule import recorded, survey
 from evil_twins.bench.run.screen import print_lines
-from evil_twins.bench.run.selection import of_victim, with_parents
+from evil_twins.bench.run.selection import with_parents
 from evil_twins.bench.run.session import Execution, run_cells
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Folders, open_workspace
@@ -115,7 +115,7 @@ def compare(
     console: Console | None = None,
     fpr: float = FPR,
 ) -> Comparison:
-    """Run the cells that a new detector or attack needs on the stored attacks of a suite.
+    """Run the cells that a new detector or attack needs on the stored attacks of all victims.
 
     Args:
         text: Its name with its parameters, such as "file.py:Name(k=5)".
@@ -131,8 +131,6 @@ def compare(
     """
     new = newcomer(text, suites.load(name))
     workspace = open_workspace(new.suite, folders, execution.device, console)
-    first = of_victim(workspace.plan, min(workspace.plan.victims))
-    workspace = replace(workspace, plan=first)
     cells, store, directory = workspace.plan, workspace.store, workspace.directory
     chosen = _chosen(new, cells, survey(cells, store), name, directory)
     absent = _absent(new, cells, chosen)
@@ -172,20 +170,22 @@ def _chosen(new: Newcomer, cells: Plan, state: State, name: str, directory: Path
         parts = [part for shard in stored for part in (shard.scores, shard.benign)]
         keys = [part[new.label] for part in parts if new.label in part]
     else:
+        seeds = {shard.seed for shard in stored}
         shards = [shard for shard in cells.shards if shard.row.label == new.label]
-        keys = [key for shard in shards for key in shard.keys]
+        keys = [key for shard in shards if shard.seed in seeds for key in shard.keys]
     return Plan(with_parents(cells.cells, keys), cells.victims, tuple(stored))
 
 
 def _absent(new: Newcomer, cells: Plan, chosen: Plan) -> str:
-    """Return the attacks of the suite that are not stored on all targets, as text."""
+    """Return the attacks of the suite that are not stored on all targets of all victims."""
     stored = {shard.attack for shard in chosen.shards}
+    seeds: dict[str, set[int]] = {}
+    for shard in cells.shards:
+        if shard.row.scored and shard.row.label != new.label and shard.attack not in stored:
+            seeds.setdefault(shard.row.title, set()).add(shard.seed)
     return ", ".join(
-        dict.fromkeys(
-            shard.row.title
-            for shard in cells.shards
-            if shard.row.scored and shard.row.label != new.label and shard.attack not in stored
-        )
+        title if of_row == set(cells.victims) else f"{title} (seeds {sorted(of_row)})"
+        for title, of_row in seeds.items()
     )
 
 
