@@ -42,7 +42,7 @@ def test_a_network_and_a_folder_make_a_suite_as_documented(
         torch.save(torchvision.models.resnet18(num_classes=2).state_dict(), "w.pt")
     loaded = suite.load("own.toml")
     cells = plan(loaded, load(loaded.dataset, size=loaded.size), "cpu").cells
-    assert {cell.kind for cell in cells.values()} == {"victim", "fit", "attack", "score"}
+    assert {cell.kind for cell in cells.values()} == {"victim", "fit", "attack", "benign", "score"}
 
 
 def test_a_network_in_memory_is_judged_as_documented(capsys: pytest.CaptureFixture[str]) -> None:

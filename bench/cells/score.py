@@ -26,7 +26,7 @@ from evil_twins.bench.cells.faced import faced_models
 from evil_twins.bench.cells.fitting import Defender
 from evil_twins.bench.cells.stored import Tensors, VictimPlace, cached_victim
 from evil_twins.bench.cells.work import Source, Work
-from evil_twins.bench.components import finite
+from evil_twins.bench.components import faced, finite
 from evil_twins.bench.errors import Damaged, Fault
 from evil_twins.bench.store import records
 from evil_twins.bench.store.checksums import ATTACKED
@@ -95,7 +95,7 @@ def lineup(attack: Path, victim: VictimPlace, source: Source, size: int, first: 
 @lru_cache(maxsize=1)
 def benign_lineup(victim: VictimPlace, source: Source, size: int, first: int, last: int) -> Lineup:
     """Load the benign images of the targets from `first` to before `last`, under the victim."""
-    models = PairedModels(cached_victim(victim), last - first, {})
+    models = faced.faced_models({}, cached_victim(victim), last - first, "the victim")
     groups = benign_groups(source, victim.device, size, first, last)
     return _judged_lineup(models, ("",) * len(models), groups)
 

@@ -33,7 +33,7 @@ def _check_images(x: object, like: Tensor, whose: str) -> None:
 def attacked(result: Any, view: AttackerView, whose: str) -> Attacked:
     """Return the return value of an attack on a view, if it is valid, over the victim of the view.
 
-    An attack may have changed its copy of the victim.
+    An attack may have changed its copy of the victim. x* gets the type of the view's images.
 
     Raises:
         Fault: Wrong type, shape, range, number or names; the message names the attack by `whose`.
@@ -52,7 +52,7 @@ def attacked(result: Any, view: AttackerView, whose: str) -> Attacked:
     facts = {name: getattr(result, name) for name in ("confidence", "rounds", "passes")}
     for name, value in (facts | ({} if result.bound is None else {"bound": result.bound})).items():
         numbers(value, n, f"{whose}, {name},", "targets")
-    return replace(result, models=models)
+    return replace(result, x=result.x.to(view.targets.x.dtype), models=models)
 
 
 def numbers(values: object, n: int, whose: str, what: str = "images") -> Tensor:

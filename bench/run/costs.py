@@ -90,7 +90,9 @@ def work(
         amount *= 2 * spec["benign"]["size"] + 1
         row = json.dumps(attack and attack["attack"], sort_keys=True)
         # The settings of a detector predict its time better than the attack that it scores.
-        names = [settings + row, f"{settings} {layers}", settings]
+        # A detector is fitted to each changed model, and to the victim once.
+        faced = "models" if spec["benign"]["size"] else "victim"
+        names = [settings + row, f"{settings} {layers} {faced}", f"{settings} {faced}", settings]
     data = spec["dataset"]
     base: Key = (kind, str(spec["device"]), str(data["name"]), str(data["size"]), architecture)
     keys: list[Key] = [(*base, name) for name in names]

@@ -41,7 +41,7 @@ class Choice:
         if not self.only and self.share == (1, 1):
             return plan
         number, count = self.share
-        shards = self._named(plan.shards)[number - 1 :: count]
+        shards = _each_benign_once(self._named(plan.shards))[number - 1 :: count]
         keys = [key for shard in shards for key in shard.keys]
         cells = with_parents(plan.cells, [*plan.victims.values(), *keys])
         return Plan(cells, plan.victims, shards)
@@ -75,6 +75,20 @@ class Choice:
                     continue
             chosen.append(replace(shard, scores=scores))
         return tuple(chosen)
+
+
+def _each_benign_once(shards: tuple[Shard, ...]) -> tuple[Shard, ...]:
+    """Leave each cell of benign scores to the first of the shards that share it.
+
+    Else several machines would compute it, each with its own rounding, and no merge were possible.
+    """
+    taken, parts = set[str](), []
+    for shard in shards:
+        needed = {label: key for label, key in shard.benign.items() if label in shard.scores}
+        benign = {label: key for label, key in needed.items() if key not in taken}
+        taken.update(benign.values())
+        parts.append(replace(shard, benign=benign))
+    return tuple(parts)
 
 
 WHOLE = Choice()

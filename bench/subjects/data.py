@@ -44,7 +44,7 @@ class Images:
 
     @property
     def x(self) -> Tensor:
-        """The images (N, C, H, W) as float32 in [0, 1], a new tensor at every call."""
+        """The images (N, C, H, W) in [0, 1], a new tensor of torch's default type at every call."""
         return self.pixels / 255
 
     def take(self, indices: Tensor | Sequence[int]) -> Images:

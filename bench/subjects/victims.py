@@ -32,9 +32,9 @@ class Recipe:
         weight_decay: Weight decay of all parameters.
         shift: Largest random translation in pixels; black moves in.
         flip: Whether half the images are mirrored left to right.
-        precision: "float32", or "bfloat16" for layers in training (automatic mixed precision),
-            which takes about half the time on processors that support it. Weights stay in
-            float32, and so do all other computations.
+        precision: "float32" for the precision of the suite, or "bfloat16" for layers in training
+            (automatic mixed precision), which takes about half the time on processors that support
+            it. Weights stay in float32, and so do all other computations.
     """
 
     epochs: int = 40

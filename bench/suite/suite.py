@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -23,6 +23,8 @@ CHAIN = 8
 """Largest number of suites of which each extends the next."""
 ARCHITECTURES = ("resnet18", "resnet101", "resnet18-narrow", "resnet-tiny")
 
+PRECISIONS = ("float32", "float64")
+
 
 class _File(Section):
     name: str
@@ -30,7 +32,7 @@ class _File(Section):
     dataset: str
     size: Annotated[int, Field(ge=1, le=4096)] | None = None
     threads_per_cell: Annotated[int, Field(ge=1, le=1024)] = 1
-    precision: Literal["float32", "float64"] = "float32"
+    precision: str = PRECISIONS[0]
     victim: Victim
     splits: Annotated[dict[str, Any], Field(default_factory=dict)]
     targets: Targets
@@ -161,6 +163,8 @@ def load(name: str) -> Suite:
     except ValidationError as error:
         raise mistake(error, path.name) from error
     folder_name(file.name, path.name)
+    if file.precision not in PRECISIONS:
+        raise unknown("precision", file.precision, PRECISIONS)
     dataset = forms.absolute(file.dataset, path.parent)
     network = _network(file.victim, path)
     check_size(file.attacks, file.detectors, path)

@@ -89,7 +89,7 @@ def test_failed_cells_are_told() -> None:
     def broken(model: nn.Module, x: Tensor) -> Tensor:
         raise ValueError("no")
 
-    with pytest.warns(UserWarning, match="1 cells? failed or wait for one.*ValueError: no"):
+    with pytest.warns(UserWarning, match="2 cells failed or wait for one.*ValueError: no"):
         result = evaluate(trained(), detectors=[broken, "confidence"])
     assert set(result.rates["detector"]) == {"confidence"}
 

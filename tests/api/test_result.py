@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import evil_twins as et
 from evil_twins.bench.analysis import plots
-from tests.bench import eleven, suites, synthetic
+from tests.bench import small_run, suites, synthetic
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def result(folder: Path) -> et.Result:
-    return et.run(suites.write(folder, *eleven.PARTS), results=folder, jobs=1)
+    return et.run(suites.write(folder, *small_run.PARTS), results=folder, jobs=1)
 
 
 def test_the_package_loads_neither_torch_nor_pandas() -> None:
@@ -50,8 +50,8 @@ def test_a_run_prints_nothing_and_gives_its_records(
 def test_progress_is_shown_if_it_is_asked_for(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    path = suites.write(folder, *eleven.PARTS, suites.doubt("new", scale=3.0))
-    done = et.run(path, results=folder, jobs=1, only=["new"], limit=1, progress=True)
+    path = suites.write(folder, *small_run.PARTS, suites.doubt("new", scale=3.0))
+    done = et.run(path, results=folder, jobs=1, only=["new"], limit=2, progress=True)
     streams = capfd.readouterr()
     assert streams.out == ""
     assert " score new × a: " in streams.err

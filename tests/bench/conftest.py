@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from evil_twins.bench.commands import app
-from tests.bench import eleven, runs
+from tests.bench import runs, small_run
 from tests.bench.suites import doubt, shift
 
 
@@ -40,11 +40,11 @@ def trained(victim_cell: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return results of an undivided run of the suite of eleven cells, without figures."""
+    """Return results of an undivided run of the small suite, without figures."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         _skip_figures(patch)
-        assert app.main(eleven.line(folder, folder)) == 0
+        assert app.main(small_run.line(folder, folder)) == 0
     return folder
 
 

@@ -39,6 +39,7 @@ class Shift:
         "shape",
         "type",
         "models",
+        "secret",
         "doubtful",
         "raise",
         "odd",
@@ -81,7 +82,7 @@ class Shift:
             view.victim.head.weight.data.zero_()
             view.targets.x.zero_()
         moved = {}
-        if self.poison:
+        if self.poison or self.fault == "secret":  # of which its nature says nothing
             moved["head.bias"] = view.victim.head.bias.repeat(n, 1) + 0.5
         if self.fault == "huge":
             moved = {k: v.expand(n, *v.shape) for k, v in view.victim.named_parameters()}

@@ -26,6 +26,7 @@ from evil_twins.bench.components.adapters.art import (
     seeded_globals,
     toolbox_classifier,
 )
+from evil_twins.bench.components.precision import rounded
 from evil_twins.detectors.base import DefenderView, features_and_logits
 
 HIDDEN = 32
@@ -119,7 +120,7 @@ class BinaryActivationDetector(Supervised):
     """Train on the features of the faced model: one hidden layer."""
 
     def _untrained(self, model: nn.Module, x: Tensor) -> Any:
-        features = features_and_logits(model, x[:1])[0].float()
+        features = features_and_logits(model, x[:1])[0]
         net = nn.Sequential(nn.Linear(features.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2))
         return evasion.BinaryActivationDetector(_in_layers(model, x), _trainable(net, features), 0)
 
@@ -182,4 +183,12 @@ def _in_layers(model: nn.Module, x: Tensor) -> PyTorchClassifier:
 def _trainable(net: nn.Module, x: Tensor) -> PyTorchClassifier:
     """Return a network of two classes for inputs like x (N, ...), with Adam for its training."""
     optimizer = torch.optim.Adam(net.to(x.device).parameters(), lr=1e-3)
-    return toolbox_classifier(net, 2, x, optimizer)
+    return toolbox_classifier(nn.Sequential(Rounded(), net), 2, x, optimizer)
+
+
+class Rounded(nn.Module):
+    """A layer that takes the numbers of the toolbox, in whatever type they are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x in torch's default type."""
+        return rounded(x)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from evil_twins.bench.components.precision import precision, rounded
+from evil_twins.bench.components.precision import precision
 from evil_twins.bench.components.shorthand import values
 from evil_twins.detectors.base import DefenderView, features_and_logits, logits
 
@@ -32,6 +32,9 @@ DEFAULTS: Mapping[str, Mapping[str, float]] = {"DICE": {"p": 0.9}, "ViM": {"d": 
 
 FLOAT64 = ("Mahalanobis", "MahalanobisODIN", "RMD")
 """Detectors that invert covariances, for which float32 is too coarse."""
+
+FLOAT32 = ("DICE", "NCI", "NNGuide", "PNML", "ViM", "fDBD")
+"""Detectors that the package computes in float32 whatever they are given."""
 
 GRADIENT_BATCH = 8
 """Images at once for a detector that computes gradients: a bound of memory."""
@@ -61,7 +64,7 @@ class Outliers:
         """
         name = type(self).__name__
         cls = _package_class(name)
-        with precision(torch.float64 if name in FLOAT64 else torch.get_default_dtype()):
+        with precision(_type(name)):
             inner = cls(**self._arguments(cls, view.model))
             if name == "KNN":
                 inner.knn.set_params(n_jobs=1)  # a cell has its own number of threads
@@ -125,11 +128,17 @@ def _inputs(model: nn.Module, x: Tensor, cls: Any) -> tuple[Tensor, Tensor]:
         z = logits(model, x).cpu()
         return z, z
     features, z = features_and_logits(model, x)
-    if cls.__name__ not in FLOAT64:
-        features = rounded(features)
+    features = features.to(_type(cls.__name__))
     if kind == "feature_maps":
         features = features[:, :, None, None]
     return (features.cpu(), z.cpu()) if kind else (features, z)
+
+
+def _type(name: str) -> torch.dtype:
+    """Return the type in which a detector is computed: torch's default, with exceptions."""
+    if name in FLOAT32:
+        return torch.float32
+    return torch.float64 if name in FLOAT64 else torch.get_default_dtype()
 
 
 def _learn(inner: Any, model: nn.Module, benign: Tensor) -> None:

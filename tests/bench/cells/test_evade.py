@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from safetensors.torch import load_file
 from torch import Tensor
@@ -11,7 +12,7 @@ from evil_twins.attacks import aware
 from evil_twins.bench.cells.evade import _penalties
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.assemble import Finished
+from evil_twins.bench.run.assemble import Finished, score_keys
 from evil_twins.bench.run.victim_cells import COPIES
 from evil_twins.bench.suite import suite
 from evil_twins.detectors.base import DefenderView
@@ -88,7 +89,8 @@ def _passed(done: Finished, label: str, detector: str) -> list[bool]:
     passed: list[bool] = []
     for shard in done.plan.shards:
         if shard.row.label == label:
-            scores = done.record(shard.scores[detector], "scores").to_pandas()
+            keys = score_keys(done, shard, detector)
+            scores = pd.concat([done.record(key, "scores").to_pandas() for key in keys])
             benign = scores[scores["role"].eq("calibration")]["score"]
             attacked = scores[scores["role"].eq("attacked")].set_index("target_id")["score"]
             targets = done.record(shard.attack, "targets").to_pandas().set_index("target_id")

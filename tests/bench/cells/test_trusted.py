@@ -43,8 +43,13 @@ def test_only_columns_that_ask_for_it_stand_on_the_second_victim(tmp_path: Path)
     assert without.keys() < cells.keys()
     assert [cell.title for key, cell in cells.items() if key not in without] == [
         "resnet-tiny seed 1",
+        "second",
         "second × shift",
     ]
+    assert {role for cell in cells.values() for role in cell.parents if cell.kind == "benign"} == {
+        "victim",
+        "trusted",
+    }
 
 
 def test_it_is_the_victim_that_a_suite_of_the_next_seed_has(tmp_path: Path) -> None:

@@ -57,13 +57,13 @@ def _table(place: Path, folder: str, name: str) -> pd.DataFrame:
 
 
 def test_a_function_in_a_fresh_folder(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before, cells = _suite_files(place), _files(place, "cells/[!s]*/**/*")
+    before, cells = _suite_files(place), _files(place, "cells/[!bs]*/**/*")
     assert _compare("mine.py:unsure") == 0
     streams = capsys.readouterr()
     assert _suite_files(place) == before
-    assert _files(place, "cells/[!s]*/**/*") == cells
+    assert _files(place, "cells/[!bs]*/**/*") == cells
     assert streams.err.count(" score unsure × ") == 4
-    assert "4 cells run, 5 stored" in streams.err
+    assert "5 cells run, 5 stored" in streams.err
     assert "unsure (K0) and the other detectors" in streams.out
     folder = place / "small" / "compare" / "unsure"
     assert (folder / "figures" / "compare.svg").exists()
@@ -101,7 +101,7 @@ def test_a_class_with_parameters_and_a_second_call(
     stored = _files(place, "**/*")
     assert _compare("mine.py:Near(k=5)") == 0
     again = capsys.readouterr()
-    assert "0 cells run, 9 stored" in again.err
+    assert "0 cells run, 10 stored" in again.err
     assert again.out == first.out
     assert _files(place, "**/*") == stored
 
@@ -132,8 +132,8 @@ def test_an_attack(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 WRONG = {
-    "shape": "function 'shape' returned 164×10 numbers for 164 images",
-    "nothing": "function 'nothing' returned NaN or infinity for 164 of 164 images",
+    "shape": "function 'shape' returned 160×10 numbers for 160 images",
+    "nothing": "function 'nothing' returned NaN or infinity for 160 of 160 images",
     "falls": "ValueError: over",
     "Unfitted": "fit of detector 'Unfitted' returned NoneType; expected a function of images",
 }
@@ -158,7 +158,7 @@ def test_what_fails_in_one_row_is_whole_in_the_others(
 ) -> None:
     assert _compare("mine.py:Benign") == 1
     streams = capsys.readouterr()
-    assert "2 cells failed" in streams.out
+    assert "3 cells failed" in streams.out
     table = _table(place, "Benign", "compare")
     assert set(table["attack"]) == {"poisoning", "imc"}
     worst = _table(place, "Benign", "worst").set_index("detector")

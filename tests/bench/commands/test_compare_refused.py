@@ -67,7 +67,7 @@ def test_what_is_not_stored_is_said_and_not_run() -> None:
     state = State(content={cells.shards[0].attack: "its content"})
     chosen = _chosen(new, cells, state, "small.toml", Path())
     kinds = [cell.kind for cell in chosen.cells.values()]
-    assert kinds == ["victim", "attack", "score"]
+    assert kinds == ["victim", "attack", "benign", "score"]
     assert _absent(new, cells, chosen) == "pgd κ=0.75 φ=1, poisoning κ=0.75 φ=0, imc κ=0.75 φ=0.5"
 
 

@@ -50,7 +50,7 @@ def test_a_run_shows_its_progress_and_table(
     assert app.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 0
     streams = capsys.readouterr()
     *progress, _, last = CONTROL.sub("", streams.err).replace("\r", "\n").splitlines()
-    assert any("of 3 cells" in line for line in progress)
+    assert any("of 4 cells" in line for line in progress)
     assert max(map(len, progress)) <= 20
-    assert last.startswith("3 cells run, 0 stored: ")
+    assert last.startswith("4 cells run, 0 stored: ")
     assert "shift" in streams.out

@@ -87,7 +87,7 @@ def test_a_function_sees_some_images_at_a_time_and_keeps_no_gradients() -> None:
         sizes.append(len(x))
         return x.requires_grad_().mean((1, 2, 3))
 
-    x = torch.rand(5, 1, 512, 512)
+    x = torch.rand(5, 1, 256, 256)
     score = adapted(counts)().fit(VIEW)(x)
     assert sizes == [2, 2, 1]
     assert not score.requires_grad

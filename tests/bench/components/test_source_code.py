@@ -17,7 +17,7 @@ DIGITS = {"name": "digits", "size": None}
 DATA = {f"bench/subjects/{n}.py" for n in ("data", "decoding", "parts", "splits", "sets/__init__")}
 EVERY = DATA | {
     *("bench/cells/stored.py", "bench/cells/work.py", "bench/subjects/sets/digits.py"),
-    *("bench/components/finite.py", "bench/store/checksums.py"),
+    *("bench/components/finite.py", "bench/components/precision.py", "bench/store/checksums.py"),
     *(f"bench/subjects/{name}.py" for name in ("adopting", "architectures", "weights")),
 }
 COMPONENT = EVERY | {
@@ -60,11 +60,10 @@ CELLS = {
         ATTACK | {f"bench/components/adapters/{name}.py" for name in ("art", "toolbox")},
         LIBRARIES | {"adversarial-robustness-toolbox"},
     ),
-    "score": (
-        ("score", DETECTORS["confidence"]),
-        SCORE | {"detectors/confidence.py"},
-        LIBRARIES,
-    ),
+    **{
+        kind: ((kind, DETECTORS["confidence"]), SCORE | {"detectors/confidence.py"}, LIBRARIES)
+        for kind in ("benign", "score")
+    },
     "inspection": (
         ("score", DETECTORS["inspection"]),
         SCORE - {"bench/cells/score.py"} | {"bench/cells/inspection.py", "detectors/inspection.py"},

@@ -13,8 +13,8 @@ from evil_twins.bench.run.session import Execution
 from evil_twins.bench.run.workspace import Folders
 from evil_twins.bench.suite.suite import load
 from tests.bench import suites
-from tests.bench.eleven import same
 from tests.bench.runs import Inline, carry_out
+from tests.bench.small_run import same
 from tests.bench.suites import doubt, shift
 
 PARTS = shift(), shift("both", poison=True), doubt()
@@ -83,8 +83,8 @@ def test_the_run_says_in_three_lines_why_it_ended(tmp_path: Path) -> None:
     execution = Execution("cpu", engine=Engine(Fragile(1), 1, guarded=False))
     end = session.run(suite, Folders(tmp_path), execution, WHOLE)
     first, second, third = end.lines()
-    assert first.endswith(": its worker was lost: BrokenExecutor: a child has gone (and 1 more)")
-    assert second.startswith("4 of 5 cells failed or wait for one; see ")
+    assert first.endswith(": its worker was lost: BrokenExecutor: a child has gone (and 2 more)")
+    assert second.startswith("5 of 6 cells failed or wait for one; see ")
     assert Path(second.rpartition(" see ")[2]).read_text()
     assert third.startswith("remedy: ")
-    assert len(end.failed) == 4
+    assert len(end.failed) == 5

@@ -13,7 +13,7 @@ from evil_twins.bench.run.schedule import survey
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.suite import suite
 from tests.bench import suites
-from tests.bench.eleven import CELLS, KINDS, PARTS
+from tests.bench.small_run import CELLS, KINDS, PARTS
 
 
 @pytest.fixture
@@ -45,9 +45,9 @@ def test_a_forecast_is_the_sum_of_what_was_measured_shared_among_the_jobs(
     ahead = _forecast(cells, measured, 2, tmp_path)
     # Twice the targets, and as many benign images for each: attacks and scores take twice as long.
     assert {kind: cost.seconds for kind, cost in ahead.costs.items()} == pytest.approx(
-        {"victim": 8.0, "fit": 8.0, "attack": 3 * 16.0, "score": 6 * 16.0}
+        {"victim": 8.0, "fit": 8.0, "attack": 3 * 16.0, "benign": 2 * 16.0, "score": 6 * 16.0}
     )
-    assert ahead.wall == pytest.approx((8.0 + 8.0 + 9 * 16.0) / 2 + 30)
+    assert ahead.wall == pytest.approx((8.0 + 8.0 + 11 * 16.0) / 2 + 30)
     assert ahead.total() == "about 2 min in all"
     longest = _forecast(cells, measured, 1000, tmp_path)
     assert longest.wall == pytest.approx(8.0 + 16.0 + 16.0 + 30)
@@ -59,7 +59,7 @@ def test_a_forecast_is_the_sum_of_what_was_measured_shared_among_the_jobs(
     [
         ("resnet-tiny", "resnet18-narrow", {"fit"}),  # a preparation sees no network
         ('"digits"', '"digits"\nsize = 16', set()),
-        ("epochs = 2", "epochs = 3", {"fit", "attack", "score"}),
+        ("epochs = 2", "epochs = 3", {"fit", "attack", "benign", "score"}),
     ],
 )
 def test_what_never_ran_on_such_a_network_or_data_is_said_to_be_unmeasured(

@@ -19,7 +19,7 @@ from torch import Tensor
 from evil_twins.bench.cells.stored import cached_victim
 from evil_twins.bench.commands import app
 from evil_twins.bench.store.checksums import checksum, content_hash, fingerprint
-from tests.bench import eleven
+from tests.bench import small_run
 from tests.bench.run.test_hostile_results import COMMANDS, limit, words
 
 pytestmark = pytest.mark.usefixtures("no_figures", "no_workers")
@@ -167,14 +167,14 @@ def _recovers(folder: Path, whole: Path) -> None:
         if app.main([*check, "--sample", "6"]) == 0:
             break
     assert app.main(words("run", folder)) == 0
-    assert eleven.same(whole, folder / "results")
+    assert small_run.same(whole, folder / "results")
 
 
 @pytest.fixture
 def stranger(whole: Path, tmp_path: Path) -> Path:
     """A folder with results, with the note of a failure and the suite."""
     shutil.copytree(whole / "small", tmp_path / "results" / "small")
-    eleven.line(tmp_path, tmp_path)
+    small_run.line(tmp_path, tmp_path)
     (tmp_path / "results" / "small" / "cells" / "score" / "x.failed.json").write_text("{}")
     return tmp_path
 

@@ -15,7 +15,7 @@ from evil_twins.bench.cells.stored import cached_victim
 from evil_twins.bench.commands import app
 from evil_twins.bench.store import json_files
 from evil_twins.bench.store.checksums import checksum
-from tests.bench import eleven
+from tests.bench import small_run
 
 pytestmark = pytest.mark.usefixtures("no_figures", "no_workers")
 
@@ -57,7 +57,7 @@ def finished(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results with every file that a command may leave."""
     folder = tmp_path_factory.mktemp("finished")
     shutil.copytree(whole / "small", folder / "results" / "small")
-    eleven.line(folder, folder)
+    small_run.line(folder, folder)
     small = folder / "results" / "small"
     for command in ("claims", "report"):
         assert app.main([command, "small", "--results", str(folder / "results")]) == 0

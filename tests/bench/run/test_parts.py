@@ -11,8 +11,8 @@ from evil_twins.bench.commands import app
 from evil_twins.bench.store import records
 from evil_twins.bench.store.checksums import checksum, fingerprint
 from tests.bench import suites
-from tests.bench.eleven import CELLS, KINDS, PARTS, line, same
 from tests.bench.runs import mistake
+from tests.bench.small_run import CELLS, KINDS, PARTS, line, same
 from tests.bench.suites import doubt, shift
 
 pytestmark = pytest.mark.usefixtures("no_tables", "no_workers")
@@ -43,6 +43,7 @@ def test_shards_are_the_whole_and_merge_to_the_same_bytes(
     assert app.main(line(tmp_path, first, "--shard", "1/2")) == 0
     assert app.main(line(tmp_path, second, "--shard", "2/2")) == 0
     assert _cells(first) | _cells(second) == _cells(whole)
+    # The victim and the preparation; the benign scores are of one machine.
     assert len(_cells(first) & _cells(second)) == 2
     merge = ["merge", str(first), str(second)]
     capsys.readouterr()
@@ -108,18 +109,18 @@ def test_what_no_suite_needs_is_removed_and_nothing_else(
     assert app.main(run) == 1
     assert app.main([*run, "--only", "doubt"]) == 0
     failures = pd.read_parquet(tmp_path / "small" / "failures.parquet")
-    assert set(failures["cell"]) == {"bad × a", "bad × b"}  # not run now, and not forgotten
-    # No more needed: the attack c, the preparation and its three scores, and one score of c.
-    assert pruned("--dry-run") == "6 cells would be removed"
-    assert pruned() == "6 cells removed"
+    assert set(failures["cell"]) == {"bad", "bad × a", "bad × b"}  # not run now, and not forgotten
+    # No more needed: the attack c, the preparation, the four scores with it, and one score of c.
+    assert pruned("--dry-run") == "7 cells would be removed"
+    assert pruned() == "7 cells removed"
     assert app.main(run) == 1
-    assert "2 of 7 cells failed" in capsys.readouterr().err
+    assert "3 of 9 cells failed" in capsys.readouterr().err
     suites.write(tmp_path, *PARTS[:2], doubt())
-    assert len(list(tmp_path.glob("small/cells/score/*.log"))) == 2
+    assert len(list(tmp_path.glob("small/cells/*/*.log"))) == 3
     assert pruned() == "0 cells removed"
-    assert not list(tmp_path.glob("small/cells/score/*.log"))
+    assert not list(tmp_path.glob("small/cells/*/*.log"))
     assert app.main(run) == 0
-    assert "0 cells run, 5 stored" in capsys.readouterr().err
+    assert "0 cells run, 6 stored" in capsys.readouterr().err
 
 
 def test_a_damaged_or_missing_folder_is_not_merged(
@@ -147,15 +148,15 @@ def test_only_limit_and_force(
 
     shutil.copytree(whole / "small/cells/victim", tmp_path / "small/cells/victim")
     assert ran("--limit", "0") == f"0 cells run, 1 stored, {CELLS - 1} not run yet"
-    assert ran("--only", "a") == "4 cells run, 1 stored, 6 not run yet"
-    assert ran("--only", "dou*") == "4 cells run, 5 stored, 2 not run yet"
-    assert ran("--limit", "1") == "1 cells run, 9 stored, 1 not run yet"
+    assert ran("--only", "a") == "6 cells run, 1 stored, 6 not run yet"
+    assert ran("--only", "dou*") == "4 cells run, 7 stored, 2 not run yet"
+    assert ran("--limit", "1") == "1 cells run, 11 stored, 1 not run yet"
     assert ran() == f"1 cells run, {CELLS - 1} stored"
     assert same(whole, tmp_path)
-    assert ran("--only", "doubt", "--force") == f"3 cells run, {CELLS - 3} stored"
+    assert ran("--only", "doubt", "--force") == f"4 cells run, {CELLS - 4} stored"
     assert same(whole, tmp_path)
     suites.write(tmp_path, shift("a"), doubt())
-    assert ran("--force") == "3 cells run, 0 stored"
+    assert ran("--force") == "4 cells run, 0 stored"
 
 
 @pytest.mark.parametrize(
@@ -218,9 +219,9 @@ def test_a_plan_counts_and_forecasts_and_runs_nothing(
     assert " ".join(new["never"]) == "measured: run some with --limit"
     assert " ".join(new["2"]).endswith("would mean 7% to 93% (95 %)")
     only = {name: ["--only", name] for name in ("a", "b", "doubt")}
-    assert [shown(tmp_path, *only["a"])[kind][0] for kind in KINDS] == ["1", "1", "1", "2"]
+    assert [shown(tmp_path, *only["a"])[kind][0] for kind in KINDS] == ["1", "1", "1", "2", "2"]
     both = shown(tmp_path, *only["a"], *only["b"])
-    assert [both[kind][0] for kind in KINDS] == ["1", "1", "2", "4"]
+    assert [both[kind][0] for kind in KINDS] == ["1", "1", "2", "2", "4"]
     either = shown(tmp_path, *only["a"], *only["doubt"])
-    assert [either[kind][0] for kind in KINDS] == ["1", "1", "3", "4"]
+    assert [either[kind][0] for kind in KINDS] == ["1", "1", "3", "2", "4"]
     assert not _cells(tmp_path)

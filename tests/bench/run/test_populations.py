@@ -60,7 +60,7 @@ def test_each_victim_has_its_cells_and_the_first_those_of_a_suite_of_one(tmp_pat
     assert single.cells.keys() < several.cells.keys()
     assert len(several.cells) == 2 * len(single.cells)
     assert {shard.seed for shard in several.shards} == {0, 1}
-    titles = [cell.title for cell in several.cells.values()]
+    titles = [f"{cell.kind} {cell.title}" for cell in several.cells.values()]
     assert len(set(titles)) == len(titles)
 
 

@@ -50,7 +50,8 @@ def test_an_end_of_the_program_is_a_fault(end: str) -> None:
 def test_an_end_of_the_program_in_a_cell_fails_this_cell(folder: Path) -> None:
     done = carry_out(folder, shift("a"), *map(_meddler, meddlers.ENDS), CALM)
     reasons = ["KeyboardInterrupt", "SystemExit: 0", "SystemExit: 2"]
-    assert sorted(done.state.failed.values()) == reasons
+    # Each in the scores of benign images, and in those of attacked ones.
+    assert sorted(done.state.failed.values()) == sorted(2 * reasons)
 
 
 def _processes(folder: Path, *detectors: str) -> list[list[float]]:

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -42,7 +43,8 @@ def done(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> Reproduction
 def test_one_more_victim_is_trained_on_its_own_draw(done: Reproduction, stored: Path) -> None:
     assert not done.conclusion.failed
     kinds = [cell.kind for cell in done.conclusion.plan.cells.values()]
-    assert (kinds.count("victim"), kinds.count("attack"), kinds.count("score")) == (1, 2, 4)
+    counts = {"victim": 1, "fit": 1, "attack": 2, "benign": 2, "score": 4}
+    assert Counter(kinds) == counts
     targets = pd.read_parquet(done.folder / "targets.parquet")
     assert set(targets["seed"]) == {done.seed} == {2}
     before = pd.read_parquet(stored / "small" / "targets.parquet")

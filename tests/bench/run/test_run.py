@@ -86,23 +86,24 @@ def test_new_names_for_old_things_run_nothing(folder: Path) -> None:
 def test_a_new_detector_runs_alone(folder: Path) -> None:
     carry_out(folder, shift(), doubt())
     done = carry_out(folder, shift(), doubt(), doubt("new", scale=3.0))
-    assert titles(done.plan, done.state.ran) == ["score new × shift"]
+    assert titles(done.plan, done.state.ran) == ["benign new", "score new × shift"]
 
 
 def test_equal_preparations_are_made_once(folder: Path) -> None:
     done = carry_out(folder, shift(), far(weight=0.7), far("back", weight=0.7, sign=-1.0))
     ran = titles(done.plan, done.state.ran)
-    assert ran == ["fit far", "score back × shift", "score far × shift"]
+    scores = ["score back × shift", "score far × shift"]
+    assert ran == ["benign back", "benign far", "fit far", *scores]
 
 
 def test_an_edited_detector_scores_again(tmp_path: Path, folder: Path) -> None:
     file = folder / "mine.py"
     file.write_text(suites.PLUGINS.read_text())
     detector = table("detectors", name="mine", method="mine.py:Doubt")
-    assert len(carry_out(folder, shift(), detector).state.ran) == 1
+    assert len(carry_out(folder, shift(), detector).state.ran) == 2
     file.write_text(file.read_text().replace("doubt = 1 -", "doubt = 2 -"))
     done = carry_out(folder, shift(), detector)
-    assert titles(done.plan, done.state.ran) == ["score mine × shift"]
+    assert titles(done.plan, done.state.ran) == ["benign mine", "score mine × shift"]
     score = pd.read_parquet(folder / "small" / "scores.parquet")["score"]
     assert (score > 1).all()
 
@@ -114,7 +115,7 @@ def test_another_seed_makes_again_what_descends_from_the_victim_alone(folder: Pa
     other = carry_out(folder, *parts, head=head)
     again = [title for title in titles(other.plan, list(other.plan.cells)) if "fit" not in title]
     assert titles(other.plan, other.state.ran) == again
-    assert len(again) == 4
+    assert len(again) == 6
     assert not carry_out(folder, *parts).state.ran
     assert not set(first.state.content.values()) & {
         other.state.content[key] for key in other.state.ran

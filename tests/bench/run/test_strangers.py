@@ -10,7 +10,7 @@ import pytest
 from evil_twins.bench.cells.stored import cached_victim
 from evil_twins.bench.commands import app
 from tests.bench import suites
-from tests.bench.eleven import PARTS
+from tests.bench.small_run import PARTS
 
 ROOT = Path(__file__).parents[3]
 

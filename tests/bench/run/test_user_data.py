@@ -75,7 +75,7 @@ def test_a_suite_on_a_function_is_planned_and_run_by_command(
     capfd.readouterr()
     monkeypatch.chdir(place)
     assert app.main(["run", "small.toml", *words[1:]]) == 0
-    assert "0 cells run, 3 stored" in capfd.readouterr().err
+    assert "0 cells run, 4 stored" in capfd.readouterr().err
 
 
 def test_the_code_of_the_function_counts_and_its_words_and_its_place_do_not(

@@ -13,7 +13,7 @@ from evil_twins.bench.commands import app
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.checksums import fingerprint
 from tests.bench import suites
-from tests.bench.eleven import CELLS, PARTS, line, same
+from tests.bench.small_run import CELLS, PARTS, SCORES, line, same
 from tests.bench.suites import doubt, shift
 
 pytestmark = pytest.mark.usefixtures("no_figures", "no_workers")
@@ -26,7 +26,7 @@ def test_dropped_models_are_said_to_be_absent(
     run = line(tmp_path, tmp_path, "--drop-models")
     assert app.main(run) == 0
     capsys.readouterr()
-    check = ["verify", run[1], "--results", str(tmp_path), "--sample", "6"]
+    check = ["verify", run[1], "--results", str(tmp_path), "--sample", str(SCORES)]
     assert app.main(check) == 0
     assert "the models of 1 attack cells cannot be checked: dropped" in capsys.readouterr().out
     merge = ["merge", str(tmp_path), "--results", str(tmp_path / "both")]
@@ -94,7 +94,7 @@ def test_tables_of_earlier_scores_go_when_nothing_can_be_shown(whole: Path, tmp_
     path = suites.write(tmp_path, shift("a"), doubt("bad", fault="raise"))
     assert app.main(["run", path, "--results", str(tmp_path), "--jobs", "1"]) == 1
     assert not (tmp_path / "small" / "tables").exists()
-    assert len(pd.read_parquet(tmp_path / "small" / "failures.parquet")) == 1
+    assert len(pd.read_parquet(tmp_path / "small" / "failures.parquet")) == 2
     assert app.main(["verify", path, "--results", str(tmp_path)]) == 0
 
 
@@ -119,12 +119,13 @@ def test_damage_that_keeps_its_time_is_named_to_the_last(
     assert same(whole, tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["benign", "score"])
 def test_a_score_that_is_not_what_it_should_be_is_made_again(
-    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     shutil.copytree(whole / "small", tmp_path / "small")
     run, store = line(tmp_path, tmp_path), Store(tmp_path / "small" / "cells")
-    kind, name = next(cell for cell in store.cells() if cell[0] == "score")
+    name = next(identity for of, identity in store.cells() if of == kind)
     neighbour = store.begin(kind, name)
     shutil.copytree(store.path(kind, name), neighbour, dirs_exist_ok=True)
     frame = pd.read_parquet(neighbour / "scores.parquet")
@@ -134,7 +135,7 @@ def test_a_score_that_is_not_what_it_should_be_is_made_again(
     names = ("title", "spec", "parents", "versions")
     sidecar = json.loads((neighbour / "provenance.json").read_text())
     store.commit(kind, name, neighbour, {key: facts[key] for key in names}, sidecar)
-    check = ["verify", run[1], "--results", str(tmp_path), "--sample", "6"]
+    check = ["verify", run[1], "--results", str(tmp_path), "--sample", str(SCORES)]
     assert app.main(check) == 1
     assert "when it is computed again; remedy: run again" in capsys.readouterr().out
     assert app.main(run) == 0
@@ -154,6 +155,7 @@ DAMAGED = (
     "cells/attack/*/attacked.safetensors",
     "cells/attack/*/models.safetensors",
     "cells/attack/*/targets.parquet",
+    "cells/benign/*/scores.parquet",
     "cells/score/*/scores.parquet",
     "cells/score/*/cell.json",
     "cells/attack/*/provenance.json",
@@ -173,7 +175,7 @@ def test_any_damaged_file_is_found_named_and_made_again(
 ) -> None:
     shutil.copytree(whole / "small", tmp_path / "small")
     run = line(tmp_path, tmp_path)
-    check = ["verify", run[1], "--results", str(tmp_path), "--sample", "6"]
+    check = ["verify", run[1], "--results", str(tmp_path), "--sample", str(SCORES)]
     path = sorted((tmp_path / "small").glob(pattern))[0]
     good = path.read_bytes()
     middle = len(good) // 2

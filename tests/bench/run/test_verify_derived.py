@@ -8,7 +8,7 @@ import pytest
 
 from evil_twins.bench.commands import app
 from tests.bench import suites
-from tests.bench.eleven import CELLS, PARTS, line
+from tests.bench.small_run import CELLS, PARTS, line
 from tests.bench.suites import doubt
 
 

@@ -20,8 +20,8 @@ from evil_twins.bench.errors import Fault
 from evil_twins.bench.run import guard, worker
 from evil_twins.bench.run.engine import local
 from evil_twins.bench.run.guard import Lost
-from tests.bench.eleven import same
 from tests.bench.runs import carry_out
+from tests.bench.small_run import same
 from tests.bench.suites import doubt, far, shift
 
 

@@ -1,4 +1,4 @@
-"""A suite of eleven cells as users run it, and a comparison of results."""
+"""A small suite as users run it, and a comparison of results."""
 
 from pathlib import Path
 
@@ -6,8 +6,10 @@ from tests.bench import suites
 from tests.bench.suites import doubt, far, shift
 
 PARTS = (shift("a"), shift("b", amount=0.2), shift("c", poison=True), doubt(), far())
-KINDS = {"victim": 1, "fit": 1, "attack": 3, "score": 6}
+KINDS = {"victim": 1, "fit": 1, "attack": 3, "benign": 2, "score": 6}
 CELLS = sum(KINDS.values())
+SCORES = KINDS["benign"] + KINDS["score"]
+"""Number of cells that `verify` can compute again."""
 
 
 def line(folder: Path, results: Path, *more: str) -> list[str]:
