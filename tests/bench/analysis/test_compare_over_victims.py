@@ -8,7 +8,7 @@ import pytest
 
 from evil_twins.bench.analysis import plots, stats, tables
 from evil_twins.bench.analysis.tables import Analysis
-from evil_twins.bench.analysis.tables.compare import detector
+from evil_twins.bench.analysis.tables.compare import attack_over_victims, detector
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.store.records import COSTS, KEYS
 from tests.bench import synthetic
@@ -192,9 +192,19 @@ def test_costs_of_attacks_are_means_over_victims(attack: Path) -> None:
         mean = stats.mean_over_victims(each["kl"].to_numpy())
         assert (line["kl_low"], line["kl_high"]) == pytest.approx(mean[1:], rel=1e-3, abs=1e-9)
         assert line["n"] == each["n"].sum() == 12 * VICTIMS
-    low = pd.read_csv(attack / "costs.csv").filter(like="_low").drop(columns="accuracy_drop_low")
-    assert (low >= 0).all(axis=None)
     assert _words(attack).count("## Under each detector: imc head κ .75") == 3
+
+
+def test_the_interval_of_a_cost_ends_at_zero(records: Frames) -> None:
+    targets = records["targets"]
+    only = targets["seed"].eq(0).astype(float)
+    changed = records | {"targets": targets.assign(kl=only, accuracy_drop=only)}
+    costs = attack_over_victims.tables(Analysis(tables.number(changed), add_any=False))["costs"]
+    mean = stats.mean_over_victims(np.array([1.0] + [0.0] * (VICTIMS - 1)))
+    assert mean.low < 0
+    for name, low in (("kl", 0.0), ("accuracy_drop", mean.low)):
+        ends = costs[[name, f"{name}_low", f"{name}_high"]].to_numpy()
+        assert ends == pytest.approx(np.tile([mean.value, low, mean.high], (len(costs), 1)))
 
 
 def test_a_victim_without_scores_is_not_counted(records: Frames, tmp_path: Path) -> None:
