@@ -10,26 +10,12 @@ from evil_twins.bench.analysis import plots, stats, tables
 from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.analysis.tables.compare import attack_over_victims, detector
 from evil_twins.bench.analysis.tables.detection import DETECTION
-from evil_twins.bench.store.records import COSTS, KEYS
-from tests.bench import synthetic
+from evil_twins.bench.store.records import KEYS
+from tests.bench.compared import NEW, compared, words_of
 from tests.bench.populations import VICTIMS, detectors, frames
 
 Frames = dict[str, pd.DataFrame]
 ROW = [key for key in KEYS if key != "seed"]
-NEW = "curvature"
-
-
-def _compare(directory: Path, records: Frames, label: str = NEW) -> Path:
-    """Compare a detector or an attack; return the folder of the tables."""
-    synthetic.write(directory, records)
-    if label not in synthetic.DETECTORS:
-        tables.compare(directory, "attack", label)
-        return directory / "tables"
-    rows = records["scores"].query("detector == @label").drop_duplicates(list(KEYS))
-    costs = rows[list(KEYS)].assign(detector=label, seconds=1.0 + rows["seed"], inputs=50)
-    costs.astype({"inputs": int})[[*KEYS, *COSTS]].to_parquet(directory / "costs.parquet")
-    tables.compare(directory, "detector", label)
-    return directory / "tables"
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +25,12 @@ def records() -> Frames:
 
 @pytest.fixture(scope="module")
 def written(records: Frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _compare(tmp_path_factory.mktemp("detector"), records)
+    return compared(tmp_path_factory.mktemp("detector"), records)
 
 
 @pytest.fixture(scope="module")
 def attack(records: Frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _compare(tmp_path_factory.mktemp("attack"), records, "imc")
+    return compared(tmp_path_factory.mktemp("attack"), records, "imc")
 
 
 def _over_victims(table: pd.DataFrame, keys: list[str]) -> dict[tuple[object, ...], pd.DataFrame]:
@@ -138,7 +124,7 @@ def _twins(seeds: set[int]) -> Frames:
 
 
 def test_a_difference_in_one_victim_of_eight_is_not_significant(tmp_path: Path) -> None:
-    folder = _compare(tmp_path, _twins({3}))
+    folder = compared(tmp_path, _twins({3}))
     paired = pd.read_csv(folder / "paired.csv")
     assert paired["difference"].to_numpy() == pytest.approx(1 / 8)
     assert (paired[["p", "p_holm"]] == 1).all(axis=None)
@@ -150,32 +136,28 @@ def test_a_difference_in_one_victim_of_eight_is_not_significant(tmp_path: Path) 
     # A test over the targets of all victims would be sure.
     flags = np.repeat([True, False], [20, 7 * 20])
     assert stats.mcnemar(flags, np.zeros(160, dtype=bool)).p < 1e-5
-    (row,) = [row for row in _words(folder).splitlines() if row.startswith("| confidence")]
+    (row,) = [row for row in words_of(folder).splitlines() if row.startswith("| confidence")]
     assert row.endswith("| 1 | 0 | 0 |")
 
 
 def test_a_difference_in_every_victim_has_the_smallest_p(tmp_path: Path) -> None:
-    folder = _compare(tmp_path, _twins(set(range(8))))
+    folder = compared(tmp_path, _twins(set(range(8))))
     worst = pd.read_csv(folder / "worst.csv").set_index("detector")
     assert worst.loc["confidence", "p_holm"] == worst.loc["confidence", "p_least"] == 2**-7
     assert np.isnan(worst.loc["confidence", "difference_low"])  # all victims are equal
-    (row,) = [row for row in _words(folder).splitlines() if row.startswith("| confidence")]
+    (row,) = [row for row in words_of(folder).splitlines() if row.startswith("| confidence")]
     assert row.endswith("| +1.00 | 0.0078 | 5 | 0 |")
-    assert "no p can be below 0.0078, nor below 0.0078 after" in _words(folder)
-
-
-def _words(folder: Path) -> str:
-    return (folder / "compare.md").read_text()
+    assert "no p can be below 0.0078, nor below 0.0078 after" in words_of(folder)
 
 
 def test_words_say_for_what_the_intervals_hold(written: Path, attack: Path) -> None:
     for folder in (written, attack):
-        words = _words(folder)
+        words = words_of(folder)
         assert f"digits, resnet-tiny, {VICTIMS} victims." in words
         assert "95 % intervals for the mean of this recipe's victims" in words
         assert "this model" not in words
         assert f"/{12 * VICTIMS} " in words
-    words = _words(written)
+    words = words_of(written)
     assert "signs flip by victim" in words
     assert "McNemar" not in words
     assert "Tango" not in words
@@ -192,7 +174,7 @@ def test_costs_of_attacks_are_means_over_victims(attack: Path) -> None:
         mean = stats.mean_over_victims(each["kl"].to_numpy())
         assert (line["kl_low"], line["kl_high"]) == pytest.approx(mean[1:], rel=1e-3, abs=1e-9)
         assert line["n"] == each["n"].sum() == 12 * VICTIMS
-    assert _words(attack).count("## Under each detector: imc head κ .75") == 3
+    assert words_of(attack).count("## Under each detector: imc head κ .75") == 3
 
 
 def test_the_interval_of_a_cost_ends_at_zero(records: Frames) -> None:
@@ -205,53 +187,6 @@ def test_the_interval_of_a_cost_ends_at_zero(records: Frames) -> None:
     for name, low in (("kl", 0.0), ("accuracy_drop", mean.low)):
         ends = costs[[name, f"{name}_low", f"{name}_high"]].to_numpy()
         assert ends == pytest.approx(np.tile([mean.value, low, mean.high], (len(costs), 1)))
-
-
-def test_a_victim_without_scores_is_not_counted(records: Frames, tmp_path: Path) -> None:
-    scores = records["scores"]
-    new, pgd = scores["detector"].eq(NEW), scores["attack"].eq("pgd")
-    absent = new & (pgd & scores["seed"].gt(0) | scores["seed"].eq(2))
-    folder = _compare(tmp_path, records | {"scores": scores[~absent]})
-    population = pd.read_csv(folder / "population.csv")
-    assert "pgd" not in set(population["attack"])
-    assert (population["victims"] == VICTIMS - 1).all()
-    assert "pgd" in set(pd.read_csv(folder / "compare.csv")["attack"])
-    paired = pd.read_csv(folder / "paired.csv")
-    assert (paired["victims"] == VICTIMS - 1).all()
-    assert "pgd" not in set(paired["attack"])
-
-
-def test_scores_of_a_single_victim_have_no_numbers_over_victims(
-    records: Frames, tmp_path: Path
-) -> None:
-    scores = records["scores"]
-    absent = scores["detector"].eq(NEW) & scores["seed"].gt(0)
-    folder = _compare(tmp_path, records | {"scores": scores[~absent]})
-    for name in ("population", "paired"):
-        assert pd.read_csv(folder / f"{name}.csv").empty
-    assert set(pd.read_csv(folder / "compare.csv")["seed"]) == {0}
-    assert pd.read_csv(folder / "worst.csv")["difference"].isna().all()
-    assert "no p can be" not in _words(folder)
-
-
-def test_one_victim_is_compared_by_its_targets(tmp_path: Path) -> None:
-    records = synthetic.frames(n=12, kappas=(0.75,))
-    folder = _compare(tmp_path / "detector", records)
-    assert {path.name for path in folder.iterdir()} == {
-        *("compare.csv", "compare.md", "paired.csv", "worst.csv")
-    }
-    words = _words(folder)
-    assert "digits, resnet-tiny, seed 0. " in words
-    assert "95 % intervals for this model" in words
-    assert "Tango's 95 % interval; p by McNemar's exact test" in words
-    assert "KS (mean, 95 % of null)" in words
-    paired = pd.read_csv(folder / "paired.csv")
-    columns = [*KEYS, "other", "n", "both", "only", "only_other"]
-    assert list(paired.columns) == [*columns, "difference", "low", "high", "p", "p_holm"]
-    folder = _compare(tmp_path / "attack", records, "imc")
-    assert {path.name for path in folder.iterdir()} == {
-        *("compare.csv", "compare.md", "detection.csv")
-    }
 
 
 def test_the_figure_shows_the_victims_together(
