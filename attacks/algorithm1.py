@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from evil_twins.attacks.base import Attacked, AttackerView, Kappa
 from evil_twins.attacks.efficacy import LONGEST, Level, equalise, measured, straight
 from evil_twins.attacks.steps import serving
-from evil_twins.attacks.steps.pace import cosine
+from evil_twins.attacks.steps.pace import falling
 
 if TYPE_CHECKING:  # an attack depends only on the steps that it takes
     from evil_twins.attacks.models import PairedModels
@@ -24,10 +25,15 @@ Exit = Literal["first", "polish"]
 lower the losses while κ is kept."""
 
 
+def paces_of(rounds: int, exit: Exit) -> Sequence[float]:
+    """Return the relative size of the steps of each round: falling to 0 with `polish`, else 1."""
+    return falling(rounds) if exit == "polish" else (1.0,) * rounds
+
+
 def alternate(
     view: AttackerView,
     kappa: Kappa,
-    rounds: int,
+    paces: Sequence[float],
     exit: Exit,
     inputs: InputWalk | None,
     weights: ModelWalk | None,
@@ -39,7 +45,8 @@ def alternate(
     Args:
         view: The attacker's view.
         kappa: The required efficacy.
-        rounds: The largest number of rounds; with `polish` all of them are taken.
+        paces: The relative size of the steps of each round, in (0, 1]; with `polish` all rounds are
+            taken.
         exit: When a target is done.
         inputs: The inputs x and how they move, or None: x stays x°.
         weights: The models θ and how they move, or None: θ stays θ°.
@@ -57,8 +64,7 @@ def alternate(
         reached[active[(margins >= enough[active]) & (reached[active] < 0)]] = turn
         return active[serving.any_of_group(margins < done[active], serves)]
 
-    for k in range(rounds):
-        pace = cosine(k, rounds) if exit == "polish" else 1.0
+    for k, pace in enumerate(paces):
         for _ in range(inputs.step.steps if inputs is not None else 0):
             if inputs is not None and len(active):
                 cost = None if weights is None else weights.margin_cost
@@ -73,7 +79,7 @@ def alternate(
                 margins = weights.advance(features, active, aim[active], done[active], pace)
                 active = keep_active(margins, k if inputs is None else k + 1)
                 models = weights.models
-    attacked = _end(view, level, x, models, inputs, weights, rounds)
+    attacked = _end(view, level, x, models, inputs, weights, len(paces))
     return replace(attacked, rounds=torch.where(reached < 0, attacked.rounds, reached))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from evil_twins.attacks.algorithm1 import Exit, alternate
+from evil_twins.attacks.algorithm1 import Exit, alternate, paces_of
 from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature
 from evil_twins.attacks.efficacy import validate
 from evil_twins.attacks.pgd import PGD
@@ -92,4 +92,5 @@ class IMC:
         momentum = 0.0 if self.exit == "first" else MOMENTUM
         inputs = InputWalk(self.input, view, radius, rule, momentum)
         weights = ModelWalk(self.model, view)
-        return alternate(view, self.kappa, self.rounds, self.exit, inputs, weights)
+        paces = paces_of(self.rounds, self.exit)
+        return alternate(view, self.kappa, paces, self.exit, inputs, weights)

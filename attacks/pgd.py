@@ -2,15 +2,20 @@
 
 from dataclasses import dataclass
 
-from evil_twins.attacks.algorithm1 import Exit, alternate
+from evil_twins.attacks.algorithm1 import Exit, alternate, paces_of
 from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature
 from evil_twins.attacks.efficacy import validate
 from evil_twins.attacks.steps.input import MOMENTUM, InputStep, InputWalk
 from evil_twins.attacks.steps.nature import nature
 from evil_twins.attacks.steps.radius import Smallest
+from evil_twins.attacks.steps.routes import Route, paces, schedule
 
-RESTART = 0.3
-"""The share of the steps after which a second route starts from x°, at the radius of the first."""
+STRONG = 0.85
+"""The momentum of later routes: where the gradients of a weak victim change from step to step, a
+longer memory leads to nearer inputs."""
+
+ROUTES = (Route("origin", MOMENTUM), Route("origin", STRONG), Route("nearest", STRONG, 0.3))
+"""The routes to the smallest radius. The last begins with short steps to stay near its start."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +24,9 @@ class PGD:
 
     `polish` moves the radius a little below and above the one that κ needs until both meet, as the
     fast minimum-norm attack does (Pintor et al., NeurIPS 2021), on two routes from x°, the second
-    at the radius of the first. `first` descends within all of F_ε and stops at κ (Algorithm 1 of
-    the Evil Twins paper without its model step).
+    at the radius of the first, and on a third from the nearest input of both. Each takes half of
+    `rounds`, rounded up. `first` descends within all of F_ε and stops at κ (Algorithm 1 of the Evil
+    Twins paper without its model step).
     """
 
     input: InputStep
@@ -40,7 +46,10 @@ class PGD:
         """Attack every target."""
         if self.exit == "first":
             walk = InputWalk(self.input, view, self.input.eps)
+            sizes = paces_of(self.rounds, self.exit)
         else:
-            restart = round(RESTART * self.rounds * self.input.steps)
-            walk = InputWalk(self.input, view, 0.0, Smallest(), MOMENTUM, restart)
-        return alternate(view, self.kappa, self.rounds, self.exit, walk, None)
+            rounds = (self.rounds + 1) // 2
+            routes = schedule(ROUTES, rounds * self.input.steps)
+            walk = InputWalk(self.input, view, 0.0, Smallest(), routes=routes)
+            sizes = paces(ROUTES, rounds)
+        return alternate(view, self.kappa, sizes, self.exit, walk, None)

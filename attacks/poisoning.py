@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evil_twins.attacks.algorithm1 import Exit, alternate
+from evil_twins.attacks.algorithm1 import Exit, alternate, paces_of
 from evil_twins.attacks.base import Attacked, AttackerView, Kappa, Nature
 from evil_twins.attacks.efficacy import validate
 from evil_twins.attacks.steps.fisher import ANCHOR, DIVERGENCE, Specificity
@@ -31,8 +31,8 @@ class Poisoning:
 
     def __call__(self, view: AttackerView) -> Attacked:
         """Attack every target."""
-        walk = ModelWalk(self.model, view, self.loss)
-        return alternate(view, self.kappa, self.rounds, self.exit, None, walk)
+        walk, paces = ModelWalk(self.model, view, self.loss), paces_of(self.rounds, self.exit)
+        return alternate(view, self.kappa, paces, self.exit, None, walk)
 
 
 @dataclass(frozen=True)

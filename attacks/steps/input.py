@@ -1,6 +1,7 @@
 """Move inputs along the steepest direction of the margin, within a radius."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,14 +14,16 @@ from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import Norm, per_item
 from evil_twins.attacks.steps import lattice
 from evil_twins.attacks.steps.radius import Measured, Rule, fixed
+from evil_twins.attacks.steps.routes import Route
 
 MOMENTUM = 0.75
 """The share of earlier gradients in a search that takes all its rounds. Without it the radius
 depends on the victim: the signs of the gradients of a weak one change from step to step."""
 
-LONGEST_STEP = 0.1
-"""The longest step of a search for a radius, as a share of the norm of (1, ..., 1). Before κ is
-reached the radius of a weak victim grows to that of the cube, and half of it leads too far."""
+LONGEST_STEP, LONGEST_EVEN_STEP = 0.1, 2.0
+"""The longest steps of a search for a radius: the first as a share of the norm of (1, ..., 1), the
+second in l2 where all pixels move equally. Before κ is reached the radius of a weak victim grows to
+that of the cube. Half of it leads past nearer inputs, in images of many pixels a tenth does too."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,8 @@ class InputWalk:
         momentum: The share of the sum of earlier gradients, each divided by its dual norm, that is
             added to the gradient before a step (Dong et al., CVPR 2018). Where the steepest
             direction changes from step to step, the sum keeps the part that all of them share.
-        restart: The step, counted from 0, that starts again at x° with the radius so far, along the
-            gradient where the first route ended; -1 for none.
+        routes: The routes that begin with a step, counted from 0. Each starts at the smallest
+            radius so far and keeps the sum of gradients if it starts at x°.
     """
 
     def __init__(
@@ -96,10 +99,10 @@ class InputWalk:
         radius: Tensor | float,
         rule: Rule = fixed,
         momentum: float = 0.0,
-        restart: int = -1,
+        routes: Mapping[int, Route] | None = None,
     ) -> None:
         self.step, self.rule, self.targets = step, rule, view.targets
-        self.momentum, self.restart, self.turn = momentum, restart, 0
+        self.momentum, self.routes, self.turn = momentum, routes or {}, 0
         self.x = view.targets.x.clone()
         if isinstance(radius, float | int):
             radius = self.x.new_full((len(self.x),), radius)
@@ -111,7 +114,8 @@ class InputWalk:
                 self.radius = lattice.whole(self.radius)
         self.limit = self.radius if rule is fixed else torch.full_like(self.radius, step.eps)
         unit = float(norms.size(torch.ones_like(self.x[:1]), step.norm).sum())
-        self.longest = math.inf if rule is fixed else LONGEST_STEP * unit
+        longest = min(LONGEST_STEP, LONGEST_EVEN_STEP / math.sqrt(self.x[:1].numel()))
+        self.longest = math.inf if rule is fixed else longest * unit
         self.rounding, self.gradients = torch.zeros_like(self.x), torch.zeros_like(self.x)
         self.best = torch.full_like(self.radius, torch.inf)
         self.best_x = self.x.clone()
@@ -156,6 +160,8 @@ class InputWalk:
         Returns:
             The margins (n,) before the step.
         """
+        if self.turn in self.routes:
+            self._begin(self.routes[self.turn])
         step, origin = self.step, self.targets.x[active]
         leaf, features = self.forward(models, active)
         x = leaf.detach()
@@ -170,8 +176,6 @@ class InputWalk:
         state = Measured(missing, slope, distance, self.best[active], cost)
         radius = self.rule(self.radius[active], state, pace).clamp(0, step.eps)
         start = x + self.rounding[active] if step.quantize else x
-        if self.turn == self.restart:
-            start, self.gradients = origin, torch.zeros_like(self.x)
         if self.momentum:
             gradient = self._accumulate(active, gradient, slope)
         moved = step.moved(start, origin, gradient, radius, pace, self.longest)
@@ -185,6 +189,16 @@ class InputWalk:
         self._cache = None
         self.passes[active] += 2 if models.layers == "all" else 1
         return g.detach()
+
+    def _begin(self, route: Route) -> None:
+        """Move all inputs to the start of a route, at the smallest radius so far."""
+        self.momentum, self._cache = route.momentum, None
+        self.rounding = torch.zeros_like(self.x)
+        self.radius = torch.where(self.best.isfinite(), self.best, self.radius)
+        if route.start == "origin":
+            self.x = self.targets.x.clone()
+        else:
+            self.x, self.gradients = self.nearest(), torch.zeros_like(self.x)
 
     def _keep_nearest(self, active: Tensor, x: Tensor, missing: Tensor, distance: Tensor) -> None:
         """Keep the inputs (n, C, H, W) that reach κ at a smaller distance (n,) than before."""

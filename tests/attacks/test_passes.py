@@ -19,7 +19,7 @@ from tests.attacks import worlds
 N, ROUNDS, BATCH = 4, 10, 16
 HEAD, ALL = ModelStep("head", batch=BATCH), ModelStep("all", batch=BATCH)
 ATTACKS = {
-    "pgd": (PGD(InputStep(), 0.75, ROUNDS), 2 * ROUNDS),
+    "pgd": (PGD(InputStep(), 0.75, ROUNDS), 3 * ROUNDS),
     "poisoning head": (Poisoning(HEAD, 0.75, ROUNDS), 1),
     "imc head": (IMC(InputStep(), HEAD, 0.75, ROUNDS, phi=0.5), 2 * ROUNDS + 1),
     "poisoning all": (Poisoning(ALL, 0.75, ROUNDS), (2 + 2 * BATCH) * ROUNDS),
@@ -36,7 +36,7 @@ def test_every_pass_is_counted(name: str) -> None:
     assert _run(name, worlds.view(N)).passes.tolist() == [ATTACKS[name][1]] * N
 
 
-@pytest.mark.parametrize(("name", "forward"), [("pgd", ROUNDS), ("imc head", ROUNDS + 1)])
+@pytest.mark.parametrize(("name", "forward"), [("pgd", 3 * ROUNDS // 2), ("imc head", ROUNDS + 1)])
 def test_no_more_images_go_through_the_trunk_than_are_needed(name: str, forward: int) -> None:
     view, batches = worlds.view(N), list[int]()
 

@@ -1,6 +1,7 @@
-"""The walk of the inputs: momentum, the longest step, the second route."""
+"""The walk of the inputs: momentum, the longest step, the routes."""
 
 from dataclasses import replace
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -9,9 +10,16 @@ from torch import Tensor, nn
 from evil_twins.attacks import norms
 from evil_twins.attacks.base import AttackerView
 from evil_twins.attacks.norms import Norm
-from evil_twins.attacks.pgd import PGD
-from evil_twins.attacks.steps.input import LONGEST_STEP, MOMENTUM, InputStep, InputWalk
+from evil_twins.attacks.pgd import PGD, ROUTES
+from evil_twins.attacks.steps.input import (
+    LONGEST_EVEN_STEP,
+    LONGEST_STEP,
+    MOMENTUM,
+    InputStep,
+    InputWalk,
+)
 from evil_twins.attacks.steps.radius import Smallest
+from evil_twins.attacks.steps.routes import Route
 from tests.attacks import worlds
 
 AIM = 1.0
@@ -90,17 +98,74 @@ def test_on_a_flat_victim_no_step_is_longer_than_a_share_of_the_cube(
     assert 0.95 * longest < float(lengths.max()) < 1.001 * longest  # the cube may cut it
 
 
-def test_the_second_route_starts_at_the_origin_with_the_radius_of_the_first() -> None:
-    view = worlds.view()
-    walk = InputWalk(InputStep(), view, 0.0, Smallest(), MOMENTUM, restart=8)
-    path = _path(view, walk, 8)
-    radius = walk.radius.clone()
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_in_large_images_no_step_is_longer_than_two_in_l2_spread_over_all_pixels(
+    norm: Norm,
+) -> None:
+    draw, pixels = torch.Generator().manual_seed(1), 3 * 32 * 32
+    weight = 1e-5 * torch.randn(2, pixels, generator=draw)
+    view = worlds.linear_view(weight, torch.rand(2, 3, 32, 32, generator=draw), 2)
+    walk = InputWalk(InputStep(norm, eps=60.0), view, 0.0, Smallest(), MOMENTUM)
+    lengths = norms.size(_path(view, walk, 8).diff(dim=0).flatten(0, 1), norm)
+    longest = LONGEST_EVEN_STEP / (pixels**0.5 if norm == "linf" else 1)
+    assert 0.9 * longest < float(lengths.max()) < 1.001 * longest  # the cube may cut it
+
+
+def _at_route(start: Literal["origin", "nearest"]) -> tuple[AttackerView, InputWalk, InputWalk]:
+    """Return the walks before and after the first step of a route from this start."""
+    view, walks = worlds.view(), []
+    for steps in (8, 9):
+        route = {8: Route(start, 0.25)}
+        walk = InputWalk(InputStep(), view, 0.0, Smallest(), MOMENTUM, route)
+        _path(view, walk, steps)
+        walks.append(walk)
+    assert walks[0].best.isfinite().all()
+    assert (walks[0].x != walks[0].best_x).flatten(1).any(1).all()
+    return view, *walks
+
+
+def test_a_route_from_the_origin_keeps_the_gradients_and_has_the_smallest_radius() -> None:
+    view, before, after = _at_route("origin")
     rows = torch.arange(len(view.targets))
-    walk.advance(view.unchanged_models(), rows, AIM, torch.inf, 1.0)
-    assert (norms.size(path[-1] - view.targets.x, "linf") > 0.6 * radius).all()
-    after = norms.size(walk.x - view.targets.x, "linf")
-    assert (after <= 0.5 * walk.radius + 1e-6).all()
-    assert (walk.radius / radius - 1).abs().max() <= 0.15 + 1e-6
+    fresh = InputWalk(InputStep(), view, before.best.clone(), Smallest(), momentum=0.25)
+    fresh.best, fresh.gradients = before.best.clone(), before.gradients.clone()
+    fresh.advance(view.unchanged_models(), rows, AIM, torch.inf, 1.0)
+    assert torch.equal(after.x, fresh.x)
+    assert torch.equal(after.radius, fresh.radius)
+    assert (after.radius > before.best).all()
+
+
+def test_a_route_from_the_nearest_input_forgets_the_gradients_and_shrinks_the_radius() -> None:
+    view, before, after = _at_route("nearest")
+    torch.testing.assert_close(after.radius, 0.85 * before.best)
+    sizes = norms.dual_size(after.gradients, "linf")
+    torch.testing.assert_close(sizes, torch.ones_like(sizes))
+    assert torch.equal(after.passes, before.passes + 2)
+    assert (norms.size(after.x - view.targets.x, "linf") <= after.radius + 1e-6).all()
+
+
+@pytest.mark.parametrize("rounds", [7, 8])
+def test_the_steps_of_each_route_shrink_on_their_own(
+    rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[tuple[float, float]] = []
+    advance = InputWalk.advance
+
+    def spy(walk: InputWalk, *args: Any) -> Tensor:
+        margins = advance(walk, *args)
+        steps.append((walk.momentum, args[4]))
+        return margins
+
+    monkeypatch.setattr(InputWalk, "advance", spy)
+    PGD(InputStep(steps=2), 0.75, rounds)(worlds.view(1))
+    cosine = [1.0, 0.5 + 0.125**0.5, 0.5, 0.5 - 0.125**0.5]
+    expected = [
+        (route.momentum, pytest.approx(route.pace * pace))
+        for route in ROUTES
+        for pace in cosine
+        for _ in range(2)
+    ]
+    assert steps == expected
 
 
 def test_the_radius_is_the_smallest_on_linear_victims_whatever_their_strength() -> None:
