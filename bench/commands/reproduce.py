@@ -58,5 +58,6 @@ def words(done: "Reproduction") -> list[str]:
         f"{len(outside)} of {count} rates of a new victim (seed {done.seed}) lie outside of the "
         f"95 % intervals that the stored victims predict ({share:.1%}). About {0.05 * count:.0f} "
         "are expected; the rates of one victim depend on each other, so that more may.",
+        *([f"{done.unpredicted} further rates have no interval"] if done.unpredicted else []),
         f"all rates: {done.folder / FILE}",
     ]

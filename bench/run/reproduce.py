@@ -35,12 +35,14 @@ class Reproduction:
         seed: Seed of its training.
         rates: One line for each row and detector: `RECIPE`, detector, n, detected, rate, next_low,
             next_high, inside; None if no score is stored.
+        unpredicted: Number of its other rates, for which the stored victims predict no interval.
     """
 
     conclusion: Conclusion
     folder: Path
     seed: int
     rates: pd.DataFrame | None
+    unpredicted: int = 0
 
 
 def reproduce(
@@ -74,11 +76,11 @@ def reproduce(
     folder = workspace.directory / FOLDER
     with exclusive(workspace.store, console):
         shown = derive(replace(workspace, plan=chosen), ran, folder, _no_tables, console)
-    rates = _compared(Analysis(folder), predicted) if shown else None
+    rates, unpredicted = _compared(Analysis(folder), predicted) if shown else (None, 0)
     if rates is not None:
         files.write(folder / FILE, folder, csv(rates))
     conclusion = Conclusion(workspace.directory, chosen, ran, ran.failed, shown)
-    return Reproduction(conclusion, folder, seed, rates)
+    return Reproduction(conclusion, folder, seed, rates, unpredicted)
 
 
 def _predicted(suite: Suite, stored: Path) -> pd.DataFrame:
@@ -110,10 +112,12 @@ def _no_tables(directory: Path) -> None:
     """Write nothing: a comparison has one table of its own."""
 
 
-def _compared(analysis: Analysis, predicted: pd.DataFrame) -> pd.DataFrame:
+def _compared(analysis: Analysis, predicted: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Return the rates that have an interval, and the number of the others."""
     measured = analysis.table(DETECTION)
     measured = measured[measured["fpr_nominal"].eq(FPR)][[*CELL, "n", "detected", "rate"]]
-    rates = measured[measured["rate"].notna()].merge(predicted, on=CELL)
+    measured = measured[measured["rate"].notna()]
+    rates = measured.merge(predicted, on=CELL)
     # A stored number may be rounded in its last digit.
     inside = rates["rate"].between(rates["next_low"] - 1e-9, rates["next_high"] + 1e-9)
-    return rates.assign(inside=inside)
+    return rates.assign(inside=inside), len(measured) - len(rates)
