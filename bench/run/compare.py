@@ -1,7 +1,7 @@
 """Compare a new detector or attack with those of a suite, on the stored cells of the suite."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from math import isnan
 from pathlib import Path
@@ -9,55 +9,22 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from evil_twins.bench import printable
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.cells.execute import Outcome
-from evil_twins.bench.components.names import split_call
-from evil_twins.bench.components.registry import kind_of
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished, keys_of, score_keys
 from evil_twins.bench.run.conclude import Conclusion, derive, exclusive
+from evil_twins.bench.run.newcomer import Newcomer, newcomer
 from evil_twins.bench.run.observer import Observer
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.schedule import recorded, survey
 from evil_twins.bench.run.screen import print_lines
-from evil_twins.bench.run.selection import of_victim, with_parents
+from evil_twins.bench.run.selection import with_parents
 from evil_twins.bench.run.session import Execution, run_cells
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Folders, open_workspace
 from evil_twins.bench.store import records
 from evil_twins.bench.suite import suite as suites
-from evil_twins.bench.suite.rows import column_of, rows_of, short_name
-from evil_twins.bench.suite.suite import Suite
-
-WORKING_DIRECTORY = Path("compare")
-"""Replaces the file of the suite: files of newcomers lie in the working directory."""
-
-
-@dataclass(frozen=True)
-class Newcomer:
-    """A new detector or attack.
-
-    Attributes:
-        kind: "attack" or "detector".
-        label: Its name in tables.
-        suite: The suite, with the newcomer added.
-    """
-
-    kind: str
-    label: str
-    suite: Suite
-
-    @property
-    def folder(self) -> str:
-        """The name of the folder of its comparison."""
-        return printable.file_name(self.label)
-
-    def owns(self, plan: Plan, key: str) -> bool:
-        """Check whether a cell runs the newcomer on targets; its preparation is no such cell."""
-        cell = plan.cells[key]
-        kinds = ("attack",) if self.kind == "attack" else ("benign", "score")
-        return cell.kind in kinds and cell.label == self.label
 
 
 @dataclass(frozen=True)
@@ -66,45 +33,11 @@ class Comparison:
 
     Attributes:
         conclusion: The outcome of the cells that it needs.
-        folder: The folder with its records, tables and figure; None if no cell has finished.
+        folder: The folder with its records, tables and figure; None if the newcomer has none.
     """
 
     conclusion: Conclusion
     folder: Path | None
-
-
-def newcomer(text: str, suite: Suite) -> Newcomer:
-    """Add an attack or a detector to a suite.
-
-    Args:
-        text: Its name with its parameters, such as "file.py:Name(k=5)".
-        suite: The suite.
-
-    Raises:
-        UserError: There is no such thing, or the suite has it already.
-    """
-    method, parameters = split_call(text)
-    kind = kind_of(method, WORKING_DIRECTORY.parent)
-    short = short_name(method, parameters)
-    labels = {entry.label for entry in (suite.rows if kind == "attack" else suite.columns)}
-    taken = labels | {"any"}
-    label = text if short in taken else short
-    if label in taken:
-        raise UserError(
-            f"{suite.name} has the {kind} {label!r} already",
-            f"remedy: other parameters in brackets, or `evil-twins table {suite.name}` to see it",
-        )
-    table = {"method": text, "name": label}
-    if kind == "attack":
-        rows = rows_of(table, suite.targets.count, WORKING_DIRECTORY)
-        return Newcomer(kind, label, replace(suite, rows=(*suite.rows, *rows)))
-    column = column_of(table, WORKING_DIRECTORY)
-    if column.inspects:
-        raise UserError(
-            f"{label!r} judges models: no target has a score that could be compared",
-            "remedy: run a suite with rows of `fine-tuning` that names it under [[detectors]]",
-        )
-    return Newcomer(kind, label, replace(suite, columns=(*suite.columns, column)))
 
 
 def compare(
@@ -115,7 +48,7 @@ def compare(
     console: Console | None = None,
     fpr: float = FPR,
 ) -> Comparison:
-    """Run the cells that a new detector or attack needs on the stored attacks of a suite.
+    """Run the cells that a new detector or attack needs on the stored attacks of all victims.
 
     Args:
         text: Its name with its parameters, such as "file.py:Name(k=5)".
@@ -131,8 +64,6 @@ def compare(
     """
     new = newcomer(text, suites.load(name))
     workspace = open_workspace(new.suite, folders, execution.device, console)
-    first = of_victim(workspace.plan, min(workspace.plan.victims))
-    workspace = replace(workspace, plan=first)
     cells, store, directory = workspace.plan, workspace.store, workspace.directory
     chosen = _chosen(new, cells, survey(cells, store), name, directory)
     absent = _absent(new, cells, chosen)
@@ -141,7 +72,7 @@ def compare(
     trial = partial(_Trial, cells=chosen, new=new)
     ran = run_cells(workspace, chosen, execution, console=console, wrap=trial)
     conclusion = Conclusion(directory, chosen, ran, ran.failed, shown=False)
-    if not any(new.owns(cells, key) for key in ran.content):
+    if not _has_records(new, workspace.finished(ran)):
         return Comparison(conclusion, None)
     rate = "" if fpr == FPR else f"fpr-{float(fpr)!r}"
     folder = directory / rate / "compare" / new.folder
@@ -172,21 +103,30 @@ def _chosen(new: Newcomer, cells: Plan, state: State, name: str, directory: Path
         parts = [part for shard in stored for part in (shard.scores, shard.benign)]
         keys = [part[new.label] for part in parts if new.label in part]
     else:
+        seeds = {shard.seed for shard in stored}
         shards = [shard for shard in cells.shards if shard.row.label == new.label]
-        keys = [key for shard in shards for key in shard.keys]
+        keys = [key for shard in shards if shard.seed in seeds for key in shard.keys]
     return Plan(with_parents(cells.cells, keys), cells.victims, tuple(stored))
 
 
 def _absent(new: Newcomer, cells: Plan, chosen: Plan) -> str:
-    """Return the attacks of the suite that are not stored on all targets, as text."""
+    """Return the attacks of the suite that are not stored on all targets of all victims."""
     stored = {shard.attack for shard in chosen.shards}
+    seeds: dict[str, set[int]] = {}
+    for shard in cells.shards:
+        if shard.row.scored and shard.row.label != new.label and shard.attack not in stored:
+            seeds.setdefault(shard.row.title, set()).add(shard.seed)
     return ", ".join(
-        dict.fromkeys(
-            shard.row.title
-            for shard in cells.shards
-            if shard.row.scored and shard.row.label != new.label and shard.attack not in stored
-        )
+        title if of_row == set(cells.victims) else f"{title} (seeds {sorted(of_row)})"
+        for title, of_row in seeds.items()
     )
+
+
+def _has_records(new: Newcomer, done: Finished) -> bool:
+    """Check whether an attack of the newcomer has finished, or all its scores of one attack."""
+    if new.kind == "attack":
+        return any(new.owns(done.plan, key) for key in done.state.content)
+    return any(score_keys(done, shard, new.label) for shard in done.plan.shards)
 
 
 class _Trial(Observer):

@@ -55,6 +55,18 @@ class Unfitted:
         self.view = view
 
 
+class Late:
+    """Fails on the targets."""
+
+    def fit(self, view):
+        def score(x):
+            if len(x) < 100:
+                raise ValueError("late")
+            return x.mean((1, 2, 3))
+
+        return score
+
+
 class Benign:
     """Fails under the victim itself."""
 

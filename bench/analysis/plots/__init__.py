@@ -54,8 +54,9 @@ class FigureKind:
         return study.population == 1 or self.pooled == (study.victims > 1)
 
 
+ALONG_PHI = FigureKind("detection-phi", along_phi, "Rate along the budget φ", "detection.csv", True)
 FIGURES = (
-    FigureKind("detection-phi", along_phi, "Rate along the budget φ", "detection.csv", True),
+    ALONG_PHI,
     FigureKind("detection-fidelity", along_fidelity, "Rate against fidelity loss", "detection.csv"),
     FigureKind("tradeoff", tradeoff.draw, "Trade-off of fidelity and specificity", "tradeoff.csv"),
     FigureKind("budgets", budgets.draw, "Confidence within fixed budgets", "budgets.csv"),
@@ -137,7 +138,7 @@ def draw(
 
 
 def compare(directory: Path, label: str, fpr: float = FPR) -> None:
-    """Draw the rate of a new detector along phi with those of all others.
+    """Draw the rate of a new detector along phi with those of all others, over all victims.
 
     The files lie where `draw` puts those of the same rate, in the folder of the comparison.
 
@@ -146,7 +147,7 @@ def compare(directory: Path, label: str, fpr: float = FPR) -> None:
     """
     analysis = Analysis(directory, fpr, add_any=False)
     with style.look(), threadpool_limits(1):
-        for study in studies(analysis):
+        for study in filter(ALONG_PHI.shows, studies(analysis)):
             if (drawn := along_phi(study, label)) is not None:
                 for form, encode in FORMATS.items():
                     name = f"{folder(fpr)}figures/compare{study.suffix}.{form}"

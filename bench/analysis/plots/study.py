@@ -15,7 +15,7 @@ from evil_twins.bench.analysis.tables.families import FAMILY, IMC, PGD, POISONIN
 from evil_twins.bench.analysis.tables.frames import line, lines
 from evil_twins.bench.analysis.tables.outcomes import OUTCOMES
 from evil_twins.bench.analysis.tables.population import POPULATION
-from evil_twins.bench.analysis.tables.recipes import MEAN, MODEL, RECIPE
+from evil_twins.bench.analysis.tables.recipes import MEAN, MODEL, RECIPE, numbered
 from evil_twins.bench.analysis.tables.records import STUDY
 from evil_twins.bench.analysis.tables.sweeps import TRADEOFF
 
@@ -88,8 +88,7 @@ class Study:
     def detection(self) -> pd.DataFrame:
         """The rates at the headline rate, with `row`: of one victim, or over victims."""
         if self.victims > 1:
-            lines = self.rows[RECIPE].reset_index(names="row")
-            table = self.analysis.table(POPULATION).merge(lines, on=RECIPE)
+            table = numbered(self.rows, self.analysis.table(POPULATION))
         else:
             table = self._numbered(DETECTION)
         return table[table["fpr_nominal"].eq(self.fpr)]

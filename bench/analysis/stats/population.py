@@ -128,7 +128,7 @@ def sign_flips(differences: Floats, seed: int = 0) -> Floats:
         seed: Seed of the draws.
 
     Returns:
-        () or (K,) p-values; 1 if no victim has a difference.
+        () or (K,) p-values; 1 if fewer than two victims have a difference.
     """
     from scipy import stats
 
@@ -139,7 +139,7 @@ def sign_flips(differences: Floats, seed: int = 0) -> Floats:
     for missing in np.unique(np.isnan(columns), axis=1).T:
         same = (np.isnan(columns) == missing[:, None]).all(axis=0)
         values = columns[~missing][:, same]
-        if len(values):
+        if len(values) > 1:
             p[same] = stats.permutation_test(
                 [values],
                 lambda values, axis: values.mean(axis=axis),

@@ -26,6 +26,11 @@ _RECIPE = ["dataset", "victim"]
 _FAMILY = [*_RECIPE, "comparison", "attack", "layers", "kappa", "lam", "quantity", "against"]
 _PAIR = [*RECIPE, "comparison", "quantity", "against", "detector"]
 _SIDES = ["seed", "value", "other"]
+DIFFERENCES = [
+    *("victims", "mean", "mean_other", *ends("difference").split()),
+    *("least", "most", "p", "p_least"),
+]
+"""The columns of `differences` without its keys."""
 
 LEVEL = 0.05
 """Level of the tests, after Holm's correction."""
@@ -98,7 +103,8 @@ def _paired(analysis: Analysis) -> pd.DataFrame:
         compute(analysis).assign(comparison=name).reindex(columns=[*_PAIR, *_SIDES])
         for name, compute in _COMPARISONS.items()
     ]
-    table = frame(_lines([part for part in parts if len(part)]), PAIRED_OVER_VICTIMS.names)
+    parts = [part for part in parts if len(part)]
+    table = frame(differences(pd.concat(parts), _PAIR) if parts else [], PAIRED_OVER_VICTIMS.names)
     if len(table):
         # Of detectors on one attack every two are a family, of an attack its levels and detectors.
         family = table["phi"].where(table["comparison"].eq("detector"))
@@ -108,20 +114,30 @@ def _paired(analysis: Analysis) -> pd.DataFrame:
     return table
 
 
-def _lines(parts: list[pd.DataFrame]) -> Iterator[dict[str, Any]]:
-    if not parts:
-        return
-    sides = pd.concat(parts).astype({"value": float, "other": float})
+def differences(sides: pd.DataFrame, keys: list[str]) -> Iterator[dict[str, Any]]:
+    """Average differences over the victims that have them, without correction.
+
+    Args:
+        sides: One line per victim and difference: the keys, `seed`, and the values of both sides,
+            `value` and `other`; a line with NaN in either is skipped.
+        keys: The columns whose values name a difference.
+
+    Yields:
+        The keys and `DIFFERENCES`, for each difference that at least two victims have.
+    """
+    sides = sides.astype({"value": float, "other": float})
     sides = sides.dropna(subset=["value", "other"]).reset_index(drop=True)
-    keys = sides.drop_duplicates(_PAIR)[_PAIR]
-    place = sides.groupby(_PAIR, dropna=False, sort=False).ngroup().to_numpy()
+    if sides.empty:
+        return
+    names = sides.drop_duplicates(keys)[keys]
+    place = sides.groupby(keys, dropna=False, sort=False).ngroup().to_numpy()
     seeds, column = np.unique(sides["seed"], return_inverse=True)
-    values = np.full((2, len(keys), len(seeds)), np.nan)
+    values = np.full((2, len(names), len(seeds)), np.nan)
     values[:, place, column] = sides[["value", "other"]].to_numpy().T
     gaps = values[0] - values[1]
     chances = stats.sign_flips(gaps.T)
     for key, (first, second), gap, p in zip(
-        lines(keys), values.swapaxes(0, 1), gaps, chances, strict=True
+        lines(names), values.swapaxes(0, 1), gaps, chances, strict=True
     ):
         present = gap[~np.isnan(gap)]
         if len(present) > 1:
@@ -164,7 +180,7 @@ def _markdown(analysis: Analysis) -> str:
                 text.name(line),
                 *(str(line[name]) for name in ("against", "quantity", "detector")),
                 *(text.number(line[name]) for name in ("mean", "mean_other")),
-                _difference(line),
+                text.difference(line),
                 *(text.p_value(line[name]) for name in ("p", "p_holm")),
             ]
             for line in rows
@@ -172,12 +188,6 @@ def _markdown(analysis: Analysis) -> str:
         written = text.markdown([*header, "p", "p (Holm)"], body, text_columns=4)
         blocks.append(f"\n## {recipe(rows[0])}\n\n{written}")
     return "".join(blocks)
-
-
-def _difference(line: dict[str, Any]) -> str:
-    return (
-        f"{line['difference']:+.2f}" if pd.isna(line["difference_low"]) else text.difference(line)
-    )
 
 
 PAIRED_OVER_VICTIMS = Table(

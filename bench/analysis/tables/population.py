@@ -22,7 +22,16 @@ CELL = [*RECIPE, "detector", "knowledge", "fpr_nominal"]
 
 def _population(analysis: Analysis) -> Iterator[dict[str, Any]]:
     """Give one line for each row, detector and nominal rate that several victims have."""
-    for key, victims in analysis.table(DETECTION).groupby(CELL, dropna=False, sort=False):
+    return over_victims(analysis.table(DETECTION))
+
+
+def over_victims(detection: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield the line over victims of each row, detector and nominal rate that several have.
+
+    Args:
+        detection: Lines of the detection table.
+    """
+    for key, victims in detection.groupby(CELL, dropna=False, sort=False):
         victims = victims[victims["n"] > 0]
         if len(victims) > 1:
             yield dict(zip(CELL, key, strict=True)) | _line(victims)
@@ -42,19 +51,27 @@ def _line(victims: pd.DataFrame) -> dict[str, Any]:
 
 def _rates(victims: pd.DataFrame) -> dict[str, Any]:
     detected, counts = column(victims, "detected"), column(victims, "n")
-    pooled, typical = stats.pooled_rate(detected, counts), int(counts.mean().round())
-    following = stats.next_rate(detected, counts, max(2, typical))
+    following = stats.next_rate(detected, counts, max(2, int(counts.mean().round())))
     fresh = victims[victims["fpr_n"] > 0]
     alarms = stats.pooled_rate(column(fresh, "fpr_k"), column(fresh, "fpr_n")).rate
-    rates = detected / counts
     return {
         **{name: int(victims[name].sum()) for name in ("detected", "success")},
-        **by_name("rate low high", pooled.rate),
+        **pooled(detected, counts),
         **by_name("next_low next_high", following[1:]),
-        **by_name("least most", (rates.min(), rates.max())),
-        "effect": pooled.effect,
         **spread("fpr_realised", alarms),
     }
+
+
+def pooled(counted: stats.Floats, counts: stats.Floats) -> dict[str, float]:
+    """Return the rate over victims with its interval, the range of the victims and the effect.
+
+    Args:
+        counted: (V,) number of targets of each victim that are counted, as flagged or caught.
+        counts: (V,) number of its targets, above 0.
+    """
+    over, rates = stats.pooled_rate(counted, counts), counted / counts
+    ends = by_name("least most", (rates.min(), rates.max()))
+    return by_name("rate low high", over.rate) | ends | {"effect": over.effect}
 
 
 def _mean(victims: pd.DataFrame, name: str) -> stats.Interval:

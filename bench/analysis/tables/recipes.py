@@ -31,6 +31,16 @@ def recipe(line: Mapping[str, object]) -> str:
     return text.one_line(f"{line['dataset']}, {line['victim']}, {line['victims']} victims")
 
 
+def numbered(rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Return lines over victims with `row`, the number of the row of each.
+
+    Args:
+        rows: The rows of one victim.
+        table: Lines with the columns of RECIPE.
+    """
+    return table.merge(rows[RECIPE].reset_index(names="row"), on=RECIPE)
+
+
 def summed(rows: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
     """Add up counts of the victims of a recipe, under the row of the first.
 

@@ -54,8 +54,10 @@ def interval(line: Mapping[str, float], name: str, scale: float = 1, digits: int
 
 
 def difference(line: Mapping[str, float]) -> str:
-    """Write the difference of two rates with its sign and interval."""
+    """Write the difference of two rates with its sign, and its interval unless that is NaN."""
     low, high = line["difference_low"], line["difference_high"]
+    if isnan(low):
+        return f"{line['difference']:+.2f}"
     return f"{line['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 

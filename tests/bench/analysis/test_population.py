@@ -92,6 +92,7 @@ def test_sign_flips_are_exact() -> None:
     assert sign_flips(np.array([1.0, -1.0])) == 1
     assert sign_flips(np.zeros(4)) == 1
     assert sign_flips(np.array([1.0, 2, np.nan])) == 2 / 4
+    assert sign_flips(np.array([1.0, np.nan])) == 1
 
 
 def test_sign_flips_of_many_pairs_are_those_of_each() -> None:

@@ -15,7 +15,7 @@ from evil_twins.bench.analysis.tables.inspection import INSPECTION
 from evil_twins.bench.cells import seeds
 from evil_twins.bench.commands import app
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.compare import newcomer
+from evil_twins.bench.run.newcomer import newcomer
 from evil_twins.bench.store import records
 from evil_twins.bench.store.records import MODEL_SCORE
 from evil_twins.bench.subjects.weights import load as load_victim

@@ -135,6 +135,7 @@ WRONG = {
     "shape": "function 'shape' returned 160×10 numbers for 160 images",
     "nothing": "function 'nothing' returned NaN or infinity for 160 of 160 images",
     "falls": "ValueError: over",
+    "Late": "ValueError: late",
     "Unfitted": "fit of detector 'Unfitted' returned NoneType; expected a function of images",
 }
 

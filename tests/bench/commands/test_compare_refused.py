@@ -11,7 +11,8 @@ from evil_twins.bench.cells.execute import Outcome
 from evil_twins.bench.cells.identity import Cell
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.compare import Newcomer, _absent, _chosen, _Trial, compare, newcomer
+from evil_twins.bench.run.compare import _absent, _chosen, _Trial, compare
+from evil_twins.bench.run.newcomer import Newcomer, newcomer
 from evil_twins.bench.run.plan import Plan, plan
 from evil_twins.bench.run.progress import Lines
 from evil_twins.bench.run.session import Execution

@@ -1,11 +1,16 @@
 """A new victim of a stored suite: its cells, its rates, and the words on them."""
 
+import io
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
+from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.analysis.tables.population import POPULATION
 from evil_twins.bench.commands import app
 from evil_twins.bench.commands.reproduce import words
 from evil_twins.bench.errors import UserError
@@ -89,10 +94,48 @@ def test_results_of_one_victim_predict_nothing(
         reproduce(path, stored, Folders(tmp_path), Execution(engine=inline()))
 
 
-def test_compare_shows_the_first_of_several_victims(stored: Path) -> None:
+def test_compare_shows_all_victims(stored: Path) -> None:
     execution = Execution(device="cpu", engine=inline())
     name = f"{suites.PLUGINS}:Doubt(scale=2.0)"
     compared = compare(name, str(stored / "small.toml"), Folders(stored), execution)
     assert compared.folder is not None
-    assert set(pd.read_parquet(compared.folder / "scores.parquet")["seed"]) == {0}
-    assert len(compared.conclusion.state.ran) == 3
+    kinds = [compared.conclusion.plan.cells[key].kind for key in compared.conclusion.state.ran]
+    assert kinds.count("score") == 2 * 2
+    scores = pd.read_parquet(compared.folder / "scores.parquet")
+    assert set(scores["seed"]) == {0, 1}
+    costs = pd.read_parquet(compared.folder / "costs.parquet")
+    assert len(costs) == 2 * 2
+    population = pd.read_csv(compared.folder / "tables" / "population.csv")
+    assert (population["n"] == 2 * 4).all()
+    assert set(population["inputs"]) == set(costs.groupby("attack")["inputs"].sum())
+    # It is what the suite's detector of another name is, in every number over victims.
+    suite_table = Analysis(stored / "small").table(POPULATION)
+    both = population.merge(
+        suite_table[suite_table["detector"].eq("doubt")],
+        on=["attack", "fpr_nominal"],
+        suffixes=("", "_doubt"),
+    )
+    assert len(both) == len(population) == 2 * 2
+    for column in ("victims", "detected", "low", "high", "fpr_realised", "auroc", "ks", "success"):
+        numbers = both[f"{column}_doubt"].tolist()
+        assert both[column].tolist() == pytest.approx(numbers, rel=1e-5), column
+    paired = pd.read_csv(compared.folder / "tables" / "paired.csv").set_index("other")
+    assert (paired.loc["doubt", "difference"] == 0).all()
+    assert (paired["victims"] == 2).all()
+
+
+def test_compare_takes_the_victims_with_stored_attacks(stored: Path, tmp_path: Path) -> None:
+    """No further victim is trained, neither for a detector nor for an attack."""
+    path = suites.write(tmp_path, *PARTS, head=HEAD.replace("count = 2", "count = 3", 1))
+    results = tmp_path / "results"
+    shutil.copytree(stored, results)
+    console = Console(file=io.StringIO(), width=200)
+    execution = Execution(device="cpu", engine=inline())
+    for name in (f"{suites.PLUGINS}:Doubt(scale=3.0)", f"{suites.PLUGINS}:Shift(amount=0.2)"):
+        compared = compare(name, path, Folders(results), execution, console)
+        assert compared.folder is not None
+        assert set(pd.read_parquet(compared.folder / "targets.parquet")["seed"]) == {0, 1}
+        ran = {compared.conclusion.plan.cells[key].kind for key in compared.conclusion.state.ran}
+        assert "victim" not in ran
+    assert isinstance(console.file, io.StringIO)
+    assert "not stored, so skipped: a (seeds [2]), b (seeds [2])" in console.file.getvalue()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from evil_twins.bench.analysis import tables
 from evil_twins.bench.commands import app
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.compare import newcomer
+from evil_twins.bench.run.newcomer import newcomer
 from evil_twins.bench.suite import suite
 from evil_twins.bench.suite.names import FOLDER_BYTES, LABEL_LENGTH, check_label, folder_name
 from tests.bench import reported, strange, suites, synthetic

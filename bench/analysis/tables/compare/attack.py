@@ -1,16 +1,17 @@
 """Compare a new attack with those of a suite, under every detector."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.attacks import ATTACKS
-from evil_twins.bench.analysis.tables.compare.differences import by_rate, written
+from evil_twins.bench.analysis.tables.compare.detector import KS
+from evil_twins.bench.analysis.tables.compare.differences import Cell, Tables, by_rate, written
 from evil_twins.bench.analysis.tables.detection import STRICT, rates
 from evil_twins.bench.analysis.tables.frames import line, lines
 from evil_twins.bench.analysis.tables.records import KEYS
-
-Tables = dict[str, pd.DataFrame]
 
 
 def tables(analysis: Analysis) -> Tables:
@@ -36,11 +37,10 @@ def words(analysis: Analysis, tables: Tables, label: str) -> str:
         f"{text.study(line(analysis.records.rows, 0))}. Success: at κ, within ε and not flagged at "
         f"a false-positive rate (FPR) of {fpr}; intervals as in the other tables.\n"
     ]
-    table = tables["detection"]
-    for keys, cells in table[table["attack"] == label].groupby(KEYS, dropna=False, sort=True):
-        name = text.name(dict(zip(KEYS, keys, strict=True)))
-        blocks.append(f"\n## Under each detector: {name}\n\n{_detectors(cells, analysis.fpr)}")
-    blocks.append(f"\n## Compared with the other attacks\n\n{_matrix(analysis, tables, label)}")
+    records, table = analysis.records, tables["detection"]
+    blocks.append(detectors(table[table["attack"] == label], KEYS, analysis.fpr, KS))
+    costs = dict(enumerate(lines(tables["compare"])))
+    blocks.append(matrix(records.rows, costs, records.numbered(table), analysis.fpr, label))
     blocks.append(
         "\nMeans over all targets; disagreement pooled over targets × R with a crossed bootstrap "
         f"interval (95 %); under each detector the targets flagged at an FPR of {fpr}, in %.\n\n"
@@ -48,9 +48,25 @@ def words(analysis: Analysis, tables: Tables, label: str) -> str:
     return "".join([*blocks, text.failures(analysis.records)])
 
 
-def _detectors(table: pd.DataFrame, fpr: float) -> str:
+def detectors(table: pd.DataFrame, keys: list[str], fpr: float, separation: str) -> str:
+    """Write each row of the newcomer under every detector.
+
+    Args:
+        table: Its lines, of one victim or over victims, at the strict rate and at `fpr`.
+        keys: The columns that name a row.
+        fpr: The nominal false-positive rate.
+        separation: The heading of KS.
+    """
+    blocks = []
+    for values, cells in table.groupby(keys, dropna=False, sort=True):
+        name = text.name(dict(zip(keys, values, strict=True)))
+        blocks.append(f"\n## Under each detector: {name}\n\n{_detectors(cells, fpr, separation)}")
+    return "".join(blocks)
+
+
+def _detectors(table: pd.DataFrame, fpr: float, separation: str) -> str:
     flagged = [f"flagged, FPR {text.percent(rate)}" for rate in (fpr, STRICT)]
-    header = ["detector", "knows", *flagged, "success", "AUROC", "KS (mean, 95 % of null)"]
+    header = ["detector", "knows", *flagged, "success", "AUROC", separation]
     body = []
     for name, cells in by_rate(table, "detector").items():
         words = written(cells[fpr], cells[STRICT])
@@ -59,17 +75,27 @@ def _detectors(table: pd.DataFrame, fpr: float) -> str:
     return text.markdown(header, body, text_columns=2)
 
 
-def _matrix(analysis: Analysis, tables: Tables, label: str) -> str:
-    rows, names = analysis.records.rows, sorted(set(tables["detection"]["detector"]))
-    table = tables["detection"][tables["detection"]["fpr_nominal"] == analysis.fpr]
+def matrix(
+    rows: pd.DataFrame, costs: Mapping[int, Cell], table: pd.DataFrame, fpr: float, label: str
+) -> str:
+    """Write the costs of all attacks and their rates under each detector, the newcomer first.
+
+    Args:
+        rows: Rows of the records.
+        costs: Row number -> its costs; rows without costs have no line.
+        table: Lines of the detection table with `row`, of one victim or over victims.
+        fpr: The nominal false-positive rate.
+        label: The newcomer.
+    """
+    names, table = sorted(set(table["detector"])), table[table["fpr_nominal"] == fpr]
     rates = {
-        (line["row"], line["detector"]): text.number(100 * line["rate"])
-        for line in lines(analysis.records.numbered(table))
+        (line["row"], line["detector"]): text.number(100 * line["rate"]) for line in lines(table)
     }
     header = ["attack", "at κ", "‖x* − x°‖∞ · 255", "disagreement ‰", "KL · 1000", *names]
     body = []
-    for row in sorted(text.ordered(rows), key=lambda row: rows.at[row, "attack"] != label):
-        cost = line(tables["compare"], row)
+    order = text.ordered(rows[rows.index.isin(costs)])
+    for row in sorted(order, key=lambda row: rows.at[row, "attack"] != label):
+        cost = costs[row]
         body.append(
             [
                 text.name(cost),
@@ -80,4 +106,5 @@ def _matrix(analysis: Analysis, tables: Tables, label: str) -> str:
                 *(rates.get((row, name), "") for name in names),
             ]
         )
-    return text.markdown(header, body)
+    title = "\n## Compared with the other attacks\n\n"
+    return title + text.markdown(header, body)

@@ -1,7 +1,6 @@
 """Compare a new detector with the others of a suite, paired on the same targets."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,9 @@ from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.calibration import LEVEL
 from evil_twins.bench.analysis.tables.compare.differences import (
     DIFFERENCE,
+    Cell,
+    Pair,
+    Tables,
     by_rate,
     corrected,
     differ,
@@ -21,7 +23,7 @@ from evil_twins.bench.analysis.tables.frames import column, line, lines
 from evil_twins.bench.analysis.tables.paired import caught_by_attack, worst
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY
 
-Tables = dict[str, pd.DataFrame]
+KS = "KS (mean, 95 % of null)"
 
 
 def tables(analysis: Analysis, costs: pd.DataFrame, label: str) -> Tables:
@@ -37,16 +39,25 @@ def tables(analysis: Analysis, costs: pd.DataFrame, label: str) -> Tables:
         other detector, attack by attack; "worst", every detector under all attacks of the list,
         with the newcomer's difference.
     """
-    cells = [cell for cell in analysis.cells.values() if cell.detector == label]
-    # With one detector there is nothing to correct over.
-    table = rates(analysis.records, cells, (STRICT, analysis.fpr)).drop(columns="fpr_p_holm")
-    seconds = costs[costs["detector"] == label].drop(columns="detector")
-    seconds = seconds.assign(seconds_per_input=seconds["seconds"] / seconds["inputs"])
     return {
-        "compare": table.merge(seconds, on=KEYS, how="left"),
+        "compare": rates_and_costs(analysis, costs, label),
         "paired": _paired(analysis, label),
         "worst": _worst(analysis, label),
     }
+
+
+def rates_and_costs(analysis: Analysis, costs: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Return the newcomer's lines of the detection table, with its costs."""
+    cells = [cell for cell in analysis.cells.values() if cell.detector == label]
+    # With one detector there is nothing to correct over.
+    table = rates(analysis.records, cells, (STRICT, analysis.fpr)).drop(columns="fpr_p_holm")
+    return table.merge(per_input(costs[costs["detector"] == label], KEYS), on=KEYS, how="left")
+
+
+def per_input(costs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Add up the seconds and inputs of equal keys, and divide the former by the latter."""
+    sums = costs.groupby(keys, dropna=False, as_index=False)[["seconds", "inputs"]].sum()
+    return sums.assign(seconds_per_input=sums["seconds"] / sums["inputs"])
 
 
 def _paired(analysis: Analysis, label: str) -> pd.DataFrame:
@@ -55,9 +66,18 @@ def _paired(analysis: Analysis, label: str) -> pd.DataFrame:
     `difference` is the newcomer's detection rate minus the other's (Tango's interval), `p` that of
     McNemar's exact test, `p_holm` corrected over all lines.
     """
+    comparisons = [key | differ(*sides) for key, *sides in by_attack(analysis, label)]
+    table = corrected(comparisons, [*KEYS, "detector", *DIFFERENCE])
+    return table.rename(columns={"detector": "other"})
+
+
+def by_attack(analysis: Analysis, label: str) -> Iterator[Pair]:
+    """Yield the flags of the newcomer and of each other detector, attack by attack.
+
+    The keys are those of the row, and the other detector as `detector`.
+    """
     rows, decided = analysis.records.rows, analysis.decisions
     rows = rows[rows["role"].eq("attack")]
-    comparisons = []
     for row, cells in decided[decided["row"].isin(rows.index)].groupby("row", sort=True):
         wide = cells.pivot(index="target_id", columns="detector", values="flagged")
         if label not in wide:
@@ -65,22 +85,31 @@ def _paired(analysis: Analysis, label: str) -> pd.DataFrame:
         key = line(rows[KEYS], int(str(row)))
         for other in (name for name in wide.columns if name != label):
             flags = wide[[label, other]].dropna().to_numpy(dtype=bool)
-            comparisons.append(key | {"other": other} | differ(flags[:, 0], flags[:, 1]))
-    return corrected(comparisons, [*KEYS, "other", *DIFFERENCE])
+            yield key | {"detector": other}, flags[:, 0], flags[:, 1]
 
 
 def _worst(analysis: Analysis, label: str) -> pd.DataFrame:
     """Return `worst` of every detector with the newcomer's difference on shared attacks."""
     records, decided = analysis.records, analysis.decisions
     keys = [*STUDY, "kappa", "detector"]
-    gaps = corrected(_gaps(analysis, label), [*keys, *DIFFERENCE])
+    comparisons = (key | differ(*sides) for key, *sides in under_every_attack(analysis, label))
+    gaps = corrected(comparisons, [*keys, *DIFFERENCE])
     names = {name: f"difference_{name}" for name in ("n", "low", "high")}
-    knowledge = records.scores.groupby("detector")["knowledge"].first()
     table = worst(records, decided).merge(gaps.rename(columns=names), on=keys, how="left")
+    return with_knowledge(analysis, table)
+
+
+def with_knowledge(analysis: Analysis, table: pd.DataFrame) -> pd.DataFrame:
+    """Add the knowledge of each detector to a table."""
+    knowledge = analysis.records.scores.groupby("detector")["knowledge"].first()
     return table.assign(knowledge=table["detector"].map(knowledge))
 
 
-def _gaps(analysis: Analysis, label: str) -> Iterator[dict[str, Any]]:
+def under_every_attack(analysis: Analysis, label: str) -> Iterator[Pair]:
+    """Yield what the newcomer and each other detector catch under all attacks that both scored.
+
+    The keys are those of STUDY, `kappa`, and the other detector as `detector`.
+    """
     caught = list(caught_by_attack(analysis.records, analysis.decisions))
     newcomer = {_place(key): wide for key, wide in caught if key["detector"] == label}
     for key, wide in caught:
@@ -89,11 +118,13 @@ def _gaps(analysis: Analysis, label: str) -> Iterator[dict[str, Any]]:
             continue
         rows = new.columns.intersection(wide.columns)
         targets = new.index.intersection(wide.index)
-        masks = (side.loc[targets, rows].all(axis=1).to_numpy(dtype=bool) for side in (new, wide))
-        yield key | differ(*masks)
+        first, second = (
+            side.loc[targets, rows].all(axis=1).to_numpy(dtype=bool) for side in (new, wide)
+        )
+        yield key, first, second
 
 
-def _place(key: dict[str, Any]) -> tuple[Any, ...]:
+def _place(key: Cell) -> tuple[object, ...]:
     return tuple(key[name] for name in (*STUDY, "kappa"))
 
 
@@ -110,10 +141,8 @@ def words(analysis: Analysis, tables: Tables, label: str) -> str:
         "percentile under shuffled labels. Milliseconds are those of whole score cells, fits "
         f"included.\n\n{_rates(analysis, tables['compare'])}"
     ]
-    for kappa, cells in tables["worst"].groupby("kappa", sort=True):
-        pairs = tables["paired"][tables["paired"]["kappa"] == kappa]
-        blocks.append(f"\n## Compared with each detector, κ {text.level(float(str(kappa)))}\n\n")
-        blocks.append(_others(cells, pairs, label))
+    sure = tables["paired"][tables["paired"]["p_holm"] < LEVEL]
+    blocks += others(tables["worst"], sure, label)
     blocks.append(
         "\nCaught: flagged under *every* attack that reaches κ, of all at that κ, "
         f"without controls. Difference: {label} minus the other on the same targets, with Tango's "
@@ -125,14 +154,27 @@ def words(analysis: Analysis, tables: Tables, label: str) -> str:
 
 
 def _rates(analysis: Analysis, table: pd.DataFrame) -> str:
-    fpr, strict = text.percent(analysis.fpr), text.percent(STRICT)
-    header = ["attack", "at κ", f"flagged, FPR {fpr}", "realised FPR", f"flagged, FPR {strict}"]
-    header += ["success", "AUROC", "KS (mean, 95 % of null)", "ms per input"]
-    cells = by_rate(analysis.records.numbered(table), "row")
+    records = analysis.records
+    return matrix(records.rows, records.numbered(table), analysis.fpr, KS)
+
+
+def matrix(rows: pd.DataFrame, table: pd.DataFrame, fpr: float, separation: str) -> str:
+    """Write the newcomer under each attack, with its costs.
+
+    Args:
+        rows: Rows of the records.
+        table: Its lines with `row`, of one victim or over victims, at the strict rate and at `fpr`.
+        fpr: The nominal false-positive rate.
+        separation: The heading of KS.
+    """
+    flagged = [f"flagged, FPR {text.percent(rate)}" for rate in (fpr, STRICT)]
+    header = ["attack", "at κ", flagged[0], "realised FPR", flagged[1]]
+    header += ["success", "AUROC", separation, "ms per input"]
+    cells = by_rate(table, "row")
     body = []
-    for row in text.ordered(analysis.records.rows):
+    for row in text.ordered(rows):
         if row in cells:
-            cell = cells[row][analysis.fpr]
+            cell = cells[row][fpr]
             words = written(cell, cells[row][STRICT])
             names = ("at κ", "flagged", "realised", "strict", "success", "AUROC", "KS")
             seconds = text.number(1000 * float(cell["seconds_per_input"]), 2)
@@ -140,9 +182,21 @@ def _rates(analysis: Analysis, table: pd.DataFrame) -> str:
     return text.markdown(header, body)
 
 
-def _others(table: pd.DataFrame, pairs: pd.DataFrame, label: str) -> str:
+def others(table: pd.DataFrame, sure: pd.DataFrame, label: str) -> Iterator[str]:
+    """Yield a section for each κ: the newcomer and each other detector.
+
+    Args:
+        table: The lines of "worst".
+        sure: The lines of "paired" that the columns "more" and "fewer" count.
+        label: The newcomer.
+    """
+    for kappa, cells in table.groupby("kappa", sort=True):
+        yield f"\n## Compared with each detector, κ {text.level(float(str(kappa)))}\n\n"
+        yield _others(cells, sure[sure["kappa"] == kappa], label)
+
+
+def _others(table: pd.DataFrame, sure: pd.DataFrame, label: str) -> str:
     header = ["detector", "knows", "attacks", "caught", "difference", "p (Holm)", "more", "fewer"]
-    sure = pairs[pairs["p_holm"] < LEVEL]
     order = table.assign(_place=table["detector"] != label)
     order = order.sort_values(["_place", "caught", "detector"], ascending=[True, False, True])
     body = []

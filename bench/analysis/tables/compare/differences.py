@@ -12,6 +12,10 @@ from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.frames import frame, lines
 
 Cell = dict[str, Any]
+Tables = dict[str, pd.DataFrame]
+"""Tables by the stem of their files."""
+Pair = tuple[Cell, stats.Bools, stats.Bools]
+"""Keys, and (N,) decisions of the newcomer and of another detector on the same targets."""
 DIFFERENCE = ["n", "both", "only", "only_other", "difference", "low", "high", "p", "p_holm"]
 
 
@@ -59,7 +63,6 @@ def written(cell: Cell, strict: Cell) -> dict[str, str]:
         "at κ", "flagged", "realised", "strict", "success", "AUROC", "area", "KS" -> words.
     """
     aimed = not pd.isna(cell["kappa"])
-    null = f"{text.number(cell['ks_null'], 2)}, {text.number(cell['ks_null95'], 2)}"
     return {
         "at κ": f"{cell['at_kappa']}/{cell['n']}" if aimed else "",
         "flagged": text.share(cell, "detected"),
@@ -68,5 +71,13 @@ def written(cell: Cell, strict: Cell) -> dict[str, str]:
         "success": f"{cell['success']}/{cell['n']}" if aimed else "",
         "AUROC": text.interval(cell, "auroc", digits=2),
         "area": text.number(cell["auroc"], 2),
-        "KS": f"{text.number(cell['ks'], 2)} ({null})",
+        "KS": _separation(cell),
     }
+
+
+def _separation(cell: Cell) -> str:
+    """Write KS with its null, or over victims with its interval."""
+    if "ks_low" in cell:
+        return text.interval(cell, "ks", digits=2)
+    null = f"{text.number(cell['ks_null'], 2)}, {text.number(cell['ks_null95'], 2)}"
+    return f"{text.number(cell['ks'], 2)} ({null})"
