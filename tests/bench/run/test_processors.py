@@ -16,6 +16,7 @@ from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.run.assemble import Finished, assemble
 from evil_twins.bench.run.plan import Plan, plan
 from evil_twins.bench.run.schedule import run
+from evil_twins.bench.run.selection import WHOLE as WHOLE_SUITE
 from evil_twins.bench.run.selection import Choice, of_victim
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.suite import suite
@@ -54,13 +55,13 @@ def carry_out(text: str, folder: Path) -> Path:
     """Run a suite in this process, and write its records and tables; return their folder."""
     (folder / "small.toml").write_text(text)
     small, data = suite.load(str(folder / "small.toml")), cached_dataset("digits", None, None)
-    return finished(small, plan(small, data, "cpu"), folder)
+    return finished(small, plan(small, data, "cpu"), folder, WHOLE_SUITE)
 
 
-def finished(small: suite.Suite, cells: Plan, folder: Path) -> Path:
+def finished(small: suite.Suite, cells: Plan, folder: Path, choice: Choice) -> Path:
     """Run the cells of a suite; return the folder of its records."""
     store, data = Store(folder / "small" / "cells"), cached_dataset("digits", None, None)
-    state = run(cells, Place(store, None, {}), inline())
+    state = run(choice(cells), Place(store, None, {}), inline())
     assert not state.failed
     assemble(Finished(small, data, cells, state, store), folder / "small")
     return folder / "small"
@@ -91,8 +92,8 @@ def differences(first: Records, second: Records) -> dict[str, float]:
             spread = base[column].groupby(groups).transform("std").fillna(0.0)
             gaps = (base[column] - other[column]).abs() / spread.where(spread > 0, 1.0)
             assert base[column].isna().equals(other[column].isna()), f"{name}: {column}"
-            largest[f"{name}: {column}"] = float(gaps.max(skipna=True))
-    return {name: gap for name, gap in largest.items() if not gap <= ROUNDING}
+            largest[f"{name}: {column}"] = float(gaps.fillna(0.0).max())
+    return {name: gap for name, gap in largest.items() if gap > ROUNDING}
 
 
 def read(folder: Path) -> Records:
@@ -130,8 +131,8 @@ def test_another_library_of_convolutions_gives_the_same_decisions(
 def recomputed(folder: Path, only: tuple[str, ...]) -> tuple[Records, Records]:
     """Compute attacks on the first victim of `quick`; return their records and the stored ones."""
     quick, data = suite.load("quick"), cached_dataset("digits", None, None)
-    cells = Choice(only)(of_victim(plan(quick, data, "cpu"), 0))
-    computed = read(finished(quick, cells, folder))
+    cells = of_victim(plan(quick, data, "cpu"), 0)
+    computed = read(finished(quick, cells, folder, Choice(only)))
     stored = read(QUICK)
     rows = computed["targets"][["attack", "kappa", "phi"]].drop_duplicates()
     for name, frame in stored.items():
