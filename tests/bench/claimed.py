@@ -216,3 +216,17 @@ def _frames(world: World) -> dict[str, pd.DataFrame]:
         for name, parts in records.items()
         if any(map(len, parts))
     }
+
+
+def _grows(detector: str, phi: float) -> float:
+    """Anomalies of the input grow along φ, of the model fall; IMC lies low between the two."""
+    if detector == "curvature":
+        return 6.0 if phi == 0 else 0.0
+    return 1.5 * phi if phi < 1 else 6.0
+
+
+TRUE = World(
+    rho=lambda kappa, phi: (1 - phi) ** (8 if kappa > 0.8 else 3),
+    shift=_grows,
+    odds=lambda phi, distance: -8 + 6 * (phi + distance) + 12 * phi * distance,
+)

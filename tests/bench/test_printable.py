@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
@@ -91,7 +92,7 @@ def _in_csv(name: str) -> None:
 
 
 def _in_latex(name: str) -> None:
-    cell = {"rate": 0.5, "low": 0.1, "high": 0.9, "best": True}
+    cell = {"rate": 0.5, "low": 0.1, "high": 0.9, "best": True, "auroc": math.nan}
     shown = printable.name(name)
     table = _latex(shown, [shown, "an attack"], {shown: [cell, None], "a method": [None, cell]})
     body = table[table.index("\\toprule") : table.index("\\bottomrule")]

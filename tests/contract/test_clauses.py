@@ -64,7 +64,6 @@ ATTACKS = {
     "sound range": r"it returned pixels in \[1, [\d.]+\]; expected \[0, 1\]",
     "sound shape": "it returned x. of 4×1×5×6; expected 4×1×6×6",
     "sound models": "it returned 5 models for 4 targets",
-    "sound double": "is torch.float64 on cpu; torch.float32 on cpu expected",
     "sound graph": "carries a graph of gradients",
     "confidence": r"it states 0\.65\d+ for target 0, whose model gives 0\.75",
     "efficacy over": r"κ is 0\.5; it went on to 0\.75\d+, beyond 0\.51",

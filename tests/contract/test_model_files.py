@@ -34,7 +34,7 @@ def test_files_that_fit_pass() -> None:
     rows = results(weights=Path("w.pt"))
     assert {row.outcome for row in rows.values()} <= {"passed", "n/a", "warning"}
     assert rows["accurate"].note.startswith("accuracy 1.000 of ")
-    assert rows["enough_images"].fault.startswith("40 targets are needed; the split")
+    assert rows["enough_images"].note == "8 targets of 13"
     assert rows["batch_norm"].outcome == "n/a"
     halved = results("accurate", weights=Path("half.pt"))
     assert halved["accurate"].outcome == "passed"
@@ -60,7 +60,7 @@ def test_a_stored_victim_is_a_network_of_this_project(tmp_path: Path) -> None:
     weights.save(fold(build("resnet-tiny", 4, (3, 8, 8), mean, std)), tmp_path / "v.safetensors")
     rows = results(model="resnet-tiny", weights=tmp_path / "v.safetensors")
     assert [name for name, row in rows.items() if row.outcome == "failed"] == []
-    assert rows["attacks"].note == "all 10 attacks of quick"
+    assert rows["attacks"].note == "all 9 attacks of quick"
     noise = results("takes_images", "resnet-tiny", weights=tmp_path / "v.safetensors", data=None)
     assert noise["takes_images"].note == "images (3, 8, 8)"
 
@@ -155,7 +155,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert text.startswith("passed   its code builds it, and its weights fit it and are finite\n")
     assert "           measured: 772 parameters\n" in text
     assert "n/a      its batch-norm becomes a part of" in text
-    assert text.splitlines()[-1].startswith("victim mine.py:build: 21 passed, ")
+    assert text.splitlines()[-1].startswith("victim mine.py:build: 22 passed, ")
     assert app.main([*line, "nan.pt"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("failed   its code builds it")

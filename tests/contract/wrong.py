@@ -180,8 +180,6 @@ class WrongAttack:
             x = x.clone().requires_grad_()
         if self.fault == "sound models":
             n += 1
-        if self.fault == "sound double":
-            x = x.double()
         x = {"sound range": x + 1, "sound shape": x[:, :, 1:]}.get(self.fault, x)
         if self.fault in ("repeated", "independent", "labels", "limits"):
             x = x.clamp(0, 1)

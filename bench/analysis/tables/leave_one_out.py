@@ -20,7 +20,8 @@ LEVEL = 0.95
 def _leave_one_out(analysis: Analysis) -> Iterator[dict[str, Any]]:
     """Give one line for each victim of each row, detector and nominal rate of three or more."""
     for key, victims in analysis.table(DETECTION).groupby(CELL, dropna=False, sort=False):
-        victims = victims[(victims["n"] > 0) & victims["detected"].notna()]
+        rated = victims["detected"].notna() & np.isfinite(victims["threshold"])
+        victims = victims[(victims["n"] > 0) & rated]
         if len(victims) > 2:
             shared = dict(zip(CELL, key, strict=True)) | {"others": len(victims) - 1}
             yield from (shared | line for line in _lines(victims))

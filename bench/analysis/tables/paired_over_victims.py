@@ -51,7 +51,10 @@ def _controls(analysis: Analysis) -> pd.DataFrame:
 
 
 def _losses(analysis: Analysis) -> pd.DataFrame:
-    """Return the losses of IMC as multiples of those of the pure attacks, and 1."""
+    """Return the losses of IMC as multiples of those of the pure attacks, and 1.
+
+    Along φ the fidelity loss is set, not measured.
+    """
     table = analysis.table(TRADEOFF)
     table = table[table["end"].eq("") & table["along"].isin(("phi", "lam"))]
     levels = {along: table["level"].where(table["along"].eq(along)) for along in ("phi", "lam")}
@@ -62,7 +65,8 @@ def _losses(analysis: Analysis) -> pd.DataFrame:
         )
         for name, end in against.items()
     ]
-    return pd.concat(parts)
+    losses = pd.concat(parts)
+    return losses[losses["quantity"].ne("fidelity") | losses["along"].ne("phi")]
 
 
 def _detectors(analysis: Analysis) -> pd.DataFrame:
@@ -144,17 +148,24 @@ def differences(sides: pd.DataFrame, keys: list[str]) -> Iterator[dict[str, Any]
             yield key | {
                 "victims": len(present),
                 **by_name("mean mean_other", (np.nanmean(first), np.nanmean(second))),
-                **by_name(ends("difference"), _mean(present)),
+                **by_name(ends("difference"), _mean(present, key.get("quantity", "rate"))),
                 **by_name("least most", (present.min(), present.max())),
                 "p": p,
                 "p_least": 2.0 ** (1 - len(present)),
             }
 
 
-def _mean(values: stats.Floats) -> stats.Interval:
-    """Return the mean over victims, without an interval where all of them are equal."""
-    mean = stats.mean_over_victims(values)
-    return mean if np.ptp(values) > 0 else stats.Interval(mean.value, np.nan, np.nan)
+def _mean(values: stats.Floats, quantity: str) -> stats.Interval:
+    """Return the mean over victims; a difference of rates lies in [-1, 1].
+
+    It has no interval where all victims have the same value.
+    """
+    value, low, high = stats.mean_over_victims(values)
+    if np.ptp(values) == 0:
+        return stats.Interval(value, np.nan, np.nan)
+    if quantity == "rate":
+        low, high = np.clip([low, high], -1, 1)
+    return stats.Interval(value, float(low), float(high))
 
 
 def _markdown(analysis: Analysis) -> str:
@@ -167,7 +178,8 @@ def _markdown(analysis: Analysis) -> str:
         "Each difference is taken within each victim, on the same targets, and then averaged over "
         f"victims; the 95 % interval is that of Student's t and holds {MEAN}. p: signs flip by "
         "victim; Holm's correction over the detectors and levels of an attack against the same "
-        f"end. No p-value can be below {text.number(least, 2)} with so many victims. Losses are "
+        "end, which the intervals are without. No p-value can be below "
+        f"{text.number(least, 2)} with so many victims. Losses are "
         "multiples of the loss of the pure attack, compared with 1. Differences that are 0 "
         "within every victim, and those of every two detectors under one attack, are only in the "
         "CSV file.\n"

@@ -25,6 +25,10 @@ def _population(analysis: Analysis) -> Iterator[dict[str, Any]]:
     return over_victims(analysis.table(DETECTION))
 
 
+NO_THRESHOLD = "no threshold: too few calibration scores"
+"""What a cell says in place of a rate."""
+
+
 def over_victims(detection: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Yield the line over victims of each row, detector and nominal rate that several have.
 
@@ -39,6 +43,7 @@ def over_victims(detection: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 def _line(victims: pd.DataFrame) -> dict[str, Any]:
     """Return the numbers over victims; a rate only if every victim has it."""
+    unset = victims["note"][np.isinf(victims["threshold"])]
     return {
         "victims": len(victims),
         **{name: int(victims[name].sum()) for name in ("n", "at_kappa")},
@@ -46,6 +51,7 @@ def _line(victims: pd.DataFrame) -> dict[str, Any]:
         **spread("auroc", _mean(victims, "auroc")),
         **spread("ks", _mean(victims, "ks")),
         "calibration_n": int(victims["calibration_n"].min()),
+        "note": str(unset.iloc[0]) if len(unset) else "",
     }
 
 
@@ -75,14 +81,21 @@ def pooled(counted: stats.Floats, counts: stats.Floats) -> dict[str, float]:
 
 
 def _mean(victims: pd.DataFrame, name: str) -> stats.Interval:
-    """Return the mean of a statistic that lies in [0, 1]."""
-    value, low, high = stats.mean_over_victims(column(victims, name))
+    """Return the mean of a statistic that lies in [0, 1].
+
+    It has no interval where all victims have the same value: nothing shows how victims vary.
+    """
+    values = column(victims, name)
+    value, low, high = stats.mean_over_victims(values)
+    if np.ptp(values) == 0:
+        return stats.Interval(value, np.nan, np.nan)
     return stats.Interval(value, np.clip(low, 0, 1), np.clip(high, 0, 1))
 
 
 def matrix(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     """Write attack by detector: rate, its interval, range of the victims."""
-    cells = {(*_names(line), line["detector"]): _words(line) for line in lines(table)}
+    most = int(table["victims"].max()) if len(table) else 0
+    cells = {(*_names(line), line["detector"]): _words(line, most) for line in lines(table)}
     detectors = sorted({str(name) for name in table["detector"]})
     body = []
     for row in text.ordered(rows):
@@ -97,14 +110,17 @@ def _names(line: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(line[name]) for name in RECIPE)
 
 
-def _words(line: dict[str, Any]) -> str:
+def _words(line: dict[str, Any], victims: int) -> str:
+    """Write a cell of a recipe with `victims` victims."""
     rate = f"{line['rate']:.2f} [{line['low']:.2f}, {line['high']:.2f}]"
     words = f"{rate}, {line['least']:.2f}–{line['most']:.2f}"
-    if line["detector"] != ANY:
-        return words
-    return (
-        f"{NEEDS if isnan(line['rate']) else words}; AUROC {text.interval(line, 'auroc', digits=2)}"
-    )
+    if isnan(line["rate"]) or line["note"]:
+        words = NEEDS if line["detector"] == ANY else NO_THRESHOLD
+    if line["victims"] < victims:
+        words += f" ({line['victims']} of {victims} victims)"
+    if line["detector"] == ANY:
+        words += f"; AUROC {text.interval(line, 'auroc', digits=2)}"
+    return words
 
 
 def _markdown(analysis: Analysis) -> str:
@@ -144,6 +160,7 @@ POPULATION = Table(
         "success": "targets at κ, within ε and not flagged",
         "layers method lam": "",
         "calibration_n": "the smallest number of calibration scores of a victim",
+        "note": "why a victim has no threshold at this rate, so that it flags nothing",
     },
     _markdown,
     optional=True,

@@ -15,6 +15,7 @@ from evil_twins.bench.analysis.tables.any_of import NAME as ANY
 from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.decisions import Cell
 from evil_twins.bench.analysis.tables.frames import frame, line, lines
+from evil_twins.bench.analysis.tables.population import NO_THRESHOLD
 from evil_twins.bench.analysis.tables.recipes import MEAN, MODEL, first_rows, populations
 from evil_twins.bench.analysis.tables.records import KEYS, Records
 from evil_twins.bench.analysis.tables.write import csv
@@ -89,7 +90,8 @@ def _pooled(cells: list[Cell], fpr: float) -> tuple[float, int, stats.Interval]:
     """Return flagged targets, targets and rate over the victims; NaN where one has no rate."""
     counts = np.array([_counts(cell, fpr) for cell in cells], dtype=np.float64).T
     k, n = counts.sum(axis=1)
-    if not all(cell.has_rate for cell in cells):
+    lacks = len(cells) > 1 and any(np.isinf(cell.threshold(fpr).value) for cell in cells)
+    if lacks or not all(cell.has_rate for cell in cells):
         return np.nan, int(n), stats.Interval(np.nan, np.nan, np.nan)
     return k, int(n), stats.pooled_rate(*counts).rate if len(cells) > 1 else cells[0].rate(fpr)
 
@@ -123,7 +125,9 @@ def _rate(cell: dict[str, Any] | None, bold: str) -> str:
         return ""
     rate = text.number(100 * cell["rate"])
     rate = bold.format(rate) if cell["best"] else rate
-    words = f"{rate} [{100 * cell['low']:.0f}, {100 * cell['high']:.0f}]" if rate else NEEDS
+    words = f"{rate} [{100 * cell['low']:.0f}, {100 * cell['high']:.0f}]"
+    if not rate:
+        words = NEEDS if cell["detector"] == ANY else NO_THRESHOLD
     area = text.number(cell["auroc"], 2)
     return f"{words}; AUROC {area}" if area else words
 

@@ -39,6 +39,15 @@ def test_a_line_holds_the_targets_of_all_victims(records: Records, table: pd.Dat
         )
 
 
+def test_a_rate_without_threshold_says_so(records: Records, table: pd.DataFrame) -> None:
+    unset = table["note"].ne("")
+    assert (unset == (table["fpr_nominal"].lt(1 / 25) & table["detector"].ne("any"))).all()
+    assert (table.loc[unset, "detected"] == 0).all()
+    text = files(Analysis(records, 0.01))["population.md"].decode()
+    assert text.count("no threshold") == len(table[unset & table["fpr_nominal"].eq(0.01)])
+    assert "no threshold" not in files(Analysis(records))["population.md"].decode()
+
+
 def test_intervals_have_the_victim_as_their_unit(records: Records, table: pd.DataFrame) -> None:
     detection = Analysis(records).table(DETECTION)
     where = "attack == 'pgd' and fpr_nominal == .05 and detector == 'confidence'"

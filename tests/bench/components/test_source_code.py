@@ -30,7 +30,7 @@ ATTACK |= {"attacks/efficacy.py", "attacks/search.py", "bench/store/records.py"}
 FITTED = COMPONENT | {"bench/cells/fitting.py"}
 SCORE = FITTED | {f"bench/cells/{name}.py" for name in ("faced", "score")}
 SCORE |= {"bench/store/records.py"}
-PGD_STEPS = ("input", "lattice", "nature", "pace", "radius", "serving")
+PGD_STEPS = ("input", "lattice", "nature", "pace", "radius", "routes", "serving")
 STEPS = {f"attacks/steps/{name}.py" for name in PGD_STEPS}
 LIBRARIES = {
     *("numpy", "pandas", "pyarrow", "pydantic", "safetensors"),

@@ -65,14 +65,20 @@ def written(cell: Cell, strict: Cell) -> dict[str, str]:
     aimed = not pd.isna(cell["kappa"])
     return {
         "at κ": f"{cell['at_kappa']}/{cell['n']}" if aimed else "",
-        "flagged": text.share(cell, "detected"),
+        "flagged": _flagged(cell),
         "realised": text.number(cell["fpr_realised"], 2),
-        "strict": text.share(strict, "detected"),
+        "strict": _flagged(strict),
         "success": f"{cell['success']}/{cell['n']}" if aimed else "",
         "AUROC": text.interval(cell, "auroc", digits=2),
         "area": text.number(cell["auroc"], 2),
         "KS": _separation(cell),
     }
+
+
+def _flagged(cell: Cell) -> str:
+    """Write the share of flagged targets, or that too few calibration scores set no threshold."""
+    unset = str(cell["note"]).startswith("no threshold")
+    return "no threshold" if unset else text.share(cell, "detected")
 
 
 def _separation(cell: Cell) -> str:
