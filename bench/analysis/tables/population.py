@@ -26,7 +26,7 @@ def _population(analysis: Analysis) -> Iterator[dict[str, Any]]:
 
 
 NO_THRESHOLD = "no threshold: too few calibration scores"
-"""What a cell says in place of a rate."""
+"""The words of a cell without a rate."""
 
 
 def over_victims(detection: pd.DataFrame) -> Iterator[dict[str, Any]]:
