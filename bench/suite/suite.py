@@ -218,7 +218,7 @@ def _weights(victim: Victim, path: Path) -> tuple[Path, ...]:
     if victim.count not in (1, len(victim.weights)):
         raise UserError(
             f"{path.name}: {victim.count} victims, and {len(victim.weights)} files of weights",
-            "remedy: remove `count` from [victim], or drop = ['victim.count']: each file is a victim",
+            "remedy: remove `count` from [victim], by drop = ['victim.count'] if it is inherited",
         )
     return tuple((path.parent / Path(name).expanduser()).absolute() for name in victim.weights)
 
