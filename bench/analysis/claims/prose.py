@@ -12,7 +12,7 @@ from evil_twins.bench.analysis.claims.rules import Rules, rules
 from evil_twins.bench.analysis.tables import Analysis, text
 from evil_twins.bench.analysis.tables.audit import AUDIT
 
-ONE_VICTIM = (
+SINGLE_VICTIM = (
     "Version {version} of the rules needs at least {least} victims of a recipe. This is one: the "
     "numbers are those of this model only, with intervals over targets, and every claim is "
     "undecided."
@@ -25,16 +25,16 @@ def markdown(analysis: Analysis, verdicts: Sequence[Judged], suite: str) -> str:
     for judged in verdicts:
         blocks.append(f"\n## {judged.title}\n\n{_targets(judged)}\n\n")
         if judged.is_single:
-            blocks.append(one_victim(judged) + "\n\n")
+            blocks.append(single_victim_words(judged) + "\n\n")
         blocks += [_summary(judged), "\n", _details(judged)]
     blocks.append(words(largest([of for judged in verdicts for of in judged.population.victims])))
     return "".join([*blocks, "\n", _paper(rules())])
 
 
-def one_victim(judged: Judged) -> str:
+def single_victim_words(judged: Judged) -> str:
     """Return the words about a suite of one victim."""
     version = judged.population.rules
-    return ONE_VICTIM.format(version=version.version, least=version.test.victims)
+    return SINGLE_VICTIM.format(version=version.version, least=version.test.victims)
 
 
 def _audit(analysis: Analysis, verdicts: Sequence[Judged]) -> str:

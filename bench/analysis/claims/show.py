@@ -8,7 +8,7 @@ from rich.text import Text
 from evil_twins.bench import printable
 from evil_twins.bench.analysis.claims.judge import Verdict
 from evil_twins.bench.analysis.claims.judged import Judged
-from evil_twins.bench.analysis.claims.prose import interval, one_victim
+from evil_twins.bench.analysis.claims.prose import interval, single_victim_words
 from evil_twins.bench.analysis.tables import text
 
 
@@ -19,7 +19,7 @@ def show(verdicts: Sequence[Judged], suite: str) -> Iterator[Table]:
         lines = [[v.letter, judged.claim(v), v.words] for v in judged.verdicts]
         caption = f"{suite}: {judged.title}"
         if judged.is_single:
-            caption += f"\n{one_victim(judged)} Other statistics were not measured."
+            caption += f"\n{single_victim_words(judged)} Other statistics were not measured."
             heads = ["", "statistic", "value", "95 %", "margin", "note"]
             lines = [line for verdict in judged.verdicts for line in _values(verdict)]
         yield _table(caption, heads, lines)
