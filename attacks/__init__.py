@@ -13,6 +13,7 @@ ATTACKS = {
     "few-weights": "evil_twins.attacks.few_weights:FewWeights",
     "logit-anchoring": "evil_twins.attacks.poisoning:LogitAnchoring",
     "within": "evil_twins.attacks.yardsticks.within:Within",
+    "plain-steps": "evil_twins.attacks.yardsticks.plain:PlainSteps",
     "proposition": "evil_twins.attacks.yardsticks.proposition:Proposition",
     "untouched": "evil_twins.attacks.controls:Untouched",
     "noise": "evil_twins.attacks.controls:Noise",

@@ -19,6 +19,7 @@ from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.attacks.transferred import TransferredPGD
 from evil_twins.attacks.yardsticks.bisection import Bisection
 from evil_twins.attacks.yardsticks.fab import FAB
+from evil_twins.attacks.yardsticks.plain import PlainSteps
 from evil_twins.attacks.yardsticks.proposition import Proposition
 from evil_twins.attacks.yardsticks.within import Within
 from evil_twins.bench.contract.attacks import ATTACK
@@ -67,6 +68,7 @@ VARIANTS: dict[str, list[Attack]] = {
         Within(LINF, ALL, 0.75, 0.5, 0.1, rounds=5),
         Within(LINF, HEAD, 0.75, 0.0, 0.0),
     ],
+    "plain-steps": [PlainSteps(LINF, 0.75, rounds=60), PlainSteps(L2, 0.75, rounds=60)],
     "proposition": [
         Proposition(LINF, HEAD, 0.75, "none", steps=10, restarts=2),
         Proposition(L2, HEAD, 0.75, "gradient", steps=10, restarts=2),

@@ -136,7 +136,7 @@ def test_the_suite_of_detectors_has_them_all_on_the_victim_of_gtsrb_small() -> N
     }
     assert all(row.scored and row.count == 40 for row in loaded.rows)
     attacking = {row.attack.place for row in loaded.rows}
-    yardsticks = {ATTACKS["within"], ATTACKS["proposition"]}
+    yardsticks = {ATTACKS[name] for name in ("within", "plain-steps", "proposition")}
     assert set(ATTACKS.values()) - yardsticks <= attacking
     assert (
         len(
