@@ -11,15 +11,15 @@ from evil_twins.bench.analysis.tables.compare.differences import Cell, Pair, Tab
 from evil_twins.bench.analysis.tables.detection import STRICT
 from evil_twins.bench.analysis.tables.frames import column, frame
 from evil_twins.bench.analysis.tables.paired import worst
-from evil_twins.bench.analysis.tables.paired_over_victims import (
+from evil_twins.bench.analysis.tables.population import POPULATION, over_victims, pooled
+from evil_twins.bench.analysis.tables.recipes import MEAN, RECIPE, numbered, populations
+from evil_twins.bench.analysis.tables.victim_differences import (
     CORRECTION,
     DIFFERENCES,
     LEVEL,
     differences,
     floor,
 )
-from evil_twins.bench.analysis.tables.population import POPULATION, over_victims, pooled
-from evil_twins.bench.analysis.tables.recipes import MEAN, RECIPE, numbered, populations
 
 KS = "KS"
 _WORST = ["dataset", "victim", "kappa", "detector"]
