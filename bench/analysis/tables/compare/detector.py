@@ -68,7 +68,8 @@ def _paired(analysis: Analysis, label: str) -> pd.DataFrame:
     `difference` is the newcomer's detection rate minus the other's (Tango's interval), `p` that of
     McNemar's exact test, `p_holm` corrected over all lines.
     """
-    comparisons = [key | differ(*sides) for key, *sides in by_attack(analysis, label)]
+    pairs = by_attack(analysis, label)
+    comparisons = (key | differ(first, second, joint) for key, first, second, joint in pairs)
     table = corrected(comparisons, [*KEYS, "detector", *DIFFERENCE])
     return table.rename(columns={"detector": "other"})
 
@@ -86,15 +87,18 @@ def by_attack(analysis: Analysis, label: str) -> Iterator[Pair]:
             continue
         key = line(rows[KEYS], int(str(row)))
         for other in (name for name in wide.columns if name != label):
-            flags = wide[[label, other]].dropna().to_numpy(dtype=bool)
-            yield key | {"detector": other}, flags[:, 0], flags[:, 1]
+            pairs = wide[[label, other]].dropna()
+            first, second = pairs.to_numpy(dtype=bool).T
+            clusters = analysis.records.clusters.joint([int(str(row))], list(pairs.index))
+            yield key | {"detector": other}, first, second, clusters
 
 
 def _worst(analysis: Analysis, label: str) -> pd.DataFrame:
     """Return `worst` of every detector with the newcomer's difference on shared attacks."""
     records, decided = analysis.records, analysis.decisions
     keys = [*STUDY, "kappa", "detector"]
-    comparisons = (key | differ(*sides) for key, *sides in under_every_attack(analysis, label))
+    pairs = under_every_attack(analysis, label)
+    comparisons = (key | differ(first, second, joint) for key, first, second, joint in pairs)
     gaps = corrected(comparisons, [*keys, *DIFFERENCE])
     names = {name: f"difference_{name}" for name in ("n", "low", "high")}
     table = worst(records, decided).merge(gaps.rename(columns=names), on=keys, how="left")
@@ -123,7 +127,8 @@ def under_every_attack(analysis: Analysis, label: str) -> Iterator[Pair]:
         first, second = (
             side.loc[targets, rows].all(axis=1).to_numpy(dtype=bool) for side in (new, wide)
         )
-        yield key, first, second
+        clusters = analysis.records.clusters.joint(rows, list(targets))
+        yield key, first, second, clusters
 
 
 def _place(key: Cell) -> tuple[object, ...]:

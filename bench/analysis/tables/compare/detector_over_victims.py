@@ -56,7 +56,7 @@ def _differences(pairs: Iterable[Pair], keys: list[str]) -> pd.DataFrame:
     """Average the differences of rates over victims; all of them are one family."""
     sides = [
         key | {"value": first.mean(), "other": second.mean(), "family": 0}
-        for key, first, second in pairs
+        for key, first, second, _ in pairs
         if len(first)
     ]
     columns = [*keys, "seed", "family", "value", "other"]
