@@ -41,7 +41,7 @@ def target_draws(n: int, groups: Ints | None) -> Floats:
 
     Returns:
         (resamples, N) counts, equal within a cluster; NaN for a single cluster of several targets,
-        which tells nothing of others.
+        which shows nothing of others.
     """
     if groups is None:
         return draws(n)

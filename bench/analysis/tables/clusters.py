@@ -59,6 +59,6 @@ class Clusters:
 
 def together(clusterings: Iterable[stats.Ints | None]) -> stats.Ints | None:
     """Return `stats.joined` of several clusterings; None if each target is its own cluster."""
-    known = [each for each in clusterings if each is not None]
-    joint = stats.joined(known) if known else None
+    shared = [each for each in clusterings if each is not None]
+    joint = stats.joined(shared) if shared else None
     return None if joint is None or joint.max() + 1 == len(joint) else joint

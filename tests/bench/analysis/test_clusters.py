@@ -207,12 +207,14 @@ def test_the_page_has_an_interval_of_as_many_targets_as_models() -> None:
     shares = {kind: matrix.shares(shown) for kind, shown in lines.items()}
     compared = 0
     for single, copied in zip(lines["single"], lines["copied"], strict=True):
-        for one, several in zip(single.squares, copied.squares, strict=True):
-            if one and several and not several.lacks:
-                assert (several.k, several.n) == (COPIES * one.k, COPIES * one.n)
-                words = [shares[k][s.sizes][s.k] for k, s in (("single", one), ("copied", several))]
-                assert one.interval == several.interval
-                assert one.interval or words[0] == words[1]
+        for first, several in zip(single.squares, copied.squares, strict=True):
+            if first and several and not several.lacks:
+                assert (several.k, several.n) == (COPIES * first.k, COPIES * first.n)
+                words = [
+                    shares[k][s.sizes][s.k] for k, s in (("single", first), ("copied", several))
+                ]
+                assert first.interval == several.interval
+                assert first.interval or words[0] == words[1]
                 compared += 1
     assert compared > 20
 
