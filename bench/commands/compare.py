@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evil_twins.bench import printable
-from evil_twins.bench.commands import options
+from evil_twins.bench.commands import completion, options
 from evil_twins.bench.commands.options import CELLS_FAILED, DONE
 
 if TYPE_CHECKING:
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 def compare(
     new: Annotated[
-        str, typer.Argument(help="Detector or attack: name, module:Name or file.py:Name(k=5).")
+        str,
+        typer.Argument(
+            help="Detector or attack: name, module:Name or file.py:Name(k=5).",
+            autocompletion=completion.components,
+        ),
     ],
     suite: options.SuiteName = "quick",
     data: options.DataFolder = None,
@@ -48,14 +52,12 @@ def show(comparison: "Comparison", console: "Console") -> int:
         comparison: The comparison.
         console: Standard error.
     """
-    from rich.markdown import Markdown
-
-    from evil_twins.bench.run.screen import print_lines, screen
+    from evil_twins.bench.run.screen import document, print_lines, screen
     from evil_twins.bench.store import files
 
     if comparison.folder is not None:
         words = files.read(comparison.folder / "tables" / "compare.md", comparison.folder)
-        screen().print(Markdown(words.decode(), hyperlinks=False))
+        screen().print(document(words.decode(), screen()))
         printable.say(comparison.folder)
     print_lines(console, comparison.conclusion.lines())
     return CELLS_FAILED if comparison.conclusion.failed else DONE

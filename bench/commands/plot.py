@@ -5,7 +5,7 @@ from evil_twins.bench.commands import options
 
 
 def plot(
-    suite: options.SuiteName = "quick",
+    suite: options.StoredName = "quick",
     results: options.ResultsFolder = options.RESULTS,
     fpr: options.FalsePositiveRate = None,
 ) -> None:

@@ -5,7 +5,7 @@ from evil_twins.bench.commands import options
 
 
 def report(
-    suites: options.SuiteNames = None,
+    suites: options.StoredNames = None,
     results: options.ResultsFolder = options.RESULTS,
     fpr: options.FalsePositiveRate = None,
 ) -> None:

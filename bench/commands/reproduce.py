@@ -7,6 +7,7 @@ import typer
 
 from evil_twins.bench.commands import options
 from evil_twins.bench.commands.options import CELLS_FAILED, DONE
+from evil_twins.bench.commands.places import REFERENCE
 
 if TYPE_CHECKING:
     from evil_twins.bench.run.reproduce import Reproduction
@@ -16,7 +17,7 @@ Stored = Annotated[Path, typer.Option(help="Folder of results with records of th
 
 def reproduce(
     suite: options.SuiteName = "quick",
-    stored: Stored = Path("results/reference"),
+    stored: Stored = REFERENCE,
     data: options.DataFolder = None,
     results: options.ResultsFolder = options.RESULTS,
     jobs: options.Jobs = 0,

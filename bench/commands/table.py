@@ -20,7 +20,7 @@ class Form(StrEnum):
 
 
 def table(
-    suite: options.SuiteName = "quick",
+    suite: options.StoredName = "quick",
     results: options.ResultsFolder = options.RESULTS,
     form: Annotated[
         Form | None, typer.Option("--format", help="Only print the rates, for a paper.")
