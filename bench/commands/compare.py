@@ -29,6 +29,8 @@ def compare(
     device: options.DeviceName = options.Device.auto,
     time_limit: options.TimeLimit = 600.0,
     fpr: options.FalsePositiveRate = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Compare a new detector or attack with those of a suite, on its stored attacks.
 
@@ -40,7 +42,8 @@ def compare(
     from evil_twins.bench.run.session import Execution
     from evil_twins.bench.run.workspace import Folders
 
-    execution, console = Execution(device.value, jobs, time_limit), errors()
+    console = errors(quiet=quiet, verbose=verbose)
+    execution = Execution(device.value, jobs, time_limit)
     folders = Folders(results, data)
     return show(compare(new, suite, folders, execution, console, fpr or FPR), console)
 
@@ -52,12 +55,13 @@ def show(comparison: "Comparison", console: "Console") -> int:
         comparison: The comparison.
         console: Standard error.
     """
-    from evil_twins.bench.run.screen import document, print_lines, screen
+    from evil_twins.bench.run.screen import document, errors, print_lines, screen
     from evil_twins.bench.store import files
 
     if comparison.folder is not None:
         words = files.read(comparison.folder / "tables" / "compare.md", comparison.folder)
         screen().print(document(words.decode(), screen()))
         printable.say(comparison.folder)
-    print_lines(console, comparison.conclusion.lines())
+    failed = comparison.conclusion.failed
+    print_lines(errors() if failed else console, comparison.conclusion.lines())
     return CELLS_FAILED if comparison.conclusion.failed else DONE

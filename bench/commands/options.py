@@ -7,23 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evil_twins.bench import printable
-from evil_twins.bench.commands import completion
-from evil_twins.bench.commands.places import (
-    DATA_VARIABLE,
-    REFERENCE,
-    RESULTS,
-    RESULTS_VARIABLE,
-    stored_names,
-)
+from evil_twins.bench.commands import completion, places
+from evil_twins.bench.commands.places import REFERENCE, stored_names
 from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.store import files
 from evil_twins.bench.suite.names import folder_name
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from evil_twins.bench.run.workspace import Workspace
 
 DONE, CELLS_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses: all done, some cells failed, a mistake of the user, an interrupt."""
+
+RESULTS = places.RESULTS
+
 
 class Device(StrEnum):
     """Devices on which cells compute."""
@@ -56,12 +55,12 @@ StoredNames = Annotated[
 ]
 ResultsFolder = Annotated[
     Path,
-    typer.Option(help="Where results lie: <results>/<suite>/.", envvar=RESULTS_VARIABLE),
+    typer.Option(help="Where results lie: <results>/<suite>/.", envvar=places.RESULTS_VARIABLE),
 ]
 DataFolder = Annotated[
     Path | None,
     typer.Option(
-        help="Where data sets lie; the folder itself for `folder`.", envvar=DATA_VARIABLE
+        help="Where data sets lie; the folder itself for `folder`.", envvar=places.DATA_VARIABLE
     ),
 ]
 Quiet = Annotated[
@@ -91,13 +90,19 @@ FalsePositiveRate = Annotated[
 ]
 
 
-def workspace(suite: str, data: Path | None, results: Path, device: str = "cpu") -> "Workspace":
+def workspace(
+    suite: str,
+    data: Path | None,
+    results: Path,
+    device: str = "cpu",
+    console: "Console | None" = None,
+) -> "Workspace":
     """Open the workspace of a suite, and print what is skipped of its images on standard error."""
     from evil_twins.bench.run.screen import errors
     from evil_twins.bench.run.workspace import Folders, open_workspace
     from evil_twins.bench.suite.suite import load
 
-    return open_workspace(load(suite), Folders(results, data), device, errors())
+    return open_workspace(load(suite), Folders(results, data), device, console or errors())
 
 
 def records_folder(suite: str, results: Path) -> Path:

@@ -23,6 +23,8 @@ def reproduce(
     jobs: options.Jobs = 0,
     device: options.DeviceName = options.Device.auto,
     time_limit: options.TimeLimit = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Train one more victim of a suite here, and compare its rates with the stored ones.
 
@@ -33,10 +35,11 @@ def reproduce(
     from evil_twins.bench.run.session import Execution
     from evil_twins.bench.run.workspace import Folders
 
-    execution, console = Execution(device.value, jobs, time_limit), errors()
+    console = errors(quiet=quiet, verbose=verbose)
+    execution = Execution(device.value, jobs, time_limit)
     done = reproduce(suite, stored, Folders(results, data), execution, console)
     screen().print(*words(done), sep="\n", markup=False, highlight=False)
-    print_lines(console, done.conclusion.lines())
+    print_lines(errors() if done.conclusion.failed else console, done.conclusion.lines())
     return CELLS_FAILED if done.conclusion.failed else DONE
 
 

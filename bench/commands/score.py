@@ -24,9 +24,7 @@ def score(
     data: options.DataFolder = None,
     detectors: Annotated[
         str,
-        typer.Option(
-            help="The suite whose detectors are used.", autocompletion=completion.suites
-        ),
+        typer.Option(help="The suite whose detectors are used.", autocompletion=completion.suites),
     ] = "quick",
     fpr: Annotated[float, typer.Option(help="Share of benign images that may be flagged.")] = 0.05,
     out: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("scores.csv"),

@@ -1,7 +1,6 @@
 """Standard output and standard error, for people: the only place that makes a console."""
 
 import os
-import sys
 from collections.abc import Iterable, Iterator
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -75,12 +74,8 @@ def _unpadded(segments: Iterable[Segment]) -> Iterator[Segment]:
 def screen() -> Screen:
     """Return standard output; in a file or a pipe lines have any length, unless COLUMNS is set."""
     console = Screen()
-    free = console.is_terminal or _leads_to_people() or os.environ.get("COLUMNS")
-    return console if free else Screen(width=printable.WIDEST)
-
-
-def _leads_to_people() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty()
+    bounded = console.is_terminal or console.file.isatty() or os.environ.get("COLUMNS")
+    return console if bounded else Screen(width=printable.WIDEST)
 
 
 def errors(*, quiet: bool = False, verbose: bool = False) -> Screen:

@@ -173,7 +173,8 @@ def show(results_dir: Path, fpr: float = FPR) -> Group:
     if counts is None:
         analysis = Analysis(results_dir, fpr)
         records, counts = analysis.records, _counted(analysis)
-    knowledge = dict(sorted(counts.groupby("detector")["knowledge"].max().items()))
+    labels = counts.groupby("detector")["knowledge"].max()
+    knowledge = {str(name): str(label) for name, label in sorted(labels.items())}
     shares = _shares(records.rows, counts)
     sizes = summed(records.rows, counts.fillna({"detected": 0})).groupby("row")["n"].max()
 
