@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evil_twins.bench import printable
-from evil_twins.bench.commands import options
+from evil_twins.bench.commands import completion, options
 from evil_twins.bench.commands.options import CELLS_FAILED, DONE
 
 if TYPE_CHECKING:
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 def compare(
     new: Annotated[
-        str, typer.Argument(help="Detector or attack: name, module:Name or file.py:Name(k=5).")
+        str,
+        typer.Argument(
+            help="Detector or attack: name, module:Name or file.py:Name(k=5).",
+            autocompletion=completion.components,
+        ),
     ],
     suite: options.SuiteName = "quick",
     data: options.DataFolder = None,
@@ -25,6 +29,8 @@ def compare(
     device: options.DeviceName = options.Device.auto,
     time_limit: options.TimeLimit = 600.0,
     fpr: options.FalsePositiveRate = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Compare a new detector or attack with those of a suite, on its stored attacks.
 
@@ -36,7 +42,8 @@ def compare(
     from evil_twins.bench.run.session import Execution
     from evil_twins.bench.run.workspace import Folders
 
-    execution, console = Execution(device.value, jobs, time_limit), errors()
+    console = errors(quiet=quiet, verbose=verbose)
+    execution = Execution(device.value, jobs, time_limit)
     folders = Folders(results, data)
     return show(compare(new, suite, folders, execution, console, fpr or FPR), console)
 
@@ -48,14 +55,13 @@ def show(comparison: "Comparison", console: "Console") -> int:
         comparison: The comparison.
         console: Standard error.
     """
-    from rich.markdown import Markdown
-
-    from evil_twins.bench.run.screen import print_lines, screen
+    from evil_twins.bench.run.screen import document, errors, print_lines, screen
     from evil_twins.bench.store import files
 
     if comparison.folder is not None:
         words = files.read(comparison.folder / "tables" / "compare.md", comparison.folder)
-        screen().print(Markdown(words.decode(), hyperlinks=False))
+        screen().print(document(words.decode(), screen()))
         printable.say(comparison.folder)
-    print_lines(console, comparison.conclusion.lines())
+    failed = comparison.conclusion.failed
+    print_lines(errors() if failed else console, comparison.conclusion.lines())
     return CELLS_FAILED if comparison.conclusion.failed else DONE

@@ -13,12 +13,13 @@ from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished
 from evil_twins.bench.run.plan import Plan, plan
-from evil_twins.bench.run.screen import print_lines
+from evil_twins.bench.run.screen import print_details, print_lines
 from evil_twins.bench.run.state import State
 from evil_twins.bench.store import provenance
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.subjects import forms
 from evil_twins.bench.subjects.data import Dataset, load
+from evil_twins.bench.subjects.place import data_folder
 from evil_twins.bench.subjects.tally_words import tally_lines
 from evil_twins.bench.suite.suite import Suite
 
@@ -101,7 +102,8 @@ def open_workspace(
         suite: The suite.
         folders: The folders of results and data.
         device: "cpu", "cuda" or "auto".
-        console: Where numbers of converted and skipped images are printed, or None.
+        console: Where numbers of converted and skipped images are printed, or None. A verbose one
+            shows their names and the folders, too.
 
     Raises:
         UserError: There is no such device, the data set is missing, or the suite cannot be planned.
@@ -117,6 +119,10 @@ def open_workspace(
     if console is not None:
         print_lines(console, tally_lines(dataset.tally, dataset.name))
     store = Store((folders.results / suite.name).absolute() / "cells")
+    print_details(console, [f"results: {store.root.parent}", f"data sets: {data_folder(root)}"])
+    print_details(
+        console, (f"skipped: {image}: {why}" for image, why in dataset.tally.unreadable.items())
+    )
     cells = plan(suite, dataset, device)
     return Workspace(suite, dataset, cells, store, replace(folders, data=root), device)
 

@@ -12,6 +12,7 @@ from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.clusters import Clusters
 from evil_twins.bench.analysis.tables.frames import by_name, column, ends, flags, line, spread
 from evil_twins.bench.analysis.tables.records import KEYS
+from evil_twins.bench.analysis.tables.units import unit_lines
 
 AT_KAPPA = "at_kappa_rate at_kappa_low at_kappa_high"
 SURVIVE = "survive_8bit_rate survive_8bit_low survive_8bit_high"
@@ -81,6 +82,7 @@ def _markdown(analysis: Analysis) -> str:
     for title, rows in text.studies(analysis.records.rows):
         body = [_row(line(table, row)) for row in text.ordered(rows)]
         blocks.append(f"\n## {title}\n\n" + text.markdown(header, body))
+        blocks += [f"\n{words}\n" for words in unit_lines(analysis.records, rows)]
     return "".join([*blocks, "\n", text.failures(analysis.records)])
 
 

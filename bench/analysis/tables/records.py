@@ -70,7 +70,7 @@ def _frame(directory: Path, name: str) -> pd.DataFrame:
     if not os.path.lexists(path):
         if name in _REQUIRED:
             raise UserError(
-                f"no records in {directory}: {path.name} is missing",
+                f"no records in {directory.absolute()}: {path.name} is missing",
                 "expected: targets.parquet and scores.parquet, as a run leaves them",
                 "remedy: `evil-twins run SUITE` first, or name its folder with --results",
             )
