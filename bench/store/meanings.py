@@ -23,7 +23,7 @@ class Meaning(NamedTuple):
 
 
 FILE_WORDS: Mapping[str, str] = {
-    "targets": "One line for each row and target: what an attack reached, and what it changed.",
+    "targets": "One line for each row and target: effect and costs of the attack.",
     "flips": "One line for each held-out image on which a faced model and its victim disagree.",
     "gallery": "One line for each row and stored image: the first targets, before and after.",
     "scores": "One line for each row, detector and image.",
@@ -94,7 +94,7 @@ OF_FILE: Mapping[str, Mapping[str, Meaning]] = {
             "lower bound of `kl_reference` over all models at κ", "≥ 0; NaN: unknown", "nats"
         ),
         "group": Meaning("target_id of the first target of the same poisoned model"),
-        "moves": Meaning("what the attack moves", "nothing, inputs, model, both"),
+        "moves": Meaning("part that the attack moves", "nothing, inputs, model, both"),
         "role": Meaning("role of the attack", "attack, control, yardstick"),
     },
     "gallery": {

@@ -146,9 +146,9 @@ def _on_a_terminal(line: list[str], **settings: str) -> str:
 
 def test_no_color_means_no_escape_code(small: Path) -> None:
     assert "\x1b[" in _on_a_terminal(["table", "small"], COLUMNS="130")
-    plain = _on_a_terminal(["table", "small"], COLUMNS="130", NO_COLOR="1")
-    assert "pgd κ .75 φ 1" in plain
-    assert "\x1b" not in plain
+    shown = _on_a_terminal(["table", "small"], COLUMNS="130", NO_COLOR="1")
+    assert "pgd κ .75 φ 1" in shown
+    assert "\x1b" not in shown
 
 
 def test_columns_are_obeyed(small: Path) -> None:
