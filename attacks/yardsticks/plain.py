@@ -71,7 +71,7 @@ class PlainSteps:
                 with torch.no_grad():
                     g = margin(models.rows(active).logits(features).squeeze(1), goal[active])
                 left = g < enough[active]
-                active = keep_active(g, k)
+                active = keep_active(g, k + 1)
                 models = self._descend(view, models, features[left], active, k)
         x, models = equalise(level, targets, inputs.x.detach(), models)
         ended = measured(view, x, models, inputs.passes, self.rounds, level)

@@ -1,4 +1,4 @@
-"""Statistics over victims of one recipe: intervals for further victims, and tests."""
+"""Statistics over victims of one recipe: intervals for further victims."""
 
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ def pooled_rate(detected: Floats, counts: Floats, level: float = 0.95) -> Pooled
     if victims < 2:
         return Pooled(UNKNOWN, float("nan"))
     effect = design_effect(detected, counts)
-    shrinkage = (_t(total - 1, level) / _t(victims - 1, level)) ** 2
+    shrinkage = (student(total - 1, level) / student(victims - 1, level)) ** 2
     return Pooled(
         effective(float(detected.sum()) / total, total / effect * shrinkage, level), effect
     )
@@ -73,8 +73,8 @@ def next_rate(detected: Floats, counts: Floats, count: int, level: float = 0.95)
     from scipy import special
 
     total = float(counts.sum())
-    wider = _t(victims - 1, level) / float(special.ndtri((1 + level) / 2))
-    shrinkage = (_t(total - 1, level) / _t(victims - 1, level)) ** 2
+    wider = student(victims - 1, level) / float(special.ndtri((1 + level) / 2))
+    shrinkage = (student(total - 1, level) / student(victims - 1, level)) ** 2
     effective = total / pooled.effect * shrinkage
     mean = (pooled.rate.value * effective + 0.5) / (effective + 1)
     alike = min(1.0, (pooled.effect - 1) / max(1.0, total / victims - 1))
@@ -112,50 +112,11 @@ def mean_over_victims(values: Floats, level: float = 0.95) -> Interval:
     if len(values) < 2:
         return UNKNOWN
     mean = float(values.mean())
-    half = _t(len(values) - 1, level) * float(values.std(ddof=1)) / np.sqrt(len(values))
+    half = student(len(values) - 1, level) * float(values.std(ddof=1)) / np.sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
 
 
-def sign_flips(differences: Floats, seed: int = 0) -> Floats:
-    """Return two-sided p-values of mean differences when signs flip by victim.
-
-    They are exact for up to 13 victims, and by 9,999 draws for more. The smallest possible one of
-    V victims is 2^(1-V).
-
-    Args:
-        differences: (V,) the difference of two statistics of each victim, or (V, K) of K pairs;
-            NaN for victims without it.
-        seed: Seed of the draws.
-
-    Returns:
-        () or (K,) p-values; 1 if fewer than two victims have a difference.
-    """
-    from scipy import stats
-
-    victims = len(differences)
-    columns = differences.reshape(victims, -1)
-    p = np.ones(columns.shape[1])
-    # One call for all pairs of the same victims: a call takes milliseconds.
-    for missing in np.unique(np.isnan(columns), axis=1).T:
-        same = (np.isnan(columns) == missing[:, None]).all(axis=0)
-        values = columns[~missing][:, same]
-        if len(values) > 1:
-            p[same] = stats.permutation_test(
-                [values],
-                lambda values, axis: values.mean(axis=axis),
-                permutation_type="samples",
-                vectorized=True,
-                batch=max(1, _BATCH // values.size),
-                rng=np.random.default_rng(seed),
-            ).pvalue
-    return p.reshape(differences.shape[1:])
-
-
-_BATCH = 2**22
-"""Largest number of flipped differences in memory."""
-
-
-def _t(freedom: float, level: float) -> float:
+def student(freedom: float, level: float) -> float:
     """Return the two-sided quantile of Student's t."""
     from scipy import special
 

@@ -4,36 +4,26 @@ A claim for further victims has as many independent differences as victims, what
 targets.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import combinations
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.controls import CONTROLS
 from evil_twins.bench.analysis.tables.controls.twins import CONTROLS as TWINS
 from evil_twins.bench.analysis.tables.detection import DETECTION
-from evil_twins.bench.analysis.tables.frames import by_name, ends, frame, holm_within, lines
+from evil_twins.bench.analysis.tables.frames import ends, frame, lines
 from evil_twins.bench.analysis.tables.paired import PAIRED
 from evil_twins.bench.analysis.tables.recipes import MEAN, RECIPE, recipe
 from evil_twins.bench.analysis.tables.sweeps import TRADEOFF
+from evil_twins.bench.analysis.tables.victim_differences import CORRECTION, differences, floor
 
 _RECIPE = ["dataset", "victim"]
-_FAMILY = [*_RECIPE, "comparison", "attack", "layers", "kappa", "lam", "quantity", "against"]
+_FAMILY = [*_RECIPE, "comparison", "attack", "layers", "kappa", "lam", "quantity"]
 _PAIR = [*RECIPE, "comparison", "quantity", "against", "detector"]
 _SIDES = ["seed", "value", "other"]
-DIFFERENCES = [
-    *("victims", "mean", "mean_other", *ends("difference").split()),
-    *("least", "most", "p", "p_least"),
-]
-"""The columns of `differences` without its keys."""
-
-LEVEL = 0.05
-"""Level of the tests, after Holm's correction."""
 
 
 def _sweeps(analysis: Analysis) -> pd.DataFrame:
@@ -108,64 +98,23 @@ def _paired(analysis: Analysis) -> pd.DataFrame:
         for name, compute in _COMPARISONS.items()
     ]
     parts = [part for part in parts if len(part)]
-    table = frame(differences(pd.concat(parts), _PAIR) if parts else [], PAIRED_OVER_VICTIMS.names)
-    if len(table):
-        # Of detectors on one attack every two are a family, of an attack its levels and detectors.
-        family = table["phi"].where(table["comparison"].eq("detector"))
-        against = table["against"].where(table["comparison"].ne("detector"), "")
-        named = table.assign(phi=family, against=against)
-        table["p_holm"] = holm_within(named, [*_FAMILY, "phi"], "p")
-    return table
+    if not parts:
+        return frame([], PAIRED_OVER_VICTIMS.names)
+    sides = pd.concat(parts)
+    sides = sides.assign(family=_families(sides))
+    return frame(differences(sides, _PAIR), PAIRED_OVER_VICTIMS.names)
 
 
-def differences(sides: pd.DataFrame, keys: list[str]) -> Iterator[dict[str, Any]]:
-    """Average differences over the victims that have them, without correction.
+def _families(sides: pd.DataFrame) -> "pd.Series[int]":
+    """Return the family of each line.
 
-    Args:
-        sides: One line per victim and difference: the keys, `seed`, and the values of both sides,
-            `value` and `other`; a line with NaN in either is skipped.
-        keys: The columns whose values name a difference.
-
-    Yields:
-        The keys and `DIFFERENCES`, for each difference that at least two victims have.
+    Of detectors on one attack every two are a family. Of an attack against one end its levels and
+    detectors are.
     """
-    sides = sides.astype({"value": float, "other": float})
-    sides = sides.dropna(subset=["value", "other"]).reset_index(drop=True)
-    if sides.empty:
-        return
-    names = sides.drop_duplicates(keys)[keys]
-    place = sides.groupby(keys, dropna=False, sort=False).ngroup().to_numpy()
-    seeds, column = np.unique(sides["seed"], return_inverse=True)
-    values = np.full((2, len(names), len(seeds)), np.nan)
-    values[:, place, column] = sides[["value", "other"]].to_numpy().T
-    gaps = values[0] - values[1]
-    chances = stats.sign_flips(gaps.T)
-    for key, (first, second), gap, p in zip(
-        lines(names), values.swapaxes(0, 1), gaps, chances, strict=True
-    ):
-        present = gap[~np.isnan(gap)]
-        if len(present) > 1:
-            yield key | {
-                "victims": len(present),
-                **by_name("mean mean_other", (np.nanmean(first), np.nanmean(second))),
-                **by_name(ends("difference"), _mean(present, key.get("quantity", "rate"))),
-                **by_name("least most", (present.min(), present.max())),
-                "p": p,
-                "p_least": 2.0 ** (1 - len(present)),
-            }
-
-
-def _mean(values: stats.Floats, quantity: str) -> stats.Interval:
-    """Return the mean over victims; a difference of rates lies in [-1, 1].
-
-    It has no interval where all victims have the same value.
-    """
-    value, low, high = stats.mean_over_victims(values)
-    if np.ptp(values) == 0:
-        return stats.Interval(value, np.nan, np.nan)
-    if quantity == "rate":
-        low, high = np.clip([low, high], -1, 1)
-    return stats.Interval(value, float(low), float(high))
+    detectors = sides["comparison"].eq("detector")
+    place = sides["phi"].where(detectors), sides["against"].mask(detectors)
+    keys = [*(sides[name] for name in _FAMILY), *place]
+    return sides.groupby(keys, dropna=False).ngroup()
 
 
 def _markdown(analysis: Analysis) -> str:
@@ -177,9 +126,8 @@ def _markdown(analysis: Analysis) -> str:
         "# Differences over victims\n\n"
         "Each difference is taken within each victim, on the same targets, and then averaged over "
         f"victims; the 95 % interval is that of Student's t and holds {MEAN}. p: signs flip by "
-        "victim; Holm's correction over the detectors and levels of an attack against the same "
-        "end, which the intervals are without. No p-value can be below "
-        f"{text.number(least, 2)} with so many victims. Losses are "
+        "victim. p (max-T): corrected over the detectors and levels of an attack against the same "
+        f"end, {CORRECTION}; the intervals are without a correction. {floor(least)} Losses are "
         "multiples of the loss of the pure attack, compared with 1. Differences that are 0 "
         "within every victim, and those of every two detectors under one attack, are only in the "
         "CSV file.\n"
@@ -193,11 +141,11 @@ def _markdown(analysis: Analysis) -> str:
                 *(str(line[name]) for name in ("against", "quantity", "detector")),
                 *(text.number(line[name]) for name in ("mean", "mean_other")),
                 text.difference(line),
-                *(text.p_value(line[name]) for name in ("p", "p_holm")),
+                *(text.p_value(line[name]) for name in ("p", "p_max_t")),
             ]
             for line in rows
         ]
-        written = text.markdown([*header, "p", "p (Holm)"], body, text_columns=4)
+        written = text.markdown([*header, "p", "p (max-T)"], body, text_columns=4)
         blocks.append(f"\n## {recipe(rows[0])}\n\n{written}")
     return "".join(blocks)
 
@@ -219,9 +167,10 @@ PAIRED_OVER_VICTIMS = Table(
         "one where all victims have the same",
         "least most": "the lowest and the highest difference of a victim",
         "p": "sign flips by victim, two-sided",
-        "p_holm": "corrected by Holm over levels and detectors of one attack against one end, or "
-        "over every two detectors under one attack",
-        "p_least": "the smallest p that so many victims can have, 2^(1-V)",
+        "p_max_t": "corrected by max-T (step-down, joint sign flips) over levels and detectors of "
+        "one attack against one end, or over every two detectors under one attack",
+        "p_least": "the smallest p that so many victims can have, with and without the "
+        "correction: 2^(1-V)",
     },
     _markdown,
     optional=True,

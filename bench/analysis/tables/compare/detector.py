@@ -24,6 +24,8 @@ from evil_twins.bench.analysis.tables.paired import caught_by_attack, worst
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY
 
 KS = "KS (mean, 95 % of null)"
+HOLM, MAX_T = ("p_holm", "p (Holm)"), ("p_max_t", "p (max-T)")
+"""Column and heading of p-values corrected by each method."""
 
 
 def tables(analysis: Analysis, costs: pd.DataFrame, label: str) -> Tables:
@@ -66,7 +68,8 @@ def _paired(analysis: Analysis, label: str) -> pd.DataFrame:
     `difference` is the newcomer's detection rate minus the other's (Tango's interval), `p` that of
     McNemar's exact test, `p_holm` corrected over all lines.
     """
-    comparisons = [key | differ(*sides) for key, *sides in by_attack(analysis, label)]
+    pairs = by_attack(analysis, label)
+    comparisons = (key | differ(first, second, joint) for key, first, second, joint in pairs)
     table = corrected(comparisons, [*KEYS, "detector", *DIFFERENCE])
     return table.rename(columns={"detector": "other"})
 
@@ -84,15 +87,18 @@ def by_attack(analysis: Analysis, label: str) -> Iterator[Pair]:
             continue
         key = line(rows[KEYS], int(str(row)))
         for other in (name for name in wide.columns if name != label):
-            flags = wide[[label, other]].dropna().to_numpy(dtype=bool)
-            yield key | {"detector": other}, flags[:, 0], flags[:, 1]
+            pairs = wide[[label, other]].dropna()
+            first, second = pairs.to_numpy(dtype=bool).T
+            clusters = analysis.records.clusters.joint([int(str(row))], list(pairs.index))
+            yield key | {"detector": other}, first, second, clusters
 
 
 def _worst(analysis: Analysis, label: str) -> pd.DataFrame:
     """Return `worst` of every detector with the newcomer's difference on shared attacks."""
     records, decided = analysis.records, analysis.decisions
     keys = [*STUDY, "kappa", "detector"]
-    comparisons = (key | differ(*sides) for key, *sides in under_every_attack(analysis, label))
+    pairs = under_every_attack(analysis, label)
+    comparisons = (key | differ(first, second, joint) for key, first, second, joint in pairs)
     gaps = corrected(comparisons, [*keys, *DIFFERENCE])
     names = {name: f"difference_{name}" for name in ("n", "low", "high")}
     table = worst(records, decided).merge(gaps.rename(columns=names), on=keys, how="left")
@@ -121,7 +127,8 @@ def under_every_attack(analysis: Analysis, label: str) -> Iterator[Pair]:
         first, second = (
             side.loc[targets, rows].all(axis=1).to_numpy(dtype=bool) for side in (new, wide)
         )
-        yield key, first, second
+        clusters = analysis.records.clusters.joint(rows, list(targets))
+        yield key, first, second, clusters
 
 
 def _place(key: Cell) -> tuple[object, ...]:
@@ -142,7 +149,7 @@ def words(analysis: Analysis, tables: Tables, label: str) -> str:
         f"included.\n\n{_rates(analysis, tables['compare'])}"
     ]
     sure = tables["paired"][tables["paired"]["p_holm"] < LEVEL]
-    blocks += others(tables["worst"], sure, label)
+    blocks += others(tables["worst"], sure, label, HOLM)
     blocks.append(
         "\nCaught: flagged under *every* attack that reaches κ, of all at that κ, "
         f"without controls. Difference: {label} minus the other on the same targets, with Tango's "
@@ -182,21 +189,25 @@ def matrix(rows: pd.DataFrame, table: pd.DataFrame, fpr: float, separation: str)
     return text.markdown(header, body)
 
 
-def others(table: pd.DataFrame, sure: pd.DataFrame, label: str) -> Iterator[str]:
+def others(
+    table: pd.DataFrame, sure: pd.DataFrame, label: str, corrected: tuple[str, str]
+) -> Iterator[str]:
     """Yield a section for each κ: the newcomer and each other detector.
 
     Args:
         table: The lines of "worst".
         sure: The lines of "paired" that the columns "more" and "fewer" count.
         label: The newcomer.
+        corrected: `HOLM` or `MAX_T`, whichever the lines have.
     """
     for kappa, cells in table.groupby("kappa", sort=True):
         yield f"\n## Compared with each detector, κ {text.level(float(str(kappa)))}\n\n"
-        yield _others(cells, sure[sure["kappa"] == kappa], label)
+        yield _others(cells, sure[sure["kappa"] == kappa], label, corrected)
 
 
-def _others(table: pd.DataFrame, sure: pd.DataFrame, label: str) -> str:
-    header = ["detector", "knows", "attacks", "caught", "difference", "p (Holm)", "more", "fewer"]
+def _others(table: pd.DataFrame, sure: pd.DataFrame, label: str, corrected: tuple[str, str]) -> str:
+    p, heading = corrected
+    header = ["detector", "knows", "attacks", "caught", "difference", heading, "more", "fewer"]
     order = table.assign(_place=table["detector"] != label)
     order = order.sort_values(["_place", "caught", "detector"], ascending=[True, False, True])
     body = []
@@ -204,7 +215,7 @@ def _others(table: pd.DataFrame, sure: pd.DataFrame, label: str) -> str:
         name = str(cell["detector"])
         signs = np.sign(column(sure[sure["other"] == name], "difference"))
         gap = "" if pd.isna(cell["difference"]) else text.difference(cell)
-        difference = [gap, text.p_value(cell["p_holm"])]
+        difference = [gap, text.p_value(cell[p])]
         difference += [str(int((signs > 0).sum())), str(int((signs < 0).sum()))]
         body.append(
             [

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
-from evil_twins.bench.analysis.stats import holm
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.compare import detector
@@ -12,9 +11,15 @@ from evil_twins.bench.analysis.tables.compare.differences import Cell, Pair, Tab
 from evil_twins.bench.analysis.tables.detection import STRICT
 from evil_twins.bench.analysis.tables.frames import column, frame
 from evil_twins.bench.analysis.tables.paired import worst
-from evil_twins.bench.analysis.tables.paired_over_victims import DIFFERENCES, LEVEL, differences
 from evil_twins.bench.analysis.tables.population import POPULATION, over_victims, pooled
 from evil_twins.bench.analysis.tables.recipes import MEAN, RECIPE, numbered, populations
+from evil_twins.bench.analysis.tables.victim_differences import (
+    CORRECTION,
+    DIFFERENCES,
+    LEVEL,
+    differences,
+    floor,
+)
 
 KS = "KS"
 _WORST = ["dataset", "victim", "kappa", "detector"]
@@ -48,16 +53,14 @@ def tables(analysis: Analysis, costs: pd.DataFrame, label: str) -> Tables:
 
 
 def _differences(pairs: Iterable[Pair], keys: list[str]) -> pd.DataFrame:
-    """Average the differences of rates over victims; `p_holm` is corrected over all of them."""
+    """Average the differences of rates over victims; all of them are one family."""
     sides = [
-        key | {"value": first.mean(), "other": second.mean()}
-        for key, first, second in pairs
+        key | {"value": first.mean(), "other": second.mean(), "family": 0}
+        for key, first, second, _ in pairs
         if len(first)
     ]
-    columns = [*keys, "seed", "value", "other"]
-    means = differences(frame(sides, columns), keys)
-    table = frame(means, [*keys, *DIFFERENCES])
-    return table.assign(p_holm=holm(column(table, "p")))
+    columns = [*keys, "seed", "family", "value", "other"]
+    return frame(differences(frame(sides, columns), keys), [*keys, *DIFFERENCES])
 
 
 def _worst(analysis: Analysis, label: str) -> pd.DataFrame:
@@ -97,28 +100,22 @@ def words(analysis: Analysis, tables: Tables, label: str) -> str:
         "scores.\n\n" + detector.matrix(rows, table, analysis.fpr, KS)
     ]
     pairs = tables["paired"]
-    blocks += detector.others(tables["worst"], pairs[pairs["p"] < LEVEL], label)
+    sure = pairs[pairs["p_max_t"] < LEVEL]
+    blocks += detector.others(tables["worst"], sure, label, detector.MAX_T)
     blocks.append(
         "\nCaught: flagged under *every* attack that reaches κ, of all at that κ, "
         f"without controls. Difference: {label} minus the other on the same targets within each "
         f"victim, then the mean over victims; its interval, of Student's t, holds {MEAN} and is "
         "not corrected; there is none where all victims have the same difference. p: signs flip by "
-        f"victim, corrected by Holm over all detectors and κ. {_least(tables['worst'])}More, "
-        f"fewer: attacks under which {label} flags more or fewer targets than the other, at "
-        f"p < {LEVEL:g} by the same test, not corrected; `paired.csv` has each, also corrected "
-        "over all pairs.\n\n"
+        f"victim. p (max-T): corrected over all detectors and κ, {CORRECTION}. "
+        f"{_floor(tables['worst'])}More, fewer: attacks under which {label} flags more or fewer "
+        f"targets than the other, at p < {LEVEL:g} so corrected over all pairs; each is in "
+        "`paired.csv`.\n\n"
     )
     return "".join([*blocks, text.failures(analysis.records)])
 
 
-def _least(table: pd.DataFrame) -> str:
-    """Write the smallest p-values that are possible, before and after the correction."""
-    tests = int(table["p"].notna().sum())
-    if not tests:
-        return ""
-    least = float(table["p_least"].min())
-    corrected = text.number(min(1.0, tests * least), 2)
-    return (
-        f"With so many victims no p can be below {text.number(least, 2)}, nor below {corrected} "
-        "after this correction: read the intervals, or add victims. "
-    )
+def _floor(table: pd.DataFrame) -> str:
+    """Write the smallest p-value that is possible, or "" without a difference."""
+    least = table["p_least"].dropna()
+    return f"{floor(float(least.min()))} " if len(least) else ""
