@@ -27,9 +27,9 @@ ROOT = Path(__file__).parents[3]
 ANALYSIS = ROOT / "bench" / "analysis"
 
 
-def _shown(directory: Path, width: int = 80) -> str:
+def _shown(directory: Path, fpr: float = 0.05, width: int = 80) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(tables.show(directory))
+    console.print(tables.show(directory, fpr))
     return console.export_text()
 
 
@@ -60,13 +60,13 @@ def test_shown_matrix_fits_eighty_columns_and_names_failures(tmp_path: Path) -> 
 
 def test_detectors_have_their_names_where_they_fit_and_else_letters(tmp_path: Path) -> None:
     directory = synthetic.write(tmp_path, synthetic.frames(n=4, kappas=(0.75,)))
-    wide, narrow = (_shown(directory, width).splitlines() for width in (120, 80))
+    wide, narrow = (_shown(directory, width=width).splitlines() for width in (120, 80))
     assert {"any", *synthetic.DETECTORS} <= set(wide[1].split())
     assert wide[2].split()[:2] == ["attack", "n"]
     assert wide[2].split()[2:] == _labels()
-    assert not any("a any" in line for line in wide)
+    assert not any("\N{NO-BREAK SPACE}" in line for line in wide)
     assert narrow[1].split() == ["attack", "n", *"abcdefg"]
-    assert any(line.startswith("a any") for line in narrow)
+    assert any(line.startswith("a\N{NO-BREAK SPACE}any") for line in narrow)
 
 
 def _labels() -> list[str]:
