@@ -12,7 +12,7 @@ class Watch(Protocol):
         """Give a function to call after each step.
 
         Args:
-            words: What is made, such as "tables".
+            words: Name of the steps, such as "tables".
             count: Number of steps.
         """
 
