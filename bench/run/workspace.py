@@ -1,6 +1,8 @@
 """Workspace of a command: a suite with its data set, its cells and the store of its results."""
 
 import os
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from evil_twins.bench import printable
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished
@@ -101,7 +104,8 @@ def open_workspace(
         suite: The suite.
         folders: The folders of results and data.
         device: "cpu", "cuda" or "auto".
-        console: Where numbers of converted and skipped images are printed, or None.
+        console: Where doubts and numbers of converted and skipped images are printed. If it is
+            None, doubts are warnings of Python.
 
     Raises:
         UserError: There is no such device, the data set is missing, or the suite cannot be planned.
@@ -118,7 +122,17 @@ def open_workspace(
         print_lines(console, tally_lines(dataset.tally, dataset.name))
     store = Store((folders.results / suite.name).absolute() / "cells")
     cells = plan(suite, dataset, device)
+    _tell(cells.doubts, console)
     return Workspace(suite, dataset, cells, store, replace(folders, data=root), device)
+
+
+def _tell(doubts: Iterable[str], console: Console | None) -> None:
+    """Print doubts, or warn of them in Python."""
+    if console is not None:
+        print_lines(console, (f"warning: {doubt}" for doubt in doubts))
+        return
+    for doubt in doubts:
+        warnings.warn(printable.name(doubt), stacklevel=3)
 
 
 def resolve_device(name: str) -> str:

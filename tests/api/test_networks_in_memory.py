@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 import evil_twins as et
 from tests.api.small_networks import data, trained
@@ -105,6 +106,12 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "threads": (trained(), {"threads": 0}, "threads is 0"),
     "random": (Around(trained(), torch.rand_like), {}, "other logits in a second pass"),
     "batch": (Around(trained(), lambda z: z - z.mean(0)), {}, "depend on the other images"),
+    "detached": (Around(trained(), Tensor.detach), {}, "have no gradient by the images"),
+    "no graph": (Around(trained(), torch.no_grad()(lambda z: z * 1)), {}, "have no gradient"),
+    "argmax": (Around(trained(), lambda z: one_hot(z.argmax(1), 10).float()), {}, "no gradient"),
+    "round": (Around(trained(), torch.round), {}, "gradient is 0 for all of 8 images\nremedy: "),
+    "softmax": (Around(trained(), lambda z: z.softmax(1)), {}, "as after a softmax"),
+    "constant": (Around(trained(), lambda z: 0 * z + 1), {}, "the same logits to 8 images"),
 }
 
 
@@ -117,6 +124,27 @@ def test_mistakes_are_told_before_anything_runs(case: str, monkeypatch: pytest.M
     with pytest.raises(et.UserError, match=message) as caught:
         evaluate(network, **options)
     assert len(caught.value.lines) <= 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda z: z.roll(1, 1), r"Around: accuracy 0\.0. of 64 images, where .*`check` measures"),
+        (lambda z: (z / 9).sigmoid(), "Around: all outputs are in .* as after a sigmoid"),
+    ],
+)
+def test_what_is_most_likely_wrong_is_told_before_anything_runs(
+    change: Callable[[Tensor], Tensor], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ran(Exception):
+        pass
+
+    def run(*_: object, **__: object) -> None:
+        raise Ran
+
+    monkeypatch.setattr("evil_twins.bench.run.evaluation.run_cells", run)
+    with pytest.raises(Ran), pytest.warns(UserWarning, match=message):
+        evaluate(Around(trained(), change))
 
 
 def test_images_of_half_precision_are_read() -> None:
