@@ -22,6 +22,7 @@ from evil_twins.bench.run.session import Execution, run_cells
 from evil_twins.bench.run.workspace import Folders, open_workspace
 from evil_twins.bench.store import files, parquet, records
 from evil_twins.bench.store.checksums import fingerprint
+from evil_twins.bench.store.folders import writable_folder
 from evil_twins.bench.subjects.networks.of_memory import (
     MemoryNetwork,
     answers,
@@ -86,7 +87,7 @@ class Evaluation:
     def _run(self, suite: Suite, device: str, console: Console | None) -> Path:
         """Run the cells of a suite in this process, and write its records."""
         workspace = open_workspace(suite, Folders(self.home), device, console)
-        files.make_folder(workspace.store.root, self.home)
+        workspace.make_folder()
         engine = Engine(ThreadPoolExecutor(1), 1, guarded=False)
         execution = Execution(workspace.device, engine=engine)
         state = run_cells(workspace, workspace.plan, execution, console=console)
@@ -144,6 +145,7 @@ def evaluation(
         UserError: One is wrong.
     """
     _check_numbers(targets, threads)
+    writable_folder(home)
     place, dataset = opened(data, clean, classes, size, home)
     if targets is None:
         splits = (dataset.confirmatory, dataset.calibration, dataset.fpr)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.attacks.steps.treatment import Others, layer_kinds
-from evil_twins.bench.errors import Fault, UserError
+from evil_twins.bench.components.containment import user_code
+from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects import victims, weights
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Dataset, Images
@@ -23,7 +24,7 @@ ERRORS = 3.0
 """Number of standard errors by which an accuracy should exceed chance."""
 
 SIGMOID = "all outputs are in [0, 1], as after a sigmoid: return the logits"
-CAUSES = "normalisation, size, order of classes or of channels may differ from those of its training"
+CAUSES = "normalisation, size, order of classes or of channels may differ from its training"
 
 
 def check_network(suite: Suite, data: Dataset) -> list[str]:
@@ -52,22 +53,17 @@ def check_network(suite: Suite, data: Dataset) -> list[str]:
 def _checked_logits(suite: Suite, model: Classifier, x: Tensor) -> Tensor:
     """Return logits that depend on the images; those of an untrained network may be constant."""
     assert suite.network is not None
-    remedy = sensitivity.DIFFERENTIATE
-    try:
-        norms = sensitivity.gradient_norms(model, x)
-        with torch.no_grad():
-            z = model(x)
+    title = f"architecture {suite.network.name!r}"
+    with user_code(title, f"remedy: {sensitivity.DEPEND}"), torch.no_grad():
+        z: Tensor = model(x)
         if suite.weights:
-            remedy = sensitivity.DEPEND
             sensitivity.check_differences(z)
-            remedy = sensitivity.DIFFERENTIATE
+    with user_code(title, f"remedy: {sensitivity.DIFFERENTIATE}"):
+        norms = sensitivity.gradient_norms(model, x)
+        if suite.weights:
             sensitivity.check_gradients(norms)
-        remedy = sensitivity.UNSQUASH
+    with user_code(title, f"remedy: {sensitivity.UNSQUASH}"):
         sensitivity.check_no_softmax(z)
-    except Fault as fault:
-        raise UserError(
-            f"architecture {suite.network.name!r}: {fault}", f"remedy: {remedy}"
-        ) from fault
     return z
 
 

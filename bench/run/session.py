@@ -20,7 +20,6 @@ from evil_twins.bench.run.schedule import run as run_plan
 from evil_twins.bench.run.selection import WHOLE, Choice
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Folders, Workspace, open_workspace
-from evil_twins.bench.store import files
 from evil_twins.bench.store.room import check_temporary_folder
 from evil_twins.bench.suite.suite import Suite
 
@@ -85,7 +84,7 @@ def run(
             'remedy: call evil_twins.run under `if __name__ == "__main__":`',
         )
     workspace = open_workspace(suite, folders, execution.device, console)
-    files.make_folder(workspace.store.root, workspace.store.root.parents[1])
+    workspace.make_folder()
     cells, chosen = workspace.plan, choice(workspace.plan)
     ran = run_cells(workspace, chosen, execution, choice, console)
     with exclusive(workspace.store, console):

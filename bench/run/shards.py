@@ -41,7 +41,7 @@ class Plan:
         cells: The cells by key, parents before children.
         victims: The key of each victim by its seed.
         shards: The shards.
-        doubts: What is most likely a mistake, in one line each.
+        doubts: Lines on likely mistakes of the user.
     """
 
     cells: Mapping[str, Cell]

@@ -13,13 +13,14 @@ from rich.console import Console
 
 from evil_twins.bench import printable
 from evil_twins.bench.cells.work import cached_dataset
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.errors import UserError, why
 from evil_twins.bench.run.assemble import Finished
 from evil_twins.bench.run.plan import Plan, plan
 from evil_twins.bench.run.screen import print_lines
 from evil_twins.bench.run.state import State
-from evil_twins.bench.store import provenance
+from evil_twins.bench.store import files, provenance
 from evil_twins.bench.store.cells import Store
+from evil_twins.bench.store.folders import writable_folder
 from evil_twins.bench.subjects import forms
 from evil_twins.bench.subjects.data import Dataset, load
 from evil_twins.bench.subjects.tally_words import tally_lines
@@ -44,19 +45,29 @@ class Folders:
         """Check the folder of results, which libraries write to by its name.
 
         Raises:
-            UserError: Its name is no UTF-8, or it or a folder above it is no folder.
+            UserError: Its name is no UTF-8, the system does not take it, or it or a folder above it
+                is no folder.
         """
         path = str(self.results.absolute())
         if path != path.encode(errors="replace").decode():
             raise UserError(
                 f"the folder of results {path!r} has a name that is not UTF-8",
-                "remedy: --results with another folder",
+                "remedy: name another folder for the results",
             )
+        try:
+            os.stat(self.results)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except (OSError, ValueError) as error:  # a zero byte is an error of the second kind
+            raise UserError(
+                f"the folder of results {path!r} cannot be made: {why(error)}",
+                "remedy: name another folder for the results",
+            ) from error
         for place in (self.results, *self.results.parents):
             if os.path.lexists(place) and not place.is_dir():
                 raise UserError(
                     f"the folder of results {path!r} cannot be made: {place.name!r} is no folder",
-                    "remedy: --results with another folder",
+                    "remedy: name another folder for the results",
                 )
 
 
@@ -84,6 +95,16 @@ class Workspace:
     def directory(self) -> Path:
         """The folder of the suite's results."""
         return self.store.root.parent
+
+    def make_folder(self) -> None:
+        """Make the folder of the cells.
+
+        Raises:
+            UserError: It cannot be made or written to.
+        """
+        results = self.directory.parent
+        writable_folder(results)
+        files.make_folder(self.store.root, results)
 
     @cached_property
     def code(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Check how the logits of a network depend on its images, without which no attack can work."""
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -26,15 +27,18 @@ def gradient_norms(forward: Forward, x: Tensor) -> Tensor:
         Fault: There is no gradient, or it is not finite.
     """
     leaf = x.clone().requires_grad_()
-    z = forward(leaf)
-    slope = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch about code of the network
+        z = forward(leaf)
+    slope: Tensor | None = None
     if z.requires_grad:
         (slope,) = torch.autograd.grad(z, leaf, direction(z), allow_unused=True)
     if slope is None:
         raise Fault("the logits have no gradient by the images")
     if not bool(slope.isfinite().all()):
         raise Fault("some gradients are NaN or infinite")
-    return slope.flatten(1).norm(dim=1)
+    norms: Tensor = slope.flatten(1).norm(dim=1)
+    return norms
 
 
 def direction(z: Tensor) -> Tensor:
