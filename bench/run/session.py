@@ -17,6 +17,7 @@ from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.progress import progress
 from evil_twins.bench.run.schedule import recorded, survey
 from evil_twins.bench.run.schedule import run as run_plan
+from evil_twins.bench.run.screen import print_lines
 from evil_twins.bench.run.selection import WHOLE, Choice
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Folders, Workspace, open_workspace
@@ -129,7 +130,13 @@ def run_cells(
     place = Place(store, folders.data, workspace.code)
     with progress(console, chosen, seconds) as observer:
         most, drop = choice.limit, execution.drop_models
-        return run_plan(chosen, place, engine, wrap(observer), again=again, most=most, drop=drop)
+        watch = wrap(observer)
+        try:
+            return run_plan(chosen, place, engine, watch, again=again, most=most, drop=drop)
+        except KeyboardInterrupt as interrupt:
+            if console is not None:
+                print_lines(console, [str(interrupt)])
+            raise
 
 
 def write_tables_and_figures(directory: Path) -> None:

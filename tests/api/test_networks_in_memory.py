@@ -1,5 +1,6 @@
 """Networks of any making in memory: tied, changed later, with parts that no code shows."""
 
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,28 @@ def test_what_is_most_likely_wrong_is_told_before_anything_runs(
     monkeypatch.setattr("evil_twins.bench.run.evaluation.run_cells", run)
     with pytest.raises(Ran), pytest.warns(UserWarning, match=message):
         evaluate(Around(trained(), change))
+
+
+def typed(model: nn.Module, x: Tensor) -> Tensor:
+    """Score images while somebody types an interrupt."""
+    signal.raise_signal(signal.SIGINT)
+    return x.sum((1, 2, 3))
+
+
+def test_an_interrupt_ends_the_running_cell_and_keeps_the_finished_ones(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"attacks": ["untouched"], "detectors": [typed]}
+    place = tmp_path / "Sequential"
+    with pytest.raises(KeyboardInterrupt, match=f"2 of 4 cells are stored in {place}; run again"):
+        evaluate(trained(), results=tmp_path, **options)
+    assert len(list(place.rglob("cell.json"))) == 2
+    assert not list(place.rglob("*.failed.json"))
+    with pytest.raises(KeyboardInterrupt, match="no cell is kept; results=FOLDER keeps them"):
+        evaluate(trained(), **options)
+
+
+@torch.no_grad()
+def test_a_call_without_gradients_has_them() -> None:
+    assert evaluate(trained()).targets["at_kappa"].all()
 
 
 def test_images_of_half_precision_are_read() -> None:

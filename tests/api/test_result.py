@@ -83,9 +83,9 @@ def test_an_unknown_table_has_a_hint_and_is_in_no_mapping(tmp_path: Path) -> Non
 def test_a_folder_that_cannot_be_made_is_told(name: str, tmp_path: Path) -> None:
     suite = suites.write(tmp_path, suites.shift(), suites.doubt())
     for results in (name, Path(name)):
-        with pytest.raises(et.UserError, match="cannot be made: .*\nremedy: name another folder"):
+        with pytest.raises(et.UserError, match=r"cannot be made: .*\nremedy: name another folder"):
             et.run(suite, results=results)
-        with pytest.raises(et.UserError, match="cannot be made: .*\nremedy: name another folder"):
+        with pytest.raises(et.UserError, match=r"cannot be made: .*\nremedy: name another folder"):
             et.evaluate(trained(), data(), ["pgd"], ["confidence"], results=results)
 
 
