@@ -1,7 +1,6 @@
 """Networks in memory, on arrays: the numbers are those of a suite."""
 
 import gc
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,19 +37,6 @@ def test_attacks_and_detectors_have_rates_and_tables(result: et.Result) -> None:
     assert rates.loc[("pgd", "confidence"), "at_kappa"] == 4
     assert set(result.targets["kappa"]) == {0.75, 0.9}
     assert set(result.targets["victim"]) == {"Sequential"}
-
-
-def test_stored_results_are_those_of_the_call(result: et.Result) -> None:
-    again = et.load(result.directory)
-    assert again == result
-    for name in ("targets", "scores", "failures", "rates"):
-        pd.testing.assert_frame_equal(getattr(again, name), getattr(result, name))
-    for name in result.tables:
-        pd.testing.assert_frame_equal(again.tables[name], result.tables[name])
-    pictures = [io.BytesIO(), io.BytesIO()]
-    for each, picture in zip((result, again), pictures, strict=True):
-        each.plot().savefig(picture, format="png")
-    assert pictures[0].getvalue() == pictures[1].getvalue()
 
 
 def test_the_network_and_the_process_stay_as_they_are() -> None:

@@ -1,10 +1,12 @@
 """Networks of any making in memory: tied, changed later, with parts that no code shows."""
 
+import io
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -168,6 +170,20 @@ def test_an_interrupt_ends_the_running_cell_and_keeps_the_finished_ones(tmp_path
 @torch.no_grad()
 def test_a_call_without_gradients_has_them() -> None:
     assert evaluate(trained()).targets["at_kappa"].all()
+
+
+def test_stored_results_are_those_of_the_call() -> None:
+    result = evaluate(trained())
+    again = et.load(result.directory)
+    assert again == result
+    for name in ("targets", "scores", "failures", "rates"):
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(result, name))
+    for name in result.tables:
+        pd.testing.assert_frame_equal(again.tables[name], result.tables[name])
+    pictures = [io.BytesIO(), io.BytesIO()]
+    for each, picture in zip((result, again), pictures, strict=True):
+        each.plot().savefig(picture, format="png")
+    assert pictures[0].getvalue() == pictures[1].getvalue()
 
 
 def test_images_of_half_precision_are_read() -> None:
