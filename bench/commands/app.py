@@ -1,6 +1,7 @@
 """The program `evil-twins`: its commands, and the exit status of each."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -95,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Exit as stop:
         return int(stop.exit_code)
     except (typer.Abort, KeyboardInterrupt):
+        if arguments is None:  # while the program ends, a further interrupt shows no traceback
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         printable.complain("evil-twins: interrupted; finished cells are kept")
         return INTERRUPTED
     except Exception as error:  # a mistake on the command line has no common base class

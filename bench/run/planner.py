@@ -28,7 +28,7 @@ class Planner:
         self.suite, self.data = suite, data
         check_classes(suite, data)
         check_splits(suite, data)
-        check_network(suite, data)
+        self.doubts = tuple(check_network(suite, data))
         per_target = min(len(data.calibration), len(data.fpr)) // suite.targets.count
         self.benign = min(suite.targets.benign, per_target)
         self.dataset: dict[str, Any] = {"name": data.name, "size": suite.size}

@@ -20,11 +20,10 @@ from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.progress import progress
 from evil_twins.bench.run.schedule import recorded, survey
 from evil_twins.bench.run.schedule import run as run_plan
-from evil_twins.bench.run.screen import print_details
+from evil_twins.bench.run.screen import print_details, print_lines
 from evil_twins.bench.run.selection import WHOLE, Choice
 from evil_twins.bench.run.state import State, stored_lines
 from evil_twins.bench.run.workspace import Folders, Workspace, open_workspace
-from evil_twins.bench.store import files
 from evil_twins.bench.store.room import check_temporary_folder
 from evil_twins.bench.suite.suite import Suite
 
@@ -89,7 +88,7 @@ def run(
             'remedy: call evil_twins.run under `if __name__ == "__main__":`',
         )
     workspace = open_workspace(suite, folders, execution.device, console)
-    files.make_folder(workspace.store.root, workspace.store.root.parents[1])
+    workspace.make_folder()
     cells, chosen = workspace.plan, choice(workspace.plan)
     ran = run_cells(workspace, chosen, execution, choice, console)
     with exclusive(workspace.store, console):
@@ -136,7 +135,13 @@ def run_cells(
     place = Place(store, folders.data, workspace.code)
     with progress(console, chosen, seconds) as observer:
         most, drop = choice.limit, execution.drop_models
-        return run_plan(chosen, place, engine, wrap(observer), again=again, most=most, drop=drop)
+        watch = wrap(observer)
+        try:
+            return run_plan(chosen, place, engine, watch, again=again, most=most, drop=drop)
+        except KeyboardInterrupt as interrupt:
+            if console is not None:
+                print_lines(console, [str(interrupt)])
+            raise
 
 
 def write_tables_and_figures(directory: Path, watch: Watch = unwatched) -> None:
