@@ -144,9 +144,8 @@ def open_workspace(
         print_lines(console, tally_lines(dataset.tally, dataset.name))
     store = Store((folders.results / suite.name).absolute() / "cells")
     print_details(console, [f"results: {store.root.parent}", f"data sets: {data_folder(root)}"])
-    print_details(
-        console, (f"skipped: {image}: {why}" for image, why in dataset.tally.unreadable.items())
-    )
+    unreadable = dataset.tally.unreadable.items()
+    print_details(console, (f"skipped: {image}: {reason}" for image, reason in unreadable))
     cells = plan(suite, dataset, device)
     _tell(cells.doubts, console)
     return Workspace(suite, dataset, cells, store, replace(folders, data=root), device)

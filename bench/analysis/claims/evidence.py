@@ -210,8 +210,8 @@ class Evidence:
         targets of one victim is their largest ratio.
         """
         table, keys = self.analysis.table(AUDIT_OVER_VICTIMS), [*STUDY[:2], "kappa", "attack"]
-        own = table[["dataset", "victim"]].eq([self.scope.key[n] for n in STUDY[:2]]).all(axis=1)
-        if not own.any():
+        lines = table[["dataset", "victim"]].eq([self.scope.key[n] for n in STUDY[:2]]).all(axis=1)
+        if not lines.any():
             table, keys = self.analysis.table(AUDIT), [*STUDY, "kappa", "attack"]
         ends = [
             self.records.rows.loc[levels[phi], keys]

@@ -33,8 +33,8 @@ def test_a_round_is_a_signed_step_of_the_input_and_a_gradient_step_of_the_last_l
         loss = loss + 2.0 * kl_div(faced, kept, reduction="batchmean")
         down = torch.autograd.grad(loss, [weight, bias])
         for value, slope, name in zip((weight, bias), down, ("weight", "bias"), strict=True):
-            found = attacked.models.parameters[f"head.{name}"][i]
-            torch.testing.assert_close(found, (value - 0.003 * slope).detach())
+            value_after = attacked.models.parameters[f"head.{name}"][i]
+            torch.testing.assert_close(value_after, (value - 0.003 * slope).detach())
 
 
 def test_a_target_stops_in_the_round_in_which_it_reaches_kappa() -> None:
