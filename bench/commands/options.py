@@ -28,6 +28,9 @@ class Device(StrEnum):
 
 
 SuiteName = Annotated[str, typer.Argument(help="A built-in suite, or the path of a TOML file.")]
+Stored = Annotated[
+    str, typer.Argument(help="A suite, the path of its TOML file, or a folder of records.")
+]
 SuiteNames = Annotated[
     list[str] | None, typer.Argument(help="Built-in suites, or paths of TOML files.")
 ]
@@ -40,6 +43,16 @@ DeviceName = Annotated[Device, typer.Option(help="Where cells compute.")]
 NamePatterns = Annotated[
     list[str] | None,
     typer.Option(help="Attacks or detectors of this name, several times for several; * and ?."),
+]
+AttackPatterns = Annotated[
+    list[str] | None, typer.Option("--attacks", help="Only attacks of this name; * and ?. Repeat.")
+]
+DetectorPatterns = Annotated[
+    list[str] | None,
+    typer.Option("--detectors", help="Only detectors of this name; * and ?. Repeat."),
+]
+KappaLevels = Annotated[
+    list[str] | None, typer.Option("--kappa", help="Only this κ: a number, or benign. Repeat.")
 ]
 Share = Annotated[str, typer.Option(help="The i-th of n parts, such as 2/4.")]
 CellCount = Annotated[int | None, typer.Option(min=0, help="Largest number of cells to run.")]
@@ -66,12 +79,14 @@ def records_folder(suite: str, results: Path) -> Path:
     """Return the folder of a suite's records; the TOML of a built-in suite is not needed.
 
     Args:
-        suite: A name, or the path of a TOML file.
-        results: The folder of results.
+        suite: A name, the path of a TOML file, or that of a folder with records.
+        results: The folder of results; it does not matter for a path.
 
     Raises:
         UserError: There is no such folder, or it is a link out of the results.
     """
+    if "/" in suite and files.present(Path(suite) / "targets.parquet", Path(suite)):
+        return Path(suite)
     if suite.endswith(".toml"):
         from evil_twins.bench.suite.suite import locate, parse
 
