@@ -1,5 +1,6 @@
 """The width of text, and its lines."""
 
+import re
 from textwrap import fill
 
 from matplotlib.font_manager import FontProperties
@@ -10,8 +11,9 @@ LETTER = 0.6
 
 
 def broken(words: str, width: int) -> str:
-    """Break words into lines, but not at a hyphen or next to a minus."""
-    joined = words.replace(" − ", "\N{NO-BREAK SPACE}−\N{NO-BREAK SPACE}")
+    """Break words into lines, but not at a hyphen, nor next to a sign."""
+    space = "\N{NO-BREAK SPACE}"
+    joined = re.sub(" ([−·]) ", rf"{space}\1{space}", words).replace(" %", f"{space}%")
     return fill(joined, width, break_on_hyphens=False)
 
 

@@ -2,6 +2,7 @@
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.transforms import ScaledTranslation
 
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.canvas import Canvas, canvas
@@ -34,6 +35,22 @@ def _frame(axes: Axes, serves: list[int], title: str, unit: str) -> None:
     axes.grid(color=style.FAINT, linewidth=0.5)
 
 
+def _legend(axes: Axes, names: list[str]) -> None:
+    """Name the attacks below their panel, where they cover no data."""
+    drawn = canvas(axes)
+    down = (4.6 if drawn.design.letters is None else 3.6) * drawn.design.em
+    below = axes.transAxes + ScaledTranslation(0, -down, drawn.dpi_scale_trans)
+    axes.legend(
+        handles=drawn.entries(names),
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=below,
+        borderaxespad=0,
+    )
+    if not drawn.design.natural and drawn.design.height is None:
+        drawn.set_figheight(drawn.get_figheight() + 1.4 * len(names) * drawn.design.em)
+
+
 def draw(study: Study) -> Canvas | None:
     """Draw a panel for each attack; None if each model serves one target."""
     table = study.table(LOAD)
@@ -44,13 +61,13 @@ def draw(study: Study) -> Canvas | None:
     names = [study.attack(lines(attack)[0]) for attack in attacks]
     detectors = style.detector_order(table["detector"].astype(str))
     serves = sorted({int(m) for m in table["serves"]})
-    drawn = Canvas(study.design, 3.4 * (len(attacks) + 1), 3.8)
+    drawn = Canvas(study.design, 3.4 * (len(attacks) + 1), 3.8 + 0.15 * len(names))
     first, *panels = drawn.grid(len(attacks) + 1, len(attacks) + 1, PANEL)
     for (attack, name), look in study.design.styled(zip(attacks, names, strict=True)):
         _curve(first, name, attack.drop_duplicates("serves"), ends("specificity"), look)
     _frame(first, serves, "specificity loss", "disagreement on R")
     first.set_yscale("log")
-    first.legend(handles=drawn.entries(names))
+    _legend(first, names)
     looks = dict(study.design.styled(detectors))
     for axes, attack, name in zip(panels, attacks, names, strict=True):
         for detector, line in attack.groupby("detector", sort=True):
