@@ -33,7 +33,7 @@ Names = Annotated[
 StyleName = Annotated[Style | None, typer.Option(help="Letters and size. [default: paper]")]
 FormName = Annotated[Form | None, typer.Option("--format", help="[default: pdf]")]
 Inches = Annotated[float | None, typer.Option(help="In inches; without it that of the style.")]
-Title = Annotated[bool, typer.Option(help="Whether figures have a title.")]
+NoTitle = Annotated[bool, typer.Option("--no-title", help="Draw no title.")]
 LabelsFile = Annotated[
     Path | None, typer.Option(help="TOML: [attacks], [detectors] with label = words.")
 ]
@@ -53,7 +53,7 @@ def plot(
     form: FormName = None,
     width: Inches = None,
     height: Inches = None,
-    title: Title = True,
+    no_title: NoTitle = False,
     labels: LabelsFile = None,
     palette: Palette = "",
     to: Folder = None,
@@ -77,7 +77,7 @@ def plot(
     choice = selection(attacks or (), detectors or (), kappa or ())
     look = (style or Style.paper).value
     spoken = words.read(labels) if labels else words.Labels()
-    design = Design(look, width, height, title, palette, spoken)
+    design = Design(look, width, height, not no_title, palette, spoken)
     if any((names, style, form, to, choice.options, design != Design("paper"))):
         ending, place = (form or Form.pdf).value, to or Path("figures")
         paths = export(Analysis(folder, fpr), names or (), View(design, choice), ending, place)
