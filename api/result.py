@@ -13,8 +13,8 @@ from evil_twins.bench.store import files
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
+    from evil_twins.bench.analysis.plots.canvas import Canvas
     from evil_twins.bench.analysis.tables import Analysis
     from evil_twins.bench.run.engine import Engine
     from evil_twins.bench.run.evaluation import Evaluation
@@ -66,26 +66,56 @@ class Result:
         """The record of failed cells: kind, cell, reason, log."""
         return self._record("failures")
 
-    def plot(self, name: str = "detection-phi") -> Figure:
-        """Draw a figure.
+    def plot(
+        self,
+        name: str = "detection",
+        *,
+        attacks: str | Sequence[str] = (),
+        detectors: str | Sequence[str] = (),
+        kappa: float | str | Sequence[float | str] = (),
+        fpr: float = 0.05,
+        style: str = "page",
+        width: float | None = None,
+        height: float | None = None,
+        title: bool = True,
+        labels: Mapping[str, Mapping[str, str]] | None = None,
+        palette: str = "",
+    ) -> Canvas:
+        """Draw a figure of matplotlib, which a notebook shows and which may be changed and saved.
 
         Args:
-            name: Name of a figure as `evil-twins plot` writes it, without its ending.
+            name: Name of a figure as `evil-twins list` or `evil-twins plot` has it.
+            attacks: Labels of attacks to show, with * and ?; none for all.
+            detectors: Labels of detectors to show; none for all.
+            kappa: Levels of κ to show, numbers or "benign"; none for all.
+            fpr: The nominal false-positive rate.
+            style: "page", "paper" or "talk".
+            width: Width in inches, or None for that of the style.
+            height: Height in inches, or None for what the panels need.
+            title: Whether it has a title.
+            labels: "attacks" and "detectors" -> label -> words in its place.
+            palette: A palette of seaborn, or "" for the default one.
+
+        Returns:
+            The figure; `numbers` is what it shows, `words` explains it.
 
         Raises:
-            UserError: The suite has no such figure.
-        """
-        from evil_twins.bench.analysis import plots
+            UserError: The suite has no such figure or not its data, or an argument is unknown.
 
-        names = plots.names(self._analysis)
-        if name not in names:
-            raise unknown(f"figure of {self.directory.name}", name, names)
-        for _, _, figure in plots.figures(self._analysis, name):
-            return figure
-        raise UserError(
-            f"{self.directory.name} does not have the data of figure {name!r}",
-            "remedy: add a sweep or what it shows to the suite, or draw another figure",
-        )
+        Example:
+            >>> result.plot(kappa="benign", style="paper").savefig("rates.pdf")
+        """
+        from evil_twins.bench.analysis.plots.export import figure
+        from evil_twins.bench.analysis.plots.labels import of_tables
+        from evil_twins.bench.analysis.plots.study import View
+        from evil_twins.bench.analysis.plots.style import Design
+        from evil_twins.bench.analysis.tables import Analysis
+        from evil_twins.bench.analysis.tables.selection import selection
+
+        design = Design(style, width, height, title, palette, of_tables(labels or {}, "labels"))
+        same = fpr == self._analysis.fpr
+        analysis = self._analysis if same else Analysis(self.directory, fpr)
+        return figure(analysis, name, View(design, selection(attacks, detectors, kappa)))
 
     def to_suite(self, folder: str | Path, architecture: str | None = None) -> Path:
         """Write the suite of a call of `evaluate` and the files that it needs.

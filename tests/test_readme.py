@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from evil_twins.bench.analysis import plots, tables
-from evil_twins.bench.analysis.plots import style
+from evil_twins.bench.analysis.plots import encode
 from evil_twins.bench.store.levels import BENIGN
 
 ROOT = Path(__file__).parent.parent
@@ -73,7 +73,7 @@ def test_figure_is_drawn_from_the_records(monkeypatch: pytest.MonkeyPatch) -> No
     kinds = [kind for kind in plots.FIGURES if kind.name == FIGURE.stem]
     monkeypatch.setattr(plots, "FIGURES", kinds)
     analysis = tables.Analysis(FIGURE.parents[1])
-    (drawn,) = [style.svg(figure) for _, _, figure in plots.figures(analysis)]
+    (drawn,) = [encode.svg(figure) for _, _, figure in plots.figures(analysis)]
     committed = FIGURE.read_bytes()
     if f"Matplotlib v{matplotlib.__version__}," in committed.decode():
         assert drawn == committed

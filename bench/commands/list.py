@@ -6,7 +6,8 @@ from evil_twins.bench import printable
 
 
 def list_names() -> None:
-    """List suites, data sets, victims, attacks and detectors."""
+    """List suites, data sets, victims, attacks, detectors, tables and figures."""
+    from evil_twins.bench.analysis import contents
     from evil_twins.bench.components import adapters
     from evil_twins.bench.components import registry as components
     from evil_twins.bench.components.names import GROUPS, OURS, registry
@@ -31,4 +32,7 @@ def list_names() -> None:
             table.add_row(*printable.cells(kind, name, words))
     for row in adapters.listed():
         table.add_row(*printable.cells(*row))
+    for kind, words in (("table", contents.TABLES), ("figure", contents.FIGURES)):
+        for name, meaning in words.items():
+            table.add_row(*printable.cells(kind, name, meaning))
     screen().print(table, crop=False)

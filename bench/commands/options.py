@@ -78,6 +78,16 @@ NamePatterns = Annotated[
         autocompletion=completion.components,
     ),
 ]
+AttackPatterns = Annotated[
+    list[str] | None, typer.Option("--attacks", help="Only attacks of this name; * and ?. Repeat.")
+]
+DetectorPatterns = Annotated[
+    list[str] | None,
+    typer.Option("--detectors", help="Only detectors of this name; * and ?. Repeat."),
+]
+KappaLevels = Annotated[
+    list[str] | None, typer.Option("--kappa", help="Only this κ: a number, or benign. Repeat.")
+]
 Share = Annotated[str, typer.Option(help="The i-th of n parts, such as 2/4.")]
 CellCount = Annotated[int | None, typer.Option(min=0, help="Largest number of cells to run.")]
 TimeLimit = Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")]
@@ -109,9 +119,9 @@ def records_folder(suite: str, results: Path) -> Path:
     """Return the folder of stored records; the TOML of a built-in suite is not needed.
 
     Args:
-        suite: A name, the path of a TOML file, or the path of the folder, with a slash.
-        results: The folder of results. If it is `RESULTS` and has no such suite, the one in
-            `REFERENCE` is used, and a line on standard error says so.
+        suite: A name, the path of a TOML file, or the path of a folder with records, with a slash.
+        results: The folder of results; it does not matter for a path. If it is `RESULTS` and has no
+            such suite, the one in `REFERENCE` is used, and a line on standard error says so.
 
     Raises:
         UserError: There is no such folder, or it is a link out of the results.

@@ -27,10 +27,10 @@ DOORS: dict[str, set[str]] = {
     "stdout": {"bench/printable.py", "bench/run/streams.py"},  # it opens and flushes them
     "stderr": {"bench/printable.py", "bench/run/streams.py", "bench/subjects/published.py"},
     "to_csv": {"bench/analysis/tables/write.py"},
-    "to_latex": {"bench/analysis/tables/typeset.py"},
-    "print_svg": {"bench/analysis/plots/style.py"},
-    "print_png": {"bench/analysis/plots/style.py"},
-    "savefig": set(),
+    "to_latex": {"bench/analysis/tables/forms.py"},
+    "print_svg": {"bench/analysis/plots/encode.py"},
+    "print_png": {"bench/analysis/plots/encode.py"},
+    "savefig": {"bench/analysis/plots/canvas.py"},  # of a figure whose texts are literal
     "Environment": {"bench/analysis/page/render.py"},
     "from_markup": set(),
     "getLogger": {"bench/subjects/networks/of_file.py"},  # to silence it

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import io
-import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
@@ -19,8 +18,10 @@ from rich.text import Text
 
 from evil_twins.bench import printable
 from evil_twins.bench.analysis.page.render import environment
-from evil_twins.bench.analysis.plots import style
-from evil_twins.bench.analysis.tables.typeset import _label, _latex
+from evil_twins.bench.analysis.plots import encode
+from evil_twins.bench.analysis.plots.canvas import Canvas
+from evil_twins.bench.analysis.plots.style import PAGE
+from evil_twins.bench.analysis.tables.forms import latex, latex_cell
 from evil_twins.bench.analysis.tables.write import csv as csv_bytes
 from evil_twins.bench.errors import Fault, UserError, reason
 from evil_twins.bench.run.screen import Screen
@@ -92,9 +93,10 @@ def _in_csv(name: str) -> None:
 
 
 def _in_latex(name: str) -> None:
-    cell = {"rate": 0.5, "low": 0.1, "high": 0.9, "best": True, "auroc": math.nan}
     shown = printable.name(name)
-    table = _latex(shown, [shown, "an attack"], {shown: [cell, None], "a method": [None, cell]})
+    cell = r"\textbf{50} [10, 90]"
+    body = [[shown, cell, ""], ["a method", "", cell]]
+    table = latex(shown, ["detector", shown, "an attack"], body)
     body = table[table.index("\\toprule") : table.index("\\bottomrule")]
     rows = [line for line in body.splitlines() if line.endswith("\\\\")]
     assert len(rows) == 3
@@ -106,13 +108,13 @@ def _in_latex(name: str) -> None:
 
 
 def _in_a_figure(name: str) -> None:
-    with style.look():
-        drawn = style.figure(8, 6)
+    with PAGE.settings():
+        drawn = Canvas(PAGE, 8, 6)
         axes = drawn.subplots()
         axes.set_axis_off()
         axes.annotate(name, (0, 0.5))
-        style.caption(drawn, name, name, [Line2D([], [], label=name)])
-        ElementTree.fromstring(style.svg(drawn))
+        drawn.caption(name, name, [Line2D([], [], label=name)])
+        ElementTree.fromstring(encode.svg(drawn))
 
 
 def _in_a_page(name: str) -> None:
@@ -147,11 +149,11 @@ def test_a_strange_name_leaves_escaped(exit_: str) -> None:
 
 
 def test_labels_of_axes_are_names_and_their_ticks_are_formulas() -> None:
-    with style.look():
-        drawn = style.figure(8, 6)
+    with PAGE.settings():
+        drawn = Canvas(PAGE, 8, 6)
         axes = drawn.subplots()
         axes.set(xlabel="$\\frac{$", ylabel="中", title="$x$ \x1b", xscale="log", xlim=(1, 1e4))
-        style.svg(drawn)
+        encode.svg(drawn)
     labels = axes.xaxis.label, axes.yaxis.label, axes.title
     assert [label.get_text() for label in labels][1] == r"\u4e2d"
     assert not any(label.get_parse_math() for label in labels)
@@ -189,7 +191,7 @@ def test_a_formula_has_an_apostrophe(formula: str) -> None:
 
 @pytest.mark.parametrize("name", ["[0pt]", " [0pt]", " *"])
 def test_a_label_is_no_option_of_a_line_break(name: str) -> None:
-    assert _label(name).startswith("{}")
+    assert latex_cell(name).startswith("{}")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "utf-8"])

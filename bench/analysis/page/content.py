@@ -120,7 +120,7 @@ def _drawings(analysis: Analysis, paths: list[Path]) -> Iterator[Drawing]:
     for study in studies(analysis):
         for kind in plots.FIGURES:
             path = drawn.get(f"{kind.name}{study.suffix}.svg")
-            if path and kind.heading:
+            if path and kind.numbers:
                 words = f"{kind.heading}: {study.title}. The numbers are in {kind.numbers}."
                 image = store.read(path, path.parent)
                 points = float(ElementTree.fromstring(image).attrib["width"].removesuffix("pt"))

@@ -5,31 +5,35 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from evil_twins.bench.analysis import contents
 from evil_twins.bench.analysis.kept import folder, kept
 from evil_twins.bench.analysis.plots import (
     budgets,
     figure4,
     figure5,
     price,
+    rates,
     roc,
     serving,
     sheet,
-    style,
     tradeoff,
 )
+from evil_twins.bench.analysis.plots.canvas import Canvas
 from evil_twins.bench.analysis.plots.distributions import draw as histograms
+from evil_twins.bench.analysis.plots.encode import FORMATS
 from evil_twins.bench.analysis.plots.literal import write_literally
-from evil_twins.bench.analysis.plots.study import Study, studies
+from evil_twins.bench.analysis.plots.study import WHOLE, Study, View, studies
+from evil_twins.bench.analysis.plots.style import PAGE
 from evil_twins.bench.analysis.plots.sweeps import along_fidelity, along_phi
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.steps import Watch, unwatched
 from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.store import files
 
-__all__ = ["FIGURES", "FigureKind", "compare", "draw", "figures", "names"]
+__all__ = ["FIGURES", "FigureKind", "Study", "chosen", "compare", "draw", "figures", "names"]
 
 
 @dataclass(frozen=True)
@@ -39,63 +43,103 @@ class FigureKind:
     Attributes:
         name: Stem of its files.
         draw: Draws it, or returns None if the study does not have its data.
-        heading: Its heading on the page; empty: the page does not show it.
-        numbers: The file with its numbers.
+        numbers: The file with its numbers; empty: the page does not show it.
         pooled: Whether it shows several victims together; else it shows the first.
+        selects: The parts of a selection that mean something for it.
     """
 
     name: str
-    draw: Callable[[Study], Figure | None]
-    heading: str = ""
+    draw: Callable[[Study], Canvas | None]
     numbers: str = ""
     pooled: bool = False
+    selects: tuple[str, ...] = ("attacks", "detectors", "kappa")
+
+    @property
+    def heading(self) -> str:
+        """Its heading on the page."""
+        return contents.FIGURES[self.name]
 
     def shows(self, study: Study) -> bool:
         """Check whether it is drawn for a study of a suite."""
         return study.population == 1 or self.pooled == (study.victims > 1)
 
 
-ALONG_PHI = FigureKind("detection-phi", along_phi, "Rate along the budget φ", "detection.csv", True)
+_NO_DETECTOR = ("attacks", "kappa")
+ALONG_PHI = FigureKind("detection-phi", along_phi, "detection.csv", pooled=True)
 FIGURES = (
+    # The page has a matrix and a gallery in place of the first and the last.
+    FigureKind("detection", rates.draw, pooled=True),
     ALONG_PHI,
-    FigureKind("detection-fidelity", along_fidelity, "Rate against fidelity loss", "detection.csv"),
-    FigureKind("tradeoff", tradeoff.draw, "Trade-off of fidelity and specificity", "tradeoff.csv"),
-    FigureKind("budgets", budgets.draw, "Confidence within fixed budgets", "budgets.csv"),
-    FigureKind("load", serving.draw, "One model for several targets", "load.csv"),
-    FigureKind("price", price.draw, "The price of evasion", "price.csv"),
-    FigureKind("figure-4", figure4.draw, "Figure 4 of the paper, redrawn", "tradeoff.csv"),
-    FigureKind("figure-5", figure5.draw, "Figure 5 of the paper, redrawn", "outcomes.csv"),
-    FigureKind("roc", roc.draw, "Receiver operating curves", "scores.parquet"),
-    FigureKind("distributions", histograms, "Score distributions and KS", "scores.parquet"),
-    FigureKind("images", sheet.draw),  # the page has a gallery in its place
+    FigureKind("detection-fidelity", along_fidelity, "detection.csv"),
+    FigureKind("tradeoff", tradeoff.draw, "tradeoff.csv", selects=_NO_DETECTOR),
+    FigureKind("budgets", budgets.draw, "budgets.csv", selects=("kappa",)),
+    FigureKind("load", serving.draw, "load.csv"),
+    FigureKind("price", price.draw, "price.csv", selects=_NO_DETECTOR),
+    FigureKind("figure-4", figure4.draw, "tradeoff.csv", selects=_NO_DETECTOR),
+    FigureKind("figure-5", figure5.draw, "outcomes.csv"),
+    FigureKind("roc", roc.draw, "scores.parquet"),
+    FigureKind("distributions", histograms, "scores.parquet"),
+    FigureKind("images", sheet.draw, selects=_NO_DETECTOR),
 )
 
 
-FORMATS: dict[str, Callable[[Figure], bytes]] = {"svg": style.svg, "png": style.png}
-"""Formats of a figure: ending of its file -> its content."""
+def names(analysis: Analysis, options: Iterable[str] = ()) -> list[str]:
+    """Return the stem of each figure that the suite may have and that depends on these options."""
+    return [stem for stem, kind in _stems(analysis) if {*options} <= {*kind.selects}]
 
 
-def names(analysis: Analysis) -> list[str]:
-    """Return the stem of each figure that the suite may have."""
+def _stems(analysis: Analysis) -> list[tuple[str, FigureKind]]:
     return [
-        f"{k.name}{study.suffix}" for study in studies(analysis) for k in FIGURES if k.shows(study)
+        (kind.name + study.suffix, kind)
+        for study in studies(analysis)
+        for kind in FIGURES
+        if kind.shows(study)
     ]
+
+
+def chosen(analysis: Analysis, name: str, options: Iterable[str]) -> list[str]:
+    """Return the stems of a figure: one, or of a kind that of each victim or recipe.
+
+    Args:
+        analysis: The numbers of the suite.
+        name: A stem, or the name of a kind.
+        options: The parts of a selection that are used.
+
+    Raises:
+        UserError: The suite has no such figure, or an option means nothing for it.
+    """
+    stems = _stems(analysis)
+    fitting = [(stem, kind) for stem, kind in stems if name in (stem, kind.name)]
+    if not fitting:
+        raise unknown("figure", name, {name for stem, kind in stems for name in (stem, kind.name)})
+    for option in options:
+        if option not in fitting[0][1].selects:
+            raise UserError(
+                f"figure {name!r} does not depend on {option}",
+                f"remedy: draw it without --{option}",
+            )
+    return [stem for stem, _ in fitting]
 
 
 def figures(
-    analysis: Analysis, name: str | None = None, watch: Watch = unwatched
-) -> Iterator[tuple[Study, FigureKind, Figure]]:
+    analysis: Analysis,
+    name: str | None = None,
+    view: View = WHOLE,
+    watch: Watch = unwatched,
+) -> Iterator[tuple[Study, FigureKind, Canvas]]:
     """Yield every figure that has data, or that of one stem, with its study and kind."""
     wanted = [
         (study, kind)
-        for study in studies(analysis)
+        for study in studies(analysis, view)
         for kind in FIGURES
         if name in (None, kind.name + study.suffix) and kind.shows(study)
     ]
-    with style.look(), threadpool_limits(1), watch("figures", len(wanted)) as done:
+    with view.design.settings(), threadpool_limits(1), watch("figures", len(wanted)) as done:
         for study, kind in wanted:
             if (drawn := kind.draw(study)) is not None:
-                yield study, kind, write_literally(drawn)
+                write_literally(drawn)
+                drawn.equalise_letters()
+                yield study, kind, drawn
             done()
 
 
@@ -129,14 +173,14 @@ def draw(
     place = f"{folder(fpr)}figures"
 
     @cache
-    def drawings() -> dict[str, Figure]:
+    def drawings() -> dict[str, Canvas]:
         drawn = figures(analysis or Analysis(results_dir, fpr), watch=watch)
         return {f"{place}/{kind.name}{study.suffix}": figure for study, kind, figure in drawn}
 
     def make(form: str) -> dict[str, bytes]:
-        content, figures = dict[str, bytes](), drawings()
-        with style.look(), threadpool_limits(1), watch(f"figures, {form}", len(figures)) as done:
-            for name, each in figures.items():
+        content, drawn = dict[str, bytes](), drawings()
+        with PAGE.settings(), threadpool_limits(1), watch(f"figures, {form}", len(drawn)) as done:
+            for name, each in drawn.items():
                 content[f"{name}.{form}"] = FORMATS[form](each)
                 done()
         return content
@@ -157,7 +201,7 @@ def compare(directory: Path, label: str, fpr: float = FPR) -> None:
         UserError: Records are missing, damaged or of another version.
     """
     analysis = Analysis(directory, fpr, add_any=False)
-    with style.look(), threadpool_limits(1):
+    with PAGE.settings(), threadpool_limits(1):
         for study in filter(ALONG_PHI.shows, studies(analysis)):
             if (drawn := along_phi(study, label)) is not None:
                 for form, encode in FORMATS.items():

@@ -3,19 +3,22 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from evil_twins.bench.analysis.plots import style
+from evil_twins.bench.analysis.plots.canvas import Canvas, canvas
 from evil_twins.bench.analysis.plots.study import Study
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.budgets import BUDGETS
 from evil_twins.bench.analysis.tables.frames import column, lines
 
+PANEL = (38.0, 20.0)
+"""Width and height of a panel in letters."""
 DARK = 0.55
 """The confidence from which a cell is so dark that its numbers are white."""
 
 
 def _panel(axes: Axes, grid: pd.DataFrame, kappa: float) -> None:
+    drawn = canvas(axes)
     phis, shares = (np.unique(column(grid, name)) for name in ("phi", "distance"))
     image = np.full((len(shares), len(phis)), np.nan)
     for point in lines(grid):
@@ -31,7 +34,9 @@ def _panel(axes: Axes, grid: pd.DataFrame, kappa: float) -> None:
     ylabels = [f"{text.short(s)}\n{mean:.2g}" for s, mean in zip(shares, changes, strict=True)]
     axes.set_xticks(range(len(phis)), xlabels)
     axes.set_yticks(range(len(shares)), ylabels)
-    axes.set_title(f"κ {text.level(kappa)}")
+    drawn.entitle(axes, f"κ {text.level(kappa)}")
+    columns = {"x": "phi", "y": "distance", "value": "confidence", "low": "low", "high": "high"}
+    drawn.record(axes, "", {name: column(grid, source) for name, source in columns.items()})
     axes.set_xlabel("fidelity budget φ, mean ‖x* − x°‖∞")
     axes.set_ylabel("model budget, mean δ")
     axes.spines[:].set_visible(False)
@@ -42,14 +47,14 @@ def _mean(grid: pd.DataFrame, axis: str, level: float, name: str) -> float:
     return float(column(grid[grid[axis].eq(level)], name).mean())
 
 
-def draw(study: Study) -> Figure | None:
+def draw(study: Study) -> Canvas | None:
     """Draw one panel per κ; None without a grid."""
     table = study.table(BUDGETS)
     if table.empty:
         return None
     grids = list(table.groupby("kappa", sort=True))
-    drawn = style.figure(max(5.2, 3.6 * len(grids) + 0.6), 4.0)
-    panels = drawn.subplots(1, len(grids), squeeze=False).flat
+    drawn = Canvas(study.design, max(5.2, 3.6 * len(grids) + 0.6), 4.0, wide=True)
+    panels = drawn.grid(len(grids), len(grids), PANEL)
     for axes, (kappa, grid) in zip(panels, grids, strict=True):
         _panel(axes, grid, float(str(kappa)))
     sizes = ", ".join(str(n) for n in sorted({int(n) for n in table["n"]}))
@@ -59,5 +64,5 @@ def draw(study: Study) -> Figure | None:
         "shortest change of its head that reaches κ; below them the mean distances. "
         f"n = {sizes} targets{study.scope}; {study.failures}."
     )
-    style.caption(drawn, f"Confidence within fixed budgets: {study.title}", note)
+    drawn.caption(f"Confidence within fixed budgets: {study.title}", note)
     return drawn

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from evil_twins.bench.analysis.paper import Comparison, comparison
 from evil_twins.bench.analysis.plots import style, tradeoff
+from evil_twins.bench.analysis.plots.canvas import Canvas
 from evil_twins.bench.analysis.plots.study import Study
 from evil_twins.bench.analysis.tables import text
 
@@ -14,7 +14,7 @@ PANELS = 3
 NORM = "linf"
 
 
-def draw(study: Study) -> Figure | None:
+def draw(study: Study) -> Canvas | None:
     """Draw one panel per sweep along φ, with all κ in it; None without both endpoints."""
     linf = {family.key["attack"] for family in study.families if family.norm == NORM}
     table = study.tradeoff[study.tradeoff["along"] == "phi"]
@@ -23,26 +23,35 @@ def draw(study: Study) -> Figure | None:
     if not sweeps:
         return None
     kappas = sorted(set(table["kappa"]))
-    looks = dict(style.styled(kappas))
+    looks = dict(study.design.styled(kappas))
     paper = comparison(study.dataset)
-    drawn = style.figure(max(6.0, 1.2 + 3.4 * len(sweeps)), 5.0)
-    panels = drawn.subplots(1, len(sweeps), squeeze=False)[0]
+    drawn = Canvas(study.design, max(6.0, 1.2 + 3.4 * len(sweeps)), 5.0)
+    panels = drawn.grid(len(sweeps), len(sweeps), tradeoff.PANEL)
     for axes, (_, sweep) in zip(panels, sweeps, strict=True):
         for kappa, curve in sweep.groupby("kappa", sort=True):
-            look = looks[float(str(kappa))]
-            tradeoff.curve(axes, curve, "specificity", look)
-            if paper and kappa in paper.paper.curves:
-                x, y = zip(*paper.paper.curves[float(str(kappa))].points, strict=True)
-                axes.plot(*(x, y), **_hollow(look), zorder=3)
-        tradeoff.frame(axes, str(sweep["attack"].iloc[0]), "specificity loss")
-    entries = style.entries(f"κ {text.level(kappa)}" for kappa in kappas)
+            level = float(str(kappa))
+            tradeoff.sweep(axes, _label(level), curve, "specificity", looks[level])
+            if paper and level in paper.paper.curves:
+                x, y = zip(*paper.paper.curves[level].points, strict=True)
+                axes.plot(*(x, y), **_hollow(looks[level]), zorder=3, label=_stored(level))
+                drawn.record(axes, _stored(level), {"x": x, "y": y})
+        label = str(sweep["attack"].iloc[0])
+        tradeoff.frame(axes, study.design.labels.attacks.get(label, label), "specificity loss")
+    entries = drawn.entries(map(_label, kappas))
     for kappa in kappas:
         if paper and kappa in paper.paper.curves:
-            label = f"κ {text.level(kappa)}, stored by the paper's authors"
-            entries.append(Line2D([], [], label=label, **_hollow(looks[kappa])))
+            entries.append(Line2D([], [], label=_stored(kappa), **_hollow(looks[kappa])))
     title = f"Trade-off of fidelity and specificity (Figure 4): {study.title}"
-    style.caption(drawn, title, _note(paper) + study.footer(), entries)
+    drawn.caption(title, _note(paper) + study.footer(), entries)
     return drawn
+
+
+def _label(kappa: float) -> str:
+    return f"κ {text.level(kappa)}"
+
+
+def _stored(kappa: float) -> str:
+    return f"{_label(kappa)}, stored by the paper's authors"
 
 
 def _hollow(look: style.Look) -> dict[str, Any]:

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.paper import KAPPA, Comparison, comparison
 from evil_twins.bench.analysis.plots import style
+from evil_twins.bench.analysis.plots.canvas import Canvas, canvas
 from evil_twins.bench.analysis.plots.study import STRICT, Study, float_of
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.families import Family
@@ -31,7 +31,7 @@ Values = Callable[[dict[str, Any]], tuple[float, float, float]]
 _PAPER: dict[str, Any] = {"linestyle": "", "marker": "x", "ms": 4.0, "color": style.INK, "mew": 0.9}
 
 
-def draw(study: Study) -> Figure | None:
+def draw(study: Study) -> Canvas | None:
     """Draw a column per detector, a row per reading, KS at the right; None without a sweep."""
     swept = [sweep for sweep in study.families if sweep.along == "phi" and sweep.norm == "linf"]
     kappas = {float_of(sweep, "kappa") for sweep in swept}
@@ -41,18 +41,21 @@ def draw(study: Study) -> Figure | None:
     if not families or not names:
         return None
     across = len(names) + (KS in names)
-    drawn = style.figure(max(6.5, 1.0 + 1.9 * across), 4.9)
+    drawn = Canvas(study.design, max(6.5, 1.0 + 1.9 * across), 4.9, wide=True)
+    drawn.heighten(2, 9.0)
     grid = drawn.subplots(2, across, sharex=True, squeeze=False)
     paper = comparison(study.dataset) if kappa == KAPPA else None
     for name, (rates, success) in zip(names, grid.T, strict=False):
-        _lines(rates, _by_row(study.detection, name), families, _rate)
-        _lines(rates, _by_row(study.strict, name), families, _rate, hollow=True)
+        _lines(rates, _by_row(study.detection, name), families, _rate, "")
+        strict = f" at {text.percent(STRICT)}"
+        _lines(rates, _by_row(study.strict, name), families, _rate, strict, hollow=True)
         for fpr in (STRICT, study.fpr):
             rates.axhline(fpr, **style.REFERENCE)
-        _lines(success, _by_row(study.detection, name), families, _success)
+        _lines(success, _by_row(study.detection, name), families, _success, "")
+        drawn.name_panel(success, f"{study.detector(name)}, {READINGS[1]}")
         if name != KS:
-            rates.plot(*_printed(paper, name), **_PAPER)
-        rates.set_title(name)
+            _points(rates, _printed(paper, name))
+        drawn.entitle(rates, study.detector(name))
         success.set_xlabel("fidelity budget φ")
     if KS in names:
         _separation(grid[0, -1], study, families, paper)
@@ -61,7 +64,7 @@ def draw(study: Study) -> Figure | None:
         axes.set_ylabel(reading)
     title = f"Detection along the fidelity budget (Figure 5): {study.title}"
     note = _note(study, families, kappa, paper)
-    style.caption(drawn, title, note, _entries(families, paper, KS in names))
+    drawn.caption(title, note, _entries(drawn, families, paper, KS in names))
     return drawn
 
 
@@ -81,15 +84,39 @@ def _success(line: dict[str, Any]) -> tuple[float, float, float]:
 
 
 def _lines(
-    axes: Axes, table: ByRow, families: list[Family], values: Values, hollow: bool = False
+    axes: Axes,
+    table: ByRow,
+    families: list[Family],
+    values: Values,
+    ending: str,
+    hollow: bool = False,
 ) -> None:
-    for family, look in style.styled(families):
+    """Draw rates with their bands; `ending` follows the attack in the name of a line."""
+    drawn = canvas(axes)
+    for family, look in drawn.design.styled(families):
         points = [(level, *values(table[row])) for row, level in family.line() if row in table]
         x, y, low, high = np.array(points, dtype=np.float64).reshape(-1, 4).T
         axes.fill_between(x, low, high, color=look.color, alpha=0.06 if hollow else 0.13, lw=0)
-        axes.plot(*(x, y), **_look(look, hollow=hollow))
+        name = _name(axes, family) + ending
+        axes.plot(*(x, y), **_look(look, hollow=hollow), label=name)
+        drawn.record(axes, name, {"x": x, "y": y, "low": low, "high": high})
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     _frame(axes)
+
+
+def _name(axes: Axes, family: Family) -> str:
+    label = str(family.key["attack"])
+    return canvas(axes).design.labels.attacks.get(label, label)
+
+
+def _points(
+    axes: Axes, points: tuple[list[float], list[float]], marker: str = "x", ending: str = ""
+) -> None:
+    """Draw the paper's points."""
+    x, y = points
+    name = f"the paper{ending}"
+    axes.plot(*(x, y), **_PAPER | {"marker": marker}, label=name)
+    canvas(axes).record(axes, name, {"x": x, "y": y})
 
 
 def _look(look: style.Look, *, hollow: bool) -> dict[str, Any]:
@@ -100,7 +127,7 @@ def _look(look: style.Look, *, hollow: bool) -> dict[str, Any]:
 
 def _frame(axes: Axes) -> None:
     axes.set_ylim(-0.03, 1.03)
-    axes.yaxis.set_major_locator(MultipleLocator(0.25))
+    axes.yaxis.set_major_locator(MultipleLocator(canvas(axes).design.step))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlim(-0.04, 1.04)
     axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
@@ -109,14 +136,21 @@ def _frame(axes: Axes) -> None:
 def _separation(axes: Axes, study: Study, families: list[Family], paper: Comparison | None) -> None:
     """Draw KS of the curvature against benign inputs, all and those of equal confidence."""
     table = _by_row(study.detection, KS)
-    for family, look in style.styled(families):
+    drawn = canvas(axes)
+    for family, look in drawn.design.styled(families):
         points = [(level, table[row]) for row, level in family.line() if row in table]
         x = [level for level, _ in points]
-        for name, hollow in (("ks", False), ("ks_matched", True)):
-            axes.plot(x, [line[name] for _, line in points], **_look(look, hollow=hollow))
-        axes.plot(x, [line["ks_null95"] for _, line in points], **style.REFERENCE)
-    axes.plot(*_printed(paper, KS), **_PAPER)
-    axes.set_title("KS, curvature")
+        readings = (
+            ("ks", "", _look(look, hollow=False)),
+            ("ks_matched", " at equal confidence", _look(look, hollow=True)),
+            ("ks_null95", ", 95 % of the null", style.REFERENCE),
+        )
+        for column, ending, shape in readings:
+            y, name = [line[column] for _, line in points], _name(axes, family) + ending
+            axes.plot(*(x, y), **shape, label=name)
+            drawn.record(axes, name, {"x": x, "y": y})
+    _points(axes, _printed(paper, KS))
+    drawn.entitle(axes, f"KS, {study.detector(KS)}")
     axes.set_xlabel("fidelity budget φ")
     axes.xaxis.set_tick_params(labelbottom=True)
     _frame(axes)
@@ -139,11 +173,15 @@ def _falls(axes: Axes, study: Study, families: list[Family], paper: Comparison |
         return
     for hollow, (name, published) in enumerate(FALLING.items()):
         table = _by_row(study.outcomes, name)
-        for family, look in style.styled(families):
+        for family, look in study.design.styled(families):
             points = [(level, table[row]["fall"]) for row, level in family.line() if row in table]
-            axes.plot(*np.array(points).reshape(-1, 2).T, **_look(look, hollow=bool(hollow)))
-        axes.plot(*_stored(paper, published), **_PAPER | {"marker": "+" if hollow else "x"})
-    axes.set_title("loss of confidence")
+            x, y = np.array(points).reshape(-1, 2).T
+            line = f"{_name(axes, family)}, {study.detector(name)}"
+            axes.plot(*(x, y), **_look(look, hollow=bool(hollow)), label=line)
+            canvas(axes).record(axes, line, {"x": x, "y": y})
+        marker = "+" if hollow else "x"
+        _points(axes, _stored(paper, published), marker, f", {study.detector(name)}")
+    canvas(axes).entitle(axes, "loss of confidence")
     axes.set_xlabel("fidelity budget φ")
     _frame(axes)
 
@@ -165,10 +203,13 @@ def _stored(paper: Comparison | None, name: str) -> tuple[list[float], list[floa
     return [x for x, _ in paper.paper.curves[KAPPA].points], list(paper.paper.stored[name])
 
 
-def _entries(families: list[Family], paper: Comparison | None, separated: bool) -> list[Line2D]:
+def _entries(
+    drawn: Canvas, families: list[Family], paper: Comparison | None, separated: bool
+) -> list[Line2D]:
     strict = f"at {text.percent(STRICT)}" + "; KS at equal confidence" * separated
     grey = _look(style.Look(style.MUTED, (), "o"), hollow=True)
-    entries = style.entries(str(family.key["attack"]) for family in families)
+    words, labels = drawn.design.labels.attacks, [str(f.key["attack"]) for f in families]
+    entries = drawn.entries(words.get(label, label) for label in labels)
     entries.append(Line2D([], [], label=strict, **grey))
     if paper and any(len(_printed(paper, name)[0]) for name in DETECTORS):
         label = f"the paper's {paper.paper.name} ({paper.data})"

@@ -17,7 +17,7 @@ def write_literally(figure: Figure) -> Figure:
 
     A character that the font lacks is escaped, as fonts of the machine would change the figure.
     """
-    for text in _texts(figure):
+    for text in texts(figure):
         text.set_parse_math(False)
         shown = printable.lines(text.get_text())
         if not shown.isascii():
@@ -27,11 +27,12 @@ def write_literally(figure: Figure) -> Figure:
     return figure
 
 
-def _texts(artist: Artist) -> Iterator[Text]:
+def texts(artist: Artist) -> Iterator[Text]:
+    """Yield every text below an artist; of an axis only its label."""
     for child in [artist.label] if isinstance(artist, Axis) else artist.get_children():
         if isinstance(child, Text):
             yield child
-        yield from _texts(child)
+        yield from texts(child)
 
 
 @lru_cache(maxsize=8)

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from evil_twins.bench.analysis.plots import style
+from evil_twins.bench.analysis.plots.canvas import Canvas, canvas
 from evil_twins.bench.analysis.plots.study import Study
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.families import FAMILY
@@ -18,6 +18,8 @@ OFFSET = 0.012
 LEAST_LIMIT = 0.1
 """Smallest limit of each axis, so that rounding errors of zero do not look like effects."""
 
+PANEL = (18.0, 11.0)
+"""Width and height of a panel in letters."""
 PANELS = (
     ("linf", 255, "fidelity", "more ‖x* − x°‖∞ · 255"),
     ("specificity", 1000, "disagreement on R", "more flipped images in a thousand"),
@@ -25,31 +27,36 @@ PANELS = (
 )
 
 
-def _panel(axes: Axes, curves: list[pd.DataFrame], name: str, unit: int) -> None:
+def _panel(axes: Axes, curves: dict[str, pd.DataFrame], name: str, unit: int) -> None:
     axes.axhline(0, **style.REFERENCE)
-    for i, (curve, look) in enumerate(style.styled(curves)):
+    drawn = canvas(axes)
+    for i, ((label, curve), look) in enumerate(drawn.design.styled(curves.items())):
         x = column(curve, "phi") + OFFSET * (i - (len(curves) - 1) / 2)
         y, low, high = (unit * column(curve, name + end) for end in ("", "_low", "_high"))
         axes.vlines(x, low, high, color=look.color, linewidth=1, alpha=0.6)
-        axes.plot(*(x, y), **look.line, mec="white")
+        axes.plot(*(x, y), **look.line, mec="white", label=label)
+        drawn.record(axes, label, {"x": x, "y": y, "low": low, "high": high})
     bottom, top = axes.get_ylim()
     axes.set_ylim(min(bottom, -LEAST_LIMIT), max(top, LEAST_LIMIT))
     axes.set_xlabel("fidelity budget φ, share of PGD's radius")
     axes.grid(color=style.FAINT, linewidth=0.5)
 
 
-def draw(study: Study) -> Figure | None:
+def draw(study: Study) -> Canvas | None:
     """Draw a line for each attack that knows detectors and has a counterpart; None without one."""
     families = study.table(PRICE).groupby(FAMILY, dropna=False, sort=True)
     curves = [curve.sort_values("phi") for _, curve in families]
     if not curves:
         return None
-    drawn, shown = style.figure(9.6, 3.9), curves[:CURVES]
-    for axes, (name, unit, title, label) in zip(drawn.subplots(1, 3), PANELS, strict=True):
+    drawn = Canvas(study.design, 9.6, 3.9)
+    shown = {
+        study.attack(lines(curve)[0] | {"phi": float("nan")}): curve for curve in curves[:CURVES]
+    }
+    for axes, (name, unit, title, label) in zip(drawn.grid(3, 3, PANEL), PANELS, strict=True):
         _panel(axes, shown, name, unit)
-        axes.set_title(title)
+        drawn.entitle(axes, title)
         axes.set_ylabel(label)
-        budgets = np.unique(np.concatenate([column(curve, "phi") for curve in shown]))
+        budgets = np.unique(np.concatenate([column(curve, "phi") for curve in shown.values()]))
         axes.set_xticks(budgets, [text.short(phi) for phi in budgets])
         axes.set_xlim(budgets[0] - 0.1, budgets[-1] + 0.1)
     note = (
@@ -58,6 +65,5 @@ def draw(study: Study) -> Figure | None:
         "paired difference, of disagreement by a crossed bootstrap over targets × R. "
     ) + study.footer()
     note += style.further(len(curves), CURVES, "attacks are in the table")
-    names = (text.name(lines(curve)[0] | {"phi": float("nan")}) for curve in shown)
-    style.caption(drawn, f"The price of evasion: {study.title}", note, style.entries(names))
+    drawn.caption(f"The price of evasion: {study.title}", note, drawn.entries(shown))
     return drawn

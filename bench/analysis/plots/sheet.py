@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from evil_twins.bench.analysis.plots import style
+from evil_twins.bench.analysis.plots.canvas import Canvas
 from evil_twins.bench.analysis.plots.study import Study
 from evil_twins.bench.analysis.tables.frames import lines
 from evil_twins.bench.errors import UserError
@@ -17,6 +17,10 @@ Floats = NDArray[np.float64]
 COLUMNS = 8
 WIDTH, HEIGHT = 1.16, 1.27
 """Size of a place in the grid, in sides of an image."""
+PANEL = (7.5, 7.5)
+"""The same in letters, at least."""
+MARGIN = 11.0
+"""Width of the names of rows in letters."""
 
 
 def pair(line: dict[str, Any]) -> tuple[Floats, Floats]:
@@ -52,6 +56,7 @@ def gain(pairs: Iterable[tuple[Floats, Floats]]) -> int:
 
 
 def _show(axes: Axes, across: int, down: int, image: Floats, note: str) -> None:
+    """Show an image at its place in the grid, with a note below it."""
     grey = image.shape[2] == 1
     pixels = np.clip(image[:, :, 0] if grey else image, 0, 1)
     x, y = across * WIDTH, -down * HEIGHT
@@ -62,27 +67,32 @@ def _show(axes: Axes, across: int, down: int, image: Floats, note: str) -> None:
     axes.text(x, y - high / 2 - 0.03, note, ha="center", va="top", fontsize=7, color=style.INK)
 
 
-def draw(study: Study) -> Figure | None:
+def draw(study: Study) -> Canvas | None:
     """Draw targets across; down the original, then each attack with its amplified difference."""
     stored = {(int(line["row"]), line["target_id"]): line for line in lines(study.gallery)}
     rows = [row for row in study.examples(4) if any(key[0] == row for key in stored)]
-    names = sorted({name for row, name in stored if row in rows})[:COLUMNS]
+    drawn = Canvas(study.design, 9.0, 9.0, wide=True)
+    most = drawn.columns_for(PANEL, COLUMNS, MARGIN)
+    names = sorted({name for row, name in stored if row in rows})[:most]
     names = [name for name in names if all((row, name) in stored for row in rows)]
     if not rows or not names:
         return None
     pairs = {(row, name): pair(stored[row, name]) for row in rows for name in names}
     times, deep = gain(pairs.values()), 1 + 2 * len(rows)
-    drawn = style.figure(0.95 * len(names) + 1.3, 1.06 * deep + 1.1)
+    _resize(drawn, len(names), deep)
     # One pair of axes: drawing takes time for each.
     axes = drawn.subplots()
     axes.set_axis_off()
+    axes.set_anchor("E")  # the names of rows are at the left
     for across, name in enumerate(names):
         line = stored[rows[0], name]
         original = pairs[rows[0], name][0]
         _show(axes, across, 0, original, f"{line['label']}, goal {line['goal']}")
+        drawn.record(axes, "original x°", {"value": [0.0]}, name)
         for i, row in enumerate(rows):
             original, x = pairs[row, name]
             distance = 255 * float(np.abs(x - original).max())
+            drawn.record(axes, study.name(row), {"value": [distance / 255]}, name)
             _show(axes, across, 1 + 2 * i, x, f"seen as {stored[row, name]['predicted']}")
             _show(axes, across, 2 + 2 * i, 0.5 + times * (x - original), f"{distance:.1f}/255")
     axes.set(xlim=(-0.55, WIDTH * (len(names) - 1) + 0.55), ylim=(-HEIGHT * (deep - 1) - 0.7, 0.55))
@@ -92,8 +102,18 @@ def draw(study: Study) -> Figure | None:
         f"class the faced model sees, and x* − x° around grey, amplified {times} times, with its "
         "l∞ norm. "
     )
-    style.caption(drawn, f"Images: {study.title}", note + study.footer())
+    drawn.caption(f"Images: {study.title}", note + study.footer())
     return drawn
+
+
+def _resize(drawn: Canvas, across: int, deep: int) -> None:
+    """Give the figure the size of its images, where the design has none."""
+    design = drawn.design
+    if design.natural:
+        drawn.set_size_inches(0.95 * across + 1.3, 1.06 * deep + 1.1)
+    elif design.height is None:
+        side = (drawn.get_figwidth() - MARGIN * design.em) / (WIDTH * across)
+        drawn.set_figheight(HEIGHT * deep * side + 2 * design.em)
 
 
 def _heads(axes: Axes, study: Study, rows: list[int], times: int) -> None:

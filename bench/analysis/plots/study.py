@@ -1,13 +1,15 @@
 """The records and tables of one victim, or of all victims of a recipe, for their figures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from evil_twins.bench import printable
-from evil_twins.bench.analysis.plots import style
+from evil_twins.bench.analysis.plots.style import PAGE, Design, detector_order
 from evil_twins.bench.analysis.tables import Analysis, Table, text
 from evil_twins.bench.analysis.tables.decisions import Cell
 from evil_twins.bench.analysis.tables.detection import DETECTION
@@ -17,10 +19,26 @@ from evil_twins.bench.analysis.tables.outcomes import OUTCOMES
 from evil_twins.bench.analysis.tables.population import POPULATION
 from evil_twins.bench.analysis.tables.recipes import MEAN, MODEL, RECIPE, numbered
 from evil_twins.bench.analysis.tables.records import STUDY
+from evil_twins.bench.analysis.tables.selection import ALL, Selection
 from evil_twins.bench.analysis.tables.sweeps import TRADEOFF
 
 STRICT = 0.01
 """A lower false-positive rate for comparison with the headline rate."""
+
+
+class View(NamedTuple):
+    """How figures look, and what they show.
+
+    Attributes:
+        design: How they look.
+        choice: The lines to show.
+    """
+
+    design: Design = PAGE
+    choice: Selection = ALL
+
+
+WHOLE = View()
 
 
 class Study:
@@ -28,12 +46,15 @@ class Study:
 
     Attributes:
         analysis: The numbers of the whole suite.
-        rows: Rows of the victim, numbered as in the records; of several victims those of the first.
+        rows: Rows of the victim at the chosen κ, numbered as in the records; of several victims
+            those of the first. Sweeps have endpoints of other attacks.
         key: Data set, victim and seed by name.
         suffix: Ending of file names, empty if the suite has only one study.
         victims: Number of victims.
         population: Number of victims of the recipe.
-        families: Sweeps of the study.
+        families: Chosen sweeps of the study.
+        design: How figures look.
+        choice: The lines to show.
     """
 
     def __init__(
@@ -43,12 +64,16 @@ class Study:
         suffix: str = "",
         victims: int = 1,
         population: int = 1,
+        view: View = WHOLE,
     ) -> None:
         """Select the rows and sweeps of one study."""
-        self.analysis, self.rows, self.suffix = analysis, rows, suffix
+        self.analysis, self.suffix = analysis, suffix
         self.victims, self.population = victims, population
+        self.design, self.choice = view
         self.key = {name: lines(rows)[0][name] for name in STUDY}
-        self.families = [family for family in analysis.sweeps if family.is_of(self.key)]
+        self.rows = replace(self.choice, attacks=()).lines(rows)
+        sweeps = (family for family in analysis.sweeps if family.is_of(self.key))
+        self.families = [sweep for sweep in sweeps if _shows(self.choice, sweep)]
 
     @property
     def fpr(self) -> float:
@@ -81,7 +106,7 @@ class Study:
 
     def table(self, table: Table) -> pd.DataFrame:
         """Return the lines of a table that belong to the study."""
-        frame = self.analysis.table(table)
+        frame = self.choice.lines(self.analysis.table(table))
         return frame.merge(pd.DataFrame([self.key]), on=STUDY)
 
     @cached_property
@@ -91,7 +116,7 @@ class Study:
             table = numbered(self.rows, self.analysis.table(POPULATION))
         else:
             table = self._numbered(DETECTION)
-        return table[table["fpr_nominal"].eq(self.fpr)]
+        return self._of_detectors(table[table["fpr_nominal"].eq(self.fpr)])
 
     @cached_property
     def strict(self) -> pd.DataFrame:
@@ -107,6 +132,9 @@ class Study:
     def _numbered(self, table: Table) -> pd.DataFrame:
         numbered = self.analysis.numbered(table)
         return numbered[numbered["row"].isin(self.rows.index)]
+
+    def _of_detectors(self, table: pd.DataFrame) -> pd.DataFrame:
+        return replace(self.choice, attacks=()).lines(table)
 
     @cached_property
     def tradeoff(self) -> pd.DataFrame:
@@ -128,12 +156,27 @@ class Study:
 
     def name(self, row: int) -> str:
         """Return a row in words."""
-        return text.name(line(self.rows, row))
+        return self.attack(line(self.rows, row))
+
+    def attack(self, key: Mapping[str, object]) -> str:
+        """Return the keys of a row in words, with the words for its attack."""
+        label = str(key["attack"])
+        return text.name({**key, "attack": self.design.labels.attacks.get(label, label)})
+
+    def detector(self, label: str) -> str:
+        """Return the words for a detector."""
+        return self.design.labels.detectors.get(label, label)
+
+    def label(self, family: Family, several: bool) -> str:
+        """Return a family in words, without its layers if all families have the same."""
+        key = {**family.key, "phi": float("nan"), "lam": float("nan")}
+        name = self.attack(key | ({} if several else {"layers": ""}))
+        return name + (" along λ" if family.along == "lam" else "")
 
     @cached_property
     def detectors(self) -> list[str]:
         """Detectors in reading order."""
-        return style.detector_order(self.detection["detector"].astype(str))
+        return detector_order(self.detection["detector"].astype(str))
 
     def targets(self, rows: set[int] | None = None) -> str:
         """Return the number of scored targets in words, of some rows or of all."""
@@ -154,7 +197,8 @@ class Study:
     def examples(self, most: int = 5) -> list[int]:
         """Return rows that represent the attacks: Poisoning, IMC evenly along phi, PGD."""
         if not self.families:
-            aimed = self.rows[self.rows["method"].isin([PGD, POISONING, IMC])]
+            chosen = self.choice.lines(self.rows)
+            aimed = chosen[chosen["method"].isin([PGD, POISONING, IMC])]
             return [int(row) for row in aimed.index[:most]]
         sweep = min(self.families, key=lambda sweep: (-len(sweep.line()), float_of(sweep, "kappa")))
         rows = [row for row, _ in sweep.line()]
@@ -172,14 +216,12 @@ def float_of(family: Family, name: str) -> float:
     return float(str(family.key[name]))
 
 
-def label(family: Family, several: bool) -> str:
-    """Return a family in words, without its layers if all families have the same."""
-    key = {**family.key, "phi": float("nan"), "lam": float("nan")}
-    name = text.name(key | ({} if several else {"layers": ""}))
-    return name + (" along λ" if family.along == "lam" else "")
+def _shows(choice: Selection, sweep: Family) -> bool:
+    levels = not choice.kappa or float_of(sweep, "kappa") in choice.kappa
+    return levels and choice.has_attack(sweep.key["attack"])
 
 
-def studies(analysis: Analysis) -> Iterator[Study]:
+def studies(analysis: Analysis, view: View = WHOLE) -> Iterator[Study]:
     """Yield every study of a suite: each victim, or all of a recipe and then the first of them."""
     recipes = list(analysis.records.rows.groupby(RECIPE[:2], sort=True))
     for names, rows in recipes:
@@ -187,10 +229,10 @@ def studies(analysis: Analysis) -> Iterator[Study]:
         first = rows[rows["seed"] == seeds[0]]
         suffix = "" if len(recipes) == 1 else _suffix(*names)
         if len(seeds) > 1:
-            yield Study(analysis, first, suffix, len(seeds), len(seeds))
+            yield Study(analysis, first, suffix, len(seeds), len(seeds), view)
         single = len(recipes) == len(seeds) == 1
         suffix = "" if single else _suffix(*names, seeds[0])
-        yield Study(analysis, first, suffix, population=len(seeds))
+        yield Study(analysis, first, suffix, population=len(seeds), view=view)
 
 
 def _suffix(*names: object) -> str:

@@ -1,25 +1,18 @@
 """The look of all figures: calm, readable in grey, equal bytes for equal records."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import cycle
-from textwrap import fill
 from typing import Any, Literal, TypeVar
 
 import matplotlib as mpl
-import numpy as np
 import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
-from numpy.typing import ArrayLike
+from matplotlib.colors import to_hex
 
-from evil_twins.bench.analysis.plots.literal import write_literally
+from evil_twins.bench.analysis.plots.labels import Labels
+from evil_twins.bench.errors import UserError, unknown
 
 Item = TypeVar("Item")
 INK, MUTED, GREY, FAINT = "#222222", "#6f6f6f", "#b3b3b3", "#d9d9d9"
@@ -63,136 +56,174 @@ LOOKS = (
     Look("#7f7f7f", (8, 2), "p"),
 )
 
+PALETTES = (
+    *("deep", "muted", "bright", "pastel", "dark", "colorblind"),
+    *("Set1", "Set2", "Set3", "Dark2", "Paired", "Accent", "tab10"),
+    *("rocket", "mako", "flare", "crest", "viridis", "cividis", "cubehelix", "husl", "hls"),
+)
+"""Palettes of seaborn that a message lists; it knows more."""
 
-def styled(items: Iterable[Item]) -> Iterator[tuple[Item, Look]]:
-    """Yield each item with its look; looks repeat after six."""
-    return zip(items, cycle(LOOKS), strict=False)
+STYLES: dict[str, tuple[float | None, tuple[float, float] | None]] = {
+    "page": (None, None),
+    "paper": (8.0, (3.3, 6.9)),
+    "talk": (16.0, (10.0, 12.0)),
+}
+"""Style -> points of all letters, and width in inches of a figure and of a wide one; None: each has
+its own."""
 
-
-@contextmanager
-def look() -> Iterator[None]:
-    """Apply the settings of all figures, and undo them on leaving."""
-    settings = {
-        **sns.axes_style("ticks"),
-        **sns.plotting_context("paper", font_scale=0.9),
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": MUTED,
-        "axes.labelcolor": INK,
-        "axes.linewidth": 0.7,
-        "axes.titlesize": 8.5,
-        "axes.titlelocation": "left",
-        "axes.titlepad": 5.0,
-        "axes.titley": 1.0,  # fixed: to place titles above ticks takes a pass over all ticks
-        "font.family": ["DejaVu Sans"],
-        "image.composite_image": False,
-        "lines.linewidth": 1.3,
-        "lines.markersize": 4.0,
-        "legend.frameon": False,
-        "legend.handlelength": 3.2,
-        "xtick.color": MUTED,
-        "ytick.color": MUTED,
-        "svg.hashsalt": "evil-twins",
-        "svg.fonttype": "path",
-    }
-    with mpl.rc_context(settings):
-        yield
+WIDEST = 40.0
+"""Largest width and height of a figure, in inches."""
 
 
-def figure(width: float, height: float) -> Figure:
-    """Return an empty figure; sizes in inches."""
-    empty = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    empty.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # type: ignore[union-attr, call-arg]
-    return empty
+@dataclass(frozen=True)
+class Design:
+    """How figures look.
 
+    Attributes:
+        style: "page" for the page and the screen, with an explanation below each figure; "paper"
+            for a column of a paper; "talk" for a slide.
+        width: Width in inches, or None for that of the style.
+        height: Height in inches, or None for what the panels need.
+        title: Whether the figure has a title.
+        palette: A palette of seaborn; empty: the default one, which is safe for colour-blind
+            readers. Dashes and markers stay.
+        labels: Words in place of labels.
 
-def panels(parent: Figure, count: int, columns: int, xlabel: str) -> list[Axes]:
-    """Add small multiples with shared axes, and the label below the lowest of each column."""
-    rows = -(-count // columns)
-    grid = parent.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    flat: list[Axes] = list(grid.flat)
-    for axes in flat[count:]:
-        axes.remove()
-    for place, axes in enumerate(flat[:count]):
-        lowest = place + columns >= count
-        axes.xaxis.set_tick_params(labelbottom=lowest)
-        if lowest:
-            axes.set_xlabel(xlabel)
-    return flat[:count]
+    Raises:
+        UserError: There is no such style or palette, or a size is no size.
+    """
 
+    style: str = "page"
+    width: float | None = None
+    height: float | None = None
+    title: bool = True
+    palette: str = ""
+    labels: Labels = field(default_factory=Labels)
 
-def curve(
-    axes: Axes, x: ArrayLike, y: ArrayLike, band: tuple[ArrayLike, ArrayLike], look: Look
-) -> None:
-    """Draw a line with the band of its intervals, in the order of x."""
-    order = np.argsort(np.asarray(x), kind="stable")
-    x, y, low, high = (np.asarray(values)[order] for values in (x, y, *band))
-    axes.fill_between(x, low, high, color=look.color, alpha=0.13, linewidth=0)
-    axes.plot(*(x, y), **look.line, mec="white")
+    def __post_init__(self) -> None:
+        if self.style not in STYLES:
+            raise unknown("style of figures", self.style, STYLES)
+        for name in ("width", "height"):
+            size = getattr(self, name)
+            if size is not None and not 0.5 <= size <= WIDEST:
+                raise UserError(
+                    f"{name} {size:g} is no {name} of a figure",
+                    f"expected: 0.5 to {WIDEST:g} inches",
+                )
+        _ = self.looks
 
+    @property
+    def natural(self) -> bool:
+        """Whether each figure has its own size."""
+        return self.style == "page" and self.width is None and self.height is None
 
-def entries(names: Iterable[str], *, marker: bool = True) -> list[Line2D]:
-    """Return the legend entries of lines under the looks in order."""
-    shape: dict[str, Any] = {} if marker else {"marker": ""}
-    return [
-        Line2D([], [], **look.line | shape, mec="white", label=name) for name, look in styled(names)
-    ]
+    @property
+    def columns(self) -> tuple[float, float] | None:
+        """Width in inches of a figure and of a wide one; None: each figure has its own."""
+        return STYLES[self.style][1]
 
+    @property
+    def step(self) -> float:
+        """The distance between two ticks on an axis of shares."""
+        return 0.25 if self.natural else 0.5
 
-def further(count: int, shown: int, noun: str) -> str:
-    """Return the sentence about lines that the figure does not show, or nothing."""
-    return f" {count - shown} further {noun}." if count > shown else ""
+    @property
+    def letters(self) -> float | None:
+        """Points of all letters; None: each text has its own."""
+        return STYLES[self.style][0]
 
+    @property
+    def em(self) -> float:
+        """The size of letters in inches."""
+        return (self.letters or 7.5) / 72
 
-def caption(parent: Figure, title: str, text: str, entries: Sequence[Line2D] = ()) -> None:
-    """Add title and legend above and an explanation below, within the figure."""
-    if entries:
-        parent.legend(
-            handles=list(entries),
-            loc="outside upper left",
-            ncols=min(3 if parent.get_figwidth() > 8 else 2, len(entries)),
-            title=title,
-            alignment="left",
-            title_fontproperties={"size": 10},
-            borderaxespad=0.2,
-            columnspacing=2.5,
+    @cached_property
+    def looks(self) -> tuple[Look, ...]:
+        """The looks of lines, in order."""
+        if not self.palette:
+            return LOOKS
+        try:
+            colors = sns.color_palette(self.palette, len(LOOKS))
+        except ValueError as error:
+            raise unknown("palette", self.palette, PALETTES) from error
+        return tuple(
+            Look(to_hex(color), look.dash, look.marker)
+            for color, look in zip(colors, LOOKS, strict=True)
         )
-    else:
-        parent.suptitle(title, x=0.01, ha="left", fontsize=10, color=INK)
-    width = int(parent.get_figwidth() * 18)
-    parent.supxlabel(fill(text, width), x=0.01, ha="left", fontsize=7, color=MUTED)
+
+    def styled(self, items: Iterable[Item]) -> Iterator[tuple[Item, Look]]:
+        """Yield each item with its look; looks repeat after six."""
+        return zip(items, cycle(self.looks), strict=False)
+
+    @contextmanager
+    def settings(self) -> Iterator[None]:
+        """Apply the settings of figures, and undo them on leaving."""
+        settings: Any = _PAGE if self.letters is None else _scaled(self.letters)
+        with mpl.rc_context(settings):
+            yield
 
 
-def svg(drawn: Figure) -> bytes:
-    """Return a figure as SVG, without a date."""
-    _lay_out(drawn)
-    stream = BytesIO()
-    FigureCanvasSVG(drawn).print_svg(stream, metadata={"Date": None})
-    return stream.getvalue()
+PAGE = Design()
+
+_PAGE = {
+    **sns.axes_style("ticks"),
+    **sns.plotting_context("paper", font_scale=0.9),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.titlesize": 8.5,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 5.0,
+    "axes.titley": 1.0,  # fixed: to place titles above ticks takes a pass over all ticks
+    "font.family": ["DejaVu Sans"],
+    "image.composite_image": False,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4.0,
+    "legend.frameon": False,
+    "legend.handlelength": 3.2,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "svg.hashsalt": "evil-twins",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,  # TrueType: publishers refuse the default
+    "ps.fonttype": 42,
+}
 
 
-def png(drawn: Figure) -> bytes:
-    """Return a figure as PNG, without a date."""
-    _lay_out(drawn)
-    drawn.set_dpi(DPI)  # `print_svg` leaves another value
-    stream = BytesIO()
-    FigureCanvasAgg(drawn).print_png(stream, metadata={"Software": None})
-    return stream.getvalue()
-
-
-def _lay_out(drawn: Figure) -> None:
-    """Place everything once: it costs more than drawing."""
-    write_literally(drawn)
-    engine = drawn.get_layout_engine()
-    if not isinstance(engine, ConstrainedLayoutEngine):
-        return
-    engine.execute(drawn)
-    wide, high = drawn.get_size_inches()
-    box = drawn.get_tightbbox(FigureCanvasAgg(drawn).get_renderer())
-    if (over := max(box.x1 - wide, -box.x0, 0.0)) > 0:  # long names: no text is cut off
-        drawn.set_size_inches(wide + over + 0.1, high)
-        engine.execute(drawn)
-    drawn.set_layout_engine("none")
+def _scaled(letters: float) -> dict[str, Any]:
+    """Return settings in which all letters have one size, and lines go with it."""
+    unit = letters / 8
+    sizes = (
+        *("font.size", "axes.titlesize", "axes.labelsize", "legend.fontsize"),
+        *("legend.title_fontsize", "figure.titlesize", "figure.labelsize"),
+    )
+    ticks = {
+        f"{axis}tick.{name}": size
+        for axis in "xy"
+        for name, size in {
+            "labelsize": letters,
+            "labelcolor": INK,
+            "major.size": 2.2 * unit,
+            "major.width": 0.6 * unit,
+            "major.pad": 2.0 * unit,
+            "minor.size": 1.4 * unit,
+            "minor.width": 0.4 * unit,
+        }.items()
+    }
+    lines = {
+        "axes.linewidth": 0.6 * unit,
+        "axes.titlepad": 2.5 * unit,
+        "axes.labelpad": 2.0 * unit,
+        "lines.linewidth": 1.1 * unit,
+        "lines.markersize": 3.8 * unit,
+        "lines.markeredgewidth": 0.5 * unit,
+        "legend.handlelength": 2.6,
+        "legend.handletextpad": 0.5,
+        "legend.labelspacing": 0.3,
+    }
+    return _PAGE | dict.fromkeys(sizes, letters) | ticks | lines
 
 
 def detector_order(names: Iterable[str]) -> list[str]:
@@ -205,3 +236,8 @@ def detector_order(names: Iterable[str]) -> list[str]:
         return (group[0] if group else len(GROUPS)), name
 
     return sorted(set(names), key=place)
+
+
+def further(count: int, shown: int, noun: str) -> str:
+    """Return the sentence about lines that the figure does not show, or nothing."""
+    return f" {count - shown} further {noun}." if count > shown else ""

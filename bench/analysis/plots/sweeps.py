@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from evil_twins.bench.analysis.plots import style
-from evil_twins.bench.analysis.plots.study import Study, label
+from evil_twins.bench.analysis.plots.canvas import Canvas, canvas
+from evil_twins.bench.analysis.plots.curves import curve
+from evil_twins.bench.analysis.plots.study import Study
+from evil_twins.bench.analysis.stats import Floats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.families import Family
@@ -38,28 +40,39 @@ def _points(
 def _panel(
     axes: Axes, study: Study, detector: str, families: list[Family], place: Place, newcomer: str
 ) -> None:
+    drawn, several = canvas(axes), _several(families)
     lacking = _lacks_rates(study, detector)
     names = ends("auroc").split() if lacking else ["rate", "low", "high"]
-    for family, look in style.styled(families):
+    for family, look in study.design.styled(families):
+        name = study.label(family, several)
         if newcomer not in ("", detector):
             x, points = _points(study, newcomer, family, place)
             order = np.argsort(x, kind="stable")
             grey = np.array([point["rate"] for point in points])[order]
-            axes.plot(
-                np.array(x)[order], grey, color=style.GREY, linestyle=look.linestyle, zorder=1
-            )
+            _grey(axes, f"{study.detector(newcomer)}, {name}", np.array(x)[order], grey, look)
         x, points = _points(study, detector, family, place)
         rates, low, high = ([p[name] for p in points] for name in names)
-        style.curve(axes, x, rates, (low, high), look)
+        curve(axes, name, x, rates, (low, high), look)
     if not lacking:
         axes.axhline(study.fpr, **style.REFERENCE)
     knowledge = study.detection.loc[study.detection["detector"] == detector, "knowledge"].max()
-    axes.set_title(f"{detector}  ({knowledge})" + ": AUROC" * lacking)
+    drawn.entitle(axes, f"{study.detector(detector)}  ({knowledge})" + ": AUROC" * lacking)
     axes.set_ylim(-0.02, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.yaxis.set_major_locator(MultipleLocator(0.25))
+    axes.yaxis.set_major_locator(MultipleLocator(study.design.step))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
+
+
+def _grey(axes: Axes, name: str, x: Floats, y: Floats, look: style.Look) -> None:
+    """Draw the rates of the newcomer behind those of another detector."""
+    axes.plot(*(x, y), color=style.GREY, linestyle=look.linestyle, zorder=1, label=name)
+    canvas(axes).record(axes, name, {"x": x, "y": y})
+
+
+def _several(families: list[Family]) -> bool:
+    """Check whether the families change several groups of layers."""
+    return len({str(family.key["layers"]) for family in families}) > 1
 
 
 def _lacks_rates(study: Study, detector: str) -> bool:
@@ -69,13 +82,13 @@ def _lacks_rates(study: Study, detector: str) -> bool:
 
 def _draw(
     study: Study, families: list[Family], place: Place, xlabel: str, title: str, newcomer: str = ""
-) -> Figure | None:
+) -> Canvas | None:
     names = sorted(study.detectors, key=lambda name: name != newcomer)
     if not families or not names:
         return None
-    drawn = style.figure(9.2, 1.55 * -(-len(names) // COLUMNS) + 1.4)
+    drawn = Canvas(study.design, 9.2, 1.55 * -(-len(names) // COLUMNS) + 1.4)
     shown = families[:CURVES]
-    panels = style.panels(drawn, len(names), COLUMNS, xlabel)
+    panels = drawn.panels(len(names), COLUMNS, xlabel)
     for axes, name in zip(panels, names, strict=True):
         _panel(axes, study, name, shown, place, newcomer)
     drawn.supylabel("flagged targets", fontsize=8.5, color=style.INK)
@@ -87,12 +100,12 @@ def _draw(
         f"with {study.bands}; left end Poisoning, right end PGD. In brackets what the "
         f"detector knows; {grey}. {study.footer()}"
     ) + style.further(len(families), CURVES, "sweeps are in the tables")
-    several = len({str(family.key["layers"]) for family in shown}) > 1
-    style.caption(drawn, title, note, style.entries(label(family, several) for family in shown))
+    labels = [study.label(family, _several(shown)) for family in shown]
+    drawn.caption(title, note, drawn.entries(labels))
     return drawn
 
 
-def along_phi(study: Study, newcomer: str = "") -> Figure | None:
+def along_phi(study: Study, newcomer: str = "") -> Canvas | None:
     """Draw detection rate against phi; None without a sweep along phi.
 
     The detector `newcomer` is drawn first, and in grey behind every other.
@@ -102,7 +115,7 @@ def along_phi(study: Study, newcomer: str = "") -> Figure | None:
     return _draw(study, families, lambda _, level: level, "fidelity budget φ", title, newcomer)
 
 
-def along_fidelity(study: Study) -> Figure | None:
+def along_fidelity(study: Study) -> Canvas | None:
     """Draw detection rate against fidelity loss over PGD's; None without endpoints."""
     keys = ["attack", "method", "layers", "kappa", "along"]
     losses: dict[tuple[object, ...], float] = {

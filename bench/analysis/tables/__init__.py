@@ -10,7 +10,6 @@ from evil_twins.bench.analysis.tables.records import Records as Records
 from evil_twins.bench.analysis.tables.records import number as number
 from evil_twins.bench.analysis.tables.records import read as read
 from evil_twins.bench.analysis.tables.show import show as show
-from evil_twins.bench.analysis.tables.typeset import typeset as typeset
 from evil_twins.bench.analysis.tables.write import TABLES as TABLES
 from evil_twins.bench.analysis.tables.write import files as files
 from evil_twins.bench.analysis.tables.write import write as write

@@ -20,8 +20,9 @@ from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.frames import frame, line, lines
-from evil_twins.bench.analysis.tables.recipes import populations, summed
+from evil_twins.bench.analysis.tables.recipes import first_rows, populations, summed
 from evil_twins.bench.analysis.tables.records import KEYS, Records, read
+from evil_twins.bench.analysis.tables.selection import ALL, Selection
 from evil_twins.bench.analysis.tables.write import FOLDER
 from evil_twins.bench.store import files
 
@@ -152,7 +153,12 @@ def _failures(records: Records) -> Text:
     return Text("\n".join([text.failed(len(listed)) + ":", *listed]))
 
 
-def show(results_dir: Path, fpr: float = FPR) -> Group:
+def show(
+    results_dir: Path,
+    fpr: float = FPR,
+    choice: Selection = ALL,
+    analysis: Analysis | None = None,
+) -> Group:
     """Return the matrix of detection rates, for `rich` to print.
 
     Columns are detectors, under letters where names do not fit. A dot means a cell without
@@ -161,26 +167,32 @@ def show(results_dir: Path, fpr: float = FPR) -> Group:
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.
         fpr: The nominal false-positive rate.
+        choice: The lines to show.
+        analysis: The numbers at this rate, or None for those of the folder.
 
     Raises:
-        UserError: Records are missing, damaged or of another version.
+        UserError: Records are missing, damaged or of another version, or the choice is empty.
     """
     counts = None
-    if fpr == FPR and current(results_dir, FOLDER):
+    if analysis is None and fpr == FPR and current(results_dir, FOLDER):
         records = read(results_dir, ("targets", "failures"))
         with suppress(KeyError, ValueError):  # a table that was changed together with its note
             counts = _stored(results_dir, records.rows)
     if counts is None:
-        analysis = Analysis(results_dir, fpr)
+        analysis = analysis or Analysis(results_dir, fpr)
         records, counts = analysis.records, _counted(analysis)
+    choice.check(records)
+    rows = choice.lines(records.rows)
+    shown = first_rows(records.rows).isin(rows.index)
+    counts = counts[counts["row"].map(shown) & counts["detector"].map(choice.has_detector)]
     labels = counts.groupby("detector")["knowledge"].max()
     knowledge = {str(name): str(label) for name, label in sorted(labels.items())}
     shares = _shares(records.rows, counts)
     sizes = summed(records.rows, counts.fillna({"detected": 0})).groupby("row")["n"].max()
 
     def build(heads: Mapping[str, str]) -> list[tuple[Text, Table]]:
-        recipes = populations(records.rows)
-        return [_matrix(title, rows, shares, sizes, heads, fpr) for title, _, rows in recipes]
+        recipes = populations(rows)
+        return [_matrix(title, part, shares, sizes, heads, fpr) for title, _, part in recipes]
 
     note = "κ required confidence · φ share of the PGD radius · any = OR at the same total FPR"
     if counts["detected"].isna().any():

@@ -10,6 +10,8 @@ import pytest
 
 from evil_twins.bench.analysis import plots, tables
 from evil_twins.bench.analysis.page import comparison
+from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.store.levels import BENIGN
 from tests.bench import populations, reported, synthetic
 
 
@@ -85,3 +87,28 @@ def browser() -> Iterator[Any]:
         opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small suite at two κ, of which one is "benign"."""
+    frames = reported.frames(n=14, kappas=(0.75, 0.9))
+    frames = {name: frame.replace({"kappa": {0.9: BENIGN}}) for name, frame in frames.items()}
+    frames["gallery"] = frames["gallery"][frames["gallery"]["target_id"] < "digits/0002"]
+    return synthetic.write(tmp_path_factory.mktemp("papers") / "small", frames)
+
+
+@pytest.fixture(scope="session")
+def numbers(papers: Path) -> Analysis:
+    """Return the numbers of that suite."""
+    return Analysis(papers)
+
+
+@pytest.fixture
+def shared(papers: Path, numbers: Analysis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands and results share the numbers of the folder, which take seconds."""
+
+    def opened(source: Path | tables.Records, fpr: float = 0.05) -> Analysis:
+        return numbers if (source, fpr) == (papers, 0.05) else Analysis(source, fpr)
+
+    monkeypatch.setattr(tables, "Analysis", opened)

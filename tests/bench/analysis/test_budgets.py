@@ -61,7 +61,7 @@ def test_table_and_figure_are_there_only_with_a_grid(
 
 def test_the_figure_says_what_its_axes_are() -> None:
     study = next(studies(Analysis(tables.number(claimed.frames(SMALL)), add_any=False)))
-    with style.look():
+    with style.PAGE.settings():
         drawn = figure.draw(study)
         assert drawn is not None
         drawn.draw_without_rendering()

@@ -13,6 +13,7 @@ from evil_twins.bench.analysis.tables import Analysis, leave_one_out
 from evil_twins.bench.analysis.tables.audit import AUDIT, AUDIT_OVER_VICTIMS
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.leave_one_out import LEAVE_ONE_OUT
+from evil_twins.bench.analysis.tables.named import printed
 from evil_twins.bench.analysis.tables.paired import PAIRED
 from evil_twins.bench.analysis.tables.paired_over_victims import PAIRED_OVER_VICTIMS
 from evil_twins.bench.analysis.tables.population import POPULATION
@@ -221,7 +222,7 @@ def test_victims_without_scores_have_tables() -> None:
 
 def test_rates_for_a_paper_are_those_over_victims(tmp_path: Path, analysis: Analysis) -> None:
     directory = synthetic.write(tmp_path / "small", frames())
-    table = pd.read_csv(io.StringIO(tables.typeset(directory, "csv")))
+    table = pd.read_csv(io.StringIO(printed(tables.Analysis(directory), "rates", "csv")))
     population = analysis.table(POPULATION).query("fpr_nominal == .05")
     assert len(table) == len(population)
     assert set(table["interval"]) == {"for the mean of this recipe's victims"}
@@ -235,8 +236,8 @@ def test_rates_for_a_paper_are_those_over_victims(tmp_path: Path, analysis: Anal
         ), name
     title = "digits, resnet-tiny, 5 victims, κ .75; 95 % intervals for the mean of this recipe"
     for form in ("md", "latex"):
-        assert tables.typeset(directory, form).count(title) == 1
-    assert "seed 0" not in tables.typeset(directory, "md")
+        assert printed(tables.Analysis(directory), "rates", form).count(title) == 1
+    assert "seed 0" not in printed(tables.Analysis(directory), "rates", "md")
 
 
 def test_a_rate_for_a_paper_needs_two_victims_with_scores(tmp_path: Path) -> None:
@@ -244,7 +245,7 @@ def test_a_rate_for_a_paper_needs_two_victims_with_scores(tmp_path: Path) -> Non
     scores = records["scores"]
     only = scores["detector"].eq("curvature") & scores["attack"].eq("pgd") & scores["seed"].ne(1)
     directory = synthetic.write(tmp_path / "small", records | {"scores": scores[~only]})
-    table = pd.read_csv(io.StringIO(tables.typeset(directory, "csv")))
+    table = pd.read_csv(io.StringIO(printed(tables.Analysis(directory), "rates", "csv")))
     table = table[table["attack"].eq("pgd")]
     assert list(table["detector"]) == ["confidence"]
     assert list(table["victims"]) == [3]

@@ -14,7 +14,15 @@ from evil_twins.bench.analysis.plots.study import Study, studies
 from evil_twins.bench.analysis.tables import Analysis
 from tests.bench import claimed, controlled, synthetic
 
-NAMES = ["detection-phi", "detection-fidelity", "tradeoff", "figure-4", "figure-5", "roc"]
+NAMES = [
+    "detection",
+    "detection-phi",
+    "detection-fidelity",
+    "tradeoff",
+    "figure-4",
+    "figure-5",
+    "roc",
+]
 NAMES += ["distributions", "images"]
 
 
@@ -36,7 +44,7 @@ def _small(n: int) -> dict[str, pd.DataFrame]:
 def test_every_figure_is_drawn_and_a_second_time_with_the_same_bytes(tmp_path: Path) -> None:
     directory = synthetic.write(tmp_path, _small(20))
     paths = plots.draw(directory)
-    expected = [f"{name}.{kind}" for kind in ("svg", "png") for name in NAMES]
+    expected = [f"{name}.{kind}" for kind in ("svg", "png", "csv") for name in NAMES]
     assert [path.name for path in paths] == expected
     first = {path: path.read_bytes() for path in paths}
     assert b"<dc:date>" not in first[paths[0]]
@@ -52,7 +60,7 @@ def test_figures_are_kept_and_another_rate_has_its_folder(
     directory = synthetic.write(tmp_path, _small(12))
     first = [path.read_bytes() for path in plots.draw(directory)]
     strict = plots.draw(directory, fpr=0.01)
-    assert [path.parent for path in strict] == [directory / "fpr-0.01" / "figures"] * 2
+    assert [path.parent for path in strict] == [directory / "fpr-0.01" / "figures"] * 3
     assert b"".join(path.read_bytes() for path in strict) != b"".join(first)
     (directory / "derived.json").unlink()
     assert [path.read_bytes() for path in plots.draw(directory)] == first
@@ -64,7 +72,7 @@ def test_figures_without_their_data_are_left_out(tmp_path: Path) -> None:
     frames = _small(12)
     pgd = {name: frames[name][frames[name]["method"] == "pgd"] for name in ("targets", "scores")}
     names = {path.stem for path in plots.draw(synthetic.write(tmp_path, pgd), formats=["svg"])}
-    assert names == {"roc", "distributions"}
+    assert names == {"detection", "roc", "distributions"}
 
 
 def test_examples_run_from_poisoning_to_pgd_at_one_kappa(study: Study) -> None:
@@ -79,7 +87,7 @@ def test_captions_state_what_a_reader_needs(study: Study) -> None:
 
 
 def _draw(kind: Callable[[Study], Figure | None], study: Study) -> Figure:
-    with style.look():
+    with style.PAGE.settings():
         drawn = kind(study)
     assert drawn is not None
     return drawn
@@ -196,5 +204,7 @@ def test_a_comparison_at_another_rate_leaves_that_at_the_default(tmp_path: Path)
     for fpr in (0.05, 0.01):
         plots.compare(directory, "curvature", fpr)
     assert {path.relative_to(directory).as_posix() for path in directory.rglob("compare.*")} == {
-        f"{folder}figures/compare.{kind}" for folder in ("", "fpr-0.01/") for kind in ("svg", "png")
+        f"{folder}figures/compare.{kind}"
+        for folder in ("", "fpr-0.01/")
+        for kind in ("svg", "png", "csv")
     }

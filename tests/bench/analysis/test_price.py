@@ -87,7 +87,7 @@ def test_its_figure_holds_what_the_table_says() -> None:
     study = next(
         iter(studies(Analysis(tables.number(_with_aware(linf=0.01, kl=0.002)), add_any=False)))
     )
-    with style.look():
+    with style.PAGE.settings():
         sheet = figure.draw(study)
     assert sheet is not None
     table = study.table(PRICE)

@@ -97,7 +97,7 @@ def test_a_cell_that_does_not_fill_its_groups_is_refused() -> None:
 
 def test_of_a_single_level_the_interval_is_drawn_as_a_line() -> None:
     (study,) = studies(Analysis(tables.number(_grouped(4)), add_any=False))
-    with style.look():
+    with style.PAGE.settings():
         drawn = serving.draw(study)
     assert drawn is not None
     first = drawn.axes[0].collections[0]

@@ -8,6 +8,7 @@ import pytest
 
 from evil_twins.bench.analysis import tables
 from evil_twins.bench.analysis.tables.any_of import NAME
+from evil_twins.bench.analysis.tables.named import printed
 from evil_twins.bench.commands import app
 from tests.bench import reported, synthetic
 
@@ -18,7 +19,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_best_detectors_of_each_attack_are_marked(directory: Path) -> None:
-    table = pd.read_csv(io.StringIO(tables.typeset(directory, "csv")))
+    table = pd.read_csv(io.StringIO(printed(tables.Analysis(directory), "rates", "csv")))
     assert len(table) == 3 * len(synthetic.rows((0.75,)))
     lacking = table["detector"].eq(NAME)
     assert table.loc[lacking, ["detected", "rate", "low", "high"]].isna().all(axis=None)
@@ -32,8 +33,12 @@ def test_the_best_detectors_of_each_attack_are_marked(directory: Path) -> None:
 
 
 def test_all_forms_hold_the_same_cells(directory: Path) -> None:
-    markdown, latex, html = (tables.typeset(directory, form) for form in ("md", "latex", "html"))
-    marked = pd.read_csv(io.StringIO(tables.typeset(directory, "csv")))["best"].sum()
+    markdown, latex, html = (
+        printed(tables.Analysis(directory), "rates", form) for form in ("md", "latex", "html")
+    )
+    marked = pd.read_csv(io.StringIO(printed(tables.Analysis(directory), "rates", "csv")))[
+        "best"
+    ].sum()
     assert markdown.count("**") == 2 * marked
     assert latex.count(r"\textbf{") == marked
     assert html.count("<b>") == marked
@@ -54,12 +59,12 @@ def test_names_cannot_break_the_table(tmp_path: Path) -> None:
     directory = synthetic.write(tmp_path, frames)
     html = "<i>" + name
     named = {key: frame.replace(name, html) for key, frame in frames.items()}
-    written = tables.typeset(synthetic.write(tmp_path / "html", named), "html")
+    written = printed(tables.Analysis(synthetic.write(tmp_path / "html", named)), "rates", "html")
     assert "<i>" not in written
     assert "&lt;i&gt;a_b &amp; 50 %" in written
     latex = r"a\_b \& 50 \%\textbackslash{} | ab2§=§8yz"
-    assert latex in tables.typeset(directory, "latex")
-    assert "a_b & 50 %\\ \\| ab2§=§8yz" in tables.typeset(directory, "md")
+    assert latex in printed(tables.Analysis(directory), "rates", "latex")
+    assert "a_b & 50 %\\ \\| ab2§=§8yz" in printed(tables.Analysis(directory), "rates", "md")
 
 
 def test_the_command_prints_the_table_alone(
@@ -67,6 +72,6 @@ def test_the_command_prints_the_table_alone(
 ) -> None:
     line = ["table", "small", "--results", str(directory.parent), "--format", "csv"]
     assert app.main(line) == 0
-    assert capsys.readouterr().out == tables.typeset(directory, "csv")
+    assert capsys.readouterr().out == printed(tables.Analysis(directory), "rates", "csv")
     assert not (directory / "tables").exists()
     assert app.main([*line[:-1], "pdf"]) == 2

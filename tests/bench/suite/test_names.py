@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis.tables.named import printed
 from evil_twins.bench.commands import app
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.newcomer import newcomer
@@ -107,6 +108,6 @@ def test_no_name_leads_out_of_the_results(
 def test_names_of_records_stay_apart_when_they_are_escaped(tmp_path: Path) -> None:
     frames = reported.frames(n=4)
     frames = {k: frame.replace({"pgd": "a\n", "imc": "a\t"}) for k, frame in frames.items()}
-    detection = tables.typeset(synthetic.write(tmp_path, frames), "csv")
+    detection = printed(tables.Analysis(synthetic.write(tmp_path, frames)), "rates", "csv")
     assert r"a\n" in detection
     assert r"a\t" in detection
