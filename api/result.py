@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evil_twins.bench.errors import UserError, unknown
+from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import files
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ class Result:
     @cached_property
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """Name -> table, with the columns of the CSV file of that name."""
-        return _Tables(self._analysis)
+        from evil_twins.named_tables import NamedTables  # pandas takes long to load
+
+        return NamedTables(self._analysis)
 
     @cached_property
     def targets(self) -> pd.DataFrame:
@@ -145,33 +147,6 @@ class Result:
         from evil_twins.bench.store import records
 
         return records.read(self.directory / f"{name}.parquet", records.FILES[name])
-
-
-class UnknownTable(UserError, KeyError):
-    """A name that no table has; a `KeyError` too, as mappings raise it."""
-
-    __str__ = Exception.__str__  # that of KeyError shows line breaks as \\n
-
-
-class _Tables(Mapping[str, "pd.DataFrame"]):
-    """The tables of a suite by name, each computed when it is first read."""
-
-    def __init__(self, analysis: Analysis) -> None:
-        from evil_twins.bench.analysis.tables import TABLES
-
-        self._analysis = analysis
-        self._entries = {table.name: table for table in TABLES}
-
-    def __getitem__(self, name: str) -> pd.DataFrame:
-        if name not in self._entries:
-            raise UnknownTable(*unknown("table", str(name), self._entries).lines)
-        return self._analysis.table(self._entries[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
 
 def _example(directory: Path) -> Path:
