@@ -35,19 +35,10 @@ def _points(
     return [x for x, _ in points], [line for _, line in points]
 
 
-def _panel(
-    axes: Axes, study: Study, detector: str, families: list[Family], place: Place, newcomer: str
-) -> None:
+def _panel(axes: Axes, study: Study, detector: str, families: list[Family], place: Place) -> None:
     lacking = _lacks_rates(study, detector)
     names = ends("auroc").split() if lacking else ["rate", "low", "high"]
     for family, look in style.styled(families):
-        if newcomer not in ("", detector):
-            x, points = _points(study, newcomer, family, place)
-            order = np.argsort(x, kind="stable")
-            grey = np.array([point["rate"] for point in points])[order]
-            axes.plot(
-                np.array(x)[order], grey, color=style.GREY, linestyle=look.linestyle, zorder=1
-            )
         x, points = _points(study, detector, family, place)
         rates, low, high = ([p[name] for p in points] for name in names)
         style.curve(axes, x, rates, (low, high), look)
@@ -68,38 +59,35 @@ def _lacks_rates(study: Study, detector: str) -> bool:
 
 
 def _draw(
-    study: Study, families: list[Family], place: Place, xlabel: str, title: str, newcomer: str = ""
+    study: Study, families: list[Family], place: Place, xlabel: str, title: str
 ) -> Figure | None:
-    names = sorted(study.detectors, key=lambda name: name != newcomer)
+    names = study.detectors
     if not families or not names:
         return None
     drawn = style.figure(9.2, 1.55 * -(-len(names) // COLUMNS) + 1.4)
     shown = families[:CURVES]
     panels = style.panels(drawn, len(names), COLUMNS, xlabel)
     for axes, name in zip(panels, names, strict=True):
-        _panel(axes, study, name, shown, place, newcomer)
+        _panel(axes, study, name, shown, place)
     drawn.supylabel("flagged targets", fontsize=8.5, color=style.INK)
-    grey = f"grey is {newcomer}" if newcomer else '"any" is the OR of all at the same total rate'
+    remark = '"any" is the OR of all at the same total rate'
     if any(_lacks_rates(study, name) for name in names):
-        grey += f", drawn by its AUROC: a rate {NEEDS}"
+        remark += f", drawn by its AUROC: a rate {NEEDS}"
     note = (
         f"Share of targets flagged at a false-positive rate of {text.percent(study.fpr)} (dotted), "
         f"with {study.bands}; left end Poisoning, right end PGD. In brackets what the "
-        f"detector knows; {grey}. {study.footer()}"
+        f"detector knows; {remark}. {study.footer()}"
     ) + style.further(len(families), CURVES, "sweeps are in the tables")
     several = len({str(family.key["layers"]) for family in shown}) > 1
     style.caption(drawn, title, note, style.entries(label(family, several) for family in shown))
     return drawn
 
 
-def along_phi(study: Study, newcomer: str = "") -> Figure | None:
-    """Draw detection rate against phi; None without a sweep along phi.
-
-    The detector `newcomer` is drawn first, and in grey behind every other.
-    """
+def along_phi(study: Study) -> Figure | None:
+    """Draw detection rate against phi; None without a sweep along phi."""
     families = [family for family in study.families if family.along == "phi"]
     title = f"Detection along the fidelity budget: {study.title}"
-    return _draw(study, families, lambda _, level: level, "fidelity budget φ", title, newcomer)
+    return _draw(study, families, lambda _, level: level, "fidelity budget φ", title)
 
 
 def along_fidelity(study: Study) -> Figure | None:

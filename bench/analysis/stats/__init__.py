@@ -15,6 +15,10 @@ from evil_twins.bench.analysis.stats.comparing import mcnemar as mcnemar
 from evil_twins.bench.analysis.stats.comparing import paired_difference as paired_difference
 from evil_twins.bench.analysis.stats.comparing import signed_rank as signed_rank
 from evil_twins.bench.analysis.stats.comparing import trend as trend
+from evil_twins.bench.analysis.stats.planning import MOST_VICTIMS as MOST_VICTIMS
+from evil_twins.bench.analysis.stats.planning import Ranks as Ranks
+from evil_twins.bench.analysis.stats.planning import ranks as ranks
+from evil_twins.bench.analysis.stats.planning import victims_needed as victims_needed
 from evil_twins.bench.analysis.stats.population import design_effect as design_effect
 from evil_twins.bench.analysis.stats.population import mean_over_victims as mean_over_victims
 from evil_twins.bench.analysis.stats.population import next_rate as next_rate
@@ -26,6 +30,7 @@ from evil_twins.bench.analysis.stats.rates import Floats as Floats
 from evil_twins.bench.analysis.stats.rates import Interval as Interval
 from evil_twins.bench.analysis.stats.rates import Ints as Ints
 from evil_twins.bench.analysis.stats.rates import clopper_pearson as clopper_pearson
+from evil_twins.bench.analysis.stats.rates import effective as effective
 from evil_twins.bench.analysis.stats.rates import holm as holm
 from evil_twins.bench.analysis.stats.resampling import RESAMPLES as RESAMPLES
 from evil_twins.bench.analysis.stats.resampling import crossed as crossed
@@ -35,6 +40,7 @@ from evil_twins.bench.analysis.stats.resampling import mean_interval as mean_int
 from evil_twins.bench.analysis.stats.resampling import one_sided as one_sided
 from evil_twins.bench.analysis.stats.resampling import percentile as percentile
 from evil_twins.bench.analysis.stats.resampling import ratio_interval as ratio_interval
+from evil_twins.bench.analysis.stats.separation import area as area
 from evil_twins.bench.analysis.stats.separation import auroc as auroc
 from evil_twins.bench.analysis.stats.separation import equal_share as equal_share
 from evil_twins.bench.analysis.stats.separation import ks as ks

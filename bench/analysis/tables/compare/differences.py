@@ -16,6 +16,8 @@ Tables = dict[str, pd.DataFrame]
 """Tables by the stem of their files."""
 Pair = tuple[Cell, stats.Bools, stats.Bools]
 """Keys, and (N,) decisions of the newcomer and of another detector on the same targets."""
+KS, KS_OF_ONE = "KS", "KS (mean, 95 % of null)"
+"""The headings of KS over victims and of one victim, with its null."""
 DIFFERENCE = ["n", "both", "only", "only_other", "difference", "low", "high", "p", "p_holm"]
 
 
