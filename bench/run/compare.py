@@ -1,7 +1,7 @@
 """Compare new detectors or attacks with those of a suite, on the stored cells of the suite."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from math import isnan
@@ -23,9 +23,13 @@ from evil_twins.bench.run.screen import print_lines
 from evil_twins.bench.run.selection import with_parents
 from evil_twins.bench.run.session import Execution, run_cells
 from evil_twins.bench.run.state import State
-from evil_twins.bench.run.workspace import Folders, open_workspace
-from evil_twins.bench.store import records
+from evil_twins.bench.run.workspace import Folders, Workspace, open_workspace
+from evil_twins.bench.store import parquet, records
+from evil_twins.bench.store.records import FILES
 from evil_twins.bench.suite import suite as suites
+
+RECORDS = ("targets", "scores", "failures", "victims")
+"""The records that a comparison of detectors needs."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +102,36 @@ def compare(
         state = recorded(cells, store).updated(ran)
         finished = workspace.finished(state)
         if not any(_has_records(new, finished, label) for label in new.labels):
+            _check_failed(new, conclusion)
             return Comparison(conclusion, None)
         folder = directory / question.folder(new)
-        derive(workspace, state, folder, partial(_write, finished, new, question), console)
+        names = FILES if new.kind == "attack" else RECORDS
+        write = partial(_write, finished, new, question)
+        derive(_reduced(workspace, new), state, folder, write, console, names)
     return Comparison(conclusion, folder)
+
+
+def _reduced(workspace: Workspace, new: Newcomers) -> Workspace:
+    """Return the workspace with only the detectors that are compared, if they are detectors."""
+    if new.kind == "attack":
+        return workspace
+    compared = {*new.labels, *new.rivals}
+    columns = tuple(c for c in workspace.suite.columns if c.label in compared)
+    return replace(workspace, suite=replace(workspace.suite, columns=columns))
+
+
+def _check_failed(new: Newcomers, conclusion: Conclusion) -> None:
+    """Check that what has no records has failed now.
+
+    Raises:
+        UserError: Nothing was to be run, so that no other message names the cause.
+    """
+    if not conclusion.failed:
+        names = ", ".join(map(repr, new.labels))
+        raise UserError(
+            f"no scores of {names} are stored in {conclusion.directory}",
+            "remedy: `evil-twins run` the suite first; see why its cells failed",
+        )
 
 
 def _chosen(new: Newcomers, cells: Plan, state: State, name: str, directory: Path) -> Plan:
@@ -194,20 +224,25 @@ def _write(finished: Finished, new: Newcomers, question: Question, directory: Pa
         tables.compare_attacks(directory, new.labels, new.rivals, question.fpr)
         return
     columns = {**records.KEYS, **records.COSTS}
-    records.write(_costs(finished, new.labels), columns, directory / "costs.parquet")
+    records.write(_costs(finished, new.labels, directory), columns, directory / "costs.parquet")
     selection = tables.Selection(new.labels, new.rivals, question.per)
     plots.compare(directory, tables.compare_detectors(directory, selection, question.fpr))
 
 
-def _costs(done: Finished, labels: Sequence[str]) -> pd.DataFrame:
-    """Return the seconds and the inputs of the cells that score a row by a detector, by row."""
-    lines = []
-    for shard, label in product(done.plan.shards, labels):
-        for key in score_keys(done, shard, label):
-            seconds = done.store.seconds(done.plan.cells[key].kind, done.state.identity[key])
-            inputs = len(done.record(key, "scores"))
-            lines.append(
-                keys_of(done, shard) | {"detector": label, "seconds": seconds, "inputs": inputs}
-            )
+def _costs(done: Finished, labels: Sequence[str], directory: Path) -> pd.DataFrame:
+    """Return the seconds of the cells that score a row by a detector, and their inputs, by row."""
     keys = [*records.KEYS, "detector"]
-    return pd.DataFrame(lines).groupby(keys, dropna=False, as_index=False).sum()
+    scores = parquet.read(directory / "scores.parquet", FILES["scores"])
+    counts = scores.group_by(keys).aggregate([("score", "count")]).to_pandas()
+    lines = [
+        keys_of(done, shard)
+        | {"detector": label, "seconds": done.store.seconds(*_place(done, key))}
+        for shard, label in product(done.plan.shards, labels)
+        for key in score_keys(done, shard, label)
+    ]
+    seconds = pd.DataFrame(lines).groupby(keys, dropna=False, as_index=False).sum()
+    return seconds.merge(counts.rename(columns={"score_count": "inputs"}), on=keys)
+
+
+def _place(done: Finished, key: str) -> tuple[str, str]:
+    return done.plan.cells[key].kind, done.state.identity[key]

@@ -1,12 +1,13 @@
 """New detectors or attacks as a part of a suite."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
 
 from evil_twins.bench import printable
+from evil_twins.bench.components.component import Component
 from evil_twins.bench.components.names import split_call
 from evil_twins.bench.components.registry import find, kind_of
 from evil_twins.bench.errors import UserError, unknown
@@ -63,9 +64,9 @@ def newcomers(texts: Sequence[str], suite: Suite, against: Sequence[str] = ()) -
     """
     kinds, whole, labels = list[str](), suite, list[str]()
     for text in texts:
-        kind, whole, names = _add(text, whole)
+        kind, whole, added = _add(text, whole)
         kinds.append(kind)
-        labels += names
+        labels += added
     if len(set(kinds)) > 1:
         raise UserError(
             f"{texts[0]} is one of the {kinds[0]}s, and another name is not",
@@ -73,9 +74,8 @@ def newcomers(texts: Sequence[str], suite: Suite, against: Sequence[str] = ()) -
         )
     names = tuple(dict.fromkeys(labels))
     old = _labels(kinds[0], suite)
-    rivals = _rivals(kinds[0], old, against)
-    added = frozenset(names).difference(old)
-    return Newcomers(kinds[0], names, added, tuple(n for n in rivals if n not in names), whole)
+    rivals = tuple(name for name in _rivals(kinds[0], old, against) if name not in names)
+    return Newcomers(kinds[0], names, frozenset(names).difference(old), rivals, whole)
 
 
 def folder_of(*parts: Sequence[str]) -> str:
@@ -142,7 +142,7 @@ def _add_columns(text: str, suite: Suite) -> tuple[Suite, list[str]]:
     return replace(suite, columns=(*suite.columns, *new)), names
 
 
-def _stored_label(column: Column, stored: dict[str, object]) -> str:
+def _stored_label(column: Column, stored: Mapping[str, Component]) -> str:
     """Return the label of the suite's column with the same detector and parameters, or ""."""
     return next((label for label, old in stored.items() if old == column.detector), "")
 

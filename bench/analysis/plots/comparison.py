@@ -12,10 +12,10 @@ from matplotlib.ticker import MultipleLocator, PercentFormatter
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.study import Study, label
 from evil_twins.bench.analysis.tables import Numbers, text
-from evil_twins.bench.analysis.tables.calibration import LEVEL
 from evil_twins.bench.analysis.tables.compare.words import in_reading_order
 from evil_twins.bench.analysis.tables.families import Family
 from evil_twins.bench.analysis.tables.frames import column, lines
+from evil_twins.bench.analysis.tables.paired_over_victims import LEVEL
 from evil_twins.bench.analysis.tables.recipes import numbered
 
 CURVES = 8
@@ -119,7 +119,7 @@ def _groups(numbers: Numbers) -> dict[tuple[str, ...], str]:
 def _forest(
     axes: Axes, table: pd.DataFrame, groups: dict[tuple[str, ...], str], labels: Sequence[str]
 ) -> None:
-    keys = [name for name in table.columns[: list(table.columns).index("detector")]]
+    keys = list(table.columns[: list(table.columns).index("detector")])
     places = {key: place for place, key in enumerate(groups)}
     axes.axvline(0, **style.REFERENCE)
     for turn, (name, look) in enumerate(style.styled(labels)):

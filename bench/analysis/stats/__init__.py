@@ -15,6 +15,8 @@ from evil_twins.bench.analysis.stats.comparing import mcnemar as mcnemar
 from evil_twins.bench.analysis.stats.comparing import paired_difference as paired_difference
 from evil_twins.bench.analysis.stats.comparing import signed_rank as signed_rank
 from evil_twins.bench.analysis.stats.comparing import trend as trend
+from evil_twins.bench.analysis.stats.flips import joint_flips as joint_flips
+from evil_twins.bench.analysis.stats.flips import sign_flips as sign_flips
 from evil_twins.bench.analysis.stats.planning import MOST_VICTIMS as MOST_VICTIMS
 from evil_twins.bench.analysis.stats.planning import Ranks as Ranks
 from evil_twins.bench.analysis.stats.planning import ranks as ranks
@@ -23,7 +25,6 @@ from evil_twins.bench.analysis.stats.population import design_effect as design_e
 from evil_twins.bench.analysis.stats.population import mean_over_victims as mean_over_victims
 from evil_twins.bench.analysis.stats.population import next_rate as next_rate
 from evil_twins.bench.analysis.stats.population import pooled_rate as pooled_rate
-from evil_twins.bench.analysis.stats.population import sign_flips as sign_flips
 from evil_twins.bench.analysis.stats.rates import UNKNOWN as UNKNOWN
 from evil_twins.bench.analysis.stats.rates import Bools as Bools
 from evil_twins.bench.analysis.stats.rates import Floats as Floats

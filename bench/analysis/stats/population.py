@@ -1,4 +1,4 @@
-"""Statistics over victims of one recipe: intervals for further victims, and tests."""
+"""Statistics over victims of one recipe: intervals for further victims."""
 
 from typing import NamedTuple
 
@@ -114,45 +114,6 @@ def mean_over_victims(values: Floats, level: float = 0.95) -> Interval:
     mean = float(values.mean())
     half = _t(len(values) - 1, level) * float(values.std(ddof=1)) / np.sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
-
-
-def sign_flips(differences: Floats, seed: int = 0) -> Floats:
-    """Return two-sided p-values of mean differences when signs flip by victim.
-
-    They are exact for up to 13 victims, and by 9,999 draws for more. The smallest possible one of
-    V victims is 2^(1-V).
-
-    Args:
-        differences: (V,) the difference of two statistics of each victim, or (V, K) of K pairs;
-            NaN for victims without it.
-        seed: Seed of the draws.
-
-    Returns:
-        () or (K,) p-values; 1 if fewer than two victims have a difference.
-    """
-    from scipy import stats
-
-    victims = len(differences)
-    columns = differences.reshape(victims, -1)
-    p = np.ones(columns.shape[1])
-    # One call for all pairs of the same victims: a call takes milliseconds.
-    for missing in np.unique(np.isnan(columns), axis=1).T:
-        same = (np.isnan(columns) == missing[:, None]).all(axis=0)
-        values = columns[~missing][:, same]
-        if len(values) > 1:
-            p[same] = stats.permutation_test(
-                [values],
-                lambda values, axis: values.mean(axis=axis),
-                permutation_type="samples",
-                vectorized=True,
-                batch=max(1, _BATCH // values.size),
-                rng=np.random.default_rng(seed),
-            ).pvalue
-    return p.reshape(differences.shape[1:])
-
-
-_BATCH = 2**22
-"""Largest number of flipped differences in memory."""
 
 
 def _t(freedom: float, level: float) -> float:

@@ -17,23 +17,23 @@ from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.controls import CONTROLS
 from evil_twins.bench.analysis.tables.controls.twins import CONTROLS as TWINS
 from evil_twins.bench.analysis.tables.detection import DETECTION
-from evil_twins.bench.analysis.tables.frames import by_name, ends, frame, holm_within, lines
+from evil_twins.bench.analysis.tables.frames import by_name, ends, frame, lines
 from evil_twins.bench.analysis.tables.paired import PAIRED
 from evil_twins.bench.analysis.tables.recipes import MEAN, RECIPE, recipe
 from evil_twins.bench.analysis.tables.sweeps import TRADEOFF
 
 _RECIPE = ["dataset", "victim"]
-_FAMILY = [*_RECIPE, "comparison", "attack", "layers", "kappa", "lam", "quantity", "against"]
+_FAMILY = [*_RECIPE, "comparison", "attack", "layers", "kappa", "lam", "quantity"]
 _PAIR = [*RECIPE, "comparison", "quantity", "against", "detector"]
 _SIDES = ["seed", "value", "other"]
 DIFFERENCES = [
     *("victims", "mean", "mean_other", *ends("difference").split()),
-    *("least", "most", "p", "p_least"),
+    *("least", "most", "p", "p_max_t", "p_least"),
 ]
 """The columns of `differences` without its keys."""
 
 LEVEL = 0.05
-"""Level of the tests, after Holm's correction."""
+"""Level of the tests, after the correction."""
 
 
 def _sweeps(analysis: Analysis) -> pd.DataFrame:
@@ -108,51 +108,69 @@ def _paired(analysis: Analysis) -> pd.DataFrame:
         for name, compute in _COMPARISONS.items()
     ]
     parts = [part for part in parts if len(part)]
-    table = frame(differences(pd.concat(parts), _PAIR) if parts else [], PAIRED_OVER_VICTIMS.names)
-    if len(table):
-        # Of detectors on one attack every two are a family, of an attack its levels and detectors.
-        family = table["phi"].where(table["comparison"].eq("detector"))
-        against = table["against"].where(table["comparison"].ne("detector"), "")
-        named = table.assign(phi=family, against=against)
-        table["p_holm"] = holm_within(named, [*_FAMILY, "phi"], "p")
-    return table
+    if not parts:
+        return frame([], PAIRED_OVER_VICTIMS.names)
+    sides = pd.concat(parts)
+    sides = sides.assign(family=_families(sides))
+    return frame(differences(sides, _PAIR), PAIRED_OVER_VICTIMS.names)
+
+
+def _families(sides: pd.DataFrame) -> "pd.Series[int]":
+    """Return the family of each line.
+
+    Of detectors on one attack every two are a family. Of an attack against one end its levels and
+    detectors are.
+    """
+    detectors = sides["comparison"].eq("detector")
+    place = sides["phi"].where(detectors), sides["against"].mask(detectors)
+    keys = [*(sides[name] for name in _FAMILY), *place]
+    return sides.groupby(keys, dropna=False).ngroup()
 
 
 def differences(sides: pd.DataFrame, keys: list[str]) -> Iterator[dict[str, Any]]:
-    """Average differences over the victims that have them, without correction.
+    """Average differences over the victims that have them, and test them family by family.
 
     Args:
-        sides: One line per victim and difference: the keys, `seed`, and the values of both sides,
-            `value` and `other`; a line with NaN in either is skipped.
+        sides: One line per victim and difference: the keys, `seed`, `family` (differences of equal
+            values are corrected together), and the values of both sides, `value` and `other`; a
+            line with NaN in either is skipped.
         keys: The columns whose values name a difference.
 
     Yields:
         The keys and `DIFFERENCES`, for each difference that at least two victims have.
     """
-    sides = sides.astype({"value": float, "other": float})
-    sides = sides.dropna(subset=["value", "other"]).reset_index(drop=True)
+    sides = sides.astype({"value": float, "other": float}).dropna(subset=["value", "other"])
+    sides = sides[sides.groupby(keys, dropna=False)["seed"].transform("nunique") > 1]
     if sides.empty:
         return
-    names = sides.drop_duplicates(keys)[keys]
+    names = sides.drop_duplicates(keys)
     place = sides.groupby(keys, dropna=False, sort=False).ngroup().to_numpy()
     seeds, column = np.unique(sides["seed"], return_inverse=True)
     values = np.full((2, len(names), len(seeds)), np.nan)
     values[:, place, column] = sides[["value", "other"]].to_numpy().T
-    gaps = values[0] - values[1]
-    chances = stats.sign_flips(gaps.T)
-    for key, (first, second), gap, p in zip(
-        lines(names), values.swapaxes(0, 1), gaps, chances, strict=True
+    tests = _tests(values[0] - values[1], names["family"].to_numpy())
+    for key, (first, second), (p, corrected) in zip(
+        lines(names[keys]), values.swapaxes(0, 1), tests, strict=True
     ):
+        gap = first - second
         present = gap[~np.isnan(gap)]
-        if len(present) > 1:
-            yield key | {
-                "victims": len(present),
-                **by_name("mean mean_other", (np.nanmean(first), np.nanmean(second))),
-                **by_name(ends("difference"), _mean(present, key.get("quantity", "rate"))),
-                **by_name("least most", (present.min(), present.max())),
-                "p": p,
-                "p_least": 2.0 ** (1 - len(present)),
-            }
+        yield key | {
+            "victims": len(present),
+            **by_name("mean mean_other", (np.nanmean(first), np.nanmean(second))),
+            **by_name(ends("difference"), _mean(present, key.get("quantity", "rate"))),
+            **by_name("least most", (present.min(), present.max())),
+            **by_name("p p_max_t p_least", (p, corrected, 2.0 ** (1 - len(present)))),
+        }
+
+
+def _tests(gaps: stats.Floats, family: stats.Ints) -> stats.Floats:
+    """Return the p-value of each of (K, V) differences, single and corrected in its family."""
+    tests = np.empty((len(gaps), 2))
+    for number in np.unique(family):
+        same = family == number
+        tests[same, 0] = stats.sign_flips(gaps[same].T)
+        tests[same, 1] = stats.joint_flips(gaps[same].T)
+    return tests
 
 
 def _mean(values: stats.Floats, quantity: str) -> stats.Interval:
@@ -168,6 +186,18 @@ def _mean(values: stats.Floats, quantity: str) -> stats.Interval:
     return stats.Interval(value, float(low), float(high))
 
 
+CORRECTION = (
+    "by the step-down max-T method of Westfall and Young (a flip of a victim holds for all "
+    "differences, and the largest studentised one counts)"
+)
+
+
+def floor(least: float) -> str:
+    """Write the smallest p-value that is possible, and what follows if no test can succeed."""
+    words = f"With so many victims no p can be below {text.number(least, 2)}, corrected or not."
+    return words if least < LEVEL else f"{words} So read the intervals, or add victims."
+
+
 def _markdown(analysis: Analysis) -> str:
     table = analysis.table(PAIRED_OVER_VICTIMS)
     differ = table["least"].ne(0) | table["most"].ne(0)
@@ -177,9 +207,8 @@ def _markdown(analysis: Analysis) -> str:
         "# Differences over victims\n\n"
         "Each difference is taken within each victim, on the same targets, and then averaged over "
         f"victims; the 95 % interval is that of Student's t and holds {MEAN}. p: signs flip by "
-        "victim; Holm's correction over the detectors and levels of an attack against the same "
-        "end, which the intervals are without. No p-value can be below "
-        f"{text.number(least, 2)} with so many victims. Losses are "
+        "victim. p (max-T): corrected over the detectors and levels of an attack against the same "
+        f"end, {CORRECTION}; the intervals are without a correction. {floor(least)} Losses are "
         "multiples of the loss of the pure attack, compared with 1. Differences that are 0 "
         "within every victim, and those of every two detectors under one attack, are only in the "
         "CSV file.\n"
@@ -193,11 +222,11 @@ def _markdown(analysis: Analysis) -> str:
                 *(str(line[name]) for name in ("against", "quantity", "detector")),
                 *(text.number(line[name]) for name in ("mean", "mean_other")),
                 text.difference(line),
-                *(text.p_value(line[name]) for name in ("p", "p_holm")),
+                *(text.p_value(line[name]) for name in ("p", "p_max_t")),
             ]
             for line in rows
         ]
-        written = text.markdown([*header, "p", "p (Holm)"], body, text_columns=4)
+        written = text.markdown([*header, "p", "p (max-T)"], body, text_columns=4)
         blocks.append(f"\n## {recipe(rows[0])}\n\n{written}")
     return "".join(blocks)
 
@@ -219,9 +248,10 @@ PAIRED_OVER_VICTIMS = Table(
         "one where all victims have the same",
         "least most": "the lowest and the highest difference of a victim",
         "p": "sign flips by victim, two-sided",
-        "p_holm": "corrected by Holm over levels and detectors of one attack against one end, or "
-        "over every two detectors under one attack",
-        "p_least": "the smallest p that so many victims can have, 2^(1-V)",
+        "p_max_t": "corrected by max-T (step-down, joint sign flips) over levels and detectors of "
+        "one attack against one end, or over every two detectors under one attack",
+        "p_least": "the smallest p that so many victims can have, with and without the "
+        "correction: 2^(1-V)",
     },
     _markdown,
     optional=True,

@@ -14,7 +14,6 @@ from evil_twins.bench.analysis.stats import (
     mean_over_victims,
     next_rate,
     pooled_rate,
-    sign_flips,
 )
 from evil_twins.bench.analysis.stats.population import _beta_binomial
 from evil_twins.bench.analysis.stats.rates import Floats, Interval
@@ -87,23 +86,6 @@ def test_means_have_the_interval_of_scipy() -> None:
     assert mean_over_victims(values) == pytest.approx((0.75, expected.low, expected.high))
 
 
-def test_sign_flips_are_exact() -> None:
-    assert sign_flips(np.array([1.0, 2, 3, 4, 5])) == 2 / 32
-    assert sign_flips(np.array([1.0, -1.0])) == 1
-    assert sign_flips(np.zeros(4)) == 1
-    assert sign_flips(np.array([1.0, 2, np.nan])) == 2 / 4
-    assert sign_flips(np.array([1.0, np.nan])) == 1
-
-
-def test_sign_flips_of_many_pairs_are_those_of_each() -> None:
-    differences = np.random.default_rng(0).normal(0.5, 1, (6, 9))
-    differences[0, :4] = differences[2, 3:6] = differences[:, 8] = np.nan
-    many = sign_flips(differences)
-    assert many.shape == (9,)
-    assert many[8] == 1
-    assert list(many) == [sign_flips(each) for each in differences.T]
-
-
 @pytest.mark.parametrize("spread", [0.01, 0.3, 5.0])
 @pytest.mark.parametrize("detected", [0, 2, 5, 8])
 def test_the_next_rate_is_that_of_scipy_s_beta_binomial(detected: int, spread: float) -> None:
@@ -168,11 +150,3 @@ def test_coverage(victims: int, targets: int, rate: float, spread: float) -> Non
     measured = drawn[:, -1] / targets
     held = float(((new[:, 0] <= measured) & (measured <= new[:, 1])).mean())
     assert held >= 0.93
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("victims", [5, 8, 16])
-def test_sign_flips_keep_their_level(victims: int) -> None:
-    draws = np.random.default_rng(0).standard_t(3, (600, victims))
-    rejected = np.mean([sign_flips(differences) <= 0.05 for differences in draws])
-    assert rejected <= 0.05 + 1.96 * np.sqrt(0.05 * 0.95 / 600)

@@ -63,11 +63,11 @@ def words(analysis: Analysis, tables: Tables, labels: Sequence[str], rivals: Seq
     costs = {line["row"]: line for line in lines(numbered(rows, tables["costs"]))}
     new = population[population["attack"].isin(labels)]
     blocks = [
-        f"# {', '.join(labels)} and the other attacks\n\n{title}. Targets are those of all victims, and AUROC "
-        f"and KS are means over victims; in brackets 95 % intervals {MEAN}: of Korn and Graubard "
-        "for rates, of Student's t for means. Success: at κ, within ε and not flagged at a "
-        f"false-positive rate (FPR) of {fpr}. The numbers of each victim are in `compare.csv` and "
-        "`detection.csv`, also where only one victim has the attack.\n",
+        f"# {', '.join(labels)} and the other attacks\n\n{title}. Targets are those of all "
+        "victims, and AUROC and KS are means over victims; in brackets 95 % intervals "
+        f"{MEAN}: of Korn and Graubard for rates, of Student's t for means. Success: at κ, within "
+        f"ε and not flagged at a false-positive rate (FPR) of {fpr}. The numbers of each victim "
+        "are in `compare.csv` and `detection.csv`, also where only one victim has the attack.\n",
         attack.detectors(new, RECIPE, analysis.fpr, KS),
         attack.matrix(rows, costs, numbered(rows, population), analysis.fpr, labels),
         "\nCosts are means over victims of the means over targets, disagreement with its t "

@@ -67,7 +67,7 @@ def _attacks(records: Records) -> pd.DataFrame:
 def _family(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
     attacks = _attack(records, decided)
     keys = [*_FAMILY, "seed", "detector", "target_id"]
-    return attacks.groupby(keys, dropna=False, as_index=False)["caught"].mean()
+    return attacks.groupby(keys, dropna=False)["caught"].mean().reset_index()
 
 
 def _worst(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
@@ -139,4 +139,4 @@ def _areas(analysis: Analysis, decided: pd.DataFrame, per: Per) -> pd.DataFrame:
     frame = pairs.assign(auroc=values)
     frame = frame.merge(_attacks(analysis.records), left_on="row", right_index=True)
     keys = [*per.keys, "seed", "detector"]
-    return frame.groupby(keys, dropna=False, as_index=False)["auroc"].agg(per.areas)
+    return frame.groupby(keys, dropna=False)["auroc"].agg(per.areas).reset_index()

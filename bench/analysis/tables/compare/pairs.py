@@ -8,11 +8,12 @@ import pandas as pd
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables.compare.differences import Cell, differ
 from evil_twins.bench.analysis.tables.compare.groups import Compared, Per
-from evil_twins.bench.analysis.tables.frames import by_name, column, ends, frame, holm_within
+from evil_twins.bench.analysis.tables.frames import by_name, ends, frame, holm_within
 from evil_twins.bench.analysis.tables.paired_over_victims import DIFFERENCES, differences
 
 NAMES = ["detector", "against"]
-COLUMNS = [*NAMES, "n", *DIFFERENCES, "p_corrected", "needed"]
+COLUMNS = [*NAMES, "n", *("p_corrected" if name == "p_max_t" else name for name in DIFFERENCES)]
+COLUMNS += ["needed"]
 Pair = tuple[str, str]
 
 
@@ -37,14 +38,17 @@ def pairs(compared: Compared, per: Per, names: Sequence[Pair]) -> pd.DataFrame:
         for line, (first, second), both in _shared(compared, [*per.keys, "seed"], names)
     ]
     table = frame(sides, [*keys, "seed", "n", "value", "other"])
+    # All pairs in one group are a family of tests.
+    table = table.assign(family=table.groupby(per.keys, dropna=False).ngroup())
     gaps = table.assign(gap=table["value"] - table["other"]).groupby(keys, dropna=False)
     facts = gaps.agg(n=("n", "sum"), needed=("gap", _needed)).reset_index()
     means = frame(differences(table, keys), [*keys, *DIFFERENCES])
-    return _corrected(means.merge(facts, on=keys), per)
+    means = means.rename(columns={"p_max_t": "p_corrected"})
+    return means.merge(facts, on=keys)[[*per.keys, *COLUMNS]]
 
 
 def _needed(gaps: "pd.Series[float]") -> float:
-    return stats.victims_needed(gaps.to_numpy(dtype=np.float64))
+    return stats.victims_needed(np.asarray(gaps, dtype=np.float64))
 
 
 def pairs_of_one(compared: Compared, per: Per, names: Sequence[Pair]) -> pd.DataFrame:
@@ -57,7 +61,8 @@ def pairs_of_one(compared: Compared, per: Per, names: Sequence[Pair]) -> pd.Data
         line | {"victims": 1} | _on_targets(both[first].to_numpy(), both[second].to_numpy())
         for line, (first, second), both in _shared(compared, per.keys, names)
     ]
-    return _corrected(frame(lines, [*per.keys, *NAMES, "n", *DIFFERENCES, "needed"]), per)
+    table = frame(lines, [*per.keys, *COLUMNS])
+    return table.assign(p_corrected=holm_within(table, per.keys, "p")) if len(table) else table
 
 
 def _on_targets(first: stats.Floats, second: stats.Floats) -> Cell:
@@ -68,7 +73,7 @@ def _on_targets(first: stats.Floats, second: stats.Floats) -> Cell:
         interval = gap["difference"], gap["low"], gap["high"]
         return line | by_name(ends("difference"), interval) | {"p": gap["p"]}
     gaps = first - second
-    mean, low, high = stats.mean_over_victims(gaps)
+    _, low, high = stats.mean_over_victims(gaps)
     interval = float(gaps.mean()), max(-1.0, low), min(1.0, high)
     return line | by_name(ends("difference"), interval) | {"p": float(stats.sign_flips(gaps))}
 
@@ -85,11 +90,3 @@ def _shared(
                 if len(both):
                     line = dict(zip([*keys, *NAMES], (*values, first, second), strict=True))
                     yield line, (first, second), both
-
-
-def _corrected(table: pd.DataFrame, per: Per) -> pd.DataFrame:
-    """Return the lines with `p_corrected`: a family of tests is all pairs in one group."""
-    columns = [*per.keys, *COLUMNS]
-    if table.empty:
-        return table.reindex(columns=columns)
-    return table.assign(p_corrected=holm_within(table, per.keys, "p"))[columns]

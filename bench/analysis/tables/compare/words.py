@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from itertools import groupby
+from math import isnan
+from typing import Any
 
 import pandas as pd
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
-from evil_twins.bench.analysis.tables.calibration import LEVEL
 from evil_twins.bench.analysis.tables.compare.detector import Numbers, Selection
 from evil_twins.bench.analysis.tables.compare.differences import (
     KS,
@@ -20,6 +21,7 @@ from evil_twins.bench.analysis.tables.compare.groups import FAMILIES
 from evil_twins.bench.analysis.tables.compare.pairs import NAMES
 from evil_twins.bench.analysis.tables.detection import STRICT
 from evil_twins.bench.analysis.tables.frames import lines
+from evil_twins.bench.analysis.tables.paired_over_victims import CORRECTION, LEVEL, floor
 from evil_twins.bench.analysis.tables.recipes import MEAN, MODEL, numbered, populations
 
 
@@ -80,7 +82,7 @@ def _groups(numbers: Numbers) -> Iterator[str]:
         yield f"\n## Per {selection.per}{level}\n\n"
         body = []
         cells = lines(in_reading_order(table[same], selection))
-        for title, group in groupby(cells, selection.groups.title):
+        for title, group in groupby(cells, lambda cell: _title(numbers, cell)):
             for place, cell in enumerate(group):
                 key = _key(numbers, cell), cell["detector"]
                 against = [gaps.get((*key, name), "") for name in selection.labels]
@@ -92,13 +94,19 @@ def _groups(numbers: Numbers) -> Iterator[str]:
 def in_reading_order(table: pd.DataFrame, selection: Selection) -> pd.DataFrame:
     """Sort lines of "rates" by group, as attacks are listed elsewhere, then by detector."""
     order = {name: place for place, name in enumerate(selection.names)}
-    sorting = {"_kappa": table["kappa"], "_place": table["detector"].map(order)}
-    if "phi" in table:  # rows that have no budget are in the middle
+    sorting: dict[str, pd.Series[Any]] = {"_kappa": table["kappa"]}
+    sorting["_place"] = table["detector"].map(order)
+    if "phi" in table.columns:  # rows that have no budget are in the middle
         sorting |= {"_phi": table["phi"].fillna(0.5), "_attack": table["attack"] + table["layers"]}
-    elif "moves" in table:
+    elif "moves" in table.columns:
         sorting |= {"_moves": table["moves"].map(list(FAMILIES).index)}
     places = sorted(sorting, key=lambda name: name == "_place")  # the detector is the last key
     return table.assign(**sorting).sort_values(places).drop(columns=list(sorting))
+
+
+def _title(numbers: Numbers, cell: Cell) -> str:
+    """Write the group of a line in a section of one κ."""
+    return numbers.selection.groups.title(cell | {"kappa": float("nan")})
 
 
 def _key(numbers: Numbers, line: Cell) -> tuple[str, ...]:
@@ -108,7 +116,7 @@ def _key(numbers: Numbers, line: Cell) -> tuple[str, ...]:
 
 def _rates(cell: Cell) -> list[str]:
     area = text.interval(cell, "auroc", digits=2)
-    if pd.isna(cell["auroc_low"]):
+    if isnan(cell["auroc_low"]):
         area = text.number(cell["auroc"], 2)
     rate = f"{cell['rate']:.2f} [{cell['low']:.2f}, {cell['high']:.2f}]"
     return [str(cell["detector"]), rate, area]
@@ -125,14 +133,12 @@ def _differences(numbers: Numbers) -> dict[tuple[object, ...], str]:
 def _difference(line: Cell) -> str:
     """Write a difference and its p, and the number of victims that it would take.
 
-    The number is only there if the difference is not significant, with or without correction.
+    The number is only there if the difference is not significant, even without correction.
     """
     words = f"{text.difference(line)}, p {text.p_value(line['p_corrected'])}"
-    if line["p_corrected"] < LEVEL:
+    if line["p"] < LEVEL or isnan(line["needed"]):
         return words
-    if line["p"] < LEVEL:
-        return f"{words} ({text.p_value(line['p'])} uncorrected)"
-    return words if pd.isna(line["needed"]) else f"{words}, n {_needed(line['needed'])}"
+    return f"{words}, n {_needed(line['needed'])}"
 
 
 def _needed(victims: float) -> str:
@@ -152,17 +158,17 @@ def _legend(numbers: Numbers) -> str:
             "with Student's t and sign flips over targets. p: corrected over all pairs here under "
             "the same attacks.\n"
         )
-    table = numbers.tables["paired"]
-    least = text.number(float(table["p_least"].min()), 2) if len(table) else "0.05"
+    least = numbers.tables["paired"]["p_least"].dropna()
     return (
         f"{start}Rates have the interval of Korn and Graubard, AUROC is a mean over victims with "
         f"Student's t. Difference: {names} minus the other on the same targets within each victim, "
         f"then the mean over victims; its interval, of Student's t, holds {MEAN} and is not "
         "corrected; there is none where all victims have the same difference. p: signs flip by "
-        "victim, corrected over all pairs here under the same attacks; with so many victims no p "
-        f"can be below {least}. n: not significant, so that the two cannot be distinguished with "
-        "these victims; it would take about n victims to find such a difference in four of five "
-        f"studies (paired t test of one pair, two-sided, {LEVEL:g}, variance as measured here).\n"
+        f"victim, corrected over all pairs here under the same attacks, {CORRECTION}. "
+        f"{floor(float(least.min())) if len(least) else ''} Two detectors with p of {LEVEL:g} or "
+        "more cannot be distinguished with these victims. n: it would take about so many victims "
+        "to find a difference as large as this one in four of five studies (paired t test of this "
+        f"pair only, two-sided, {LEVEL:g}, variance between victims as measured here).\n"
     )
 
 
