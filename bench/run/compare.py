@@ -13,7 +13,7 @@ from rich.console import Console
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.cells.execute import Outcome
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.assemble import Finished, keys_of, score_keys
+from evil_twins.bench.run.assemble import Finished, score_keys
 from evil_twins.bench.run.conclude import Conclusion, derive, exclusive
 from evil_twins.bench.run.newcomers import Newcomers, folder_of, newcomers
 from evil_twins.bench.run.observer import Observer
@@ -231,17 +231,18 @@ def _write(finished: Finished, new: Newcomers, question: Question, directory: Pa
 
 def _costs(done: Finished, labels: Sequence[str], directory: Path) -> pd.DataFrame:
     """Return the seconds of the cells that score a row by a detector, and their inputs, by row."""
-    keys = [*records.KEYS, "detector"]
     scores = parquet.read(directory / "scores.parquet", FILES["scores"])
+    keys = [*records.KEYS, "detector"]
     counts = scores.group_by(keys).aggregate([("score", "count")]).to_pandas()
-    lines = [
-        keys_of(done, shard)
-        | {"detector": label, "seconds": done.store.seconds(*_place(done, key))}
-        for shard, label in product(done.plan.shards, labels)
-        for key in score_keys(done, shard, label)
-    ]
-    seconds = pd.DataFrame(lines).groupby(keys, dropna=False, as_index=False).sum()
-    return seconds.merge(counts.rename(columns={"score_count": "inputs"}), on=keys)
+    row = ["attack", "seed", "kappa", "phi", "lam", "detector"]
+    lines = []
+    for shard, label in product(done.plan.shards, labels):
+        levels = (shard.row.label, shard.seed, shard.row.kappa, shard.row.phi, shard.row.lam, label)
+        for key in score_keys(done, shard, label):
+            lines.append([*levels, done.store.seconds(*_place(done, key))])
+    frame = pd.DataFrame(lines, columns=pd.Index([*row, "seconds"]))
+    seconds = frame.groupby(row, dropna=False, as_index=False).sum()
+    return seconds.merge(counts.rename(columns={"score_count": "inputs"}), on=row)
 
 
 def _place(done: Finished, key: str) -> tuple[str, str]:

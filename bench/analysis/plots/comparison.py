@@ -42,11 +42,18 @@ def along_phi(numbers: Numbers, study: Study) -> Figure | None:
     note = (
         f"Share of targets flagged at a false-positive rate of {text.percent(study.fpr)} (dotted), "
         f"with {study.bands} of the new detectors; left end Poisoning, right end PGD. "
-        f"{study.footer()}"
+        f"{_footer(numbers, study)}"
     ) + style.further(len(families), CURVES, "sweeps are in the tables")
     title = f"Detection along the fidelity budget: {study.title}"
     style.caption(drawn, title, note, _entries(numbers))
     return drawn
+
+
+def _footer(numbers: Numbers, study: Study) -> str:
+    """Return the end of each caption: n and failed cells."""
+    counts = sorted({int(n) for n in numbers.tables["rates"]["n"]})
+    n = "–".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
+    return f"n = {n} targets{study.scope}; {study.failures}."
 
 
 def _entries(numbers: Numbers) -> list[Line2D]:
@@ -97,7 +104,7 @@ def differences(numbers: Numbers, study: Study) -> Figure | None:
     note = (
         f"Rate of a new detector minus that of the detector above the panel, with {interval}; "
         f"right of the dotted line the new one flags more. Full markers: p < {LEVEL:g}, corrected "
-        f"over all pairs under the same attacks. {study.footer()}"
+        f"over all pairs under the same attacks. {_footer(numbers, study)}"
     )
     title = f"Differences on the same targets: {study.title}"
     style.caption(drawn, title, note, style.entries(labels))
@@ -159,7 +166,7 @@ def ranks(numbers: Numbers, study: Study) -> Figure | None:
     note = (
         "In each victim the detectors are ranked by their mean rate over attacks. A bar is one "
         "critical difference wide (Nemenyi's test, Demsar 2006): two detectors differ at the level "
-        f"{LEVEL:g} if their bars do not overlap. {study.footer()}"
+        f"{LEVEL:g} if their bars do not overlap. {_footer(numbers, study)}"
     )
     style.caption(drawn, f"Ranks over victims: {study.title}", note)
     return drawn
