@@ -15,7 +15,7 @@ from evil_twins.bench.cells.execute import Outcome
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished, score_keys
 from evil_twins.bench.run.conclude import Conclusion, derive, exclusive
-from evil_twins.bench.run.newcomers import Newcomers, folder_of, newcomers
+from evil_twins.bench.run.newcomers import Newcomers, folder_of, with_newcomers
 from evil_twins.bench.run.observer import Observer
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.schedule import recorded, survey
@@ -54,7 +54,8 @@ class Question:
         """Return the folder of its results in that of the suite; each question has its own."""
         rate = "" if self.fpr == FPR else f"fpr-{float(self.fpr)!r}/"
         per = () if self.per == "attack" else (f"per-{self.per}",)
-        against = ["against-" + "_and_".join(new.rivals)] if self.against else ()
+        rivals = "_and_".join(new.rivals) or "none"
+        against = (f"against-{rivals}",) if self.against else ()
         return f"{rate}compare/{folder_of(new.labels, per, against)}"
 
 
@@ -88,7 +89,7 @@ def compare(
         UserError: There is a mistake that is known before a cell runs, or the first cell of the
             newcomers hangs.
     """
-    new = newcomers(question.newcomers, suites.load(question.suite), question.against)
+    new = with_newcomers(question.newcomers, suites.load(question.suite), question.against)
     workspace = open_workspace(new.suite, folders, execution.device, console)
     cells, store, directory = workspace.plan, workspace.store, workspace.directory
     chosen = _chosen(new, cells, survey(cells, store), question.suite, directory)

@@ -49,7 +49,7 @@ class Newcomers:
         return cell.kind in kinds and cell.label in self.added
 
 
-def newcomers(texts: Sequence[str], suite: Suite, against: Sequence[str] = ()) -> Newcomers:
+def with_newcomers(texts: Sequence[str], suite: Suite, against: Sequence[str] = ()) -> Newcomers:
     """Add attacks or detectors to a suite.
 
     Args:
@@ -80,11 +80,11 @@ def newcomers(texts: Sequence[str], suite: Suite, against: Sequence[str] = ()) -
 
 def folder_of(*parts: Sequence[str]) -> str:
     """Return the name of a folder for lists of names; a shell needs no quotes for it."""
-    words = ".".join("_and_".join(part) for part in parts if part)
-    name = printable.file_name(words)
+    safe = [map(printable.file_name, part) for part in parts if part]
+    name = ".".join(map("_and_".join, safe))
     if len(name) <= FOLDER_LENGTH:
         return name
-    return f"{name[:FOLDER_LENGTH]}-{sha256(words.encode()).hexdigest()[:8]}"
+    return f"{name[:FOLDER_LENGTH]}-{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _labels(kind: str, suite: Suite) -> tuple[str, ...]:

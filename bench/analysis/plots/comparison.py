@@ -40,8 +40,8 @@ def along_phi(numbers: Numbers, study: Study) -> Figure | None:
         axes.axhline(study.fpr, **style.REFERENCE)
     drawn.supylabel("flagged targets", fontsize=8.5, color=style.INK)
     note = (
-        f"Share of targets flagged at a false-positive rate of {text.percent(study.fpr)} (dotted), "
-        f"with {study.bands} of the new detectors; left end Poisoning, right end PGD. "
+        f"Share of targets flagged at a false-positive rate of {text.percent(study.fpr)} (dotted); "
+        f"the new detectors have {study.bands}. Left end Poisoning, right end PGD. "
         f"{_footer(numbers, study)}"
     ) + style.further(len(families), CURVES, "sweeps are in the tables")
     title = f"Detection along the fidelity budget: {study.title}"
@@ -183,7 +183,6 @@ def _ranked(axes: Axes, table: pd.DataFrame, names: list[str], labels: Sequence[
         axes.plot(mean, y, looks[name].marker if name in looks else "o", color=color)
     axes.set_yticks(range(len(names)), names, fontsize=7.5)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlim(0.5, len(names) + 0.5)
     axes.xaxis.set_major_locator(MultipleLocator(1))
     axes.grid(axis="x", color=style.FAINT, linewidth=0.5)
 
