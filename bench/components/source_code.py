@@ -103,11 +103,7 @@ def code_of(
 
 
 def closure(*roots: Path) -> Code:
-    """Return the code of files, of the project or of a user, and of all that they import.
-
-    That of the project is gathered again only when one of its files has changed: every cell asks
-    for it.
-    """
+    """Return the code of files, of the project or of a user, and of all that they import."""
     if all(path.is_relative_to(ROOT) for path in roots):
         return _kept(*roots)
     users, met, _ = _gathered(*roots, follow=False)
@@ -119,7 +115,7 @@ def closure(*roots: Path) -> Code:
 
 
 def _kept(*roots: Path) -> Code:
-    """Return the code of files of the project, gathered anew only if one has changed."""
+    """Return code of the project, gathered anew only if a file has changed: every cell asks."""
     code, _, times = _of_project(*roots)
     if any(_time(path) != time for path, time in times.items()):
         _of_project.cache_clear()
@@ -132,10 +128,7 @@ def _time(path: Path) -> int:
 
 
 def _gathered(*roots: Path, follow: bool = True) -> tuple[Code, set[Path], Mapping[Path, int]]:
-    """Return the code of files and of all that they import, and when each was last changed.
-
-    Without `follow` files of the project are skipped, and those that it meets are returned.
-    """
+    """Return code, files of the project that are not followed, and time of change of each file."""
     stack, visited = [(path, _base(path)) for path in roots], dict[Path, int]()
     files, versions, met = dict[str, str](), dict[str, str](), set[Path]()
     while stack:

@@ -34,7 +34,7 @@ RECORDS = ("targets", "scores", "failures", "victims")
 
 @dataclass(frozen=True)
 class Question:
-    """What is compared with what.
+    """The question of a comparison: newcomers, their rivals, and how they are compared.
 
     Attributes:
         newcomers: Names with parameters, such as "file.py:Name(k=5)".
@@ -80,7 +80,7 @@ def compare(
     Nothing is run for those that the suite has already.
 
     Args:
-        question: What is compared with what.
+        question: The newcomers, their rivals, and how they are compared.
         folders: The folders of results and data.
         execution: The way in which cells are run.
         console: Where progress is shown, or None to be silent.

@@ -164,7 +164,7 @@ def test_what_fails_in_one_row_is_whole_in_the_others(
         ("Benign", "doubt", "far"), 2
     )
     said = " ".join(streams.out.split())
-    assert "Compared are the attacks and victims that all detectors here have" in said
+    assert "on the attacks and victims that all detectors here have" in said
     assert "pgd κ .75 φ 1 (Benign)" in said
 
 

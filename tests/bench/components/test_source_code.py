@@ -247,17 +247,3 @@ def test_a_users_packages_count_with_the_files_that_an_import_runs(tmp_path: Pat
     assert set(code.versions) == {"torch"}
     files = {"mine.py", "near.py", "pk/__init__.py", "pk/far.py"}
     assert set(closure(tmp_path / "mine.py").files) == files
-
-
-@pytest.mark.parametrize("helper", ["helper.py", "detectors/base.py"])
-def test_code_of_the_project_is_kept_and_changes_no_digest(tmp_path: Path, helper: str) -> None:
-    """A helper may have the path of a file of the project."""
-    (tmp_path / helper).parent.mkdir(exist_ok=True)
-    (tmp_path / helper).write_text("offset = 1")
-    module = helper.removesuffix(".py").replace("/", ".")
-    text = f"import {module}\nfrom evil_twins.detectors.base import logits\n"
-    path, project = tmp_path / "mine.py", source_code.CELLS / "score.py"
-    path.write_text(text)
-    code = closure(path, project)
-    assert code == source_code._gathered(path, project)[0]
-    assert {"mine.py", helper, "detectors/base.py", "bench/cells/score.py"} <= set(code.files)

@@ -14,7 +14,7 @@ from evil_twins.bench.suite.rows import MOST_PAIRS
 from tests.bench import suites
 from tests.bench.suites import shift, table
 
-PLAIN = """
+NEAR = """
 class Near:
     def __init__(self, k=3, layers=None, weight: float = 1.0):
         self.k = k
@@ -25,7 +25,7 @@ class Near:
 
 
 def _labels(folder: Path, *detectors: str) -> list[str]:
-    (folder / "mine.py").write_text(PLAIN)
+    (folder / "mine.py").write_text(NEAR)
     path = suites.write(folder, shift(), *detectors)
     return [column.label for column in suite.load(path).columns]
 
@@ -47,7 +47,7 @@ def test_words_sweep_and_a_list_in_brackets_is_the_same(tmp_path: Path) -> None:
 
 
 def test_a_column_of_a_sweep_is_the_column_of_its_value(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(PLAIN)
+    (tmp_path / "mine.py").write_text(NEAR)
     swept = table("detectors", method="mine.py:Near", k=[1, 5])
     single = table("detectors", name="five", method="mine.py:Near", k=5)
     columns = suite.load(suites.write(tmp_path, shift(), swept, single)).columns

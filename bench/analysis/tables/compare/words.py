@@ -56,8 +56,8 @@ def _missing(numbers: Numbers) -> Iterator[str]:
     if absent := numbers.shared.absent:
         listed = "; ".join(f"{title} ({', '.join(names)})" for title, names in absent.items())
         yield (
-            "\nCompared are the attacks and victims that all detectors here have. Skipped, for "
-            f"every victim or for some, with the detectors that lack it: {listed}.\n"
+            "\nThe comparison is on the attacks and victims that all detectors here have. Skipped, "
+            f"for every victim or for some, with the detectors that lack it: {listed}.\n"
         )
 
 
