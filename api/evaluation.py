@@ -92,9 +92,11 @@ def evaluate(
     try:
         question = evaluation(networks, data, clean, classes, size, matrix, targets, threads, home)
         result = Result(question.run(device, errors() if progress else None), question)
-    except BaseException:
+    except BaseException as error:
         if results is None:
             shutil.rmtree(home)
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt("no cell is kept; results=FOLDER keeps them") from None
         raise
     _warn(result)
     if results is None:

@@ -117,6 +117,12 @@ class Result:
         return records.read(self.directory / f"{name}.parquet", records.FILES[name])
 
 
+class UnknownTable(UserError, KeyError):
+    """A name that no table has; a `KeyError` too, as mappings raise it."""
+
+    __str__ = Exception.__str__  # that of KeyError shows line breaks as \\n
+
+
 class _Tables(Mapping[str, "pd.DataFrame"]):
     """The tables of a suite by name, each computed when it is first read."""
 
@@ -127,6 +133,8 @@ class _Tables(Mapping[str, "pd.DataFrame"]):
         self._entries = {table.name: table for table in TABLES}
 
     def __getitem__(self, name: str) -> pd.DataFrame:
+        if name not in self._entries:
+            raise UnknownTable(*unknown("table", str(name), self._entries).lines)
         return self._analysis.table(self._entries[name])
 
     def __iter__(self) -> Iterator[str]:
@@ -134,6 +142,12 @@ class _Tables(Mapping[str, "pd.DataFrame"]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _example(directory: Path) -> Path:
+    """Return a folder of a suite in a folder of results, or an example."""
+    suites = sorted(path.parent for path in directory.glob("*/targets.parquet"))
+    return suites[0] if suites else Path("results/local/quick")
 
 
 def load(directory: str | Path) -> Result:
@@ -153,7 +167,7 @@ def load(directory: str | Path) -> Result:
     if not files.present(directory / "targets.parquet", directory):
         raise UserError(
             f"no records in {directory}",
-            "expected: the folder of a suite, such as results/local/quick",
+            f"expected: the folder of a suite, such as {_example(directory)}",
             "remedy: `evil_twins.run` first, or another folder",
         )
     return Result(directory)

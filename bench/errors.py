@@ -63,7 +63,7 @@ class Damaged(UserError):
     def __init__(self, path: Path, reason: object) -> None:
         line = why(reason)[:120]
         super().__init__(
-            f"cannot read {path}: {line}",
+            f"cannot read {path.absolute()}: {line}",
             "remedy: delete the file or its folder and run again",
         )
         self.path = path

@@ -70,9 +70,9 @@ class PlainSteps:
                 features = inputs.forward(models, active)[1].detach()
                 with torch.no_grad():
                     g = margin(models.rows(active).logits(features).squeeze(1), goal[active])
-                left = g < enough[active]
-                active = keep_active(g, k)
-                models = self._descend(view, models, features[left], active, k)
+                below = g < enough[active]
+                active = keep_active(g, k + 1)
+                models = self._descend(view, models, features[below], active, k)
         x, models = equalise(level, targets, inputs.x.detach(), models)
         ended = measured(view, x, models, inputs.passes, self.rounds, level)
         return replace(ended, rounds=torch.where(reached < 0, ended.rounds, reached))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from evil_twins.bench.cells.work import Work
+from evil_twins.bench.components.component import adapter
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.store import files, records
 from evil_twins.bench.store.checksums import VICTIM, checksum
@@ -38,10 +39,10 @@ def _model(work: Work, path: Path) -> Classifier:
 
 def _trained(work: Work, path: Path) -> Classifier:
     data, spec = work.dataset, work.spec
-    recipe = victims.Recipe(**spec["recipe"])
+    recipe = adapter(victims.Recipe).validate_python(spec["recipe"])
     task = (data.train, work.network or spec["architecture"], len(data.classes), recipe)
     if "retraining" in spec:
-        retraining = Retraining(**spec["retraining"])
+        retraining = adapter(Retraining).validate_python(spec["retraining"])
         model = retrain(*task, retraining, spec["seed"], work.device)
     else:
         model = victims.train(*task, spec["seed"], work.device)

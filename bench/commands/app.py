@@ -1,5 +1,7 @@
 """The program `evil-twins`: its commands, and the exit status of each."""
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -29,7 +31,6 @@ from evil_twins.bench.store.room import NO_ROOM
 
 app = typer.Typer(
     help="Which detector catches which attack: on inputs, on models, and on both at once.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -62,7 +63,9 @@ def _options(
 
 def _trouble(error: OSError) -> str:
     """Return what the system says of a file; not every error names one."""
-    return why(error) if error.filename is None else f"{error.filename}: {why(error)}"
+    if error.filename is None:
+        return why(error)
+    return f"{os.path.abspath(os.fsdecode(error.filename))}: {why(error)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Exit as stop:
         return int(stop.exit_code)
     except (typer.Abort, KeyboardInterrupt):
+        if arguments is None:  # while the program ends, a further interrupt shows no traceback
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         printable.complain("evil-twins: interrupted; finished cells are kept")
         return INTERRUPTED
     except Exception as error:  # a mistake on the command line has no common base class

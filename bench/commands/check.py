@@ -1,12 +1,15 @@
 """`evil-twins check`."""
 
+import os
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from evil_twins.bench.commands import options
+from evil_twins.bench.commands import completion, options
+from evil_twins.bench.commands.places import DATA_VARIABLE
 from evil_twins.bench.errors import UserError
 
 
@@ -19,7 +22,10 @@ class Form(StrEnum):
 
 ComponentName = Annotated[
     str | None,
-    typer.Argument(help="An attack or detector: a name of `list`, module:Name, or file.py:Name."),
+    typer.Argument(
+        help="An attack or detector: a name of `list`, module:Name, or file.py:Name.",
+        autocompletion=completion.components,
+    ),
 ]
 ModelName = Annotated[
     str | None,
@@ -76,5 +82,8 @@ def check(
         )
     from evil_twins.bench.contract.victims import run as victims
 
-    request = victims.Request(model, weights, normalise, classes, shape, data, suite, place)
+    file, root = weights and weights.absolute(), os.environ.get(DATA_VARIABLE)
+    request = victims.Request(model, file, normalise, classes, shape, data, suite, place)
+    if root:
+        request = replace(request, folder=Path(root).absolute())
     return victims.check(request, time_limit, as_json=as_json)

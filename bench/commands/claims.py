@@ -5,7 +5,7 @@ from evil_twins.bench.commands import options
 
 
 def claims(
-    suites: options.SuiteNames = None, results: options.ResultsFolder = options.RESULTS
+    suites: options.StoredNames = None, results: options.ResultsFolder = options.RESULTS
 ) -> None:
     """Judge the paper's claims on stored records; write claims.md and claims.csv."""
     from evil_twins.bench.analysis.claims import report

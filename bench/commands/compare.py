@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evil_twins.bench import printable
-from evil_twins.bench.commands import options
+from evil_twins.bench.commands import completion, options
 from evil_twins.bench.commands.options import CELLS_FAILED, DONE
 from evil_twins.bench.errors import UserError
 
@@ -29,7 +29,8 @@ def compare(
         list[str],
         typer.Argument(
             help="Detectors or attacks: name, module:Name or file.py:Name(k=[1, 5]), where a "
-            "list makes several; a name of the suite means that one."
+            "list makes several; a name of the suite means that one.",
+            autocompletion=completion.components,
         ),
     ],
     suite: Annotated[
@@ -52,6 +53,8 @@ def compare(
     device: options.DeviceName = options.Device.auto,
     time_limit: options.TimeLimit = 600.0,
     fpr: options.FalsePositiveRate = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Compare new detectors or attacks with those of a suite, on its stored attacks.
 
@@ -64,7 +67,8 @@ def compare(
     from evil_twins.bench.run.workspace import Folders
 
     _check_names(new)
-    execution, console = Execution(device.value, jobs, time_limit), errors()
+    console = errors(quiet=quiet, verbose=verbose)
+    execution = Execution(device.value, jobs, time_limit)
     question = Question(new, suite, against or (), per.value, fpr or FPR)
     return show(compare(question, Folders(results, data), execution, console), console)
 
@@ -92,14 +96,13 @@ def show(comparison: "Comparison", console: "Console") -> int:
         comparison: The comparison.
         console: Standard error.
     """
-    from rich.markdown import Markdown
-
-    from evil_twins.bench.run.screen import print_lines, screen
+    from evil_twins.bench.run.screen import document, errors, print_lines, screen
     from evil_twins.bench.store import files
 
     if comparison.folder is not None:
         words = files.read(comparison.folder / "tables" / "compare.md", comparison.folder)
-        screen().print(Markdown(words.decode(), hyperlinks=False))
+        screen().print(document(words.decode(), screen()))
         printable.say(comparison.folder)
-    print_lines(console, comparison.conclusion.lines())
+    failed = comparison.conclusion.failed
+    print_lines(errors() if failed else console, comparison.conclusion.lines())
     return CELLS_FAILED if comparison.conclusion.failed else DONE

@@ -6,17 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evil_twins.bench import printable
+from evil_twins.bench.commands import completion, places
+from evil_twins.bench.commands.places import REFERENCE, stored_names
 from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.store import files
 from evil_twins.bench.suite.names import folder_name
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from evil_twins.bench.run.workspace import Workspace
 
 DONE, CELLS_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses: all done, some cells failed, a mistake of the user, an interrupt."""
 
-RESULTS = Path("results/local")
+RESULTS = places.RESULTS
 
 
 class Device(StrEnum):
@@ -27,19 +32,51 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-SuiteName = Annotated[str, typer.Argument(help="A built-in suite, or the path of a TOML file.")]
-SuiteNames = Annotated[
-    list[str] | None, typer.Argument(help="Built-in suites, or paths of TOML files.")
+SuiteName = Annotated[
+    str,
+    typer.Argument(
+        help="A built-in suite, or the path of a TOML file.", autocompletion=completion.suites
+    ),
 ]
-ResultsFolder = Annotated[Path, typer.Option(help="Where results lie: <results>/<suite>/.")]
+StoredName = Annotated[
+    str,
+    typer.Argument(
+        help="Stored results: the name of a suite, its TOML file, or a folder with its records. "
+        "If there are none in results/local, those in results/reference are used.",
+        autocompletion=completion.stored,
+    ),
+]
+StoredNames = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Stored results: names of suites, their TOML files, or folders with their records.",
+        autocompletion=completion.stored,
+    ),
+]
+ResultsFolder = Annotated[
+    Path,
+    typer.Option(help="Where results lie: <results>/<suite>/.", envvar=places.RESULTS_VARIABLE),
+]
 DataFolder = Annotated[
-    Path | None, typer.Option(help="Where data sets lie; the folder itself for `folder`.")
+    Path | None,
+    typer.Option(
+        help="Where data sets lie; the folder itself for `folder`.", envvar=places.DATA_VARIABLE
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print only results, failures and errors.")
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Also print what is skipped, and where files are.")
 ]
 Jobs = Annotated[int, typer.Option(min=0, help="Cells at the same time; 0: one a core.")]
 DeviceName = Annotated[Device, typer.Option(help="Where cells compute.")]
 NamePatterns = Annotated[
     list[str] | None,
-    typer.Option(help="Attacks or detectors of this name, several times for several; * and ?."),
+    typer.Option(
+        help="Attacks or detectors of this name, several times for several; * and ?.",
+        autocompletion=completion.components,
+    ),
 ]
 Share = Annotated[str, typer.Option(help="The i-th of n parts, such as 2/4.")]
 CellCount = Annotated[int | None, typer.Option(min=0, help="Largest number of cells to run.")]
@@ -53,39 +90,50 @@ FalsePositiveRate = Annotated[
 ]
 
 
-def workspace(suite: str, data: Path | None, results: Path, device: str = "cpu") -> "Workspace":
+def workspace(
+    suite: str,
+    data: Path | None,
+    results: Path,
+    device: str = "cpu",
+    console: "Console | None" = None,
+) -> "Workspace":
     """Open the workspace of a suite, and print what is skipped of its images on standard error."""
     from evil_twins.bench.run.screen import errors
     from evil_twins.bench.run.workspace import Folders, open_workspace
     from evil_twins.bench.suite.suite import load
 
-    return open_workspace(load(suite), Folders(results, data), device, errors())
+    return open_workspace(load(suite), Folders(results, data), device, console or errors())
 
 
 def records_folder(suite: str, results: Path) -> Path:
-    """Return the folder of a suite's records; the TOML of a built-in suite is not needed.
+    """Return the folder of stored records; the TOML of a built-in suite is not needed.
 
     Args:
-        suite: A name, or the path of a TOML file.
-        results: The folder of results.
+        suite: A name, the path of a TOML file, or the path of the folder, with a slash.
+        results: The folder of results. If it is `RESULTS` and has no such suite, the one in
+            `REFERENCE` is used, and a line on standard error says so.
 
     Raises:
         UserError: There is no such folder, or it is a link out of the results.
     """
-    if suite.endswith(".toml"):
+    if "/" in suite and not suite.endswith(".toml"):
+        results, name = Path(suite).absolute().parent, Path(suite).name
+    elif suite.endswith(".toml"):
         from evil_twins.bench.suite.suite import locate, parse
 
-        name, place = parse(locate(suite)).get("name"), Path(suite).name
+        name = folder_name(parse(locate(suite)).get("name"), Path(suite).name)
     else:
-        name, place = suite, "suite"
-    folder = results / folder_name(name, place)
+        name = folder_name(suite, "suite")
+    folder = results / name
+    if results == RESULTS and not folder.is_dir() and name in stored_names(REFERENCE):
+        folder, results = REFERENCE / name, REFERENCE
+        printable.complain(f"{name} is not in {RESULTS.absolute()}: read from {folder.absolute()}")
     if not folder.is_dir():
-        suites = (path.parent for path in results.glob("*/targets.parquet"))
-        stored = [path.name for path in suites if files.present(path / "targets.parquet", results)]
-        if stored and not suite.endswith(".toml"):
-            raise unknown(f"suite in {results}", folder.name, stored)
+        place, names = results.absolute(), stored_names(results)
+        if names and not suite.endswith(".toml"):
+            raise unknown(f"suite in {place}", folder.name, names)
         raise UserError(
-            f"no records in {folder}",
+            f"no records in {folder}: there is no folder {folder.absolute()}",
             f"remedy: `evil-twins run {suite}` first, or --results DIR",
         )
     files.real(folder, results)

@@ -5,7 +5,7 @@ from evil_twins.bench.commands import options
 
 
 def plot(
-    suite: options.SuiteName = "quick",
+    suite: options.StoredName = "quick",
     results: options.ResultsFolder = options.RESULTS,
     fpr: options.FalsePositiveRate = None,
 ) -> None:
@@ -15,6 +15,9 @@ def plot(
     """
     from evil_twins.bench.analysis import plots
     from evil_twins.bench.analysis.stats import FPR
+    from evil_twins.bench.run.derivation_progress import watching
+    from evil_twins.bench.run.screen import errors
 
-    for path in plots.draw(options.records_folder(suite, results), fpr=fpr or FPR):
+    folder, watch = options.records_folder(suite, results), watching(errors())
+    for path in plots.draw(folder, fpr=fpr or FPR, watch=watch):
         printable.say(path)

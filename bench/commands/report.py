@@ -5,7 +5,7 @@ from evil_twins.bench.commands import options
 
 
 def report(
-    suites: options.SuiteNames = None,
+    suites: options.StoredNames = None,
     results: options.ResultsFolder = options.RESULTS,
     fpr: options.FalsePositiveRate = None,
 ) -> None:
@@ -17,11 +17,13 @@ def report(
     """
     from evil_twins.bench.analysis.page import page
     from evil_twins.bench.analysis.stats import FPR
+    from evil_twins.bench.run.derivation_progress import watching
+    from evil_twins.bench.run.screen import errors
 
     names, fpr = dict.fromkeys(suites or ["quick"]), fpr or FPR
     folders = list(dict.fromkeys(options.records_folder(name, results) for name in names))
     if len(folders) == 1:
-        printable.say(page.write(folders[0], folders[0].name, fpr))
+        printable.say(page.write(folders[0], folders[0].name, fpr, watching(errors())))
     else:
         from evil_twins.bench.analysis.page import comparison  # it takes seconds to load
 

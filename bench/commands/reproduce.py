@@ -7,6 +7,7 @@ import typer
 
 from evil_twins.bench.commands import options
 from evil_twins.bench.commands.options import CELLS_FAILED, DONE
+from evil_twins.bench.commands.places import REFERENCE
 
 if TYPE_CHECKING:
     from evil_twins.bench.run.reproduce import Reproduction
@@ -16,12 +17,14 @@ Stored = Annotated[Path, typer.Option(help="Folder of results with records of th
 
 def reproduce(
     suite: options.SuiteName = "quick",
-    stored: Stored = Path("results/reference"),
+    stored: Stored = REFERENCE,
     data: options.DataFolder = None,
     results: options.ResultsFolder = options.RESULTS,
     jobs: options.Jobs = 0,
     device: options.DeviceName = options.Device.auto,
     time_limit: options.TimeLimit = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Train one more victim of a suite here, and compare its rates with the stored ones.
 
@@ -32,10 +35,11 @@ def reproduce(
     from evil_twins.bench.run.session import Execution
     from evil_twins.bench.run.workspace import Folders
 
-    execution, console = Execution(device.value, jobs, time_limit), errors()
+    console = errors(quiet=quiet, verbose=verbose)
+    execution = Execution(device.value, jobs, time_limit)
     done = reproduce(suite, stored, Folders(results, data), execution, console)
     screen().print(*words(done), sep="\n", markup=False, highlight=False)
-    print_lines(console, done.conclusion.lines())
+    print_lines(errors() if done.conclusion.failed else console, done.conclusion.lines())
     return CELLS_FAILED if done.conclusion.failed else DONE
 
 

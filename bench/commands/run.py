@@ -24,6 +24,8 @@ def run(
     drop_models: Annotated[
         bool, typer.Option("--drop-models", help="Remove poisoned models that are scored.")
     ] = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Run the missing cells of a suite; print the detection rates."""
     from evil_twins.bench.run import session
@@ -37,11 +39,13 @@ def run(
     choice = Choice(tuple(only or ()), parse_share(shard), limit, force)
     engine = cluster(dask, time_limit) if dask else None
     execution = Execution(device.value, jobs, time_limit, engine, drop_models)
-    folders, console = Folders(results, data, download), errors()
+    folders, console = Folders(results, data, download), errors(quiet=quiet, verbose=verbose)
     conclusion = session.run(load(suite), folders, execution, choice, console)
     if conclusion.shown:
         from evil_twins.bench.analysis import tables
+        from evil_twins.bench.analysis.tables.units import missed_lines
 
         screen().print(tables.show(conclusion.directory), crop=False)
-    print_lines(console, conclusion.lines())
+        print_lines(console, missed_lines(conclusion.directory))
+    print_lines(errors() if conclusion.failed else console, conclusion.lines())
     return CELLS_FAILED if conclusion.failed else DONE

@@ -5,7 +5,12 @@ from typing import Annotated
 
 import typer
 
-from evil_twins.bench.commands import options
+from evil_twins.bench.commands import completion, options
+
+DetectorSuite = Annotated[
+    str,
+    typer.Option(help="The suite whose detectors are used.", autocompletion=completion.suites),
+]
 
 
 def score(
@@ -22,7 +27,7 @@ def score(
         typer.Option(help="A data set, as in suites, whose clean images are used instead."),
     ] = None,
     data: options.DataFolder = None,
-    detectors: Annotated[str, typer.Option(help="The suite whose detectors are used.")] = "quick",
+    detectors: DetectorSuite = "quick",
     fpr: Annotated[float, typer.Option(help="Share of benign images that may be flagged.")] = 0.05,
     out: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("scores.csv"),
     device: options.DeviceName = options.Device.auto,
@@ -44,8 +49,8 @@ def score(
     code = architecture or program(victim)
     network = network_of(code, normalise) if code else None
     images = shape_of(shape) if shape else None
-    place = (victim, faced, inputs, benign, dataset, data)
-    request = Request(*place, detectors, fpr, network, images)
+    paths = victim.absolute(), faced.absolute(), inputs.absolute(), benign and benign.absolute()
+    request = Request(*paths, dataset, data, detectors, fpr, network, images)
     resolved = resolve_device(device.value)
     with exact(resolved):
         return score.score(request, out, resolved)

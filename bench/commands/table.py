@@ -20,12 +20,13 @@ class Form(StrEnum):
 
 
 def table(
-    suite: options.SuiteName = "quick",
+    suite: options.StoredName = "quick",
     results: options.ResultsFolder = options.RESULTS,
     form: Annotated[
         Form | None, typer.Option("--format", help="Only print the rates, for a paper.")
     ] = None,
     fpr: options.FalsePositiveRate = None,
+    verbose: options.Verbose = False,
 ) -> None:
     """Make every table of a suite from its stored records.
 
@@ -41,9 +42,12 @@ def table(
         for line in tables.typeset(folder, form.value, fpr).splitlines():
             printable.say(line)
         return
-    from evil_twins.bench.run.screen import screen
+    from evil_twins.bench.run.derivation_progress import watching
+    from evil_twins.bench.run.screen import errors, print_details, screen
 
+    console = errors(verbose=verbose)
     if fpr == FPR:
         with suppress(ReadOnly):  # the table below is made from the records
-            tables.write(folder)
+            tables.write(folder, watch=watching(console))
+            print_details(console, [f"tables: {folder.absolute() / 'tables'}"])
     screen().print(tables.show(folder, fpr), crop=False)

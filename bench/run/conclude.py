@@ -16,7 +16,7 @@ from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.screen import print_lines
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Workspace
-from evil_twins.bench.store import files, json_files, provenance
+from evil_twins.bench.store import croissant, files, json_files, provenance
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.store.records import FILES
 from evil_twins.bench.store.signature import signature
@@ -132,14 +132,15 @@ def derive(
         "seconds": round(time.perf_counter() - start, 3),
     }
     files.write(directory / "run.json", directory, json_files.seal(facts))
+    croissant.write(directory)
     return True
 
 
 def _remove_outdated(directory: Path) -> None:
-    """Remove tables, figures, verdicts and page: they may be those of older records."""
+    """Remove tables, figures, verdicts, page and description: they may be of older records."""
     for folder in (directory / "tables", directory / "figures", *directory.glob("fpr-*")):
         files.remove(folder, directory)
-    for pattern in ("claims.*", "retraining.csv", "index.html"):
+    for pattern in ("claims.*", "retraining.csv", "index.html", croissant.NAME):
         for path in directory.glob(pattern):
             files.remove(path, directory)
 

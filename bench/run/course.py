@@ -117,7 +117,8 @@ class Course:
                 if not (batch := self.still_to_run(queued)[:most]):
                     continue
                 jobs = tuple(job_of(self.plan, self.state, key) for key in batch)
-                self.observer.started(workers.start(jobs), tuple(batch))
+                self.observer.started(workers.next_free, tuple(batch))
+                workers.start(jobs)
                 most -= len(jobs)
             if (missing := workers.waits_for()) is not None:
                 self.observer.waiting(missing)

@@ -57,6 +57,19 @@ class Engine:
         """End the connection that the executor needs."""
 
 
+class CallingThread(Executor):
+    """Runs each call at once in the thread that submits it, so that an interrupt reaches it."""
+
+    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
+        """Run a function, and return a future that is done; only its errors become its result."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
 @dataclass(frozen=True)
 class Cluster(Engine):
     """An engine of a Dask cluster.
@@ -165,10 +178,15 @@ class Workers:
         """The number of bundles that may start now."""
         return 0 if self.broken else self.engine.width - len(self.running)
 
-    def start(self, bundle: Bundle) -> int:
-        """Start a bundle and return the number, from 0, of the worker that takes it."""
+    @property
+    def next_free(self) -> int:
+        """The number, from 0, of the worker that takes the next bundle."""
         taken = {number for number, _ in self.running.values()}
-        number = min(set(range(self.engine.width)) - taken)
+        return min(set(range(self.engine.width)) - taken)
+
+    def start(self, bundle: Bundle) -> None:
+        """Start a bundle in the worker `next_free`."""
+        number = self.next_free
         submit = self.engine.executor.submit
         try:
             if self.engine.guarded:
@@ -179,7 +197,6 @@ class Workers:
             self.broken, future = True, Future()
             future.set_exception(error)
         self.running[future] = number, bundle
-        return number
 
     def finished(self, seconds: float) -> Iterator[tuple[int, list[Outcome]]]:
         """Give the number of each worker that finishes within some seconds, with its outcomes."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import torch
 from rich.console import Console
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -17,11 +17,12 @@ from evil_twins.bench.components.precision import SINGLE
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.conclude import derive, exclusive
 from evil_twins.bench.run.data_of_call import opened
-from evil_twins.bench.run.engine import Engine
+from evil_twins.bench.run.engine import CallingThread, Engine
 from evil_twins.bench.run.session import Execution, run_cells
 from evil_twins.bench.run.workspace import Folders, open_workspace
 from evil_twins.bench.store import files, parquet, records
 from evil_twins.bench.store.checksums import fingerprint
+from evil_twins.bench.store.folders import writable_folder
 from evil_twins.bench.subjects.networks.of_memory import (
     MemoryNetwork,
     answers,
@@ -77,7 +78,8 @@ class Evaluation:
 
     def run(self, device: str, console: Console | None) -> Path:
         """Run the cells that are missing, and return the folder of the records."""
-        folders = [self._run(self.suite(name), device, console) for name in self.networks]
+        with torch.inference_mode(mode=False), torch.enable_grad():  # whatever the caller has set
+            folders = [self._run(self.suite(name), device, console) for name in self.networks]
         if len(folders) == 1:
             return folders[0]
         directory = self.home / "+".join(self.networks)
@@ -87,8 +89,8 @@ class Evaluation:
     def _run(self, suite: Suite, device: str, console: Console | None) -> Path:
         """Run the cells of a suite in this process, and write its records."""
         workspace = open_workspace(suite, Folders(self.home), device, console)
-        files.make_folder(workspace.store.root, self.home)
-        engine = Engine(ThreadPoolExecutor(1), 1, guarded=False)
+        workspace.make_folder()
+        engine = Engine(CallingThread(), 1, guarded=False)
         execution = Execution(workspace.device, engine=engine)
         state = run_cells(workspace, workspace.plan, execution, console=console)
         with exclusive(workspace.store, console):
@@ -147,6 +149,7 @@ def evaluation(
         UserError: One is wrong.
     """
     _check_numbers(targets, threads)
+    writable_folder(home)
     place, dataset = opened(data, clean, classes, size, home)
     if targets is None:
         splits = (dataset.confirmatory, dataset.calibration, dataset.fpr)

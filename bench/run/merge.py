@@ -37,7 +37,9 @@ def merge(sources: Sequence[Path], into: Path) -> dict[str, int]:
     suites = {folder: [path.parent.name for path in folder.glob("*/cells/")] for folder in sources}
     for folder, names in suites.items():
         if not names:
-            raise UserError(f"no finished cells in {folder}", "expected: a folder of results")
+            raise UserError(
+                f"no finished cells in {folder.absolute()}", "expected: a folder of results"
+            )
     merges = {
         name: _Merge([folder / name for folder in sources if name in suites[folder]], into / name)
         for name in sorted({name for names in suites.values() for name in names})

@@ -29,4 +29,5 @@ def plan(suite: Suite, data: Dataset, device: str) -> Plan:
             "remedy: name each file of weights once",
         )
     shards = tuple(shard for victim in victims for shard in victim.shards())
-    return Plan(planner.cells, {victim.seed: victim.key for victim in victims}, shards)
+    keys = {victim.seed: victim.key for victim in victims}
+    return Plan(planner.cells, keys, shards, planner.doubts)

@@ -28,7 +28,7 @@ class Planner:
         self.suite, self.data = suite, data
         check_classes(suite, data)
         check_splits(suite, data)
-        check_network(suite, data)
+        self.doubts = tuple(check_network(suite, data))
         per_target = min(len(data.calibration), len(data.fpr)) // suite.targets.count
         self.benign = min(suite.targets.benign, per_target)
         self.dataset: dict[str, Any] = {"name": data.name, "size": suite.size}
@@ -70,6 +70,8 @@ class Planner:
             if model.retraining is not None:
                 retraining = checked(Retraining, model.retraining, "[victim.retraining]")
                 spec["retraining"] = asdict(retraining)
+                if retraining.recipe is not None:
+                    _check_precision(retraining.recipe, self.suite)
         else:
             place = (path, model.architecture, self.data)
             spec["weights"] = checksum(path, None) if network else weights.digest(*place)
@@ -81,5 +83,5 @@ def _check_precision(recipe: Recipe, suite: Suite) -> None:
     if recipe.precision == "bfloat16" and suite.precision != SINGLE:
         raise UserError(
             f"{suite.name}: a victim in bfloat16, and all else in {suite.precision}",
-            "remedy: remove `precision` from the suite, or from [victim.recipe]",
+            "remedy: remove `precision` from the suite, or from the recipe",
         )

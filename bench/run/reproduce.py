@@ -69,7 +69,7 @@ def reproduce(
     predicted = _predicted(suite, stored)
     longer = suite.victim.model_copy(update={"count": len(suite.seeds) + 1})
     workspace = open_workspace(replace(suite, victim=longer), folders, execution.device, console)
-    files.make_folder(workspace.store.root, workspace.store.root.parents[1])
+    workspace.make_folder()
     *_, seed = workspace.plan.victims
     chosen = of_victim(workspace.plan, seed)
     ran = run_cells(workspace, chosen, execution, console=console)

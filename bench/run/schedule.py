@@ -53,6 +53,9 @@ def run(
 
     Returns:
         The state of each cell. A cell that fails stops only those that depend on it.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted; the error says how many cells are stored, and where.
     """
     place.store.sweep()
     course = Course(plan, place.store, observer, again)
@@ -60,10 +63,18 @@ def run(
         workers = Workers(place, engine)
         try:
             course.drive(workers, sys.maxsize if most is None else most, drop)
-        except BaseException:
+        except BaseException as error:
             workers.close(kill=True)
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt(_remainder(course)) from None
             raise
         workers.close(kill=False)
     if drop:
         course.drop({shard.attack for shard in plan.shards})
     return course.state
+
+
+def _remainder(course: Course) -> str:
+    """Return in one line what an interrupted run has left."""
+    stored, total = len(course.state.content), len(course.plan.cells)
+    return f"{stored} of {total} cells are stored in {course.store.root.parent}; run again to go on"

@@ -3,13 +3,16 @@
 import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
+from evil_twins.bench.analysis.steps import Watch, unwatched
 from evil_twins.bench.cells.execute import Place
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.conclude import Conclusion, derive, exclusive
+from evil_twins.bench.run.derivation_progress import watching
 from evil_twins.bench.run.engine import Engine, local, usual_jobs
 from evil_twins.bench.run.forecast import forecast
 from evil_twins.bench.run.observer import Observer
@@ -17,10 +20,10 @@ from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.progress import progress
 from evil_twins.bench.run.schedule import recorded, survey
 from evil_twins.bench.run.schedule import run as run_plan
+from evil_twins.bench.run.screen import print_details, print_lines
 from evil_twins.bench.run.selection import WHOLE, Choice
-from evil_twins.bench.run.state import State
+from evil_twins.bench.run.state import State, stored_lines
 from evil_twins.bench.run.workspace import Folders, Workspace, open_workspace
-from evil_twins.bench.store import files
 from evil_twins.bench.store.room import check_temporary_folder
 from evil_twins.bench.suite.suite import Suite
 
@@ -85,14 +88,15 @@ def run(
             'remedy: call evil_twins.run under `if __name__ == "__main__":`',
         )
     workspace = open_workspace(suite, folders, execution.device, console)
-    files.make_folder(workspace.store.root, workspace.store.root.parents[1])
+    workspace.make_folder()
     cells, chosen = workspace.plan, choice(workspace.plan)
     ran = run_cells(workspace, chosen, execution, choice, console)
     with exclusive(workspace.store, console):
         whole = chosen is cells and choice.limit is None
         state = ran if whole else recorded(cells, workspace.store).updated(ran)
         directory = workspace.directory
-        shown = derive(workspace, state, directory, write_tables_and_figures, console)
+        write = partial(write_tables_and_figures, watch=watching(console))
+        shown = derive(workspace, state, directory, write)
     return Conclusion(directory, cells, state, ran.failed, shown)
 
 
@@ -117,6 +121,7 @@ def run_cells(
     suite, store, folders = workspace.suite, workspace.store, workspace.folders
     again = choice.forced(chosen)
     state = survey(chosen, store, again)
+    print_details(console, stored_lines(chosen, state))
     if not state.to_run(chosen) and not execution.drop_models:
         store.sweep()
         return state
@@ -130,13 +135,19 @@ def run_cells(
     place = Place(store, folders.data, workspace.code)
     with progress(console, chosen, seconds) as observer:
         most, drop = choice.limit, execution.drop_models
-        return run_plan(chosen, place, engine, wrap(observer), again=again, most=most, drop=drop)
+        watch = wrap(observer)
+        try:
+            return run_plan(chosen, place, engine, watch, again=again, most=most, drop=drop)
+        except KeyboardInterrupt as interrupt:
+            if console is not None:
+                print_lines(console, [str(interrupt)])
+            raise
 
 
-def write_tables_and_figures(directory: Path) -> None:
+def write_tables_and_figures(directory: Path, watch: Watch = unwatched) -> None:
     """Write the tables and figures of the records in a folder."""
     from evil_twins.bench.analysis import plots, tables  # plotting libraries take seconds to load
 
     analysis = tables.Analysis(directory)
-    tables.write(directory, analysis)
-    plots.draw(directory, analysis)
+    tables.write(directory, analysis, watch)
+    plots.draw(directory, analysis, watch=watch)

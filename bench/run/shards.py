@@ -35,8 +35,16 @@ class Shard:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a suite by key, parents before children, its victims by seed, and its shards."""
+    """The plan of a suite.
+
+    Attributes:
+        cells: The cells by key, parents before children.
+        victims: The key of each victim by its seed.
+        shards: The shards.
+        doubts: Lines on likely mistakes of the user.
+    """
 
     cells: Mapping[str, Cell]
     victims: Mapping[int, str]
     shards: tuple[Shard, ...]
+    doubts: tuple[str, ...] = ()

@@ -1,5 +1,6 @@
 """State of a plan: the cells that are finished, that failed, and that are to be run."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from evil_twins.bench.run.plan import Plan
@@ -31,3 +32,11 @@ class State:
         """Return the recorded state of a plan after a run of some of its cells."""
         identity, failed = self.identity | ran.identity, self.failed | ran.failed
         return replace(self, identity=identity, failed=failed, ran=ran.ran)
+
+
+def stored_lines(plan: Plan, state: State) -> Iterator[str]:
+    """Yield a line for each cell that is skipped, as it is stored."""
+    to_run = state.to_run(plan)
+    for key, cell in plan.cells.items():
+        if key not in to_run:
+            yield f"skipped, stored: {cell.kind} {cell.title}"

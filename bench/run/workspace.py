@@ -1,6 +1,8 @@
 """Workspace of a command: a suite with its data set, its cells and the store of its results."""
 
 import os
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,16 +11,19 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from evil_twins.bench import printable
 from evil_twins.bench.cells.work import cached_dataset
-from evil_twins.bench.errors import UserError
+from evil_twins.bench.errors import UserError, why
 from evil_twins.bench.run.assemble import Finished
 from evil_twins.bench.run.plan import Plan, plan
-from evil_twins.bench.run.screen import print_lines
+from evil_twins.bench.run.screen import print_details, print_lines
 from evil_twins.bench.run.state import State
-from evil_twins.bench.store import provenance
+from evil_twins.bench.store import files, provenance
 from evil_twins.bench.store.cells import Store
+from evil_twins.bench.store.folders import writable_folder
 from evil_twins.bench.subjects import forms
 from evil_twins.bench.subjects.data import Dataset, load
+from evil_twins.bench.subjects.place import data_folder
 from evil_twins.bench.subjects.tally_words import tally_lines
 from evil_twins.bench.suite.suite import Suite
 
@@ -41,19 +46,29 @@ class Folders:
         """Check the folder of results, which libraries write to by its name.
 
         Raises:
-            UserError: Its name is no UTF-8, or it or a folder above it is no folder.
+            UserError: Its name is no UTF-8, the system does not take it, or it or a folder above it
+                is no folder.
         """
         path = str(self.results.absolute())
         if path != path.encode(errors="replace").decode():
             raise UserError(
                 f"the folder of results {path!r} has a name that is not UTF-8",
-                "remedy: --results with another folder",
+                "remedy: name another folder for the results",
             )
+        try:
+            os.stat(self.results)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except (OSError, ValueError) as error:  # a zero byte is an error of the second kind
+            raise UserError(
+                f"the folder of results {path!r} cannot be made: {why(error)}",
+                "remedy: name another folder for the results",
+            ) from error
         for place in (self.results, *self.results.parents):
             if os.path.lexists(place) and not place.is_dir():
                 raise UserError(
                     f"the folder of results {path!r} cannot be made: {place.name!r} is no folder",
-                    "remedy: --results with another folder",
+                    "remedy: name another folder for the results",
                 )
 
 
@@ -82,6 +97,16 @@ class Workspace:
         """The folder of the suite's results."""
         return self.store.root.parent
 
+    def make_folder(self) -> None:
+        """Make the folder of the cells.
+
+        Raises:
+            UserError: It cannot be made or written to.
+        """
+        results = self.directory.parent
+        writable_folder(results)
+        files.make_folder(self.store.root, results)
+
     @cached_property
     def code(self) -> dict[str, Any]:
         """The versions of the code and of the packages under it, when they are first needed."""
@@ -101,7 +126,8 @@ def open_workspace(
         suite: The suite.
         folders: The folders of results and data.
         device: "cpu", "cuda" or "auto".
-        console: Where numbers of converted and skipped images are printed, or None.
+        console: Where doubts and numbers of converted and skipped images are printed; a verbose one
+            shows their names and the folders, too. If it is None, doubts are warnings of Python.
 
     Raises:
         UserError: There is no such device, the data set is missing, or the suite cannot be planned.
@@ -117,8 +143,21 @@ def open_workspace(
     if console is not None:
         print_lines(console, tally_lines(dataset.tally, dataset.name))
     store = Store((folders.results / suite.name).absolute() / "cells")
+    print_details(console, [f"results: {store.root.parent}", f"data sets: {data_folder(root)}"])
+    unreadable = dataset.tally.unreadable.items()
+    print_details(console, (f"skipped: {image}: {reason}" for image, reason in unreadable))
     cells = plan(suite, dataset, device)
+    _tell(cells.doubts, console)
     return Workspace(suite, dataset, cells, store, replace(folders, data=root), device)
+
+
+def _tell(doubts: Iterable[str], console: Console | None) -> None:
+    """Print doubts, or warn of them in Python."""
+    if console is not None:
+        print_lines(console, (f"warning: {doubt}" for doubt in doubts))
+        return
+    for doubt in doubts:
+        warnings.warn(printable.name(doubt), stacklevel=3)
 
 
 def resolve_device(name: str) -> str:

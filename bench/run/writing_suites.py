@@ -13,6 +13,7 @@ from evil_twins.bench.errors import UserError, reason
 from evil_twins.bench.run.data_of_call import ARRAYS
 from evil_twins.bench.run.evaluation import WEIGHTS, Evaluation
 from evil_twins.bench.store import files
+from evil_twins.bench.store.folders import writable_folder
 from evil_twins.bench.subjects.networks.of_memory import MemoryNetwork
 from evil_twins.bench.suite.objects import check_files
 
@@ -23,7 +24,8 @@ def write(question: Evaluation, folder: Path, architecture: str | None) -> Path:
     """Write a suite that gives the numbers of an evaluation; see `Result.to_suite`.
 
     Raises:
-        UserError: It was one of several networks, or of something that no file brings back.
+        UserError: It was one of several networks, or of something that no file brings back; or the
+            folder cannot be made.
     """
     check_files([*question.attacks, *question.detectors])
     if len(question.networks) != 1:
@@ -33,7 +35,7 @@ def write(question: Evaluation, folder: Path, architecture: str | None) -> Path:
             "remedy: evaluate each of them in a call of its own",
         )
     (name,) = question.networks
-    folder = files.make_folder(folder, None)
+    folder = writable_folder(folder)
     table = {
         "name": name,
         "dataset": _dataset(question, folder),

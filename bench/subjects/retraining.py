@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -33,11 +33,16 @@ class Retraining:
             an epoch takes as long as that many standard ones.
         eps: Radius of the ball in pixels of [0, 1].
         step: Step of the perturbation, along the sign of the gradient.
+        start: "new" trains new weights, those with which the training of the victim starts;
+            "victim" trains on from the weights of the victim.
+        recipe: The training on perturbed images; None for that of the victim.
     """
 
     replays: int = 8
     eps: float = 8 / 255
     step: float = 2 / 255
+    start: Literal["new", "victim"] = "new"
+    recipe: Recipe | None = None
 
     def __post_init__(self) -> None:
         if self.replays < 1:
@@ -56,16 +61,21 @@ def retrain(
     device: torch.device | str = "cpu",
     report: Callable[[float], None] = lambda done: None,
 ) -> Classifier:
-    """Train a victim as `victims.train` does, on perturbed images and from the same weights.
+    """Train a victim as `victims.train` does, on perturbed images.
 
-    With one replay and ε = 0 the result has the bits of `train`. The `epochs` of the recipe pass
-    over the images, with `replays` steps on each minibatch. All other arguments are those of
-    `train`.
+    From new weights, with one replay and ε = 0, the result has the bits of `train`. The `epochs` of
+    the recipe pass over the images, with `replays` steps on each minibatch. To train on, the victim
+    is trained again by its `recipe`: its stored weights have no batch-norm, which is folded. All
+    other arguments are those of `train`.
 
     Raises:
         UserError: Unknown architecture.
     """
-    model = victims.initial(images, architecture, classes, seed).to(device).train()
+    if retraining.start == "victim":
+        model = victims.trained(images, architecture, classes, recipe, seed, device)
+    else:
+        model = victims.initial(images, architecture, classes, seed).to(device).train()
+    recipe = retraining.recipe or recipe
     steps = recipe.epochs * recipe.steps(len(images)) * retraining.replays
     update = victims.updater(model, recipe, steps)
     generator = torch.Generator().manual_seed(seed)

@@ -89,6 +89,19 @@ def train(
     Raises:
         UserError: Unknown architecture.
     """
+    return finished(trained(images, architecture, classes, recipe, seed, device, report), images)
+
+
+def trained(
+    images: Images,
+    architecture: str | Network,
+    classes: int,
+    recipe: Recipe,
+    seed: int,
+    device: torch.device | str = "cpu",
+    report: Callable[[float], None] = lambda done: None,
+) -> Classifier:
+    """Train the network of a victim, as `train` does; it stays in training mode."""
     model = initial(images, architecture, classes, seed).to(device).train()
     update = updater(model, recipe, recipe.epochs * recipe.steps(len(images)))
     generator = torch.Generator().manual_seed(seed)
@@ -96,7 +109,7 @@ def train(
         for x, label in minibatches(images, recipe, generator):
             update(loss(model, x.to(device), label.to(device), recipe))
         report((epoch + 1) / recipe.epochs)
-    return finished(model, images)
+    return model
 
 
 def updater(model: Classifier, recipe: Recipe, steps: int) -> Callable[[Tensor], None]:

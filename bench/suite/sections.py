@@ -66,7 +66,10 @@ class Victim(Section):
     def name(self) -> str:
         """Its name in the records, without the folder of a file."""
         architecture = self.architecture.rpartition("/")[2]
-        return architecture + ("" if self.retraining is None else "-retrained")
+        if self.retraining is None:
+            return architecture
+        on = self.retraining.get("start") == "victim"
+        return f"{architecture}-retrained{'-on' if on else ''}"
 
 
 class Difficulty(Section):

@@ -100,9 +100,12 @@ def locate(name: str) -> Path:
         if name not in built_in():
             raise unknown("suite", name, built_in())
         return built_in()[name]
-    path = Path(name)
+    path = Path(name).absolute()
     if not path.is_file():
-        raise UserError(f"there is no suite {name}", "expected: a TOML file, or a built-in suite")
+        raise UserError(
+            f"there is no suite {name}: {path} is no file",
+            "expected: a TOML file, or a built-in suite",
+        )
     return path
 
 

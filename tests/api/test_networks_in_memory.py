@@ -1,12 +1,16 @@
 """Networks of any making in memory: tied, changed later, with parts that no code shows."""
 
+import io
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 import evil_twins as et
 from tests.api.small_networks import data, trained
@@ -105,6 +109,12 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "threads": (trained(), {"threads": 0}, "threads is 0"),
     "random": (Around(trained(), torch.rand_like), {}, "other logits in a second pass"),
     "batch": (Around(trained(), lambda z: z - z.mean(0)), {}, "depend on the other images"),
+    "detached": (Around(trained(), Tensor.detach), {}, "have no gradient by the images"),
+    "no graph": (Around(trained(), torch.no_grad()(lambda z: z * 1)), {}, "have no gradient"),
+    "argmax": (Around(trained(), lambda z: one_hot(z.argmax(1), 10).float()), {}, "no gradient"),
+    "round": (Around(trained(), torch.round), {}, "gradient is 0 for all of 8 images\nremedy: "),
+    "softmax": (Around(trained(), lambda z: z.softmax(1)), {}, "as after a softmax"),
+    "constant": (Around(trained(), lambda z: 0 * z + 1), {}, "the same logits to 8 images"),
 }
 
 
@@ -117,6 +127,63 @@ def test_mistakes_are_told_before_anything_runs(case: str, monkeypatch: pytest.M
     with pytest.raises(et.UserError, match=message) as caught:
         evaluate(network, **options)
     assert len(caught.value.lines) <= 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda z: z.roll(1, 1), r"Around: accuracy 0\.0. of 64 images, where .*`check` measures"),
+        (lambda z: (z / 9).sigmoid(), "Around: all outputs are in .* as after a sigmoid"),
+    ],
+)
+def test_what_is_most_likely_wrong_is_told_before_anything_runs(
+    change: Callable[[Tensor], Tensor], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ran(Exception):
+        pass
+
+    def run(*_: object, **__: object) -> None:
+        raise Ran
+
+    monkeypatch.setattr("evil_twins.bench.run.evaluation.run_cells", run)
+    with pytest.raises(Ran), pytest.warns(UserWarning, match=message):
+        evaluate(Around(trained(), change))
+
+
+def typed(model: nn.Module, x: Tensor) -> Tensor:
+    """Score images while somebody types an interrupt."""
+    signal.raise_signal(signal.SIGINT)
+    return x.sum((1, 2, 3))
+
+
+def test_an_interrupt_ends_the_running_cell_and_keeps_the_finished_ones(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"attacks": ["untouched"], "detectors": [typed]}
+    place = tmp_path / "Sequential"
+    with pytest.raises(KeyboardInterrupt, match=f"2 of 4 cells are stored in {place}; run again"):
+        evaluate(trained(), results=tmp_path, **options)
+    assert len(list(place.rglob("cell.json"))) == 2
+    assert not list(place.rglob("*.failed.json"))
+    with pytest.raises(KeyboardInterrupt, match="no cell is kept; results=FOLDER keeps them"):
+        evaluate(trained(), **options)
+
+
+@torch.no_grad()
+def test_a_call_without_gradients_has_them() -> None:
+    assert evaluate(trained()).targets["at_kappa"].all()
+
+
+def test_stored_results_are_those_of_the_call() -> None:
+    result = evaluate(trained())
+    again = et.load(result.directory)
+    assert again == result
+    for name in ("targets", "scores", "failures", "rates"):
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(result, name))
+    for name in result.tables:
+        pd.testing.assert_frame_equal(again.tables[name], result.tables[name])
+    pictures = [io.BytesIO(), io.BytesIO()]
+    for each, picture in zip((result, again), pictures, strict=True):
+        each.plot().savefig(picture, format="png")
+    assert pictures[0].getvalue() == pictures[1].getvalue()
 
 
 def test_images_of_half_precision_are_read() -> None:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 import evil_twins as et
 from evil_twins.bench.analysis import plots
+from tests.api.small_networks import data, trained
 from tests.bench import small_run, suites, synthetic
 
 
@@ -69,6 +70,33 @@ def test_stored_results_are_opened_and_drawn(tmp_path: Path) -> None:
         opened.plot("price")
 
 
+def test_an_unknown_table_has_a_hint_and_is_in_no_mapping(tmp_path: Path) -> None:
+    synthetic.write(tmp_path / "small", synthetic.frames(n=4))
+    tables = et.load(tmp_path / "small").tables
+    with pytest.raises(et.UserError, match=r"'detections': did you mean 'detection'\?\nknown: att"):
+        tables["detections"]
+    assert "detections" not in tables
+    assert tables.get("detections") is None
+
+
+@pytest.mark.parametrize("name", ["/proc/none", "zero\0byte", "long" * 100])
+def test_a_folder_that_cannot_be_made_is_told(name: str, tmp_path: Path) -> None:
+    suite = suites.write(tmp_path, suites.shift(), suites.doubt())
+    for results in (name, Path(name)):
+        with pytest.raises(et.UserError, match=r"cannot be made: .*\nremedy: name another folder"):
+            et.run(suite, results=results)
+        with pytest.raises(et.UserError, match=r"cannot be made: .*\nremedy: name another folder"):
+            et.evaluate(trained(), data(), ["pgd"], ["confidence"], results=results)
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)  # for the superuser it is never so
+    with pytest.raises(et.UserError, match="cannot be written to\nremedy: name another folder"):
+        et.evaluate(trained(), data(), ["pgd"], ["confidence"], results=tmp_path)
+
+
 def test_a_figure_draws_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synthetic.write(tmp_path / "small", synthetic.frames(n=4))
     others = [kind for kind in plots.FIGURES if kind.name != "roc"]
@@ -85,6 +113,9 @@ def test_mistakes_are_user_errors(tmp_path: Path) -> None:
         et.run("quik", results=tmp_path)
     with pytest.raises(et.UserError, match="expected: auto, cpu or cuda"):
         et.run("quick", results=tmp_path, device="tpu")
+    synthetic.write(tmp_path / "small", synthetic.frames(n=4))
+    with pytest.raises(et.UserError, match=f"folder of a suite, such as {tmp_path / 'small'}\n"):
+        et.load(tmp_path)
     (tmp_path / "file").write_text("")
     for name in ("file", "file/below"):
         with pytest.raises(et.UserError, match="'file' is no folder\nremedy: ") as error:

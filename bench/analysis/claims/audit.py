@@ -1,6 +1,6 @@
 """Endpoints that failed their audit, and the claims that they bar."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from evil_twins.bench.analysis.claims.evidence import Evidence
 from evil_twins.bench.analysis.claims.gather import Population
@@ -10,25 +10,20 @@ from evil_twins.bench.analysis.tables.text import level
 def barred(population: Population, letter: str) -> str:
     """Return the failed endpoints by which a claim divides, in words; empty if there are none.
 
-    An endpoint fails at the median or at the 90th percentile. A statistic divides by those of its
-    own victim, so that one victim is enough.
+    An endpoint fails at the median or at the 90th percentile, over the targets of all victims.
     """
     rule, efficacy = population.rules.claims[letter], population.victims[0].efficacy
     kappas = {"": (), "kappa": (efficacy.kappa,), "kappas": efficacy.kappas}[rule.endpoints]
-    failed: dict[str, list[str]] = {}
-    for of in population.victims:
-        for end in _ends(of, kappas, retrained=bool(rule.retrained)):
-            failed.setdefault(end, []).append(str(of.scope.key["seed"]))
-    return _listed(failed, len(population.victims))
+    return _listed(
+        end
+        for of in population.victims
+        for end in _ends(of, kappas, retrained=bool(rule.retrained))
+    )
 
 
 def failures(population: Population) -> str:
     """Return all endpoints of the sweep that failed at κ of this efficacy, in words."""
-    failed: dict[str, list[str]] = {}
-    for of in population.victims:
-        for end in _failed(of, of.efficacy.kappas):
-            failed.setdefault(end, []).append(str(of.scope.key["seed"]))
-    return _listed(failed, len(population.victims))
+    return _listed(end for of in population.victims for end in _failed(of, of.efficacy.kappas))
 
 
 def _ends(of: Evidence, kappas: Sequence[float], *, retrained: bool) -> Iterator[str]:
@@ -47,7 +42,6 @@ def _failed(of: Evidence, kappas: Sequence[float]) -> Iterator[str]:
             yield f"{name}, 90th percentile)"
 
 
-def _listed(failed: dict[str, list[str]], victims: int) -> str:
-    if victims == 1:
-        return ", ".join(failed)
-    return ", ".join(f"{end} of seed {', '.join(seeds)}" for end, seeds in failed.items())
+def _listed(failed: Iterable[str]) -> str:
+    """Write each failed endpoint once: the victims of a recipe share their audit."""
+    return ", ".join(dict.fromkeys(failed))

@@ -13,7 +13,7 @@ from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.claims.part import Estimate, Unmeasured, bootstrapped
 from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
 from evil_twins.bench.analysis.tables import Analysis
-from evil_twins.bench.analysis.tables.audit import AUDIT
+from evil_twins.bench.analysis.tables.audit import AUDIT, AUDIT_OVER_VICTIMS
 from evil_twins.bench.analysis.tables.decisions import Cell, decide
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 from evil_twins.bench.analysis.tables.samples import specificity_samples
@@ -204,8 +204,15 @@ class Evidence:
 
     @cached_property
     def audited(self) -> pd.DataFrame:
-        """The judged lines of the audit about the ends of this sweep."""
-        table, keys = self.analysis.table(AUDIT), [*STUDY, "kappa", "attack"]
+        """The judged lines of the audit about the ends of this sweep.
+
+        They are over the targets of all victims of the recipe: the 90th percentile of the few
+        targets of one victim is their largest ratio.
+        """
+        table, keys = self.analysis.table(AUDIT_OVER_VICTIMS), [*STUDY[:2], "kappa", "attack"]
+        lines = table[["dataset", "victim"]].eq([self.scope.key[n] for n in STUDY[:2]]).all(axis=1)
+        if not lines.any():
+            table, keys = self.analysis.table(AUDIT), [*STUDY, "kappa", "attack"]
         ends = [
             self.records.rows.loc[levels[phi], keys]
             for levels in self.scope.levels.values()

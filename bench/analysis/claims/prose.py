@@ -70,9 +70,9 @@ def _reading(version: Rules) -> str:
         f"{len(test.family)} claims {test.family[0]} to {test.family[-1]}, those without data "
         f"counted with p = 1. *Holds*: adjusted p < {test.level:g} above the margin; *does not "
         "hold*: the same below it; *undecided* otherwise, with fewer than "
-        f"{test.victims} victims, if a victim lacks the statistic, if the audit of an endpoint "
-        "failed at the median or the 90th percentile and the claim divides by it, and if two "
-        "readings of the claim differ.\n\n"
+        f"{test.victims} victims, if a victim lacks the statistic, if the audit of an endpoint, "
+        "over the targets of all victims, failed at the median or the 90th percentile and the "
+        "claim divides by it, and if two readings of the claim differ.\n\n"
         f"The rules judge `{primary.attack}` of `{primary.suite}`, at κ of the paper and at κ "
         "benign; everything else is a replication.\n"
     )

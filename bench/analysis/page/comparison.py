@@ -183,7 +183,7 @@ def _pair(pair: Between) -> Pair:
 
 def _gap(cell: dict[str, Any]) -> Gap:
     value, low, high = (100 * float(cell[name]) for name in ("difference", "low", "high"))
-    interval = f"{_signed(low, 0)} to {_signed(high, 0)}"
+    interval = "" if pd.isna(low) else f"{_signed(low, 0)} to {_signed(high, 0)}"
     return Gap(_signed(value, 1), interval, bool(cell["p_holm"] < LEVEL))
 
 

@@ -17,6 +17,7 @@ from evil_twins.bench.analysis.page.render import render
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.study import studies
 from evil_twins.bench.analysis.stats import FPR
+from evil_twins.bench.analysis.steps import Watch, unwatched
 from evil_twins.bench.analysis.tables import TABLES, Analysis, files, leave_one_out, text
 from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.detection import DETECTION
@@ -43,7 +44,13 @@ class Drawing(NamedTuple):
     width: int
 
 
-def index(results_dir: Path, suite: str, described: Path | None = None, fpr: float = FPR) -> bytes:
+def index(
+    results_dir: Path,
+    suite: str,
+    described: Path | None = None,
+    fpr: float = FPR,
+    watch: Watch = unwatched,
+) -> bytes:
     """Return the page of a suite. Its figures are drawn if those of the folder are not current.
 
     Args:
@@ -51,9 +58,11 @@ def index(results_dir: Path, suite: str, described: Path | None = None, fpr: flo
         suite: Name of the suite.
         described: `<results>/<suite>` with the run.json of these records; None: `results_dir`.
         fpr: The nominal false-positive rate.
+        watch: Follows tables and figures.
     """
     analysis = Analysis(results_dir, fpr)
-    drawings = _drawings(analysis, plots.draw(results_dir, analysis, fpr, ["svg"]))
+    files(analysis, watch)
+    drawings = _drawings(analysis, plots.draw(results_dir, analysis, fpr, ["svg"], watch))
     page = content(analysis, described or results_dir, suite)
     return render("page.html", page | {"drawings": list(drawings)}).encode()
 

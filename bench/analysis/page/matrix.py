@@ -22,20 +22,29 @@ class Square:
     Attributes:
         k: Number of flagged targets.
         n: Number of targets.
+        models: Number of clusters of targets that share a poisoned model.
         scores: Number of calibration scores; None if the rate does not follow the slider.
         below: Ranks of the targets, in rising order.
         unset: Whether there are too few calibration scores for a threshold.
         lacks: The need that is not met, in words, if no rate is shown.
         area: The AUROC in words, or "".
+        interval: Its interval in words, if that is not the one of its shares.
     """
 
     k: int
     n: int
+    models: int
     scores: int | None = None
     below: str = ""
     unset: bool = False
     lacks: str = ""
     area: str = ""
+    interval: str = ""
+
+    @property
+    def sizes(self) -> str:
+        """The name of its shares: the number of targets, and of models if it is smaller."""
+        return f"{self.n}" if self.models == self.n else f"{self.n}/{self.models}"
 
 
 Cell = TypeVar("Cell", covariant=True)
@@ -73,10 +82,11 @@ def _square(cell: Ranks | None) -> Square | None:
     if cell is None or not len(cell.below):
         return None
     if not cell.has_rate:
-        return Square(0, len(cell.below), lacks=NEEDS, area=cell.area)
+        return Square(0, len(cell.below), cell.models, lacks=NEEDS, area=cell.area)
     below = " ".join(str(count) for count in sorted(cell.below))
     unset = cell.rank > cell.n
-    return Square(cell.flagged, len(cell.below), cell.n, below, unset, area=cell.area)
+    counts = cell.flagged, len(cell.below), cell.models
+    return Square(*counts, cell.n, below, unset, area=cell.area)
 
 
 def level(kappa: float) -> str:
@@ -133,12 +143,9 @@ def worst(table: pd.DataFrame, detectors: list[str]) -> list[Line[Square]]:
     for _, group in table.groupby([*STUDY, "kappa"], sort=True):
         cells = {cell["detector"]: cell for cell in frames.lines(group)}
         first = next(iter(cells.values()))
-        absent = {ANY: Square(0, 0, lacks=NEEDS)}
+        absent = {ANY: Square(0, 0, 0, lacks=NEEDS)}
         squares = [
-            Square(int(cells[name]["caught"]), int(cells[name]["n"]))
-            if name in cells
-            else absent.get(name)
-            for name in detectors
+            _caught(cells[name]) if name in cells else absent.get(name) for name in detectors
         ]
         attacks = span(sorted({cell["attacks"] for cell in cells.values()}))
         result.append(
@@ -147,19 +154,32 @@ def worst(table: pd.DataFrame, detectors: list[str]) -> list[Line[Square]]:
     return result
 
 
+def _caught(line: dict[str, Any]) -> Square:
+    n, interval = int(line["n"]), _span(line["low"], line["high"])
+    return Square(int(line["caught"]), n, n if interval else 1, interval=interval)
+
+
 Share = tuple[str, str, int]
 """A rate in %, its interval, and its shade 0 ... 10."""
 
 
-def shares(lines: Iterable[Line[Square]]) -> dict[int, list[Share]]:
-    """Return the words for each k of 0 ... n, by n, so that the page needs no statistics."""
-    sizes = {square.n for each in lines for square in each.squares if square}
-    return {n: [_share(k, n) for k in range(n + 1)] for n in sorted(sizes)}
+def shares(lines: Iterable[Line[Square]]) -> dict[str, list[Share]]:
+    """Return the words for each k of 0 ... n, by `sizes`, so that the page needs no statistics."""
+    squares = {square.sizes: square for each in lines for square in each.squares if square}
+    return {
+        sizes: [_share(k, square.n, square.models) for k in range(square.n + 1)]
+        for sizes, square in sorted(squares.items())
+    }
 
 
-def _share(k: int, n: int) -> Share:
+def _share(k: int, n: int, models: int) -> Share:
+    """Return the words of k of n targets, with the interval of as many trials as models."""
     if not n:
         return "", "", 0
-    rate = stats.clopper_pearson(k, n)
-    interval = f"{100 * rate.low:.0f}–{100 * rate.high:.0f}"
+    rate = stats.effective(k / n, models)
+    interval = "" if models == 1 < n else _span(rate.low, rate.high)
     return text.number(100 * rate.value), interval, 10 * k // n
+
+
+def _span(low: float, high: float) -> str:
+    return "" if pd.isna(low) else f"{100 * low:.0f}–{100 * high:.0f}"

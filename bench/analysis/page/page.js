@@ -24,7 +24,7 @@
     for (const { cell, scores, below } of squares) {
       const needed = rank(scores, rate);
       const k = below.filter((lower) => lower >= needed).length;
-      const [label, interval, shade] = shares[cell.dataset.n][k];
+      const [label, interval, shade] = shares[cell.dataset.sizes || cell.dataset.n][k];
       cell.dataset.k = k;
       cell.className = `square h${shade}`;
       cell.querySelector("b").textContent = label;

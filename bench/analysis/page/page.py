@@ -5,11 +5,12 @@ from pathlib import Path
 from evil_twins.bench.analysis.claims.rules import retrained
 from evil_twins.bench.analysis.kept import folder, kept
 from evil_twins.bench.analysis.stats import FPR
+from evil_twins.bench.analysis.steps import Watch, unwatched
 
 NAME = "index.html"
 
 
-def write(results_dir: Path, suite: str, fpr: float = FPR) -> Path:
+def write(results_dir: Path, suite: str, fpr: float = FPR, watch: Watch = unwatched) -> Path:
     """Write `index.html`, a single file, unless it is current; return its path.
 
     It lies in the folder of the suite, at another false-positive rate than the default under
@@ -19,6 +20,7 @@ def write(results_dir: Path, suite: str, fpr: float = FPR) -> Path:
         results_dir: `<results>/<suite>`, with the records of a run.
         suite: Name of the suite.
         fpr: The nominal false-positive rate.
+        watch: Follows tables and figures.
 
     Raises:
         UserError: Records are missing, damaged or of another version.
@@ -32,7 +34,7 @@ def write(results_dir: Path, suite: str, fpr: float = FPR) -> Path:
             content,  # plotting libraries take seconds to load
         )
 
-        return {name: content.index(results_dir, suite, fpr=fpr)}
+        return {name: content.index(results_dir, suite, fpr=fpr, watch=watch)}
 
     (path,) = kept(results_dir, f"{name} of {suite}", make, inputs)
     return path

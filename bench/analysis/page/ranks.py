@@ -25,6 +25,7 @@ class Ranks:
         below: (N,) number of calibration scores strictly below each attacked score.
         score: (N,) the attacked scores, for reading.
         places: Target -> its place in the arrays.
+        models: Number of clusters of targets that share a poisoned model; N if none do.
         has_rate: Whether there are enough calibration scores for a rate.
         area: The AUROC of the OR of all detectors in words; "" of others.
     """
@@ -34,6 +35,7 @@ class Ranks:
     below: NDArray[np.intp]
     score: NDArray[np.float64]
     places: dict[str, int]
+    models: int
     has_rate: bool
     area: str
 
@@ -58,4 +60,5 @@ def _ranks(cell: Cell, fpr: float) -> Ranks:
     places = {str(name): place for place, name in enumerate(cell.target_id)}
     rank = stats.threshold(np.arange(n, dtype=np.float64), fpr).rank
     area = f"AUROC {text.number(cell.auroc.value, 2)}" if cell.detector == ANY else ""
-    return Ranks(n, rank, below, cell.score, places, cell.has_rate, area)
+    models = len(cell.score) if cell.clusters is None else int(cell.clusters.max()) + 1
+    return Ranks(n, rank, below, cell.score, places, models, cell.has_rate, area)

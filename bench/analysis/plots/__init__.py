@@ -26,6 +26,7 @@ from evil_twins.bench.analysis.plots.literal import write_literally
 from evil_twins.bench.analysis.plots.study import Study, studies
 from evil_twins.bench.analysis.plots.sweeps import along_fidelity, along_phi
 from evil_twins.bench.analysis.stats import FPR
+from evil_twins.bench.analysis.steps import Watch, unwatched
 from evil_twins.bench.analysis.tables import Analysis, Numbers
 from evil_twins.bench.store import files
 
@@ -83,16 +84,20 @@ def names(analysis: Analysis) -> list[str]:
 
 
 def figures(
-    analysis: Analysis, name: str | None = None
+    analysis: Analysis, name: str | None = None, watch: Watch = unwatched
 ) -> Iterator[tuple[Study, FigureKind, Figure]]:
     """Yield every figure that has data, or that of one stem, with its study and kind."""
-    with style.look(), threadpool_limits(1):
-        for study in studies(analysis):
-            for kind in FIGURES:
-                if name not in (None, kind.name + study.suffix) or not kind.shows(study):
-                    continue
-                if (drawn := kind.draw(study)) is not None:
-                    yield study, kind, write_literally(drawn)
+    wanted = [
+        (study, kind)
+        for study in studies(analysis)
+        for kind in FIGURES
+        if name in (None, kind.name + study.suffix) and kind.shows(study)
+    ]
+    with style.look(), threadpool_limits(1), watch("figures", len(wanted)) as done:
+        for study, kind in wanted:
+            if (drawn := kind.draw(study)) is not None:
+                yield study, kind, write_literally(drawn)
+            done()
 
 
 def draw(
@@ -100,6 +105,7 @@ def draw(
     analysis: Analysis | None = None,
     fpr: float = FPR,
     formats: Iterable[str] = FORMATS,
+    watch: Watch = unwatched,
 ) -> list[Path]:
     """Draw every figure of a suite in each format, unless the stored files are current.
 
@@ -113,6 +119,7 @@ def draw(
         analysis: The numbers of the suite at `fpr`, if the caller has them.
         fpr: The nominal false-positive rate.
         formats: Some of `FORMATS`.
+        watch: Follows the figures.
 
     Returns:
         The files, in the order of the formats and of the figures.
@@ -124,12 +131,16 @@ def draw(
 
     @cache
     def drawings() -> dict[str, Figure]:
-        drawn = figures(analysis or Analysis(results_dir, fpr))
+        drawn = figures(analysis or Analysis(results_dir, fpr), watch=watch)
         return {f"{place}/{kind.name}{study.suffix}": figure for study, kind, figure in drawn}
 
     def make(form: str) -> dict[str, bytes]:
-        with style.look(), threadpool_limits(1):
-            return {f"{name}.{form}": FORMATS[form](each) for name, each in drawings().items()}
+        content, figures = dict[str, bytes](), drawings()
+        with style.look(), threadpool_limits(1), watch(f"figures, {form}", len(figures)) as done:
+            for name, each in figures.items():
+                content[f"{name}.{form}"] = FORMATS[form](each)
+                done()
+        return content
 
     return [
         path

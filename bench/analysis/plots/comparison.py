@@ -15,8 +15,8 @@ from evil_twins.bench.analysis.tables import Numbers, text
 from evil_twins.bench.analysis.tables.compare.words import in_reading_order
 from evil_twins.bench.analysis.tables.families import Family
 from evil_twins.bench.analysis.tables.frames import column, lines
-from evil_twins.bench.analysis.tables.paired_over_victims import LEVEL
 from evil_twins.bench.analysis.tables.recipes import numbered
+from evil_twins.bench.analysis.tables.victim_differences import LEVEL
 
 CURVES = 8
 COLUMNS = 4

@@ -17,6 +17,12 @@ from evil_twins.bench.analysis.stats.comparing import signed_rank as signed_rank
 from evil_twins.bench.analysis.stats.comparing import trend as trend
 from evil_twins.bench.analysis.stats.flips import joint_flips as joint_flips
 from evil_twins.bench.analysis.stats.flips import sign_flips as sign_flips
+from evil_twins.bench.analysis.stats.groups import effective_number as effective_number
+from evil_twins.bench.analysis.stats.groups import group_means as group_means
+from evil_twins.bench.analysis.stats.groups import joined as joined
+from evil_twins.bench.analysis.stats.groups import mean_interval as mean_interval
+from evil_twins.bench.analysis.stats.groups import share as share
+from evil_twins.bench.analysis.stats.groups import target_draws as target_draws
 from evil_twins.bench.analysis.stats.planning import MOST_VICTIMS as MOST_VICTIMS
 from evil_twins.bench.analysis.stats.planning import Ranks as Ranks
 from evil_twins.bench.analysis.stats.planning import ranks as ranks
@@ -37,7 +43,6 @@ from evil_twins.bench.analysis.stats.resampling import RESAMPLES as RESAMPLES
 from evil_twins.bench.analysis.stats.resampling import crossed as crossed
 from evil_twins.bench.analysis.stats.resampling import draws as draws
 from evil_twins.bench.analysis.stats.resampling import image_draws as image_draws
-from evil_twins.bench.analysis.stats.resampling import mean_interval as mean_interval
 from evil_twins.bench.analysis.stats.resampling import one_sided as one_sided
 from evil_twins.bench.analysis.stats.resampling import percentile as percentile
 from evil_twins.bench.analysis.stats.resampling import ratio_interval as ratio_interval

@@ -5,11 +5,12 @@ from math import floor, inf
 
 import numpy as np
 
+from evil_twins.bench.analysis.stats.groups import effective_number, is_single, share
 from evil_twins.bench.analysis.stats.rates import (
     UNKNOWN,
     Floats,
     Interval,
-    clopper_pearson,
+    Ints,
     effective,
 )
 
@@ -69,7 +70,11 @@ def threshold(scores: Floats, alpha: float) -> Threshold:
 
 
 def detection_rate(
-    attacked: Floats, calibration: Floats, rule: Threshold, level: float = 0.95
+    attacked: Floats,
+    calibration: Floats,
+    rule: Threshold,
+    groups: Ints | None = None,
+    level: float = 0.95,
 ) -> Interval:
     """Return the share of attacked scores above a threshold, with an interval for this model.
 
@@ -83,22 +88,26 @@ def detection_rate(
         attacked: (N,) scores.
         calibration: (n,) benign scores, those of the threshold.
         rule: The threshold.
+        groups: (N,) cluster of each target; None: each is its own. Clustered targets count as
+            `effective_number`; a single cluster of several has no interval (NaN).
         level: Coverage, approximately.
     """
-    n = len(attacked)
-    if not n:
+    if not len(attacked):
         return UNKNOWN
-    detected = int((attacked > rule.value).sum())
-    if rule.rank > rule.n:
-        return clopper_pearson(detected, n, level)
+    flagged = attacked > rule.value
+    if rule.rank > rule.n or is_single(groups):
+        return share(flagged, groups, level)
     from scipy import special
 
-    rates = 1 - np.searchsorted(np.sort(attacked), np.sort(calibration), side="right") / n
+    upto = np.searchsorted(np.sort(attacked), np.sort(calibration), side="right")
+    rates = 1 - upto / len(attacked)
     draws = np.arange(rule.n + 1) / rule.n
     chances = np.diff(special.betainc(rule.rank, rule.n - rule.rank + 1, draws))
     variance = float(chances @ (rates - chances @ rates) ** 2)
-    smoothed = (detected + 0.5) / (n + 1)  # no variance of 0 where none or all are detected
-    return effective(detected / n, n / (1 + variance * n / (smoothed * (1 - smoothed))), level)
+    rate = int(flagged.sum()) / len(flagged)
+    n = effective_number(flagged.astype(np.float64), groups, level)
+    smoothed = (rate * n + 0.5) / (n + 1)  # no variance of 0 where none or all are detected
+    return effective(rate, n / (1 + variance * n / (smoothed * (1 - smoothed))), level)
 
 
 def conformal_p(scores: Floats, calibration: Floats) -> Floats:

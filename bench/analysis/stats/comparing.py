@@ -4,7 +4,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from evil_twins.bench.analysis.stats.rates import UNKNOWN, Bools, Floats, Interval
+from evil_twins.bench.analysis.stats.groups import effective_number, group_means, is_single
+from evil_twins.bench.analysis.stats.rates import UNKNOWN, Bools, Floats, Interval, Ints
 
 
 class Comparison(NamedTuple):
@@ -21,12 +22,16 @@ class Comparison(NamedTuple):
     p: float
 
 
-def mcnemar(first: Bools, second: Bools) -> Comparison:
+def mcnemar(first: Bools, second: Bools, groups: Ints | None = None) -> Comparison:
     """Test with McNemar's exact test two detectors, or one detector on two attacks.
+
+    In clusters of targets the signs of the differences flip together: the test is the exact one of
+    the clusters' sums, which without clusters is McNemar's.
 
     Args:
         first: (N,) decisions.
         second: (N,) decisions on the same targets, in the same order.
+        groups: (N,) cluster of each target; None: each is its own.
 
     Raises:
         ValueError: The two sides differ in size.
@@ -36,6 +41,9 @@ def mcnemar(first: Bools, second: Bools) -> Comparison:
     from scipy import stats
 
     only = _discordant(first, second)
+    if groups is not None:
+        sums = np.bincount(groups, first.astype(np.float64) - second)
+        return Comparison(*only, _of_sums(np.abs(sums).astype(np.intp), abs(only[0] - only[1])))
     p = 2 * float(stats.binom.cdf(min(only), sum(only), 0.5))
     return Comparison(*only, min(1.0, p))
 
@@ -44,7 +52,18 @@ def _discordant(first: Bools, second: Bools) -> tuple[int, int]:
     return int((first & ~second).sum()), int((~first & second).sum())
 
 
-def paired_difference(first: Bools, second: Bools, level: float = 0.95) -> Interval:
+def _of_sums(sizes: Ints, least: int) -> float:
+    """Return the share of all signs of whole numbers whose sum is at least so far from 0."""
+    total = int(sizes.sum())
+    chances = np.ones(1)
+    for size in sizes[sizes > 0]:
+        chances = np.convolve(chances, np.concatenate([[0.5], np.zeros(2 * size - 1), [0.5]]))
+    return min(1.0, float(chances[np.abs(np.arange(-total, total + 1)) >= least].sum()))
+
+
+def paired_difference(
+    first: Bools, second: Bools, groups: Ints | None = None, level: float = 0.95
+) -> Interval:
     """Return the difference of two rates on the same targets, with Tango's score interval (1998).
 
     The interval has a width even if the two sides agree on every target: z² / (n + z²) to both
@@ -53,14 +72,24 @@ def paired_difference(first: Bools, second: Bools, level: float = 0.95) -> Inter
     Args:
         first: (N,) decisions.
         second: (N,) decisions on the same targets, in the same order.
+        groups: (N,) cluster of each target; None: each is its own. Clustered targets count as
+            `effective_number`; a single cluster of several has no interval (NaN).
         level: Coverage, approximately.
     """
-    n = len(first)
-    if not n:
+    if not len(first):
         return UNKNOWN
+    only_first, only_second = _discordant(first, second)
+    if is_single(groups):
+        return Interval((only_first - only_second) / len(first), np.nan, np.nan)
+    n = effective_number(first.astype(np.float64) - second, groups, level)
+    parts = only_first * n / len(first), only_second * n / len(first)
+    return _score_interval(*parts, n, level)
+
+
+def _score_interval(only_first: float, only_second: float, n: float, level: float) -> Interval:
+    """Return Tango's interval for n pairs, not always whole, of which these are discordant."""
     from scipy import optimize, special
 
-    only_first, only_second = _discordant(first, second)
     z = float(special.ndtri((1 + level) / 2))
 
     def excess(delta: float, bound: float) -> float:
@@ -97,13 +126,16 @@ def conformal_ranks(scores: Floats, calibration: Floats) -> Floats:
     return ranks
 
 
-def signed_rank(first: Floats, second: Floats) -> float:
+def signed_rank(first: Floats, second: Floats, groups: Ints | None = None) -> float:
     """Return the two-sided p-value of Wilcoxon's signed-rank test; 1 if nothing differs.
 
     Args:
         first: (N,) values.
         second: (N,) values on the same targets, in the same order.
+        groups: (N,) cluster of each target, of which the mean counts; None: each is its own.
     """
+    if groups is not None:
+        first, second = group_means(first, groups), group_means(second, groups)
     # Differences of ranks that differ only by rounding would count as ties broken at random.
     difference = np.round(first - second, 12)
     if not len(difference) or not difference.any():
@@ -128,16 +160,21 @@ def _over_all_signs(difference: Floats, ranks: Floats) -> float:
     return min(1.0, 2 * float(min((sums <= rank_sum).mean(), (sums >= rank_sum).mean())))
 
 
-def trend(values: Floats, direction: Literal["rises", "falls"]) -> tuple[float, float]:
+def trend(
+    values: Floats, direction: Literal["rises", "falls"], groups: Ints | None = None
+) -> tuple[float, float]:
     """Test with Page's test that the values of each target rise (or fall) along a sweep.
 
     Args:
         values: (targets, levels), levels in the order of the sweep.
         direction: The expected direction along the columns.
+        groups: (targets,) cluster of each target, of which the mean counts; None: each is its own.
 
     Returns:
-        Statistic and one-sided p-value; NaN with fewer than three levels or two targets.
+        Statistic and one-sided p-value; NaN with fewer than three levels or two targets (clusters).
     """
+    if groups is not None:
+        values = group_means(values, groups)
     targets, levels = values.shape
     if levels < 3 or targets < 2:
         return float("nan"), float("nan")

@@ -36,7 +36,7 @@ def pooled_rate(detected: Floats, counts: Floats, level: float = 0.95) -> Pooled
     if victims < 2:
         return Pooled(UNKNOWN, float("nan"))
     effect = design_effect(detected, counts)
-    shrinkage = (_t(total - 1, level) / _t(victims - 1, level)) ** 2
+    shrinkage = (student(total - 1, level) / student(victims - 1, level)) ** 2
     return Pooled(
         effective(float(detected.sum()) / total, total / effect * shrinkage, level), effect
     )
@@ -73,8 +73,8 @@ def next_rate(detected: Floats, counts: Floats, count: int, level: float = 0.95)
     from scipy import special
 
     total = float(counts.sum())
-    wider = _t(victims - 1, level) / float(special.ndtri((1 + level) / 2))
-    shrinkage = (_t(total - 1, level) / _t(victims - 1, level)) ** 2
+    wider = student(victims - 1, level) / float(special.ndtri((1 + level) / 2))
+    shrinkage = (student(total - 1, level) / student(victims - 1, level)) ** 2
     effective = total / pooled.effect * shrinkage
     mean = (pooled.rate.value * effective + 0.5) / (effective + 1)
     alike = min(1.0, (pooled.effect - 1) / max(1.0, total / victims - 1))
@@ -112,11 +112,11 @@ def mean_over_victims(values: Floats, level: float = 0.95) -> Interval:
     if len(values) < 2:
         return UNKNOWN
     mean = float(values.mean())
-    half = _t(len(values) - 1, level) * float(values.std(ddof=1)) / np.sqrt(len(values))
+    half = student(len(values) - 1, level) * float(values.std(ddof=1)) / np.sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
 
 
-def _t(freedom: float, level: float) -> float:
+def student(freedom: float, level: float) -> float:
     """Return the two-sided quantile of Student's t."""
     from scipy import special
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from evil_twins.bench.analysis.stats.rates import UNKNOWN, Floats, Interval
+from evil_twins.bench.analysis.stats.rates import Floats, Interval, Ints
 
 RESAMPLES = 1000
 SEED = 1559
@@ -64,24 +64,31 @@ def image_draws(columns: int, heldout: int, resamples: int = RESAMPLES) -> Float
     return counts
 
 
-def crossed(flips: Floats, heldout: int, images: Floats) -> Floats:
+def crossed(flips: Floats, heldout: int, images: Floats, groups: Ints | None = None) -> Floats:
     """Draw bootstrap samples of the pooled share of flipped predictions.
 
     Args:
         flips: (N, columns) 1 where the faced model of a target disagrees with the victim, else 0.
         heldout: Size of R.
         images: `image_draws`, the same for all rows that are compared.
+        groups: (N,) cluster of each target, which is drawn as a whole; None: each is its own.
 
     Returns:
-        (resamples,) shares in [0, 1].
+        (resamples,) shares in [0, 1]; NaN for a single cluster of several targets.
     """
-    targets = draws(len(flips), resamples=len(images))
+    sizes = np.ones(len(flips)) if groups is None else np.bincount(groups).astype(np.float64)
+    if groups is not None:
+        flips, targets = np.zeros((len(sizes), flips.shape[1])), flips
+        np.add.at(flips, groups, targets)
+    if len(sizes) == 1 < sizes.sum():
+        return np.full(len(images), np.nan)
+    drawn = draws(len(sizes), resamples=len(images))
     flipped = np.flatnonzero(flips.any(axis=0))
     flips, counts = flips[:, flipped], np.empty(len(images))
     for start in range(0, len(images), BLOCK):
         block = slice(start, start + BLOCK)
-        counts[block] = ((targets[block] @ flips) * images[block][:, flipped]).sum(axis=1)
-    shares: Floats = counts / (len(flips) * heldout)
+        counts[block] = ((drawn[block] @ flips) * images[block][:, flipped]).sum(axis=1)
+    shares: Floats = counts / (drawn @ sizes * heldout)
     return shares
 
 
@@ -92,13 +99,6 @@ def percentile(value: float, samples: Floats, level: float = 0.95) -> Interval:
         return Interval(value, float("nan"), float("nan"))
     low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high))
-
-
-def mean_interval(values: Floats) -> Interval:
-    """Return the mean of (N,) values, one per target, with its bootstrap interval over targets."""
-    if not len(values):
-        return UNKNOWN
-    return percentile(float(values.mean()), draws(len(values)) @ values / len(values))
 
 
 def ratio_interval(top: Floats, bottom: Floats, value: float) -> Interval:

@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from evil_twins.bench.analysis.stats.groups import target_draws
 from evil_twins.bench.analysis.stats.rates import UNKNOWN, Bools, Floats, Interval, Ints
 from evil_twins.bench.analysis.stats.resampling import draws, percentile
 
@@ -32,7 +33,7 @@ def _wins(attacked: Floats, benign: Floats) -> Floats:
     return wins
 
 
-def auroc(attacked: Floats, benign: Floats, owner: Ints) -> Interval:
+def auroc(attacked: Floats, benign: Floats, owner: Ints, groups: Ints | None = None) -> Interval:
     """Return the chance that an attacked score exceeds a benign one (ties half), with its interval.
 
     Targets are resampled with replacement: a drawn target brings its attacked score and the benign
@@ -44,19 +45,21 @@ def auroc(attacked: Floats, benign: Floats, owner: Ints) -> Interval:
         benign: (M,) scores.
         owner: (M,) position of the target whose faced model gave the benign score, -1 for the
             victim.
+        groups: (N,) cluster of each target, which is drawn as a whole; None: each is its own. A
+            single cluster of several targets has no interval (NaN).
     """
     if not len(attacked) or not len(benign):
         return UNKNOWN
     wins = _wins(attacked, benign)
     value = float(wins.mean())
-    heads = draws(len(attacked))
+    heads = target_draws(len(attacked), groups)
     if (owner < 0).any():
         tails, sizes = draws(len(benign), stream=1), np.ones(len(benign))
     else:
         member = np.eye(len(attacked))[owner]
         wins, tails, sizes = wins @ member, heads, member.sum(0)
     with np.errstate(invalid="ignore"):
-        samples = ((heads @ wins) * tails).sum(1) / (len(attacked) * (tails @ sizes))
+        samples = ((heads @ wins) * tails).sum(1) / (heads.sum(1) * (tails @ sizes))
     return percentile(value, samples)
 
 

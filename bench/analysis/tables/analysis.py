@@ -1,6 +1,6 @@
 """The records of one suite, and the numbers that its tables, figures and page share."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from evil_twins.bench.analysis.tables.decisions import Cell, cells, decide
 from evil_twins.bench.analysis.tables.families import Family, families, sweeps
 from evil_twins.bench.analysis.tables.frames import frame
 from evil_twins.bench.analysis.tables.records import Records, read
-from evil_twins.bench.analysis.tables.samples import specificity_samples
+from evil_twins.bench.analysis.tables.samples import comparable, specificity_samples
 
 
 class Analysis:
@@ -96,6 +96,17 @@ class Analysis:
         """Crossed bootstrap samples of the pooled specificity loss, by row."""
         with _one_thread():
             return specificity_samples(self.records)
+
+    def paired_samples(self, rows: Sequence[int]) -> list[Floats]:
+        """Return `specificity_samples` of rows with the same targets, under the same draws.
+
+        Rows without held-out images are skipped.
+        """
+        samples = self.specificity_samples
+        if not self.records.clusters.agree(rows):
+            with _one_thread():
+                samples = specificity_samples(comparable(self.records, rows))
+        return [samples[row] for row in rows if row in samples]
 
     @cached_property
     def families(self) -> list[Family]:

@@ -9,43 +9,52 @@ import pandas as pd
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
+from evil_twins.bench.analysis.tables.clusters import Clusters
 from evil_twins.bench.analysis.tables.frames import by_name, column, ends, flags, line, spread
 from evil_twins.bench.analysis.tables.records import KEYS
+from evil_twins.bench.analysis.tables.units import unit_lines
 
 AT_KAPPA = "at_kappa_rate at_kappa_low at_kappa_high"
 SURVIVE = "survive_8bit_rate survive_8bit_low survive_8bit_high"
 
 
-def _efficacy(targets: pd.DataFrame) -> dict[str, float]:
+def _efficacy(targets: pd.DataFrame, clusters: Clusters) -> dict[str, float]:
     at_kappa = flags(targets, "at_kappa")
-    reached, survived = int(at_kappa.sum()), int((at_kappa & flags(targets, "at_kappa_8bit")).sum())
+    survived = flags(targets, "at_kappa_8bit")[at_kappa]
+    of_all, of_reached = (
+        clusters.joint(targets["row"].unique(), list(names))
+        for names in (targets["target_id"], targets["target_id"][at_kappa])
+    )
     confidence = column(targets, "confidence")
     return {
         "n": len(targets),
-        "at_kappa": reached,
-        **by_name(AT_KAPPA, stats.clopper_pearson(reached, len(targets))),
+        "at_kappa": int(at_kappa.sum()),
+        **by_name(AT_KAPPA, stats.share(at_kappa, of_all)),
         "at_goal": int((targets["predicted"] == targets["goal"]).sum()),
         "within_eps": int(targets["within_eps"].sum()),
         "confidence_min": float(confidence.min()),
         "confidence_max": float(confidence.max()),
-        "at_kappa_8bit": survived,
-        **by_name(SURVIVE, stats.clopper_pearson(survived, reached)),
+        "at_kappa_8bit": int(survived.sum()),
+        **by_name(SURVIVE, stats.share(survived, of_reached)),
     }
 
 
-def _cost(targets: pd.DataFrame, samples: stats.Floats | None) -> dict[str, float]:
+def _cost(
+    targets: pd.DataFrame, samples: stats.Floats | None, clusters: Clusters
+) -> dict[str, float]:
+    joint = clusters.joint(targets["row"].unique(), list(targets["target_id"]))
     flipped, heldout = int(targets["flipped"].sum()), int(targets["heldout"].sum())
     share = flipped / heldout if heldout else np.nan
     pooled = stats.percentile(share, samples if samples is not None else np.empty(0))
     rounds = column(targets, "rounds")
     return {
-        **spread("linf", stats.mean_interval(column(targets, "linf"))),
+        **spread("linf", stats.mean_interval(column(targets, "linf"), joint)),
         "l2": float(targets["l2"].mean()),
         "delta": float(targets["delta"].mean()),
         "flipped": flipped,
         "heldout": heldout,
         **spread("specificity", pooled),
-        **spread("kl", stats.mean_interval(column(targets, "kl"))),
+        **spread("kl", stats.mean_interval(column(targets, "kl"), joint)),
         "accuracy_drop": float(targets["accuracy_drop"].mean()),
         "rounds": float(np.median(rounds[rounds >= 0])) if (rounds >= 0).any() else np.nan,
         "never": int((rounds < 0).sum()),
@@ -58,7 +67,8 @@ def _attacks(analysis: Analysis) -> Iterator[dict[str, Any]]:
         number = int(str(row))
         samples = analysis.specificity_samples.get(number)
         key = line(analysis.records.rows[KEYS], number)
-        yield key | _efficacy(targets) | _cost(targets, samples)
+        clusters = analysis.records.clusters
+        yield key | _efficacy(targets, clusters) | _cost(targets, samples, clusters)
 
 
 def _markdown(analysis: Analysis) -> str:
@@ -72,6 +82,7 @@ def _markdown(analysis: Analysis) -> str:
     for title, rows in text.studies(analysis.records.rows):
         body = [_row(line(table, row)) for row in text.ordered(rows)]
         blocks.append(f"\n## {title}\n\n" + text.markdown(header, body))
+        blocks += [f"\n{words}\n" for words in unit_lines(analysis.records, rows)]
     return "".join([*blocks, "\n", text.failures(analysis.records)])
 
 

@@ -34,11 +34,14 @@ def _budgets(analysis: Analysis) -> Iterator[dict[str, Any]]:
         targets = targets[targets["target_id"].isin(counts.index[counts == len(grid)])]
         ordered = grid.sort_values(["distance", "phi"])
         for row, key in zip(ordered.index, lines(ordered[POINT]), strict=True):
-            yield key | _point(targets[targets["row"] == row])
+            point = targets[targets["row"] == row]
+            clusters = analysis.records.clusters.joint([int(row)], list(point["target_id"]))
+            yield key | _point(point, clusters)
 
 
-def _point(targets: pd.DataFrame) -> dict[str, float]:
-    point = by_name("confidence low high", stats.mean_interval(column(targets, "confidence")))
+def _point(targets: pd.DataFrame, clusters: stats.Ints | None) -> dict[str, float]:
+    mean = stats.mean_interval(column(targets, "confidence"), clusters)
+    point = by_name("confidence low high", mean)
     point |= {name: int(targets[name].sum()) for name in ("at_kappa", "flipped", "heldout")}
     for name in ("linf", "delta"):
         point[name] = float(np.mean(column(targets, name))) if len(targets) else np.nan

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import any_of
+from evil_twins.bench.analysis.tables.clusters import Clusters
 from evil_twins.bench.analysis.tables.frames import column, flags
 from evil_twins.bench.analysis.tables.records import Records
 
@@ -41,6 +42,7 @@ class Cell:
         confidence: (N,) largest softmax output of the faced model.
         at_kappa: (N,) whether the attack reached its efficacy.
         within_eps: (N,) whether it stayed within its radius.
+        clusters: (N,) cluster of each target; None if no two share a poisoned model.
         calibration: Benign inputs for the threshold.
         fresh: Other benign inputs, for the realised rate, AUROC and KS.
         unscored: Number of targets of the row without a score.
@@ -56,6 +58,7 @@ class Cell:
     confidence: stats.Floats
     at_kappa: stats.Bools
     within_eps: stats.Bools
+    clusters: stats.Ints | None
     calibration: Benign
     fresh: Benign
     unscored: int
@@ -77,12 +80,13 @@ class Cell:
         """
         if not self.has_rate:
             return stats.UNKNOWN
-        return stats.detection_rate(self.score, self.calibration.score, self.threshold(fpr))
+        sides = self.score, self.calibration.score
+        return stats.detection_rate(*sides, self.threshold(fpr), self.clusters)
 
     @property
     def auroc(self) -> stats.Interval:
         """The AUROC of attacked against fresh benign scores, with its interval."""
-        return stats.auroc(self.score, self.fresh.score, self.fresh.owner)
+        return stats.auroc(self.score, self.fresh.score, self.fresh.owner, self.clusters)
 
     @property
     def pool(self) -> Benign:
@@ -100,6 +104,7 @@ class _Row:
     """Columns of a row's scores as arrays: slicing frames cell by cell takes seconds."""
 
     number: int
+    clusters: Clusters
     facts: pd.DataFrame
     columns: dict[str, NDArray[np.object_]]
     score: stats.Floats
@@ -127,6 +132,7 @@ class _Row:
             confidence=self.confidence[attacked],
             at_kappa=flags(self.facts, "at_kappa")[position],
             within_eps=flags(self.facts, "within_eps")[position],
+            clusters=self.clusters.joint([self.number], list(names)),
             calibration=self.benign(scored & (role == "calibration"), pd.Index(names)),
             fresh=self.benign(scored & (role == "fpr"), pd.Index(names)),
             unscored=len(self.facts) - len(names),
@@ -146,6 +152,7 @@ def cells(records: Records) -> Iterator[Cell]:
         untouched = records.rows.at[number, "moves"] == "nothing"
         columns = _Row(
             number=number,
+            clusters=records.clusters,
             facts=facts[row],
             columns={name: scores[name].to_numpy(dtype=object) for name in texts},
             score=column(scores, "score"),

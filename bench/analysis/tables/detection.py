@@ -12,6 +12,7 @@ from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.any_of import NAME as ANY
 from evil_twins.bench.analysis.tables.any_of import NEEDS
+from evil_twins.bench.analysis.tables.clusters import WORDS as CLUSTERED
 from evil_twins.bench.analysis.tables.decisions import Cell
 from evil_twins.bench.analysis.tables.frames import by_name, holm_within, line, lines, spread
 from evil_twins.bench.analysis.tables.paired import WORST
@@ -78,11 +79,13 @@ def _flagged(cell: Cell, fpr: float, rule: stats.Threshold) -> dict[str, object]
     fresh = cell.fresh.score
     false = int((fresh > rule.value).sum())
     detected = int(flagged.sum())
+    success = cell.at_kappa & cell.within_eps & ~flagged
     return {
         "detected": detected,
         **by_name("rate low high", cell.rate(fpr)),
         "fpr_realised": false / len(fresh) if len(fresh) else np.nan,
-        "success": int((cell.at_kappa & cell.within_eps & ~flagged).sum()),
+        "success": int(success.sum()),
+        **by_name("success_low success_high", stats.share(success, cell.clusters)[1:]),
         "detected_at_kappa": int((flagged & cell.at_kappa).sum()),
         "fpr_k": false,
         "fpr_n": len(fresh),
@@ -117,13 +120,14 @@ def _markdown(analysis: Analysis) -> str:
     """Write attack by detector at the headline rate, then the worst case over attacks."""
     table = analysis.numbered(DETECTION)
     table = table[table["fpr_nominal"] == analysis.fpr]
+    clustered = f"; {CLUSTERED}" if analysis.records.clusters.models else ""
     blocks = [
         f"# Detection rate at a false-positive rate of {text.percent(analysis.fpr)}\n\n"
         "Each cell: flagged/targets, their share and its 95 % interval, over all targets, at κ or "
         "not. The interval holds for this model only, with other targets and other calibration "
-        "images. `any` is the OR of all detectors at the same total false-positive rate; half of "
-        f"the calibration images set its units, the other half its threshold. Its rate {NEEDS} "
-        "for the threshold; its AUROC follows.\n"
+        f"images{clustered}. `any` is the OR of all detectors at the same total false-positive "
+        "rate; half of the calibration images set its units, the other half its threshold. Its "
+        f"rate {NEEDS} for the threshold; its AUROC follows.\n"
     ]
     for title, rows in text.studies(analysis.records.rows):
         blocks.append(f"\n## {title}\n\n" + _matrix(rows, table))
@@ -131,7 +135,8 @@ def _markdown(analysis: Analysis) -> str:
             blocks.append(f"\n{missing}: see [all attacks](attacks.md).\n")
     if len(worst := analysis.table(WORST)):
         title = "\n## Caught under every attack of the suite that reaches κ\n\n"
-        title += "The intervals hold for this model and these thresholds (Clopper–Pearson). "
+        title += "The intervals hold for this model and these thresholds (Clopper–Pearson"
+        title += f"{clustered}). "
         title = (title + analysis.any_remark).rstrip() + "\n\n"
         blocks.append(title + _worst(worst))
     if notes := int((table["note"] != "").sum()):
@@ -186,6 +191,8 @@ DETECTION = Table(
         "auroc": "attacked against benign scores",
         "ks": "Kolmogorov-Smirnov statistic of attacked and benign scores",
         "success": "targets at κ, within ε and not flagged",
+        "success_low success_high": "the Clopper–Pearson interval of their share, for this model "
+        "and this threshold",
         "layers method lam seed": "",
         "detected_at_kappa": "of the targets at κ, those flagged",
         "fpr_k fpr_n fpr_p fpr_p_holm": "number of other benign images that were flagged, their "

@@ -9,7 +9,7 @@ import pandas as pd
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
-from evil_twins.bench.analysis.tables.frames import column, ends, flags, lines, spread
+from evil_twins.bench.analysis.tables.frames import by_name, column, ends, flags, lines, spread
 from evil_twins.bench.analysis.tables.records import KEYS
 
 COSTS = {"specificity": 1000, "share": 1000, "kl": 1000, "linf": 255}
@@ -19,28 +19,32 @@ COSTS = {"specificity": 1000, "share": 1000, "kl": 1000, "linf": 255}
 def _load(analysis: Analysis) -> Iterator[dict[str, Any]]:
     """Yield one line per row that changes models and detector, if a model serves several targets.
 
-    Targets of one model are not independent, so intervals are of bootstraps over models. That of
-    `rate` is no narrower than the one of Clopper and Pearson. A single model gives no interval.
+    Targets of one model are not independent, so intervals are over models, as in all tables. A
+    single model gives no interval.
     """
     records = analysis.records
-    if records.targets["group"].eq(records.targets["target_id"]).all():
+    if not records.clusters.models:
         return
     flags = dict(iter(analysis.table_decisions.groupby("row")))
     for row, key in zip(records.rows.index, lines(records.rows[KEYS]), strict=True):
         targets = records.targets[records.targets["row"] == row]
         if key["layers"] != "none" and int(row) in flags:
-            cost = key | _cost(targets, analysis.specificity_samples.get(int(row)))
+            clusters = records.clusters.joint([row], list(targets["target_id"]))
+            cost = key | _cost(targets, analysis.specificity_samples.get(int(row)), clusters)
             flagged = targets.merge(flags[int(row)].drop(columns="row"), on="target_id")
             for name, cells in flagged.groupby("detector", sort=True):
-                yield cost | {"detector": name} | _caught(cells)
+                rate = analysis.cells[int(row), str(name)].rate(analysis.fpr)
+                yield cost | {"detector": name} | _caught(cells, rate)
 
 
-def _cost(targets: pd.DataFrame, samples: stats.Floats | None) -> dict[str, object]:
-    models = int(targets["group"].nunique())
+def _cost(
+    targets: pd.DataFrame, samples: stats.Floats | None, clusters: stats.Ints | None
+) -> dict[str, object]:
+    models = len(targets) if clusters is None else int(clusters.max()) + 1
     serves = len(targets) // models
     heldout = int(targets["heldout"].sum())
     share = float(targets["flipped"].sum() / heldout) if heldout else np.nan
-    pooled = stats.percentile(share, samples if samples is not None and models > 1 else np.empty(0))
+    pooled = stats.percentile(share, samples if samples is not None else np.empty(0))
     return {
         "serves": serves,
         "models": models,
@@ -48,30 +52,20 @@ def _cost(targets: pd.DataFrame, samples: stats.Floats | None) -> dict[str, obje
         "at_kappa": int(targets["at_kappa"].sum()),
         **spread("specificity", pooled),
         **spread("share", stats.Interval(*(value / serves for value in pooled))),
-        **(spread("kl", _mean(targets, "kl")) | spread("linf", _mean(targets, "linf"))),
+        **spread("kl", stats.mean_interval(column(targets, "kl"), clusters)),
+        **spread("linf", stats.mean_interval(column(targets, "linf"), clusters)),
         "delta": float(targets["delta"].mean()),
         "confidence_max": float(targets["confidence"].max()),
     }
 
 
-def _mean(targets: pd.DataFrame, name: str) -> stats.Interval:
-    """Return the mean over targets with its interval over models, which serve equally many."""
-    means = targets.groupby("group", sort=True)[name].mean().to_numpy(dtype=np.float64)
-    single = stats.Interval(float(means.mean()), np.nan, np.nan)
-    return stats.mean_interval(means) if len(means) > 1 else single
-
-
-def _caught(cells: pd.DataFrame) -> dict[str, float]:
-    flagged = column(cells, "flagged")
-    models = _mean(cells, "flagged")
-    exact = stats.clopper_pearson(int(flagged.sum()), len(flagged))
+def _caught(cells: pd.DataFrame, rate: stats.Interval) -> dict[str, float]:
+    flagged = flags(cells, "flagged")
     reached = flags(cells, "at_kappa") & flags(cells, "within_eps")
     return {
         "detected": int(flagged.sum()),
-        "rate": exact.value,
-        "low": min(exact.low, models.low) if np.isfinite(models.low) else np.nan,
-        "high": max(exact.high, models.high) if np.isfinite(models.high) else np.nan,
-        "success": int((reached & (flagged == 0)).sum()),
+        **by_name("rate low high", rate),
+        "success": int((reached & ~flagged).sum()),
     }
 
 
@@ -127,8 +121,7 @@ LOAD = Table(
         ends("linf"): "mean ‖x* − x°‖∞ in pixels of [0, 1]",
         "delta confidence_max": "mean ‖θ* − θ°‖₂ / ‖θ°‖₂; the largest f_t(x*; θ*)",
         "detector": "",
-        "detected rate low high": "targets above the threshold; the interval is at least as wide "
-        "as that of as many independent targets (Clopper and Pearson)",
+        "detected rate low high": "targets above the threshold, as in `detection.csv`",
         "success": "targets at κ, within ε and not flagged",
     },
     _markdown,

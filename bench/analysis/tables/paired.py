@@ -21,9 +21,9 @@ from evil_twins.bench.analysis.tables.records import STUDY, Records
 _KEYS = [*STUDY, "attack", "layers", "kappa", "phi", "lam"]
 
 
-def _compare(pairs: pd.DataFrame) -> dict[str, float]:
+def _compare(pairs: pd.DataFrame, clusters: stats.Ints | None) -> dict[str, float]:
     flagged, against = (flags(pairs, name) for name in ("flagged", "flagged_other"))
-    test = stats.mcnemar(flagged, against)
+    test = stats.mcnemar(flagged, against, clusters)
     ranks = [column(pairs, name) for name in ("rank", "rank_other")]
     return {
         "n": len(pairs),
@@ -33,7 +33,7 @@ def _compare(pairs: pd.DataFrame) -> dict[str, float]:
         "only_against": test.second,
         "p_mcnemar": test.p,
         "rank_shift": float((ranks[0] - ranks[1]).mean()) if len(pairs) else float("nan"),
-        "p_signed_rank": stats.signed_rank(ranks[0], ranks[1]),
+        "p_signed_rank": stats.signed_rank(ranks[0], ranks[1], clusters),
     }
 
 
@@ -51,9 +51,13 @@ def _pairs(analysis: Analysis) -> Iterator[dict[str, Any]]:
         for row, _ in family.rows:
             key = line(analysis.records.rows[_KEYS], row)
             for against, end in (("pgd", family.pgd), ("poisoning", family.poisoning)):
-                pairs = {} if end is None else analysis.on_both(row, end)
-                for detector, decided in pairs.items():
-                    yield key | {"against": against, "detector": detector} | _compare(decided)
+                if end is None:
+                    continue
+                for detector, pairs in analysis.on_both(row, end).items():
+                    names = list(pairs["target_id"])
+                    clusters = analysis.records.clusters.joint((row, end), names)
+                    place = {"against": against, "detector": detector}
+                    yield key | place | _compare(pairs, clusters)
 
 
 def caught_by_attack(
@@ -93,9 +97,10 @@ def worst(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
     table = []
     for key, wide in caught_by_attack(records, decided):
         joint = [row for row in wide.columns if records.rows.at[row, "method"] == IMC]
-        caught = int(wide.all(axis=1).sum())
-        counts = by_name("rate low high", stats.clopper_pearson(caught, len(wide)))
-        counts |= {"attacks": wide.shape[1], "n": len(wide), "caught": caught}
+        caught = wide.all(axis=1).to_numpy()
+        clusters = records.clusters.joint(wide.columns, list(wide.index))
+        counts = by_name("rate low high", stats.share(caught, clusters))
+        counts |= {"attacks": wide.shape[1], "n": len(wide), "caught": int(caught.sum())}
         counts |= {"imc_caught": int(wide[joint].all(axis=1).sum()) if joint else 0}
         table.append(key | counts)
     return frame(table, WORST.names)

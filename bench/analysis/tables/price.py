@@ -19,7 +19,7 @@ LOSSES = {"linf": 255, "specificity": 1000, "kl": 1000}
 
 def _price(analysis: Analysis) -> Iterator[dict[str, Any]]:
     """Yield one line per aware row and oblivious row of the same κ and φ on the same targets."""
-    rows, samples = analysis.records.rows, analysis.specificity_samples
+    rows = analysis.records.rows
     rows = rows[rows["phi"].notna() & rows["role"].eq("attack")].reset_index(names="row")
     aware = rows["method"].eq(AWARE)
     unit = [*STUDY, "kappa", "phi"]
@@ -32,21 +32,25 @@ def _price(analysis: Analysis) -> Iterator[dict[str, Any]]:
         sides = pair["row"], pair["row_other"]
         aware_targets, other_targets = (targets[side] for side in sides)
         if aware_targets.index.equals(other_targets.index):
-            drawn = [samples[side] for side in sides if side in samples]
+            drawn = analysis.paired_samples(sides)
+            clusters = analysis.records.clusters.joint(sides, list(aware_targets.index))
             specificity = drawn[0] - drawn[1] if len(drawn) == 2 else np.empty(0)
             key = {name: pair[name] for name in KEYS}
             key |= {"against": pair["attack_other"], "n": len(aware_targets)}
-            yield key | _differences(aware_targets, other_targets, specificity)
+            yield key | _differences(aware_targets, other_targets, specificity, clusters)
 
 
 def _differences(
-    aware: pd.DataFrame, other: pd.DataFrame, specificity: "stats.Floats"
+    aware: pd.DataFrame,
+    other: pd.DataFrame,
+    specificity: stats.Floats,
+    clusters: stats.Ints | None,
 ) -> dict[str, float]:
     """Return the paired differences of the losses; those of specificity come as samples."""
     share = (aware["flipped"].sum() - other["flipped"].sum()) / max(1, aware["heldout"].sum())
     differences = spread("specificity", stats.percentile(float(share), specificity))
     for name in ("linf", "kl"):
-        paired = stats.mean_interval(column(aware, name) - column(other, name))
+        paired = stats.mean_interval(column(aware, name) - column(other, name), clusters)
         differences |= spread(name, paired)
     return differences
 
@@ -58,7 +62,7 @@ def _markdown(analysis: Analysis) -> str:
             text.name(line),
             *(str(line[name]) for name in ("against", "n")),
             *(
-                "{} [{}, {}]".format(*(f"{scale * line[name]:z.2f}" for name in ends(loss).split()))
+                text.bracketed(*(scale * line[name] for name in ends(loss).split()))
                 for loss, scale in LOSSES.items()
             ),
         ]

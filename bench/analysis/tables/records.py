@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from evil_twins.bench import printable
+from evil_twins.bench.analysis.tables.clusters import Clusters
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.store import records
 
@@ -51,6 +53,11 @@ class Records:
         """The norm of each row's input attack, "" for a row that moves no input."""
         return self.targets.groupby("row")["norm"].first().reindex(self.rows.index)
 
+    @cached_property
+    def clusters(self) -> Clusters:
+        """The targets that share a poisoned model."""
+        return Clusters.of(self.targets)
+
     def numbered(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return a table with key columns with the number of each line's row, `row`, added."""
         if table.empty:
@@ -63,7 +70,7 @@ def _frame(directory: Path, name: str) -> pd.DataFrame:
     if not os.path.lexists(path):
         if name in _REQUIRED:
             raise UserError(
-                f"no records in {directory}: {path.name} is missing",
+                f"no records in {directory.absolute()}: {path.name} is missing",
                 "expected: targets.parquet and scores.parquet, as a run leaves them",
                 "remedy: `evil-twins run SUITE` first, or name its folder with --results",
             )

@@ -1,13 +1,15 @@
 """The detection rates on a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
 import pandas as pd
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +26,34 @@ from evil_twins.bench.analysis.tables.write import FOLDER
 from evil_twins.bench.store import files
 
 
-def _heads(detectors: list[str]) -> dict[str, str]:
+@dataclass(frozen=True)
+class Matrices:
+    """The matrices of a suite: detectors under their names, or under letters if these do not fit.
+
+    Attributes:
+        knowledge: Name of a detector -> its knowledge.
+        build: Makes the titles and matrices for these heads of the columns.
+    """
+
+    knowledge: Mapping[str, str]
+    build: Callable[[Mapping[str, str]], list[tuple[Text, Table]]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        names = {name: f"{printable.name(name)}\n{self.knowledge[name]}" for name in self.knowledge}
+        legend, matrices = Text(), self.build(names)
+        wide = options.update(width=printable.WIDEST)
+        sizes = [Measurement.get(console, wide, matrix).maximum for _, matrix in matrices]
+        if max(sizes, default=0) > options.max_width:
+            letters = _letters(self.knowledge)
+            legend, matrices = _legend(self.knowledge, letters), self.build(letters)
+        for title, matrix in matrices:
+            yield title
+            yield matrix
+        if legend:
+            yield legend
+
+
+def _letters(detectors: Iterable[str]) -> dict[str, str]:
     """Return a short column head for each detector: a, b, ... z, a2, b2, ..."""
     heads = [letter + turn for turn in ("", "2", "3", "4") for letter in ascii_lowercase]
     return dict(zip(detectors, heads, strict=False))
@@ -92,12 +121,12 @@ def _matrix(
     rows: pd.DataFrame,
     shares: Mapping[tuple[int, str], str],
     sizes: "pd.Series[int]",
-    heads: dict[str, str],
+    heads: Mapping[str, str],
     fpr: float,
-) -> Table:
-    title = Text(f"{study}: targets flagged at FPR {text.percent(fpr)}, in %")
+) -> tuple[Text, Table]:
+    title = Text(f"{study}: targets flagged at FPR {text.percent(fpr)}, in %", style="italic")
     # Without rules between columns twelve detectors fit into 80 characters.
-    table = printable.Whole(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table = printable.Whole(box=None, padding=(0, 1, 0, 0))
     table.add_column("attack", no_wrap=True)
     table.add_column("n", justify="right", no_wrap=True)
     for head in heads.values():
@@ -107,10 +136,10 @@ def _matrix(
         table.add_row(*printable.cells(text.name(line(rows, row)), int(sizes[row]), *written))
     if missing := text.unscored(int((~rows.index.isin(sizes.index)).sum())):
         table.caption, table.caption_justify = Text(f"{missing}: see attacks.md"), "left"
-    return table
+    return title, table
 
 
-def _legend(knowledge: dict[str, str], heads: dict[str, str]) -> Text:
+def _legend(knowledge: Mapping[str, str], heads: Mapping[str, str]) -> Text:
     names = [f"{head} {name} ({knowledge[name]})" for name, head in heads.items()]
     shown = [name.replace(" ", "\N{NO-BREAK SPACE}") for name in map(printable.name, names)]
     return Text("  ·  ".join(shown))
@@ -126,8 +155,8 @@ def _failures(records: Records) -> Text:
 def show(results_dir: Path, fpr: float = FPR) -> Group:
     """Return the matrix of detection rates, for `rich` to print.
 
-    Columns are detectors under short heads, named below. A dot means a cell without scores.
-    Failed cells are listed last. At the default rate the stored tables are used, if current.
+    Columns are detectors, under letters where names do not fit. A dot means a cell without
+    scores. Failed cells are listed last. At the default rate current stored tables are used.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.
@@ -144,16 +173,16 @@ def show(results_dir: Path, fpr: float = FPR) -> Group:
     if counts is None:
         analysis = Analysis(results_dir, fpr)
         records, counts = analysis.records, _counted(analysis)
-    knowledge = dict(counts.groupby("detector")["knowledge"].max())
-    heads = _heads(sorted(knowledge))
+    labels = counts.groupby("detector")["knowledge"].max()
+    knowledge = {str(name): str(label) for name, label in sorted(labels.items())}
     shares = _shares(records.rows, counts)
     sizes = summed(records.rows, counts.fillna({"detected": 0})).groupby("row")["n"].max()
-    matrices = [
-        _matrix(title, rows, shares, sizes, heads, fpr)
-        for title, _, rows in populations(records.rows)
-    ]
+
+    def build(heads: Mapping[str, str]) -> list[tuple[Text, Table]]:
+        recipes = populations(records.rows)
+        return [_matrix(title, rows, shares, sizes, heads, fpr) for title, _, rows in recipes]
+
     note = "κ required confidence · φ share of the PGD radius · any = OR at the same total FPR"
     if counts["detected"].isna().any():
         note += f" · .93 its AUROC: a rate {NEEDS}"
-    legend = _legend(knowledge, heads)
-    return Group(*matrices, legend, Text(note, style="dim"), _failures(records))
+    return Group(Matrices(knowledge, build), Text(note, style="dim"), _failures(records))

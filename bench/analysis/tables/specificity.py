@@ -26,9 +26,11 @@ def _specificity(analysis: Analysis) -> Iterator[dict[str, Any]]:
     attacks = lines(analysis.table(ATTACKS)[[*KEYS, *" ".join(LOSSES).split()]])
     for row, line in zip(analysis.records.rows.index, attacks, strict=True):
         if line["method"] in (POISONING, CONVEX):
-            drop = column(targets[targets["row"] == row], "accuracy_drop")
-            drops = spread("drop", stats.mean_interval(drop))
-            drops |= spread("drop_cut", stats.mean_interval(np.maximum(drop, 0)))
+            facts = targets[targets["row"] == row]
+            clusters = analysis.records.clusters.joint([int(row)], list(facts["target_id"]))
+            drop = column(facts, "accuracy_drop")
+            drops = spread("drop", stats.mean_interval(drop, clusters))
+            drops |= spread("drop_cut", stats.mean_interval(np.maximum(drop, 0), clusters))
             yield line | drops | _table2(str(line["dataset"]), float(line["kappa"]))
 
 

@@ -32,11 +32,12 @@ EXPECTED: dict[str, Direction] = {
 }
 
 
-def _wide(records: Records, rows: list[int], name: str) -> stats.Floats:
-    """Return (targets, rows) values of the targets that all the rows share."""
+def _wide(records: Records, rows: list[int], name: str) -> tuple[list[str], stats.Floats]:
+    """Return the targets that all the rows share, and their (targets, rows) values."""
     targets = records.targets[records.targets["row"].isin(rows)]
     wide = targets.pivot(index="target_id", columns="row", values=name)[rows]
-    return wide.dropna().to_numpy(dtype=np.float64)
+    wide = wide.dropna()
+    return list(wide.index), wide.to_numpy(dtype=np.float64)
 
 
 def _trends(analysis: Analysis) -> pd.DataFrame:
@@ -51,7 +52,8 @@ def _tests(analysis: Analysis) -> Iterator[dict[str, Any]]:
         rows = [row for row, _ in family.line()]
         for quantity, direction in EXPECTED.items():
             column = family.norm if quantity == "fidelity" else quantity
-            values = _wide(analysis.records, rows, column)
+            names, values = _wide(analysis.records, rows, column)
+            clusters = analysis.records.clusters.joint(rows, names)
             means = values.mean(0) if len(values) else np.full(len(rows), np.nan)
             yield family.key | {
                 "along": family.along,
@@ -60,7 +62,7 @@ def _tests(analysis: Analysis) -> Iterator[dict[str, Any]]:
                 "n": len(values),
                 "levels": len(rows),
                 **by_name("first last", means[[0, -1]]),
-                **by_name("statistic p", stats.trend(values, direction)),
+                **by_name("statistic p", stats.trend(values, direction, clusters)),
             }
 
 
@@ -78,7 +80,8 @@ def _trends_markdown(analysis: Analysis) -> str:
     table = text.markdown([*header, "p", "p (Holm)"], body, text_columns=4)
     return (
         "# Trends along the sweeps (Page's test, endpoints included)\n\n"
-        "Each test is one over targets, for this model only.\n\n"
+        "Each test is one over targets, for this model only. Targets that share a poisoned model "
+        "count as one, with their mean.\n\n"
     ) + table
 
 
@@ -87,23 +90,24 @@ class _Normaliser:
 
     def __init__(self, analysis: Analysis) -> None:
         self._targets = dict(list(analysis.records.targets.groupby("row")))
-        self._samples = analysis.specificity_samples
+        self._analysis = analysis
 
     def _means(self, row: int, end: int | None, name: str) -> stats.Interval:
         """Return the ratio of two means over the same targets, with its paired interval."""
         if end is None:
             return stats.UNKNOWN
         sides = self._targets[row], self._targets[end]
-        shared = set(sides[0]["target_id"]) & set(sides[1]["target_id"])
+        shared = sorted(set(sides[0]["target_id"]) & set(sides[1]["target_id"]))
         top, bottom = (column(side[side["target_id"].isin(shared)], name) for side in sides)
         if len(top) != len(bottom) or not len(top) or bottom.mean() == 0:
             return stats.UNKNOWN
-        weights = stats.draws(len(top))
+        clusters = self._analysis.records.clusters.joint((row, end), shared)
+        weights = stats.target_draws(len(top), clusters)
         return stats.ratio_interval(weights @ top, weights @ bottom, top.mean() / bottom.mean())
 
     def _pooled(self, row: int, end: int | None) -> stats.Interval:
         """Return the ratio of two pooled shares, with its crossed interval."""
-        if end is None or not {row, end} <= self._samples.keys():
+        if end is None or not {row, end} <= self._analysis.specificity_samples.keys():
             return stats.UNKNOWN
         sides = self._targets[row], self._targets[end]
         if set(sides[0]["target_id"]) != set(sides[1]["target_id"]):
@@ -111,7 +115,8 @@ class _Normaliser:
         top, bottom = (side["flipped"].sum() / side["heldout"].sum() for side in sides)
         if bottom == 0:
             return stats.UNKNOWN
-        return stats.ratio_interval(self._samples[row], self._samples[end], top / bottom)
+        first, second = self._analysis.paired_samples((row, end))
+        return stats.ratio_interval(first, second, top / bottom)
 
     def __call__(self, row: int, family: Family) -> dict[str, float]:
         return (

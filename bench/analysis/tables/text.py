@@ -38,8 +38,15 @@ def percent(share: float) -> str:
 
 
 def rate(k: int, n: int, low: float, high: float) -> str:
-    """Write a share as `k/n rate [low, high]`."""
-    return f"{k}/{n} {k / n:.2f} [{low:.2f}, {high:.2f}]" if n else "0/0"
+    """Write a share as `k/n rate [low, high]`, without brackets if there is no interval."""
+    if not n:
+        return "0/0"
+    return f"{k}/{n} {bracketed(k / n, low, high)}"
+
+
+def bracketed(value: float, low: float, high: float) -> str:
+    """Write a value with two decimals and its interval in brackets, if there is one."""
+    return f"{value:z.2f}" if isnan(low) else f"{value:z.2f} [{low:z.2f}, {high:z.2f}]"
 
 
 def share(line: Mapping[str, Any], name: str) -> str:
@@ -48,9 +55,9 @@ def share(line: Mapping[str, Any], name: str) -> str:
 
 
 def interval(line: Mapping[str, float], name: str, scale: float = 1, digits: int = 3) -> str:
-    """Write a value with the ends of its interval in brackets, all times `scale`."""
+    """Write a value with the ends of its interval in brackets, if there is one; times `scale`."""
     value, low, high = (number(scale * line[name + end], digits) for end in ("", "_low", "_high"))
-    return f"{value} [{low}, {high}]"
+    return f"{value} [{low}, {high}]" if low or high else value
 
 
 def difference(line: Mapping[str, float]) -> str:

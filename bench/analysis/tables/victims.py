@@ -70,9 +70,8 @@ DATA = (
 
 
 def interval(line: dict[str, Any], name: str, scale: float = 100, digits: int = 3) -> str:
-    """Write a value times `scale` with its interval, or without one where it is unknown."""
-    written = text.interval(line, name, scale, digits)
-    return written.removesuffix(" [, ]")
+    """Write a value in %, or times `scale`, with its interval where that is known."""
+    return text.interval(line, name, scale, digits)
 
 
 VICTIMS = Table(

@@ -7,6 +7,7 @@ import pandas as pd
 from evil_twins.bench import printable
 from evil_twins.bench.analysis.kept import kept
 from evil_twins.bench.analysis.stats import FPR
+from evil_twins.bench.analysis.steps import Watch, unwatched
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.attacks import ATTACKS
 from evil_twins.bench.analysis.tables.audit import AUDIT, AUDIT_OVER_VICTIMS
@@ -60,8 +61,12 @@ def _cell(value: object) -> object:
     return printable.csv_cell(value) if isinstance(value, str) else value
 
 
-def files(analysis: Analysis) -> dict[str, bytes]:
+def files(analysis: Analysis, watch: Watch = unwatched) -> dict[str, bytes]:
     """Return the content of `tables/` by file name; equal records give equal bytes."""
+    with watch("tables", len(TABLES)) as done:
+        for table in TABLES:
+            analysis.table(table)
+            done()
     present = [table for table in TABLES if not table.optional or len(analysis.table(table))]
     content = {f"{table.name}.csv": csv(analysis.table(table)) for table in present}
     for table in present:
@@ -70,13 +75,14 @@ def files(analysis: Analysis) -> dict[str, bytes]:
     return content
 
 
-def write(results_dir: Path, analysis: Analysis | None = None) -> None:
+def write(results_dir: Path, analysis: Analysis | None = None, watch: Watch = unwatched) -> None:
     """Write all tables of a suite under `tables/`, unless the stored ones are current.
 
     Args:
         results_dir: `<results>/<suite>`, with the records of a run.
         analysis: Of these records at the default false-positive rate, to share its numbers with
             figures and page; None: a new one.
+        watch: Follows the tables.
 
     Raises:
         UserError: Records are missing, damaged or of another version.
@@ -86,7 +92,7 @@ def write(results_dir: Path, analysis: Analysis | None = None) -> None:
         raise ValueError(f"stored tables are those of the rate {FPR:g}, not {analysis.fpr:g}")
 
     def make() -> dict[str, bytes]:
-        content = files(analysis or Analysis(results_dir))
+        content = files(analysis or Analysis(results_dir), watch)
         return {f"{FOLDER}/{name}": data for name, data in content.items()}
 
     paths = kept(results_dir, FOLDER, make)

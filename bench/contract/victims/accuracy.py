@@ -1,7 +1,6 @@
 """The clauses on the accuracy of a network, and the usual causes of a low one, each measured."""
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
 from math import sqrt
 
 import numpy as np
@@ -20,25 +19,10 @@ GAIN = 0.05
 ERRORS = 3.0
 """Number of standard errors by which a gain must exceed 0."""
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SHOWN, LONGEST = 6, 300
 """Most classes in a remedy that does not name all, and most characters of names in another."""
 
 AFTER = ("has_classes", "responds", "deterministic")
-
-
-def _scales(case: ModelCase) -> Iterator[tuple[str, Scale]]:
-    """Yield other normalisations of the pixels, with their names."""
-    channels = case.shape[0]
-    yield "pixels as they are, in [0, 1]", Scale.of([0.0] * channels, [1.0] * channels)
-    yield "pixels from 0 to 255", Scale.of([0.0] * channels, [1 / 255] * channels)
-    yield "pixels from -1 to 1", Scale.of([0.5] * channels, [0.5] * channels)
-    if channels == 3:
-        yield "mean and deviation of ImageNet", Scale.of(*IMAGENET)
-    pixels = case.images.x.transpose(0, 1).flatten(1)
-    if float(pixels.std(1).min()) > 0:
-        numbers = pixels.mean(1).tolist(), pixels.std(1).tolist()
-        yield "mean and deviation of the training images", Scale.of(*numbers)
 
 
 def _enlarged(x: Tensor) -> Tensor:
@@ -73,20 +57,18 @@ def _better(share: float, usual: float, count: int) -> bool:
     return share - usual > max(GAIN, ERRORS * error)
 
 
-@lru_cache(maxsize=4)
-def _usual(case: ModelCase) -> float:
-    return case.right(case.sample.x, case.scale)
-
-
-@lru_cache(maxsize=4)
 def _best_scale(case: ModelCase) -> tuple[str, Scale, float]:
     """Return the normalisation of the highest accuracy with its name; "" for the usual one."""
-    best = ("", case.scale, _usual(case))
-    for name, scale in _scales(case):
-        share = case.right(case.sample.x, scale)
-        if share > best[2] and _explains(case, share, _usual(case), len(case.sample)):
+    usual, *others = case.accuracies
+    best, count = usual, len(case.sample)
+    for name, scale, share in others:
+        if share > best[2] and _explains(case, share, usual[2], count):
             best = (name, scale, share)
     return best
+
+
+def _usual(case: ModelCase) -> float:
+    return case.accuracies[0][2]
 
 
 @clause("normalise as in its training, by --normalise, or `normalise` of [victim]", after=AFTER)

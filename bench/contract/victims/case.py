@@ -11,7 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from evil_twins.bench.contract.clause import Broken, Inapplicable
-from evil_twins.bench.contract.victims.origins import OfMemory, Origin, Scale, shape_of
+from evil_twins.bench.contract.victims.origins import (
+    OfMemory,
+    Origin,
+    Scale,
+    shape_of,
+    usual_scales,
+)
 from evil_twins.bench.errors import Fault, UserError
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Dataset, Images
@@ -129,6 +135,13 @@ class ModelCase:
         label = self.sample.label
         expected = label if self.rows is None else self.rows[label]
         return float((self.predicted(x, scale) == expected).double().mean())
+
+    @cached_property
+    def accuracies(self) -> list[tuple[str, Scale, float]]:
+        """The accuracy with each usual normalisation and its name; that of the user comes first."""
+        scales = [("", self.scale), *usual_scales(self.images)]
+        x = self.sample.x
+        return [(name, scale, self.right(x, scale)) for name, scale in scales]
 
     @torch.no_grad()
     def seconds(self, count: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,8 @@ from evil_twins.bench.subjects.networks.outputs import outputs_of
 from evil_twins.bench.subjects.networks.probes import probes
 
 Shape = tuple[int, int, int]
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Origin(Protocol):
@@ -206,3 +208,17 @@ def shape_of(images: Images) -> Shape:
     """Return the shape (C, H, W) of images."""
     _, channels, height, width = images.pixels.shape
     return channels, height, width
+
+
+def usual_scales(images: Images) -> Iterator[tuple[str, Scale]]:
+    """Yield usual normalisations of the pixels, with their names."""
+    channels = images.pixels.shape[1]
+    yield "pixels as they are, in [0, 1]", Scale.of([0.0] * channels, [1.0] * channels)
+    yield "pixels from 0 to 255", Scale.of([0.0] * channels, [1 / 255] * channels)
+    yield "pixels from -1 to 1", Scale.of([0.5] * channels, [0.5] * channels)
+    if channels == 3:
+        yield "mean and deviation of ImageNet", Scale.of(*IMAGENET)
+    pixels = images.x.transpose(0, 1).flatten(1)
+    if float(pixels.std(1).min()) > 0:
+        numbers = pixels.mean(1).tolist(), pixels.std(1).tolist()
+        yield "mean and deviation of the training images", Scale.of(*numbers)

@@ -10,7 +10,7 @@ from evil_twins.bench.contract.clause import Broken, Doubtful, Inapplicable, cla
 from evil_twins.bench.contract.state import changes, snapshot, stir
 from evil_twins.bench.contract.victims.case import ModelCase, broken
 from evil_twins.bench.errors import Fault, UserError, reason
-from evil_twins.bench.subjects.networks.structure import close
+from evil_twins.bench.subjects.networks import sensitivity
 from evil_twins.detectors.spectrum.differentiable import twice_differentiable
 
 INDEPENDENT = 1e-4
@@ -111,14 +111,10 @@ def has_classes(case: ModelCase) -> str:
     return f"{outputs} outputs{used}, {len(case.classes)} classes"
 
 
-@clause(
-    "let the outputs depend on the images: check the weights and the scale of the pixels",
-    after=("returns_logits",),
-)
+@clause(sensitivity.DEPEND, after=("returns_logits",))
 def responds(case: ModelCase) -> None:
     """Its logits differ from image to image."""
-    if float((case.z - case.z[:1]).abs().max()) == 0:
-        raise Broken(f"it gives the same logits to {len(case.z)} images")
+    sensitivity.check_differences(case.z)
 
 
 @clause(EVAL, after=("returns_logits",))
@@ -172,34 +168,17 @@ def eval_mode(case: ModelCase) -> None:
 
 
 @clause(
-    "compute the logits from the images by differentiable operations: no argmax, round, .data, "
-    "detach() or torch.no_grad()",
+    sensitivity.DIFFERENTIATE,
     after=("returns_logits", "responds", "no_probabilities"),
 )
 def gradients(case: ModelCase) -> str:
     """The gradient of the logits by the images exists and is finite."""
-    x = case.x.clone().requires_grad_()
-    z = case.outputs(x)
-    if not z.requires_grad:
-        raise Broken("the logits have no gradient by the images")
-    (slope,) = torch.autograd.grad(z, x, _direction(z), allow_unused=True)
-    if slope is None:
-        raise Broken("the logits have no gradient by the images")
-    if not bool(slope.isfinite().all()):
-        raise Broken("some gradients are NaN or infinite")
-    sizes = slope.flatten(1).norm(dim=1)
-    flat = int((sizes == 0).sum())
-    if flat == len(x):
-        raise Broken(f"the gradient is 0 for all of {flat} images")
-    if flat:
-        raise Doubtful(f"the gradient is 0 for {flat} of {len(x)} images, which no attack can move")
-    return f"median l2 of a gradient {float(sizes.median()):.3g}"
-
-
-def _direction(z: Tensor) -> Tensor:
-    """Return weights of logits in general position, always the same."""
-    draws = torch.Generator().manual_seed(0)
-    return torch.randn(z.shape, generator=draws).to(z)
+    norms = sensitivity.gradient_norms(case.outputs, case.x)
+    sensitivity.check_gradients(norms)
+    if flat := int((norms == 0).sum()):
+        count = len(norms)
+        raise Doubtful(f"the gradient is 0 for {flat} of {count} images, which no attack can move")
+    return f"median l2 of a gradient {float(norms.median()):.3g}"
 
 
 @clause(
@@ -225,23 +204,15 @@ def _product(case: ModelCase) -> Tensor | None:
         (slope,) = torch.autograd.grad(cross_entropy(z, z.argmax(1)), x, create_graph=True)
     if not slope.requires_grad:
         return None
-    return torch.autograd.grad(slope, x, _direction(slope), allow_unused=True)[0]
+    return torch.autograd.grad(slope, x, sensitivity.direction(slope), allow_unused=True)[0]
 
 
-@clause(
-    "return the logits: remove the softmax or sigmoid at its end, or return p.log()",
-    after=("returns_logits",),
-)
+@clause(sensitivity.UNSQUASH, after=("returns_logits",))
 def no_probabilities(case: ModelCase) -> None:
     """Its outputs are logits, not probabilities."""
-    z = case.z
-    if not bool(((z >= 0) & (z <= 1)).all()):
-        return
-    if close(z.sum(1), torch.ones_like(z[:, 0])):
-        most = float(z.max().exp() / (z.max().exp() + z.shape[1] - 1))
-        limit = f"as logits they allow a confidence of at most {most:.2f}"
-        raise Broken(f"each row is in [0, 1] and sums to 1, as after a softmax: {limit}")
-    raise Doubtful("all outputs are in [0, 1], as after a sigmoid")
+    sensitivity.check_no_softmax(case.z)
+    if sensitivity.within_unit(case.z):
+        raise Doubtful("all outputs are in [0, 1], as after a sigmoid")
 
 
 PASSES = (

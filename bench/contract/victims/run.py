@@ -42,6 +42,7 @@ class Request:
         data: A data set, as in suites, or None.
         suite: The suite with attacks and detectors.
         device: "cpu" or "cuda".
+        folder: Where data sets with a name lie, or None for the default folder.
     """
 
     model: str
@@ -52,6 +53,7 @@ class Request:
     data: str | None = None
     suite: str = "quick"
     device: str = "cpu"
+    folder: Path | None = None
 
     def case(self) -> ModelCase:
         """Read the data, and return the case; the network is not built yet.
@@ -72,7 +74,7 @@ class Request:
         if self.data is None:
             return None
         size = shape[1] if shape else None
-        return data.load(self.data, None, size=size, splits=rows.splits)
+        return data.load(self.data, self.folder, size=size, splits=rows.splits)
 
     def _origin(self, classes: Sequence[str] | None, dataset: Dataset | None) -> Origin:
         """Return where the network comes from, with the number of its outputs."""

@@ -152,7 +152,8 @@ def _pairs(network: nn.Module, calls: list[_Call]) -> Iterator[tuple[str, str]]:
             continue
         convolution = network.get_submodule(source)
         once = _times(calls, source) == _times(calls, call.name) == 1
-        if once and type(convolution) in CONVOLUTIONS and norm.affine:
+        stored = isinstance(convolution, CONVOLUTIONS) and "weight" in convolution._parameters
+        if once and stored and norm.affine:
             yield source, call.name
 
 
@@ -171,8 +172,14 @@ def _fused(network: nn.Module, pairs: list[tuple[str, str]]) -> dict[str, nn.Mod
     modules = dict[str, nn.Module]()
     for convolution, norm in pairs:
         layers: Any = network.get_submodule(convolution), network.get_submodule(norm)
-        modules |= {convolution: fuse_conv_bn_eval(*layers), norm: nn.Identity()}
+        modules |= {convolution: fuse_conv_bn_eval(*layers), norm: _without_norm(layers[1])}
     return modules
+
+
+def _without_norm(norm: nn.Module) -> nn.Module:
+    """Return what a batch-norm does to its result; those of timm have an activation inside."""
+    parts = list(norm.children())
+    return nn.Sequential(*parts) if parts else nn.Identity()
 
 
 def _put(network: nn.Module, name: str, module: nn.Module) -> None:

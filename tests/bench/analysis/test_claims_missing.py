@@ -102,22 +102,24 @@ def test_one_level_beside_a_sweep_is_no_sweep_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "kappa", "words", "barred"),
+    ("victims", "share", "kappa", "words", "barred"),
     [
-        (1.0, 0.9, "pgd κ .9 (linf) of seed 3", "ac"),
-        (1.0, 0.75, "pgd κ .75 (linf) of seed 3", "abchj"),
-        (0.2, 0.75, "pgd κ .75 (linf, 90th percentile) of seed 3", "abchj"),
+        (8, 1.0, 0.9, "pgd κ .9 (linf)", "ac"),
+        (8, 1.0, 0.75, "pgd κ .75 (linf)", "abchj"),
+        # One victim of eight has more than a tenth of the targets; a fifth of them is less.
+        (1, 1.0, 0.75, "pgd κ .75 (linf, 90th percentile)", "abchj"),
+        (1, 0.2, 0.75, "", ""),
     ],
 )
-def test_a_failed_audit_of_a_victim_bars_what_is_divided_by_its_endpoint(
-    share: float, kappa: float, words: str, barred: str
+def test_an_audit_that_fails_over_all_victims_bars_what_is_divided_by_its_endpoint(
+    victims: int, share: float, kappa: float, words: str, barred: str
 ) -> None:
     def slack(records: dict[str, pd.DataFrame]) -> None:
-        """The rival needs half of the radius, on a share of the targets of one victim."""
+        """The rival needs half of the radius, on a share of the targets of some victims."""
         targets = records["targets"]
         rival = targets[targets["attack"].eq("pgd") & targets["kappa"].eq(kappa)]
         late = rival["target_id"].str[-4:].astype(int) >= (1 - share) * 20
-        shrunk = np.where(late & rival["seed"].eq(3), 0.5, 1.0)
+        shrunk = np.where(late & rival["seed"].lt(victims), 0.5, 1.0)
         rival = rival.assign(attack="fab", method="fab", phi=np.nan, linf=rival["linf"] * shrunk)
         records["targets"] = pd.concat([targets, rival], ignore_index=True)
 

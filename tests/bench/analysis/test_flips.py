@@ -65,12 +65,12 @@ def _enumerated(differences: Floats) -> list[float]:
     signs = np.array(list(product((1, -1), repeat=victims)))
     flipped = np.array([statistics(sign[:, None] * differences) for sign in signs])
     observed = np.array(statistics(differences))
-    left, least, result = list(range(number)), 0.0, [0.0] * number
-    while left:
-        first = max(left, key=lambda k: observed[k])
-        least = max(least, float((flipped[:, left].max(1) >= observed[first] - 1e-9).mean()))
+    rest, least, result = list(range(number)), 0.0, [0.0] * number
+    while rest:
+        first = max(rest, key=lambda k: observed[k])
+        least = max(least, float((flipped[:, rest].max(1) >= observed[first] - 1e-9).mean()))
         result[first] = least
-        left.remove(first)
+        rest.remove(first)
     return result
 
 
@@ -85,9 +85,9 @@ def test_joint_flips_are_the_step_down_method_by_definition(seed: int) -> None:
 
 def test_victims_that_all_agree_have_the_largest_statistic() -> None:
     """Student's t would be infinite for the first, and 0 / 0 for the last."""
-    same, one, none = np.full(8, 0.25), np.eye(8)[0], np.zeros(8)
+    same, single, zeros = np.full(8, 0.25), np.eye(8)[0], np.zeros(8)
     near = np.array([1, 1, 1, 1, 1, 1, 1, 2.0])
-    p = joint_flips(np.column_stack([same, near, one, none]))
+    p = joint_flips(np.column_stack([same, near, single, zeros]))
     assert p[0] == p[1] == 2**-7
     assert p[2] == p[3] == 1
 
@@ -101,14 +101,14 @@ def test_a_victim_without_a_difference_flips_nothing() -> None:
 
 @given(FAMILIES)
 def test_corrected_p_values_lie_between_bounds(differences: Floats) -> None:
-    plain, corrected = sign_flips(differences), joint_flips(differences)
-    assert (plain <= corrected).all()
+    separate, corrected = sign_flips(differences), joint_flips(differences)
+    assert (separate <= corrected).all()
     assert (corrected >= 2.0 ** (1 - len(differences))).all()
     assert (corrected <= 1).all()
     again = joint_flips(np.concatenate([differences, differences], axis=1))
-    assert list(again) == pytest.approx([*corrected, *corrected])  # what is no news costs nothing
+    assert list(again) == pytest.approx([*corrected, *corrected])  # copies cost nothing
     single = [joint_flips(differences[:, [k]])[0] for k in range(differences.shape[1])]
-    assert list(plain) == single
+    assert list(separate) == single
 
 
 @given(FAMILIES, st.data())
@@ -156,8 +156,8 @@ def _bound(families: int) -> float:
 
 @pytest.mark.parametrize("correlation", [0.0, 0.8])
 def test_the_family_wise_error_is_kept(correlation: float) -> None:
-    corrected, plain = errors(300, 7, 10, correlation)
-    assert corrected <= _bound(300) < plain
+    corrected, separate = errors(300, 7, 10, correlation)
+    assert corrected <= _bound(300) < separate
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from evil_twins.bench.analysis.plots import figures, names
 from evil_twins.bench.analysis.tables import Analysis, Records, show
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.population import POPULATION
+from evil_twins.bench.analysis.tables.show import Matrices
 from evil_twins.bench.analysis.tables.write import files
 from evil_twins.bench.store import records as store
 from tests.bench import synthetic
@@ -93,12 +94,11 @@ def test_the_terminal_adds_up_the_victims_of_a_recipe(tmp_path: Path) -> None:
     parts = frames()
     for name, frame in parts.items():
         store.write(frame, store.FILES[name], tmp_path / f"{name}.parquet")
-    matrices = show(tmp_path).renderables
-    titles = [str(getattr(each, "title", "")) for each in matrices]
-    assert sum("resnet-tiny" in title for title in titles) == 1
-    assert titles[0].startswith("digits, resnet-tiny, 5 victims: targets flagged")
-    sizes = {str(cell) for cell in matrices[0].columns[1].cells}  # type: ignore[union-attr]
-    assert sizes == {str(12 * VICTIMS)}
+    shown, *_ = show(tmp_path).renderables
+    assert isinstance(shown, Matrices)
+    ((title, matrix),) = shown.build({})
+    assert str(title).startswith("digits, resnet-tiny, 5 victims: targets flagged")
+    assert {str(cell) for cell in matrix.columns[1].cells} == {str(12 * VICTIMS)}
 
 
 def test_rates_are_drawn_over_victims_and_all_else_for_the_first(records: Records) -> None:

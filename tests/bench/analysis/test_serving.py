@@ -33,6 +33,19 @@ def _grouped(serves: int) -> dict[str, pd.DataFrame]:
     first = names[(place - place % serves).to_numpy()]
     poisoned = targets["method"].isin(["poisoning", "imc"]).to_numpy()
     frames["targets"] = targets.assign(group=np.where(poisoned, first, targets["target_id"]))
+    flips = frames["flips"]
+    if serves > 1 and len(flips):
+        model = dict(zip(names, names[np.arange(len(names)) // serves * serves], strict=True))
+        firsts = flips[flips["target_id"].isin(model.values())]
+        copies = [
+            firsts.assign(
+                target_id=firsts["target_id"].map(
+                    dict.fromkeys(model.values()) | {model[name]: name}
+                )
+            )
+            for name in names
+        ]
+        frames["flips"] = pd.concat(copies).dropna(subset="target_id")
     return frames
 
 

@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[3]
 ANALYSIS = ROOT / "bench" / "analysis"
 
 
-def _shown(directory: Path, fpr: float = 0.05) -> str:
-    console = Console(width=80, record=True, file=io.StringIO())
+def _shown(directory: Path, fpr: float = 0.05, width: int = 80) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(tables.show(directory, fpr))
     return console.export_text()
 
@@ -56,6 +56,22 @@ def test_shown_matrix_fits_eighty_columns_and_names_failures(tmp_path: Path) -> 
     assert "curvature-adjusted" in shown
     line = next(line for line in shown.splitlines() if "pgd κ .75 φ 1" in line)
     assert len(line.split()) == 5 + 1 + 7
+
+
+def test_detectors_have_their_names_where_they_fit_and_else_letters(tmp_path: Path) -> None:
+    directory = synthetic.write(tmp_path, synthetic.frames(n=4, kappas=(0.75,)))
+    wide, narrow = (_shown(directory, width=width).splitlines() for width in (120, 80))
+    assert {"any", *synthetic.DETECTORS} <= set(wide[1].split())
+    assert wide[2].split()[:2] == ["attack", "n"]
+    assert wide[2].split()[2:] == _labels()
+    assert not any("\N{NO-BREAK SPACE}" in line for line in wide)
+    assert narrow[1].split() == ["attack", "n", *"abcdefg"]
+    assert any(line.startswith("a\N{NO-BREAK SPACE}any") for line in narrow)
+
+
+def _labels() -> list[str]:
+    """Return the knowledge of each detector by name; "any" has the largest."""
+    return ["K1", *(synthetic.DETECTORS[name][0] for name in sorted(synthetic.DETECTORS))]
 
 
 def test_attacks_without_scores_have_no_line_but_are_counted(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_a_damaged_victim_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(directory: Path, analysis: object = None) -> Group:
+    def stop(directory: Path, *, watch: object) -> Group:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("evil_twins.bench.analysis.tables.write", stop)

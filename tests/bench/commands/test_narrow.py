@@ -28,8 +28,13 @@ def _characters(text: str) -> Counter[str]:
 
 @pytest.mark.parametrize("command", ["list", "plan", "table"])
 def test_no_character_is_lost(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "80")  # so that detectors are under letters both times
     synthetic.write(tmp_path / "small", synthetic.frames(n=4))
     name = {"list": [], "plan": [suites.write(tmp_path, shift(), doubt())], "table": ["small"]}
     folder = [] if command == "list" else ["--results", str(tmp_path)]

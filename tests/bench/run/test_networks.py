@@ -34,6 +34,13 @@ def convolutional(classes):
 
 def normed(classes):
     return nn.Sequential(nn.Flatten(), nn.LayerNorm(64), nn.AdaptiveAvgPool1d(classes))
+
+class Detached(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x).detach()
+
+def detached(classes):
+    return Detached(*build(classes))
 """
 HEAD = """
 name = "small"
@@ -169,6 +176,20 @@ def test_score_takes_its_code_and_its_program(
     assert "w.pt2 cannot be read" in mistake(capsys, *line(program, program))
 
 
+def test_an_accuracy_no_better_than_chance_is_told_before_anything_runs(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [str(digit) for digit in range(10)]
+    head = HEAD.replace('weights = "w.pt"', f'weights = "w.pt"\nclasses = {names[3:] + names[:3]}')
+    for path in home.glob("*.*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    path = suites.write(tmp_path, *ROWS, doubt(), head=head)
+    assert app.main(["plan", path, "--results", str(tmp_path / "results")]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: mine.py:build: accuracy 0.0")
+    assert line.endswith("; `check` measures which")
+
+
 NORMALISED = "normalise = { mean = [0.3, 0.3], std = [1, 1] }"
 MISTAKES = {
     "no linear layer": (("mine.py:build", "mine.py:convolutional"), "has no linear layer that"),
@@ -178,6 +199,7 @@ MISTAKES = {
         ('weights = "w.pt"\nnormalise = { mean = [0.3], std = [0.4] }', NORMALISED),
         "2 means and 2 deviations",
     ),
+    "no gradient": (("mine.py:build", "mine.py:detached"), "have no gradient by the images"),
     "no file": (("w.pt", "v.pt"), "No such file"),
     "no code": (("mine.py:build", "main.py:build"), "there is no file"),
     "no function": (("mine.py:build", "mine.py:biuld"), "there is no function 'biuld'"),

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.usefixtures("no_tables", "no_workers")
 @pytest.fixture
 def no_tables(no_figures: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the tables at the end of a run, which have other tests."""
-    monkeypatch.setattr("evil_twins.bench.run.session.write_tables_and_figures", lambda _: None)
+    monkeypatch.setattr(
+        "evil_twins.bench.run.session.write_tables_and_figures", lambda *_, **__: None
+    )
     monkeypatch.setattr("evil_twins.bench.analysis.tables.show", lambda _: "")
 
 

@@ -62,6 +62,17 @@ def test_the_second_step_sees_what_climbs_the_loss_of_the_first(digits: data.Dat
         torch.testing.assert_close(trained.state_dict()[name], value, msg=name)
 
 
+def test_training_on_continues_from_the_weights_of_the_victim(digits: data.Dataset) -> None:
+    images, other = digits.train.take(range(130)), Recipe(epochs=1, lr=0.1)
+    task = images, "resnet-tiny", 10, Recipe(epochs=2)
+    model = victims.trained(*task, seed=3)
+    update, again = victims.updater(model, other, 2), torch.Generator().manual_seed(3)
+    for x, label in victims.minibatches(images, other, again):
+        update(victims.loss(model, x, label, other))
+    on = retrain(*task, Retraining(1, eps=0, start="victim", recipe=other), seed=3)
+    assert same(on, victims.finished(model, images))
+
+
 def test_it_depends_on_the_seed_alone_and_reports(digits: data.Dataset) -> None:
     task, reports = (digits.train.take(range(100)), "resnet-tiny", 10, SHORT), list[float]()
     before = torch.get_rng_state()
@@ -92,8 +103,9 @@ def test_every_key_counts_and_plain_training_is_what_it_was(tmp_path: Path) -> N
     standard, cells = identity(tmp_path, HEAD), planned(tmp_path, shift(), doubt())
     assert "retraining" not in cells.cells[cells.victims[0]].spec
     heads = [HEAD + "[victim.retraining]\n", BENT, BENT.replace("replays = 2", "replays = 3")]
+    heads += [BENT + 'start = "victim"\n']
     identities = {identity(tmp_path, head) for head in heads}
-    assert len(identities | {standard}) == 4
+    assert len(identities | {standard}) == 5
 
 
 @pytest.mark.parametrize(
@@ -101,6 +113,7 @@ def test_every_key_counts_and_plain_training_is_what_it_was(tmp_path: Path) -> N
     [
         ("replays", "replay", "did you mean 'replays'"),
         ("replays = 2", "replays = 0", "replays >= 1"),
+        ("replays = 2", 'start = "old"', "'new' or 'victim'"),
         ("eps = 0.1", "eps = 8", "shares of a pixel"),
         ("retraining", "retrainin", "did you mean 'retraining'"),
         ("[victim.recipe]\nepochs = 1", 'weights = "v.safetensors"', "needs no recipe"),

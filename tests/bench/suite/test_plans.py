@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from evil_twins.attacks import ATTACKS
+from evil_twins.bench.analysis.claims.rules import rules
 from evil_twins.bench.run.plan import Plan, plan
 from evil_twins.bench.subjects.data import Dataset, Images
 from evil_twins.bench.suite import suite
@@ -21,11 +22,9 @@ SIZES = {
     "inspection": (898, 10, (1, 8, 8)),
     "clean-label": (898, 10, (1, 8, 8)),
     "gtsrb-small": (7_949, 43, (3, 32, 32)),
-    "gtsrb-small-1": (7_949, 43, (3, 32, 32)),
-    "gtsrb-small-2": (7_949, 43, (3, 32, 32)),
-    "gtsrb-small-second": (7_949, 43, (3, 32, 32)),
-    "detectors": (7_949, 43, (3, 32, 32)),
+    "detectors": (898, 10, (1, 8, 8)),
     "gtsrb-retrained": (7_949, 43, (3, 32, 32)),
+    "gtsrb-retrained-on": (7_949, 43, (3, 32, 32)),
     "cifar10-small": (10_000, 10, (3, 32, 32)),
     "fashion-small": (10_000, 10, (1, 28, 28)),
     "cifar10": (10_000, 10, (3, 32, 32)),
@@ -78,27 +77,30 @@ def test_the_rows_of_the_paper(name: str) -> None:
     rows = dict[str, list[tuple[float, float]]]()
     for row in loaded.rows:
         rows.setdefault(row.label, []).append((row.kappa, row.phi))
-    both, phis = (0.75, 0.9), (0.1, 0.25, 0.5, 0.75)
-    # The rows of the claims: the whole sweep at one efficacy, most of it at the other.
-    claimed = {(kappa, phi) for kappa in both for phi in phis} | {(0.75, 0.9)}
+    # The rows of the claims: the whole sweep at two efficacies, most at the third; 1 is "benign".
+    kappas, phis = (1.0, 0.75, 0.9), (0.1, 0.25, 0.5, 0.75)
+    claimed = {(kappa, phi) for kappa in kappas for phi in phis} | {(1.0, 0.9), (0.75, 0.9)}
     assert claimed <= set(rows["imc-head"]) <= claimed | {(0.9, 0.9)}
-    assert rows["poisoning-all"] + rows["imc-all"] == [
-        (0.75, phi) for phi in (0.0, 0.25, 0.5, 0.75)
-    ]
-    for label in ("pgd-linf", "bisection", "apgd", "fab", "noise-linf"):
-        assert [kappa for kappa, _ in rows[label]] == list(both)
+    assert {(1.0, 0.0), (0.75, 0.0)} == set(rows["poisoning-all"])
+    assert {(1.0, 0.5), (0.75, 0.5)} <= set(rows["imc-all"])
+    for label in ("pgd-linf", "bisection", "apgd", "fab"):
+        assert [kappa for kappa, _ in rows[label]] == list(kappas)
     for label, phi in (("poisoning-head", 0.0), ("convex-head", 0.0)):
-        assert rows[label] == [(kappa, phi) for kappa in both]
-    once = {"untouched", "fine-tuning-head", "pgd-linf-first", "imc-head-first"}
-    assert once | {"algorithm-1", "algorithm-1-half"} <= rows.keys()
-    least = {"gtsrb-small": 100, "cifar10-small": 60, "fashion-small": 60}
-    assert loaded.targets.count >= least.get(name, 90)
-    scored = [row for row in loaded.rows if row.scored]
-    assert min(row.count for row in scored) >= 40
-    assert min(row.count for row in loaded.rows) >= 20
+        assert rows[label] == [(kappa, phi) for kappa in kappas]
+    once = {"untouched", "noise-linf", "fine-tuning-head", "pgd-linf-first", "imc-head-first"}
+    assert once | {"algorithm-1", "algorithm-1-half", "algorithm-1-printed"} <= rows.keys()
+    targets = loaded.targets.count * loaded.victim.count
+    assert targets >= 60
+    assert min(loaded.targets.count, loaded.targets.count * loaded.targets.benign) >= 8
     columns = [column.label for column in loaded.columns]
     assert columns == [column.label for column in suite.load("gtsrb-small").columns]
-    assert set(columns) >= {column.label for column in suite.load("quick").columns}
+    assert set(columns) >= {c.label for c in suite.load("quick").columns} - {"curvature-adjusted"}
+
+
+@pytest.mark.parametrize("name", ["gtsrb-small", "cifar10-small", "fashion-small"])
+def test_a_combination_of_detectors_has_enough_scores_for_its_threshold(name: str) -> None:
+    targets = suite.load(name).targets
+    assert targets.count * targets.benign >= rules().test.calibration
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -106,27 +108,26 @@ def test_rows_of_one_kappa_share_their_radii(name: str) -> None:
     loaded, cells = planned(name)
     unit = [cell for cell in cells.cells.values() if cell.label.startswith("radii of")]
     assert not unit  # the row pgd-linf gives them all
-    shards = -(-loaded.targets.count // loaded.targets.shard)
+    shards = -(-loaded.targets.count // loaded.targets.shard) * loaded.victim.count
     pgd = [cell for cell in cells.cells.values() if cell.label == "pgd-linf"]
-    assert len(pgd) == 2 * shards
+    assert len(pgd) == 3 * shards
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_another_victim_meets_rows_of_the_first(seed: int) -> None:
-    first, other = (suite.load(name) for name in ("gtsrb-small", f"gtsrb-small-{seed}"))
-    assert (first.victim.seed, other.victim.seed) == (0, seed)
-    assert first.columns == other.columns
-    rows = {row.title: row for row in first.rows}
-    for row in other.rows:
-        base = rows[row.title]
-        assert (row.attack, row.scored) == (base.attack, base.scored)
-        assert row.count == min(40, base.count)
+@pytest.mark.parametrize("name", ["gtsrb-retrained", "gtsrb-retrained-on"])
+def test_what_is_retrained_shares_goals_and_rows_with_the_suite_before(name: str) -> None:
+    before, after = suite.load("gtsrb-small"), suite.load(name)
+    assert after.victim.recipe == before.victim.recipe
+    assert before.seeds[: len(after.seeds)] == after.seeds
+    assert len(after.seeds) >= rules().claims["j"].victims
+    assert after.targets == before.targets
+    attacks = {row.title: row.attack for row in before.rows}
+    assert all(row.attack == attacks[row.title] for row in after.rows)
 
 
-def test_the_suite_of_detectors_has_them_all_on_the_victim_of_gtsrb_small() -> None:
+def test_the_suite_of_detectors_has_them_all() -> None:
     loaded, cells = planned("detectors")
-    _, small = planned("gtsrb-small")
-    assert cells.cells[cells.victims[0]] == small.cells[small.victims[0]]
+    _, quick = planned("quick")
+    assert cells.cells[cells.victims[0]] == quick.cells[quick.victims[0]]
     named = {column.detector.place for column in loaded.columns}
     of_inputs = {place for name, place in DETECTORS.items() if name != "inspection"}
     others = named - of_inputs
@@ -134,7 +135,7 @@ def test_the_suite_of_detectors_has_them_all_on_the_victim_of_gtsrb_small() -> N
     assert {place.partition(":")[0] for place in others} == {
         "evil_twins.bench.components.adapters.ood"
     }
-    assert all(row.scored and row.count == 40 for row in loaded.rows)
+    assert all(row.scored and row.count == 8 for row in loaded.rows)
     attacking = {row.attack.place for row in loaded.rows}
     yardsticks = {ATTACKS[name] for name in ("within", "plain-steps", "proposition")}
     assert set(ATTACKS.values()) - yardsticks <= attacking
@@ -150,5 +151,5 @@ def test_the_suite_of_detectors_has_them_all_on_the_victim_of_gtsrb_small() -> N
     )
     second = [cell for cell in cells.cells.values() if "trusted" in cell.parents]
     assert {cell.label for cell in second} == {"disagreement-independent"}
-    assert len({cell.parents["trusted"] for cell in second}) == 1
+    assert len({cell.parents["trusted"] for cell in second}) == loaded.victim.count
     assert not [cell for cell in cells.cells.values() if cell.label.startswith("radii of")]

@@ -7,12 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.any_of import NAME as ANY
+from evil_twins.bench.analysis.tables.clusters import Clusters, together
 from evil_twins.bench.analysis.tables.compare.differences import DIFFERENCE, corrected, differ
 from evil_twins.bench.analysis.tables.compare.identity import Name
-from evil_twins.bench.analysis.tables.frames import lines
+from evil_twins.bench.analysis.tables.frames import flags, lines
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY
 
 ROW = [key for key in KEYS if key not in ("victim", "seed")]
@@ -34,6 +36,7 @@ class Side:
         study: Values of STUDY.
         rows: Its attacks, without controls and yardsticks, with their number as `row`.
         decided: The decisions: row, detector, target_id, goal, flagged.
+        clusters: The targets that share a poisoned model.
     """
 
     suite: str
@@ -43,6 +46,7 @@ class Side:
     study: dict[str, Any]
     rows: pd.DataFrame
     decided: pd.DataFrame
+    clusters: Clusters
 
     @property
     def words(self) -> str:
@@ -105,7 +109,8 @@ def sides(
         study = {name: lines(rows)[0][name] for name in STUDY}
         content, title = contents[tuple(study.values())], titles[text.study(study)]
         names = directory.name, directory.resolve(), content, title
-        yield Side(*names, study, rows, decided[decided["row"].isin(rows["row"])])
+        shown = decided[decided["row"].isin(rows["row"])]
+        yield Side(*names, study, rows, shown, records.clusters)
 
 
 def between(first: Side, second: Side) -> Between:
@@ -140,11 +145,19 @@ def between(first: Side, second: Side) -> Between:
     comparisons = []
     for (row, detector), cells in pairs.groupby(["row", "detector"], sort=True):
         key = lines(rows.loc[rows["row"] == row, ROW])[0] | {"row": row, "detector": detector}
-        flags = (cells[name].to_numpy(dtype=bool) for name in ("flagged", "flagged_other"))
-        comparisons.append(names | key | differ(*flags))
+        clusters = _clusters(first, second, cells)
+        gap = differ(flags(cells, "flagged"), flags(cells, "flagged_other"), clusters)
+        comparisons.append(names | key | gap)
     reason = "" if comparisons else _reason(first, second, common, len(rows))
     table = corrected(comparisons, ["row", *COLUMNS])
     return Between(first, second, common, table, reason)
+
+
+def _clusters(first: Side, second: Side, pairs: pd.DataFrame) -> stats.Ints | None:
+    """Return the clusters of the targets of one comparison, whose models are those of both."""
+    names = list(pairs["target_id"])
+    sides = (first, int(pairs["row"].iloc[0])), (second, int(pairs["row_"].iloc[0]))
+    return together(side.clusters.joint([row], names) for side, row in sides)
 
 
 def _reason(first: Side, second: Side, targets: int, rows: int) -> str:

@@ -100,7 +100,7 @@ def numbers(analysis: Analysis, costs: pd.DataFrame, selection: Selection) -> Nu
         tables = {
             "compare": single,
             "rates": rates_of_one(analysis, shared, per),
-            "paired": pairs_of_one(shared, per, names),
+            "paired": pairs_of_one(analysis.records, shared, per, names),
         }
     return Numbers(analysis, selection, shared, tables)
 

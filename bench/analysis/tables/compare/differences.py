@@ -14,14 +14,14 @@ from evil_twins.bench.analysis.tables.frames import frame, lines
 Cell = dict[str, Any]
 Tables = dict[str, pd.DataFrame]
 """Tables by the stem of their files."""
-Pair = tuple[Cell, stats.Bools, stats.Bools]
-"""Keys, and (N,) decisions of the newcomer and of another detector on the same targets."""
 KS, KS_OF_ONE = "KS", "KS (mean, 95 % of null)"
 """The headings of KS over victims and of one victim, with its null."""
 DIFFERENCE = ["n", "both", "only", "only_other", "difference", "low", "high", "p", "p_holm"]
 
 
-def differ(first: stats.Bools, second: stats.Bools) -> dict[str, float]:
+def differ(
+    first: stats.Bools, second: stats.Bools, clusters: stats.Ints | None
+) -> dict[str, float]:
     """Compare the decisions of two sides: `DIFFERENCE`, without the correction.
 
     `difference` is the first rate minus the second (Tango's interval), `p` that of McNemar's exact
@@ -30,8 +30,10 @@ def differ(first: stats.Bools, second: stats.Bools) -> dict[str, float]:
     Args:
         first: (N,) decisions.
         second: (N,) decisions on the same targets, in the same order.
+        clusters: (N,) clusters of targets that share a poisoned model, None if no two do.
     """
-    test, gap = stats.mcnemar(first, second), stats.paired_difference(first, second)
+    test = stats.mcnemar(first, second, clusters)
+    gap = stats.paired_difference(first, second, clusters)
     return {
         "n": len(first),
         "both": int((first & second).sum()),

@@ -140,3 +140,16 @@ def _areas(analysis: Analysis, decided: pd.DataFrame, per: Per) -> pd.DataFrame:
     frame = frame.merge(_attacks(analysis.records), left_on="row", right_index=True)
     keys = [*per.keys, "seed", "detector"]
     return frame.groupby(keys, dropna=False)["auroc"].agg(per.areas).reset_index()
+
+
+def rows_of(records: Records, groups: pd.DataFrame, per: Per) -> dict[int, list[int]]:
+    """Return the rows of the attacks in each group.
+
+    Args:
+        records: The records of one victim.
+        groups: The keys of each group, by its number.
+        per: The groups of attacks.
+    """
+    rows = _attacks(records).reset_index(names="row")[[*per.keys, "row"]]
+    members = groups.reset_index(names="group").merge(rows, on=per.keys)
+    return {int(str(number)): list(each) for number, each in members.groupby("group")["row"]}

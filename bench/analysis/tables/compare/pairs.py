@@ -7,9 +7,10 @@ import pandas as pd
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables.compare.differences import Cell, differ
-from evil_twins.bench.analysis.tables.compare.groups import Compared, Per
+from evil_twins.bench.analysis.tables.compare.groups import Compared, Per, rows_of
 from evil_twins.bench.analysis.tables.frames import by_name, ends, frame, holm_within, line
-from evil_twins.bench.analysis.tables.paired_over_victims import DIFFERENCES, differences
+from evil_twins.bench.analysis.tables.records import Records
+from evil_twins.bench.analysis.tables.victim_differences import DIFFERENCES, differences
 
 NAMES = ["detector", "against"]
 COLUMNS = [*NAMES, "n", *("p_corrected" if name == "p_max_t" else name for name in DIFFERENCES)]
@@ -70,31 +71,38 @@ def _needed(gaps: "pd.Series[float]") -> float:
     return stats.victims_needed(np.asarray(gaps, dtype=np.float64))
 
 
-def pairs_of_one(compared: Compared, per: Per, names: Sequence[Pair]) -> pd.DataFrame:
+def pairs_of_one(
+    records: Records, compared: Compared, per: Per, names: Sequence[Pair]
+) -> pd.DataFrame:
     """Compare on the targets of the only victim; see `pairs`.
 
     The interval is Tango's and `p` McNemar's where a target is caught or not. Where it has a share
     of several attacks, they are those of Student's t and of sign flips over targets.
     """
     groups, wide = _wide(compared, per.keys)
+    rows = rows_of(records, groups, per)
     lines = []
     for first, second in _present(names, wide):
         for number, both in wide[[first, second]].dropna().groupby(level=0):
             key = line(groups, int(str(number))) | {"detector": first, "against": second}
-            numbers = _on_targets(both[first].to_numpy(), both[second].to_numpy())
+            targets = list(both.index.get_level_values("target_id"))
+            clusters = records.clusters.joint(rows[int(str(number))], targets)
+            numbers = _on_targets(both[first].to_numpy(), both[second].to_numpy(), clusters)
             lines.append(key | {"victims": 1} | numbers)
     table = frame(lines, [*per.keys, *COLUMNS])
     return table.assign(p_corrected=holm_within(table, per.keys, "p")) if len(table) else table
 
 
-def _on_targets(first: stats.Floats, second: stats.Floats) -> Cell:
+def _on_targets(first: stats.Floats, second: stats.Floats, clusters: stats.Ints | None) -> Cell:
     sides = np.stack([first, second])
     facts = {"n": len(first), "mean": first.mean(), "mean_other": second.mean()}
     if np.isin(sides, (0, 1)).all():
-        gap = differ(*sides.astype(bool))
+        gap = differ(first.astype(bool), second.astype(bool), clusters)
         interval = gap["difference"], gap["low"], gap["high"]
         return facts | by_name(ends("difference"), interval) | {"p": gap["p"]}
     gaps = first - second
+    if clusters is not None:  # targets that share a model are one
+        gaps = stats.group_means(gaps, clusters)
     _, low, high = stats.mean_over_victims(gaps)
     interval = float(gaps.mean()), max(-1.0, low), min(1.0, high)
     return facts | by_name(ends("difference"), interval) | {"p": float(stats.sign_flips(gaps))}

@@ -7,7 +7,7 @@ import pandas as pd
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.compare.differences import Cell
-from evil_twins.bench.analysis.tables.compare.groups import Compared, Per
+from evil_twins.bench.analysis.tables.compare.groups import Compared, Per, rows_of
 from evil_twins.bench.analysis.tables.frames import by_name, column, ends, frame, spread
 from evil_twins.bench.analysis.tables.population import mean_in_unit, pooled
 
@@ -50,13 +50,18 @@ def rates_of_one(analysis: Analysis, compared: Compared, per: Per) -> pd.DataFra
     """
     keys, lines = [*per.keys, "detector"], []
     areas = compared.areas.merge(compared.caught[keys].drop_duplicates(), on=keys)
+    groups = compared.caught[per.keys].drop_duplicates().reset_index(drop=True)
+    rows = rows_of(analysis.records, groups, per)
+    place = {tuple(map(str, values)): n for n, values in enumerate(groups.itertuples(index=False))}
     for values, each in compared.caught.groupby(keys, dropna=False, sort=True):
         key = dict(zip(keys, values, strict=True))
         if "row" in each:
             cell = analysis.cells[int(each["row"].iloc[0]), str(key["detector"])]
             rate, area = cell.rate(analysis.fpr), cell.auroc
         else:
-            rate = stats.effective(float(each["caught"].mean()), len(each))
+            caught, group = column(each, "caught"), place[tuple(map(str, values[:-1]))]
+            clusters = analysis.records.clusters.joint(rows[group], list(each["target_id"]))
+            rate = stats.effective(float(caught.mean()), stats.effective_number(caught, clusters))
             area = stats.UNKNOWN
         numbers = by_name("rate low high", rate) | spread("auroc", area)
         lines.append(key | {"victims": 1, "n": len(each)} | numbers)

@@ -21,8 +21,8 @@ from evil_twins.bench.analysis.tables.compare.groups import FAMILIES
 from evil_twins.bench.analysis.tables.compare.pairs import NAMES
 from evil_twins.bench.analysis.tables.detection import STRICT
 from evil_twins.bench.analysis.tables.frames import lines
-from evil_twins.bench.analysis.tables.paired_over_victims import CORRECTION, LEVEL, floor
 from evil_twins.bench.analysis.tables.recipes import MEAN, MODEL, numbered, populations
+from evil_twins.bench.analysis.tables.victim_differences import CORRECTION, LEVEL, floor
 
 
 def words(numbers: Numbers) -> str:

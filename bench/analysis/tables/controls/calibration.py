@@ -55,16 +55,17 @@ def _compare(cell: Cell, victim: stats.Floats, fpr: float) -> tuple[dict[str, An
     """Return the lines of false alarms and of flagged targets under both thresholds."""
     foreign, faced = (stats.threshold(scores, fpr) for scores in (victim, cell.calibration.score))
     pair = []
-    for quantity, score in (("fpr", cell.fresh.score), ("rate", cell.score)):
+    sides = ("fpr", cell.fresh.score, None), ("rate", cell.score, cell.clusters)
+    for quantity, score, clusters in sides:
         masks = score > foreign.value, score > faced.value
-        shares = [stats.clopper_pearson(int(mask.sum()), len(score)) for mask in masks]
+        shares = [stats.share(mask, clusters) for mask in masks]
         counts: dict[str, Any] = {"quantity": quantity, "n": len(score), "control_n": len(score)}
         counts |= by_name(reading.VALUE, shares[0]) | by_name(reading.CONTROL, shares[1])
         pair.append(counts | {"difference": shares[0].value - shares[1].value})
     alarms = int((cell.fresh.score > foreign.value).sum())
     pair[0]["p"] = stats.fpr_test(alarms, len(cell.fresh.score), foreign)
     gained = (cell.score > foreign.value).astype(float) - (cell.score > faced.value)
-    pair[1] |= spread("difference", stats.mean_interval(gained))
+    pair[1] |= spread("difference", stats.mean_interval(gained, cell.clusters))
     return tuple(pair)
 
 

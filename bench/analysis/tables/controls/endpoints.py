@@ -12,7 +12,7 @@ from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.controls import line as reading
 from evil_twins.bench.analysis.tables.frames import by_name, column, line, spread
 from evil_twins.bench.analysis.tables.records import KEYS, STUDY, Records
-from evil_twins.bench.analysis.tables.samples import specificity_samples
+from evil_twins.bench.analysis.tables.samples import comparable, specificity_samples
 
 FIRST = "-first"
 """Ending of the label of a loose row, whose attack stops at its first iterate at κ as the paper's
@@ -97,11 +97,11 @@ def _losses(
     counts = targets.loc[targets["at_kappa"], "target_id"].value_counts()
     names = sorted(counts.index[counts == len(rows)])
     targets = targets[targets["target_id"].isin(names)]
-    flips = records.flips[records.flips["row"].isin(rows)]
-    flips = flips[flips["target_id"].isin(names)]
-    shared = replace(records, rows=records.rows.loc[list(rows)], targets=targets, flips=flips)
+    flips = records.flips[records.flips["target_id"].isin(names)]
+    shared = comparable(replace(records, targets=targets, flips=flips), rows)
     pooled = specificity_samples(shared) if names else {}
-    weights = stats.draws(len(names)) if names else np.zeros((0, 0))
+    clusters = shared.clusters.joint(rows, names)
+    weights = stats.target_draws(len(names), clusters) if names else np.zeros((0, 0))
     unknown = np.full(len(weights), np.nan)
     fidelity, harm = {}, {}
     for row in rows:
@@ -109,7 +109,7 @@ def _losses(
         distance = column(group, norm)
         share = group["flipped"].sum() / max(1, group["heldout"].sum())
         mean = float(distance.mean()) if names else np.nan
-        fidelity[row] = Losses(mean, weights @ distance / len(names))
+        fidelity[row] = Losses(mean, weights @ distance / weights.sum(axis=1))
         harm[row] = Losses(float(share), pooled.get(row, unknown))
     return fidelity, harm, len(names)
 

@@ -29,7 +29,11 @@ def twins(analysis: Analysis) -> Iterator[dict[str, Any]]:
     rows = analysis.records.rows
     for attack, control in _pairs(analysis):
         decided = analysis.on_both(attack, control)
-        pairs = [_compare(pair) for pair in decided.values()]
+        clusters = analysis.records.clusters
+        pairs = [
+            _compare(pair, clusters.joint((attack, control), list(pair["target_id"])))
+            for pair in decided.values()
+        ]
         adjusted = stats.holm(np.array([pair["p"] for pair in pairs], dtype=np.float64))
         key = line(rows[KEYS], attack) | {"control": CONTROLS[str(rows.at[control, "moves"])]}
         key |= {"against": rows.at[control, "attack"], "quantity": "rate"}
@@ -52,16 +56,16 @@ def _pairs(analysis: Analysis) -> list[tuple[int, int]]:
     return sorted(pairs)
 
 
-def _compare(pairs: pd.DataFrame) -> dict[str, Any]:
+def _compare(pairs: pd.DataFrame, clusters: stats.Ints | None) -> dict[str, Any]:
     first, second = (flags(pairs, name) for name in ("flagged", "flagged_other"))
     n = len(pairs)
     return {
         "n": n,
         "control_n": n,
-        **by_name(reading.VALUE, stats.clopper_pearson(int(first.sum()), n)),
-        **by_name(reading.CONTROL, stats.clopper_pearson(int(second.sum()), n)),
-        **spread("difference", stats.mean_interval(first.astype(float) - second)),
-        "p": stats.mcnemar(first, second).p,
+        **by_name(reading.VALUE, stats.share(first, clusters)),
+        **by_name(reading.CONTROL, stats.share(second, clusters)),
+        **spread("difference", stats.mean_interval(first.astype(float) - second, clusters)),
+        "p": stats.mcnemar(first, second, clusters).p,
     }
 
 

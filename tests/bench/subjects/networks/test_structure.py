@@ -63,10 +63,48 @@ def block(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3), nn.BatchNorm2d(outputs), nn.ReLU())
 
 
+class Active(nn.BatchNorm2d):
+    """A batch-norm with an activation inside, as those of timm."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.drop, self.act = nn.Identity(), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.act(self.drop(super().forward(x)))
+        return y
+
+
+class Padded(nn.Conv2d):
+    """A convolution that pads its images by itself, as those of timm."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(nn.functional.pad(x, (0, 1, 0, 1)))
+
+
+class Standardised(nn.Conv2d):
+    """A convolution that does not use its weight as it is, so that no fold is right."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return self._conv_forward(x, weight / weight.std(), self.bias)
+
+
 NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], Structure]] = {
     "convolutions": (
         lambda: nn.Sequential(block(1, 3), block(3, 5), nn.Flatten(), nn.Linear(80, 4, bias=False)),
         Structure("3", (("0.0", "0.1"), ("1.0", "1.1"))),
+    ),
+    "activation in the norm": (
+        lambda: nn.Sequential(
+            Padded(1, 3, 3),
+            Active(3),
+            Standardised(3, 3, 3),
+            nn.BatchNorm2d(3),
+            nn.Flatten(),
+            nn.Linear(75, 4),
+        ),
+        Structure("5", (("0", "1"),)),
     ),
     "norm in front": (
         lambda: nn.Sequential(
@@ -106,7 +144,8 @@ def test_parts_are_found_and_change_no_logit(name: str) -> None:
     assert close(head(trunk(X)), logits)
     assert head.bias is not None
     norms = sum(isinstance(module, nn.BatchNorm2d) for module in trunk.modules())
-    assert norms == (name in ("norm in front", "shared result"))
+    left_over = ("norm in front", "shared result", "activation in the norm")
+    assert norms == (name in left_over)
 
 
 def test_logits_that_differ_are_not_close() -> None:
@@ -114,3 +153,14 @@ def test_logits_that_differ_are_not_close() -> None:
     assert close(z + 1e-3, z)
     assert not close(z + torch.tensor([0.0, 1.0]), z)
     assert not close(z[:1], z)
+
+
+def test_batch_norms_of_timm_fold() -> None:
+    layers = pytest.importorskip("timm.layers")
+    parts = layers.Conv2dSame(1, 3, 3, stride=2), layers.BatchNormAct2d(3)
+    network = settled(nn.Sequential(*parts, nn.Flatten(), nn.Linear(48, 4)))
+    logits, structure = network(X), analyse(network, X)
+    assert structure == Structure("3", (("0", "1"),))
+    trunk, head = split(network, structure, 4)
+    assert not [part for part in trunk.modules() if isinstance(part, nn.BatchNorm2d)]
+    assert close(head(trunk(X)), logits)
