@@ -24,29 +24,38 @@ class Per(StrEnum):
     worst = "worst"
 
 
+Newcomers = Annotated[
+    list[str],
+    typer.Argument(
+        help="Detectors or attacks: name, module:Name or file.py:Name(k=[1, 5]), where a "
+        "list makes several; a name of the suite means that one.",
+        autocompletion=completion.components,
+    ),
+]
+Suite = Annotated[
+    str,
+    typer.Option(
+        help="A built-in suite, or the path of a TOML file.", autocompletion=completion.suites
+    ),
+]
+Rivals = Annotated[
+    list[str] | None,
+    typer.Option(help="Compare with these of the suite, not all; * and ?; may be repeated."),
+]
+Groups = Annotated[
+    Per,
+    typer.Option(
+        help="Rates of detectors under each attack, each family (inputs only, model only, both), "
+        "or in the worst case over attacks."
+    ),
+]
+
+
 def compare(
-    new: Annotated[
-        list[str],
-        typer.Argument(
-            help="Detectors or attacks: name, module:Name or file.py:Name(k=[1, 5]), where a "
-            "list makes several; a name of the suite means that one.",
-            autocompletion=completion.components,
-        ),
-    ],
-    suite: Annotated[
-        str, typer.Option(help="A built-in suite, or the path of a TOML file.")
-    ] = "quick",
-    against: Annotated[
-        list[str] | None,
-        typer.Option(help="Compare with these of the suite, not all; * and ?; may be repeated."),
-    ] = None,
-    per: Annotated[
-        Per,
-        typer.Option(
-            help="Rates of detectors under each attack, each family (inputs only, model only, "
-            "both), or in the worst case over attacks."
-        ),
-    ] = Per.attack,
+    new: Newcomers,
+    suite: Suite = "quick",
+    against: Rivals = None,
+    per: Groups = Per.attack,
     data: options.DataFolder = None,
     results: options.ResultsFolder = options.RESULTS,
     jobs: options.Jobs = 0,
