@@ -90,8 +90,11 @@ def _formula(part: str) -> bool:
 
 
 def file_name(text: str) -> str:
-    """Write a name as a part of a file name; it leads to no other folder."""
-    safe = re.sub(r"[^\w.=,()-]+", "_", text).lstrip(".")
+    """Write a name as a part of a file name: letters, digits, dot, hyphen, underscore.
+
+    It leads to no other folder, and a shell needs no quotes for it.
+    """
+    safe = re.sub(r"[^\w.-]+", "_", text).lstrip("._-").rstrip("_")
     return safe.encode()[:FILE_NAME_BYTES].decode(errors="ignore")
 
 

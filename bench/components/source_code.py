@@ -103,17 +103,23 @@ def code_of(
 
 
 def closure(*roots: Path) -> Code:
-    """Return the code of files, of the project or of a user, and of all that they import.
-
-    That of the project is gathered again only when one of its files has changed: every cell asks
-    for it.
-    """
-    if not all(path.is_relative_to(ROOT) for path in roots):
+    """Return the code of files, of the project or of a user, and of all that they import."""
+    if all(path.is_relative_to(ROOT) for path in roots):
+        return _kept(*roots)
+    users, met, _ = _gathered(*roots, follow=False)
+    project = _kept(*sorted(met))
+    if users.files.keys() & project.files.keys():  # the code of files of one name is joined
         return _gathered(*roots)[0]
-    code, times = _of_project(*roots)
+    files, versions = {**users.files, **project.files}, {**users.versions, **project.versions}
+    return Code(dict(sorted(files.items())), dict(sorted(versions.items())))
+
+
+def _kept(*roots: Path) -> Code:
+    """Return code of the project, gathered anew only if a file has changed: every cell asks."""
+    code, _, times = _of_project(*roots)
     if any(_time(path) != time for path, time in times.items()):
         _of_project.cache_clear()
-        code, _ = _of_project(*roots)
+        code, _, _ = _of_project(*roots)
     return code
 
 
@@ -121,13 +127,16 @@ def _time(path: Path) -> int:
     return os.stat(path).st_mtime_ns
 
 
-def _gathered(*roots: Path) -> tuple[Code, Mapping[Path, int]]:
-    """Return the code of files and of all that they import, and when each was last changed."""
+def _gathered(*roots: Path, follow: bool = True) -> tuple[Code, set[Path], Mapping[Path, int]]:
+    """Return code, files of the project that are not followed, and time of change of each file."""
     stack, visited = [(path, _base(path)) for path in roots], dict[Path, int]()
-    files, versions = dict[str, str](), dict[str, str]()
+    files, versions, met = dict[str, str](), dict[str, str](), set[Path]()
     while stack:
         path, base = stack.pop()
         if path in visited or path in NO_CONTENT:
+            continue
+        if base == ROOT and not follow:
+            met.add(path)
             continue
         visited[path] = _time(path)
         content, imports = _read(path, visited[path])
@@ -142,7 +151,7 @@ def _gathered(*roots: Path) -> tuple[Code, Mapping[Path, int]]:
             else:
                 top = name.split("/")[0] if names[0][0] == "." else names[0].split(".")[0]
                 versions |= _versions(top)
-    return Code(dict(sorted(files.items())), dict(sorted(versions.items()))), visited
+    return Code(dict(sorted(files.items())), dict(sorted(versions.items()))), met, visited
 
 
 _of_project = lru_cache(maxsize=256)(_gathered)

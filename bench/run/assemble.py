@@ -1,9 +1,9 @@
 """Records of a suite, put together from its finished cells under the names of the suite."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,14 @@ ORDER = ("role", "target_id", "image_id", "name")
 
 @dataclass(frozen=True)
 class Finished:
-    """A suite with the state of its cells."""
+    """A suite with the state of its cells; the layers that attacks moved are read once."""
 
     suite: Suite
     data: Dataset
     plan: Plan
     state: State
     store: Store
+    _layers: dict[str, str] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def study(self, seed: int) -> dict[str, Any]:
         """Return the keys that all rows of a victim share: data set, victim, seed."""
@@ -56,6 +57,12 @@ class Finished:
             self.store.unmark(cell.kind, self.state.identity[key])
             raise UserError(error.lines[0], "remedy: run again") from error
 
+    def layers(self, attack: str) -> str:
+        """Return the layers that a finished attack cell moved."""
+        if attack not in self._layers:
+            self._layers[attack] = self.record(attack, "targets")["layers"][0].as_py()
+        return self._layers[attack]
+
     @property
     def mark(self) -> str:
         """A hash that changes whenever the records, tables or figures would change."""
@@ -71,12 +78,13 @@ class Finished:
         return fingerprint([code.digest, self.suite.victim.name, *names, shards, *cells])
 
 
-def assemble(done: Finished, directory: Path) -> dict[str, int]:
-    """Write every record of the suite.
+def assemble(done: Finished, directory: Path, names: Collection[str] = FILES) -> dict[str, int]:
+    """Write the records of the suite.
 
     Args:
         done: The suite with the state of its cells.
         directory: `<results>/<suite>`.
+        names: The records that are written, some of `FILES`.
 
     Returns:
         Name of the record -> number of lines.
@@ -84,27 +92,29 @@ def assemble(done: Finished, directory: Path) -> dict[str, int]:
     Raises:
         UserError: A record of a cell is damaged.
     """
-    sizes = dict.fromkeys(FILES, 0)
+    sizes = dict.fromkeys(names, 0)
     with ExitStack() as stack:
         append = {
             name: stack.enter_context(
                 records.writing(directory / f"{name}.parquet", pa.schema(list(columns.items())))
             )
             for name, columns in FILES.items()
+            if name in names
         }
-        for name, table in _tables(done):
+        for name, table in _tables(done, names):
             append[name](table)
             sizes[name] += len(table)
     return sizes
 
 
-def _tables(done: Finished) -> Iterator[tuple[str, pa.Table]]:
-    """Give the lines of every record in their order, one row of the matrix at a time."""
+def _tables(done: Finished, names: Collection[str]) -> Iterator[tuple[str, pa.Table]]:
+    """Give the lines of these records in their order, one row of the matrix at a time."""
     for seed, key in done.plan.victims.items():
-        if key in done.state.content:
+        if key in done.state.content and "victims" in names:
             facts = done.study(seed) | {"content": done.state.content[key]}
             yield "victims", records.keyed(done.record(key, "victim"), facts, VICTIMS)
-    yield "failures", _failures(done).sort_by([("kind", "ascending"), ("cell", "ascending")])
+    if "failures" in names:
+        yield "failures", _failures(done).sort_by([("kind", "ascending"), ("cell", "ascending")])
     rows: dict[tuple[Any, ...], list[Shard]] = defaultdict(list)
     for shard in done.plan.shards:
         if shard.attack in done.state.content:
@@ -112,16 +122,20 @@ def _tables(done: Finished) -> Iterator[tuple[str, pa.Table]]:
     knowledge = {column.label: column.detector.build().knowledge for column in done.suite.columns}
     for values in sorted(rows, key=lambda row: [(value is None, value) for value in row]):
         keys = dict(zip(records.KEYS, values, strict=True))
-        for name in ("targets", "flips", "gallery"):
+        for name in _in_order(names, "targets", "flips", "gallery"):
             pieces = [done.record(shard.attack, name) for shard in rows[values]]
             nature = nature_of(rows[values][0]) if name == "targets" else {}
             yield name, _ordered(pieces, keys | nature, FILES[name])
         for label in sorted(knowledge):
             column = keys | {"detector": label, "knowledge": knowledge[label]}
             scored = [key for shard in rows[values] for key in score_keys(done, shard, label)]
-            for name in ("scores", "details"):
+            for name in _in_order(names, "scores", "details"):
                 pieces = [done.record(key, name) for key in scored]
                 yield name, _ordered(pieces, column, FILES[name])
+
+
+def _in_order(names: Collection[str], *all_names: str) -> list[str]:
+    return [name for name in all_names if name in names]
 
 
 def score_keys(done: Finished, shard: Shard, label: str) -> list[str]:
@@ -138,7 +152,7 @@ def keys_of(done: Finished, shard: Shard) -> dict[str, Any]:
         **done.study(shard.seed),
         "attack": row.label,
         "method": row.method,
-        "layers": done.record(shard.attack, "targets")["layers"][0].as_py(),
+        "layers": done.layers(shard.attack),
         **{name: None if isnan(value) else value for name, value in sweep.items()},
     }
 

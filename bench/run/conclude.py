@@ -18,6 +18,7 @@ from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Workspace
 from evil_twins.bench.store import croissant, files, json_files, provenance
 from evil_twins.bench.store.cells import Store
+from evil_twins.bench.store.records import FILES
 from evil_twins.bench.store.signature import signature
 
 
@@ -87,6 +88,7 @@ def derive(
     directory: Path,
     write: Callable[[Path], None],
     console: Console | None = None,
+    names: Collection[str] = FILES,
 ) -> bool:
     """Write records, tables and figures, unless they are up to date.
 
@@ -96,6 +98,7 @@ def derive(
         directory: The folder of the records.
         write: Writes tables and figures from the records in a folder.
         console: Where a spinner turns meanwhile, or None.
+        names: The records that are written.
 
     Returns:
         Whether there are tables and figures: False if no score is stored.
@@ -106,7 +109,7 @@ def derive(
         return True
     directory = files.make_folder(directory, workspace.directory)
     files.remove(directory / "run.json", directory)
-    sizes = assemble(finished, directory)
+    sizes = assemble(finished, directory, names)
     _remove_outdated(directory)
     if not sizes["targets"] or not sizes["scores"]:
         return False

@@ -31,9 +31,10 @@ from evil_twins.bench.subjects.networks.of_memory import (
 )
 from evil_twins.bench.subjects.networks.probes import probes
 from evil_twins.bench.subjects.splits import USUAL
+from evil_twins.bench.suite.columns import Column
 from evil_twins.bench.suite.names import folder_name
 from evil_twins.bench.suite.objects import CALL, Entry
-from evil_twins.bench.suite.rows import check_matrix
+from evil_twins.bench.suite.rows import check_matrix, most_columns
 from evil_twins.bench.suite.sections import Targets, Victim
 from evil_twins.bench.suite.suite import Suite
 
@@ -110,7 +111,9 @@ class Evaluation:
         with files.creating(weights, self.home) as draft:
             save_file(weights_of(network), draft, {"code": code})
         rows = [row for entry in self.attacks for row in entry.rows(self.count)]
-        columns = [entry.column() for entry in self.detectors]
+        columns: list[Column] = []
+        for entry in self.detectors:
+            columns += entry.columns(most_columns(rows) - len(columns))
         check_matrix(rows, columns, CALL)
         return Suite(
             name=name,

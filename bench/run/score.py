@@ -28,7 +28,7 @@ from evil_twins.bench.subjects import inputs
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.tally_words import tally_lines
 from evil_twins.bench.suite import suite
-from evil_twins.bench.suite.rows import Column
+from evil_twins.bench.suite.columns import Column
 from evil_twins.detectors.base import logits
 
 CHANGED = (

@@ -9,7 +9,8 @@ from evil_twins.bench.components.component import Component
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.planner import Planner
 from evil_twins.bench.run.shards import Shard
-from evil_twins.bench.suite.rows import Column, Row, check_filled
+from evil_twins.bench.suite.columns import Column
+from evil_twins.bench.suite.rows import Row, check_filled
 
 COPIES = 3
 """Preparations that an attacker makes of each detector: evading one need not evade another."""

@@ -21,6 +21,10 @@ BASE, RATIO = 2**28, 500
 take up to 320 times the size of theirs."""
 
 
+SMALL = 2**20
+"""Bytes of a file up to which one thread reads it."""
+
+
 def read(path: Path, columns: Mapping[str, pa.DataType], later: Collection[str] = ()) -> pa.Table:
     """Read a table.
 
@@ -46,7 +50,8 @@ def read(path: Path, columns: Mapping[str, pa.DataType], later: Collection[str] 
             _check_size(size, limit)
         source = pa.BufferReader(content)
         with pq.ParquetFile(source, metadata=metadata, read_dictionary=texts) as file:
-            table = file.read(columns=list(stored))
+            # Threads cost more than they save on a small table.
+            table = file.read(columns=list(stored), use_threads=len(content) > SMALL)
         table.validate(full=True)
         _check_values(table, stored, limit)
         table = table.cast(pa.schema([(name, stored[name]) for name in table.column_names]))

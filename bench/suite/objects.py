@@ -16,9 +16,11 @@ from evil_twins.bench.components.of_memory import MemoryComponent
 from evil_twins.bench.components.plugin import INSTALLED
 from evil_twins.bench.components.shorthand import adapted
 from evil_twins.bench.errors import UserError
+from evil_twins.bench.suite.columns import Column, axes_of, columns_of
 from evil_twins.bench.suite.defaults import filled
+from evil_twins.bench.suite.entry import short_name
 from evil_twins.bench.suite.names import check_label
-from evil_twins.bench.suite.rows import Column, Row, column_of, row_of, rows_of, short_name
+from evil_twins.bench.suite.rows import Row, row_of, rows_of
 
 CALL = Path("evaluate")
 """Replaces the file of the suite in messages; files of users lie in the working directory."""
@@ -53,16 +55,16 @@ class Entry:
             return rows_of(self.table, count, CALL)
         return [row_of(self.label, self.label, self.component, count)]
 
-    def column(self) -> Column:
-        """Make the column of a detector.
+    def columns(self, most: int) -> list[Column]:
+        """Make the columns of a detector, at most so many.
 
         Raises:
             UserError: It has a parameter that the detector cannot take.
         """
         if self.component is None:
             assert self.table is not None
-            return column_of(self.table, CALL)
-        return Column(self.label, self.component)
+            return columns_of(self.table, most, CALL)
+        return [Column(self.label, self.component)]
 
 
 def entries(kind: str, items: Iterable[Any]) -> list[Entry]:
@@ -106,7 +108,7 @@ def check_files(items: Iterable[Entry]) -> None:
 def _entry(kind: str, item: Any, taken: set[str]) -> Entry:
     if isinstance(item, str):
         method, values = split_call(item)
-        short = short_name(method, values)
+        short = short_name(method, _without_sweep(kind, method, values))
         return _named(kind, {"name": item if short in taken else short, "method": method} | values)
     if isinstance(item, Mapping):
         return _named(kind, dict(item))
@@ -114,6 +116,14 @@ def _entry(kind: str, item: Any, taken: set[str]) -> Entry:
         name = short_name(table["method"], {})
         return _named(kind, {"name": _free(name, taken)} | table)
     return _in_memory(kind, item, taken)
+
+
+def _without_sweep(kind: str, method: str, values: Table) -> Table:
+    """Return the parameters that all columns of a detector share, or all of an attack."""
+    if kind == "attack":
+        return values
+    axes = axes_of(registry.find(kind, method, CALL.parent).load(), values)
+    return {key: value for key, value in values.items() if key not in axes}
 
 
 def _named(kind: str, table: Table) -> Entry:
@@ -127,7 +137,8 @@ def _named(kind: str, table: Table) -> Entry:
     name, values = split_call(method)
     cls = registry.find(kind, name, CALL.parent).load()
     rest = {key: value for key, value in table.items() if key not in ("name", "method")}
-    label = str(table.get("name", method))
+    swept = kind == "detector" and axes_of(cls, values | rest)
+    label = str(table.get("name", name if swept else method))
     return Entry(kind, label, {"name": label, "method": name} | filled(cls, values | rest))
 
 

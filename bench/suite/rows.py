@@ -1,4 +1,4 @@
-"""Make the rows and columns of a suite from its tables of attacks and detectors."""
+"""Make the rows of a suite from its tables of attacks, and check them with its columns."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,14 +11,11 @@ from typing import Any
 from evil_twins.bench import printable
 from evil_twins.bench.components import registry
 from evil_twins.bench.components.component import Component
-from evil_twins.bench.components.names import split_call
 from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.store.levels import BENIGN
+from evil_twins.bench.suite.columns import Column
+from evil_twins.bench.suite.entry import SWEPT, check_axes, head
 from evil_twins.bench.suite.extends import is_list_of_names
-from evil_twins.bench.suite.names import check_label
-
-SWEPT = ("kappa", "phi", "lam")
-"""Parameters of an attack that may be lists; each value makes a row."""
 
 MOST_ROWS, MOST_PAIRS = 2**12, 2**14
 """Most rows, and most pairs of a row and a column: a file cannot ask for an endless plan."""
@@ -60,38 +57,6 @@ class Row:
         return " ".join([self.label, *(f"{symbol}={word}" for symbol, word in words.items())])
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column of the matrix: a detector with all its parameters."""
-
-    label: str
-    detector: Component
-
-    @property
-    def inspects(self) -> bool:
-        """Whether it judges models, so that no input has a score."""
-        return self.detector.inspects
-
-
-def _head(table: Mapping[str, Any], kind: str, path: Path) -> tuple[str, str, dict[str, Any]]:
-    """Return label, method and parameters of an entry."""
-    method, label = table.get("method"), table.get("name", table.get("method"))
-    if not isinstance(method, str) or not isinstance(label, str):
-        raise UserError(
-            f"{path.name}: one of [[{kind}s]] has no `method`, or one that is no text",
-            f"remedy: give it one of the {kind}s of `evil-twins list`, and `name` as a text",
-        )
-    check_label(label, kind, path.name)
-    method, inline = split_call(method)
-    parameters = {k: v for k, v in table.items() if k not in ("name", "method")}
-    if doubled := sorted(inline.keys() & parameters.keys()):
-        raise UserError(
-            f"{path.name}: {kind} {label!r} has {doubled[0]} in its `method` and as a key",
-            "remedy: remove one of them",
-        )
-    return label, method, inline | parameters
-
-
 def check_size(
     attacks: Sequence[Mapping[str, Any]], detectors: Sequence[Mapping[str, Any]], path: Path
 ) -> None:
@@ -109,6 +74,11 @@ def check_size(
         )
 
 
+def most_columns(rows: Sequence[Row]) -> int:
+    """Return the largest number of columns of a suite with these rows."""
+    return MOST_PAIRS // max(1, len(rows))
+
+
 def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
     """Make one row for each combination of the listed kappa, phi and lam.
 
@@ -120,7 +90,7 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
     Raises:
         UserError: It names no attack, or has a parameter that the attack cannot take.
     """
-    label, method, parameters = _head(table, "attack", path)
+    label, method, parameters = head(table, "attack", path)
 
     def option(name: str, default: Any, sound: Callable[[Any], bool], expected: str) -> Any:
         value = parameters.pop(name, default)
@@ -136,11 +106,7 @@ def rows_of(table: Mapping[str, Any], most: int, path: Path) -> list[Row]:
     evade = option("evade", [], is_list_of_names, names)
     entry = registry.find("attack", method, path.parent)
     axes = {key: parameters[key] for key in SWEPT if isinstance(parameters.get(key), list)}
-    if empty := [key for key, values in axes.items() if not values]:
-        raise UserError(
-            f"{path.name}: {empty[0]} of attack {label!r} is an empty list",
-            "remedy: give it one value or more",
-        )
+    check_axes(axes, "attack", label, path)
     rows, shown = [], printable.name(method)
     for values in product(*axes.values()):
         point = parameters | dict(zip(axes, values, strict=True))
@@ -163,23 +129,6 @@ def row_of(
     sweep = (kappa, attack.nature.phi, attack.nature.lam)
     numbers = [nan if value is None else float(value) for value in sweep]
     return Row(label, method, component, count, scored, evade, *numbers)
-
-
-def short_name(method: str, parameters: Mapping[str, Any]) -> str:
-    """Return a name for tables: without the file of a method and the parameters of a sweep."""
-    fixed = [f"{name}={value!r}" for name, value in parameters.items() if name not in SWEPT]
-    return method.rpartition(":")[2] + (f"({', '.join(fixed)})" if fixed else "")
-
-
-def column_of(table: Mapping[str, Any], path: Path) -> Column:
-    """Make a column from one of [[detectors]] in the suite of that path.
-
-    Raises:
-        UserError: It names no detector, or has a parameter that the detector cannot take.
-    """
-    label, method, parameters = _head(table, "detector", path)
-    entry = registry.find("detector", method, path.parent)
-    return Column(label, registry.configure(entry, parameters, "detector", label))
 
 
 def check_matrix(rows: Sequence[Row], columns: Sequence[Column], path: Path) -> None:

@@ -14,8 +14,9 @@ from evil_twins.bench.subjects.networks.network import FORMS, PROGRAMS, Network
 from evil_twins.bench.subjects.networks.network import locate as locate_network
 from evil_twins.bench.subjects.splits import Splits
 from evil_twins.bench.suite import extends, toml
+from evil_twins.bench.suite.columns import Column, columns_of
 from evil_twins.bench.suite.names import folder_name
-from evil_twins.bench.suite.rows import Column, Row, check_matrix, check_size, column_of, rows_of
+from evil_twins.bench.suite.rows import Row, check_matrix, check_size, most_columns, rows_of
 from evil_twins.bench.suite.sections import Section, Targets, Victim
 
 BUILT_IN = Path(__file__).parent / "built_in"
@@ -172,7 +173,9 @@ def load(name: str) -> Suite:
     network = _network(file.victim, path)
     check_size(file.attacks, file.detectors, path)
     rows = [row for table in file.attacks for row in rows_of(table, file.targets.count, path)]
-    columns = [column_of(table, path) for table in file.detectors]
+    columns: list[Column] = []
+    for table in file.detectors:
+        columns += columns_of(table, most_columns(rows) - len(columns), path)
     check_matrix(rows, columns, path)
     shared: dict[str, Any] = {key: value for key, value in file if key not in extends.ENTRIES}
     shared["dataset"] = dataset

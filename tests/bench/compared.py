@@ -12,19 +12,36 @@ NEW = "curvature"
 """The new detector."""
 
 
-def compared(directory: Path, records: dict[str, pd.DataFrame], label: str = NEW) -> Path:
-    """Compare a detector or an attack; return the folder of the tables.
+def compared(
+    directory: Path, records: dict[str, pd.DataFrame], *labels: str, per: str = "attack"
+) -> Path:
+    """Compare detectors or attacks with all others; return the folder of the tables.
 
-    A detector takes 1 s for the row of the first victim, and one more for each further seed.
+    Without labels the detector is `NEW`. A detector takes 1 s for the row of the first victim, and
+    one more for each further seed.
     """
     synthetic.write(directory, records)
-    kind = "detector" if label in synthetic.DETECTORS else "attack"
-    if kind == "detector":
-        rows = records["scores"].query("detector == @label").drop_duplicates(list(KEYS))
-        costs = rows[list(KEYS)].assign(detector=label, seconds=1.0 + rows["seed"], inputs=50)
-        costs[[*KEYS, *COSTS]].to_parquet(directory / "costs.parquet")
-    tables.compare(directory, kind, label)
+    labels = labels or (NEW,)
+    if labels[0] in synthetic.DETECTORS:
+        numbers(directory, records, labels, per)
+    else:
+        attacks = sorted(set(records["targets"]["attack"]) - {*labels})
+        tables.compare_attacks(directory, labels, attacks)
     return directory / "tables"
+
+
+def numbers(
+    directory: Path, records: dict[str, pd.DataFrame], labels: tuple[str, ...], per: str = "attack"
+) -> tables.Numbers:
+    """Compare detectors with all others of the records in a folder; return the numbers."""
+    scores = records["scores"]
+    new = scores[scores["detector"].isin(labels)]
+    rows = new.drop_duplicates([*KEYS, "detector"])
+    costs = rows[[*KEYS, "detector"]].assign(seconds=1.0 + rows["seed"], inputs=50)
+    costs[[*KEYS, *COSTS]].to_parquet(directory / "costs.parquet")
+    rivals = sorted(set(scores["detector"]) - {*labels})
+    selection = tables.Selection(labels, tuple(rivals), per)
+    return tables.compare_detectors(directory, selection)
 
 
 def words_of(folder: Path) -> str:

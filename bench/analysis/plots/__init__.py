@@ -11,6 +11,7 @@ from evil_twins.bench.analysis import contents
 from evil_twins.bench.analysis.kept import folder, kept
 from evil_twins.bench.analysis.plots import (
     budgets,
+    comparison,
     figure4,
     figure5,
     price,
@@ -29,7 +30,7 @@ from evil_twins.bench.analysis.plots.style import PAGE
 from evil_twins.bench.analysis.plots.sweeps import along_fidelity, along_phi
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.steps import Watch, unwatched
-from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.analysis.tables import Analysis, Numbers
 from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.store import files
 
@@ -192,18 +193,19 @@ def draw(
     ]
 
 
-def compare(directory: Path, label: str, fpr: float = FPR) -> None:
-    """Draw the rate of a new detector along phi with those of all others, over all victims.
+def compare(directory: Path, numbers: Numbers) -> None:
+    """Draw the figures of new detectors and others: rates along φ, differences, ranks.
 
     The files lie where `draw` puts those of the same rate, in the folder of the comparison.
 
-    Raises:
-        UserError: Records are missing, damaged or of another version.
+    Args:
+        directory: The folder of the comparison.
+        numbers: The numbers of its tables.
     """
-    analysis = Analysis(directory, fpr, add_any=False)
+    study = next(studies(numbers.analysis))
     with PAGE.settings(), threadpool_limits(1):
-        for study in filter(ALONG_PHI.shows, studies(analysis)):
-            if (drawn := along_phi(study, label)) is not None:
+        for name, sketch in comparison.FIGURES.items():
+            if (drawn := sketch(numbers, study)) is not None:
                 for form, encode in FORMATS.items():
-                    name = f"{folder(fpr)}figures/compare{study.suffix}.{form}"
-                    files.write(directory / name, directory, encode(drawn))
+                    path = f"{folder(study.fpr)}figures/{name}.{form}"
+                    files.write(directory / path, directory, encode(drawn))

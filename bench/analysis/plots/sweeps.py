@@ -11,7 +11,6 @@ from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.canvas import Canvas, canvas
 from evil_twins.bench.analysis.plots.curves import curve
 from evil_twins.bench.analysis.plots.study import Study
-from evil_twins.bench.analysis.stats import Floats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.families import Family
@@ -37,19 +36,12 @@ def _points(
     return [x for x, _ in points], [line for _, line in points]
 
 
-def _panel(
-    axes: Axes, study: Study, detector: str, families: list[Family], place: Place, newcomer: str
-) -> None:
+def _panel(axes: Axes, study: Study, detector: str, families: list[Family], place: Place) -> None:
     drawn, several = canvas(axes), _several(families)
     lacking = _lacks_rates(study, detector)
     names = ends("auroc").split() if lacking else ["rate", "low", "high"]
     for family, look in study.design.styled(families):
         name = study.label(family, several)
-        if newcomer not in ("", detector):
-            x, points = _points(study, newcomer, family, place)
-            order = np.argsort(x, kind="stable")
-            grey = np.array([point["rate"] for point in points])[order]
-            _grey(axes, f"{study.detector(newcomer)}, {name}", np.array(x)[order], grey, look)
         x, points = _points(study, detector, family, place)
         rates, low, high = ([p[name] for p in points] for name in names)
         curve(axes, name, x, rates, (low, high), look)
@@ -64,12 +56,6 @@ def _panel(
     axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
 
 
-def _grey(axes: Axes, name: str, x: Floats, y: Floats, look: style.Look) -> None:
-    """Draw the rates of the newcomer behind those of another detector."""
-    axes.plot(*(x, y), color=style.GREY, linestyle=look.linestyle, zorder=1, label=name)
-    canvas(axes).record(axes, name, {"x": x, "y": y})
-
-
 def _several(families: list[Family]) -> bool:
     """Check whether the families change several groups of layers."""
     return len({str(family.key["layers"]) for family in families}) > 1
@@ -81,38 +67,35 @@ def _lacks_rates(study: Study, detector: str) -> bool:
 
 
 def _draw(
-    study: Study, families: list[Family], place: Place, xlabel: str, title: str, newcomer: str = ""
+    study: Study, families: list[Family], place: Place, xlabel: str, title: str
 ) -> Canvas | None:
-    names = sorted(study.detectors, key=lambda name: name != newcomer)
+    names = study.detectors
     if not families or not names:
         return None
     drawn = Canvas(study.design, 9.2, 1.55 * -(-len(names) // COLUMNS) + 1.4)
     shown = families[:CURVES]
     panels = drawn.panels(len(names), COLUMNS, xlabel)
     for axes, name in zip(panels, names, strict=True):
-        _panel(axes, study, name, shown, place, newcomer)
+        _panel(axes, study, name, shown, place)
     drawn.supylabel("flagged targets", fontsize=8.5, color=style.INK)
-    grey = f"grey is {newcomer}" if newcomer else '"any" is the OR of all at the same total rate'
+    remark = '"any" is the OR of all at the same total rate'
     if any(_lacks_rates(study, name) for name in names):
-        grey += f", drawn by its AUROC: a rate {NEEDS}"
+        remark += f", drawn by its AUROC: a rate {NEEDS}"
     note = (
         f"Share of targets flagged at a false-positive rate of {text.percent(study.fpr)} (dotted), "
         f"with {study.bands}; left end Poisoning, right end PGD. In brackets what the "
-        f"detector knows; {grey}. {study.footer()}"
+        f"detector knows; {remark}. {study.footer()}"
     ) + style.further(len(families), CURVES, "sweeps are in the tables")
     labels = [study.label(family, _several(shown)) for family in shown]
     drawn.caption(title, note, drawn.entries(labels))
     return drawn
 
 
-def along_phi(study: Study, newcomer: str = "") -> Canvas | None:
-    """Draw detection rate against phi; None without a sweep along phi.
-
-    The detector `newcomer` is drawn first, and in grey behind every other.
-    """
+def along_phi(study: Study) -> Canvas | None:
+    """Draw detection rate against phi; None without a sweep along phi."""
     families = [family for family in study.families if family.along == "phi"]
     title = f"Detection along the fidelity budget: {study.title}"
-    return _draw(study, families, lambda _, level: level, "fidelity budget φ", title, newcomer)
+    return _draw(study, families, lambda _, level: level, "fidelity budget φ", title)
 
 
 def along_fidelity(study: Study) -> Canvas | None:

@@ -23,6 +23,10 @@ from evil_twins.bench.analysis.stats.groups import joined as joined
 from evil_twins.bench.analysis.stats.groups import mean_interval as mean_interval
 from evil_twins.bench.analysis.stats.groups import share as share
 from evil_twins.bench.analysis.stats.groups import target_draws as target_draws
+from evil_twins.bench.analysis.stats.planning import MOST_VICTIMS as MOST_VICTIMS
+from evil_twins.bench.analysis.stats.planning import Ranks as Ranks
+from evil_twins.bench.analysis.stats.planning import ranks as ranks
+from evil_twins.bench.analysis.stats.planning import victims_needed as victims_needed
 from evil_twins.bench.analysis.stats.population import design_effect as design_effect
 from evil_twins.bench.analysis.stats.population import mean_over_victims as mean_over_victims
 from evil_twins.bench.analysis.stats.population import next_rate as next_rate
@@ -42,6 +46,7 @@ from evil_twins.bench.analysis.stats.resampling import image_draws as image_draw
 from evil_twins.bench.analysis.stats.resampling import one_sided as one_sided
 from evil_twins.bench.analysis.stats.resampling import percentile as percentile
 from evil_twins.bench.analysis.stats.resampling import ratio_interval as ratio_interval
+from evil_twins.bench.analysis.stats.separation import area as area
 from evil_twins.bench.analysis.stats.separation import auroc as auroc
 from evil_twins.bench.analysis.stats.separation import equal_share as equal_share
 from evil_twins.bench.analysis.stats.separation import ks as ks

@@ -12,6 +12,27 @@ PERMUTATIONS = 1000
 SEED = 911
 
 
+def area(attacked: Floats, benign: Floats) -> float:
+    """Return the AUROC: the chance that an attacked score exceeds a benign one, ties half.
+
+    Args:
+        attacked: (N,) scores.
+        benign: (M,) scores.
+
+    Returns:
+        A number in [0, 1]; NaN if a side is empty.
+    """
+    if not len(attacked) or not len(benign):
+        return float("nan")
+    return float(_wins(attacked, benign).mean())
+
+
+def _wins(attacked: Floats, benign: Floats) -> Floats:
+    """Return (N, M) outcomes of all pairs: 1, 0, or 0.5 for a tie; scores may be infinite."""
+    wins: Floats = (attacked[:, None] > benign) + 0.5 * (attacked[:, None] == benign)
+    return wins
+
+
 def auroc(attacked: Floats, benign: Floats, owner: Ints, groups: Ints | None = None) -> Interval:
     """Return the chance that an attacked score exceeds a benign one (ties half), with its interval.
 
@@ -29,8 +50,7 @@ def auroc(attacked: Floats, benign: Floats, owner: Ints, groups: Ints | None = N
     """
     if not len(attacked) or not len(benign):
         return UNKNOWN
-    # The bootstrap needs all pairs; their mean is the AUROC, even with infinite scores.
-    wins = (attacked[:, None] > benign) + 0.5 * (attacked[:, None] == benign)
+    wins = _wins(attacked, benign)
     value = float(wins.mean())
     heads = target_draws(len(attacked), groups)
     if (owner < 0).any():

@@ -48,8 +48,8 @@ def _line(victims: pd.DataFrame) -> dict[str, Any]:
         "victims": len(victims),
         **{name: int(victims[name].sum()) for name in ("n", "at_kappa")},
         **(_rates(victims) if victims["detected"].notna().all() else {}),
-        **spread("auroc", _mean(victims, "auroc")),
-        **spread("ks", _mean(victims, "ks")),
+        **spread("auroc", mean_in_unit(column(victims, "auroc"))),
+        **spread("ks", mean_in_unit(column(victims, "ks"))),
         "calibration_n": int(victims["calibration_n"].min()),
         "note": str(unset.iloc[0]) if len(unset) else "",
     }
@@ -80,12 +80,14 @@ def pooled(counted: stats.Floats, counts: stats.Floats) -> dict[str, float]:
     return by_name("rate low high", over.rate) | ends | {"effect": over.effect}
 
 
-def _mean(victims: pd.DataFrame, name: str) -> stats.Interval:
-    """Return the mean of a statistic that lies in [0, 1].
+def mean_in_unit(values: stats.Floats) -> stats.Interval:
+    """Return the mean over victims of a statistic that lies in [0, 1].
 
     It has no interval where all victims have the same value: nothing shows how victims vary.
+
+    Args:
+        values: (V,) the statistic of each victim.
     """
-    values = column(victims, name)
     value, low, high = stats.mean_over_victims(values)
     if np.ptp(values) == 0:
         return stats.Interval(value, np.nan, np.nan)

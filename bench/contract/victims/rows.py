@@ -12,7 +12,7 @@ from evil_twins.bench.contract.victims.parts import LATER
 from evil_twins.bench.errors import UserError, reason
 from evil_twins.bench.run.data_size import check_splits
 from evil_twins.bench.run.network_fit import immovable
-from evil_twins.bench.suite.rows import Column
+from evil_twins.bench.suite.columns import Column
 from evil_twins.detectors.base import Contrasting
 
 CLEAN = 64

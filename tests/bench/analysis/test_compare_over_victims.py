@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evil_twins.bench.analysis import plots, stats, tables
+from evil_twins.bench.analysis import stats, tables
 from evil_twins.bench.analysis.tables import Analysis
-from evil_twins.bench.analysis.tables.compare import attack_over_victims, detector
+from evil_twins.bench.analysis.tables.compare import attack_over_victims
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.store.records import KEYS
 from tests.bench.compared import NEW, compared, words_of
@@ -79,7 +79,7 @@ def test_differences_are_means_of_those_within_each_victim(written: Path, record
     rates = Analysis(tables.number(records)).table(DETECTION).query("fpr_nominal == .05")
     rates = rates.set_index(["attack", "phi", "detector", "seed"])["rate"].sort_index()
     for line in table.itertuples():
-        new, other = (rates[line.attack, line.phi, name] for name in (NEW, line.other))
+        new, other = (rates[line.attack, line.phi, name] for name in (NEW, line.against))
         gaps = (new - other).to_numpy()
         assert line.victims == len(gaps) == VICTIMS
         assert line.difference == pytest.approx(gaps.mean(), abs=1e-6)
@@ -87,28 +87,12 @@ def test_differences_are_means_of_those_within_each_victim(written: Path, record
         if np.ptp(gaps):
             ends = line.difference_low, line.difference_high
             assert ends == pytest.approx(stats.mean_over_victims(gaps)[1:], rel=1e-4)
-    keys = zip(table["attack"], table["phi"], table["other"], strict=True)
-    gaps = [(rates[a, phi, NEW] - rates[a, phi, other]).to_numpy() for a, phi, other in keys]
-    assert table["p_max_t"].to_numpy() == pytest.approx(stats.joint_flips(np.transpose(gaps)))
-
-
-def test_what_is_caught_is_added_up_and_its_difference_is_a_mean(
-    written: Path, records: Frames
-) -> None:
-    analysis = Analysis(tables.number(records), add_any=False)
-    single = detector.tables(analysis, pd.read_parquet(written.parent / "costs.parquet"), NEW)
-    each = single["worst"].groupby("detector")
-    worst = pd.read_csv(written / "worst.csv").set_index("detector")
-    assert worst["caught"].to_dict() == each["caught"].sum().to_dict()
-    assert (worst["n"] == 12 * VICTIMS).all()
-    assert (worst["attacks"] == 5).all()
-    others = worst.drop(NEW)
-    means = each["difference"].mean().drop(NEW)
-    assert others["difference"].to_dict() == pytest.approx(means.to_dict(), abs=1e-6)
-    gaps = single["worst"].pivot(index="seed", columns="detector", values="difference")
-    corrected = stats.joint_flips(gaps[others.index].to_numpy())
-    assert others["p_max_t"].to_numpy() == pytest.approx(corrected)
-    assert worst.loc[[NEW], ["difference", "p", "p_max_t"]].isna().all(axis=None)
+        assert line.needed == stats.victims_needed(gaps) or np.isnan(line.needed)
+    # Under each attack all pairs are one family.
+    for (attack, phi), pairs in table.groupby(["attack", "phi"]):
+        gaps = [(rates[attack, phi, NEW] - rates[attack, phi, o]) for o in pairs["against"]]
+        corrected = stats.joint_flips(np.transpose(gaps))
+        assert pairs["p_corrected"].to_numpy() == pytest.approx(corrected)
 
 
 def _twins(seeds: set[int]) -> Frames:
@@ -131,28 +115,27 @@ def test_a_difference_in_one_victim_of_eight_is_not_significant(tmp_path: Path) 
     folder = compared(tmp_path, _twins({3}))
     paired = pd.read_csv(folder / "paired.csv")
     assert paired["difference"].to_numpy() == pytest.approx(1 / 8)
-    assert (paired[["p", "p_max_t"]] == 1).all(axis=None)
-    worst = pd.read_csv(folder / "worst.csv").set_index("detector")
-    line = worst.loc["confidence"]
-    assert line["difference"] == pytest.approx(1 / 8)
-    assert line["difference_low"] < 0 < line["difference_high"]
-    assert line["p_max_t"] == 1
+    assert (paired[["p", "p_corrected"]] == 1).all(axis=None)
+    assert ((paired["difference_low"] < 0) & (paired["difference_high"] > 0)).all()
+    assert (paired["needed"] == stats.victims_needed(np.eye(8)[0])).all()
     # A test over the targets of all victims would be sure.
     flags = np.repeat([True, False], [20, 7 * 20])
     assert stats.mcnemar(flags, np.zeros(160, dtype=bool)).p < 1e-5
-    (row,) = [row for row in words_of(folder).splitlines() if row.startswith("| confidence")]
-    assert row.endswith("| 1 | 0 | 0 |")
+    words = words_of(folder)
+    assert "| curvature | confidence | 0 | 0 | 5 |" in words
+    assert words.count("+0.12 [-0.17, +0.42], p 1, n ≈ 65 |") == 5
+    assert "n: it would take about so many victims" in words
 
 
 def test_a_difference_in_every_victim_has_the_smallest_p(tmp_path: Path) -> None:
     folder = compared(tmp_path, _twins(set(range(8))))
-    worst = pd.read_csv(folder / "worst.csv").set_index("detector")
-    assert worst.loc["confidence", "p_max_t"] == worst.loc["confidence", "p_least"] == 2**-7
-    assert np.isnan(worst.loc["confidence", "difference_low"])  # all victims are equal
-    (row,) = [row for row in words_of(folder).splitlines() if row.startswith("| confidence")]
-    assert row.endswith("| +1.00 | 0.0078 | 5 | 0 |")
-    assert "no p can be below 0.0078, corrected or not. More, fewer:" in words_of(folder)
-    assert "| p (max-T) |" in words_of(folder)
+    paired = pd.read_csv(folder / "paired.csv")
+    assert (paired[["p_corrected", "p_least"]] == 2**-7).all(axis=None)
+    assert paired["difference_low"].isna().all()  # all victims are equal
+    words = words_of(folder)
+    assert "| curvature | confidence | 5 | 0 | 0 |" in words
+    assert words.count("| +1.00, p 0.0078 |") == 5
+    assert "no p can be below 0.0078, corrected or not. " in words
 
 
 def test_eight_victims_are_enough_whatever_the_number_of_attacks(tmp_path: Path) -> None:
@@ -160,7 +143,7 @@ def test_eight_victims_are_enough_whatever_the_number_of_attacks(tmp_path: Path)
     folder = compared(tmp_path, _twins(set(range(8))))
     paired = pd.read_csv(folder / "paired.csv")
     assert len(paired) == 5
-    assert (paired["p_max_t"] == 2**-7).all()
+    assert (paired["p_corrected"] == 2**-7).all()
     assert (stats.holm(paired["p"].to_numpy()) == 5 * 2**-7).all()
 
 
@@ -206,16 +189,3 @@ def test_the_interval_of_a_cost_ends_at_zero(records: Frames) -> None:
     for name, low in (("kl", 0.0), ("accuracy_drop", mean.low)):
         ends = costs[[name, f"{name}_low", f"{name}_high"]].to_numpy()
         assert ends == pytest.approx(np.tile([mean.value, low, mean.high], (len(costs), 1)))
-
-
-def test_the_figure_shows_the_victims_together(
-    written: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    studies = []
-
-    def along_phi(study: plots.Study, newcomer: str) -> None:
-        studies.append((study.title, newcomer, len(study.detection)))
-
-    monkeypatch.setattr(plots, "along_phi", along_phi)
-    plots.compare(written.parent, NEW)
-    assert studies == [(f"digits, resnet-tiny, {VICTIMS} victims", NEW, 6 * 3)]

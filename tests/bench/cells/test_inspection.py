@@ -15,7 +15,7 @@ from evil_twins.bench.analysis.tables.inspection import INSPECTION
 from evil_twins.bench.cells import seeds
 from evil_twins.bench.commands import app
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.newcomer import newcomer
+from evil_twins.bench.run.newcomers import with_newcomers
 from evil_twins.bench.store import records
 from evil_twins.bench.store.records import MODEL_SCORE
 from evil_twins.bench.subjects.weights import load as load_victim
@@ -195,6 +195,6 @@ def test_a_suite_needs_a_detector_of_inputs(tmp_path: Path) -> None:
 
 def test_it_cannot_be_compared_target_by_target(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match="judges models"):
-        newcomer("inspection(starts=2)", suite.load("quick"))
+        with_newcomers(["inspection(starts=2)"], suite.load("quick"))
     assert app.main(["compare", "inspection"]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) <= 3

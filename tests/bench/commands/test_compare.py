@@ -1,6 +1,7 @@
 """Comparisons: the cells that run, the tables, and the files of the suite, which stay."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ from rich.console import Console
 from evil_twins.bench.analysis import plots
 from evil_twins.bench.commands import app
 from evil_twins.bench.commands.compare import show
-from evil_twins.bench.run.compare import compare
+from evil_twins.bench.run.compare import Question, compare
 from evil_twins.bench.run.session import Execution
 from evil_twins.bench.run.workspace import Folders
 from tests.bench import newcomers
@@ -32,10 +33,10 @@ def _here(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
 
 
-def _compare(text: str, results: str = ".") -> int:
-    console = Console(stderr=True)
+def _compare(*texts: str, against: Sequence[str] = (), per: str = "attack") -> int:
+    console, question = Console(stderr=True), Question(texts, "small.toml", against, per)
     execution = Execution(device="cpu", jobs=1)
-    return show(compare(text, "small.toml", Folders(Path(results)), execution, console), console)
+    return show(compare(question, Folders(Path()), execution, console), console)
 
 
 def _files(place: Path, pattern: str) -> dict[Path, tuple[str, int]]:
@@ -64,9 +65,10 @@ def test_a_function_in_a_fresh_folder(place: Path, capsys: pytest.CaptureFixture
     assert _files(place, "cells/[!bs]*/**/*") == cells
     assert streams.err.count(" score unsure × ") == 4
     assert "5 cells run, 5 stored" in streams.err
-    assert "unsure (K0) and the other detectors" in streams.out
+    assert "unsure (K0) under each attack" in streams.out
     folder = place / "small" / "compare" / "unsure"
-    assert (folder / "figures" / "compare.svg").exists()
+    figures = {path.name for path in (folder / "figures").iterdir()}
+    assert figures == {f"{n}.{e}" for n in ("detection-phi", "differences") for e in ("svg", "png")}
     # It is what the suite's detector of another name is, in every number.
     table = _table(place, "unsure", "compare")
     suite_table = pd.read_csv(place / "small" / "tables" / "detection.csv")
@@ -81,15 +83,9 @@ def test_a_function_in_a_fresh_folder(place: Path, capsys: pytest.CaptureFixture
     pairs = _table(place, "unsure", "paired")
     assert len(pairs) == 3 * 2
     assert "untouched" not in set(pairs["attack"])
-    same = pairs[pairs["other"] == "doubt"]
-    assert (same[["difference", "only", "only_other"]] == 0).all(axis=None)
-    assert (same["p_holm"] == 1).all()
-    worst = _table(place, "unsure", "worst").set_index("detector")
-    assert worst.loc["unsure", "caught"] == worst.loc["doubt", "caught"]
-    others = worst.drop("unsure")
-    apart = (worst.loc["unsure", "caught"] - others["caught"]) / others["n"]
-    assert others["difference"].to_numpy() == pytest.approx(apart.to_numpy())
-    assert (worst["attacks"] == 3).all()
+    same = pairs[pairs["against"] == "doubt"]
+    assert (same[["difference"]] == 0).all(axis=None)
+    assert (same["p_corrected"] == 1).all()
 
 
 def test_a_class_with_parameters_and_a_second_call(
@@ -98,6 +94,7 @@ def test_a_class_with_parameters_and_a_second_call(
     assert _compare("mine.py:Near(k=5)") == 0
     first = capsys.readouterr()
     assert "Near(k=5) (K1)" in first.out
+    assert (place / "small" / "compare" / "Near_k_5").is_dir()
     stored = _files(place, "**/*")
     assert _compare("mine.py:Near(k=5)") == 0
     again = capsys.readouterr()
@@ -162,15 +159,40 @@ def test_what_fails_in_one_row_is_whole_in_the_others(
     assert "3 cells failed" in streams.out
     table = _table(place, "Benign", "compare")
     assert set(table["attack"]) == {"poisoning", "imc"}
-    worst = _table(place, "Benign", "worst").set_index("detector")
-    assert worst.loc["Benign", "attacks"] == 2
-    assert worst.loc["far", "attacks"] == 3
+    rates = _table(place, "Benign", "rates")
+    assert rates.groupby("detector")["attack"].agg(set).map(len).to_dict() == dict.fromkeys(
+        ("Benign", "doubt", "far"), 2
+    )
+    said = " ".join(streams.out.split())
+    assert "on the attacks and victims that all detectors here have" in said
+    assert "pgd κ .75 φ 1 (Benign)" in said
+
+
+def test_a_column_of_the_suite_runs_nothing(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = _files(place, "cells/**/*")
+    assert _compare("far") == 0
+    streams = capsys.readouterr()
+    assert "0 cells run" in streams.err
+    assert "far minus it" in streams.out
+    assert _files(place, "cells/**/*") == before
+    assert set(_table(place, "far", "paired")["against"]) == {"doubt"}
+
+
+def test_several_are_compared_with_each_other_and_with_the_chosen_rivals(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _compare("far", "doubt", against=["doubt"], per="worst") == 0
+    assert "Per worst, κ .75" in capsys.readouterr().out
+    pairs = _table(place, "far_and_doubt.per-worst.against-none", "paired")
+    assert pairs[["detector", "against"]].to_numpy().tolist() == [["far", "doubt"]]
 
 
 @pytest.mark.slow
 def test_what_never_ends_is_stopped(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "endless.py").write_text("def endless(model, x):\n    while True: ...\n")
-    line = ["compare", "endless.py:endless", "small.toml", "--results", "."]
+    line = ["compare", "endless.py:endless", "--suite", "small.toml", "--results", "."]
     assert app.main([*line, "--jobs", "1", "--time-limit", "20"]) == 2
     said = capsys.readouterr().err
     assert "took longer than 20 s; remedy: see that it ends, or allow more by --time-limit" in said

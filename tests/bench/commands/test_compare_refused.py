@@ -1,5 +1,6 @@
 """Comparisons that are refused, incomplete or ended early, and their messages."""
 
+import shlex
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from rich.console import Console
 from evil_twins.bench.cells.execute import Outcome
 from evil_twins.bench.cells.identity import Cell
 from evil_twins.bench.cells.work import cached_dataset
+from evil_twins.bench.commands import app
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.compare import _absent, _chosen, _Trial, compare
-from evil_twins.bench.run.newcomer import Newcomer, newcomer
+from evil_twins.bench.run.compare import Question, _absent, _chosen, _Trial, compare
+from evil_twins.bench.run.newcomers import Newcomers, folder_of, with_newcomers
 from evil_twins.bench.run.plan import Plan, plan
 from evil_twins.bench.run.progress import Lines
 from evil_twins.bench.run.session import Execution
@@ -33,14 +35,15 @@ MISTAKES = {
     "mine.py:Nowhere": "there is no 'Nowhere' in it",
     "mine.py:torch": "of type module",
     "nix": "unknown attack or detector 'nix'",
-    "pgd": "small has the attack 'pgd' already",
+    "mine.py:Near(k=[])": "k of detector 'Near' is an empty list",
+    "mine.py:Near(k=['a', 1])": "k: Input should be a valid integer",
 }
 
 
 @pytest.mark.parametrize("text", MISTAKES)
 def test_a_mistake_is_known_before_a_cell_runs(text: str) -> None:
     with pytest.raises(UserError) as error:
-        newcomer(text, load("small.toml"))
+        with_newcomers([text], load("small.toml"))
     assert MISTAKES[text] in str(error.value)
     assert len(str(error.value).splitlines()) <= 3
 
@@ -48,22 +51,69 @@ def test_a_mistake_is_known_before_a_cell_runs(text: str) -> None:
 def test_a_name_that_is_taken_is_told_apart_by_its_file() -> None:
     suite = load("small.toml")
     Path("twin.py").write_text("def doubt(model, x): ...\n")
-    new = newcomer("twin.py:doubt", suite)
-    assert (new.kind, new.label, new.folder) == ("detector", "twin.py:doubt", "twin.py_doubt")
-    assert newcomer(f"{suites.PLUGINS}:Shift(amount=0.2)", suite).kind == "attack"
-    assert newcomer("confidence(statistic='energy')", suite).folder == (
-        "confidence(statistic=_energy_)"
-    )
+    new = with_newcomers(["twin.py:doubt"], suite)
+    assert (new.kind, new.labels, new.rivals) == ("detector", ("twin.py:doubt",), ("doubt", "far"))
+    assert with_newcomers([f"{suites.PLUGINS}:Shift(amount=0.2)"], suite).kind == "attack"
+
+
+def test_a_folder_needs_no_quotes_in_a_shell() -> None:
+    for labels, per, name in (
+        (["twin.py:doubt"], [], "twin.py_doubt"),
+        (["confidence(statistic='energy')"], [], "confidence_statistic_energy"),
+        (["Near(k=1)", "Near(k=5)"], ["per-family"], "Near_k_1_and_Near_k_5.per-family"),
+    ):
+        assert folder_of(labels, per) == name
+        assert shlex.quote(name) == name
+    long = [folder_of([f"Near(k={k})" for k in range(n)]) for n in (50, 51)]
+    assert long[0] != long[1]
+    assert all(len(name) < 100 for name in long)
+
+
+def test_a_list_makes_several_and_each_is_added_once() -> None:
+    suite = load("small.toml")
+    new = with_newcomers(["mine.py:Near(k=[1, 5])", "mine.py:unsure", "mine.py:Near(k=5)"], suite)
+    assert new.labels == ("Near(k=1)", "Near(k=5)", "unsure")
+    assert new.added == {*new.labels}
+    assert [column.label for column in new.suite.columns] == ["doubt", "far", *new.labels]
+    assert new.suite.columns[3].detector.parameters == {"k": 5}
+
+
+def test_a_column_of_the_suite_is_not_added_under_any_name() -> None:
+    suite = load("small.toml")
+    for text in ("far", f"{suites.PLUGINS}:Far"):
+        new = with_newcomers([text, "mine.py:unsure"], suite)
+        assert new.labels == ("far", "unsure")
+        assert (new.added, new.rivals) == ({"unsure"}, ("doubt",))
+    new = with_newcomers(["pgd"], suite)
+    assert (new.kind, new.added, new.rivals) == ("attack", set(), ("untouched", "poisoning", "imc"))
+
+
+def test_rivals_are_chosen_by_pattern() -> None:
+    suite = load("small.toml")
+    assert with_newcomers(["mine.py:unsure"], suite, ["d*"]).rivals == ("doubt",)
+    with pytest.raises(UserError, match="detector in --against 'dubt'"):
+        with_newcomers(["mine.py:unsure"], suite, ["dubt"])
+
+
+def test_attacks_and_detectors_are_not_mixed() -> None:
+    with pytest.raises(UserError, match="attacks and detectors in separate calls"):
+        with_newcomers(["far", "pgd"], load("small.toml"))
+
+
+def test_a_suite_is_no_newcomer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["compare", "mine.py:unsure", "small.toml"]) == 2
+    assert "remedy: --suite small.toml" in capsys.readouterr().err
 
 
 def test_without_stored_attacks_there_is_a_remedy(tmp_path: Path) -> None:
+    question = Question(["mine.py:unsure"], "small.toml")
     with pytest.raises(UserError, match=r"remedy: `evil-twins run small.toml` first"):
-        compare("mine.py:unsure", "small.toml", Folders(tmp_path / "results"), Execution("cpu", 1))
+        compare(question, Folders(tmp_path / "results"), Execution("cpu", 1))
     assert not (tmp_path / "results").exists()
 
 
 def test_what_is_not_stored_is_said_and_not_run() -> None:
-    new = newcomer("mine.py:unsure", load("small.toml"))
+    new = with_newcomers(["mine.py:unsure"], load("small.toml"))
     cells = plan(new.suite, cached_dataset("digits", None, None), "cpu")
     state = State(content={cells.shards[0].attack: "its content"})
     chosen = _chosen(new, cells, state, "small.toml", Path())
@@ -77,7 +127,9 @@ def _trial(suite: Any) -> tuple[_Trial, list[str]]:
     cells = [Cell(kind, f"new × {i}", "new", None, {"i": i}, "") for i, kind in enumerate(kinds)]
     planned = Plan({cell.key: cell for cell in cells}, {}, ())
     lines = Lines(Console(quiet=True), planned)
-    return _Trial(lines, planned, Newcomer("detector", "new", suite)), list(planned.cells)
+    return _Trial(
+        lines, planned, Newcomers("detector", ("new",), frozenset({"new"}), (), suite)
+    ), list(planned.cells)
 
 
 def test_what_hangs_at_once_is_not_tried_again() -> None:

@@ -14,7 +14,7 @@ from evil_twins.bench.analysis.tables.population import POPULATION
 from evil_twins.bench.commands import app
 from evil_twins.bench.commands.reproduce import words
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.compare import compare
+from evil_twins.bench.run.compare import Question, compare
 from evil_twins.bench.run.reproduce import Reproduction, reproduce
 from evil_twins.bench.run.session import Execution
 from evil_twins.bench.run.workspace import Folders
@@ -97,7 +97,7 @@ def test_results_of_one_victim_predict_nothing(
 def test_compare_shows_all_victims(stored: Path) -> None:
     execution = Execution(device="cpu", engine=inline())
     name = f"{suites.PLUGINS}:Doubt(scale=2.0)"
-    compared = compare(name, str(stored / "small.toml"), Folders(stored), execution)
+    compared = compare(Question([name], str(stored / "small.toml")), Folders(stored), execution)
     assert compared.folder is not None
     kinds = [compared.conclusion.plan.cells[key].kind for key in compared.conclusion.state.ran]
     assert kinds.count("score") == 2 * 2
@@ -119,7 +119,7 @@ def test_compare_shows_all_victims(stored: Path) -> None:
     for column in ("victims", "detected", "low", "high", "fpr_realised", "auroc", "ks", "success"):
         numbers = both[f"{column}_doubt"].tolist()
         assert both[column].tolist() == pytest.approx(numbers, rel=1e-5), column
-    paired = pd.read_csv(compared.folder / "tables" / "paired.csv").set_index("other")
+    paired = pd.read_csv(compared.folder / "tables" / "paired.csv").set_index("against")
     assert (paired.loc["doubt", "difference"] == 0).all()
     assert (paired["victims"] == 2).all()
 
@@ -132,7 +132,7 @@ def test_compare_takes_the_victims_with_stored_attacks(stored: Path, tmp_path: P
     console = Console(file=io.StringIO(), width=200)
     execution = Execution(device="cpu", engine=inline())
     for name in (f"{suites.PLUGINS}:Doubt(scale=3.0)", f"{suites.PLUGINS}:Shift(amount=0.2)"):
-        compared = compare(name, path, Folders(results), execution, console)
+        compared = compare(Question([name], path), Folders(results), execution, console)
         assert compared.folder is not None
         assert set(pd.read_parquet(compared.folder / "targets.parquet")["seed"]) == {0, 1}
         ran = {compared.conclusion.plan.cells[key].kind for key in compared.conclusion.state.ran}

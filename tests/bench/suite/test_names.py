@@ -12,7 +12,7 @@ from evil_twins.bench.analysis import tables
 from evil_twins.bench.analysis.tables.named import printed
 from evil_twins.bench.commands import app
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.newcomer import newcomer
+from evil_twins.bench.run.newcomers import with_newcomers
 from evil_twins.bench.suite import suite
 from evil_twins.bench.suite.names import FOLDER_BYTES, LABEL_LENGTH, check_label, folder_name
 from tests.bench import reported, strange, suites, synthetic
@@ -40,7 +40,7 @@ def test_no_detector_has_the_name_of_the_or_of_all(tmp_path: Path) -> None:
 def test_a_newcomer_is_named_as_a_suite_names_it(tmp_path: Path) -> None:
     small = suite.load(suites.write(tmp_path, shift(), doubt()))
     with pytest.raises(UserError, match="cannot be shown"):
-        newcomer(f"{suites.PLUGINS}:Doubt(fault='{'x' * 100}')", small)
+        with_newcomers([f"{suites.PLUGINS}:Doubt(fault='{'x' * 100}')"], small)
 
 
 def _refusal(check: Callable[[], object]) -> str:

@@ -1,24 +1,29 @@
-"""Compare a new attack with those of a suite, under every detector."""
+"""Compare new attacks with those of a suite, under every detector."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.attacks import ATTACKS
-from evil_twins.bench.analysis.tables.compare.detector import KS
-from evil_twins.bench.analysis.tables.compare.differences import Cell, Tables, by_rate, written
+from evil_twins.bench.analysis.tables.compare.differences import (
+    KS_OF_ONE,
+    Cell,
+    Tables,
+    by_rate,
+    written,
+)
 from evil_twins.bench.analysis.tables.detection import STRICT, rates
 from evil_twins.bench.analysis.tables.frames import line, lines
 from evil_twins.bench.analysis.tables.records import KEYS
 
 
 def tables(analysis: Analysis) -> Tables:
-    """Compare a new attack with the others.
+    """Compare new attacks with the others.
 
     Args:
-        analysis: The numbers, those of the newcomer among them.
+        analysis: The numbers, those of the new ones among them.
 
     Returns:
         "compare", the table of attacks, and "detection", the detection table; both with all
@@ -29,18 +34,19 @@ def tables(analysis: Analysis) -> Tables:
     return {"compare": analysis.table(ATTACKS), "detection": table}
 
 
-def words(analysis: Analysis, tables: Tables, label: str) -> str:
-    """Write a new attack under every detector, and its costs compared with the others."""
+def words(analysis: Analysis, tables: Tables, labels: Sequence[str], rivals: Sequence[str]) -> str:
+    """Write new attacks under every detector, and their costs compared with others."""
     fpr = text.percent(analysis.fpr)
     blocks = [
-        f"# {label} and the other attacks\n\n"
+        f"# {', '.join(labels)} and the other attacks\n\n"
         f"{text.study(line(analysis.records.rows, 0))}. Success: at κ, within ε and not flagged at "
         f"a false-positive rate (FPR) of {fpr}; intervals as in the other tables.\n"
     ]
     records, table = analysis.records, tables["detection"]
-    blocks.append(detectors(table[table["attack"] == label], KEYS, analysis.fpr, KS))
+    blocks.append(detectors(table[table["attack"].isin(labels)], KEYS, analysis.fpr, KS_OF_ONE))
     costs = dict(enumerate(lines(tables["compare"])))
-    blocks.append(matrix(records.rows, costs, records.numbered(table), analysis.fpr, label))
+    rows = records.rows[records.rows["attack"].isin([*labels, *rivals])]
+    blocks.append(matrix(rows, costs, records.numbered(table), analysis.fpr, labels))
     blocks.append(
         "\nMeans over all targets; disagreement pooled over targets × R with a crossed bootstrap "
         f"interval (95 %); under each detector the targets flagged at an FPR of {fpr}, in %.\n\n"
@@ -49,7 +55,7 @@ def words(analysis: Analysis, tables: Tables, label: str) -> str:
 
 
 def detectors(table: pd.DataFrame, keys: list[str], fpr: float, separation: str) -> str:
-    """Write each row of the newcomer under every detector.
+    """Write each row of new attacks under every detector.
 
     Args:
         table: Its lines, of one victim or over victims, at the strict rate and at `fpr`.
@@ -76,16 +82,20 @@ def _detectors(table: pd.DataFrame, fpr: float, separation: str) -> str:
 
 
 def matrix(
-    rows: pd.DataFrame, costs: Mapping[int, Cell], table: pd.DataFrame, fpr: float, label: str
+    rows: pd.DataFrame,
+    costs: Mapping[int, Cell],
+    table: pd.DataFrame,
+    fpr: float,
+    labels: Sequence[str],
 ) -> str:
-    """Write the costs of all attacks and their rates under each detector, the newcomer first.
+    """Write the costs of attacks and their rates under each detector, the new ones first.
 
     Args:
         rows: Rows of the records.
         costs: Row number -> its costs; rows without costs have no line.
         table: Lines of the detection table with `row`, of one victim or over victims.
         fpr: The nominal false-positive rate.
-        label: The newcomer.
+        labels: The new attacks.
     """
     names, table = sorted(set(table["detector"])), table[table["fpr_nominal"] == fpr]
     rates = {
@@ -94,7 +104,7 @@ def matrix(
     header = ["attack", "at κ", "‖x* − x°‖∞ · 255", "disagreement ‰", "KL · 1000", *names]
     body = []
     order = text.ordered(rows[rows.index.isin(costs)])
-    for row in sorted(order, key=lambda row: rows.at[row, "attack"] != label):
+    for row in sorted(order, key=lambda row: rows.at[row, "attack"] not in labels):
         cost = costs[row]
         body.append(
             [

@@ -1,6 +1,6 @@
-"""Compare a new attack with those of a suite, over the victims of its recipe."""
+"""Compare new attacks with those of a suite, over the victims of its recipe."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,7 @@ from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.compare import attack
-from evil_twins.bench.analysis.tables.compare.detector_over_victims import KS
-from evil_twins.bench.analysis.tables.compare.differences import Tables
+from evil_twins.bench.analysis.tables.compare.differences import KS, Tables
 from evil_twins.bench.analysis.tables.frames import column, ends, frame, lines, spread
 from evil_twins.bench.analysis.tables.population import POPULATION, over_victims
 from evil_twins.bench.analysis.tables.recipes import MEAN, RECIPE, numbered, populations
@@ -21,10 +20,10 @@ COSTS = "linf", "l2", "delta", "specificity", "kl", "accuracy_drop", "passes"
 
 
 def tables(analysis: Analysis) -> Tables:
-    """Compare a new attack with the others over victims.
+    """Compare new attacks with the others over victims.
 
     Args:
-        analysis: The numbers, those of the newcomer among them.
+        analysis: The numbers, those of the new ones among them.
 
     Returns:
         "compare" and "detection", the tables of attacks and of detection for each victim;
@@ -56,19 +55,21 @@ def _mean(victims: pd.DataFrame, name: str) -> stats.Interval:
     return mean if name == "accuracy_drop" else mean._replace(low=np.maximum(mean.low, 0.0))
 
 
-def words(analysis: Analysis, tables: Tables, label: str) -> str:
-    """Write a new attack under every detector over victims, and its costs."""
+def words(analysis: Analysis, tables: Tables, labels: Sequence[str], rivals: Sequence[str]) -> str:
+    """Write new attacks under every detector over victims, and their costs."""
     fpr, population = text.percent(analysis.fpr), tables["population"]
     ((title, _, rows),) = populations(analysis.records.rows)
+    rows = rows[rows["attack"].isin([*labels, *rivals])]
     costs = {line["row"]: line for line in lines(numbered(rows, tables["costs"]))}
+    new = population[population["attack"].isin(labels)]
     blocks = [
-        f"# {label} and the other attacks\n\n{title}. Targets are those of all victims, and AUROC "
-        f"and KS are means over victims; in brackets 95 % intervals {MEAN}: of Korn and Graubard "
-        "for rates, of Student's t for means. Success: at κ, within ε and not flagged at a "
-        f"false-positive rate (FPR) of {fpr}. The numbers of each victim are in `compare.csv` and "
-        "`detection.csv`, also where only one victim has the attack.\n",
-        attack.detectors(population[population["attack"] == label], RECIPE, analysis.fpr, KS),
-        attack.matrix(rows, costs, numbered(rows, population), analysis.fpr, label),
+        f"# {', '.join(labels)} and the other attacks\n\n{title}. Targets are those of all "
+        "victims, and AUROC and KS are means over victims; in brackets 95 % intervals "
+        f"{MEAN}: of Korn and Graubard for rates, of Student's t for means. Success: at κ, within "
+        f"ε and not flagged at a false-positive rate (FPR) of {fpr}. The numbers of each victim "
+        "are in `compare.csv` and `detection.csv`, also where only one victim has the attack.\n",
+        attack.detectors(new, RECIPE, analysis.fpr, KS),
+        attack.matrix(rows, costs, numbered(rows, population), analysis.fpr, labels),
         "\nCosts are means over victims of the means over targets, disagreement with its t "
         f"interval {MEAN}; under each detector the targets of all victims that are flagged at an "
         f"FPR of {fpr}, in %.\n\n",

@@ -14,9 +14,8 @@ from evil_twins.bench.analysis.tables.frames import frame, lines
 Cell = dict[str, Any]
 Tables = dict[str, pd.DataFrame]
 """Tables by the stem of their files."""
-Pair = tuple[Cell, stats.Bools, stats.Bools, stats.Ints | None]
-"""Keys, (N,) decisions of the newcomer and of another detector on the same targets, and the (N,)
-clusters of targets that share a poisoned model, None if no two do."""
+KS, KS_OF_ONE = "KS", "KS (mean, 95 % of null)"
+"""The headings of KS over victims and of one victim, with its null."""
 DIFFERENCE = ["n", "both", "only", "only_other", "difference", "low", "high", "p", "p_holm"]
 
 
