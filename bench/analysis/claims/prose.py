@@ -51,9 +51,7 @@ def _audit(analysis: Analysis, verdicts: Sequence[Judged]) -> str:
         lines.append(f"- {judged.title}: {state}.\n")
     shown = ""
     if AUDIT.markdown and len(analysis.table(AUDIT)):
-        shown = (
-            AUDIT.markdown(analysis).split("\n", 1)[1].lstrip().replace("\n## ", "\n### ") + "\n"
-        )
+        shown = AUDIT.markdown(analysis).split("\n", 1)[1].lstrip() + "\n"
     return "## Audit of the endpoints\n\n" + shown + "".join(lines) + "\n"
 
 

@@ -17,7 +17,7 @@ from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
 from evil_twins.bench.analysis.tables.families import PGD, POISONING
 from evil_twins.bench.analysis.tables.frames import column, line, lines
-from evil_twins.bench.analysis.tables.recipes import MODEL, recipe, united
+from evil_twins.bench.analysis.tables.recipes import recipe, united
 from evil_twins.bench.analysis.tables.records import STUDY, Records
 
 CONVEX = "convex-head"
@@ -140,8 +140,7 @@ def _markdown(analysis: Analysis) -> str:
     if pooled.empty:
         return head + _matrix(table)
     return (
-        f"{head}## Over the targets of all victims\n\n{_matrix(pooled)}\n"
-        f"## Each victim, {MODEL}\n\n{_matrix(table)}"
+        f"{head}Over the targets of all victims; `audit.csv` has each victim.\n\n{_matrix(pooled)}"
     )
 
 
