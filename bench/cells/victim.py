@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from evil_twins.bench.cells.work import Work
-from evil_twins.bench.components.component import adapter
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.store import files, records
 from evil_twins.bench.store.checksums import VICTIM, checksum
@@ -39,10 +38,12 @@ def _model(work: Work, path: Path) -> Classifier:
 
 def _trained(work: Work, path: Path) -> Classifier:
     data, spec = work.dataset, work.spec
-    recipe = adapter(victims.Recipe).validate_python(spec["recipe"])
+    recipe = victims.Recipe(**spec["recipe"])
     task = (data.train, work.network or spec["architecture"], len(data.classes), recipe)
     if "retraining" in spec:
-        retraining = adapter(Retraining).validate_python(spec["retraining"])
+        other = spec["retraining"]["recipe"]
+        after = victims.Recipe(**other) if other else None
+        retraining = Retraining(**spec["retraining"] | {"recipe": after})
         model = retrain(*task, retraining, spec["seed"], work.device)
     else:
         model = victims.train(*task, spec["seed"], work.device)

@@ -64,7 +64,7 @@ def test_stored_results_are_opened_and_drawn(tmp_path: Path) -> None:
     opened = et.load(str(tmp_path / "small"))
     assert opened == et.Result(tmp_path / "small")
     assert isinstance(opened.plot(), Figure)
-    with pytest.raises(et.UserError, match=r"unknown figure of small 'rocc': did you mean 'roc'\?"):
+    with pytest.raises(et.UserError, match=r"unknown figure 'rocc': did you mean 'roc'\?"):
         opened.plot("rocc")
     with pytest.raises(et.UserError, match="small does not have the data of figure 'price'"):
         opened.plot("price")

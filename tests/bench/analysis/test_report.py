@@ -31,7 +31,7 @@ from tests.bench import reported, synthetic
 @pytest.fixture(autouse=True)
 def page_without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip figures, which take seconds and have other tests."""
-    monkeypatch.setattr("evil_twins.bench.analysis.plots.figures", lambda analysis: iter(()))
+    monkeypatch.setattr("evil_twins.bench.analysis.plots.figures", lambda *_, **__: iter(()))
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with records, their tables and their page."""
     directory = synthetic.write(tmp_path_factory.mktemp("page"), reported.frames(n=30))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("evil_twins.bench.analysis.plots.figures", lambda analysis: iter(()))
+        patch.setattr("evil_twins.bench.analysis.plots.figures", lambda *_, **__: iter(()))
         write(directory, "small")
     tables.write(directory)
     return directory
@@ -198,7 +198,7 @@ def test_figures_of_any_size_share_one_scale(
     kinds = {kind.name: kind for kind in plots.FIGURES}
     monkeypatch.setattr(
         "evil_twins.bench.analysis.plots.figures",
-        lambda analysis: ((study, kinds[name], figure) for name, figure in drawn.items()),
+        lambda *_, **__: ((study, kinds[name], figure) for name, figure in drawn.items()),
     )
     page = reported.page(tmp_path, reported.frames())
     result = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)"[^>]* width="(\d+)"', page)
