@@ -78,8 +78,7 @@ def _write(analysis: Analysis, stem: str, view: View, form: str, folder: Path) -
             ("csv", encode.numbers(drawn)),
             ("txt", encode.words(drawn)),
         ):
-            folder.mkdir(parents=True, exist_ok=True)
-            files.write(folder / f"{stem}.{ending}", None, content)
+            files.write(files.make_folder(folder, None) / f"{stem}.{ending}", None, content)
         yield folder / f"{stem}.{form}"
 
 

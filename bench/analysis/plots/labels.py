@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evil_twins.bench.analysis.tables.records import Records
 from evil_twins.bench.errors import UserError, unknown, why
+from evil_twins.bench.store import files
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ def read(path: Path) -> Labels:
         UserError: It cannot be read, has another table, or a value that is no text.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        tables = tomllib.loads(files.read(path, None).decode("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"cannot read the labels {path}: {why(error)}",
             'expected: a TOML file with lines such as imc = "Ours" below [attacks] or [detectors]',

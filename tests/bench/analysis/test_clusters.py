@@ -128,11 +128,16 @@ def test_load_has_the_intervals_of_the_other_tables() -> None:
 
 def test_a_comparison_of_detectors_counts_them_once() -> None:
     costs = pd.DataFrame(columns=[*tables.KEYS, "detector", "seconds", "inputs"])
-    each = [detector.tables(_analysis(kind), costs, "curvature") for kind in ("single", "copied")]
-    for name in ("paired", "worst"):
-        single, copied = (_uncertain(compared[name]) for compared in each)
+    names = _analysis("single").records.scores["detector"].unique()
+    rivals = tuple(str(name) for name in names if name not in ("curvature", "any"))
+    for per in ("attack", "worst"):
+        selection = tables.Selection(("curvature",), rivals, per)
+        single, copied = (
+            _uncertain(detector.numbers(_analysis(kind), costs, selection).tables["paired"])
+            for kind in ("single", "copied")
+        )
         assert len(single) > 0
-        assert {"p", "p_holm", "low", "high"} <= set(single.columns)
+        assert {"p", "p_corrected", "low", "high"} <= set(single.columns)
         pd.testing.assert_frame_equal(copied, single, rtol=1e-6, atol=1e-9)
 
 
@@ -189,7 +194,7 @@ def test_figure_5_has_the_band_of_models(monkeypatch: pytest.MonkeyPatch) -> Non
             lambda self, x, low, high, drawn=drawn, **_: drawn.append(np.array([low, high])),
         )
         (study,) = studies(_analysis(kind))
-        with style.look():
+        with style.PAGE.settings():
             assert figure5.draw(study) is not None
     assert len(bands["single"]) > 2
     for single, copied in zip(bands["single"], bands["copied"], strict=True):

@@ -12,6 +12,7 @@ from evil_twins.bench.analysis import plots, tables
 from evil_twins.bench.analysis.plots import figure4, figure5, sheet, style, sweeps
 from evil_twins.bench.analysis.plots.study import Study, studies
 from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.analysis.tables.compare import detector
 from tests.bench import claimed, controlled, synthetic
 
 NAMES = [
@@ -201,10 +202,14 @@ def test_what_was_never_moved_differs_by_nothing() -> None:
 
 def test_a_comparison_at_another_rate_leaves_that_at_the_default(tmp_path: Path) -> None:
     directory = synthetic.write(tmp_path, _small(6))
+    costs = pd.DataFrame(columns=[*tables.KEYS, "detector", "seconds", "inputs"])
+    selection = tables.Selection(("curvature",), ("confidence",))
     for fpr in (0.05, 0.01):
-        plots.compare(directory, "curvature", fpr)
-    assert {path.relative_to(directory).as_posix() for path in directory.rglob("compare.*")} == {
-        f"{folder}figures/compare.{kind}"
+        analysis = Analysis(directory, fpr, add_any=False)
+        plots.compare(directory, detector.numbers(analysis, costs, selection))
+    drawn = directory.rglob("differences.*")
+    assert {path.relative_to(directory).as_posix() for path in drawn} == {
+        f"{folder}figures/differences.{kind}"
         for folder in ("", "fpr-0.01/")
         for kind in ("svg", "png", "csv")
     }

@@ -68,7 +68,8 @@ def test_a_function_in_a_fresh_folder(place: Path, capsys: pytest.CaptureFixture
     assert "unsure (K0) under each attack" in streams.out
     folder = place / "small" / "compare" / "unsure"
     figures = {path.name for path in (folder / "figures").iterdir()}
-    assert figures == {f"{n}.{e}" for n in ("detection-phi", "differences") for e in ("svg", "png")}
+    stems, endings = ("detection-phi", "differences"), ("svg", "png", "csv")
+    assert figures == {f"{stem}.{ending}" for stem in stems for ending in endings}
     # It is what the suite's detector of another name is, in every number.
     table = _table(place, "unsure", "compare")
     suite_table = pd.read_csv(place / "small" / "tables" / "detection.csv")
