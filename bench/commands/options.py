@@ -124,11 +124,13 @@ def records_folder(suite: str, results: Path) -> Path:
             such suite, the one in `REFERENCE` is used, and a line on standard error says so.
 
     Raises:
-        UserError: There is no such folder, or it is a link out of the results.
+        UserError: There is no such folder, it is a link out of the results, or a name leads out of
+            them.
     """
-    if "/" in suite and not suite.endswith(".toml"):
-        results, name = Path(suite).absolute().parent, Path(suite).name
-    elif suite.endswith(".toml"):
+    place = Path(suite).absolute()
+    if "/" in suite and files.present(place / "targets.parquet", place):
+        return place
+    if suite.endswith(".toml"):
         from evil_twins.bench.suite.suite import locate, parse
 
         name = folder_name(parse(locate(suite)).get("name"), Path(suite).name)
@@ -139,9 +141,9 @@ def records_folder(suite: str, results: Path) -> Path:
         folder, results = REFERENCE / name, REFERENCE
         printable.complain(f"{name} is not in {RESULTS.absolute()}: read from {folder.absolute()}")
     if not folder.is_dir():
-        place, names = results.absolute(), stored_names(results)
+        names = stored_names(results)
         if names and not suite.endswith(".toml"):
-            raise unknown(f"suite in {place}", folder.name, names)
+            raise unknown(f"suite in {results.absolute()}", folder.name, names)
         raise UserError(
             f"no records in {folder}: there is no folder {folder.absolute()}",
             f"remedy: `evil-twins run {suite}` first, or --results DIR",
