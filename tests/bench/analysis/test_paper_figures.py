@@ -156,7 +156,8 @@ def test_the_snippet_of_the_page_works(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (code,) = blocks(DOCS / "papers.md", "python")
-    assert (place := "results/reference/quick") in code
+    place = "results/reference/quick"
+    assert place in code
     exec(code.replace(place, str(papers)), {})
     assert Path("detection.pdf").read_bytes().startswith(b"%PDF")
     assert len(pd.read_csv("detection.csv")) > 0
