@@ -19,6 +19,7 @@ from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.selection import Selection, selection
 from evil_twins.bench.commands import app
 from tests.bench.runs import mistake
+from tests.pages import DOCS, blocks
 
 pytestmark = pytest.mark.usefixtures("shared")
 
@@ -148,6 +149,18 @@ def test_a_result_draws_with_the_same_options(papers: Path) -> None:
         result.plot(style="papper")
     with pytest.raises(et.UserError, match="did you mean 'attacks'"):
         result.plot(labels={"atacks": {}})
+
+
+def test_the_snippet_of_the_page_works(
+    papers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(DOCS / "papers.md", "python")
+    place = "results/reference/quick"
+    assert place in code
+    exec(code.replace(place, str(papers)), {})
+    assert Path("detection.pdf").read_bytes().startswith(b"%PDF")
+    assert len(pd.read_csv("detection.csv")) > 0
 
 
 def test_the_command_draws_for_a_paper_or_for_the_page(

@@ -44,7 +44,10 @@ REASONS = {
     ("bench/analysis/claims/rules.py", "read_text"): PROGRAM,
     ("bench/analysis/page/render.py", "read_text"): PROGRAM,
     ("bench/analysis/paper.py", "read_text"): PROGRAM,
-    ("bench/analysis/plots/canvas.py", "savefig"): "a file that the caller names, as matplotlib does",
+    (
+        "bench/analysis/plots/canvas.py",
+        "savefig",
+    ): "a file that the caller names, as matplotlib does",
     ("bench/components/plugin.py", "read_bytes"): CODE,
     ("bench/components/source_code.py", "open"): CODE,
     ("bench/run/cores.py", "read_text"): SYSTEM,
