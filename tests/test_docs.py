@@ -171,7 +171,7 @@ def test_the_tutorial_and_a_new_detector_work_as_documented(
         if name in {"run", "compare"}:
             arguments += ["--jobs", "1"]
         assert name == "check" or app.main([name, *rest, *arguments]) == 0, name
-    assert "torn (K0) and the other detectors" in capsys.readouterr().out
+    assert "torn (K0) under each attack" in capsys.readouterr().out
     paths = re.findall(r"`(results/local/quick/[\w./]+)`", page.read_text() + section)
     assert [Path(path).name for path in paths] == ["index.html", "torn"]
     assert all(Path(path.replace("quick", "small")).exists() for path in paths)

@@ -132,13 +132,15 @@ def test_a_comparison_of_detectors_counts_them_once() -> None:
     rivals = tuple(str(name) for name in names if name not in ("curvature", "any"))
     for per in ("attack", "worst"):
         selection = tables.Selection(("curvature",), rivals, per)
-        single, copied = (
-            _uncertain(detector.numbers(_analysis(kind), costs, selection).tables["paired"])
+        each = [
+            detector.numbers(_analysis(kind), costs, selection).tables
             for kind in ("single", "copied")
-        )
-        assert len(single) > 0
-        assert {"p", "p_corrected", "low", "high"} <= set(single.columns)
-        pd.testing.assert_frame_equal(copied, single, rtol=1e-6, atol=1e-9)
+        ]
+        for name, columns in (("paired", {"p", "p_corrected"}), ("rates", {"low", "high"})):
+            single, copied = (_uncertain(compared[name]) for compared in each)
+            assert len(single) > 0
+            assert columns <= set(single.columns)
+            pd.testing.assert_frame_equal(copied, single, rtol=1e-6, atol=1e-9)
 
 
 def test_a_comparison_of_suites_counts_them_once() -> None:

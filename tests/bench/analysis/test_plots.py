@@ -207,9 +207,9 @@ def test_a_comparison_at_another_rate_leaves_that_at_the_default(tmp_path: Path)
     for fpr in (0.05, 0.01):
         analysis = Analysis(directory, fpr, add_any=False)
         plots.compare(directory, detector.numbers(analysis, costs, selection))
-    drawn = directory.rglob("differences.*")
+    drawn = directory.rglob("detection-phi.*")
     assert {path.relative_to(directory).as_posix() for path in drawn} == {
-        f"{folder}figures/differences.{kind}"
+        f"{folder}figures/detection-phi.{kind}"
         for folder in ("", "fpr-0.01/")
         for kind in ("svg", "png", "csv")
     }
