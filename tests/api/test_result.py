@@ -66,7 +66,7 @@ def test_stored_results_are_opened_and_drawn(tmp_path: Path) -> None:
     assert isinstance(opened.plot(), Figure)
     with pytest.raises(et.UserError, match=r"unknown figure 'rocc': did you mean 'roc'\?"):
         opened.plot("rocc")
-    with pytest.raises(et.UserError, match="small does not have the data of figure 'price'"):
+    with pytest.raises(et.UserError, match="the suite does not have the data of figure 'price'"):
         opened.plot("price")
 
 

@@ -90,7 +90,9 @@ def test_an_error_of_the_system_has_words_and_no_number(
     assert reason(missing) == "FileNotFoundError: No such file or directory: 'a.txt'"
     assert why(missing) == "No such file or directory"
     assert why(OSError()) == "OSError"
-    assert "cannot read b: No such file or directory\n" in str(Damaged(Path("b"), missing))
+    assert f"cannot read {Path('b').absolute()}: No such file or directory\n" in str(
+        Damaged(Path("b"), missing)
+    )
     monkeypatch.chdir(tmp_path)
     Path("loop.toml").symlink_to("loop.toml")
     Path("folder.toml").mkdir()

@@ -34,7 +34,7 @@ DOORS: dict[str, set[str]] = {
     "Environment": {"bench/analysis/page/render.py"},
     "from_markup": set(),
     "getLogger": {"bench/subjects/networks/of_file.py"},  # to silence it
-    "warn": {"api/evaluation.py"},  # an escaped reason
+    "warn": {"api/evaluation.py", "bench/run/workspace.py"},  # an escaped reason
     "secho": set(),
     "echo": set(),
     "print_exc": set(),
@@ -105,7 +105,7 @@ WORKERS = {
     "plan": ["plan {}"],
     "run": ["run {} --jobs 1", "run {} --jobs 1 --only $*"],
     "verify": ["verify {} --sample 1"],
-    "compare": [f"compare {suites.PLUGINS}:Doubt(scale=2.0) {{}} --jobs 1"],
+    "compare": [f"compare {suites.PLUGINS}:Doubt(scale=2.0) --suite {{}} --jobs 1"],
     "prune": ["prune {}"],
 }
 """Command -> its lines, with a place for the suite."""

@@ -206,6 +206,7 @@ def compare(directory: Path, numbers: Numbers) -> None:
     with PAGE.settings(), threadpool_limits(1):
         for name, sketch in comparison.FIGURES.items():
             if (drawn := sketch(numbers, study)) is not None:
+                write_literally(drawn)
                 for form, encode in FORMATS.items():
                     path = f"{folder(study.fpr)}figures/{name}.{form}"
                     files.write(directory / path, directory, encode(drawn))

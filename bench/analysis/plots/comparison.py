@@ -142,7 +142,7 @@ def _forest(
             full = look.color if line["p_corrected"] < LEVEL else "white"
             axes.plot(x, y, look.marker, color=look.color, mfc=full, ms=3.5)
             drawn.record(axes, name, {"x": [x], "y": [y], "low": ends[0], "high": ends[1]})
-    axes.set_yticks(range(len(groups)), list(groups.values()), fontsize=7)
+    axes.set_yticks(range(len(groups)), list(groups.values()), fontsize=7, parse_math=False)
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.set_xlim(-1.05, 1.05)
     axes.xaxis.set_major_formatter("{x:g}")
@@ -188,7 +188,7 @@ def _ranked(axes: Axes, table: pd.DataFrame, names: list[str], labels: Sequence[
         axes.plot([mean - half, mean + half], [y, y], color=color, linewidth=3, alpha=0.35)
         axes.plot(mean, y, looks[name].marker if name in looks else "o", color=color)
         drawn.record(axes, name, {"x": [mean], "y": [y], "low": mean - half, "high": mean + half})
-    axes.set_yticks(range(len(names)), names, fontsize=7.5)
+    axes.set_yticks(range(len(names)), names, fontsize=7.5, parse_math=False)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.xaxis.set_major_locator(MultipleLocator(1))
     axes.grid(axis="x", color=style.FAINT, linewidth=0.5)

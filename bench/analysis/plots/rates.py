@@ -52,7 +52,8 @@ def _panel(
         columns: dict[str, ArrayLike] = {"detector": words, "x": rate, "y": y}
         drawn.record(axes, label, columns | {"low": low, "high": high})
     axes.axvline(study.fpr, **style.REFERENCE)
-    axes.set_yticks(range(len(names)), [study.detector(name) for name in names])
+    words = [study.detector(name) for name in names]
+    axes.set_yticks(range(len(names)), words, parse_math=False)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.set_xlim(-0.02, 1.02)

@@ -39,7 +39,7 @@ def unit_lines(records: Records, rows: pd.DataFrame) -> Iterator[str]:
         missed, n = counts.get(row, (0, 0))
         if missed:
             name = text.name(line(rows, row))
-            yield f"{name}: {missed} of {n} units of φ are radii of a PGD that misses κ"
+            yield f"Units of φ: {missed} of {n} are radii of a PGD that misses κ in {name}"
 
 
 def missed_lines(directory: Path) -> list[str]:

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from evil_twins.bench.analysis import plots, stats, tables
-from evil_twins.bench.analysis.plots import comparison, style
+from evil_twins.bench.analysis.plots import comparison
 from evil_twins.bench.analysis.plots.study import studies
+from evil_twins.bench.analysis.plots.style import PAGE
 from evil_twins.bench.analysis.tables import Analysis, Numbers
 from tests.bench import synthetic
 from tests.bench.compared import NEW, compared, numbers, words_of
@@ -115,7 +116,7 @@ def population(records: Frames, tmp_path_factory: pytest.TempPathFactory) -> Num
 def test_the_figures_show_all_detectors(population: Numbers) -> None:
     study = next(studies(population.analysis))
     assert study.title == f"digits, resnet-tiny, {VICTIMS} victims"
-    with style.look():
+    with PAGE.settings():
         phi, forest, ranks = (draw(population, study) for draw in comparison.FIGURES.values())
     assert phi is not None
     assert forest is not None

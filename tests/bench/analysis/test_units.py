@@ -37,7 +37,7 @@ def test_the_table_of_attacks_and_the_end_of_a_run_say_so(tmp_path: Path) -> Non
     (line,) = missed_lines(directory)
     assert line.startswith("6 of 18 units of φ, in 3 rows, are radii of a PGD that misses κ")
     page = tables.files(tables.Analysis(directory))["attacks.md"].decode()
-    words = "imc head κ .75 φ .5: 2 of 6 units of φ are radii of a PGD that misses κ"
+    words = "Units of φ: 2 of 6 are radii of a PGD that misses κ in imc head κ .75 φ .5"
     assert words in page.splitlines()
     assert "κ .9 φ .5: " not in page
 

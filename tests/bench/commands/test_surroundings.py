@@ -89,7 +89,6 @@ def test_every_command_with_the_option_has_its_variable(
         ["check", "--model", "resnet-tiny", "--weights", "nix.pt"],
         ["score", "--victim", "nix", "--faced", "b", "--inputs", "c"],
         ["merge", "nix"],
-        ["report", "no/nix"],
     ],
     ids=" ".join,
 )

@@ -30,7 +30,7 @@ class Mine:
 COMMANDS = {
     "run": ["run", "small.toml", "--force", "--jobs=1"],
     "verify": ["verify", "small.toml", "--sample=4"],
-    "compare": ["compare", f"{suites.PLUGINS}:Shift(amount=0.2)", "small.toml", "--jobs=1"],
+    "compare": ["compare", f"{suites.PLUGINS}:Shift(amount=0.2)", "--suite=small.toml", "--jobs=1"],
 }
 
 
