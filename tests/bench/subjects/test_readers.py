@@ -29,7 +29,7 @@ FORMS: dict[tuple[str, int | None], set[str]] = {
     | CUT
     | FILES
     | {"bench/subjects/published.py", "bench/subjects/forms/names.py"},
-    ("function:mine.load", None): ARRAYS,
+    ("function:mine.load", None): ARRAYS | {"bench/components/plugin.py"},
 }
 READERS |= FORMS
 """Name and size of a data set -> files on which its cells depend, apart from its reader."""
