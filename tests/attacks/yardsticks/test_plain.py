@@ -47,3 +47,9 @@ def test_a_target_stops_in_the_round_in_which_it_reaches_kappa() -> None:
     k = int(attacked.rounds.max())
     late = replace(attack, rounds=k - 1)(view)
     assert ((late.rounds == -1) == (attacked.rounds == k)).all()
+
+
+def test_an_input_that_its_first_step_brings_to_kappa_is_counted_in_the_first_round() -> None:
+    view = nonlinear()
+    attacked = PlainSteps(InputStep(eps=0.5, step=1.0), 0.5, rounds=5, lr=1e-6)(view)
+    assert attacked.rounds.min() == 1
