@@ -153,7 +153,14 @@ class Bindings:
         return cls(names, dict(os.environ), os.getcwd())
 
     def changed(self) -> list[str]:
-        """Return the names that mean something else now; a new name may hide one of a base."""
+        """Return the names that mean something else now."""
+        return self.compare()[0]
+
+    def compare(self) -> tuple[list[str], "Bindings"]:
+        """Return the names that mean something else now, and the present meanings.
+
+        A new name counts if it may hide that of a base.
+        """
         now, changed = Bindings.now(), list[str]()
         for place, names in now.names.items():
             before = self.names.get(place, names)
@@ -167,7 +174,8 @@ class Bindings:
                 or (name not in before and self._hides(place, name))
             ]
         changed += ["the environment"] if now.environment != self.environment else []
-        return changed + (["the working directory"] if now.folder != self.folder else [])
+        changed += ["the working directory"] if now.folder != self.folder else []
+        return changed, now
 
     def _hides(self, place: tuple[str, ...], name: str) -> bool:
         """Check whether a new name may hide another: not in a module, nor if Python made it."""

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -30,14 +30,16 @@ ORDER = ("role", "target_id", "image_id", "name")
 
 @dataclass(frozen=True)
 class Finished:
-    """A suite with the state of its cells; the layers that attacks moved are read once."""
+    """A suite with the state of its cells; the targets of an attack are read once."""
 
     suite: Suite
     data: Dataset
     plan: Plan
     state: State
     store: Store
-    _layers: dict[str, str] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _targets: dict[str, pa.Table] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     def study(self, seed: int) -> dict[str, Any]:
         """Return the keys that all rows of a victim share: data set, victim, seed."""
@@ -49,19 +51,22 @@ class Finished:
         Raises:
             UserError: It is damaged; the cell then no longer counts as finished.
         """
+        if name == "targets" and key in self._targets:
+            return self._targets[key]
         cell = self.plan.cells[key]
         folder = self.store.path(cell.kind, self.state.identity[key])
         try:
-            return parquet.read(folder / f"{name}.parquet", records.PARTS[name])
+            table = parquet.read(folder / f"{name}.parquet", records.PARTS[name])
         except UserError as error:
             self.store.unmark(cell.kind, self.state.identity[key])
             raise UserError(error.lines[0], "remedy: run again") from error
+        if name == "targets":
+            self._targets[key] = table
+        return table
 
     def layers(self, attack: str) -> str:
         """Return the layers that a finished attack cell moved."""
-        if attack not in self._layers:
-            self._layers[attack] = self.record(attack, "targets")["layers"][0].as_py()
-        return self._layers[attack]
+        return str(self.record(attack, "targets")["layers"][0].as_py())
 
     @property
     def mark(self) -> str:
@@ -78,13 +83,26 @@ class Finished:
         return fingerprint([code.digest, self.suite.victim.name, *names, shards, *cells])
 
 
-def assemble(done: Finished, directory: Path, names: Collection[str] = FILES) -> dict[str, int]:
+class Scores(Protocol):
+    """Scores that need not be read from cells."""
+
+    def find(self, keys: Mapping[str, Any], detector: str) -> pa.Table | None:
+        """Return the lines of a row and a detector in their order, or None if there are none."""
+
+
+def assemble(
+    done: Finished,
+    directory: Path,
+    names: Collection[str] = FILES,
+    stored: Scores | None = None,
+) -> dict[str, int]:
     """Write the records of the suite.
 
     Args:
         done: The suite with the state of its cells.
         directory: `<results>/<suite>`.
         names: The records that are written, some of `FILES`.
+        stored: Scores that equal those of the cells; None to read all from the cells.
 
     Returns:
         Name of the record -> number of lines.
@@ -101,13 +119,15 @@ def assemble(done: Finished, directory: Path, names: Collection[str] = FILES) ->
             for name, columns in FILES.items()
             if name in names
         }
-        for name, table in _tables(done, names):
+        for name, table in _tables(done, names, stored):
             append[name](table)
             sizes[name] += len(table)
     return sizes
 
 
-def _tables(done: Finished, names: Collection[str]) -> Iterator[tuple[str, pa.Table]]:
+def _tables(
+    done: Finished, names: Collection[str], stored: Scores | None
+) -> Iterator[tuple[str, pa.Table]]:
     """Give the lines of these records in their order, one row of the matrix at a time."""
     for seed, key in done.plan.victims.items():
         if key in done.state.content and "victims" in names:
@@ -130,6 +150,9 @@ def _tables(done: Finished, names: Collection[str]) -> Iterator[tuple[str, pa.Ta
             column = keys | {"detector": label, "knowledge": knowledge[label]}
             scored = [key for shard in rows[values] for key in score_keys(done, shard, label)]
             for name in _in_order(names, "scores", "details"):
+                if name == "scores" and stored and (table := stored.find(keys, label)):
+                    yield name, table
+                    continue
                 pieces = [done.record(key, name) for key in scored]
                 yield name, _ordered(pieces, column, FILES[name])
 

@@ -1,28 +1,27 @@
 """Compare new detectors or attacks with those of a suite, on the stored cells of the suite."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from math import isnan
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
 from evil_twins.bench.analysis.stats import FPR
-from evil_twins.bench.cells.execute import Outcome
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished, score_keys
 from evil_twins.bench.run.conclude import Conclusion, derive, exclusive
 from evil_twins.bench.run.newcomers import Newcomers, folder_of, with_newcomers
-from evil_twins.bench.run.observer import Observer
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.schedule import recorded, survey
 from evil_twins.bench.run.screen import print_lines
 from evil_twins.bench.run.selection import with_parents
 from evil_twins.bench.run.session import Execution, run_cells
 from evil_twins.bench.run.state import State
+from evil_twins.bench.run.stored_scores import stored_scores
+from evil_twins.bench.run.trial import Trial
 from evil_twins.bench.run.workspace import Folders, Workspace, open_workspace
 from evil_twins.bench.store import parquet, records
 from evil_twins.bench.store.records import FILES
@@ -96,7 +95,7 @@ def compare(
     absent = _absent(new, cells, chosen)
     if absent and console is not None:
         print_lines(console, [f"not stored, so skipped: {absent}"])
-    trial = partial(_Trial, cells=chosen, new=new)
+    trial = partial(Trial, cells=chosen, new=new)
     ran = run_cells(workspace, chosen, execution, console=console, wrap=trial)
     conclusion = Conclusion(directory, chosen, ran, ran.failed, shown=False)
     with exclusive(store, console):
@@ -108,7 +107,8 @@ def compare(
         folder = directory / question.folder(new)
         names = FILES if new.kind == "attack" else RECORDS
         write = partial(_write, finished, new, question)
-        derive(_reduced(workspace, new), state, folder, write, console, names)
+        scores = stored_scores(finished, new.added, directory)
+        derive(_reduced(workspace, new), state, folder, write, console, names, scores)
     return Comparison(conclusion, folder)
 
 
@@ -180,41 +180,6 @@ def _has_records(new: Newcomers, done: Finished, label: str) -> bool:
         shards = [shard for shard in done.plan.shards if shard.row.label == label]
         return any(shard.attack in done.state.content for shard in shards)
     return any(score_keys(done, shard, label) for shard in done.plan.shards)
-
-
-class _Trial(Observer):
-    """Observer that ends a run if the first cell of the newcomers hangs or dies."""
-
-    def __init__(self, observer: Observer, cells: Plan, new: Newcomers) -> None:
-        self.observer, self.cells, self.new, self.sound = observer, cells, new, False
-
-    def passed(self, key: str) -> None:
-        """Pass the cell on."""
-        self.observer.passed(key)
-
-    def started(self, worker: int, keys: tuple[str, ...]) -> None:
-        """Pass the batch on."""
-        self.observer.started(worker, keys)
-
-    def waiting(self, missing: str) -> None:
-        """Pass it on."""
-        self.observer.waiting(missing)
-
-    def finished(self, worker: int, outcomes: Mapping[str, Outcome]) -> None:
-        """Pass the outcomes on.
-
-        Raises:
-            UserError: A cell of a newcomer was lost before any was finished.
-        """
-        self.observer.finished(worker, outcomes)
-        for key in (key for key in outcomes if self.new.owns(self.cells, key)):
-            self.sound = self.sound or outcomes[key].content is not None
-            if not self.sound and isnan(outcomes[key].seconds):
-                cell = self.cells.cells[key]
-                raise UserError(
-                    f"{cell.kind} {cell.title}: {outcomes[key].reason}",
-                    f"no other cell of {', '.join(map(repr, self.new.labels))} was run",
-                )
 
 
 def _write(finished: Finished, new: Newcomers, question: Question, directory: Path) -> None:

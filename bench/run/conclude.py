@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from evil_twins.bench.run.assemble import Finished, assemble, current, derived
+from evil_twins.bench.run.assemble import Finished, Scores, assemble, current, derived
 from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.screen import print_lines
 from evil_twins.bench.run.state import State
@@ -89,6 +89,7 @@ def derive(
     write: Callable[[Path], None],
     console: Console | None = None,
     names: Collection[str] = FILES,
+    stored_scores: Scores | None = None,
 ) -> bool:
     """Write records, tables and figures, unless they are up to date.
 
@@ -99,6 +100,7 @@ def derive(
         write: Writes tables and figures from the records in a folder.
         console: Where a spinner turns meanwhile, or None.
         names: The records that are written.
+        stored_scores: Scores that equal those of the cells; None to read all from the cells.
 
     Returns:
         Whether there are tables and figures: False if no score is stored.
@@ -109,7 +111,7 @@ def derive(
         return True
     directory = files.make_folder(directory, workspace.directory)
     files.remove(directory / "run.json", directory)
-    sizes = assemble(finished, directory, names)
+    sizes = assemble(finished, directory, names, stored_scores)
     _remove_outdated(directory)
     if not sizes["targets"] or not sizes["scores"]:
         return False

@@ -32,6 +32,7 @@ PAUSE = 0.05
 _thread = threading.local()
 _guards: list[Guard] = []
 _numbers = itertools.count()
+_names: list[Bindings] = []
 
 
 class Lost(Exception):
@@ -91,11 +92,19 @@ def _watched(
 ) -> tuple[Result, list[str]]:
     """Call a function, and name what it has changed of the process and has not restored.
 
-    Meanings of names are compared only if foreign code runs: there are ten thousands of them.
+    Meanings of names are compared only if foreign code runs: there are ten thousands of them. Those
+    after a call are those before the next one, as only such calls run components in a worker.
     """
-    state, names = Globals.now(), Bindings.now() if foreign else None
+    state, before = Globals.now(), None
+    if foreign:
+        before = _names[0] if _names else Bindings.now()
+    _names.clear()
     result = function(*arguments)
-    return result, state.changed() + (names.changed() if names else [])
+    if before is None:
+        return result, state.changed()
+    changed, now = before.compare()
+    _names.append(now)
+    return result, state.changed() + changed
 
 
 def isolated(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,15 +112,15 @@ class _Row:
     confidence: stats.Floats
     valid: stats.Bools
 
-    def benign(self, mask: stats.Bools, index: "pd.Index[str]") -> Benign:
-        mask = mask & self.valid & ~np.isnan(self.score)
-        owner = index.get_indexer(pd.Index(self.columns["target_id"][mask])).astype(np.intp)
-        return Benign(self.score[mask], self.confidence[mask], owner)
+    def benign(self, lines: stats.Ints, index: "pd.Index[str]") -> Benign:
+        lines = lines[self.valid[lines] & ~np.isnan(self.score[lines])]
+        owner = index.get_indexer(pd.Index(self.columns["target_id"][lines])).astype(np.intp)
+        return Benign(self.score[lines], self.confidence[lines], owner)
 
-    def cell(self, detector: str) -> Cell:
-        scored = self.columns["detector"] == detector
-        role = self.columns["role"]
-        attacked = scored & (role == "attacked")
+    def cell(self, detector: str, scored: stats.Ints) -> Cell:
+        """Return the cell of a detector, whose scores are the lines `scored`."""
+        roles = self.columns["role"][scored]
+        attacked = scored[roles == "attacked"]
         names = self.columns["target_id"][attacked]
         position = self.facts.index.get_indexer(pd.Index(names))
         score = self.score[attacked]
@@ -133,8 +134,8 @@ class _Row:
             at_kappa=flags(self.facts, "at_kappa")[position],
             within_eps=flags(self.facts, "within_eps")[position],
             clusters=self.clusters.joint([self.number], list(names)),
-            calibration=self.benign(scored & (role == "calibration"), pd.Index(names)),
-            fresh=self.benign(scored & (role == "fpr"), pd.Index(names)),
+            calibration=self.benign(scored[roles == "calibration"], pd.Index(names)),
+            fresh=self.benign(scored[roles == "fpr"], pd.Index(names)),
             unscored=len(self.facts) - len(names),
             broken=int(np.isnan(self.score[scored]).sum()),
         )
@@ -146,7 +147,7 @@ def cells(records: Records) -> Iterator[Cell]:
     A row that moves nothing holds only correctly classified inputs; so does its benign side.
     """
     facts = {row: targets.set_index("target_id") for row, targets in records.targets.groupby("row")}
-    texts = ["detector", "role", "target_id", "knowledge"]
+    texts = ["role", "target_id", "knowledge"]
     for row, scores in records.scores.groupby("row", sort=True):
         number = int(str(row))
         untouched = records.rows.at[number, "moves"] == "nothing"
@@ -159,8 +160,8 @@ def cells(records: Records) -> Iterator[Cell]:
             confidence=column(scores, "confidence"),
             valid=flags(scores, "correct") if untouched else np.ones(len(scores), dtype=bool),
         )
-        for detector in sorted(set(columns.columns["detector"])):
-            yield columns.cell(str(detector))
+        for detector, lines in sorted(scores.groupby("detector").indices.items()):
+            yield columns.cell(str(detector), np.asarray(lines, dtype=np.intp))
 
 
 def decide(scored: Iterable[Cell], fpr: float) -> pd.DataFrame:
@@ -174,14 +175,21 @@ def decide(scored: Iterable[Cell], fpr: float) -> pd.DataFrame:
         One line per row, detector and scored target: row, detector, target_id, flagged,
         rank (conformal rank in [0, 1] among the calibration scores of the same row).
     """
-    decided = [pd.DataFrame(columns=["row", "detector", "target_id", "flagged", "rank"])]
-    for cell in scored:
-        columns = {
-            "row": cell.row,
-            "detector": cell.detector,
-            "target_id": cell.target_id,
-            "flagged": cell.score > cell.threshold(fpr).value,
-            "rank": stats.conformal_ranks(cell.score, cell.calibration.score),
+    batch = list(scored)
+    sizes = [len(cell.target_id) for cell in batch]
+    flagged = [cell.score > cell.threshold(fpr).value for cell in batch]
+    ranks = [stats.conformal_ranks(cell.score, cell.calibration.score) for cell in batch]
+    # One frame of all cells: a frame takes longer than the decisions of a cell.
+    return pd.DataFrame(
+        {
+            "row": np.repeat(np.array([cell.row for cell in batch], dtype=np.int64), sizes),
+            "detector": np.repeat(np.array([c.detector for c in batch], dtype=object), sizes),
+            "target_id": _joined([cell.target_id for cell in batch], object),
+            "flagged": _joined(flagged, bool),
+            "rank": _joined(ranks, float),
         }
-        decided.append(pd.DataFrame(columns))
-    return pd.concat(decided[1:] or decided, ignore_index=True)
+    )
+
+
+def _joined(parts: list[NDArray[Any]], kind: type) -> NDArray[Any]:
+    return np.concatenate([np.empty(0, dtype=kind), *parts])

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
 from evil_twins.bench.analysis import plots
 from evil_twins.bench.commands import app
 from evil_twins.bench.commands.compare import show
+from evil_twins.bench.run.assemble import Finished
 from evil_twins.bench.run.compare import Question, compare
 from evil_twins.bench.run.session import Execution
 from evil_twins.bench.run.workspace import Folders
@@ -188,6 +190,33 @@ def test_several_are_compared_with_each_other_and_with_the_chosen_rivals(
     assert "Per worst, κ .75" in capsys.readouterr().out
     pairs = _table(place, "far_and_doubt.per-worst.against-none", "paired")
     assert pairs[["detector", "against"]].to_numpy().tolist() == [["far", "doubt"]]
+
+
+def test_scores_are_read_from_the_records_of_the_suite_while_these_are_current(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = list[str]()
+    record = Finished.record
+
+    def recorded(done: Finished, key: str, name: str) -> pa.Table:
+        reads.append(f"{done.plan.cells[key].label} {name}")
+        return record(done, key, name)
+
+    monkeypatch.setattr(Finished, "record", recorded)
+    assert _compare("mine.py:Near(k=2)") == 0
+    assert "Near(k=2) scores" in reads
+    assert not {"doubt scores", "far scores"} & {*reads}
+    folder = place / "small" / "compare" / "Near_k_2"
+    first = {name: (folder / name).read_bytes() for name in ("scores.parquet", "tables/rates.csv")}
+    # Without the mark of the suite nobody knows of which cells its records are.
+    facts = (place / "small" / "run.json").rename(place / "run.json")
+    for path in (folder / "run.json", folder / "scores.parquet"):
+        path.unlink()
+    reads.clear()
+    assert _compare("mine.py:Near(k=2)") == 0
+    facts.rename(place / "small" / "run.json")
+    assert {"Near(k=2) scores", "doubt scores", "far scores"} <= {*reads}
+    assert first == {name: (folder / name).read_bytes() for name in first}
 
 
 @pytest.mark.slow

@@ -13,12 +13,13 @@ from evil_twins.bench.cells.identity import Cell
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.commands import app
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.compare import Question, _absent, _chosen, _Trial, compare
+from evil_twins.bench.run.compare import Question, _absent, _chosen, compare
 from evil_twins.bench.run.newcomers import Newcomers, folder_of, with_newcomers
 from evil_twins.bench.run.plan import Plan, plan
 from evil_twins.bench.run.progress import Lines
 from evil_twins.bench.run.session import Execution
 from evil_twins.bench.run.state import State
+from evil_twins.bench.run.trial import Trial
 from evil_twins.bench.run.workspace import Folders
 from evil_twins.bench.suite.suite import load
 from tests.bench import newcomers, suites
@@ -122,12 +123,12 @@ def test_what_is_not_stored_is_said_and_not_run() -> None:
     assert _absent(new, cells, chosen) == "pgd κ=0.75 φ=1, poisoning κ=0.75 φ=0, imc κ=0.75 φ=0.5"
 
 
-def _trial(suite: Any) -> tuple[_Trial, list[str]]:
+def _trial(suite: Any) -> tuple[Trial, list[str]]:
     kinds = ("fit", "score", "score")
     cells = [Cell(kind, f"new × {i}", "new", None, {"i": i}, "") for i, kind in enumerate(kinds)]
     planned = Plan({cell.key: cell for cell in cells}, {}, ())
     lines = Lines(Console(quiet=True), planned)
-    return _Trial(
+    return Trial(
         lines, planned, Newcomers("detector", ("new",), frozenset({"new"}), (), suite)
     ), list(planned.cells)
 
