@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.subjects.networks.structure import without_parameters
+from evil_twins.bench.subjects.networks.linear import without_parameters
 
 
 def outputs_of(outputs: Sequence[str], classes: Sequence[str]) -> Tensor | None:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.hooks import RemovableHandle
 
+from evil_twins.bench.subjects.networks.linear import copy_of, identity
+
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -107,7 +109,7 @@ def no_head(network: nn.Module, x: Tensor) -> str:
 def _unfit(network: nn.Module, x: Tensor, logits: Tensor, calls: list[_Call], call: _Call) -> str:
     """Return why the layer of a call is not the head, or ""."""
     layer = network.get_submodule(call.name)
-    if type(layer) is not nn.Linear or not call.name:
+    if not isinstance(layer, nn.Linear) or "weight" not in layer._parameters or not call.name:
         return f"is {type(layer).__name__}, no torch.nn.Linear inside of it"
     if not isinstance(call.result, Tensor) or call.result.shape != logits.shape:
         return "gives no logits (N, K)"
@@ -126,6 +128,8 @@ def _unfit(network: nn.Module, x: Tensor, logits: Tensor, calls: list[_Call], ca
         or not close(layer(features), logits)
     ):
         return "gets other features than the network without it returns"
+    if not close(copy_of(layer)(features), logits):
+        return f"is {type(layer).__name__}, which computes something else than torch.nn.Linear"
     return ""
 
 
@@ -222,23 +226,10 @@ def split(network: nn.Module, structure: Structure, outputs: int) -> tuple[nn.Mo
     layer = network.get_submodule(structure.head)
     assert isinstance(layer, nn.Linear)
     _put(network, structure.head, nn.Identity())
-    if "bias" not in dict(layer.named_parameters()):
-        layer.bias = nn.Parameter(torch.zeros(layer.out_features))
-    return network, layer
-
-
-def identity(outputs: int) -> nn.Linear:
-    """Return the identity as a linear layer. Its weights are buffers: they are not trained."""
-    return without_parameters(torch.eye(outputs), torch.zeros(outputs))
-
-
-def without_parameters(weight: Tensor, bias: Tensor) -> nn.Linear:
-    """Return a linear layer (K, D) whose weights are buffers."""
-    layer = nn.Linear(weight.shape[1], weight.shape[0])
-    for name, value in (("weight", weight), ("bias", bias)):
-        delattr(layer, name)
-        layer.register_buffer(name, value)
-    return layer
+    head = copy_of(layer)
+    if "bias" not in dict(head.named_parameters()):
+        head.bias = nn.Parameter(torch.zeros(head.out_features))
+    return network, head
 
 
 def close(first: Tensor, second: Tensor) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from evil_twins.bench.subjects.networks.structure import Structure, analyse, close, split
 
@@ -90,6 +91,20 @@ class Standardised(nn.Conv2d):
         return self._conv_forward(x, weight / weight.std(), self.bias)
 
 
+class Cast(nn.Linear):
+    """A linear layer with a `forward` of its own, as that of timm."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight.to(x.dtype), self.bias)
+
+
+class Scaled(nn.Linear):
+    """A linear layer that computes something else."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
 NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], Structure]] = {
     "convolutions": (
         lambda: nn.Sequential(block(1, 3), block(3, 5), nn.Flatten(), nn.Linear(80, 4, bias=False)),
@@ -115,6 +130,12 @@ NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], Structure]] = {
     "dropout behind": (
         lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.Dropout(0.5)),
         Structure("1"),
+    ),
+    "a subclass as head": (lambda: nn.Sequential(nn.Flatten(), Cast(64, 4)), Structure("1")),
+    "a scaled head": (lambda: nn.Sequential(nn.Flatten(), Scaled(64, 4)), Structure(None)),
+    "a head of another weight": (
+        lambda: nn.Sequential(nn.Flatten(), weight_norm(nn.Linear(64, 4))),
+        Structure(None),
     ),
     "a convolution as head": (
         lambda: nn.Sequential(
@@ -142,6 +163,7 @@ def test_parts_are_found_and_change_no_logit(name: str) -> None:
     assert torch.equal(network(X), logits)  # it stays as it is
     trunk, head = split(network, expected, logits.shape[1])
     assert close(head(trunk(X)), logits)
+    assert type(head) is nn.Linear
     assert head.bias is not None
     norms = sum(isinstance(module, nn.BatchNorm2d) for module in trunk.modules())
     left_over = ("norm in front", "shared result", "activation in the norm")

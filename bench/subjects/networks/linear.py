@@ -1,0 +1,25 @@
+"""Linear layers that replace parts of a network."""
+
+import torch
+from torch import Tensor, nn
+
+
+def copy_of(layer: nn.Linear) -> nn.Linear:
+    """Return a layer of torch's own class with the parameters of another: timm has a subclass."""
+    linear = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
+    linear.weight, linear.bias = layer.weight, layer.bias
+    return linear
+
+
+def identity(outputs: int) -> nn.Linear:
+    """Return the identity as a linear layer. Its weights are buffers: they are not trained."""
+    return without_parameters(torch.eye(outputs), torch.zeros(outputs))
+
+
+def without_parameters(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """Return a linear layer (K, D) whose weights are buffers."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    for name, value in (("weight", weight), ("bias", bias)):
+        delattr(layer, name)
+        layer.register_buffer(name, value)
+    return layer
