@@ -24,5 +24,5 @@ def explained(name: str, place: str) -> Iterator[None]:
         raise UserError(
             f"{name}: {why(error).split(' You can use download=True')[0]}",
             f"expected: {place}",
-            "remedy: put it there, or have it fetched with --download",
+            f"remedy: put it there, or fetch it with --download; a folder of yours is './{name}'",
         ) from error
