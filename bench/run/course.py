@@ -8,6 +8,7 @@ from itertools import count
 
 from evil_twins.bench.cells.execute import Job, Outcome
 from evil_twins.bench.cells.identity import Cell
+from evil_twins.bench.components.component import OURS
 from evil_twins.bench.run.engine import Workers
 from evil_twins.bench.run.observer import Observer
 from evil_twins.bench.run.plan import Plan
@@ -43,7 +44,7 @@ class Course:
     ) -> None:
         self.plan, self.store, self.observer, self.again = plan, store, observer, again
         self.state, self.computed = State(), set[str]()
-        self.queue: list[tuple[tuple[int, bool], int, list[str]]] = []
+        self.queue: list[tuple[tuple[int, bool, str], int, list[str]]] = []
         self.numbers, self.pending = count(), dict[str, list[str]]()
         self.blocked: dict[str, list[str]] = defaultdict(list)
         self.scores: dict[str, list[str]] = defaultdict(list)
@@ -184,17 +185,28 @@ def not_run(parent: Cell) -> str:
     return f"not run: {parent.kind} {parent.title} failed"
 
 
-def _rank(cell: Cell) -> tuple[int, bool]:
-    """Return the place in the queue: parents first, whole networks before last layers."""
+def _rank(cell: Cell) -> tuple[int, bool, str]:
+    """Return the place in the queue: parents first, whole networks before last layers.
+
+    Cells of one plug-in follow each other: each other plug-in gets a new worker, which loads the
+    data anew.
+    """
     model = cell.spec["attack"]["parameters"].get("model") if cell.kind == "attack" else None
-    return ORDER[cell.kind], not (isinstance(model, dict) and model.get("layers") == "all")
+    small = not (isinstance(model, dict) and model.get("layers") == "all")
+    return ORDER[cell.kind], small, _plugin(cell)
 
 
 def _together(cell: Cell) -> str:
     """Return a name that cells share which read the same images; they are one batch."""
     if cell.kind == "benign":
-        return f"benign {cell.parents['victim']} {cell.spec['benign']}"
-    return cell.parents["attack"] if cell.kind == "score" else cell.key
+        return f"benign {cell.parents['victim']} {cell.spec['benign']} {_plugin(cell)}"
+    return f"{cell.parents['attack']} {_plugin(cell)}" if cell.kind == "score" else cell.key
+
+
+def _plugin(cell: Cell) -> str:
+    """Return a name of its component with its parameters, or "" for one of this project."""
+    component = cell.component
+    return "" if component is None or component.place.startswith(OURS) else repr(component)
 
 
 def job_of(plan: Plan, state: State, key: str) -> Job:
