@@ -1,5 +1,6 @@
 """The order of detectors on a page: the baseline first, variants after their family."""
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ def columns(names: Iterable[str]) -> list[Column]:
     """Return the columns of detectors: the baseline, then each family, at last the OR of all."""
     families = dict[str, list[str]]()
     for name in style.detector_order(names):
-        families.setdefault(name.split("-")[0], []).append(name)
+        families.setdefault(_family(name), []).append(name)
     baseline = families.pop(BASELINE, [])
     ordered = ({BASELINE: baseline} if baseline else {}) | families
     return [
@@ -37,3 +38,9 @@ def columns(names: Iterable[str]) -> list[Column]:
         for family, members in ordered.items()
         for place, name in enumerate(members)
     ]
+
+
+def _family(name: str) -> str:
+    """Return the first word of a name such as "curvature-adjusted"."""
+    words = re.match(r"(\w+)-\w", name)
+    return words[1] if words else name
