@@ -28,9 +28,8 @@ def render(template: str, content: dict[str, Any]) -> str:
         f"default-src 'none'; img-src data:; style-src {_allowed(assets['style'])}; "
         f"script-src {_allowed(assets['script'])}; base-uri 'none'; form-action 'none'"
     )
-    return environment().get_template(template).render(
-        **content, **assets, policy=policy, glossary=words()
-    )
+    page = environment().get_template(template)
+    return page.render(**content, **assets, policy=policy, glossary=words())
 
 
 def environment() -> Environment:

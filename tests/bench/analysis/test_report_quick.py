@@ -23,4 +23,7 @@ def test_the_page_of_quick_is_small_and_whole(tmp_path: Path) -> None:
     for heading in ("Rate against fidelity loss", "Trade-off of fidelity and specificity"):
         assert heading in headings
     assert {"Receiver operating curves", "Score distributions and KS"} <= set(headings)
-    assert set(reported.csv_files(outline)) == {"claims.csv", *(path.name for path in QUICK.glob("tables/*.csv"))}
+    assert set(reported.csv_files(outline)) == {
+        "claims.csv",
+        *(path.name for path in QUICK.glob("tables/*.csv")),
+    }

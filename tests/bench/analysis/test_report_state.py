@@ -1,4 +1,4 @@
-"""Choices on the page in a real browser: columns, victims, meanings, and all of them in the address."""
+"""Choices on the page in a real browser: columns, victims, words, and the address of a view."""
 
 from collections.abc import Iterator
 from pathlib import Path
