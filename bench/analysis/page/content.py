@@ -29,19 +29,23 @@ from evil_twins.bench.store import files as store
 SCALE = 1.6
 """Pixels per point of a figure: its letters are then nearly as large as those of the tables."""
 
+LARGEST = 1_000_000
+"""Bytes of the largest figure on the page: all suites of the project then fit in 5 MB each."""
+
 OF_A_RATE = {"detection.csv", "load.csv", "outcomes.csv", "price.csv"}
 """Files with the numbers of figures that show decisions at one false-positive rate."""
 
 
 class Drawing(NamedTuple):
-    """A figure as a data URI.
+    """A figure.
 
     Attributes:
         heading: Its heading.
         study: The victim or the victims that it shows.
         is_of_rate: Whether it shows decisions at the false-positive rate of the page.
         words: Its description for readers who cannot see it.
-        image: The URI.
+        image: The figure as a data URI, or "" if it is too large for the page.
+        file: Its file in the folder of the suite.
         width: Width in pixels of the page, so that all figures have letters of one size.
     """
 
@@ -50,6 +54,7 @@ class Drawing(NamedTuple):
     is_of_rate: bool
     words: str
     image: str
+    file: str
     width: int
 
 
@@ -134,6 +139,7 @@ def _drawings(analysis: Analysis, paths: list[Path]) -> Iterator[Drawing]:
                 words = f"{kind.heading}: {study.title}. The numbers are in {kind.numbers}."
                 image = store.read(path, path.parent)
                 points = float(ElementTree.fromstring(image).attrib["width"].removesuffix("pt"))
-                source = uri("image/svg+xml", image)
+                source = "" if len(image) > LARGEST else uri("image/svg+xml", image)
+                file = f"{path.parent.name}/{path.name}"
                 width, is_of_rate = round(SCALE * points), kind.numbers in OF_A_RATE
-                yield Drawing(kind.heading, study.title, is_of_rate, words, source, width)
+                yield Drawing(kind.heading, study.title, is_of_rate, words, source, file, width)

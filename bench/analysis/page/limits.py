@@ -13,13 +13,15 @@ class Limits:
     Attributes:
         lists: The number of scores, and their highest quarter in rising order: the thresholds of
             false-positive rates up to 25 %. More would make the page long.
+        none: The place of an empty list, for a detector without a rate.
+        size: Number of characters of all lists on the page, about.
     """
 
     def __init__(self) -> None:
-        """Begin with the list of a detector that has no rate."""
+        """Begin with an empty list."""
         self.lists: list[tuple[int, list[str]]] = [(0, [])]
         self._places = dict[bytes, int]()
-        self.none = 0
+        self.none, self.size = 0, 0
 
     def place(self, cell: Ranks) -> int:
         """Return the place of a cell's scores among the lists; they are added if they are new."""
@@ -27,7 +29,9 @@ class Limits:
         if key not in self._places:
             self._places[key] = len(self.lists)
             highest = cell.limits[cell.n - (cell.n + 3) // 4 :]
-            self.lists.append((cell.n, [text.number(float(score)) for score in highest]))
+            words = [text.number(float(score)) for score in highest]
+            self.lists.append((cell.n, words))
+            self.size += sum(len(word) + 4 for word in words)
         return self._places[key]
 
     def decision(self, cell: Ranks, flagged: bool) -> str:

@@ -1,4 +1,4 @@
-"""The three sentences at the head of a page: what catches what, how sure, and what escapes."""
+"""The three sentences at the head of a page: the best detectors, their certainty, their limit."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from evil_twins.bench.analysis.tables.population import POPULATION
 from evil_twins.bench.analysis.tables.recipes import MEAN, MODEL, numbered, populations
 
 MOVES = {"inputs": "only the input", "model": "only the model", "both": "both"}
-"""What an attack moves, in words."""
+"""The part that an attack moves -> its words."""
 
 
 class Share(NamedTuple):
@@ -38,7 +38,7 @@ class Best(NamedTuple):
     """The detector with the highest rate on attacks of one kind, each at its hardest attack.
 
     Attributes:
-        moves: What these attacks move, in words.
+        moves: The part that these attacks move, in words.
         attacks: Their number.
         share: The lowest rate of this detector on them.
     """

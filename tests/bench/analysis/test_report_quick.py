@@ -27,3 +27,8 @@ def test_the_page_of_quick_is_small_and_whole(tmp_path: Path) -> None:
         "claims.csv",
         *(path.name for path in QUICK.glob("tables/*.csv")),
     }
+
+
+def test_committed_pages_are_small() -> None:
+    sizes = {path.parent.name: path.stat().st_size for path in QUICK.parent.glob("*/index.html")}
+    assert {name: size for name, size in sizes.items() if size > 5_000_000} == {}

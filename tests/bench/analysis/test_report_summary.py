@@ -18,10 +18,10 @@ from evil_twins.bench.subjects.sets import gtsrb, isic2018
 from tests.bench import populations, reported, synthetic
 
 ROOT = Path(__file__).parents[3]
-ONE, SEVERAL = "detection", "population"
+SINGLE, SEVERAL = "detection", "population"
 
 
-@pytest.fixture(scope="module", params=[ONE, SEVERAL])
+@pytest.fixture(scope="module", params=[SINGLE, SEVERAL])
 def table(request: pytest.FixtureRequest) -> str:
     """Return the table of one victim, and that of several."""
     return str(request.param)
@@ -31,7 +31,7 @@ def table(request: pytest.FixtureRequest) -> str:
 def folder(table: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with records and tables of one victim or of several."""
     directory = tmp_path_factory.mktemp(table)
-    frames = synthetic.frames(n=30) if table == ONE else populations.frames()
+    frames = synthetic.frames(n=30) if table == SINGLE else populations.frames()
     synthetic.write(directory, frames)
     tables.write(directory)
     return directory
