@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "build" / "package" / "evil_twins"
@@ -12,7 +13,7 @@ ROOMS = ("attacks", "bench", "detectors")
 PAGES = (
     *("README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md"),
     *("docs/**/*.md", "docs/examples/*", "results/README.md"),
-    *("results/reference/**/*.md", "results/reference/**/*.svg"),
+    *("results/reference/**/*.md", "results/reference/**/*.svg", "results/reference/*/index.html"),
     *("api/*.py", "attacks/**/*.py", "bench/**/*.py", "detectors/**/*.py"),
 )
 
@@ -23,6 +24,16 @@ def on_startup(*, command: str, dirty: bool) -> None:
     PACKAGE.mkdir(parents=True)
     for source in (*(ROOT / room for room in ROOMS), *(ROOT / "api").glob("*.py")):
         (PACKAGE / source.name).symlink_to(source)
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Return the text of a page; that of the results ends with links to the pages of suites."""
+    pages = sorted((ROOT / "results" / "reference").glob("*/index.html"))
+    if page.file.src_uri != "results/README.md" or not pages:
+        return markdown
+    names = [path.parent.name for path in pages]
+    links = "".join(f"- [{name}](reference/{name}/index.html)\n" for name in names)
+    return f"{markdown}\n## Suites on one page each\n\n{links}"
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:

@@ -1,8 +1,11 @@
 """Make pages of small records, and read their content."""
 
+from base64 import b64decode
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import pandas as pd
 
@@ -69,6 +72,13 @@ def outline(page: str) -> Outline:
     return result
 
 
+def csv_files(result: Outline) -> dict[str, bytes]:
+    """Return the tables that the page offers, by name."""
+    (link,) = (link for link in result.find("a") if "download" in link)
+    with ZipFile(BytesIO(b64decode(link["href"].split(",")[1]))) as packed:
+        return {name: packed.read(name) for name in packed.namelist()}
+
+
 def squares(result: Outline) -> list[Attributes]:
     """Return the rates of the matrix; only these follow the slider."""
     return [square for square in result.find("td") if "data-below" in square]
@@ -89,7 +99,7 @@ def named(records: dict[str, pd.DataFrame], name: str) -> dict[str, pd.DataFrame
 
 def asks_for_nothing(result: Outline) -> None:
     """Fails where a page could load, send or run anything but its own script."""
-    assert len(result.find("script")) == 2
+    assert [script.get("type") for script in result.find("script")][3:] == [None]
     for _, attributes in result.tags:
         assert not [name for name in attributes if name.startswith("on") or name == "style"]
         assert attributes.get("src", "data:").startswith("data:image/") or "src" not in attributes

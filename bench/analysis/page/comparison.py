@@ -11,10 +11,10 @@ import pandas as pd
 from evil_twins.bench import printable
 from evil_twins.bench.analysis.kept import folder, writing
 from evil_twins.bench.analysis.page import facts, matrix
-from evil_twins.bench.analysis.page.content import downloads
+from evil_twins.bench.analysis.page.archive import archive
+from evil_twins.bench.analysis.page.columns import Column, columns
 from evil_twins.bench.analysis.page.ranks import ranks
 from evil_twins.bench.analysis.page.render import render
-from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import KEYS, Analysis, frames, text
 from evil_twins.bench.analysis.tables.any_of import NEEDS
@@ -59,7 +59,7 @@ class Pair(NamedTuple):
 
     title: str
     words: str
-    detectors: tuple[str, ...]
+    columns: tuple[Column, ...]
     lines: tuple[tuple[str, str, tuple[Gap | None, ...]], ...]
 
 
@@ -97,7 +97,8 @@ def _file_name(names: Sequence[str]) -> str:
 
 def content(suites: Sequence[Suite], fpr: float) -> dict[str, Any]:
     """Return everything on the page."""
-    detectors = style.detector_order(name for suite in suites for _, name in suite.ranks)
+    heads = columns(name for suite in suites for _, name in suite.ranks)
+    detectors = [head.name for head in heads]
     titles = identity.titles([suite.contents for suite in suites])
     matrices = [
         replace(study, title=f"{suite.name}: {names.get(study.title, study.title)}")
@@ -117,11 +118,13 @@ def content(suites: Sequence[Suite], fpr: float) -> dict[str, Any]:
         "level": LEVEL,
         "facts": _facts(suites, titles),
         "failed": [(text.failed(len(r.failures)), facts.failures(r)) for r in records],
-        "detectors": detectors,
+        "columns": heads,
+        "limits": [],
+        "steps": {},
         "matrices": matrices,
         "shares": matrix.shares([line for study in matrices for line in study.lines]),
         "pairs": [_pair(pair) if isinstance(pair, Between) else pair for pair in pairs],
-        "downloads": downloads(tables),
+        "archive": archive(tables),
     }
 
 
@@ -171,14 +174,14 @@ def _pair(pair: Between) -> Pair:
     words = (
         f"Targets in both: {pair.targets}. Significant differences: {significant} of {len(table)}."
     )
-    detectors = style.detector_order(table["detector"].astype(str))
+    heads = columns(table["detector"].astype(str))
     rows, lines = pair.first.rows.set_index("row"), []
     for row in text.ordered(rows.loc[sorted(set(table["row"]))]):
         cells = {cell["detector"]: cell for cell in frames.lines(table[table["row"] == row])}
-        gaps = tuple(_gap(cells[name]) if name in cells else None for name in detectors)
+        gaps = tuple(_gap(cells[name]) if name in cells else None for name, *_ in heads)
         sizes = facts.span(sorted({int(cell["n"]) for cell in cells.values()}))
         lines.append((text.name(frames.line(rows, row)), sizes, gaps))
-    return Pair(title, words, tuple(detectors), tuple(lines))
+    return Pair(title, words, tuple(heads), tuple(lines))
 
 
 def _gap(cell: dict[str, Any]) -> Gap:

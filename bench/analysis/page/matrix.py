@@ -52,13 +52,23 @@ Cell = TypeVar("Cell", covariant=True)
 
 @dataclass(frozen=True)
 class Line(Generic[Cell]):
-    """A row of the matrix, with a square or None for each detector."""
+    """A row of the matrix, with a square or None for each detector.
+
+    Attributes:
+        name: The attack in words; of a worst case the study and κ.
+        kappa: Its κ in words, or "".
+        family: Its method, or "control".
+        reached: Number of targets at κ, of all; of a worst case the number of attacks.
+        squares: One for each detector.
+        study: The study of a worst case in words.
+    """
 
     name: str
     kappa: str
     family: str
     reached: str
     squares: tuple[Cell | None, ...]
+    study: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,7 +159,14 @@ def worst(table: pd.DataFrame, detectors: list[str]) -> list[Line[Square]]:
         ]
         attacks = span(sorted({cell["attacks"] for cell in cells.values()}))
         result.append(
-            Line(text.at_kappa(first), level(first["kappa"]), "", attacks, tuple(squares))
+            Line(
+                name=text.at_kappa(first),
+                kappa=level(first["kappa"]),
+                family="",
+                reached=attacks,
+                squares=tuple(squares),
+                study=text.study(first),
+            )
         )
     return result
 

@@ -1,6 +1,6 @@
 """The matrix over all victims of a recipe on the page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -151,6 +151,13 @@ class Pooled:
     def _names(self, row: int) -> tuple[str, ...]:
         key = frames.line(self._analysis.records.rows, row)
         return tuple(str(key[name]) for name in RECIPE)
+
+
+def steps(matrices: Iterable[PooledMatrix]) -> dict[tuple[object, ...], int]:
+    """Return the place of each step without its rate, in a list of all: many squares share them."""
+    squares = [square for matrix in matrices for line in matrix.lines for square in line.squares]
+    words = (step[1:] for square in squares if square for step in square.steps)
+    return {step: place for place, step in enumerate(dict.fromkeys(words))}
 
 
 def _critical(cell: Ranks) -> stats.Floats:

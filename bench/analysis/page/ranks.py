@@ -20,7 +20,7 @@ class Ranks:
     are below it. So whole numbers decide as the scores do, at every false-positive rate.
 
     Attributes:
-        n: Number of calibration scores.
+        limits: (n,) calibration scores, in rising order.
         rank: The r of the headline rate; n + 1 if there are too few scores for a threshold.
         below: (N,) number of calibration scores strictly below each attacked score.
         score: (N,) the attacked scores, for reading.
@@ -30,7 +30,7 @@ class Ranks:
         area: The AUROC of the OR of all detectors in words; "" of others.
     """
 
-    n: int
+    limits: NDArray[np.float64]
     rank: int
     below: NDArray[np.intp]
     score: NDArray[np.float64]
@@ -38,6 +38,11 @@ class Ranks:
     models: int
     has_rate: bool
     area: str
+
+    @property
+    def n(self) -> int:
+        """The number of calibration scores."""
+        return len(self.limits)
 
     @property
     def flagged(self) -> int:
@@ -55,10 +60,10 @@ def ranks(analysis: Analysis) -> RanksByCell:
 
 
 def _ranks(cell: Cell, fpr: float) -> Ranks:
-    n = len(cell.calibration.score)
-    below = np.searchsorted(np.sort(cell.calibration.score), cell.score, side="left")
+    limits = np.sort(cell.calibration.score)
+    below = np.searchsorted(limits, cell.score, side="left")
     places = {str(name): place for place, name in enumerate(cell.target_id)}
-    rank = stats.threshold(np.arange(n, dtype=np.float64), fpr).rank
+    rank = stats.threshold(np.arange(len(limits), dtype=np.float64), fpr).rank
     area = f"AUROC {text.number(cell.auroc.value, 2)}" if cell.detector == ANY else ""
     models = len(cell.score) if cell.clusters is None else int(cell.clusters.max()) + 1
-    return Ranks(n, rank, below, cell.score, places, models, cell.has_rate, area)
+    return Ranks(limits, rank, below, cell.score, places, models, cell.has_rate, area)

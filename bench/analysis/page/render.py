@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from evil_twins.bench import printable
+from evil_twins.bench.analysis.page.glossary import words
 
 FOLDER = Path(__file__).parent
 
@@ -27,7 +28,8 @@ def render(template: str, content: dict[str, Any]) -> str:
         f"default-src 'none'; img-src data:; style-src {_allowed(assets['style'])}; "
         f"script-src {_allowed(assets['script'])}; base-uri 'none'; form-action 'none'"
     )
-    return environment().get_template(template).render(**content, **assets, policy=policy)
+    page = environment().get_template(template)
+    return page.render(**content, **assets, policy=policy, glossary=words())
 
 
 def environment() -> Environment:
@@ -51,8 +53,8 @@ def _printable(value: object) -> object:
 
 
 def _bound(name: str) -> str:
-    """Join each symbol of a row's name to its level, so that no line break parts them."""
-    return re.sub("([κφλ]) ", "\\1\N{NO-BREAK SPACE}", name)
+    """Join each symbol to its level and each number to its unit: no line break parts them."""
+    return re.sub("([κφλ]) | (?=%)", "\\1\N{NO-BREAK SPACE}", name)
 
 
 def _allowed(source: str) -> str:

@@ -34,11 +34,11 @@ def draw_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the page of a small suite, with one figure, a cell without scores, and its tables."""
+    """Return the page of a small suite, with two figures, a cell without scores, and its tables."""
     directory = tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as patch:
-        roc = [kind for kind in plots.FIGURES if kind.name == "roc"]
-        patch.setattr(plots, "FIGURES", roc)
+        kinds = [kind for kind in plots.FIGURES if kind.name in ("detection-phi", "roc")]
+        patch.setattr(plots, "FIGURES", kinds)
         opened = reported.frames(n=30)
         scores = opened["scores"]
         lost = scores["method"].eq("pgd") & scores["detector"].eq("curvature")
@@ -62,11 +62,13 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def victims(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the page of a suite of several victims, without figures."""
+    """Return the page of a suite of several victims and its tables, without figures."""
     directory = tmp_path_factory.mktemp("victims")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "FIGURES", ())
-        reported.page(directory, populations.detectors(populations.frames(), *reported.DETECTORS))
+        names = (*reported.DETECTORS, "curvature-adjusted")
+        reported.page(directory, populations.detectors(populations.frames(), *names))
+    tables.write(directory)
     return directory / "index.html"
 
 

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from evil_twins.bench.analysis import plots
-from tests.bench import reported
+from tests.bench import browsing, reported
 
 
 def _opened(context: Any, path: Path) -> Any:
     """Return the page with all that is folded laid open."""
+    context.set_default_timeout(browsing.TIMEOUT)
     page = context.new_page()
     page.goto(path.as_uri())
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
@@ -88,3 +89,14 @@ def test_shades_rise_in_grey_as_well(browser: Any, path: Path, scheme: str) -> N
     grey = [0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in grounds]
     assert grey == sorted(grey, reverse=scheme == "light")
     assert len(set(grey)) == 11
+
+
+def test_figures_are_dark_on_a_dark_page_and_not_on_paper(browser: Any, path: Path) -> None:
+    with browsing.opened(browser, path, color_scheme="dark") as page:
+        ground = "getComputedStyle(document.querySelector('.paper')).backgroundColor"
+        filters = "getComputedStyle(document.querySelector('.paper img')).filter"
+        assert page.evaluate(ground) == "rgb(17, 22, 28)"
+        assert "invert(1)" in page.evaluate(filters)
+        page.emulate_media(media="print")
+        assert page.evaluate(ground) == "rgb(255, 255, 255)"
+        assert page.evaluate(filters) == "none"

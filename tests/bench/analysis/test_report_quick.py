@@ -23,5 +23,12 @@ def test_the_page_of_quick_is_small_and_whole(tmp_path: Path) -> None:
     for heading in ("Rate against fidelity loss", "Trade-off of fidelity and specificity"):
         assert heading in headings
     assert {"Receiver operating curves", "Score distributions and KS"} <= set(headings)
-    downloads = {link["download"] for link in outline.find("a") if "download" in link}
-    assert downloads == {"claims.csv", *(path.name for path in QUICK.glob("tables/*.csv"))}
+    assert set(reported.csv_files(outline)) == {
+        "claims.csv",
+        *(path.name for path in QUICK.glob("tables/*.csv")),
+    }
+
+
+def test_committed_pages_are_small() -> None:
+    sizes = {path.parent.name: path.stat().st_size for path in QUICK.parent.glob("*/index.html")}
+    assert {name: size for name, size in sizes.items() if size > 5_000_000} == {}

@@ -2,7 +2,6 @@
 
 import io
 import json
-from base64 import b64decode
 from pathlib import Path
 
 import pandas as pd
@@ -52,12 +51,7 @@ def _page(folder: Path, *suites: Frames) -> str:
 
 
 def _csv(page: str, name: str) -> pd.DataFrame:
-    links = {
-        link["download"]: link["href"]
-        for link in reported.outline(page).find("a")[1:]
-        if "download" in link
-    }
-    return pd.read_csv(io.BytesIO(b64decode(links[name].split(",")[1])))
+    return pd.read_csv(io.BytesIO(reported.csv_files(reported.outline(page))[name]))
 
 
 @pytest.fixture(scope="module")

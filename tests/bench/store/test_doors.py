@@ -42,6 +42,9 @@ SCRATCH = "a new temporary folder of this process"
 CODE = "the code of a plug-in, which may do everything"
 REASONS = {
     ("bench/analysis/claims/rules.py", "read_text"): PROGRAM,
+    ("bench/analysis/page/archive.py", "ZipFile"): "bytes in memory",
+    ("bench/analysis/page/classes.py", "read_text"): PROGRAM,
+    ("bench/analysis/page/glossary.py", "read_text"): PROGRAM,
     ("bench/analysis/page/render.py", "read_text"): PROGRAM,
     ("bench/analysis/paper.py", "read_text"): PROGRAM,
     (
