@@ -76,13 +76,13 @@ class Encounter:
         count = _count(sound, workspace, ran)
         part = _part(cells, {**{label: each[:1] for label, each in pairs.items()}, **sound}, count)
         more = run_cells(workspace, part, execution, console=console)
-        failed = {**ran.failed, **more.failed}
-        conclusion = Conclusion(workspace.directory, part, more, failed, shown=False)
+        both = replace(more, ran=[*ran.ran, *more.ran], failed=ran.failed | more.failed)
+        conclusion = Conclusion(workspace.directory, part, both, both.failed, shown=False)
         if not sound:
             return Comparison(conclusion, None)
         folder = workspace.directory / self.question.folder(self.new) / "aware"
         with exclusive(store, console):
-            state = recorded(part, store).updated(ran).updated(more)
+            state = recorded(part, store).updated(both)
             write = partial(self._write, _kinds(part, workspace, state), _targets(cells, pairs))
             derive(replace(workspace, plan=part), state, folder, write, console, RECORDS)
         return Comparison(conclusion, folder)
