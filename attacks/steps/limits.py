@@ -1,6 +1,7 @@
 """Limits of a target that evades detectors: κ, and penalties below those of benign images."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,6 +18,28 @@ JUDGES = 4
 
 BATCH = 32
 """Benign images in one pass. A penalty may make many noisy copies of each."""
+
+
+@dataclass(frozen=True)
+class FacedLogits:
+    """The logits of N faced models, as a penalty calls them.
+
+    A penalty that is made of a score reads the models, because a scorer needs a module.
+
+    Attributes:
+        models: The N faced models.
+        passes: Passes of one image through the whole network, (N,), which a call counts; None: not
+            counted.
+    """
+
+    models: PairedModels
+    passes: Tensor | None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return logits (N, B, K) of images (N, B, C, H, W) or (1, B, C, H, W)."""
+        if self.passes is not None:
+            self.passes.add_((1 + torch.is_grad_enabled()) * images.shape[1])
+        return self.models.logits(self.models.features(images))
 
 
 class Limits:
@@ -91,15 +114,9 @@ class Limits:
             return images.new_zeros(0, *images.shape[:2], dtype=torch.float64)
         return torch.stack(torch.broadcast_tensors(*values))
 
-    def _logits(self, models: PairedModels, count: bool) -> Logits:
+    def _logits(self, models: PairedModels, count: bool) -> FacedLogits:
         """Return the models as penalties use them; `count` their passes for each target."""
-
-        def logits(images: Tensor) -> Tensor:
-            if count:
-                self.passes += (1 + torch.is_grad_enabled()) * images.shape[1]
-            return models.logits(models.features(images))
-
-        return logits
+        return FacedLogits(models, self.passes if count else None)
 
 
 def quantile(values: Tensor, level: float) -> Tensor:

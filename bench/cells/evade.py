@@ -13,18 +13,19 @@ from evil_twins.bench.cells.stored import Tensors
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.errors import Fault
 from evil_twins.bench.store.checksums import PREPARED
-from evil_twins.detectors.base import Penalty
+from evil_twins.detectors.base import DefenderView, Penalty
 
 
 def run(work: Work) -> None:
     """Attack with the penalties of the detectors to evade; store the parts of every attack."""
-    attack.run(work, tuple(p for j in range(len(work.evade)) for p in _penalties(work, j)))
+    sides = (side for j in range(len(work.evade)) for side in attackers(work, j))
+    attack.run(work, tuple(_penalty(*side) for side in sides))
 
 
-def _penalties(work: Work, j: int) -> Iterator[Penalty]:
-    """Yield the penalties of the j-th detector: one for each preparation by the attacker, or one.
+def attackers(work: Work, j: int) -> Iterator[tuple[Defender, DefenderView]]:
+    """Yield the j-th detector as the attacker has it, with its view: once, or for each preparation.
 
-    They come from the victim and the attacker's training images. These are shuffled, because a
+    The view holds the victim and the attacker's training images. These are shuffled, because a
     detector may take the first ones, and those of a folder are all of one class.
     """
     data, detector = work.dataset, work.evade[j]
@@ -36,11 +37,20 @@ def _penalties(work: Work, j: int) -> Iterator[Penalty]:
         defender = Defender(
             detector.build(), f"detector {detector.spec['class']!r}", benign, prepared
         )
-        view = defender.view(work.victim, seeds.generator(data.name, "attacker", "penalty", j))
-        penalty: Penalty = defender.detector.penalty(view)
-        if not callable(penalty):
-            raise Fault(
-                f"the penalty of {defender.name} is {type(penalty).__name__}; "
-                "expected a function of logits, images and generators"
-            )
-        yield penalty
+        generator = seeds.generator(data.name, "attacker", "penalty", j)
+        yield defender, defender.view(work.victim, generator)
+
+
+def _penalty(defender: Defender, view: DefenderView) -> Penalty:
+    """Return the penalty that a detector offers.
+
+    Raises:
+        Fault: It is no function.
+    """
+    penalty: Penalty = defender.detector.penalty(view)
+    if not callable(penalty):
+        raise Fault(
+            f"the penalty of {defender.name} is {type(penalty).__name__}; "
+            "expected a function of logits, images and generators"
+        )
+    return penalty

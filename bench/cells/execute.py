@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from evil_twins.bench.cells import attack, evade, inspection, preparation, score, seeds, victim
+from evil_twins.bench.cells import (
+    attack,
+    evade,
+    inspection,
+    preparation,
+    score,
+    seeds,
+    substitute,
+    victim,
+)
 from evil_twins.bench.cells.exact_arithmetic import exact
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components.component import OURS, Component
@@ -99,7 +108,8 @@ class Job:
     def run(self, work: Work) -> None:
         """Write the content of the cell."""
         if self.evade:
-            evade.run(work)
+            offered = all(hasattr(detector.load(), "penalty") for detector in self.evade)
+            (evade if offered else substitute).run(work)
         elif self.kind == "score" and self.component and self.component.inspects:
             inspection.run(work)
         else:

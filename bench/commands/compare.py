@@ -49,6 +49,13 @@ Groups = Annotated[
         "or in the worst case over attacks."
     ),
 ]
+Aware = Annotated[
+    bool,
+    typer.Option(
+        help="Also attack each new detector by an attacker who knows it, for about a minute of a "
+        "processor."
+    ),
+]
 
 
 def compare(
@@ -56,6 +63,7 @@ def compare(
     suite: Suite = "quick",
     against: Rivals = None,
     per: Groups = Per.attack,
+    aware: Aware = False,
     data: options.DataFolder = None,
     results: options.ResultsFolder = options.RESULTS,
     jobs: options.Jobs = 0,
@@ -71,6 +79,7 @@ def compare(
     """
     from evil_twins.bench.analysis.stats import FPR
     from evil_twins.bench.run.compare import Question, compare
+    from evil_twins.bench.run.encounter import encounter
     from evil_twins.bench.run.screen import errors
     from evil_twins.bench.run.session import Execution
     from evil_twins.bench.run.workspace import Folders
@@ -79,7 +88,13 @@ def compare(
     console = errors(quiet=quiet, verbose=verbose)
     execution = Execution(device.value, jobs, time_limit)
     question = Question(new, suite, against or (), per.value, fpr or FPR)
-    return show(compare(question, Folders(results, data), execution, console), console)
+    folders = Folders(results, data)
+    met = encounter(question) if aware else None
+    comparison = compare(question, folders, execution, console)
+    status = show(comparison, console)
+    if met is None or comparison.folder is None:
+        return status
+    return max(status, show(met.meet(folders, execution, console), console))
 
 
 def _check_names(names: list[str]) -> None:

@@ -81,8 +81,9 @@ def code_of(
     """Return the code of a cell.
 
     The components are its attack or detector, if it has one, and the detectors that an attack
-    evades. The data set, as name and size, brings its reader; a size also what resizes images. The
-    network of the victim brings its code, if that is not of this project.
+    evades: by their scores if they offer no penalty. The data set, as name and size, brings its
+    reader; a size also what resizes images. The network of the victim brings its code, if that is
+    not of this project.
     """
     module = {"fit": "preparation", "benign": "score"}.get(kind, kind)
     if kind == "score" and components[0].inspects:
@@ -99,6 +100,8 @@ def code_of(
         roots += [network, SUBJECTS / "networks" / "adoption.py"]
     if len(components) > 1:
         roots.append(CELLS / "evade.py")
+    if not all(hasattr(evaded.load(), "penalty") for evaded in components[1:]):
+        roots.append(CELLS / "substitute.py")
     return closure(*roots)
 
 

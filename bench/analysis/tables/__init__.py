@@ -4,6 +4,7 @@ from evil_twins.bench.analysis.tables.analysis import Analysis as Analysis
 from evil_twins.bench.analysis.tables.analysis import Table as Table
 from evil_twins.bench.analysis.tables.any_of import with_any as with_any
 from evil_twins.bench.analysis.tables.compare import compare_attacks as compare_attacks
+from evil_twins.bench.analysis.tables.compare import compare_aware as compare_aware
 from evil_twins.bench.analysis.tables.compare import compare_detectors as compare_detectors
 from evil_twins.bench.analysis.tables.compare.detector import Numbers as Numbers
 from evil_twins.bench.analysis.tables.compare.detector import Selection as Selection

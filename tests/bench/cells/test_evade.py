@@ -6,16 +6,14 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
-from torch import Tensor
 
 from evil_twins.attacks import aware
-from evil_twins.bench.cells.evade import _penalties
+from evil_twins.bench.cells.evade import attackers
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished, score_keys
 from evil_twins.bench.run.victim_cells import COPIES
 from evil_twins.bench.suite import suite
-from evil_twins.detectors.base import DefenderView
 from tests.bench.runs import carry_out, planned
 from tests.bench.suites import HEAD, doubt, table, write
 
@@ -111,13 +109,7 @@ def test_the_first_images_that_a_penalty_sees_are_not_of_one_class() -> None:
     """The images of a folder are sorted by class."""
     train = cached_dataset("digits", None, None).train
     train = train.take(train.label.argsort(stable=True))
-    batches: list[Tensor] = []
-
-    def penalty(view: DefenderView) -> object:
-        batches.append(view.benign)
-        return len
-
-    detector = SimpleNamespace(spec={"class": ""}, build=lambda: SimpleNamespace(penalty=penalty))
+    detector = SimpleNamespace(spec={"class": ""}, build=SimpleNamespace)
     work = SimpleNamespace(
         dataset=SimpleNamespace(name="digits", train=train),
         evade=[detector],
@@ -125,8 +117,8 @@ def test_the_first_images_that_a_penalty_sees_are_not_of_one_class() -> None:
         device="cpu",
         victim=None,
     )
-    list(_penalties(work, 0))  # type: ignore[arg-type]
-    (benign,) = batches
+    ((_, view),) = attackers(work, 0)  # type: ignore[arg-type]
+    benign = view.benign
     names = [image.numpy().tobytes() for image in train.x]
     place = dict(zip(names, train.label.tolist(), strict=True))
     labels = [place[image.numpy().tobytes()] for image in benign]

@@ -14,6 +14,7 @@ from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.commands import app
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.compare import Question, _absent, _chosen, compare
+from evil_twins.bench.run.encounter import encounter
 from evil_twins.bench.run.newcomers import Newcomers, folder_of, with_newcomers
 from evil_twins.bench.run.plan import Plan, plan
 from evil_twins.bench.run.progress import Lines
@@ -141,3 +142,16 @@ def test_what_hangs_at_once_is_not_tried_again() -> None:
     trial, (_, first, second) = _trial(None)
     trial.finished(0, {first: Outcome("b", "content", seconds=1.0)})
     trial.finished(0, {second: Outcome("c", None, "it took too long", nan)})
+
+
+def test_only_detectors_meet_an_attacker_who_knows_them() -> None:
+    with pytest.raises(UserError, match="'pgd' is an attack, and attackers know detectors"):
+        encounter(Question(["pgd"], "small.toml"))
+    suites.write(Path(), newcomers.PGD, suites.doubt())
+    with pytest.raises(UserError, match="small has no IMC with φ between 0 and 1"):
+        encounter(Question(["doubt"], "small.toml"))
+
+
+def test_the_attack_that_knows_nothing_must_be_stored() -> None:
+    with pytest.raises(UserError, match=r"imc κ=0.75 φ=0.5 of small is not stored"):
+        encounter(Question(["doubt"], "small.toml")).meet(Folders(Path()), Execution("cpu", 1))

@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables.analysis import Analysis
-from evil_twins.bench.analysis.tables.compare import attack, attack_over_victims, detector
+from evil_twins.bench.analysis.tables.compare import attack, attack_over_victims, aware, detector
 from evil_twins.bench.analysis.tables.compare.detector import Numbers, Selection
 from evil_twins.bench.analysis.tables.compare.words import words
 from evil_twins.bench.analysis.tables.write import FOLDER, csv
@@ -59,6 +59,26 @@ def compare_attacks(
     with threadpool_limits(1):
         tables = over.tables(analysis)
         _write(directory, tables, over.words(analysis, tables, labels, rivals))
+
+
+def compare_aware(
+    directory: Path, penalties: Mapping[str, str], targets: int, fpr: float = FPR
+) -> None:
+    """Write new detectors under an attacker who knows them; see `compare_detectors`.
+
+    Args:
+        directory: The folder of its records.
+        penalties: Detector -> the kind of the penalty that the attacker followed.
+        targets: Number of targets of the suite, of which some were attacked.
+        fpr: The nominal false-positive rate.
+
+    Raises:
+        UserError: Records are missing, damaged or of another version.
+    """
+    analysis = Analysis(directory, fpr, add_any=False)
+    with threadpool_limits(1):
+        tables = aware.tables(analysis, penalties, targets)
+        _write(directory, tables, aware.words(analysis, tables))
 
 
 def _write(directory: Path, tables: Mapping[str, pd.DataFrame], text: str) -> None:
