@@ -131,6 +131,30 @@ def test_bootstrap_of_auroc_covers_the_truth_when_models_differ() -> None:
     assert covered / 150 > 0.88
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_bootstrap_of_auroc_draws_benign_scores(*, shared: bool) -> None:
+    """Where all attacked scores are equal, it is the share of drawn benign scores below them."""
+    owner = np.arange(40) if shared else np.full(40, -1)
+    benign = np.repeat([-1.0, 1.0], [30, 10])
+    drawn = stats.draws(40, stream=0 if shared else 1)
+    expected = stats.percentile(0.75, drawn[:, :30].sum(axis=1) / 40)
+    result = stats.auroc(np.zeros(40), benign, owner)
+    assert result == pytest.approx(expected)
+    law = scipy_stats.binom(40, 0.75)
+    assert result[1:] == pytest.approx([law.ppf(0.025) / 40, law.ppf(0.975) / 40], abs=0.026)
+
+
+def test_bootstrap_of_ks_draws_both_sides() -> None:
+    attacked, benign = np.repeat([0.0, 2.0], [12, 8]), np.repeat([-1.0, 1.0], [15, 5])
+    heads, tails = stats.draws(20), stats.draws(20, stream=1)
+    samples = stats.ks_resampled(attacked, benign, heads, tails)
+    for sample, head, tail in zip(samples[:100], heads, tails, strict=False):
+        sides = (
+            np.repeat(side, drawn.astype(int)) for side, drawn in ((attacked, head), (benign, tail))
+        )
+        assert sample == pytest.approx(stats.ks(*sides))
+
+
 @pytest.mark.parametrize("levels", [3, 1000])
 def test_ks_is_that_of_scipy(levels: int) -> None:
     rng = np.random.default_rng(8)
