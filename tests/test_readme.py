@@ -54,6 +54,12 @@ def test_table_is_that_of_the_reference(name: str, kappa: float) -> None:
             assert words == expected, (column, detector)
 
 
+def test_false_alarms_are_those_of_the_reference() -> None:
+    rates = pd.read_csv(POPULATION).query("fpr_nominal == .05 and attack == 'untouched'")
+    alarms = 100 * rates["fpr_realised"]
+    assert f"the detectors flag {alarms.min():.0f} to {alarms.max():.0f} %" in README
+
+
 def _curves(svg: str) -> list[list[float]]:
     """Return the curves of all panels, as shares of a panel's width and height."""
     curves = []
