@@ -55,7 +55,6 @@ def test_the_best_on_the_hardest_attack_is_that_of_the_csv(folder: Path, table: 
     assert [best.moves for best in summary.best] == list(methods)
     for best in summary.best:
         part = lines[lines["method"].eq(methods[best.moves])]
-        assert best.attacks == part["phi"].nunique()
         lowest = part.groupby("detector")["rate"].min()
         share = best.share
         assert lowest[share.detector] == lowest.max()
@@ -106,9 +105,10 @@ def test_the_page_says_the_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (summary,) = summaries(Analysis(tmp_path))
     said = page.split('id="summary"')[1].split("</section>")[0]
     shares = [best.share for best in summary.best]
-    shares += [share for share in (summary.worst, summary.baseline) if share is not None]
-    if summary.worst == summary.baseline:
-        shares.pop()
+    assert summary.worst is not None
+    assert summary.baseline is not None
+    surpassed = summary.worst.count > summary.baseline.count
+    shares += [summary.worst, summary.baseline] if surpassed else [summary.baseline]
     assert re.findall(r'class="rate".*?>([^<]*)<', said) == [_page(share) for share in shares]
     assert "for this model only" in said
 
