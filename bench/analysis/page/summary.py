@@ -25,13 +25,13 @@ class Share(NamedTuple):
         detector: Name of the detector.
         attack: The attack in words, or "" for the worst of all.
         words: The rate in %, with its interval.
-        count: Number of flagged targets.
+        flagged: Number of flagged targets; of the worst case, of caught ones.
     """
 
     detector: str
     attack: str
     words: str
-    count: int
+    flagged: int
 
 
 class Best(NamedTuple):
@@ -118,7 +118,7 @@ def _summary(
         scope=MEAN if victims > 1 else MODEL,
         alarms=_ends(alarms),
         attacks=table["row"].nunique(),
-        worst=max(worst.values(), key=lambda share: share.count, default=None),
+        worst=max(worst.values(), key=lambda share: share.flagged, default=None),
         baseline=worst.get(BASELINE),
     )
 
@@ -137,7 +137,7 @@ def _hardest(table: pd.DataFrame) -> dict[str, Any]:
     attacks = table.groupby("detector")["row"].transform("nunique")
     table = table[attacks.eq(attacks.max())].sort_values(["rate", "detector", "row"])
     lowest = table.drop_duplicates("detector")
-    return frames.line(lowest, lowest["rate"].idxmax())
+    return frames.lines(lowest.nlargest(1, "rate"))[0]
 
 
 def _rated(line: dict[str, Any]) -> Share:
@@ -153,8 +153,8 @@ def _worst(analysis: Analysis, table: pd.DataFrame, kappa: float) -> Iterator[Sh
     for detector, cells in worst[worst["detector"].ne(ANY)].groupby("detector"):
         rate = stats.Interval(*cells[["rate", "low", "high"]].iloc[0])
         if len(cells) > 1:
-            counts = (frames.column(cells, name) for name in ("caught", "n"))
-            rate = stats.pooled_rate(*counts).rate
+            caught, counts = (frames.column(cells, name) for name in ("caught", "n"))
+            rate = stats.pooled_rate(caught, counts).rate
         yield Share(str(detector), "", written(*rate), int(cells["caught"].sum()))
 
 
