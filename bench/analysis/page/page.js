@@ -276,7 +276,7 @@
       const { style } = byId(word.getAttribute("popovertarget"));
       const box = word.getBoundingClientRect();
       const low = box.bottom > 0.7 * innerHeight;
-      style.left = `min(${Math.max(8, box.left)}px, 100vw - 23rem)`;
+      style.left = `max(.5rem, min(${box.left}px, 100vw - 23rem))`;
       style.top = low ? "auto" : `${box.bottom + 4}px`;
       style.bottom = low ? `${innerHeight - box.top + 4}px` : "auto";
     });

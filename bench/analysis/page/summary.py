@@ -25,13 +25,13 @@ class Share(NamedTuple):
         detector: Name of the detector.
         attack: The attack in words, or "" for the worst of all.
         words: The rate in %, with its interval.
-        count: Number of flagged targets.
+        flagged: Number of flagged targets; of the worst case, of caught ones.
     """
 
     detector: str
     attack: str
     words: str
-    count: int
+    flagged: int
 
 
 class Best(NamedTuple):
@@ -39,12 +39,10 @@ class Best(NamedTuple):
 
     Attributes:
         moves: The part that these attacks move, in words.
-        attacks: Their number.
         share: The lowest rate of this detector on them.
     """
 
     moves: str
-    attacks: int
     share: Share
 
 
@@ -86,9 +84,7 @@ def summaries(analysis: Analysis) -> Iterator[Summary]:
     """
     for title, victims, rows in populations(analysis.records.rows):
         table = numbered(rows, analysis.table(POPULATION if victims > 1 else DETECTION))
-        table = table.rename(columns={"row_x": "row"})
         table = table[table["fpr_nominal"].eq(analysis.fpr) & table["detector"].ne(ANY)]
-        table = table.drop(columns=[c for c in ("moves", "role") if c in table.columns])
         table = table.merge(rows[["moves", "role"]], left_on="row", right_index=True)
         table = table[table["role"].eq("attack") & _has_rate(table, victims)]
         kappa = table["kappa"].max()
@@ -108,27 +104,29 @@ def _summary(
     analysis: Analysis, title: str, victims: int, kappa: float, table: pd.DataFrame
 ) -> Summary:
     kinds = [(words, table[table["moves"].eq(moves)]) for moves, words in MOVES.items()]
-    chosen = [(words, part, _hardest(part)) for words, part in kinds if len(part)]
-    lines = [line for _, _, line in chosen]
-    best = [Best(words, part["row"].nunique(), _rated(line)) for words, part, line in chosen]
-    alarms = [100 * line["fpr_realised"] for line in lines if pd.notna(line["fpr_realised"])]
+    chosen = [(words, _hardest(part)) for words, part in kinds if len(part)]
+    alarms = [100 * line["fpr_realised"] for _, line in chosen if pd.notna(line["fpr_realised"])]
     worst = {share.detector: share for share in _worst(analysis, table, kappa)}
-    sizes = sorted({int(n) for n in table["n"]})
+    sizes = [float(n) for n in table["n"]]
     return Summary(
         title=title,
         kappa="" if pd.isna(kappa) else text.level(kappa),
-        best=tuple(best),
+        best=tuple(Best(words, _rated(line)) for words, line in chosen),
         detectors=table["detector"].nunique(),
         victims=victims,
-        targets="–".join(str(n) for n in dict.fromkeys((sizes[0], sizes[-1]))),
+        targets="–".join(_ends(sizes)),
         scope=MEAN if victims > 1 else MODEL,
-        alarms=tuple(dict.fromkeys(f"{a:.0f}" for a in (min(alarms), max(alarms))))
-        if alarms
-        else (),
+        alarms=_ends(alarms),
         attacks=table["row"].nunique(),
-        worst=max(worst.values(), key=lambda share: share.count, default=None),
+        worst=max(worst.values(), key=lambda share: share.flagged, default=None),
         baseline=worst.get(BASELINE),
     )
+
+
+def _ends(values: list[float]) -> tuple[str, ...]:
+    """Write the lowest and the highest value, or one if they are equal in words."""
+    ends = (min(values), max(values)) if values else ()
+    return tuple(dict.fromkeys(f"{value:.0f}" for value in ends))
 
 
 def _hardest(table: pd.DataFrame) -> dict[str, Any]:
@@ -139,7 +137,7 @@ def _hardest(table: pd.DataFrame) -> dict[str, Any]:
     attacks = table.groupby("detector")["row"].transform("nunique")
     table = table[attacks.eq(attacks.max())].sort_values(["rate", "detector", "row"])
     lowest = table.drop_duplicates("detector")
-    return frames.line(lowest, lowest["rate"].idxmax())
+    return frames.lines(lowest.nlargest(1, "rate"))[0]
 
 
 def _rated(line: dict[str, Any]) -> Share:
@@ -155,8 +153,8 @@ def _worst(analysis: Analysis, table: pd.DataFrame, kappa: float) -> Iterator[Sh
     for detector, cells in worst[worst["detector"].ne(ANY)].groupby("detector"):
         rate = stats.Interval(*cells[["rate", "low", "high"]].iloc[0])
         if len(cells) > 1:
-            counts = (frames.column(cells, name) for name in ("caught", "n"))
-            rate = stats.pooled_rate(*counts).rate
+            caught, counts = (frames.column(cells, name) for name in ("caught", "n"))
+            rate = stats.pooled_rate(caught, counts).rate
         yield Share(str(detector), "", written(*rate), int(cells["caught"].sum()))
 
 
