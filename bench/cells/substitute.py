@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import isfunction
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -107,7 +107,7 @@ class FacedScore(nn.Module):
         self.model = copy.deepcopy(view.model)
         self.shift: Tensor | None = None
         self.images, self.name = 0, defender.name
-        head: nn.Module = self.model.head
+        head = cast(nn.Module, self.model.head)
         head.register_forward_hook(self._shifted)
         if isfunction(author):
             self.scorer: Scorer = partial(author, self.model, **values(defender.detector))

@@ -51,7 +51,7 @@ def _sides(analysis: Analysis, name: str) -> list[Sides]:
     cells: dict[bool, dict[int, Cell]] = {True: {}, False: {}}
     for (row, detector), cell in analysis.cells.items():
         if detector == name:
-            cells[rows.at[row, "method"] == AWARE][int(str(rows.at[row, "seed"]))] = cell
+            cells[str(rows.at[row, "method"]) == AWARE][int(str(rows.at[row, "seed"]))] = cell
     seeds = sorted(cells[True].keys() & cells[False].keys())
     pairs = ((cells[True][seed], cells[False][seed]) for seed in seeds)
     return [(_stopped(first, first), _stopped(second, first)) for first, second in pairs]
