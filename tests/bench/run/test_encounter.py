@@ -35,11 +35,11 @@ def test_it_is_the_attack_of_the_built_in_suite() -> None:
 
 
 def test_the_headline_row_is_attacked() -> None:
-    unaware, known = encounter(Question(["energy"], "quick")).suite.rows
+    unaware, aware = encounter(Question(["energy"], "quick")).suite.rows
     assert unaware.title == "imc-head κ=benign φ=0.5"
-    assert known.title == "aware-energy κ=benign φ=0.5"
-    assert known.evade == ("energy",)
-    assert known.attack.parameters["model"] == unaware.attack.parameters["model"]
+    assert aware.title == "aware-energy κ=benign φ=0.5"
+    assert aware.evade == ("energy",)
+    assert aware.attack.parameters["model"] == unaware.attack.parameters["model"]
 
 
 def test_only_scores_bring_the_code_of_substitutes(
