@@ -62,8 +62,8 @@ def slopes(
     """Estimate the gradients by the logits, (K,), and by the pixels at equal logits, (C, H, W).
 
     Each is the projection of the gradient on the directions that are tried, so that it predicts the
-    change along them. One of the directions of the logits is that of the confidence. What the
-    change of the logits explains of a change by noise is subtracted from it.
+    change along them. One of the directions of the logits is that of the confidence. The
+    change of the logits explains a part of a change by noise, which is subtracted.
 
     Args:
         score: The score.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import isfunction
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -36,7 +36,7 @@ from evil_twins.detectors.base import DefenderView, Penalty, Scorer
 PENALTIES, COLUMNS = "penalties.parquet", {"detector": pa.string(), "penalty": pa.string()}
 """The record of the penalties in the cell: class of each detector -> one of the three kinds."""
 
-OWN, GRADIENT, DIFFERENCES = "own penalty", "gradient of the score", "finite differences"
+OFFERED, GRADIENT, DIFFERENCES = "own penalty", "gradient of the score", "finite differences"
 
 TRIED_IMAGES = 16
 """Benign images on which the gradient of a score is tried."""
@@ -75,7 +75,7 @@ def substitute(
     author = original(component)
     if hasattr(author, "penalty"):
         penalty: Penalty = author(**values(defender.detector)).penalty(view)
-        return OWN, penalty
+        return OFFERED, penalty
     attacker = replace(defender, benign=defender.benign[:images])
     faced = FacedScore(author, attacker, view)
     if faced.follows_gradient(attacker.benign[:TRIED_IMAGES]):
@@ -92,7 +92,7 @@ def original(component: Component) -> Any:
 class FacedScore(nn.Module):
     """The score of a detector that was fitted to a copy of the victim, under any faced model.
 
-    What the detector computed in `fit` stays that of the victim.
+    The results of `fit` stay those of the victim.
 
     Attributes:
         model: The copy of the victim, whose parameters are replaced for each score.
@@ -107,11 +107,11 @@ class FacedScore(nn.Module):
         self.model = copy.deepcopy(view.model)
         self.shift: Tensor | None = None
         self.images, self.name = 0, defender.name
-        head: nn.Module = self.model.head
+        head = cast(nn.Module, self.model.head)
         head.register_forward_hook(self._shifted)
         if isfunction(author):
             self.scorer: Scorer = partial(author, self.model, **values(defender.detector))
-        else:  # the attacker has no second model: the victim stands for it
+        else:  # the attacker has no second model: the victim is in its place
             second = view.model if defender.detector.knowledge in ("K2", "K3") else None
             self.scorer = replace(defender, trusted=second).fit(self.model, view.generator)
 
@@ -130,7 +130,7 @@ class FacedScore(nn.Module):
             faced: The faced models; it counts the passes.
             i: The number of the model.
             x: The images.
-            shift: What is added to all logits, (K,), or None.
+            shift: Numbers (K,) that are added to the logits of all images, or None.
 
         Raises:
             Fault: They are not sound.

@@ -81,9 +81,8 @@ def code_of(
     """Return the code of a cell.
 
     The components are its attack or detector, if it has one, and the detectors that an attack
-    evades: by their scores if they offer no penalty. The data set, as name and size, brings its
-    reader; a size also what resizes images. The network of the victim brings its code, if that is
-    not of this project.
+    evades. The data set, as name and size, brings its reader; a size also what resizes images. The
+    network of the victim brings its code, if that is not of this project.
     """
     module = {"fit": "preparation", "benign": "score"}.get(kind, kind)
     if kind == "score" and components[0].inspects:
@@ -98,10 +97,8 @@ def code_of(
         roots.append(Path(__file__).with_name("component.py"))
     if network:
         roots += [network, SUBJECTS / "networks" / "adoption.py"]
-    if len(components) > 1:
-        roots.append(CELLS / "evade.py")
-    if not all(hasattr(evaded.load(), "penalty") for evaded in components[1:]):
-        roots.append(CELLS / "substitute.py")
+    offers = [hasattr(evaded.load(), "penalty") for evaded in components[1:]]
+    roots += [CELLS / ("evade.py" if offer else "substitute.py") for offer in offers]
     return closure(*roots)
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from evil_twins.attacks.aware import Aware
 from evil_twins.attacks.imc import IMC
-from evil_twins.bench.cells.substitute import COLUMNS, OWN, PENALTIES
+from evil_twins.bench.cells.substitute import COLUMNS, OFFERED, PENALTIES
 from evil_twins.bench.components.component import Component
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.compare import Comparison, Question
@@ -70,13 +70,12 @@ class Encounter:
         workspace = open_workspace(self.suite, folders, execution.device, silent)
         cells, store = workspace.plan, workspace.store
         pairs = self._pairs(cells, survey(cells, store))
-        first = _part(cells, pairs, 1)
-        ran = run_cells(workspace, first, execution, console=console)
+        first = {label: each[:1] for label, each in pairs.items()}
+        ran = run_cells(workspace, _part(cells, first, 1), execution, console=console)
         sound = {label: each for label, each in pairs.items() if each[0][0].attack in ran.content}
         count = _count(sound, workspace, ran)
-        part = _part(cells, {**{label: each[:1] for label, each in pairs.items()}, **sound}, count)
-        more = run_cells(workspace, part, execution, console=console)
-        both = replace(more, ran=[*ran.ran, *more.ran], failed=ran.failed | more.failed)
+        more = run_cells(workspace, _part(cells, sound, count), execution, console=console)
+        part, both = _part(cells, {**first, **sound}, count), _joined(ran, more)
         conclusion = Conclusion(workspace.directory, part, both, both.failed, shown=False)
         if not sound:
             return Comparison(conclusion, None)
@@ -88,7 +87,7 @@ class Encounter:
         return Comparison(conclusion, folder)
 
     def _pairs(self, cells: Plan, state: State) -> dict[str, list[Pair]]:
-        """Return the pairs of each detector whose second half is stored, a victim after the other.
+        """Return the pairs of each detector whose second part is stored, a victim after the other.
 
         Raises:
             UserError: There are none.
@@ -97,10 +96,10 @@ class Encounter:
         def targets(shard: Shard) -> tuple[int, int]:
             return cells.cells[shard.attack].spec["targets"]["first"], shard.seed
 
-        halves = {targets(s): s for s in cells.shards if not s.row.evade}
-        stored = {place: s for place, s in halves.items() if s.attack in state.content}
+        unaware = {targets(s): s for s in cells.shards if not s.row.evade}
+        stored = {place: s for place, s in unaware.items() if s.attack in state.content}
         if not stored:
-            title = next(iter(halves.values())).row.title
+            title = next(iter(unaware.values())).row.title
             raise UserError(
                 f"{title} of {self.suite.name} is not stored, to compare an attacker with",
                 f"remedy: `evil-twins run {self.question.suite}` first, or --results DIR",
@@ -109,8 +108,8 @@ class Encounter:
         for shard in sorted((s for s in cells.shards if s.row.evade), key=targets):
             if targets(shard) in stored:
                 (label,) = shard.row.evade
-                own = replace(shard, scores={label: shard.scores[label]})
-                pairs[label].append((own, stored[targets(shard)]))
+                scored = replace(shard, scores={label: shard.scores[label]})
+                pairs[label].append((scored, stored[targets(shard)]))
         return pairs
 
     def _write(self, kinds: Mapping[str, str], targets: int, directory: Path) -> None:
@@ -193,6 +192,16 @@ def _count(pairs: Mapping[str, Sequence[Pair]], workspace: Workspace, state: Sta
     return max(1, min(most, int(SECONDS * len(pairs) / seconds))) if seconds else most
 
 
+def _joined(ran: State, more: State) -> State:
+    """Return the state of the cells of two runs."""
+    return State(
+        content=ran.content | more.content,
+        identity=ran.identity | more.identity,
+        failed=ran.failed | more.failed,
+        ran=[*ran.ran, *more.ran],
+    )
+
+
 def _targets(cells: Plan, pairs: Mapping[str, Sequence[Pair]]) -> int:
     """Return the number of targets of all pairs of a detector."""
     spans = [cells.cells[pair[0].attack].spec["targets"] for pair in next(iter(pairs.values()))]
@@ -205,7 +214,7 @@ def _kinds(part: Plan, workspace: Workspace, state: State) -> dict[str, str]:
     for shard in part.shards:
         if shard.row.evade and shard.attack in state.content:
             file = workspace.store.path("attack", state.identity[shard.attack]) / PENALTIES
-            names = {OWN}
+            names = {OFFERED}
             if file.exists():
                 names = set(parquet.read(file, COLUMNS)["penalty"].to_pylist())
             kinds.setdefault(shard.row.evade[0], set()).update(names)

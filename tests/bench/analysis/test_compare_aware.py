@@ -22,7 +22,7 @@ Frames = dict[str, pd.DataFrame]
 
 
 def _records(flagged: int, aware_flagged: int, victims: int = 8, kl: float = 0.002) -> Frames:
-    """Return N targets a victim at κ, of which so many are flagged, with a price in KL."""
+    """Return N targets a victim at κ, of which so many are flagged, with an extra loss in KL."""
     both: list[Frames] = []
     records = detectors(frames(victims, n=N), NEW)
     for name, count, extra in (("imc", flagged, 0.0), ("aware", aware_flagged, kl)):
@@ -62,7 +62,7 @@ def test_a_detector_that_is_evaded_everywhere_falls(tmp_path: Path) -> None:
     assert ends == pytest.approx(rates, rel=1e-5)
     assert (line["stopped_other"], line["difference"]) == (1, -1)
     ends = [line[f"kl{end}"] for end in ("", "_low", "_high")]
-    assert ends == pytest.approx([0.002] * 3, rel=1e-5)  # every victim has the same price
+    assert ends == pytest.approx([0.002] * 3, rel=1e-5)  # every victim has the same extra loss
     assert line["verdict"] == "falls"
     assert f"- **{NEW}** falls: it stops 0.00 [0.00, 0.05]" in words
     assert "| confidence | finite differences | 96 | 96 | 1.00 [0.95, 1.00] | 0.00" in words
@@ -100,7 +100,7 @@ def test_targets_of_one_attack_only_are_skipped(tmp_path: Path) -> None:
 
 JUDGED = {
     "falls": (0.0, 0.08, 0.9, -0.95, -0.8),
-    "cannot be told": (0.03, 0.65, 0.6, -0.9, -0.2),
+    "undecided": (0.03, 0.65, 0.6, -0.9, -0.2),
     "holds in part": (0.2, 0.5, 0.8, -0.7, -0.3),
     "holds": (0.6, 0.9, 0.7, -0.2, 0.1),
     "no evasion needed": (0.0, 0.08, 0.02, -0.2, 0.1),

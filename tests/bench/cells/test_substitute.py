@@ -10,7 +10,7 @@ from torch import Tensor
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.steps.limits import FacedLogits
 from evil_twins.bench.cells.fitting import Defender
-from evil_twins.bench.cells.substitute import DIFFERENCES, GRADIENT, OWN, substitute
+from evil_twins.bench.cells.substitute import DIFFERENCES, GRADIENT, OFFERED, substitute
 from evil_twins.bench.components.component import Component
 from evil_twins.detectors.base import DefenderView, Penalty
 from evil_twins.detectors.confidence import ConfidencePenalty
@@ -75,7 +75,7 @@ class Trusting:
 VIEW = worlds.view(3, torch.float64)
 
 
-def _made(folder: Path, name: str, **parameters: float) -> tuple[str, Penalty]:
+def _penalty(folder: Path, name: str, **parameters: float) -> tuple[str, Penalty]:
     """Return kind and penalty of one of the detectors."""
     file = folder / "mine.py"
     file.write_text(DETECTORS)
@@ -112,42 +112,42 @@ def _draws(n: int) -> Sequence[torch.Generator]:
 @pytest.mark.parametrize("name", ["unsure", "split"])
 def test_the_gradient_of_a_score_reaches_image_and_model(tmp_path: Path, name: str) -> None:
     """The score is that of a penalty that is known, but for a monotone function of each value."""
-    kind, penalty = _made(tmp_path, name)
+    kind, penalty = _penalty(tmp_path, name)
     assert kind == GRADIENT
     values, slopes = _slopes(penalty)
-    known, right = _slopes(ConfidencePenalty("softmax"))
+    expected, right = _slopes(ConfidencePenalty("softmax"))
     for i in range(3):
-        for slope, known_slope in zip(slopes, right, strict=True):
-            factor = slope[i].norm() / known_slope[i].norm()
-            torch.testing.assert_close(slope[i], factor * known_slope[i])
-    assert bool(((values.argsort(0)) == known.argsort(0)).all())
+        for slope, expected_slope in zip(slopes, right, strict=True):
+            factor = slope[i].norm() / expected_slope[i].norm()
+            torch.testing.assert_close(slope[i], factor * expected_slope[i])
+    assert bool(((values.argsort(0)) == expected.argsort(0)).all())
 
 
 def test_differences_of_a_silent_score_point_along_its_gradient(tmp_path: Path) -> None:
-    kind, penalty = _made(tmp_path, "silent")
+    kind, penalty = _penalty(tmp_path, "silent")
     assert kind == DIFFERENCES
     values, slopes = _slopes(penalty)
-    known, right = _slopes(_made(tmp_path, "unsure")[1])
-    torch.testing.assert_close(values, known)
-    for slope, known_slope in zip(slopes, right, strict=True):
-        pairs = zip(slope.flatten(1), known_slope.flatten(1), strict=True)
+    expected, right = _slopes(_penalty(tmp_path, "unsure")[1])
+    torch.testing.assert_close(values, expected)
+    for slope, expected_slope in zip(slopes, right, strict=True):
+        pairs = zip(slope.flatten(1), expected_slope.flatten(1), strict=True)
         assert all(torch.cosine_similarity(*pair, 0) > 0.95 for pair in pairs)
 
 
 @pytest.mark.parametrize("name", ["misleading", "constant", "counted"])
 def test_a_gradient_that_predicts_nothing_is_not_followed(tmp_path: Path, name: str) -> None:
-    assert _made(tmp_path, name)[0] == DIFFERENCES
+    assert _penalty(tmp_path, name)[0] == DIFFERENCES
 
 
 def test_a_penalty_of_a_plain_class_is_its_own(tmp_path: Path) -> None:
-    kind, penalty = _made(tmp_path, "Offered", factor=3.0)
-    assert kind == OWN
+    kind, penalty = _penalty(tmp_path, "Offered", factor=3.0)
+    assert kind == OFFERED
     values, _ = _slopes(penalty)
     torch.testing.assert_close(values.squeeze(1), 3 * VIEW.targets.x.mean((1, 2, 3)))
 
 
 def test_the_victim_stands_for_a_second_model(tmp_path: Path) -> None:
-    kind, penalty = _made(tmp_path, "Trusting")
+    kind, penalty = _penalty(tmp_path, "Trusting")
     values, _ = _slopes(penalty)
     changes = [_models()[i](x) - VIEW.victim(x) for i, x in enumerate(VIEW.targets.x.split(1))]
     expected = torch.stack([change.square().sum(1) for change in changes])
@@ -157,7 +157,7 @@ def test_the_victim_stands_for_a_second_model(tmp_path: Path) -> None:
 
 
 def test_benign_images_are_scored_under_every_model_and_passes_are_counted(tmp_path: Path) -> None:
-    _, penalty = _made(tmp_path, "unsure", scale=2.0)
+    _, penalty = _penalty(tmp_path, "unsure", scale=2.0)
     models, x = _models(), VIEW.reference.x[:5]
     passes = torch.zeros(3, dtype=torch.int64)
     with torch.no_grad():

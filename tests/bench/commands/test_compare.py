@@ -244,6 +244,28 @@ def test_a_detector_meets_an_attacker_who_knows_it(
     assert _files(place, "**/*") == stored
 
 
+CROWD = """
+def crowd(model, x):
+    if len(x) == 1:
+        raise ValueError("one image")
+    return x.mean((1, 2, 3))
+"""
+
+
+def test_a_score_that_no_attacker_can_follow_is_told_so(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "crowd.py").write_text(CROWD)
+    line = ["compare", "crowd.py:crowd", "--suite", "small.toml", "--results", ".", "--jobs", "1"]
+    assert app.main([*line, "--aware"]) == 1
+    streams = capsys.readouterr()
+    assert "crowd (K0) under each attack" in streams.out
+    assert "attacker who knows it" not in streams.out
+    assert "attack aware-crowd κ=0.75 φ=0.5: ValueError: one image" in streams.err
+    assert streams.err.count(": failed: ValueError: one image") == 1
+    assert not (place / "small" / "compare" / "crowd" / "aware").exists()
+
+
 @pytest.mark.slow
 def test_what_never_ends_is_stopped(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "endless.py").write_text("def endless(model, x):\n    while True: ...\n")

@@ -23,7 +23,7 @@ COLUMNS += " ".join(map(ends, ("stopped", "stopped_other", "difference", *LOSSES
 COLUMNS += ["verdict"]
 
 FALLS, HOLDS, PARTLY = "falls", "holds", "holds in part"
-IDLE, UNKNOWN = "no evasion needed", "cannot be told"
+IDLE, UNDECIDED = "no evasion needed", "undecided"
 
 Sides = tuple[Cell, Cell]
 """A detector on the same targets of a victim: the attacker knows it, the attacker knows none."""
@@ -51,7 +51,7 @@ def _sides(analysis: Analysis, name: str) -> list[Sides]:
     cells: dict[bool, dict[int, Cell]] = {True: {}, False: {}}
     for (row, detector), cell in analysis.cells.items():
         if detector == name:
-            cells[rows.at[row, "method"] == AWARE][int(str(rows.at[row, "seed"]))] = cell
+            cells[str(rows.at[row, "method"]) == AWARE][int(str(rows.at[row, "seed"]))] = cell
     seeds = sorted(cells[True].keys() & cells[False].keys())
     pairs = ((cells[True][seed], cells[False][seed]) for seed in seeds)
     return [(_stopped(first, first), _stopped(second, first)) for first, second in pairs]
@@ -82,7 +82,7 @@ def _line(analysis: Analysis, sides: Sequence[Sides]) -> dict[str, Any]:
         "stopped": _rate(aware, analysis.fpr),
         "stopped_other": _rate(other, analysis.fpr),
         "difference": _difference(sides, analysis.fpr),
-        **_price(analysis, row["attack"]),
+        **_extra_losses(analysis, row["attack"]),
     }
     numbers = {key: value for name in rates for key, value in spread(name, rates[name]).items()}
     return {
@@ -126,8 +126,8 @@ def _mean(values: stats.Floats) -> stats.Interval:
     return stats.Interval(value, *((np.nan, np.nan) if nothing else (low, high)))
 
 
-def _price(analysis: Analysis, attack: str) -> dict[str, stats.Interval]:
-    """Return the extra losses, as in the table of the price of evasion."""
+def _extra_losses(analysis: Analysis, attack: str) -> dict[str, stats.Interval]:
+    """Return the extra losses, as in the table of their name."""
     table = analysis.table(PRICE)
     table = table[table["attack"].eq(attack)]
     if len(table) > 1:
@@ -154,7 +154,7 @@ def verdict(numbers: Mapping[str, float], fpr: float) -> str:
     if not low_other > fpr:
         return IDLE
     if low <= fpr:
-        return FALLS if high < low_other else UNKNOWN
+        return FALLS if high < low_other else UNDECIDED
     change = numbers["difference_high"]
     lost = numbers["difference"] < 0 if isnan(change) else change < 0
     return PARTLY if lost else HOLDS
@@ -208,19 +208,19 @@ def _bracketed(line: Mapping[str, Any], name: str, scale: float = 1) -> str:
 
 def _sentence(line: Mapping[str, Any], fpr: str) -> str:
     """Write the verdict on a detector as a sentence."""
-    known, unknown = _bracketed(line, "stopped"), _bracketed(line, "stopped_other")
+    aware, other = _bracketed(line, "stopped"), _bracketed(line, "stopped_other")
     less = "" if isnan(line["difference"]) else f"{text.difference(line)}"
     sentences = {
-        FALLS: f"falls: it stops {known} of the attacks that know it, which cannot be told from "
-        f"false alarms ({fpr}), and {unknown} of those that know nothing.",
-        PARTLY: f"holds in part: it stops {known} of the attacks that know it, more than its false "
+        FALLS: f"falls: it stops {aware} of the attacks that know it, which cannot be "
+        f"distinguished from false alarms ({fpr}), and {other} of those that know nothing.",
+        PARTLY: f"holds in part: it stops {aware} of the attacks that know it, more than its false "
         f"alarms ({fpr}), but fewer than of those that know nothing ({less}).",
-        HOLDS: f"holds: it stops {known} of the attacks that know it, more than its false alarms "
+        HOLDS: f"holds: it stops {aware} of the attacks that know it, more than its false alarms "
         f"({fpr}), and no loss is seen ({less}).",
-        IDLE: f"need not be evaded: it stops {unknown} of the attacks that know nothing, which "
-        f"cannot be told from false alarms ({fpr}).",
-        UNKNOWN: f"cannot be judged with these targets: it stops {known} of the attacks that know "
-        f"it, {unknown} of the others, and false alarms are {fpr}.",
+        IDLE: f"need not be evaded: it stops {other} of the attacks that know nothing, which "
+        f"cannot be distinguished from false alarms ({fpr}).",
+        UNDECIDED: f"cannot be judged with these targets: it stops {aware} of the attacks that "
+        f"know it, {other} of the others, and false alarms are {fpr}.",
     }
     return f"**{line['detector']}** {sentences[line['verdict']]}"
 
@@ -230,7 +230,7 @@ def _legend(line: Mapping[str, Any], fpr: str) -> str:
     return (
         f"\nBoth attacks are {text.name(row)}, on the same targets; one also keeps the score below "
         f"those of benign images. Stopped: flagged at a false-positive rate of {fpr}, short of κ "
-        "or beyond ε. The last three columns are the price of evasion: the extra losses of the "
+        "or beyond ε. The last three columns are the extra losses of the "
         "attack that knows the detector. It follows the detector's "
         "own penalty, the gradient of its score, or finite differences of its score. A detector "
         "that holds against the last two may fall to an attacker with a better penalty.\n\n"
