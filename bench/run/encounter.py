@@ -170,7 +170,7 @@ def _aware(row: Row) -> Aware | None:
     assert attack.input is not None
     assert attack.model is not None
     try:
-        return Aware(attack.input, attack.model, attack.kappa, attack.phi)
+        return Aware(attack.input, attack.model, attack.kappa, attack.phi, attack.rounds)
     except ValueError:  # its models serve several targets, or its pixels are whole numbers
         return None
 
