@@ -219,53 +219,6 @@ def test_scores_are_read_from_the_records_of_the_suite_while_these_are_current(
     assert first == {name: (folder / name).read_bytes() for name in first}
 
 
-def test_a_detector_meets_an_attacker_who_knows_it(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before, line = _suite_files(place), ["compare", "mine.py:Near", "--suite", "small.toml"]
-    line += ["--results", ".", "--jobs", "1", "--aware"]
-    assert app.main(line) == 0
-    first = capsys.readouterr()
-    assert _suite_files(place) == before
-    assert "# Near against an attacker who knows it" in first.out
-    assert first.err.count(" attack aware-Near κ=0.75 φ=0.5") == 1
-    # The usual tables are those without the attacker.
-    assert "aware-Near" not in set(_table(place, "Near", "compare")["attack"])
-    (numbers,) = _table(place, "Near/aware", "aware").to_dict("records")
-    assert (numbers["penalty"], numbers["against"]) == ("gradient of the score", "imc")
-    assert (numbers["n"], numbers["targets"], numbers["at_kappa"]) == (4, 4, 4)
-    assert (numbers["stopped_other"], numbers["stopped"]) == (1, 0)
-    assert numbers["kl"] > 0
-    stored = _files(place, "**/*")
-    assert app.main(line) == 0
-    again = capsys.readouterr()
-    assert again.out == first.out
-    assert " attack " not in again.err
-    assert _files(place, "**/*") == stored
-
-
-CROWD = """
-def crowd(model, x):
-    if len(x) == 1:
-        raise ValueError("one image")
-    return x.mean((1, 2, 3))
-"""
-
-
-def test_a_score_that_no_attacker_can_follow_is_told_so(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (place / "crowd.py").write_text(CROWD)
-    line = ["compare", "crowd.py:crowd", "--suite", "small.toml", "--results", ".", "--jobs", "1"]
-    assert app.main([*line, "--aware"]) == 1
-    streams = capsys.readouterr()
-    assert "crowd (K0) under each attack" in streams.out
-    assert "attacker who knows it" not in streams.out
-    assert "attack aware-crowd κ=0.75 φ=0.5: ValueError: one image" in streams.err
-    assert streams.err.count(": failed: ValueError: one image") == 1
-    assert not (place / "small" / "compare" / "crowd" / "aware").exists()
-
-
 @pytest.mark.slow
 def test_what_never_ends_is_stopped(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "endless.py").write_text("def endless(model, x):\n    while True: ...\n")
