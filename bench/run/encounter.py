@@ -17,6 +17,7 @@ from evil_twins.bench.run.conclude import Conclusion, derive, exclusive
 from evil_twins.bench.run.newcomers import Newcomers, with_newcomers
 from evil_twins.bench.run.plan import Plan, Shard
 from evil_twins.bench.run.schedule import recorded, survey
+from evil_twins.bench.run.screen import errors
 from evil_twins.bench.run.selection import with_parents
 from evil_twins.bench.run.session import Execution, run_cells
 from evil_twins.bench.run.state import State
@@ -66,7 +67,7 @@ class Encounter:
         Raises:
             UserError: The attack that knows no detector is not stored.
         """
-        silent = Console(quiet=True)  # the comparison has said all about the data
+        silent = errors(quiet=True)  # the comparison has said all about the data
         workspace = open_workspace(self.suite, folders, execution.device, silent)
         cells, store = workspace.plan, workspace.store
         pairs = self._pairs(cells, survey(cells, store))

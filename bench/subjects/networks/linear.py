@@ -2,11 +2,12 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 
 def copy_of(layer: nn.Linear) -> nn.Linear:
     """Return a layer of torch's own class with the parameters of another: timm has a subclass."""
-    linear = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
+    linear = _layer(layer.out_features, layer.in_features, layer.bias is not None)
     linear.weight, linear.bias = layer.weight, layer.bias
     return linear
 
@@ -18,8 +19,15 @@ def identity(outputs: int) -> nn.Linear:
 
 def without_parameters(weight: Tensor, bias: Tensor) -> nn.Linear:
     """Return a linear layer (K, D) whose weights are buffers."""
-    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer = _layer(*weight.shape)
     for name, value in (("weight", weight), ("bias", bias)):
         delattr(layer, name)
         layer.register_buffer(name, value)
+    return layer
+
+
+def _layer(outputs: int, inputs: int, bias: bool = True) -> nn.Linear:
+    """Return a layer whose numbers mean nothing: none is drawn, so that no generator moves."""
+    layer = skip_init(nn.Linear, inputs, outputs, bias=bias)
+    assert isinstance(layer, nn.Linear)
     return layer

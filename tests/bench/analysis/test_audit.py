@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis import plots, tables
 from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.analysis.tables.audit import AUDIT
-from tests.bench import synthetic
+from tests.bench import reported, synthetic
 from tests.bench.runs import carry_out
 from tests.bench.suites import HEAD, doubt, table
 
@@ -143,6 +143,19 @@ def test_the_table_is_written_only_where_there_are_rivals(
     assert len(pd.read_csv(tmp_path / "tables" / "audit.csv")) == 4
     tables.write(synthetic.write(tmp_path, _frames()))
     assert not list((tmp_path / "tables").glob("audit.*"))
+
+
+def test_the_audit_is_shown_before_any_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plots, "FIGURES", ())
+    records = reported.frames()
+    targets = records["targets"].assign(at_kappa=True)
+    rival = targets[targets["attack"] == "pgd"].assign(attack="fab", method="fab", phi=np.nan)
+    records["targets"] = pd.concat([targets, rival], ignore_index=True)
+    page = reported.page(tmp_path, records)
+    assert page.count("<summary>Audit of the endpoints</summary>") == 1
+    assert page.index("Audit of the endpoints") < page.index('<section id="matrix">')
 
 
 @pytest.mark.slow

@@ -138,16 +138,6 @@ def test_a_name_of_several_lines_is_shown_on_one(tmp_path: Path) -> None:
     assert not re.search(r"a\s+# b", page)
 
 
-def test_the_audit_is_shown_before_any_rate(tmp_path: Path) -> None:
-    records = reported.frames()
-    targets = records["targets"].assign(at_kappa=True)
-    rival = targets[targets["attack"] == "pgd"].assign(attack="fab", method="fab", phi=np.nan)
-    records["targets"] = pd.concat([targets, rival], ignore_index=True)
-    page = reported.page(tmp_path, records)
-    assert page.count("<summary>Audit of the endpoints</summary>") == 1
-    assert page.index("Audit of the endpoints") < page.index('<section id="matrix">')
-
-
 def test_optional_records_may_be_missing(tmp_path: Path) -> None:
     records = reported.frames()
     page = reported.page(tmp_path, {name: records[name] for name in ("targets", "scores")})

@@ -61,6 +61,8 @@ REASONS = {
     ("bench/suite/toml.py", "loads"): "the one reader of TOML",
     ("bench/analysis/claims/rules.py", "loads"): "a file of the program itself",
     ("bench/analysis/paper.py", "loads"): "a file of the program itself",
+    ("bench/analysis/page/classes.py", "loads"): "a file of the program itself",
+    ("bench/analysis/page/glossary.py", "loads"): "a file of the program itself",
     ("bench/analysis/plots/labels.py", "loads"): "words of figures, checked there; no suite",
     ("bench/run/fork_server.py", "loads"): "a pickled call of the process that started this one",
     ("bench/run/guard.py", "loads"): "a pickled answer of a worker of this process",

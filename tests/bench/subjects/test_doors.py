@@ -205,6 +205,7 @@ def test_every_reader_of_weights_is_a_door() -> None:
     assert _users("PairedModels") == {
         *("components/faced.py", "components/returned.py", "cells/faced.py"),
         *("cells/measure.py", "cells/score.py"),
+        "cells/substitute.py",  # a victim without changes
     }
     built = re.compile(r"(?<!-> )PairedModels\(|Tensors\([^)]*MODELS")
     files = [ROOT / "bench" / name for name in _users("PairedModels", "Tensors")]
@@ -212,4 +213,5 @@ def test_every_reader_of_weights_is_a_door() -> None:
     assert {name: uses for name, uses in builders.items() if uses} == {
         "components/faced.py": ["PairedModels("],
         "cells/faced.py": ["Tensors(attack / MODELS"],
+        "cells/substitute.py": ["PairedModels("],
     }
