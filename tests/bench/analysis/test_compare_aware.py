@@ -99,17 +99,28 @@ def test_targets_of_one_attack_only_are_skipped(tmp_path: Path) -> None:
 
 
 JUDGED = {
-    "falls": (0.0, 0.08, 0.9, -0.95, -0.8),
-    "undecided": (0.03, 0.65, 0.6, -0.9, -0.2),
-    "holds in part": (0.2, 0.5, 0.8, -0.7, -0.3),
-    "holds": (0.6, 0.9, 0.7, -0.2, 0.1),
-    "no evasion needed": (0.0, 0.08, 0.02, -0.2, 0.1),
+    "falls": (0.0, 0.33, 0.57, 0.24, -0.5, -0.21),
+    "undecided": (0.03, 0.65, 0.6, 0.4, -0.3, -0.1),
+    "holds in part": (0.2, 0.5, 0.9, 0.8, -0.7, -0.3),
+    "holds": (0.6, 0.9, 0.8, 0.7, -0.2, 0.1),
+    "no evasion needed": (0.0, 0.08, 0.1, 0.02, -0.2, 0.1),
 }
+"""Verdict -> interval of the share stopped; the other share and its low end; the difference and its
+high end."""
 
 
 @pytest.mark.parametrize("verdict", JUDGED)
 def test_the_verdict_follows_from_the_intervals(verdict: str) -> None:
-    low, high, low_other, change, change_high = JUDGED[verdict]
-    numbers = {"stopped_low": low, "stopped_high": high, "stopped_other_low": low_other}
+    low, high, other, low_other, change, change_high = JUDGED[verdict]
+    numbers = {"stopped_low": low, "stopped_high": high}
+    numbers |= {"stopped_other": other, "stopped_other_low": low_other}
     numbers |= {"difference": change, "difference_high": change_high}
     assert aware.verdict(numbers, 0.05) == verdict
+
+
+def test_without_a_loss_no_detector_falls() -> None:
+    low, high, other, low_other, change, _ = JUDGED["falls"]
+    numbers = {"stopped_low": low, "stopped_high": high}
+    numbers |= {"stopped_other": other, "stopped_other_low": low_other}
+    numbers |= {"difference": change, "difference_high": 0.1}
+    assert aware.verdict(numbers, 0.05) == "undecided"

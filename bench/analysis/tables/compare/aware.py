@@ -148,15 +148,13 @@ def verdict(numbers: Mapping[str, float], fpr: float) -> str:
     Returns:
         One of the five words.
     """
-    low, high, low_other = (
-        numbers[name] for name in ("stopped_low", "stopped_high", "stopped_other_low")
-    )
-    if not low_other > fpr:
+    low, high = numbers["stopped_low"], numbers["stopped_high"]
+    if not numbers["stopped_other_low"] > fpr:
         return IDLE
-    if low <= fpr:
-        return FALLS if high < low_other else UNDECIDED
     change = numbers["difference_high"]
     lost = numbers["difference"] < 0 if isnan(change) else change < 0
+    if low <= fpr:
+        return FALLS if lost and high < numbers["stopped_other"] else UNDECIDED
     return PARTLY if lost else HOLDS
 
 
