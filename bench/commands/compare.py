@@ -89,12 +89,12 @@ def compare(
     execution = Execution(device.value, jobs, time_limit)
     question = Question(new, suite, against or (), per.value, fpr or FPR)
     folders = Folders(results, data)
-    met = encounter(question) if aware else None
+    attackers = encounter(question) if aware else None
     comparison = compare(question, folders, execution, console)
     status = show(comparison, console)
-    if met is None or comparison.folder is None:
+    if attackers is None or comparison.folder is None:
         return status
-    return max(status, show(met.meet(folders, execution, console), console))
+    return max(status, show(attackers.meet(folders, execution, console), console))
 
 
 def _check_names(names: list[str]) -> None:

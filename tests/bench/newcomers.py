@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
+from evil_twins.bench.analysis import plots
+from evil_twins.bench.commands import app
 from tests.bench import suites
 from tests.bench.suites import doubt, far, table
 
@@ -86,3 +90,10 @@ def prepare(folder: Path) -> str:
     """Write both into a folder; return the path of the suite."""
     (folder / "mine.py").write_text(PLUGINS)
     return suites.write(folder, *ROWS, doubt(), far())
+
+
+def run(folder: Path, path: str) -> None:
+    """Run a suite into its folder, with a single kind of figure: figures take seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "FIGURES", [kind for kind in plots.FIGURES if kind.name == "roc"])
+        assert app.main(["run", path, "--results", str(folder), "--jobs", "1"]) == 0

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from evil_twins.bench.analysis import plots
 from evil_twins.bench.commands import app
 from evil_twins.bench.commands.compare import show
 from evil_twins.bench.run.assemble import Finished
@@ -23,10 +22,7 @@ from tests.bench import newcomers
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with results of a suite and a file of plug-ins."""
     folder = tmp_path_factory.mktemp("place")
-    path = newcomers.prepare(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "FIGURES", [kind for kind in plots.FIGURES if kind.name == "roc"])
-        assert app.main(["run", path, "--results", str(folder), "--jobs", "1"]) == 0
+    newcomers.run(folder, newcomers.prepare(folder))
     return folder
 
 

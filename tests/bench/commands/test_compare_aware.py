@@ -5,7 +5,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evil_twins.bench.analysis import plots
 from evil_twins.bench.commands import app
 from tests.bench import newcomers, suites
 
@@ -23,10 +22,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("place")
     newcomers.prepare(folder)
     (folder / "crowd.py").write_text(CROWD)
-    path = suites.write(folder, newcomers.ROWS[-1], suites.doubt())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "FIGURES", [kind for kind in plots.FIGURES if kind.name == "roc"])
-        assert app.main(["run", path, "--results", str(folder), "--jobs", "1"]) == 0
+    newcomers.run(folder, suites.write(folder, newcomers.ROWS[-1], suites.doubt()))
     return folder
 
 
