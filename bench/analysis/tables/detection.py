@@ -126,8 +126,7 @@ def _markdown(analysis: Analysis) -> str:
         "Each cell: flagged/targets, their share and its 95 % interval, over all targets, at κ or "
         "not. The interval holds for this model only, with other targets and other calibration "
         f"images{clustered}. `any` is the OR of all detectors at the same total false-positive "
-        "rate; half of the calibration images set its units, the other half its threshold. Its "
-        f"rate {NEEDS} for the threshold; its AUROC follows.\n"
+        f"rate. Its rate {NEEDS}; its AUROC follows.\n"
     ]
     for title, rows in text.studies(analysis.records.rows):
         blocks.append(f"\n## {title}\n\n" + _matrix(rows, table))

@@ -1,4 +1,4 @@
-"""The OR of all detectors has a rate from 200 calibration scores on, and always an AUROC."""
+"""The OR of all detectors keeps its total false-positive rate; from 200 scores on it has a rate."""
 
 import io
 from dataclasses import replace
@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from rich.console import Console
 
-from evil_twins.bench.analysis import plots, tables
+from evil_twins.bench.analysis import plots, stats, tables
 from evil_twins.bench.analysis.page.limits import Limits
 from evil_twins.bench.analysis.tables import Analysis, any_of
 from evil_twins.bench.analysis.tables.calibration import CALIBRATION
@@ -47,6 +50,60 @@ def _shown(directory: Path, fpr: float = 0.05) -> str:
     stream = io.StringIO()
     Console(file=stream, width=300).print(tables.show(directory, fpr))
     return stream.getvalue()
+
+
+@given(
+    arrays.arrays(
+        float,
+        st.tuples(st.integers(3, 30), st.integers(2, 4)),
+        elements=st.floats(-5, 5).map(lambda value: round(value, 3)),
+    ),
+    st.sampled_from([0.05, 0.1, 0.25, 0.5]),
+)
+def test_of_inputs_that_take_turns_the_nominal_share_is_flagged(
+    scores: stats.Floats, alpha: float
+) -> None:
+    """Of n + 1 benign inputs each is once the fresh one: at most (n + 1) alpha are flagged."""
+    flagged, values = 0, set()
+    for index, fresh in enumerate(scores):
+        benign, (value,) = any_of.loudest(np.delete(scores, index, 0), fresh[None])
+        flagged += bool(value > stats.threshold(benign, alpha).value)
+        values.add(_value(scores, index))
+    most = np.floor(round(len(scores) * alpha, 9))
+    assert flagged == most if len(values) == len(scores) else flagged <= most
+
+
+def _value(scores: stats.Floats, index: int) -> float:
+    """The largest score of one input, in units of all of them."""
+    centre, high = np.median(scores, 0), np.quantile(scores, 0.95, 0)
+    scale = np.where(high > centre, high - centre, np.abs(scores - centre).max(0))
+    scaled = (scores[index] - centre) / np.where(scale > 0, scale, 1.0)
+    return float(scaled.max())
+
+
+def test_an_input_is_ranked_in_units_of_which_it_is_a_part() -> None:
+    rng = np.random.default_rng(5)
+    scores, others = rng.normal(size=(30, 3)), 2 * rng.normal(size=(40, 3))
+    benign, values = any_of.loudest(scores, others)
+    for other, value in zip(others, values, strict=True):
+        together = np.vstack([scores, other])
+        among = [_value(together, index) for index in range(31)]
+        assert (benign < value).sum() == sum(rank < among[-1] for rank in among[:-1])
+
+
+def test_few_scores_do_not_raise_the_total_rate() -> None:
+    """A threshold in units of the calibration images without the fresh one flags more."""
+    rng = np.random.default_rng(6)
+    kept, naive = [], []
+    for _ in range(400):
+        scores = rng.standard_t(3, (20 + 50, 8))
+        benign, values = any_of.loudest(scores[:20], scores[20:])
+        kept.append(values > stats.threshold(benign, 0.05).value)
+        centre, high = np.median(scores[:20], 0), np.quantile(scores[:20], 0.95, 0)
+        values_alone = ((scores - centre) / (high - centre)).max(1)
+        naive.append(values_alone[20:] > stats.threshold(values_alone[:20], 0.05).value)
+    assert np.mean(kept) <= 0.055
+    assert np.mean(naive) > 0.06
 
 
 def test_two_hundred_scores_are_enough(analysis: Analysis) -> None:

@@ -126,8 +126,7 @@ def test_or_of_all_keeps_the_total_rate_and_catches_what_one_catches(
     table = _detection(loud)
     table = table[table["detector"] == "any"]
     assert (table[table["method"] != "untouched"]["rate"] == 1).all()
-    assert table["fpr_k"].sum() / table["fpr_n"].sum() == pytest.approx(0.05, abs=0.03)
-    assert (table["calibration_n"] <= 40).all()  # half of the images set the units
+    assert (table["fpr_p_holm"] > 0.01).all()
 
 
 def test_scores_that_are_missing_or_no_numbers_are_said() -> None:
