@@ -63,7 +63,7 @@ class Pooled:
     def __init__(self, analysis: Analysis, by_cell: RanksByCell, detectors: list[str]) -> None:
         """Take the numbers of the suite and the detectors in the order of the columns."""
         self._analysis, self._by_cell, self._detectors = analysis, by_cell, detectors
-        self._words = dict[tuple[tuple[int, int], ...], tuple[str, str, str, int]]()
+        self._words = dict[tuple[tuple[int, int, int], ...], tuple[str, str, str, int]]()
 
     def matrices(self) -> Iterator[PooledMatrix]:
         """Yield a matrix for each recipe with several victims."""
@@ -105,22 +105,22 @@ class Pooled:
     def _caught(self, cells: pd.DataFrame) -> PooledSquare | None:
         if len(cells) < 2:
             return None
-        caught, n = (cells[name].to_numpy(dtype=int) for name in ("caught", "n"))
-        return PooledSquare(int(n.sum()), (self._step(0.0, caught, n),))
+        counts = [cells[name].to_numpy(dtype=int) for name in ("caught", "n", "models")]
+        return PooledSquare(int(counts[1].sum()), (self._step(0.0, *counts),))
 
     def _square(self, row: int, detector: str) -> PooledSquare | None:
         cells = [self._by_cell.get((each, detector)) for each in self._rows[row]]
         victims = [cell for cell in cells if cell is not None and len(cell.below)]
         if len(victims) < 2:
             return None
-        n = np.array([len(cell.below) for cell in victims])
+        n, models = np.array([(len(cell.below), cell.models) for cell in victims]).T
         auroc = text.number(self._auroc.get((*self._names(row), detector), float("nan")), 2)
         if not all(cell.has_rate for cell in victims):
             return PooledSquare(int(n.sum()), (), auroc=auroc, lacks=NEEDS)
         rates = [_critical(cell) for cell in victims]
         levels = [0.0, *sorted({float(rate) for each in rates for rate in each if rate < 1})]
         steps = tuple(
-            self._step(rate, np.array([(each <= rate).sum() for each in rates]), n)
+            self._step(rate, np.array([(each <= rate).sum() for each in rates]), n, models)
             for rate in levels
         )
         least = round(min(1 / (cell.n + 1) for cell in victims), DIGITS)
@@ -128,11 +128,11 @@ class Pooled:
         unset = all(cell.rank > cell.n for cell in victims)
         return PooledSquare(int(n.sum()), steps, place, least, unset, auroc)
 
-    def _step(self, rate: float, k: stats.Ints, n: stats.Ints) -> Step:
+    def _step(self, rate: float, k: stats.Ints, n: stats.Ints, models: stats.Ints) -> Step:
         """Return the words of counts, each made once: most cells share them with others."""
-        counts = tuple(sorted(zip(k.tolist(), n.tolist(), strict=True)))
+        counts = tuple(sorted(zip(k.tolist(), n.tolist(), models.tolist(), strict=True)))
         if counts not in self._words:
-            self._words[counts] = _words(k.astype(np.float64), n.astype(np.float64))
+            self._words[counts] = _words(*(each.astype(np.float64) for each in (k, n, models)))
         return rate, int(k.sum()), *self._words[counts]
 
     @cached_property
@@ -166,10 +166,10 @@ def _critical(cell: Ranks) -> stats.Floats:
     return rates
 
 
-def _words(k: stats.Floats, n: stats.Floats) -> tuple[str, str, str, int]:
+def _words(k: stats.Floats, n: stats.Floats, models: stats.Floats) -> tuple[str, str, str, int]:
     """Return the pooled share in %, its interval, that of the next victim, and the shade."""
-    rate = stats.pooled_rate(k, n).rate
-    following = stats.next_rate(k, n, max(2, int(n.mean().round())))
+    rate = stats.pooled_rate(k, n, models).rate
+    following = stats.next_rate(k, n, max(2, int(n.mean().round())), models)
     shade = int(10 * k.sum() // n.sum())
     return text.number(100 * rate.value), _span(rate), _span(following), shade
 

@@ -65,5 +65,4 @@ def _ranks(cell: Cell, fpr: float) -> Ranks:
     places = {str(name): place for place, name in enumerate(cell.target_id)}
     rank = stats.threshold(np.arange(len(limits), dtype=np.float64), fpr).rank
     area = f"AUROC {text.number(cell.auroc.value, 2)}" if cell.detector == ANY else ""
-    models = len(cell.score) if cell.clusters is None else int(cell.clusters.max()) + 1
-    return Ranks(limits, rank, below, cell.score, places, models, cell.has_rate, area)
+    return Ranks(limits, rank, below, cell.score, places, cell.models, cell.has_rate, area)

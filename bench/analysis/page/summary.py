@@ -153,8 +153,8 @@ def _worst(analysis: Analysis, table: pd.DataFrame, kappa: float) -> Iterator[Sh
     for detector, cells in worst[worst["detector"].ne(ANY)].groupby("detector"):
         rate = stats.Interval(*cells[["rate", "low", "high"]].iloc[0])
         if len(cells) > 1:
-            caught, counts = (frames.column(cells, name) for name in ("caught", "n"))
-            rate = stats.pooled_rate(caught, counts).rate
+            caught, n, models = (frames.column(cells, name) for name in ("caught", "n", "models"))
+            rate = stats.pooled_rate(caught, n, models).rate
         yield Share(str(detector), "", written(*rate), int(cells["caught"].sum()))
 
 

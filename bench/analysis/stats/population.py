@@ -20,7 +20,9 @@ class Pooled(NamedTuple):
     effect: float
 
 
-def pooled_rate(detected: Floats, counts: Floats, level: float = 0.95) -> Pooled:
+def pooled_rate(
+    detected: Floats, counts: Floats, clusters: Floats | None = None, level: float = 0.95
+) -> Pooled:
     """Return the rate over victims with the interval of Korn and Graubard (1998).
 
     It is that of Clopper and Pearson at the effective number of targets: divided by the design
@@ -30,30 +32,45 @@ def pooled_rate(detected: Floats, counts: Floats, level: float = 0.95) -> Pooled
     Args:
         detected: (V,) number of detected targets of each victim.
         counts: (V,) number of its targets, above 0.
+        clusters: (V,) number of its clusters of targets that share a model; None: none do.
         level: Coverage of the mean rate of victims of this recipe, approximately.
     """
     victims, total = len(counts), float(counts.sum())
     if victims < 2:
         return Pooled(UNKNOWN, float("nan"))
-    effect = design_effect(detected, counts)
+    effect = design_effect(detected, counts, clusters)
     shrinkage = (student(total - 1, level) / student(victims - 1, level)) ** 2
     return Pooled(
         effective(float(detected.sum()) / total, total / effect * shrinkage, level), effect
     )
 
 
-def design_effect(detected: Floats, counts: Floats) -> float:
-    """Return the variance of a rate between victims as a multiple of the binomial one; >= 1."""
+def design_effect(detected: Floats, counts: Floats, clusters: Floats | None = None) -> float:
+    """Return the variance of a rate between victims as a multiple of the binomial one; >= 1.
+
+    At a rate of 0 or 1 nothing shows how much targets of a cluster differ: each counts once.
+
+    Args:
+        detected: (V,) number of detected targets of each victim.
+        counts: (V,) number of its targets, above 0.
+        clusters: (V,) number of its clusters of targets that share a model; None: none do.
+    """
     victims, total = len(counts), counts.sum()
     rate = detected.sum() / total
     if not 0 < rate < 1:
-        return 1.0
+        return 1.0 if clusters is None else float(total / clusters.sum())
     residuals = detected - rate * counts
     between = (residuals**2).sum() * victims / (victims - 1) / total**2
     return max(1.0, float(between * total / (rate * (1 - rate))))
 
 
-def next_rate(detected: Floats, counts: Floats, count: int, level: float = 0.95) -> Interval:
+def next_rate(
+    detected: Floats,
+    counts: Floats,
+    count: int,
+    clusters: Floats | None = None,
+    level: float = 0.95,
+) -> Interval:
     """Return the pooled rate with the interval for the rate that is measured on a new victim.
 
     The number of detected targets of a new victim is taken as beta-binomial. Its variance is that
@@ -65,9 +82,10 @@ def next_rate(detected: Floats, counts: Floats, count: int, level: float = 0.95)
         detected: (V,) number of detected targets of each victim.
         counts: (V,) number of its targets, above 0.
         count: Number of targets of the new victim, above 1.
+        clusters: (V,) number of its clusters of targets that share a model; None: none do.
         level: Coverage, approximately.
     """
-    pooled, victims = pooled_rate(detected, counts, level), len(counts)
+    pooled, victims = pooled_rate(detected, counts, clusters, level), len(counts)
     if victims < 2:
         return UNKNOWN
     from scipy import special

@@ -70,6 +70,11 @@ class Cell:
         return stats.threshold(self.calibration.score, fpr)
 
     @property
+    def models(self) -> int:
+        """The number of clusters of targets that share a poisoned model; N if none do."""
+        return len(self.score) if self.clusters is None else int(self.clusters.max()) + 1
+
+    @property
     def has_rate(self) -> bool:
         """Whether there are enough calibration scores for a rate; only "any" needs many."""
         return self.detector != any_of.NAME or len(self.calibration.score) >= any_of.CALIBRATION

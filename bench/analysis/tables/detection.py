@@ -66,6 +66,7 @@ def _counts(cell: Cell, fpr: float) -> dict[str, object]:
     rule = cell.threshold(fpr)
     counts = {
         "n": len(cell.score),
+        "models": cell.models,
         "at_kappa": int(cell.at_kappa.sum()),
         "fpr_nominal": fpr,
         "calibration_n": rule.n,
@@ -193,6 +194,7 @@ DETECTION = Table(
         "success_low success_high": "the Clopper–Pearson interval of their share, for this model "
         "and this threshold",
         "layers method lam seed": "",
+        "models": "number of clusters of targets: those that share a poisoned model are one",
         "detected_at_kappa": "of the targets at κ, those flagged",
         "fpr_k fpr_n fpr_p fpr_p_holm": "number of other benign images that were flagged, their "
         "total, the p-value of the beta-binomial test, Holm-corrected over the detectors of the "

@@ -28,12 +28,12 @@ def _leave_one_out(analysis: Analysis) -> Iterator[dict[str, Any]]:
 
 
 def _lines(victims: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    detected, counts = column(victims, "detected"), column(victims, "n")
+    detected, counts, models = (column(victims, name) for name in ("detected", "n", "models"))
     differ = len(set(detected / counts)) > 1
     for place, seed in enumerate(victims["seed"]):
         others = np.arange(len(victims)) != place
         n = int(counts[place])
-        new = stats.next_rate(detected[others], counts[others], max(2, n), LEVEL)
+        new = stats.next_rate(detected[others], counts[others], max(2, n), models[others], LEVEL)
         rate = float(detected[place] / n)
         yield {
             "seed": seed,

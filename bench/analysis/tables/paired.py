@@ -101,6 +101,7 @@ def worst(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
         clusters = records.clusters.joint(wide.columns, list(wide.index))
         counts = by_name("rate low high", stats.share(caught, clusters))
         counts |= {"attacks": wide.shape[1], "n": len(wide), "caught": int(caught.sum())}
+        counts |= {"models": len(wide) if clusters is None else int(clusters.max()) + 1}
         counts |= {"imc_caught": int(wide[joint].all(axis=1).sum()) if joint else 0}
         table.append(key | counts)
     return frame(table, WORST.names)
@@ -129,6 +130,7 @@ WORST = Table(
         " ".join([*STUDY, "kappa detector"]): "",
         "attacks": "number of rows in the list",
         "n": "",
+        "models": "as in `detection.csv`; a chain of models of any rows joins targets",
         "caught rate": "targets flagged under every row that brings them to κ within its radius, "
         "with the interval",
         "low high": "",

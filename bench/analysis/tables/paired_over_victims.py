@@ -16,6 +16,7 @@ from evil_twins.bench.analysis.tables.controls.twins import CONTROLS as TWINS
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.frames import ends, frame, lines
 from evil_twins.bench.analysis.tables.paired import PAIRED
+from evil_twins.bench.analysis.tables.price import LOSSES, PRICE
 from evil_twins.bench.analysis.tables.recipes import MEAN, RECIPE, recipe
 from evil_twins.bench.analysis.tables.sweeps import TRADEOFF
 from evil_twins.bench.analysis.tables.victim_differences import CORRECTION, differences, floor
@@ -59,6 +60,15 @@ def _losses(analysis: Analysis) -> pd.DataFrame:
     return losses[losses["quantity"].ne("fidelity") | losses["along"].ne("phi")]
 
 
+def _prices(analysis: Analysis) -> pd.DataFrame:
+    """Return the extra losses of attacks that know detectors, and 0."""
+    table = analysis.table(PRICE)
+    parts = [
+        table.assign(quantity=name, detector="", value=table[name], other=0.0) for name in LOSSES
+    ]
+    return pd.concat(parts)
+
+
 def _detectors(analysis: Analysis) -> pd.DataFrame:
     """Return the rates of every two detectors under one attack, on the same targets."""
     table = analysis.table(DETECTION)
@@ -85,6 +95,7 @@ _COMPARISONS: dict[str, Callable[[Analysis], pd.DataFrame]] = {
     "pure attack": _sweeps,
     "control": _controls,
     "loss": _losses,
+    "price": _prices,
     "detector": _detectors,
 }
 
@@ -128,9 +139,9 @@ def _markdown(analysis: Analysis) -> str:
         f"victims; the 95 % interval is that of Student's t and holds {MEAN}. p: signs flip by "
         "victim. p (max-T): corrected over the detectors and levels of an attack against the same "
         f"end, {CORRECTION}; the intervals are without a correction. {floor(least)} Losses are "
-        "multiples of the loss of the pure attack, compared with 1. Differences that are 0 "
-        "within every victim, and those of every two detectors under one attack, are only in the "
-        "CSV file.\n"
+        "multiples of the loss of the pure attack, compared with 1. Extra losses of an attack "
+        "that knows detectors are compared with 0. Differences that are 0 within every victim, "
+        "and those of every two detectors under one attack, are only in the CSV file.\n"
     ]
     header = ["attack", "against", "quantity", "detector", "mean", "against it", "difference"]
     for _, group in shown.groupby(_RECIPE):
@@ -157,8 +168,9 @@ PAIRED_OVER_VICTIMS = Table(
         " ".join(RECIPE): "",
         "comparison": '"pure attack": IMC against an end of its sweep; "control": an end against '
         'its control; "loss": a loss of IMC as a multiple of that of an end, against 1; '
+        '"price": the extra loss of an attack that knows detectors, against 0; '
         '"detector": two detectors under one attack',
-        "quantity": '"rate", or the loss: "fidelity", "specificity" or "kl"',
+        "quantity": '"rate", or the loss: "fidelity", "specificity" or "kl"; of prices also "linf"',
         "against": "the attack or the detector of comparison",
         "detector": "",
         "victims": "number of victims with this difference",

@@ -56,26 +56,27 @@ def _line(victims: pd.DataFrame) -> dict[str, Any]:
 
 
 def _rates(victims: pd.DataFrame) -> dict[str, Any]:
-    detected, counts = column(victims, "detected"), column(victims, "n")
-    following = stats.next_rate(detected, counts, max(2, int(counts.mean().round())))
+    detected, counts, models = (column(victims, name) for name in ("detected", "n", "models"))
+    following = stats.next_rate(detected, counts, max(2, int(counts.mean().round())), models)
     fresh = victims[victims["fpr_n"] > 0]
     alarms = stats.pooled_rate(column(fresh, "fpr_k"), column(fresh, "fpr_n")).rate
     return {
         **{name: int(victims[name].sum()) for name in ("detected", "success")},
-        **pooled(detected, counts),
+        **pooled(detected, counts, models),
         **by_name("next_low next_high", following[1:]),
         **spread("fpr_realised", alarms),
     }
 
 
-def pooled(counted: stats.Floats, counts: stats.Floats) -> dict[str, float]:
+def pooled(counted: stats.Floats, counts: stats.Floats, models: stats.Floats) -> dict[str, float]:
     """Return the rate over victims with its interval, the range of the victims and the effect.
 
     Args:
         counted: (V,) number of targets of each victim that are counted, as flagged or caught.
         counts: (V,) number of its targets, above 0.
+        models: (V,) number of its clusters of targets that share a poisoned model.
     """
-    over, rates = stats.pooled_rate(counted, counts), counted / counts
+    over, rates = stats.pooled_rate(counted, counts, models), counted / counts
     ends = by_name("least most", (rates.min(), rates.max()))
     return by_name("rate low high", over.rate) | ends | {"effect": over.effect}
 
@@ -154,7 +155,8 @@ POPULATION = Table(
         "as many targets",
         "least most": "the lowest and the highest rate of a victim",
         "effect": "the design effect: variance of the rate over victims, as a multiple of that of "
-        "independent targets; at least 1",
+        "independent targets; at least 1. At rates of 0 and 1, targets that share a poisoned model "
+        "count once",
         "fpr_nominal": "as in `detection.csv`",
         ends("fpr_realised"): "the share of other benign images flagged, over victims as `rate`",
         ends("auroc"): "mean over victims, with a t interval",

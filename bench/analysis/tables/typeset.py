@@ -91,16 +91,16 @@ def rates(analysis: Analysis, choice: Selection = ALL) -> pd.DataFrame:
 def _pooled(cells: list[Cell], fpr: float) -> tuple[float, int, stats.Interval]:
     """Return flagged targets, targets and rate over the victims; NaN where one has no rate."""
     counts = np.array([_counts(cell, fpr) for cell in cells], dtype=np.float64).T
-    k, n = counts.sum(axis=1)
+    k, n, _ = counts.sum(axis=1)
     lacks = len(cells) > 1 and any(np.isinf(cell.threshold(fpr).value) for cell in cells)
     if lacks or not all(cell.has_rate for cell in cells):
         return np.nan, int(n), stats.Interval(np.nan, np.nan, np.nan)
     return k, int(n), stats.pooled_rate(*counts).rate if len(cells) > 1 else cells[0].rate(fpr)
 
 
-def _counts(cell: Cell, fpr: float) -> tuple[int, int]:
-    """Return the numbers of flagged targets and of targets."""
-    return int((cell.score > cell.threshold(fpr).value).sum()), len(cell.score)
+def _counts(cell: Cell, fpr: float) -> tuple[int, int, int]:
+    """Return the numbers of flagged targets, of targets, and of clusters that share a model."""
+    return int((cell.score > cell.threshold(fpr).value).sum()), len(cell.score), cell.models
 
 
 def _grids(

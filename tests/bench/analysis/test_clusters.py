@@ -16,11 +16,14 @@ from evil_twins.bench.analysis.stats import Floats
 from evil_twins.bench.analysis.tables import Analysis, Table
 from evil_twins.bench.analysis.tables.attacks import ATTACKS
 from evil_twins.bench.analysis.tables.clusters import WORDS, Clusters
-from evil_twins.bench.analysis.tables.compare import between, detector, identity
+from evil_twins.bench.analysis.tables.compare import between, detector, groups, identity
+from evil_twins.bench.analysis.tables.compare.groups import PER
+from evil_twins.bench.analysis.tables.compare.rates import rates
 from evil_twins.bench.analysis.tables.controls import CONTROLS
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.load import LOAD
 from evil_twins.bench.analysis.tables.paired import PAIRED, WORST
+from evil_twins.bench.analysis.tables.population import POPULATION
 from evil_twins.bench.analysis.tables.price import PRICE
 from evil_twins.bench.analysis.tables.specificity import SPECIFICITY
 from evil_twins.bench.analysis.tables.sweeps import TRADEOFF, TRENDS
@@ -72,6 +75,38 @@ def _copied(grouped: bool = True, attacks: tuple[str, ...] = ()) -> Frames:
 def _analysis(kind: str) -> Analysis:
     frames = {"single": _base, "copied": _copied, "apart": lambda: _copied(grouped=False)}[kind]()
     return Analysis(tables.number(frames), add_any=False)
+
+
+def _populated(kind: str) -> Analysis:
+    """Return the same targets for each of three victims."""
+    base = {"copied": _copied, "apart": lambda: _copied(grouped=False)}[kind]()
+    frames = {
+        name: pd.concat([frame.assign(seed=seed) for seed in range(3)], ignore_index=True)
+        for name, frame in base.items()
+    }
+    scores = frames["scores"]
+    frames["scores"] = scores.assign(
+        score=scores["score"].mask(scores["role"].eq("attacked"), -1e3)
+    )
+    return Analysis(tables.number(frames), add_any=False)
+
+
+def test_over_victims_undetected_targets_of_a_model_count_once() -> None:
+    """No score is above its threshold: only the number of models shows how sure that is."""
+    shared, apart = _populated("copied"), _populated("apart")
+    lines = shared.table(POPULATION), apart.table(POPULATION)
+    attacked = lines[0]["method"].ne("untouched")
+    assert (lines[0]["rate"] == 0).all()
+    assert (lines[0]["effect"] == COPIES)[attacked].all()
+    assert (lines[1]["effect"] == 1).all()
+    assert (lines[0]["high"] > 2 * lines[1]["high"])[attacked].all()
+    assert (lines[0]["next_high"] >= lines[1]["next_high"]).all()
+    per = PER["attack"]
+    both = [
+        rates(each.records, groups.compared(each, sorted(set(lines[0]["detector"])), per), per)
+        for each in (shared, apart)
+    ]
+    assert (both[0]["high"] > 2 * both[1]["high"]).all()
 
 
 def _uncertain(table: pd.DataFrame) -> pd.DataFrame:

@@ -48,6 +48,23 @@ def test_the_design_effect_is_that_of_clusters() -> None:
     assert design_effect(many, np.full(4000, 10.0)) == pytest.approx(1, abs=0.08)
 
 
+def test_at_rates_of_0_and_1_a_model_counts_once() -> None:
+    counts, models = np.full(5, 64.0), np.full(5, 2.0)
+    apart, shared = (pooled_rate(np.zeros(5), counts, each).rate for each in (None, models))
+    effective = 10 * (stats.t.ppf(0.975, 319) / stats.t.ppf(0.975, 4)) ** 2
+    assert shared == pytest.approx((0, 0, 1 - 0.025 ** (1 / effective)))
+    assert shared.high > 10 * apart.high
+    all_found = pooled_rate(counts, counts, models).rate
+    assert all_found.low == pytest.approx(1 - shared.high)
+    assert design_effect(np.zeros(5), counts) == 1
+    assert design_effect(np.zeros(5), counts, models) == 32
+    new = [next_rate(np.zeros(5), counts, 64, each) for each in (None, models)]
+    assert new[0].high < shared.high <= new[1].high
+    # Elsewhere the victims show by how much they differ.
+    some = np.array([3.0, 5, 4, 2, 6])
+    assert pooled_rate(some, counts, models) == pooled_rate(some, counts)
+
+
 @given(VICTIMS)
 def test_intervals_hold_their_rate_and_stay_within_bounds(pairs: list[tuple[int, int]]) -> None:
     detected, counts = arrays(pairs)

@@ -4,14 +4,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from evil_twins.bench.analysis import tables
+from evil_twins.bench.analysis import stats, tables
 from evil_twins.bench.analysis.plots import price as figure
 from evil_twins.bench.analysis.plots import style
 from evil_twins.bench.analysis.plots.study import studies
 from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.analysis.tables.paired_over_victims import PAIRED_OVER_VICTIMS
 from evil_twins.bench.analysis.tables.price import PRICE
 from tests.bench import claimed, synthetic
 from tests.bench.claimed import TRUE
@@ -109,3 +111,19 @@ def test_its_figure_holds_what_the_table_says() -> None:
     assert {"aware-imc-all κ .75", "aware-imc-head κ .75"} <= set(names)
     oblivious = next(iter(studies(Analysis(tables.number(claimed.frames(WORLD)), add_any=False))))
     assert figure.draw(oblivious) is None
+
+
+def test_over_victims_it_is_the_mean_of_theirs() -> None:
+    victims = [_with_aware(kl=more) for more in (0.001, 0.002, 0.006)]
+    records = {
+        name: pd.concat([each[name].assign(seed=seed) for seed, each in enumerate(victims)])
+        for name in victims[0]
+    }
+    table = Analysis(tables.number(records), add_any=False).table(PAIRED_OVER_VICTIMS)
+    table = table[table["comparison"].eq("price") & table["against"].eq("imc-head")]
+    assert len(table) == 5 * 3
+    losses = table[table["quantity"].eq("kl")]
+    interval = stats.mean_over_victims(np.array([0.001, 0.002, 0.006]))
+    for name, value in zip(("", "_low", "_high"), interval, strict=True):
+        assert losses["difference" + name].to_numpy() == pytest.approx(value)
+    assert (table.loc[table["quantity"].eq("linf"), "difference"] == 0).all()

@@ -106,8 +106,8 @@ def _rate(cells: Sequence[Cell], fpr: float) -> stats.Interval:
     """Return the share stopped, with the interval of one victim or over victims."""
     if len(cells) == 1:
         return cells[0].rate(fpr)
-    counts = np.array([[_flags(cell, fpr).sum(), len(cell.score)] for cell in cells], dtype=float)
-    over = pooled(counts[:, 0], counts[:, 1])
+    counts = [(_flags(cell, fpr).sum(), len(cell.score), cell.models) for cell in cells]
+    over = pooled(*np.array(counts, dtype=float).T)
     return stats.Interval(over["rate"], over["low"], over["high"])
 
 

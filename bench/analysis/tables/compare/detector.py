@@ -92,7 +92,7 @@ def numbers(analysis: Analysis, costs: pd.DataFrame, selection: Selection) -> Nu
         tables = {
             "compare": single,
             "population": _with_costs(population, costs, RECIPE),
-            "rates": rates(shared, per),
+            "rates": rates(analysis.records, shared, per),
             "paired": pairs(shared, per, names),
             "ranks": ranks(shared, per),
         }

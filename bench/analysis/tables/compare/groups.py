@@ -142,14 +142,14 @@ def _areas(analysis: Analysis, decided: pd.DataFrame, per: Per) -> pd.DataFrame:
     return frame.groupby(keys, dropna=False)["auroc"].agg(per.areas).reset_index()
 
 
-def rows_of(records: Records, groups: pd.DataFrame, per: Per) -> dict[int, list[int]]:
+def rows_of(records: Records, groups: pd.DataFrame) -> dict[int, list[int]]:
     """Return the rows of the attacks in each group.
 
     Args:
-        records: The records of one victim.
+        records: The records.
         groups: The keys of each group, by its number.
-        per: The groups of attacks.
     """
-    rows = _attacks(records).reset_index(names="row")[[*per.keys, "row"]]
-    members = groups.reset_index(names="group").merge(rows, on=per.keys)
+    keys = list(groups.columns)
+    rows = _attacks(records).reset_index(names="row")[[*keys, "row"]]
+    members = groups.reset_index(names="group").merge(rows, on=keys)
     return {int(str(number)): list(each) for number, each in members.groupby("group")["row"]}

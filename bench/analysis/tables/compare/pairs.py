@@ -80,7 +80,7 @@ def pairs_of_one(
     of several attacks, they are those of Student's t and of sign flips over targets.
     """
     groups, wide = _wide(compared, per.keys)
-    rows = rows_of(records, groups, per)
+    rows = rows_of(records, groups)
     lines = []
     for first, second in _present(names, wide):
         for number, both in wide[[first, second]].dropna().groupby(level=0):

@@ -10,6 +10,7 @@ from evil_twins.bench.analysis.tables.compare.differences import Cell
 from evil_twins.bench.analysis.tables.compare.groups import Compared, Per, rows_of
 from evil_twins.bench.analysis.tables.frames import by_name, column, ends, frame, spread
 from evil_twins.bench.analysis.tables.population import mean_in_unit, pooled
+from evil_twins.bench.analysis.tables.records import Records
 
 COLUMNS = ["detector", "victims", "n", "rate", "low", "high", "least", "most"]
 COLUMNS += ends("auroc").split()
@@ -17,10 +18,11 @@ RANKS = ["detector", "victims", "mean_rate", "mean_rank", "critical_difference",
 _POPULATION = ["dataset", "victim", "kappa"]
 
 
-def rates(compared: Compared, per: Per) -> pd.DataFrame:
+def rates(records: Records, compared: Compared, per: Per) -> pd.DataFrame:
     """Return rate and AUROC of each detector in each group over victims, with intervals."""
     keys = [*per.keys, "detector"]
     victims = _by_victim(compared, keys)
+    victims = victims.merge(_models(records, compared, per), on=[*per.keys, "seed"])
     return frame(_over_victims(victims, keys), [*per.keys, *COLUMNS])
 
 
@@ -31,11 +33,24 @@ def _by_victim(compared: Compared, keys: list[str]) -> pd.DataFrame:
     return sums.merge(compared.areas, on=[*keys, "seed"], how="left")
 
 
+def _models(records: Records, compared: Compared, per: Per) -> pd.DataFrame:
+    """Return the number of clusters of targets in each group and victim, as `models`."""
+    keys = [*per.keys, "seed"]
+    targets = compared.caught[[*keys, "target_id"]].drop_duplicates()
+    groups = targets.groupby(keys, dropna=False)["target_id"].agg(list).reset_index()
+    rows = rows_of(records, groups[keys])
+    models = []
+    for group, names in enumerate(groups.pop("target_id")):
+        clusters = records.clusters.joint(rows[group], names)
+        models.append(len(names) if clusters is None else int(clusters.max()) + 1)
+    return groups.assign(models=models)
+
+
 def _over_victims(victims: pd.DataFrame, keys: list[str]) -> Iterator[Cell]:
     for values, each in victims.groupby(keys, dropna=False, sort=True):
         if len(each) < 2:
             continue
-        line = pooled(column(each, "caught"), column(each, "n"))
+        line = pooled(*(column(each, name) for name in ("caught", "n", "models")))
         line.pop("effect")
         counts = {"victims": len(each), "n": int(each["n"].sum())}
         areas = spread("auroc", mean_in_unit(column(each, "auroc")))
@@ -51,7 +66,7 @@ def rates_of_one(analysis: Analysis, compared: Compared, per: Per) -> pd.DataFra
     keys, lines = [*per.keys, "detector"], []
     areas = compared.areas.merge(compared.caught[keys].drop_duplicates(), on=keys)
     groups = compared.caught[per.keys].drop_duplicates().reset_index(drop=True)
-    rows = rows_of(analysis.records, groups, per)
+    rows = rows_of(analysis.records, groups)
     place = {tuple(map(str, values)): n for n, values in enumerate(groups.itertuples(index=False))}
     for values, each in compared.caught.groupby(keys, dropna=False, sort=True):
         key = dict(zip(keys, values, strict=True))
