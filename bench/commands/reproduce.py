@@ -1,5 +1,6 @@
 """`evil-twins reproduce`."""
 
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,8 +61,18 @@ def words(done: "Reproduction") -> list[str]:
             for line in lines(outside)
         ),
         f"{len(outside)} of {count} rates of a new victim (seed {done.seed}) lie outside of the "
-        f"95 % intervals that the stored victims predict ({share:.1%}). About {0.05 * count:.0f} "
-        "are expected; the rates of one victim depend on each other, so that more may.",
+        f"95 % intervals that the stored victims predict ({share:.1%}). {_expected(done, count)} "
+        "The rates of one victim depend on each other, so that more may.",
         *([f"{done.unpredicted} further rates have no interval"] if done.unpredicted else []),
         f"all rates: {done.folder / FILE}",
     ]
+
+
+def _expected(done: "Reproduction", count: int) -> str:
+    """Say how many rates are expected outside, as far as the stored victims show it."""
+    if isnan(done.omitted):
+        return f"At most about {0.05 * count:.0f} are expected."
+    return (
+        f"About {done.omitted * count:.0f} are expected: of the stored victims, each predicted "
+        f"from the others, {done.omitted:.1%} lie outside."
+    )

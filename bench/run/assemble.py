@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from evil_twins.bench.components import source_code
+from evil_twins.bench.components.precision import SINGLE
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.plan import Plan, Shard
 from evil_twins.bench.run.state import State
@@ -63,6 +64,14 @@ class Finished:
         if name == "targets":
             self._targets[key] = table
         return table
+
+    def computed(self, key: str) -> str:
+        """Return the value of `records.COMPUTED` for a finished victim cell."""
+        kind, precision = self.plan.cells[key].kind, self.suite.precision
+        processor, gpu = self.store.hardware(kind, self.state.identity[key])
+        if precision != SINGLE and not gpu:
+            return precision
+        return f"{precision} on {gpu or processor or 'an unknown machine'}"
 
     def layers(self, attack: str) -> str:
         """Return the layers that a finished attack cell moved."""
@@ -132,6 +141,7 @@ def _tables(
     for seed, key in done.plan.victims.items():
         if key in done.state.content and "victims" in names:
             facts = done.study(seed) | {"content": done.state.content[key]}
+            facts |= {"computed": done.computed(key)}
             yield "victims", records.keyed(done.record(key, "victim"), facts, VICTIMS)
     if "failures" in names:
         yield "failures", _failures(done).sort_by([("kind", "ascending"), ("cell", "ascending")])

@@ -1,6 +1,7 @@
 """Hold the rates of a new victim against what the stored results of a suite predict."""
 
 from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ from rich.console import Console
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.tables import Analysis
 from evil_twins.bench.analysis.tables.detection import DETECTION
+from evil_twins.bench.analysis.tables.leave_one_out import LEAVE_ONE_OUT
 from evil_twins.bench.analysis.tables.population import POPULATION
 from evil_twins.bench.analysis.tables.recipes import RECIPE
 from evil_twins.bench.analysis.tables.write import csv
@@ -36,6 +38,8 @@ class Reproduction:
         rates: One line for each row and detector: `RECIPE`, detector, n, detected, rate, next_low,
             next_high, inside; None if no score is stored.
         unpredicted: Number of its other rates, for which the stored victims predict no interval.
+        omitted: The share of the stored victims' rates outside of the interval that the other
+            stored ones predict: what is to be expected. NaN with fewer than three.
     """
 
     conclusion: Conclusion
@@ -43,6 +47,7 @@ class Reproduction:
     seed: int
     rates: pd.DataFrame | None
     unpredicted: int = 0
+    omitted: float = nan
 
 
 def reproduce(
@@ -66,7 +71,8 @@ def reproduce(
             is another mistake that is known before a cell runs.
     """
     suite = suites.load(name)
-    predicted = _predicted(suite, stored)
+    analysis = Analysis(stored / suite.name)
+    predicted = _predicted(suite, stored, analysis)
     longer = suite.victim.model_copy(update={"count": len(suite.seeds) + 1})
     workspace = open_workspace(replace(suite, victim=longer), folders, execution.device, console)
     workspace.make_folder()
@@ -80,17 +86,16 @@ def reproduce(
     if rates is not None:
         files.write(folder / FILE, folder, csv(rates))
     conclusion = Conclusion(workspace.directory, chosen, ran, ran.failed, shown)
-    return Reproduction(conclusion, folder, seed, rates, unpredicted)
+    return Reproduction(conclusion, folder, seed, rates, unpredicted, omitted(analysis))
 
 
-def _predicted(suite: Suite, stored: Path) -> pd.DataFrame:
+def _predicted(suite: Suite, stored: Path, analysis: Analysis) -> pd.DataFrame:
     """Return the intervals for a new victim from stored records."""
     if suite.weights:
         raise UserError(
             f"the victims of {suite.name} are files of weights: no further one can be trained",
             "expected: a suite that trains its victims",
         )
-    analysis = Analysis(stored / suite.name)
     table = analysis.table(POPULATION)
     if table.empty:
         raise UserError(
@@ -106,6 +111,13 @@ def _predicted(suite: Suite, stored: Path) -> pd.DataFrame:
             f"expected: seeds {list(suite.seeds)}, {count} targets each",
         )
     return table[[*CELL, "next_low", "next_high"]].dropna(subset="next_low")
+
+
+def omitted(analysis: Analysis) -> float:
+    """Return the share of stored rates outside of the interval from the other victims."""
+    table = analysis.table(LEAVE_ONE_OUT)
+    inside = table.loc[table["fpr_nominal"].eq(FPR), "inside"].astype(bool)
+    return 1 - float(inside.mean()) if len(inside) else nan
 
 
 def _no_tables(directory: Path) -> None:

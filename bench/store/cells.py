@@ -117,9 +117,17 @@ class Store:
 
     def seconds(self, kind: str, name: str) -> float:
         """Read the seconds that a finished cell took; 0 if they cannot be read."""
-        path = self.path(kind, name) / "provenance.json"
-        sidecar = json_files.read(path, self.root, Provenance)
+        sidecar = self._provenance(kind, name)
         return sidecar.seconds if sidecar else 0.0
+
+    def hardware(self, kind: str, name: str) -> tuple[str, str]:
+        """Read the processor and the GPU of a finished cell; "" for what is unknown or unused."""
+        sidecar = self._provenance(kind, name)
+        return (sidecar.machine.processor, sidecar.machine.gpu) if sidecar else ("", "")
+
+    def _provenance(self, kind: str, name: str) -> Provenance | None:
+        path = self.path(kind, name) / "provenance.json"
+        return json_files.read(path, self.root, Provenance)
 
     def begin(self, kind: str, name: str) -> Path:
         """Make an empty temporary folder in which a cell is written."""

@@ -127,6 +127,10 @@ OF_FILE: Mapping[str, Mapping[str, Meaning]] = {
         "content": Meaning(
             "content hash of the victim", "64 hexadecimal digits; empty in older records"
         ),
+        "computed": Meaning(
+            "type of the numbers, and the machine where another one makes others",
+            "float64, or such as float32 on AMD EPYC; empty in older records",
+        ),
     },
     "failures": {
         "kind": Meaning("kind of the cell", "victim, fit, attack, benign, score"),

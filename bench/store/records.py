@@ -91,6 +91,11 @@ DETAILS: Columns = {"target_id": _TEXT, "name": _TEXT, "value": _REAL}
 VICTIMS: Columns = {"accuracy": _REAL, "images": _WHOLE}
 CONTENT: Columns = {"content": _TEXT}
 """The content hash of the victim's cell: 64 hexadecimal digits, "" in records of older versions."""
+COMPUTED: Columns = {"computed": _TEXT}
+"""The type of the numbers and, where another machine makes others, the machine of the victim's
+cell, such as "float64" or "float32 on AMD EPYC"; "" in records of older versions."""
+LATER = {**CONTENT, **COMPUTED}
+"""Columns that records of older versions lack."""
 COSTS: Columns = {"detector": _TEXT, "seconds": _REAL, "inputs": _WHOLE}
 """Seconds of the score cells of a row, fits included, and the number of their inputs."""
 MODEL_SCORE = "score of the model"
@@ -108,7 +113,7 @@ FILES: Mapping[str, Columns] = {
     "gallery": {**KEYS, **GALLERY},
     "scores": {**KEYS, **DETECTOR, **SCORES},
     "details": {**KEYS, "detector": _TEXT, **DETAILS},
-    "victims": {**STUDY, **VICTIMS, **CONTENT},
+    "victims": {**STUDY, **VICTIMS, **LATER},
     "failures": FAILURES,
 }
 """The records of a suite."""
@@ -192,13 +197,13 @@ def keyed(table: pa.Table, keys: Mapping[str, Any], columns: Columns) -> pa.Tabl
 
 
 def read(path: Path, columns: Columns) -> pd.DataFrame:
-    """Read a frame that `write` wrote; columns of CONTENT that it lacks are empty.
+    """Read a frame that `write` wrote; columns of LATER that it lacks are empty.
 
     Raises:
         Damaged: The file is missing or damaged, a column is missing or of another type, or a hash
             is no hash.
     """
-    frame: pd.DataFrame = parquet.read(path, columns, later=CONTENT).to_pandas()
+    frame: pd.DataFrame = parquet.read(path, columns, later=LATER).to_pandas()
     for name in CONTENT.keys() & columns.keys():
         if not frame[name].str.fullmatch(_HASH).all():
             raise Damaged(path, f"the column {name} holds what is no SHA-256")

@@ -141,17 +141,6 @@ class SealedCell(_Sealed, CellFacts):
     """The form of `cell.json` with a seal that holds."""
 
 
-class _Host(Schema):
-    host: str
-
-
-class Provenance(Schema):
-    """The form of `provenance.json`."""
-
-    seconds: Seconds
-    machine: _Host
-
-
 class FailureNote(Schema):
     """The form of the note of a failed cell."""
 
@@ -171,6 +160,17 @@ class _Machine(Schema):
     cores: Count | None = None
     device: str = ""
     gpu: str = ""
+
+
+class _Host(_Machine):
+    host: str
+
+
+class Provenance(Schema):
+    """The form of `provenance.json`."""
+
+    seconds: Seconds
+    machine: _Host
 
 
 class _Computing(Schema):

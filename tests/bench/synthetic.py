@@ -195,6 +195,7 @@ def _frames(n: int, kappas: tuple[float, ...], seed: int) -> dict[str, pd.DataFr
                 "accuracy": 0.975,
                 "images": 1000,
                 "content": VICTIM,
+                "computed": "",
             }
         ]
     )

@@ -8,6 +8,7 @@ from evil_twins.bench import printable
 from evil_twins.bench.analysis.kept import kept
 from evil_twins.bench.analysis.stats import FPR
 from evil_twins.bench.analysis.steps import Watch, unwatched
+from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis
 from evil_twins.bench.analysis.tables.attacks import ATTACKS
 from evil_twins.bench.analysis.tables.audit import AUDIT, AUDIT_OVER_VICTIMS
@@ -16,6 +17,7 @@ from evil_twins.bench.analysis.tables.calibration import CALIBRATION
 from evil_twins.bench.analysis.tables.controls import CONTROLS
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.inspection import INSPECTION
+from evil_twins.bench.analysis.tables.inspection_over_victims import INSPECTION_OVER_VICTIMS
 from evil_twins.bench.analysis.tables.leave_one_out import LEAVE_ONE_OUT
 from evil_twins.bench.analysis.tables.load import LOAD
 from evil_twins.bench.analysis.tables.outcomes import OUTCOMES
@@ -42,7 +44,18 @@ TABLES = (
         TRADEOFF,
         OUTCOMES,
     ),
-    *(VICTIMS, AUDIT_OVER_VICTIMS, AUDIT, BUDGETS, SPECIFICITY, CONTROLS, PRICE, LOAD, INSPECTION),
+    *(
+        VICTIMS,
+        AUDIT_OVER_VICTIMS,
+        AUDIT,
+        BUDGETS,
+        SPECIFICITY,
+        CONTROLS,
+        PRICE,
+        LOAD,
+        INSPECTION,
+        INSPECTION_OVER_VICTIMS,
+    ),
 )
 """All tables, in the order of the page."""
 
@@ -71,8 +84,19 @@ def files(analysis: Analysis, watch: Watch = unwatched) -> dict[str, bytes]:
     content = {f"{table.name}.csv": csv(analysis.table(table)) for table in present}
     for table in present:
         if table.markdown is not None:
-            content[f"{table.name}.md"] = table.markdown(analysis).encode()
+            content[f"{table.name}.md"] = (table.markdown(analysis) + _origin(analysis)).encode()
     return content
+
+
+def _origin(analysis: Analysis) -> str:
+    """Say on what the numbers were computed; "" for records of older versions."""
+    computed = sorted(set(analysis.stored.victims["computed"]) - {""})
+    if not computed:
+        return ""
+    if computed == ["float64"]:
+        return "\nComputed in float64: other processors make the same victims from these seeds.\n"
+    where = text.one_line(", ".join(map(str, computed)))
+    return f"\nComputed in {where}: another machine makes other victims from these seeds.\n"
 
 
 def write(results_dir: Path, analysis: Analysis | None = None, watch: Watch = unwatched) -> None:

@@ -12,6 +12,7 @@ from evil_twins.bench.analysis import stats, tables
 from evil_twins.bench.analysis.page.facts import facts
 from evil_twins.bench.analysis.tables import Analysis, files
 from evil_twins.bench.analysis.tables.inspection import INSPECTION
+from evil_twins.bench.analysis.tables.inspection_over_victims import INSPECTION_OVER_VICTIMS
 from evil_twins.bench.cells import seeds
 from evil_twins.bench.commands import app
 from evil_twins.bench.errors import UserError
@@ -93,6 +94,32 @@ def test_the_victim_is_one_model() -> None:
     assert set(still["flagged"]) == {1}
     assert still["p"].isna().all()
     assert still["note"].str.startswith("the victim itself, one model for 40 targets").all()
+
+
+def test_over_victims_a_row_has_the_spread_of_theirs() -> None:
+    """Poisoned models stand out under two of three victims, so that no rate is sure."""
+    parts = [_records() for _ in range(3)]
+    facts = parts[2]["details"]
+    hidden = facts["name"].eq(MODEL_SCORE) & facts["value"].gt(50)
+    parts[2]["details"] = facts.assign(value=facts["value"].where(~hidden, facts["value"] - 200))
+    frames = {
+        name: pd.concat([part[name].assign(seed=seed) for seed, part in enumerate(parts)])
+        for name in parts[0]
+    }
+    analysis = Analysis(tables.number(frames))
+    lines = analysis.table(INSPECTION_OVER_VICTIMS)
+    assert lines["victims"].eq(3).all()
+    assert "fine-tuning" not in set(lines["method"])
+    loud = _line(lines, attack="poisoning", kappa=0.75)
+    assert (loud["models"], loud["flagged"], loud["least"], loud["most"]) == (120, 80, 0, 1)
+    rate = stats.pooled_rate(np.array([40.0, 40, 0]), np.full(3, 40.0)).rate
+    assert (loud["rate"], loud["low"], loud["high"]) == rate
+    areas = loud["auroc"], loud["auroc_least"], loud["auroc_most"]
+    assert areas == pytest.approx((2 / 3, 0, 1))
+    assert np.isnan(_line(lines, method="pgd", kappa=0.75)["auroc"])
+    words = files(analysis)["inspection-over-victims.md"].decode()
+    assert "| poisoning head κ .75 φ 0 | 120 | 0.67 [" in words
+    assert Analysis(tables.number(parts[0])).table(INSPECTION_OVER_VICTIMS).empty
 
 
 def test_of_a_shared_model_there_is_one_score() -> None:

@@ -9,16 +9,19 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from evil_twins.bench.analysis import tables
 from evil_twins.bench.analysis.tables import Analysis
+from evil_twins.bench.analysis.tables.leave_one_out import LEAVE_ONE_OUT
 from evil_twins.bench.analysis.tables.population import POPULATION
 from evil_twins.bench.commands import app
 from evil_twins.bench.commands.reproduce import words
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.compare import Question, compare
-from evil_twins.bench.run.reproduce import Reproduction, reproduce
+from evil_twins.bench.run.reproduce import Reproduction, omitted, reproduce
 from evil_twins.bench.run.session import Execution
 from evil_twins.bench.run.workspace import Folders
 from tests.bench import suites
+from tests.bench.populations import frames
 from tests.bench.runs import carry_out, inline, mistake
 from tests.bench.suites import doubt, far, shift
 
@@ -69,6 +72,18 @@ def test_rates_outside_are_told(done: Reproduction) -> None:
     assert lines[0] == "a: doubt flags 0.00; predicted 0.25 to 1.00"
     assert lines[1].startswith("1 of 4 rates of a new victim (seed 2) lie outside")
     assert "25.0%" in lines[1]
+    assert "At most about 0 are expected." in lines[1]  # two victims cannot predict a third
+    lines = words(Reproduction(done.conclusion, done.folder, 2, forged, 0, 0.25))
+    assert (
+        "About 1 are expected: of the stored victims, each predicted from the others, 25.0% lie"
+        in lines[1]
+    )
+
+
+def test_what_is_expected_is_what_the_stored_victims_show() -> None:
+    analysis = Analysis(tables.number(frames()))
+    table = analysis.table(LEAVE_ONE_OUT).query("fpr_nominal == .05")
+    assert 0 <= omitted(analysis) == pytest.approx((~table["inside"].astype(bool)).mean())
 
 
 def test_by_command(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

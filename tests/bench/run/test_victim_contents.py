@@ -48,3 +48,5 @@ def test_a_record_has_the_content_of_its_victim(whole: Path) -> None:
     (mark,) = (whole / "small/cells/victim").glob("*/cell.json")
     victims = pd.read_parquet(whole / "small" / "victims.parquet")
     assert victims["content"].tolist() == [json.loads(mark.read_text())["content"]]
+    machine = json.loads(mark.with_name("provenance.json").read_text())["machine"]
+    assert victims["computed"].tolist() == [f"float32 on {machine['processor']}"]
