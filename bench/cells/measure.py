@@ -1,5 +1,6 @@
 """Measure the efficacy and the cost of an attack, target by target."""
 
+import hashlib
 from collections.abc import Mapping
 from math import nan
 from typing import Any
@@ -114,6 +115,7 @@ def frames(
         kl_reference=harm_on_reference(faced, view).repeat_interleave(m).numpy(),
         kl_bound=bound.numpy(),
         group=[images.ids[i - i % m] for i in range(n)],
+        content=[hashlib.sha256(pixels.numpy()).hexdigest() for pixels in images.pixels],
     )
     rows, columns = np.nonzero(flips.numpy())
     pairs = [(images.ids[i], heldout.ids[j]) for i, j in zip(rows, columns, strict=True)]

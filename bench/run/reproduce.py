@@ -39,7 +39,7 @@ class Reproduction:
             next_high, inside; None if no score is stored.
         unpredicted: Number of its other rates, for which the stored victims predict no interval.
         omitted: The share of the stored victims' rates outside of the interval that the other
-            stored ones predict: what is to be expected. NaN with fewer than three.
+            stored ones predict, so the share to expect. NaN with fewer than three.
     """
 
     conclusion: Conclusion

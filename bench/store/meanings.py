@@ -94,6 +94,9 @@ OF_FILE: Mapping[str, Mapping[str, Meaning]] = {
             "lower bound of `kl_reference` over all models at κ", "≥ 0; NaN: unknown", "nats"
         ),
         "group": Meaning("target_id of the first target of the same poisoned model"),
+        "content": Meaning(
+            "SHA-256 of the pixels of x°", "64 hexadecimal digits; empty in older records"
+        ),
         "moves": Meaning("part that the attack moves", "nothing, inputs, model, both"),
         "role": Meaning("role of the attack", "attack, control, yardstick"),
     },

@@ -36,6 +36,9 @@ KEYS: Columns = {
 the text "benign", `evil_twins.bench.store.levels.BENIGN`.
 """
 
+CONTENT: Columns = {"content": _TEXT}
+"""The content hash of a victim's cell, and of the pixels of a target: 64 hexadecimal digits, "" in
+records of older versions."""
 TARGETS: Columns = {
     "target_id": _TEXT,
     "label": _WHOLE,
@@ -61,6 +64,7 @@ TARGETS: Columns = {
     "kl_reference": _REAL,
     "kl_bound": _REAL,
     "group": _TEXT,
+    **CONTENT,
 }
 """`log_odds` are those of `confidence`, finite where it rounds to 1. `norm` is that of an attack on
 inputs, else "". `kl_reference` is the mean KL on the attacker's images, NaN if more than the last
@@ -89,8 +93,6 @@ SCORES: Columns = {
 }
 DETAILS: Columns = {"target_id": _TEXT, "name": _TEXT, "value": _REAL}
 VICTIMS: Columns = {"accuracy": _REAL, "images": _WHOLE}
-CONTENT: Columns = {"content": _TEXT}
-"""The content hash of the victim's cell: 64 hexadecimal digits, "" in records of older versions."""
 COMPUTED: Columns = {"computed": _TEXT}
 """The type of the numbers and, where another machine makes others, the machine of the victim's
 cell, such as "float64" or "float32 on AMD EPYC"; "" in records of older versions."""

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
+from evil_twins.bench.store.checksums import fingerprint
 from tests.bench import synthetic
 
 NAN = float("nan")
@@ -120,6 +121,7 @@ def targets(world: World, key: dict[str, object], names: list[str]) -> pd.DataFr
         "kl_reference": kl,
         "kl_bound": NAN,
         "group": names,
+        "content": [fingerprint(name) for name in names],
         **synthetic.nature(str(key["method"])),
     }
     return pd.DataFrame(key | facts)

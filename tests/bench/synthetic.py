@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from evil_twins.bench.store.checksums import fingerprint
+
 DETECTORS = {
     "manifold-max": ("K1", 2.0, 0.3),
     "manifold-l1": ("K1", 1.2, 0.2),
@@ -173,7 +175,8 @@ def _frames(n: int, kappas: tuple[float, ...], seed: int) -> dict[str, pd.DataFr
     }
     for key in rows(kappas):
         keys = list(key)
-        targets = _targets(key, names, rng)
+        content = [fingerprint(name) for name in names]
+        targets = _targets(key, names, rng).assign(content=content)
         records["targets"].append(targets)
         records["flips"].append(_flips(targets, keys, rng))
         records["scores"].append(_scores(key, names, rng))

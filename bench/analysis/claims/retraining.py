@@ -21,7 +21,7 @@ from evil_twins.bench.analysis.claims.statistic import Statistic, by_victim
 from evil_twins.bench.analysis.claims.tradeoff import crossing
 from evil_twins.bench.analysis.paper import comparison
 from evil_twins.bench.analysis.tables import frames, text
-from evil_twins.bench.analysis.tables.records import STUDY
+from evil_twins.bench.analysis.tables.records import STUDY, is_same
 
 Floats = NDArray[np.float64]
 COLUMNS = [*STUDY, "attack", "layers", "kappa", "form", "of", "retraining", "n"]
@@ -60,7 +60,7 @@ def _below(of: Evidence, both: pd.DataFrame) -> str:
 
 
 def paired(of: Evidence, form: str) -> pd.DataFrame:
-    """Return one line per target of a victim and its re-trained one, paired by name and goal.
+    """Pair the targets of a victim and its re-trained one by name, content and goal, one a line.
 
     Columns are r_before, r_after; PGD_before, PGD_after, the smallest ε of PGD in pixels of [0, 1];
     IMC_before, IMC_after, r times that ε.
@@ -77,13 +77,14 @@ def paired(of: Evidence, form: str) -> pd.DataFrame:
         raise Unmeasured(f"after re-training {missing}") from missing
     both = _rooms(of).add_suffix("_before").join(after, how="inner")
     both = both[both["goal_before"] == both["goal_after"]]
+    both = both[is_same(both["content_before"], both["content_after"])]
     if both.empty:
         raise Unmeasured("no target is at κ in every row of both victims")
     return both
 
 
 def _rooms(of: Evidence) -> pd.DataFrame:
-    """Return goal, r, and the least ε of PGD and IMC by target that is at κ in every row."""
+    """Return facts of each target that is at κ in every row: r, and the least ε of PGD and IMC."""
     share, kappa, grid = of.rules.claims["j"].share, of.kappa, of.rules.sweep.grid
     rows = [of.scope.row(kappa, phi) for phi in grid]
     names = of.reached(rows)
@@ -93,8 +94,8 @@ def _rooms(of: Evidence) -> pd.DataFrame:
     at = np.array(grid)
     r = np.array([crossing(losses / losses[0], at, share) for losses in kl])
     pgd = of.column(rows[-1:], names, of.rules.sweep.norm)[:, 0]
-    goal = of.column(rows[:1], names, "goal")[:, 0]
-    return pd.DataFrame({"goal": goal, "r": r, "PGD": pgd, "IMC": r * pgd}, index=names)
+    facts = of.targets(rows[:1]).set_index("target_id").loc[names, ["goal", "content"]]
+    return facts.assign(r=r, PGD=pgd, IMC=r * pgd)
 
 
 def largest(victims: Sequence[Evidence]) -> pd.DataFrame:

@@ -54,14 +54,14 @@ def _markdown(analysis: Analysis) -> str:
 
 
 def _row(line: dict[str, Any]) -> list[str]:
-    known = pd.notna(line["auroc"])
+    has_auroc = pd.notna(line["auroc"])
     return [
         text.name(line),
         str(line["models"]),
         f"{line['rate']:.2f} [{line['low']:.2f}, {line['high']:.2f}]",
         f"{line['least']:.2f}–{line['most']:.2f}",
-        text.interval(line, "auroc", digits=2) if known else "",
-        f"{line['auroc_least']:.2f}–{line['auroc_most']:.2f}" if known else "",
+        text.interval(line, "auroc", digits=2) if has_auroc else "",
+        f"{line['auroc_least']:.2f}–{line['auroc_most']:.2f}" if has_auroc else "",
     ]
 
 

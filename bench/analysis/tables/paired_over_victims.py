@@ -170,7 +170,8 @@ PAIRED_OVER_VICTIMS = Table(
         'its control; "loss": a loss of IMC as a multiple of that of an end, against 1; '
         '"price": the extra loss of an attack that knows detectors, against 0; '
         '"detector": two detectors under one attack',
-        "quantity": '"rate", or the loss: "fidelity", "specificity" or "kl"; of prices also "linf"',
+        "quantity": '"rate", or the loss: "fidelity", "specificity" or "kl"; under "price" also '
+        '"linf"',
         "against": "the attack or the detector of comparison",
         "detector": "",
         "victims": "number of victims with this difference",

@@ -65,6 +65,11 @@ class Records:
         return table.merge(self.rows[KEYS].reset_index(names="row"), on=KEYS, how="left")
 
 
+def is_same(content: "pd.Series[str]", other: "pd.Series[str]") -> "pd.Series[bool]":
+    """Return where two content hashes are equal, or one is unknown."""
+    return content.eq(other) | content.eq("") | other.eq("")
+
+
 def _frame(directory: Path, name: str) -> pd.DataFrame:
     path = directory / f"{name}.parquet"
     if not os.path.lexists(path):

@@ -61,6 +61,16 @@ def test_r_is_that_of_the_truth() -> None:
     assert part.note == "r 0.212 → 0.113, after / before 0.535"
 
 
+def test_two_images_of_one_name_are_not_paired() -> None:
+    def other_images(records: Frames) -> None:
+        targets = records["targets"]
+        other = targets["target_id"].isin(sorted(set(targets["target_id"]))[:5])
+        records["targets"] = targets.assign(content=targets["content"].mask(other, "f" * 64))
+
+    assert len(_paired(_with_after(lambda records: None))) == 12
+    assert len(_paired(_with_after(other_images))) == 7
+
+
 def test_an_r_below_the_least_level_that_was_run_is_said() -> None:
     of = _with_after(lambda records: None, replace(FEW, after=lambda kappa, phi: (1 - phi) ** 9))
     assert _part(of).note.endswith("; below the least φ that was run, .1: 0 → 12 targets")

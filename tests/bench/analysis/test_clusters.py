@@ -16,97 +16,22 @@ from evil_twins.bench.analysis.stats import Floats
 from evil_twins.bench.analysis.tables import Analysis, Table
 from evil_twins.bench.analysis.tables.attacks import ATTACKS
 from evil_twins.bench.analysis.tables.clusters import WORDS, Clusters
-from evil_twins.bench.analysis.tables.compare import between, detector, groups, identity
-from evil_twins.bench.analysis.tables.compare.groups import PER
-from evil_twins.bench.analysis.tables.compare.rates import rates
+from evil_twins.bench.analysis.tables.compare import between, detector, identity
 from evil_twins.bench.analysis.tables.controls import CONTROLS
 from evil_twins.bench.analysis.tables.detection import DETECTION
 from evil_twins.bench.analysis.tables.load import LOAD
 from evil_twins.bench.analysis.tables.paired import PAIRED, WORST
-from evil_twins.bench.analysis.tables.population import POPULATION
 from evil_twins.bench.analysis.tables.price import PRICE
 from evil_twins.bench.analysis.tables.specificity import SPECIFICITY
 from evil_twins.bench.analysis.tables.sweeps import TRADEOFF, TRENDS
 from evil_twins.bench.analysis.tables.write import files
-from tests.bench import controlled
-
-Frames = dict[str, pd.DataFrame]
-COPIES, TARGETS = 4, 12
-ATTACKED = ("targets", "flips", "scores")
-
-
-@cache
-def _base() -> Frames:
-    """Return records with controls and an attack that knows detectors, one model a target."""
-    frames = controlled.frames(replace(controlled.WORLD, n=TARGETS))
-    for name in ATTACKED:
-        frame = frames[name]
-        aware = frame[frame["attack"].eq("imc-head")].assign(method="aware", attack="aware-head")
-        if name == "targets":
-            aware["linf"] += np.linspace(0, 0.01, len(aware))
-        frames[name] = pd.concat([frame, aware], ignore_index=True)
-    targets = frames["targets"]
-    reached = targets["role"].eq("control") | ~targets["target_id"].str.endswith(("03", "07"))
-    frames["targets"] = targets.assign(at_kappa=targets["at_kappa"] & reached)
-    return frames
-
-
-def _copied(grouped: bool = True, attacks: tuple[str, ...] = ()) -> Frames:
-    """Return the records with several copies of each target, which share its model if grouped.
-
-    Of these attacks only, if there are some; the copies for the others have models of their own.
-    """
-    frames = dict(_base())
-    for name in ATTACKED:
-        frame = frames[name]
-        attacked = frame[frame["role"].eq("attacked")] if name == "scores" else frame
-        copies = [
-            attacked.assign(target_id=attacked["target_id"] + f"+{i}") for i in range(1, COPIES)
-        ]
-        frames[name] = pd.concat([frame, *copies], ignore_index=True)
-    targets = frames["targets"]
-    shared = targets["attack"].isin(attacks) | (not attacks)
-    models = targets["group"].where(shared & grouped, targets["target_id"])
-    frames["targets"] = targets.assign(group=models)
-    return frames
+from tests.bench.clustered import COPIES, TARGETS, base, copied
 
 
 @cache
 def _analysis(kind: str) -> Analysis:
-    frames = {"single": _base, "copied": _copied, "apart": lambda: _copied(grouped=False)}[kind]()
+    frames = {"single": base, "copied": copied, "apart": lambda: copied(grouped=False)}[kind]()
     return Analysis(tables.number(frames), add_any=False)
-
-
-def _populated(kind: str) -> Analysis:
-    """Return the same targets for each of three victims."""
-    base = {"copied": _copied, "apart": lambda: _copied(grouped=False)}[kind]()
-    frames = {
-        name: pd.concat([frame.assign(seed=seed) for seed in range(3)], ignore_index=True)
-        for name, frame in base.items()
-    }
-    scores = frames["scores"]
-    frames["scores"] = scores.assign(
-        score=scores["score"].mask(scores["role"].eq("attacked"), -1e3)
-    )
-    return Analysis(tables.number(frames), add_any=False)
-
-
-def test_over_victims_undetected_targets_of_a_model_count_once() -> None:
-    """No score is above its threshold: only the number of models shows how sure that is."""
-    shared, apart = _populated("copied"), _populated("apart")
-    lines = shared.table(POPULATION), apart.table(POPULATION)
-    attacked = lines[0]["method"].ne("untouched")
-    assert (lines[0]["rate"] == 0).all()
-    assert (lines[0]["effect"] == COPIES)[attacked].all()
-    assert (lines[1]["effect"] == 1).all()
-    assert (lines[0]["high"] > 2 * lines[1]["high"])[attacked].all()
-    assert (lines[0]["next_high"] >= lines[1]["next_high"]).all()
-    per = PER["attack"]
-    both = [
-        rates(each.records, groups.compared(each, sorted(set(lines[0]["detector"])), per), per)
-        for each in (shared, apart)
-    ]
-    assert (both[0]["high"] > 2 * both[1]["high"]).all()
 
 
 def _uncertain(table: pd.DataFrame) -> pd.DataFrame:
@@ -193,7 +118,7 @@ def test_a_comparison_of_suites_counts_them_once() -> None:
 
 def test_models_of_either_side_join_their_targets() -> None:
     """Only one attack of a pair shares models: its clusters are those of the pair."""
-    mixed = Analysis(tables.number(_copied(attacks=("imc-head",))), add_any=False)
+    mixed = Analysis(tables.number(copied(attacks=("imc-head",))), add_any=False)
     single = _analysis("single").table(PAIRED)
     head = single["attack"].eq("imc-head")
     names = ["p_mcnemar", "p_signed_rank"]
@@ -234,8 +159,8 @@ def test_figure_5_has_the_band_of_models(monkeypatch: pytest.MonkeyPatch) -> Non
         with style.PAGE.settings():
             assert figure5.draw(study) is not None
     assert len(bands["single"]) > 2
-    for single, copied in zip(bands["single"], bands["copied"], strict=True):
-        assert copied == pytest.approx(single, nan_ok=True)
+    for single, shared in zip(bands["single"], bands["copied"], strict=True):
+        assert shared == pytest.approx(single, nan_ok=True)
 
 
 def test_the_page_has_an_interval_of_as_many_targets_as_models() -> None:
@@ -248,8 +173,8 @@ def test_the_page_has_an_interval_of_as_many_targets_as_models() -> None:
         lines[kind] = [*shown.lines, *matrix.worst(analysis.table(WORST), names)]
     shares = {kind: matrix.shares(shown) for kind, shown in lines.items()}
     compared = 0
-    for single, copied in zip(lines["single"], lines["copied"], strict=True):
-        for first, several in zip(single.squares, copied.squares, strict=True):
+    for single, shared in zip(lines["single"], lines["copied"], strict=True):
+        for first, several in zip(single.squares, shared.squares, strict=True):
             if first and several and not several.lacks:
                 assert (several.k, several.n) == (COPIES * first.k, COPIES * first.n)
                 words = [
@@ -262,7 +187,7 @@ def test_the_page_has_an_interval_of_as_many_targets_as_models() -> None:
 
 
 def test_a_single_model_has_no_interval() -> None:
-    frames = _copied()
+    frames = copied()
     targets = frames["targets"]
     frames["targets"] = targets.assign(group=sorted(targets["target_id"])[0])
     analysis = Analysis(tables.number(frames), add_any=False)

@@ -61,8 +61,8 @@ def test_at_rates_of_0_and_1_a_model_counts_once() -> None:
     new = [next_rate(np.zeros(5), counts, 64, each) for each in (None, models)]
     assert new[0].high < shared.high <= new[1].high
     # Elsewhere the victims show by how much they differ.
-    some = np.array([3.0, 5, 4, 2, 6])
-    assert pooled_rate(some, counts, models) == pooled_rate(some, counts)
+    detected = np.array([3.0, 5, 4, 2, 6])
+    assert pooled_rate(detected, counts, models) == pooled_rate(detected, counts)
 
 
 @given(VICTIMS)

@@ -113,7 +113,7 @@ def test_a_difference_that_is_sure_is_marked(tmp_path: Path) -> None:
     ("values", "why"),
     [
         ({"dataset": "gtsrb"}, "the data sets differ"),
-        ({"goal": 11}, "no target, an input with its goal class, is in both"),
+        ({"goal": 11}, "no target, an image with its goal class, is in both"),
         ({"layers": "all"}, "no attack has the same name, layers, κ, φ and λ in both"),
         ({"detector": "mine"}, "no detector scored the same attack on the same targets"),
     ],
@@ -126,6 +126,18 @@ def test_why_nothing_can_be_paired_is_said(
     page = _page(tmp_path, stored, _with(stored, **values))
     assert f"Nothing can be paired: {why}" in page
     assert "differences.csv" not in page
+
+
+@pytest.mark.parametrize(("content", "is_paired"), [("", True), ("f" * 64, False)])
+def test_two_images_of_one_name_are_not_paired(
+    content: str, is_paired: bool, tmp_path: Path
+) -> None:
+    stored = reported.frames()
+    other = stored | {"targets": stored["targets"].assign(content=content)}
+    page = _page(tmp_path, stored, other)
+    assert ("differences.csv" in page) == is_paired
+    words = "Nothing can be paired: no target, an image with its goal class, is in both"
+    assert (words in page) == (not is_paired)
 
 
 def test_any_is_paired_only_among_the_same_detectors(

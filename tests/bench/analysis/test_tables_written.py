@@ -49,29 +49,6 @@ def test_written_tables_are_the_same_bytes_whatever_the_order_of_records(tmp_pat
     assert "pgd κ .75 φ 1" in page
 
 
-@pytest.mark.parametrize(
-    ("computed", "words"),
-    [
-        (["float64"] * 2, "Computed in float64: other processors make the same victims"),
-        (
-            ["float32 on B <i>", "float32 on A"],
-            "Computed in float32 on A, float32 on B <i>: another machine makes other victims",
-        ),
-        (["float64", "float64 on a GPU"], "Computed in float64, float64 on a GPU: another machine"),
-        ([""] * 2, ""),
-    ],
-)
-def test_tables_say_on_what_they_were_computed(computed: list[str], words: str) -> None:
-    frames = synthetic.frames(n=4, kappas=(0.75,))
-    victims = [frames["victims"].assign(seed=n, computed=each) for n, each in enumerate(computed)]
-    frames["victims"] = pd.concat(victims)
-    content = tables.files(Analysis(tables.number(frames)))
-    for name, data in content.items():
-        said = [line for line in data.decode().splitlines() if line.startswith("Computed in")]
-        assert len(said) == (bool(words) and name.endswith(".md")), name
-        assert all(line.startswith(words) for line in said)
-
-
 def test_shown_matrix_fits_eighty_columns_and_names_failures(tmp_path: Path) -> None:
     directory = synthetic.write(tmp_path, synthetic.frames(n=20, kappas=(0.75,)))
     shown = _shown(directory)

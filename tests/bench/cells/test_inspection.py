@@ -97,7 +97,7 @@ def test_the_victim_is_one_model() -> None:
 
 
 def test_over_victims_a_row_has_the_spread_of_theirs() -> None:
-    """Poisoned models stand out under two of three victims, so that no rate is sure."""
+    """Two of three victims flag every poisoned model, the third none: no rate is sure."""
     parts = [_records() for _ in range(3)]
     facts = parts[2]["details"]
     hidden = facts["name"].eq(MODEL_SCORE) & facts["value"].gt(50)

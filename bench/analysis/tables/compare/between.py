@@ -15,7 +15,7 @@ from evil_twins.bench.analysis.tables.clusters import Clusters, together
 from evil_twins.bench.analysis.tables.compare.differences import DIFFERENCE, corrected, differ
 from evil_twins.bench.analysis.tables.compare.identity import Name
 from evil_twins.bench.analysis.tables.frames import flags, lines
-from evil_twins.bench.analysis.tables.records import KEYS, STUDY
+from evil_twins.bench.analysis.tables.records import KEYS, STUDY, is_same
 
 ROW = [key for key in KEYS if key not in ("victim", "seed")]
 """Keys that must be equal in two suites for their rows to be compared."""
@@ -35,7 +35,7 @@ class Side:
         title: The study in words, such that victims that differ have different titles.
         study: Values of STUDY.
         rows: Its attacks, without controls and yardsticks, with their number as `row`.
-        decided: The decisions: row, detector, target_id, goal, flagged.
+        decided: The decisions: row, detector, target_id, goal, content, flagged.
         clusters: The targets that share a poisoned model.
     """
 
@@ -102,7 +102,7 @@ def sides(
         titles: Its `identity.titles`.
     """
     records = analysis.records
-    goals = records.targets[["row", *_TARGET]]
+    goals = records.targets[["row", *_TARGET, "content"]]
     decided = analysis.table_decisions.merge(goals, on=["row", "target_id"])
     attacks = records.rows[records.rows["role"].eq("attack")].reset_index(names="row")
     for _, rows in attacks.groupby(STUDY, sort=True):
@@ -116,8 +116,8 @@ def sides(
 def between(first: Side, second: Side) -> Between:
     """Subtract the second side from the first, which has the same victim, on the targets of both.
 
-    Targets are paired by name and goal class, rows by `ROW`, detectors by name; `any` only if both
-    sides have the same detectors. Holm's correction is over all lines.
+    Targets are paired by name, goal class and content, rows by `ROW`, detectors by name; `any` only
+    if both sides have the same detectors. Holm's correction is over all lines.
 
     Args:
         first: A study of one suite.
@@ -132,8 +132,8 @@ def between(first: Side, second: Side) -> Between:
     shared = first.detectors & second.detectors
     if first.detectors != second.detectors:
         shared -= {ANY}
-    targets = (side.decided[_TARGET].drop_duplicates() for side in (first, second))
-    common = len(next(targets).merge(next(targets)))
+    targets = [side.decided[[*_TARGET, "content"]].drop_duplicates() for side in (first, second)]
+    common = len(_same(targets[0].merge(targets[1], on=_TARGET, suffixes=("", "_other"))))
     pairs = first.decided[first.decided["detector"].isin(shared)].merge(rows, on="row")
     pairs = pairs.merge(
         second.decided,
@@ -141,6 +141,7 @@ def between(first: Side, second: Side) -> Between:
         right_on=["row", "detector", *_TARGET],
         suffixes=("", "_other"),
     )
+    pairs = _same(pairs)
     names = first.columns("") | second.columns("other_")
     comparisons = []
     for (row, detector), cells in pairs.groupby(["row", "detector"], sort=True):
@@ -151,6 +152,11 @@ def between(first: Side, second: Side) -> Between:
     reason = "" if comparisons else _reason(first, second, common, len(rows))
     table = corrected(comparisons, ["row", *COLUMNS])
     return Between(first, second, common, table, reason)
+
+
+def _same(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs of one image, not of two images of one name."""
+    return pairs[is_same(pairs["content"], pairs["content_other"])]
 
 
 def _clusters(first: Side, second: Side, pairs: pd.DataFrame) -> stats.Ints | None:
@@ -164,7 +170,7 @@ def _reason(first: Side, second: Side, targets: int, rows: int) -> str:
     if first.study["dataset"] != second.study["dataset"]:
         return "the data sets differ"
     if not targets:
-        return "no target, an input with its goal class, is in both"
+        return "no target, an image with its goal class, is in both"
     if not rows:
         return "no attack has the same name, layers, κ, φ and λ in both"
     return "no detector scored the same attack on the same targets in both"
