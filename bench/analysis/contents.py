@@ -40,4 +40,5 @@ TABLES = {
     "price": "The price of evasion",
     "load": "One model for several targets",
     "inspection": "Inspectors of models",
+    "inspection-over-victims": "Inspectors of models over victims",
 }

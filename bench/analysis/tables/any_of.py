@@ -64,8 +64,11 @@ def loudest(benign: Floats, others: Floats) -> tuple[Floats, Floats]:
     rank = (among < ((others - centres) / scales).max(1)[:, None]).sum(1)
 
     bounds = np.concatenate([[-np.inf], np.sort(benign_values), [np.inf]])
-    values = np.minimum(((others - centre) / scale).max(1), bounds[rank + 1])
-    return benign_values, np.maximum(values, np.nextafter(bounds[rank], np.inf))
+    below, above = bounds[rank], bounds[rank + 1]
+    between = np.minimum(((others - centre) / scale).max(1), above)
+    between = np.maximum(between, np.nextafter(below, np.inf))
+    # Of equal benign values an input exceeds all or none: none, to keep the rate.
+    return benign_values, np.where(below < above, between, below)
 
 
 def _scale(distance: Floats, farthest: Floats) -> Floats:

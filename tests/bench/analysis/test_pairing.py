@@ -21,7 +21,8 @@ def _suite(*victims: tuple[int, str | None], name: str = "resnet-tiny") -> Frame
     parts: dict[str, list[pd.DataFrame]] = {key: [] for key in stored}
     for seed, content in victims:
         for key, frame in stored.items():
-            values = {"seed": seed, "victim": name, "content": content}
+            values = {"seed": seed, "victim": name}
+            values |= {"content": content} if key == "victims" else {}
             frame = frame.assign(**{k: v for k, v in values.items() if k in frame.columns})
             parts[key].append(
                 frame.drop(columns="content" if content is None else [], errors="ignore")

@@ -103,7 +103,7 @@ def test_without_a_counterpart_the_columns_of_the_paper_are_empty() -> None:
 def test_accuracy_has_an_interval_where_its_images_are_known() -> None:
     records = claimed.frames(claimed.World(n=2, dataset="folder:gtsrb"))
     key = {"dataset": "folder:gtsrb", "victim": "resnet18-narrow", "seed": 0, "accuracy": 0.98}
-    records["victims"] = pd.DataFrame([key | {"images": 1000, "content": ""}])
+    records["victims"] = pd.DataFrame([key | {"images": 1000, "content": "", "computed": ""}])
     analysis = Analysis(tables.number(records))
     table = analysis.table(VICTIMS)
     value = table.iloc[0]
@@ -119,7 +119,7 @@ def test_the_tables_say_how_a_folder_of_images_is_encoded() -> None:
     key = {"dataset": "folder:gtsrb", "victim": "resnet18-narrow", "seed": 0, "accuracy": 0.98}
     records["victims"] = pd.DataFrame(
         [key | {"images": 1000}, key | {"images": 9, "dataset": "digits"}]
-    ).assign(content="")
+    ).assign(content="", computed="")
     analysis = Analysis(tables.number(records))
     table = analysis.table(VICTIMS)
     assert dict(zip(table["dataset"], table["files"], strict=True)) == {

@@ -201,11 +201,11 @@ def test_victims_stand_beside_the_paper() -> None:
                 "accuracy": 0.98,
                 "images": 9,
                 "content": "",
+                "computed": "",
                 "epochs": 3,
             }
         ]
     )
-    frames["victims"]["epochs"] = 3
     table = Analysis(tables.number(frames)).table(VICTIMS)
     assert table.loc[0, "paper_accuracy"] == pytest.approx(0.9912)
     assert list(table.columns)[-1] == "epochs"

@@ -57,7 +57,7 @@ def test_a_detector_meets_an_attacker_who_knows_it(
     (numbers,) = pd.read_csv(tables.parent / "aware" / "tables" / "aware.csv").to_dict("records")
     assert (numbers["penalty"], numbers["against"]) == ("gradient of the score", "imc")
     assert (numbers["n"], numbers["targets"], numbers["at_kappa"]) == (4, 4, 4)
-    assert (numbers["stopped_other"], numbers["stopped"]) == (1, 0)
+    assert numbers["stopped"] < numbers["stopped_other"] == 1
     assert numbers["kl"] > 0
     stored = _files(place)
     assert app.main(line) == 0
