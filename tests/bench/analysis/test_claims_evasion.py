@@ -17,7 +17,7 @@ def test_evasion_needs_other_victims_and_every_level() -> None:
 def test_evasion_needs_enough_calibration_scores() -> None:
     def fewer(records: dict[str, pd.DataFrame]) -> None:
         scores = records["scores"]
-        late = scores["role"].eq("calibration") & scores["image_id"].gt("calibration/0150")
+        late = scores["role"].eq("calibration") & scores["image_id"].gt("calibration/0149")
         records["scores"] = scores[~late | scores["seed"].ne(1)]
 
     note = "150 calibration scores of the OR, at least 200 are needed (seed 1)"
