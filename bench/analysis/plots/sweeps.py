@@ -69,7 +69,8 @@ def _lacks_rates(study: Study, detector: str) -> bool:
 def _draw(
     study: Study, families: list[Family], place: Place, xlabel: str, title: str
 ) -> Canvas | None:
-    names = study.detectors
+    names, scored = study.detectors, set(study.detection["row"])
+    families = [family for family in families if scored.intersection(r for r, _ in family.line())]
     if not families or not names:
         return None
     drawn = Canvas(study.design, 9.2, 1.55 * -(-len(names) // COLUMNS) + 1.4)

@@ -42,6 +42,15 @@ def _small(n: int) -> dict[str, pd.DataFrame]:
     return frames
 
 
+def test_a_sweep_without_scores_has_no_line_and_no_name(study: Study) -> None:
+    frames = synthetic.frames(n=20)
+    frames["scores"] = frames["scores"][frames["scores"]["kappa"].ne(0.9)]
+    unscored = next(studies(Analysis(tables.number(frames))))
+    for drawn, words in ((study, {"imc κ .75", "imc κ .9"}), (unscored, {"imc κ .75"})):
+        legends = _draw(sweeps.along_phi, drawn).legends
+        assert {text.get_text() for legend in legends for text in legend.get_texts()} == words
+
+
 def test_every_figure_is_drawn_and_a_second_time_with_the_same_bytes(tmp_path: Path) -> None:
     directory = synthetic.write(tmp_path, _small(20))
     paths = plots.draw(directory)
