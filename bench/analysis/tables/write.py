@@ -94,9 +94,11 @@ def _origin(analysis: Analysis) -> str:
     if not computed:
         return ""
     if computed == ["float64"]:
-        return "\nComputed in float64: other processors make the same victims from these seeds.\n"
+        return (
+            "\nComputed in float64: other processors give the same numbers but for last digits.\n"
+        )
     where = text.one_line(", ".join(map(str, computed)))
-    return f"\nComputed in {where}: another machine makes other victims from these seeds.\n"
+    return f"\nComputed in {where}: another machine gives other numbers from the same seeds.\n"
 
 
 def write(results_dir: Path, analysis: Analysis | None = None, watch: Watch = unwatched) -> None:

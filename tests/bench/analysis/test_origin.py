@@ -11,10 +11,10 @@ from tests.bench import synthetic
 @pytest.mark.parametrize(
     ("computed", "words"),
     [
-        (["float64"] * 2, "Computed in float64: other processors make the same victims"),
+        (["float64"] * 2, "Computed in float64: other processors give the same numbers"),
         (
             ["float32 on B <i>", "float32 on A"],
-            "Computed in float32 on A, float32 on B <i>: another machine makes other victims",
+            "Computed in float32 on A, float32 on B <i>: another machine gives other numbers",
         ),
         (["float64", "float64 on a GPU"], "Computed in float64, float64 on a GPU: another machine"),
         ([""] * 2, ""),
