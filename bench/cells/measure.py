@@ -115,7 +115,7 @@ def frames(
         kl_reference=harm_on_reference(faced, view).repeat_interleave(m).numpy(),
         kl_bound=bound.numpy(),
         group=[images.ids[i - i % m] for i in range(n)],
-        content=[hashlib.sha256(pixels.numpy()).hexdigest() for pixels in images.pixels],
+        content=[hashlib.sha256(each.numpy().tobytes()).hexdigest() for each in images.pixels],
     )
     rows, columns = np.nonzero(flips.numpy())
     pairs = [(images.ids[i], heldout.ids[j]) for i, j in zip(rows, columns, strict=True)]

@@ -131,7 +131,8 @@ OF_FILE: Mapping[str, Mapping[str, Meaning]] = {
             "content hash of the victim", "64 hexadecimal digits; empty in older records"
         ),
         "computed": Meaning(
-            "type of the numbers, and the machine where another one makes others",
+            "type of the numbers; in float32 or on a GPU also the machine, since another gives "
+            "other numbers",
             "float64, or such as float32 on AMD EPYC; empty in older records",
         ),
     },

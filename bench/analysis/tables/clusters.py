@@ -57,6 +57,11 @@ class Clusters:
         return all(models == first for models in rest)
 
 
+def cluster_count(clusters: stats.Ints | None, targets: int) -> int:
+    """Return the number of clusters of this many targets; each is its own if `clusters` is None."""
+    return targets if clusters is None else int(clusters.max()) + 1
+
+
 def together(clusterings: Iterable[stats.Ints | None]) -> stats.Ints | None:
     """Return `stats.joined` of several clusterings; None if each target is its own cluster."""
     shared = [each for each in clusterings if each is not None]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import any_of
-from evil_twins.bench.analysis.tables.clusters import Clusters
+from evil_twins.bench.analysis.tables.clusters import Clusters, cluster_count
 from evil_twins.bench.analysis.tables.frames import column, flags
 from evil_twins.bench.analysis.tables.records import Records
 
@@ -72,7 +72,7 @@ class Cell:
     @property
     def models(self) -> int:
         """The number of clusters of targets that share a poisoned model; N if none do."""
-        return len(self.score) if self.clusters is None else int(self.clusters.max()) + 1
+        return cluster_count(self.clusters, len(self.score))
 
     @property
     def has_rate(self) -> bool:

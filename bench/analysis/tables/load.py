@@ -9,6 +9,7 @@ import pandas as pd
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
+from evil_twins.bench.analysis.tables.clusters import cluster_count
 from evil_twins.bench.analysis.tables.frames import by_name, column, ends, flags, lines, spread
 from evil_twins.bench.analysis.tables.records import KEYS
 
@@ -40,7 +41,7 @@ def _load(analysis: Analysis) -> Iterator[dict[str, Any]]:
 def _cost(
     targets: pd.DataFrame, samples: stats.Floats | None, clusters: stats.Ints | None
 ) -> dict[str, object]:
-    models = len(targets) if clusters is None else int(clusters.max()) + 1
+    models = cluster_count(clusters, len(targets))
     serves = len(targets) // models
     heldout = int(targets["heldout"].sum())
     share = float(targets["flipped"].sum() / heldout) if heldout else np.nan

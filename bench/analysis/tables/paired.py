@@ -7,6 +7,7 @@ import pandas as pd
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
+from evil_twins.bench.analysis.tables.clusters import cluster_count
 from evil_twins.bench.analysis.tables.families import IMC
 from evil_twins.bench.analysis.tables.frames import (
     by_name,
@@ -101,7 +102,7 @@ def worst(records: Records, decided: pd.DataFrame) -> pd.DataFrame:
         clusters = records.clusters.joint(wide.columns, list(wide.index))
         counts = by_name("rate low high", stats.share(caught, clusters))
         counts |= {"attacks": wide.shape[1], "n": len(wide), "caught": int(caught.sum())}
-        counts |= {"models": len(wide) if clusters is None else int(clusters.max()) + 1}
+        counts |= {"models": cluster_count(clusters, len(wide))}
         counts |= {"imc_caught": int(wide[joint].all(axis=1).sum()) if joint else 0}
         table.append(key | counts)
     return frame(table, WORST.names)

@@ -86,8 +86,8 @@ VICTIMS = Table(
         "paper_victim paper_accuracy": "the paper's network and its printed accuracy",
         "images": "number of images for the accuracy",
         "content": "SHA-256 of the stored victim; empty in records of older versions",
-        "computed": "type of the numbers, and the machine where another one makes others; empty in "
-        "records of older versions",
+        "computed": "type of the numbers; in float32 or on a GPU also the machine, since another "
+        "gives other numbers; empty in records of older versions",
     },
     _markdown,
 )

@@ -6,6 +6,7 @@ import pandas as pd
 
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables.analysis import Analysis
+from evil_twins.bench.analysis.tables.clusters import cluster_count
 from evil_twins.bench.analysis.tables.compare.differences import Cell
 from evil_twins.bench.analysis.tables.compare.groups import Compared, Per, rows_of
 from evil_twins.bench.analysis.tables.frames import by_name, column, ends, frame, spread
@@ -42,7 +43,7 @@ def _models(records: Records, compared: Compared, per: Per) -> pd.DataFrame:
     models = []
     for group, names in enumerate(groups.pop("target_id")):
         clusters = records.clusters.joint(rows[group], names)
-        models.append(len(names) if clusters is None else int(clusters.max()) + 1)
+        models.append(cluster_count(clusters, len(names)))
     return groups.assign(models=models)
 
 
