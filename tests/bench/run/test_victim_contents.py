@@ -1,5 +1,6 @@
 """Victims are known by their content: in records, and where folders are merged."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -50,3 +51,12 @@ def test_a_record_has_the_content_of_its_victim(whole: Path) -> None:
     assert victims["content"].tolist() == [json.loads(mark.read_text())["content"]]
     machine = json.loads(mark.with_name("provenance.json").read_text())["machine"]
     assert victims["computed"].tolist() == [f"float32 on {machine['processor']}"]
+
+
+def test_a_target_has_the_hash_of_its_pixels(whole: Path) -> None:
+    keys = ["attack", "kappa", "phi", "target_id"]
+    targets = pd.read_parquet(whole / "small" / "targets.parquet")[[*keys, "content"]]
+    shown = pd.read_parquet(whole / "small" / "gallery.parquet").merge(targets, on=keys)
+    hashes = [hashlib.sha256(pixels).hexdigest() for pixels in shown["original"]]
+    assert shown["content"].tolist() == hashes
+    assert len(set(hashes)) == shown["target_id"].nunique() > 1
