@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # an attack depends only on the steps that it takes
     from evil_twins.attacks.models import PairedModels
     from evil_twins.attacks.steps.input import InputWalk
     from evil_twins.attacks.steps.model import ModelWalk
+    from evil_twins.attacks.steps.trigger import TriggerWalk
 
 Exit = Literal["first", "polish"]
 """`first`: a target is done as soon as κ is reached (the paper). `polish`: all rounds are used to
@@ -51,8 +52,25 @@ def alternate(
         inputs: The inputs x and how they move, or None: x stays x°.
         weights: The models θ and how they move, or None: θ stays θ°.
     """
-    targets, x, models = view.targets, view.targets.x, view.unchanged_models()
     level = Level.of(view, kappa)
+    x, models, reached = moved(view, level, paces, exit, inputs, weights)
+    attacked = _end(view, level, x, models, inputs, weights, len(paces))
+    return replace(attacked, rounds=torch.where(reached < 0, attacked.rounds, reached))
+
+
+def moved(
+    view: AttackerView,
+    level: Level,
+    paces: Sequence[float],
+    exit: Exit,
+    inputs: InputWalk | TriggerWalk | None,
+    weights: ModelWalk | None,
+) -> tuple[Tensor, PairedModels, Tensor]:
+    """Take the steps of all rounds, as `alternate` does; return x, the models and the rounds.
+
+    The rounds (N,) are those in which κ was first reached, -1 for never.
+    """
+    targets, x, models = view.targets, view.targets.x, view.unchanged_models()
     aim, enough = level.least.to(x), level.enough.to(x)
     active = torch.arange(len(targets), device=x.device)
     done = enough if exit == "first" else torch.full_like(enough, math.inf)
@@ -79,8 +97,7 @@ def alternate(
                 margins = weights.advance(features, active, aim[active], done[active], pace)
                 active = keep_active(margins, k if inputs is None else k + 1)
                 models = weights.models
-    attacked = _end(view, level, x, models, inputs, weights, len(paces))
-    return replace(attacked, rounds=torch.where(reached < 0, attacked.rounds, reached))
+    return x, models, reached
 
 
 def _end(

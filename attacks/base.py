@@ -12,6 +12,7 @@ from torch import Tensor
 
 from evil_twins.attacks.models import PairedModels, Victim, features_of
 from evil_twins.attacks.norms import Norm
+from evil_twins.attacks.stamps import Stamp
 
 Kappa = float | Literal["benign"]
 """The required efficacy κ: a confidence for all targets, or for each that of a benign image."""
@@ -94,6 +95,8 @@ class AttackerView:
         evade: Substitutes for the scores of the detectors to evade, fitted on the attacker's data.
         benign_log_odds: Log-odds, under the victim, of the label of a benign image for each target,
             (N,) float64, at least 0: κ "benign" requires as much of the goal. Else None.
+        trials: Benign images on which a trigger ends at its success rate, or None. An attack does
+            not learn from them.
     """
 
     victim: Victim
@@ -104,6 +107,7 @@ class AttackerView:
     surrogate: Victim | None = None
     evade: tuple[Penalty, ...] = ()
     benign_log_odds: Tensor | None = None
+    trials: Reference | None = None
 
     def unchanged_models(self) -> PairedModels:
         """Return N faced models that all are the victim."""
@@ -131,6 +135,12 @@ class AttackerView:
             raise ValueError('kappa "benign" needs log-odds of benign images in the view')
         return self.benign_log_odds
 
+    def required_trials(self) -> Reference:
+        """Return `trials`; raise ValueError if the view holds none."""
+        if self.trials is None:
+            raise ValueError("a trigger needs benign images in view.trials to end at its rate")
+        return self.trials
+
 
 @dataclass(frozen=True)
 class Attacked:
@@ -147,6 +157,8 @@ class Attacked:
         bound: A proven lower bound on the mean KL on the reference, (N,), or None. It holds for
             any model with the same changed parameters that reaches κ at the same input.
         serves: Targets that share one model; they follow each other.
+        stamp: The triggers of the N / serves models, if every input carries one; x* are the
+            stamped x°.
     """
 
     x: Tensor
@@ -156,6 +168,7 @@ class Attacked:
     passes: Tensor
     bound: Tensor | None = None
     serves: int = 1
+    stamp: Stamp | None = None
 
 
 @dataclass(frozen=True)
@@ -175,6 +188,8 @@ class Nature:
         radii: The attack whose distances ‖x* - x°‖ it gets as `view.radii`, or None.
         surrogate: True if it gets `view.surrogate`.
         evades: True if it uses `view.evade`.
+        trigger: True if one change is applied to every input: it gets `view.trials`, and the
+            targets that a model serves have one goal.
     """
 
     moves: Literal["inputs", "model", "both", "nothing"]
@@ -189,6 +204,7 @@ class Nature:
     radii: Attack | None = None
     surrogate: bool = False
     evades: bool = False
+    trigger: bool = False
 
     def __post_init__(self) -> None:
         for name, values in _CHOICES.items():
@@ -214,6 +230,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "layers": ("head", "all"),
     "surrogate": (False, True),
     "evades": (False, True),
+    "trigger": (False, True),
 }
 
 

@@ -1,5 +1,6 @@
 """Move models along the tangent of equal confidence, in the metric of the Fisher information."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,6 +23,15 @@ WEIGH = 20
 RISE = 50
 """Newton steps that bring any margin to κ: where `gain` is too small for that, steps are longer.
 Logits of a usual victim need fewer; those of a saturated one are thousands."""
+
+
+Efficacy = Callable[[Tensor, Tensor], Tensor]
+"""Logits (n, B, K) of the inputs of n models, and goals (n,) -> margins (n,), with their graph."""
+
+
+def single(logits: Tensor, goal: Tensor) -> Tensor:
+    """Compute the margin of the only input of each model: (n, 1, K), (n,) -> (n,)."""
+    return margin(logits.squeeze(1), goal)
 
 
 @dataclass(frozen=True)
@@ -83,8 +93,14 @@ class ModelStep:
 class ModelWalk:
     """The N models and the state of the model step between two rounds."""
 
-    def __init__(self, step: ModelStep, view: AttackerView, loss: Specificity = DIVERGENCE) -> None:
-        self.step, self.view, self.outputs = step, view, loss.outputs
+    def __init__(
+        self,
+        step: ModelStep,
+        view: AttackerView,
+        loss: Specificity = DIVERGENCE,
+        efficacy: Efficacy = single,
+    ) -> None:
+        self.step, self.view, self.outputs, self.efficacy = step, view, loss.outputs, efficacy
         n = len(view.targets)
         serving.validate(n, step.serves)
         self.models, treatment = metric.start(view, step.layers, step.others)
@@ -123,10 +139,11 @@ class ModelWalk:
     ) -> Tensor:
         """Move the active models one step towards the margin `aim`, as `InputWalk.advance` does.
 
-        Their inputs have these features, (n, 1, ...). Returns the margins (n,) before the step.
+        Their inputs have these features: (n, 1, ...), or (n, B, ...) with a trigger. Returns the
+        margins (n,) before the step.
         """
         step, m, models = self.step, self.step.serves, self.models.rows(active).leaves()
-        g = margin(models.logits(features).squeeze(1), self.view.targets.goal[active])
+        g = self.efficacy(models.logits(features), self.view.targets.goal[active])
         up = gradient(g, models.parameters)
         lead, leaves = active[::m], serving.first(models.parameters, m)
         models = PairedModels(self.view.victim, len(lead), leaves)
@@ -138,7 +155,8 @@ class ModelWalk:
             stretch = self.stretched(aim - g, active)
             self._move(leaves, up, down, active, (aim - g).view(-1, m) * moves, eta, stretch)
         if self.whole:
-            self.passes[active] += 2 + -(-2 * min(step.batch, len(self.benign)) // m)
+            batch = min(step.batch, len(self.benign))
+            self.passes[active] += 2 * features.shape[1] + -(-2 * batch // m)
         return g.detach()
 
     def stretched(self, missing: Tensor, active: Tensor) -> Tensor:

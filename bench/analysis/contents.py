@@ -39,6 +39,7 @@ TABLES = {
     "controls": "Controls, and readings that depend on them",
     "price": "The price of evasion",
     "load": "One model for several targets",
+    "triggers": "Success rate, size and harm of triggers",
     "inspection": "Inspectors of models",
     "inspection-over-victims": "Inspectors of models over victims",
 }

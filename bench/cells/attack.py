@@ -44,7 +44,11 @@ def radii(work: Work, unit: Attack | None, count: int) -> Tensor | None:
     if x.shape != origin.shape or len(x) < count:
         shapes = f"{tuple(x.shape)} and {tuple(origin.shape)}"
         raise Damaged(path, f"it holds x and origin of {shapes} for {count} targets")
-    return size((x - origin)[:count], unit.nature.norm or "linf")
+    norm = unit.nature.norm or "linf"
+    if unit.nature.trigger:
+        pattern = tensors["pattern"]
+        return size(pattern, norm).repeat_interleave(len(x) // len(pattern))[:count]
+    return size((x - origin)[:count], norm)
 
 
 def benign_log_odds(work: Work, ids: tuple[str, ...]) -> Tensor:
@@ -56,6 +60,13 @@ def benign_log_odds(work: Work, ids: tuple[str, ...]) -> Tensor:
     data = work.dataset
     logits = work.victim.head(work.features("fit")).detach()
     return drawn_log_odds(data.name, ids, logits, data.fit.label.to(logits.device))
+
+
+def trials(work: Work) -> Reference:
+    """Return the images of R, on which a trigger ends at its success rate."""
+    images = work.dataset.heldout
+    x, label = images.x.to(work.device), images.label.to(work.device)
+    return Reference(x, label, work.features("heldout"))
 
 
 def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:
@@ -73,16 +84,23 @@ def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:
         surrogate=work.second("surrogate"),
         evade=evade,
         benign_log_odds=benign_log_odds(work, images.ids) if attack.kappa == "benign" else None,
+        trials=trials(work) if attack.nature.trigger else None,
     )
     result = returned.attacked(attack(copy.deepcopy(view)), view, f"attack {work.label!r}")
     if result.models.parameters and attack.nature.moves in ("inputs", "nothing"):
         # Its benign images are scored under the victim.
         raise Fault(f"attack {work.label!r} changed the model; its nature says that it moves none")
+    if attack.nature.trigger and result.stamp is None:
+        raise Fault(
+            f"attack {work.label!r} returned no stamp; its nature says that it has a trigger"
+        )
     heldout = (data.heldout, work.features("heldout"))
     frames = measure.frames(attack, result, view, images, *heldout, work.spec["targets"])
     for name, (frame, columns) in frames.items():
         records.write(frame, columns, work.out / f"{name}.parquet")
     tensors = {"x": result.x, "origin": view.targets.x, "goal": view.targets.goal}
+    if result.stamp is not None:
+        tensors |= {"mask": result.stamp.mask, "pattern": result.stamp.pattern}
     save_tensors(tensors, work.out / ATTACKED)
     if result.models.parameters:
         save_tensors(result.models.parameters, work.out / MODELS)

@@ -13,6 +13,7 @@ from torch import Tensor
 from evil_twins.attacks.base import Attacked, AttackerView, Nature, Reference
 from evil_twins.attacks.efficacy import Level, margin
 from evil_twins.attacks.models import BATCH, PairedModels, Victim
+from evil_twins.attacks.success import Trials
 from evil_twins.bench.components import finite
 from evil_twins.bench.store import records
 from evil_twins.bench.store.records import Columns
@@ -133,9 +134,13 @@ def _targets(attack: Any, result: Attacked, view: AttackerView) -> pd.DataFrame:
     never = torch.full((len(goal),), torch.inf, dtype=torch.float64)
     enough = never if attack.kappa is None else Level.of(view, attack.kappa).enough.cpu()
     x, at = result.x.detach(), goal.unsqueeze(1)
+    rate = success_rates(result, view)
     faced = outputs(result.models, x)
     confidence = faced.softmax(1).gather(1, at).squeeze(1)
     coarse, log_odds = outputs(result.models, (x * 255).round() / 255), margin(faced, goal)
+    reached, reached_8bit = log_odds >= enough, margin(coarse, goal) >= enough
+    if result.stamp is not None:  # a trigger is required to win, with whatever confidence
+        reached, reached_8bit = (z.argmax(1) == goal for z in (faced, coarse))
     far = (x.double() - view.targets.x.double()).flatten(1).cpu()
     linf, l2, delta = far.abs().amax(1), far.norm(dim=1), result.models.distance().cpu()
     return pd.DataFrame(
@@ -144,19 +149,30 @@ def _targets(attack: Any, result: Attacked, view: AttackerView) -> pd.DataFrame:
             "goal": goal,
             "confidence": confidence,
             "log_odds": log_odds,
-            "at_kappa": log_odds >= enough,
+            "at_kappa": reached,
             "within_eps": within(attack.nature, linf, l2, delta),
             "predicted": faced.argmax(1),
             "linf": linf,
             "l2": l2,
             "delta": delta,
             "confidence_8bit": coarse.softmax(1).gather(1, at).squeeze(1),
-            "at_kappa_8bit": margin(coarse, goal) >= enough,
+            "at_kappa_8bit": reached_8bit,
             "rounds": result.rounds.cpu(),
             "passes": result.passes.cpu(),
+            "asr": rate,
             "layers": result.models.layers,
         }
     )
+
+
+def success_rates(result: Attacked, view: AttackerView) -> Tensor:
+    """Measure the share of trials of other classes that get the goal when stamped, (N,) or NaN."""
+    n, m = len(result.x), result.serves
+    if result.stamp is None:
+        return torch.full((n,), nan, dtype=torch.float64)
+    trials = Trials.of(view.required_trials(), view.targets.goal[::m])
+    models = result.models.rows(torch.arange(0, n, m, device=result.x.device))
+    return trials.rates(models, result.stamp).repeat_interleave(m).cpu()
 
 
 def _gallery(targets: pd.DataFrame, images: Images, x: Tensor) -> pd.DataFrame:

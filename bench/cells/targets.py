@@ -48,7 +48,7 @@ def choose(work: Work) -> tuple[Images, Tensor]:
     """
     spec = work.spec["targets"]
     difficulty = Difficulty(**spec["difficulty"]) if spec["difficulty"] else None
-    rules = (spec["list"], spec["goals"], difficulty)
+    rules = (spec["list"], spec["goals"], spec["same_goal"], difficulty)
     places, goals = eligible(work.place("victim"), work.source, *rules)
     after = spec["after"]
     if (available := max(0, len(places) - after)) < spec["count"]:
@@ -69,11 +69,12 @@ def eligible(
     source: Source,
     split: str,
     goals: str,
+    same_goal: int,
     difficulty: Difficulty | None,
 ) -> tuple[Tensor, Tensor]:
     """Return positions in a list of the images that may be attacked, and their goals, both (M,).
 
-    `goals` is "random" or "second".
+    `goals` is "random" or "second"; `same_goal` targets in a row share that of the first.
     """
     data, network, device = source(), cached_victim(victim), victim.device
     images = data.split(split)
@@ -91,7 +92,28 @@ def eligible(
         ]
         count = torch.cat(steps) if steps else places
         places = places[(count >= EASY) & (count < CHECKS)]
-    return places, aims[places]
+    return sharing(places, images.label[places], aims[places], same_goal)
+
+
+def sharing(places: Tensor, label: Tensor, goal: Tensor, same_goal: int) -> tuple[Tensor, Tensor]:
+    """Give each `same_goal` targets in a row the goal of the first; skip those of its class.
+
+    Args:
+        places: Positions of images that may be attacked, (M,).
+        label: Their classes (M,).
+        goal: Their own goals (M,).
+        same_goal: Number of targets of a goal.
+
+    Returns:
+        The positions that stay and their goals, both (L,), L <= M.
+    """
+    kept, goals, labels = list[int](), list[int](), label.tolist()
+    for i, first in enumerate(goal.tolist()):
+        shared = goals[-1] if len(goals) % same_goal else first
+        if labels[i] != shared:
+            kept.append(i)
+            goals.append(shared)
+    return places[kept], torch.tensor(goals, dtype=goal.dtype)
 
 
 def drawn_goals(dataset: str, images: Images, classes: int) -> Tensor:

@@ -8,8 +8,12 @@ from torch import Tensor
 
 from evil_twins.attacks.base import Attacked, AttackerView
 from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.stamps import Stamp
 from evil_twins.bench.components.faced import faced_models
 from evil_twins.bench.errors import Fault
+
+STAMPED = 1e-5
+"""Largest difference of x* from the stamped x°, by rounding."""
 
 
 def _shape(shape: torch.Size) -> str:
@@ -52,7 +56,24 @@ def attacked(result: Any, view: AttackerView, whose: str) -> Attacked:
     facts = {name: getattr(result, name) for name in ("confidence", "rounds", "passes")}
     for name, value in (facts | ({} if result.bound is None else {"bound": result.bound})).items():
         numbers(value, n, f"{whose}, {name},", "targets")
-    return replace(result, x=result.x.to(view.targets.x.dtype), models=models)
+    result = replace(result, x=result.x.to(view.targets.x.dtype), models=models)
+    if result.stamp is not None:
+        _check_stamp(result, view.targets.x, whose)
+    return result
+
+
+def _check_stamp(result: Attacked, origin: Tensor, whose: str) -> None:
+    """Check that x* are the stamped x° (N, C, H, W)."""
+    stamp, count = result.stamp, len(origin) // result.serves
+    if not isinstance(stamp, Stamp) or len(stamp) != count:
+        kind = f"{len(stamp)} triggers" if isinstance(stamp, Stamp) else type(stamp).__name__
+        raise Fault(f"{whose} returned {kind}; expected a Stamp of {count}")
+    for name, value in (("mask", stamp.mask), ("pattern", stamp.pattern)):
+        if not bool(torch.isfinite(value).all()):
+            raise Fault(f"{whose} returned NaN or infinity in the {name} of its trigger")
+    x = stamp(origin.unflatten(0, (count, -1))).flatten(0, 1)
+    if not torch.allclose(x, result.x, atol=STAMPED):
+        raise Fault(f"{whose} returned x* that are not the targets with its trigger")
 
 
 def numbers(values: object, n: int, whose: str, what: str = "images") -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from evil_twins.attacks.base import Attacked, AttackerView
+from evil_twins.attacks.base import Attacked, AttackerView, Targets
 from evil_twins.attacks.norms import size
 from evil_twins.bench.cells import fitting
 from evil_twins.bench.cells.fitting import Defender
@@ -31,12 +31,17 @@ class AttackCase:
     def view(self) -> AttackerView:
         """The view with the radii and the second model that the attack needs."""
         view, nature = self.world, self.attack.nature
+        if nature.trigger:
+            view = _with_one_goal(view)
         if not nature.surrogate:
             view = replace(view, surrogate=None)
         if nature.radii is None:
             return view
-        distance = nature.radii(view).x - view.targets.x
-        return replace(view, radii=size(distance, nature.radii.nature.norm))
+        unit, norm = nature.radii(view), nature.radii.nature.norm
+        if unit.stamp is not None:
+            radii = size(unit.stamp.pattern, norm).repeat_interleave(unit.serves)
+            return replace(view, radii=radii)
+        return replace(view, radii=size(unit.x - view.targets.x, norm))
 
     @cached_property
     def returned(self) -> Any:
@@ -51,6 +56,18 @@ class AttackCase:
     def run(self, view: AttackerView) -> Attacked:
         """Run the attack on a copy of another view."""
         return returned.attacked(self.attack(copy.deepcopy(view)), view, "it")
+
+
+def _with_one_goal(view: AttackerView) -> AttackerView:
+    """Return the view with the class of the last target as the goal of all.
+
+    Targets of that class are replaced by others, of which some may then occur twice.
+    """
+    targets, goal = view.targets, view.targets.label[-1]
+    others = (targets.label != goal).nonzero().flatten()
+    places = others[torch.arange(len(targets)) % len(others)]
+    x, label = targets.x[places], targets.label[places]
+    return replace(view, targets=Targets(x, label, goal.expand(len(targets)).clone()))
 
 
 def single_target(view: AttackerView, i: int) -> AttackerView:

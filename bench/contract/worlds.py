@@ -71,8 +71,15 @@ def attacker(device: str) -> AttackerView:
     with torch.no_grad():
         logits = victim(digits.fit.x.to(device))
     log_odds = drawn_log_odds("digits", chosen.ids, logits, digits.fit.label.to(device))
+    x, label = digits.heldout.x.to(device), digits.heldout.label.to(device)
     return AttackerView(
-        victim, targets, reference, draws, surrogate=surrogate, benign_log_odds=log_odds
+        victim,
+        targets,
+        reference,
+        draws,
+        surrogate=surrogate,
+        benign_log_odds=log_odds,
+        trials=Reference.of(victim, x, label),
     )
 
 

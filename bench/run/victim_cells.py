@@ -12,6 +12,9 @@ from evil_twins.bench.run.shards import Shard
 from evil_twins.bench.suite.columns import Column
 from evil_twins.bench.suite.rows import Row, check_filled
 
+CHOICE = {"list", "count", "after", "goals", "same_goal", "difficulty"}
+"""Keys of [targets] that decide which inputs are attacked, and their goals."""
+
 COPIES = 3
 """Preparations that an attacker makes of each detector: evading one need not evade another."""
 
@@ -69,7 +72,8 @@ class VictimCells:
 
     def shard(self, row: Row, first: int) -> Shard:
         """Add the cells of a row for the targets from `first`."""
-        check_filled(row, min(self.suite.targets.shard, row.count - first))
+        targets = self.suite.targets
+        check_filled(row, min(targets.shard, row.count - first), targets.same_goal)
         attack, columns = self.attack(row, first), self.suite.columns if row.scored else ()
         last = self.planner.cells[attack].spec["targets"]["last"]
         faces_victim = row.attack.build().nature.moves in ("inputs", "nothing")
@@ -118,8 +122,7 @@ class VictimCells:
         last = min(first + targets.shard, row.count)
         spec = self.shared | {
             "attack": attack.spec,
-            "targets": targets.model_dump(include={"list", "count", "after", "goals", "difficulty"})
-            | {"first": first, "last": last},
+            "targets": targets.model_dump(include=CHOICE) | {"first": first, "last": last},
         }
         title += self.shard_number(first, row.count)
         evade = tuple(column.detector for column in self.evaded(row))

@@ -73,7 +73,10 @@ OF_FILE: Mapping[str, Mapping[str, Meaning]] = {
         "list": Meaning("list of the target", "confirmatory: reported; development: not reported"),
         "confidence": Meaning("f_t(x*; θ*), softmax of the faced model at the goal", "[0, 1]"),
         "log_odds": Meaning("log-odds of `confidence`, finite where it rounds to 1", "", "nats"),
-        "at_kappa": Meaning("whether the confidence is at least κ; false without a κ"),
+        "at_kappa": Meaning(
+            "whether the confidence is at least κ; with a trigger, whether the goal is predicted; "
+            "false without either"
+        ),
         "within_eps": Meaning("whether the attack stays within its ε and its δ"),
         "linf": Meaning("‖x* − x°‖∞", "[0, 1]", "pixels of [0, 1]"),
         "l2": Meaning("‖x* − x°‖₂", "≥ 0", "pixels of [0, 1]"),
@@ -92,6 +95,10 @@ OF_FILE: Mapping[str, Mapping[str, Meaning]] = {
         ),
         "kl_bound": Meaning(
             "lower bound of `kl_reference` over all models at κ", "≥ 0; NaN: unknown", "nats"
+        ),
+        "asr": Meaning(
+            "share of images of R of other classes that get the goal with the trigger",
+            "[0, 1]; NaN: no trigger, or older records",
         ),
         "group": Meaning("target_id of the first target of the same poisoned model"),
         "content": Meaning(

@@ -6,6 +6,7 @@ short dictionary is repeated many times: their sizes are added up before the tex
 
 from collections.abc import Collection, Mapping
 from itertools import accumulate
+from math import nan
 from pathlib import Path
 
 import pyarrow as pa
@@ -56,7 +57,8 @@ def read(path: Path, columns: Mapping[str, pa.DataType], later: Collection[str] 
         _check_values(table, stored, limit)
         table = table.cast(pa.schema([(name, stored[name]) for name in table.column_names]))
         for name in absent:
-            table = table.append_column(name, pa.array([""] * len(table), columns[name]))
+            blank = nan if columns[name] == pa.float64() else ""
+            table = table.append_column(name, pa.array([blank] * len(table), columns[name]))
         return table
     except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
         raise Damaged(path, error) from error

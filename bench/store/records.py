@@ -39,6 +39,8 @@ the text "benign", `evil_twins.bench.store.levels.BENIGN`.
 CONTENT: Columns = {"content": _TEXT}
 """The content hash of a victim's cell, and of the pixels of a target: 64 hexadecimal digits, "" in
 records of older versions."""
+ASR: Columns = {"asr": _REAL}
+"""The success rate of a trigger; NaN for other attacks, and in records of older versions."""
 TARGETS: Columns = {
     "target_id": _TEXT,
     "label": _WHOLE,
@@ -63,6 +65,7 @@ TARGETS: Columns = {
     "norm": _TEXT,
     "kl_reference": _REAL,
     "kl_bound": _REAL,
+    **ASR,
     "group": _TEXT,
     **CONTENT,
 }
@@ -96,7 +99,7 @@ VICTIMS: Columns = {"accuracy": _REAL, "images": _WHOLE}
 COMPUTED: Columns = {"computed": _TEXT}
 """The type of the numbers and, where another machine makes others, the machine of the victim's
 cell, such as "float64" or "float32 on AMD EPYC"; "" in records of older versions."""
-LATER = {**CONTENT, **COMPUTED}
+LATER = {**CONTENT, **COMPUTED, **ASR}
 """Columns that records of older versions lack."""
 COSTS: Columns = {"detector": _TEXT, "seconds": _REAL, "inputs": _WHOLE}
 """Seconds of the score cells of a row, fits included, and the number of their inputs."""
@@ -115,7 +118,7 @@ FILES: Mapping[str, Columns] = {
     "gallery": {**KEYS, **GALLERY},
     "scores": {**KEYS, **DETECTOR, **SCORES},
     "details": {**KEYS, "detector": _TEXT, **DETAILS},
-    "victims": {**STUDY, **VICTIMS, **LATER},
+    "victims": {**STUDY, **VICTIMS, **CONTENT, **COMPUTED},
     "failures": FAILURES,
 }
 """The records of a suite."""

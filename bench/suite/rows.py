@@ -178,13 +178,19 @@ def _check_evaded(rows: Sequence[Row], columns: Sequence[Column], path: Path) ->
                 )
 
 
-def check_filled(row: Row, together: int) -> None:
+def check_filled(row: Row, together: int, same_goal: int) -> None:
     """Check that the targets of a cell fill the groups that share a poisoned model.
 
     Raises:
-        UserError: One group would be too small.
+        UserError: One group would be too small, or has a trigger and several goals.
     """
-    serves = row.attack.build().nature.serves
+    nature = row.attack.build().nature
+    serves = nature.serves
+    if nature.trigger and same_goal % serves:
+        raise UserError(
+            f"attack {row.label!r}: a trigger serves {serves} targets; {same_goal} share a goal",
+            "remedy: let `serves` divide targets.same_goal",
+        )
     if together % serves:
         raise UserError(
             f"attack {row.label!r}: a model serves {serves} targets; a cell has {together}",

@@ -1,6 +1,6 @@
 """The sections of a suite that are tables of TOML: the victim and the targets."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -10,6 +10,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveInt,
     Strict,
+    model_validator,
 )
 
 
@@ -97,6 +98,8 @@ class Targets(Section):
         after: Number of these that are skipped, so that a list can be used again with new targets.
         goals: "random", any other class, as in the paper's text; or "second", the most likely
             other class under the victim, as in the code of its authors.
+        same_goal: Number of targets, one after another, that share the goal class of the first; one
+            trigger may serve as many. An image of that class is skipped.
         difficulty: Filter of targets that are too easy or too hard, or None.
         shard: Targets in one cell: the largest number of poisoned models held at once.
         benign: Benign images for the threshold, and as many for its check, under one faced model;
@@ -107,6 +110,15 @@ class Targets(Section):
     count: PositiveInt
     after: NonNegativeInt = 0
     goals: Literal["random", "second"] = "random"
+    same_goal: PositiveInt = 1
     difficulty: Difficulty | None = None
     shard: PositiveInt = 32
     benign: PositiveInt = 20
+
+    @model_validator(mode="after")
+    def _check_goals(self) -> Self:
+        if self.same_goal > 1 and self.difficulty is not None:
+            raise ValueError(
+                "difficulty is that of a target's own goal; same_goal gives it another"
+            )
+        return self

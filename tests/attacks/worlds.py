@@ -128,6 +128,12 @@ def with_benign(view: AttackerView) -> AttackerView:
     return replace(view, benign_log_odds=log_odds[::every][: len(view.targets)].flip(0))
 
 
+def with_trials(view: AttackerView) -> AttackerView:
+    """Add images on which triggers end."""
+    model, x, label = trained(view.targets.x.dtype)
+    return replace(view, trials=Reference.of(model, x[10:40], label[10:40]))
+
+
 def kl(view: AttackerView, models: PairedModels) -> Tensor:
     """Compute the mean KL(victim ‖ faced) on the reference, with one module for each model."""
     benign = view.victim(view.reference.x).log_softmax(1)

@@ -7,6 +7,7 @@ import pytest
 
 from evil_twins.attacks import ATTACKS
 from evil_twins.attacks.aware import Aware
+from evil_twins.attacks.backdoor import Backdoor
 from evil_twins.attacks.base import Attack
 from evil_twins.attacks.controls import FineTuning, Noise, Untouched
 from evil_twins.attacks.few_weights import FewWeights
@@ -14,9 +15,13 @@ from evil_twins.attacks.head import ConvexHead, RankOneHead
 from evil_twins.attacks.imc import IMC
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.poisoning import LogitAnchoring, Poisoning
+from evil_twins.attacks.stamps import FixedTrigger
 from evil_twins.attacks.steps.input import InputStep
 from evil_twins.attacks.steps.model import ModelStep
+from evil_twins.attacks.steps.trigger import TriggerStep
 from evil_twins.attacks.transferred import TransferredPGD
+from evil_twins.attacks.trigger_imc import TriggerIMC
+from evil_twins.attacks.universal import Universal
 from evil_twins.attacks.yardsticks.bisection import Bisection
 from evil_twins.attacks.yardsticks.fab import FAB
 from evil_twins.attacks.yardsticks.plain import PlainSteps
@@ -29,6 +34,7 @@ from tests.attacks import worlds
 LINF, L2 = InputStep(), InputStep("l2", eps=8.0)
 HEAD = ModelStep("head", delta=20.0, batch=64)
 ALL = ModelStep("all", delta=20.0, batch=64)
+TRIGGER = TriggerStep(batch=32)
 
 VARIANTS: dict[str, list[Attack]] = {
     "pgd": [PGD(LINF, 0.75), PGD(L2, 0.9), PGD(LINF, 0.75, 50, "first")],
@@ -50,6 +56,12 @@ VARIANTS: dict[str, list[Attack]] = {
         IMC(LINF, HEAD, 0.75, lam=0.01),
         IMC(LINF, HEAD, 0.75, 60, "first", phi=0.5),
     ],
+    "universal": [Universal(TRIGGER, 20)],
+    "backdoor": [
+        Backdoor(FixedTrigger(side=0.3), HEAD, 20),
+        Backdoor(FixedTrigger("noise"), ALL, 5, phi=0.5),
+    ],
+    "trigger-imc": [TriggerIMC(TRIGGER, HEAD, 0.5, 20), TriggerIMC(TRIGGER, ALL, 0.5, 5)],
     "aware": [
         Aware(LINF, HEAD, 0.75, 0.5, 30),
         Aware(L2, HEAD, 0.75, rounds=30),
@@ -96,7 +108,7 @@ def test_every_registered_attack_has_its_variants() -> None:
 @pytest.mark.parametrize("attack", CASES)
 def test_contract(attack: Attack) -> None:
     view = replace(worlds.view(4), surrogate=worlds.trained(seed=1)[0])
-    case = AttackCase(attack, view)
+    case = AttackCase(attack, worlds.with_trials(view))
     verdicts = {clause.name: clause.judge(case) for clause in ATTACK}
     if isinstance(attack, FewWeights):  # it edits the rows of two classes, the true one among them
         del verdicts["labels"]

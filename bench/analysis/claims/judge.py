@@ -22,13 +22,17 @@ from evil_twins.bench.analysis.claims.retraining import room
 from evil_twins.bench.analysis.claims.rules import Efficacy, Rules
 from evil_twins.bench.analysis.claims.statistic import Statistic
 from evil_twins.bench.analysis.claims.tradeoff import ends, higher, leverage
+from evil_twins.bench.analysis.claims.triggers import twins
 
 Outcome = Literal["holds", "does not hold", "undecided"]
 Claim = Callable[[Rules, Efficacy], list[Statistic]]
 """Returns the statistics of a claim; none if an efficacy does not ask it."""
 
-_FUNCTIONS = (leverage, ends, higher, inputs, models, evasion, rounds, interaction, descent, room)
-CLAIMS: Mapping[str, Claim] = MappingProxyType(dict(zip("abcdefghij", _FUNCTIONS, strict=True)))
+_FUNCTIONS = (
+    *(leverage, ends, higher, inputs, models, evasion),
+    *(rounds, interaction, descent, room, twins),
+)
+CLAIMS: Mapping[str, Claim] = MappingProxyType(dict(zip("abcdefghijk", _FUNCTIONS, strict=True)))
 """Claims by letter. Another claim of the rules needs records that no suite has: undecided."""
 
 UNMEASURED = "not measured in this suite"

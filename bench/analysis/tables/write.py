@@ -27,6 +27,7 @@ from evil_twins.bench.analysis.tables.population import POPULATION
 from evil_twins.bench.analysis.tables.price import PRICE
 from evil_twins.bench.analysis.tables.specificity import SPECIFICITY
 from evil_twins.bench.analysis.tables.sweeps import TRADEOFF, TRENDS
+from evil_twins.bench.analysis.tables.triggers import TRIGGERS
 from evil_twins.bench.analysis.tables.victims import VICTIMS
 from evil_twins.bench.store import files as store
 
@@ -53,6 +54,7 @@ TABLES = (
         CONTROLS,
         PRICE,
         LOAD,
+        TRIGGERS,
         INSPECTION,
         INSPECTION_OVER_VICTIMS,
     ),
