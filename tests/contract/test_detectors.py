@@ -22,6 +22,9 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "confidence": [{"statistic": name} for name in ("softmax", "energy")],
     "squeezing": [{"bits": 5}],
     "neighbours": [{"statistic": name} for name in ("share", "distance")],
+    "strip": [{"count": 20}],
+    "scale-up": [{"statistic": name} for name in ("share", "standardised")],
+    "ibd-psc": [{"benign": 50}],
     "disagreement": [{"trusted": name} for name in ("independent", "victim")],
 }
 INSPECTORS = {"inspection"}
