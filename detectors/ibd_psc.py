@@ -19,15 +19,15 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 class IBDPSC:
     """Score the confidence in the class of an input under models with amplified last layers.
 
-    Amplified are scale γ and shift β of a batch-norm, in the last k layers, the last k + 1, and so
-    on. Benign inputs lose their class, inputs with a trigger keep it. The score is the mean
-    probability of the class that the faced model gives, minus 1, in [-1, 0]; so probabilities near
-    1 do not tie. An input costs 1 + `models` passes; a fit has at most one pass of each of its
+    A factor multiplies scale γ and shift β of batch-norms: in the last k layers, the last k + 1,
+    and so on. Benign inputs lose their class, inputs with a trigger keep it. The score is the mean
+    probability of the class that the faced model gives, minus 1, in [-1, 0], so that probabilities
+    near 1 do not tie. An input costs 1 + `models` passes. A fit has at most one pass of each of its
     benign images for each layer.
 
-    Batch-norm may be folded into a convolution W, b. Its weight is then γW / s and its bias
-    γ(b - m) / s + β, s the deviation and m the mean. Both are linear in γ and β, so that amplifying
-    them is the same network. A norm of another kind counts as a batch-norm.
+    Batch-norm of mean m and deviation s that is folded into a convolution W, b makes its weight
+    γW / s and its bias γ(b - m) / s + β. The factor of γ and β is a factor of both, so that such a
+    convolution is amplified in the same way. Norms of other kinds count as batch-norms.
 
     Attributes:
         factor: Factor of scale and shift, above 1; ω of the paper.

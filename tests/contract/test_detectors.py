@@ -24,7 +24,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "neighbours": [{"statistic": name} for name in ("share", "distance")],
     "strip": [{"count": 20}],
     "scale-up": [{"statistic": name} for name in ("share", "standardised")],
-    "ibd-psc": [{"benign": 50}],
+    # On two layers: settings for which two draws of clean data choose different numbers of them.
+    "ibd-psc": [{"factor": 1.25, "models": 1, "error": 0.05}],
     "disagreement": [{"trusted": name} for name in ("independent", "victim")],
 }
 INSPECTORS = {"inspection"}
