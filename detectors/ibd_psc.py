@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from evil_twins.detectors.base import DefenderView, logits
 
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-NORMS = (*BATCH_NORMS, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm)
+NORMS = (
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
+    *(nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm),
+)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
