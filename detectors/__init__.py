@@ -7,6 +7,9 @@ DETECTORS = {
     "confidence": "evil_twins.detectors.confidence:Confidence",
     "squeezing": "evil_twins.detectors.squeezing:Squeezing",
     "neighbours": "evil_twins.detectors.neighbours:Neighbours",
+    "strip": "evil_twins.detectors.strip:STRIP",
+    "scale-up": "evil_twins.detectors.scale_up:ScaleUp",
+    "ibd-psc": "evil_twins.detectors.ibd_psc:IBDPSC",
     "disagreement": "evil_twins.detectors.disagreement:Disagreement",
     "inspection": "evil_twins.detectors.inspection:Inspection",
 }

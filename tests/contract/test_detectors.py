@@ -22,6 +22,10 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "confidence": [{"statistic": name} for name in ("softmax", "energy")],
     "squeezing": [{"bits": 5}],
     "neighbours": [{"statistic": name} for name in ("share", "distance")],
+    "strip": [{"count": 20}],
+    "scale-up": [{"statistic": name} for name in ("share", "standardised")],
+    # On two layers: settings for which two draws of clean data choose different numbers of them.
+    "ibd-psc": [{"factor": 1.25, "models": 1, "error": 0.05}],
     "disagreement": [{"trusted": name} for name in ("independent", "victim")],
 }
 INSPECTORS = {"inspection"}
