@@ -56,10 +56,10 @@ def attacked(result: Any, view: AttackerView, whose: str) -> Attacked:
     facts = {name: getattr(result, name) for name in ("confidence", "rounds", "passes")}
     for name, value in (facts | ({} if result.bound is None else {"bound": result.bound})).items():
         numbers(value, n, f"{whose}, {name},", "targets")
-    result = replace(result, x=result.x.to(view.targets.x.dtype), models=models)
-    if result.stamp is not None:
-        _check_stamp(result, view.targets.x, whose)
-    return result
+    valid: Attacked = replace(result, x=result.x.to(view.targets.x.dtype), models=models)
+    if valid.stamp is not None:
+        _check_stamp(valid, view.targets.x, whose)
+    return valid
 
 
 def _check_stamp(result: Attacked, origin: Tensor, whose: str) -> None:

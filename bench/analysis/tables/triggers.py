@@ -9,7 +9,7 @@ import pandas as pd
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.analysis import Analysis, Table
-from evil_twins.bench.analysis.tables.frames import column, lines
+from evil_twins.bench.analysis.tables.frames import line, lines
 from evil_twins.bench.analysis.tables.recipes import MEAN, MODEL, RECIPE, populations
 from evil_twins.bench.analysis.tables.records import KEYS
 
@@ -27,7 +27,7 @@ def _triggers(analysis: Analysis) -> Iterator[dict[str, Any]]:
     for (row, group), targets in carried.groupby(["row", "group"], sort=True):
         first = lines(targets)[0]
         rate = float(first["asr"])
-        yield {str(key): value for key, value in records.rows.loc[row, KEYS].items()} | {
+        yield line(records.rows[KEYS], int(str(row))) | {
             "group": group,
             "goal": int(first["goal"]),
             "n": len(targets),
@@ -47,7 +47,7 @@ def over_victims(table: pd.DataFrame, name: str) -> stats.Interval:
 
     Only the drop of accuracy can be below 0.
     """
-    values = column(table.groupby("seed", as_index=False)[name].mean(), name)
+    values = table.groupby("seed")[name].mean().to_numpy(dtype=np.float64)
     if len(values) < 2 or np.ptp(values) == 0:
         return stats.Interval(float(values.mean()), np.nan, np.nan)
     value, low, high = stats.mean_over_victims(values)
