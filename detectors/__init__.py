@@ -7,6 +7,9 @@ DETECTORS = {
     "confidence": "evil_twins.detectors.confidence:Confidence",
     "squeezing": "evil_twins.detectors.squeezing:Squeezing",
     "neighbours": "evil_twins.detectors.neighbours:Neighbours",
+    "ted": "evil_twins.detectors.ted:TED",
+    "beatrix": "evil_twins.detectors.beatrix:Beatrix",
+    "cognitive-distillation": "evil_twins.detectors.distillation:CognitiveDistillation",
     "disagreement": "evil_twins.detectors.disagreement:Disagreement",
     "inspection": "evil_twins.detectors.inspection:Inspection",
 }
