@@ -152,7 +152,8 @@ class Trajectories:
 
     def distance(self, ranks: Tensor) -> Tensor:
         """Return the Mahalanobis distances (N,) of ranks (N, L) from the mean."""
-        return torch.linalg.vector_norm((ranks - self.mean) @ self.whitening, dim=1)
+        components: Tensor = (ranks - self.mean) @ self.whitening
+        return components.square().sum(1).sqrt()
 
 
 @dataclass(frozen=True)
