@@ -10,6 +10,9 @@ DETECTORS = {
     "strip": "evil_twins.detectors.strip:STRIP",
     "scale-up": "evil_twins.detectors.scale_up:ScaleUp",
     "ibd-psc": "evil_twins.detectors.ibd_psc:IBDPSC",
+    "ted": "evil_twins.detectors.ted:TED",
+    "beatrix": "evil_twins.detectors.beatrix:Beatrix",
+    "cognitive-distillation": "evil_twins.detectors.distillation:CognitiveDistillation",
     "disagreement": "evil_twins.detectors.disagreement:Disagreement",
     "inspection": "evil_twins.detectors.inspection:Inspection",
 }

@@ -48,6 +48,36 @@ def activations(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str,
     return {name: torch.cat(part) for name, part in parts.items()}
 
 
+@torch.no_grad()
+def weighted_layers(model: nn.Module, x: Tensor) -> list[str]:
+    """Name the convolutions and linear layers in the order of their calls, by one pass.
+
+    Convolutions whose kernel is one pixel are skipped. So are layers whose output is no tensor with
+    a row for each image. A layer that is called several times has the place of its first call.
+
+    Args:
+        model: The faced model, or another one.
+        x: Images (N, C, H, W), two at least: a row for each image cannot be seen on one.
+
+    Returns:
+        Names of modules; an empty list if no such layer is called.
+    """
+    modules = {name: module for name, module in model.named_modules() if _weighted(module)}
+    with _recorded(modules) as outputs:
+        model(x)
+    return [
+        name
+        for name, value in outputs.items()
+        if isinstance(value, Tensor) and value.dim() > 1 and len(value) == len(x)
+    ]
+
+
+def _weighted(module: nn.Module) -> bool:
+    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        return max(module.kernel_size) > 1
+    return isinstance(module, nn.Linear)
+
+
 def _hint(name: str, modules: dict[str, nn.Module]) -> str:
     near = get_close_matches(name, filter(None, modules), n=1, cutoff=0.3)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from evil_twins.detectors import base
-from evil_twins.detectors.layers import activations
+from evil_twins.detectors.layers import activations, weighted_layers
 
 
 class Net(nn.Module):
@@ -67,3 +67,21 @@ def test_what_is_no_activation_is_refused(net: Net, layer: str, message: str) ->
     with pytest.raises(ValueError, match=r"a list of layers, such as \['stem'\]"):
         activations(net, X, "stem")
     assert not any(module._forward_hooks for module in net.modules())
+
+
+class Turned(nn.Sequential):
+    """Calls its layers from the last to the first."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in reversed(self):
+            x = layer(x)
+        return x
+
+
+def test_layers_with_weights_are_named_in_the_order_of_their_calls(net: Net) -> None:
+    # `windows` gives more rows than images, `attention` calls no linear layer.
+    assert weighted_layers(net, X) == ["stem", "head"]
+    small, large = nn.Conv2d(2, 2, 1), nn.Conv2d(1, 2, 3)
+    turned = Turned(nn.Linear(3, 3), nn.Linear(8, 3), nn.Flatten(), small, large)
+    assert weighted_layers(turned, X) == ["4", "1", "0"]
+    assert weighted_layers(nn.Flatten(), X) == []
