@@ -9,4 +9,6 @@ DETECTORS = {
     "neighbours": "evil_twins.detectors.neighbours:Neighbours",
     "disagreement": "evil_twins.detectors.disagreement:Disagreement",
     "inspection": "evil_twins.detectors.inspection:Inspection",
+    "last-layer": "evil_twins.detectors.last_layer:LastLayer",
+    "neural-cleanse": "evil_twins.detectors.neural_cleanse:NeuralCleanse",
 }

@@ -24,7 +24,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "neighbours": [{"statistic": name} for name in ("share", "distance")],
     "disagreement": [{"trusted": name} for name in ("independent", "victim")],
 }
-INSPECTORS = {"inspection"}
+INSPECTORS = {"inspection", "last-layer", "neural-cleanse"}
 """Detectors of models, which have clauses of their own."""
 CASES = [
     (name, parameters)
