@@ -22,10 +22,10 @@ class LastLayer:
     The mean row is subtracted from the rows [weight | bias], since a common row changes no softmax
     output. The value of a class is the cosine between its row and the row of ones, in [-1, 1]: the
     sum of the row over its length. So networks of different scale are comparable. Fields et al.
-    report that the weights of the goal's row stand out; this statistic of them is ours. DFBScanner
+    report that the weights of the goal's row are outliers; this statistic is ours. DFBScanner
     combines several indicators of the last layer and is not reproduced.
 
-    No image passes the model. The goal's row stands out in some networks and not in others.
+    No image passes the model. The goal's row is an outlier in some networks and not in others.
 
     Attributes:
         statistic: "shift" scores the largest value minus the median, in [0, 2]. "anomaly" divides

@@ -30,7 +30,7 @@ class NeuralCleanse:
     norm of a full mask, so that it is no outlier.
 
     A class costs `images * steps` forward and backward passes. For 43 classes of a ResNet18 of
-    width 16 and images of 32 by 32 these take 2.5 minutes on one thread.
+    width 16 and images of 32 by 32 these take 2.5 minutes on one thread, by the time of a pass.
 
     Attributes:
         statistic: "anomaly" is the index of the paper, (median - smallest) / (1.4826 * median
@@ -71,7 +71,7 @@ class NeuralCleanse:
 
         Raises:
             ValueError: There are no benign images, or the model has too few classes. With "anomaly"
-                more than half of its classes need equal masks.
+                more than half of its classes need equal masks, such as full ones after few steps.
         """
         norms = self.norms(view.model, view.benign[: self.images], view.generator)
         check_classes(len(norms))
