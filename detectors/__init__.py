@@ -15,4 +15,6 @@ DETECTORS = {
     "cognitive-distillation": "evil_twins.detectors.distillation:CognitiveDistillation",
     "disagreement": "evil_twins.detectors.disagreement:Disagreement",
     "inspection": "evil_twins.detectors.inspection:Inspection",
+    "last-layer": "evil_twins.detectors.last_layer:LastLayer",
+    "neural-cleanse": "evil_twins.detectors.neural_cleanse:NeuralCleanse",
 }

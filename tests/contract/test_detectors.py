@@ -28,7 +28,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "ibd-psc": [{"factor": 1.25, "models": 1, "error": 0.05}],
     "disagreement": [{"trusted": name} for name in ("independent", "victim")],
 }
-INSPECTORS = {"inspection"}
+INSPECTORS = {"inspection", "last-layer", "neural-cleanse"}
 """Detectors of models, which have clauses of their own."""
 CASES = [
     (name, parameters)

@@ -15,6 +15,8 @@ from evil_twins.bench.contract.inspectors import INSPECTOR
 from evil_twins.bench.contract.worlds import World
 from evil_twins.detectors.base import DefenderView
 from evil_twins.detectors.inspection import Inspection
+from evil_twins.detectors.last_layer import LastLayer
+from evil_twins.detectors.neural_cleanse import NeuralCleanse
 from tests.contract import worlds
 
 
@@ -30,8 +32,16 @@ def judged(detector: Any) -> dict[str, tuple[str, str]]:
     return {k: (v.outcome, v.fault) for k, v in verdicts.items() if v.outcome != "passed"}
 
 
-def test_inspection_keeps_them() -> None:
-    assert judged(Inspection(starts=2, steps=3)) == {}
+INSPECTORS: list[Any] = [
+    Inspection(starts=2, steps=3),
+    *(LastLayer(statistic) for statistic in ("shift", "anomaly")),
+    *(NeuralCleanse(statistic, images=4, steps=10) for statistic in ("anomaly", "ratio")),
+]
+
+
+@pytest.mark.parametrize("inspector", INSPECTORS)
+def test_each_inspector_keeps_them(inspector: Any) -> None:
+    assert judged(inspector) == {}
 
 
 # It keeps its models alive: the address of a dead one could be that of the next.
