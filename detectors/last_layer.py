@@ -82,4 +82,5 @@ def class_values(rows: Tensor) -> Tensor:
     """Return the cosines (K,) between centred rows (K, D + 1) and the row of ones; 0 for no row."""
     centred = rows - rows.mean(0)
     length = centred.norm(dim=1) * rows.shape[1] ** 0.5
-    return centred.sum(1) / length.clamp_min(torch.finfo(rows.dtype).tiny)
+    values: Tensor = centred.sum(1) / length.clamp_min(torch.finfo(rows.dtype).tiny)
+    return values
