@@ -95,8 +95,7 @@ class AttackerView:
         evade: Substitutes for the scores of the detectors to evade, fitted on the attacker's data.
         benign_log_odds: Log-odds, under the victim, of the label of a benign image for each target,
             (N,) float64, at least 0: κ "benign" requires as much of the goal. Else None.
-        trials: Benign images on which a trigger ends at its success rate, or None. An attack does
-            not learn from them.
+        trials: Benign images on which a trigger ends, and from which it does not learn, or None.
     """
 
     victim: Victim
@@ -135,12 +134,6 @@ class AttackerView:
             raise ValueError('kappa "benign" needs log-odds of benign images in the view')
         return self.benign_log_odds
 
-    def required_trials(self) -> Reference:
-        """Return `trials`; raise ValueError if the view holds none."""
-        if self.trials is None:
-            raise ValueError("a trigger needs benign images in view.trials to end at its rate")
-        return self.trials
-
 
 @dataclass(frozen=True)
 class Attacked:
@@ -157,8 +150,7 @@ class Attacked:
         bound: A proven lower bound on the mean KL on the reference, (N,), or None. It holds for
             any model with the same changed parameters that reaches κ at the same input.
         serves: Targets that share one model; they follow each other.
-        stamp: The triggers of the N / serves models, if every input carries one; x* are the
-            stamped x°.
+        stamp: The N / serves triggers that made x* from x°, or None.
     """
 
     x: Tensor
@@ -188,8 +180,7 @@ class Nature:
         radii: The attack whose distances ‖x* - x°‖ it gets as `view.radii`, or None.
         surrogate: True if it gets `view.surrogate`.
         evades: True if it uses `view.evade`.
-        trigger: True if one change is applied to every input: it gets `view.trials`, and the
-            targets that a model serves have one goal.
+        trigger: True if every input carries one trigger; then it gets `view.trials`.
     """
 
     moves: Literal["inputs", "model", "both", "nothing"]

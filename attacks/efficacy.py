@@ -99,6 +99,15 @@ def margin(logits: Tensor, goal: Tensor) -> Tensor:
     return logits.gather(-1, index).squeeze(-1) - rivals
 
 
+Efficacy = Callable[[Tensor, Tensor], Tensor]
+"""Logits (n, B, K) of the inputs of n models, and goals (n,) -> margins (n,), with their graph."""
+
+
+def single(logits: Tensor, goal: Tensor) -> Tensor:
+    """Compute the margin of the only input of each model: (n, 1, K), (n,) -> (n,)."""
+    return margin(logits.squeeze(1), goal)
+
+
 def margins(models: PairedModels, x: Tensor, goal: Tensor) -> Tensor:
     """Compute g(x_i; θ_i): inputs (N, C, H, W), goals (N,) -> (N,)."""
     return margin(models.logits_at(x), goal)

@@ -34,7 +34,7 @@ class Stamp:
     def __call__(self, x: Tensor) -> Tensor:
         """Stamp images (G, B, C, H, W) or (1, B, C, H, W), the i-th batch with the i-th trigger."""
         z = (1 - self.mask.unsqueeze(1)) * x + self.pattern.unsqueeze(1)
-        # The gradient passes a clipped pixel: it tells where the pattern should leave the border.
+        # The gradient passes a clipped pixel, so that the pattern can leave the border.
         return z + (z.clamp(0, 1) - z).detach()
 
     def rows(self, index: Tensor) -> Stamp:

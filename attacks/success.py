@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from evil_twins.attacks.base import AttackerView, Reference, evenly
+from evil_twins.attacks.base import AttackerView, evenly
 from evil_twins.attacks.models import BATCH, PairedModels
 from evil_twins.attacks.search import crossing
 from evil_twins.attacks.stamps import Stamp
@@ -82,8 +82,15 @@ class Trials:
     counts: Tensor
 
     @classmethod
-    def of(cls, images: Reference, goal: Tensor) -> Trials:
-        """Choose the trials from benign images, for goal classes (G,)."""
+    def of(cls, view: AttackerView, goal: Tensor) -> Trials:
+        """Choose the trials of the view for goal classes (G,).
+
+        Raises:
+            ValueError: The view holds none.
+        """
+        images = view.trials
+        if images is None:
+            raise ValueError("a trigger needs benign images in view.trials to end at its rate")
         places = evenly(len(images), TRIALS)
         label = images.label[places]
         return cls(images.x[places], goal, label.unsqueeze(0) != goal.unsqueeze(1))
@@ -127,7 +134,7 @@ def equalise(
         models: The G models.
         most: The largest s of θ° + s (θ - θ°), (G,); without changed models that of the triggers.
     """
-    trials = Trials.of(view.required_trials(), view.targets.goal)
+    trials = Trials.of(view, view.targets.goal)
     by_stamp = torch.arange(len(stamp), device=stamp.pattern.device)
     high = torch.as_tensor(most, dtype=stamp.pattern.dtype).expand(len(stamp)).to(stamp.pattern)
     if models.layers != "none":

@@ -114,7 +114,7 @@ def stamped(
     rounds: Tensor,
 ) -> Attacked:
     """Stamp all targets and measure them; the rounds of triggers below the rate become -1."""
-    trials = Trials.of(view.required_trials(), view.targets.goal[::serves])
+    trials = Trials.of(view, view.targets.goal[::serves])
     rounds = torch.where(trials.rates(models, stamp) >= RATE, rounds.clamp_min(0), -1)
     of_target = torch.arange(len(view.targets), device=rounds.device) // serves
     x = stamp(view.targets.x.unflatten(0, (-1, serves))).flatten(0, 1)

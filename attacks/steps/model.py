@@ -1,6 +1,5 @@
 """Move models along the tangent of equal confidence, in the metric of the Fisher information."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks.base import AttackerView
-from evil_twins.attacks.efficacy import margin
+from evil_twins.attacks.efficacy import Efficacy, single
 from evil_twins.attacks.models import HEAD, PairedModels, parameter_norm
 from evil_twins.attacks.norms import per_item
 from evil_twins.attacks.steps import metric, serving
@@ -23,15 +22,6 @@ WEIGH = 20
 RISE = 50
 """Newton steps that bring any margin to κ: where `gain` is too small for that, steps are longer.
 Logits of a usual victim need fewer; those of a saturated one are thousands."""
-
-
-Efficacy = Callable[[Tensor, Tensor], Tensor]
-"""Logits (n, B, K) of the inputs of n models, and goals (n,) -> margins (n,), with their graph."""
-
-
-def single(logits: Tensor, goal: Tensor) -> Tensor:
-    """Compute the margin of the only input of each model: (n, 1, K), (n,) -> (n,)."""
-    return margin(logits.squeeze(1), goal)
 
 
 @dataclass(frozen=True)

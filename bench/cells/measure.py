@@ -170,7 +170,7 @@ def success_rates(result: Attacked, view: AttackerView) -> Tensor:
     n, m = len(result.x), result.serves
     if result.stamp is None:
         return torch.full((n,), nan, dtype=torch.float64)
-    trials = Trials.of(view.required_trials(), view.targets.goal[::m])
+    trials = Trials.of(view, view.targets.goal[::m])
     models = result.models.rows(torch.arange(0, n, m, device=result.x.device))
     return trials.rates(models, result.stamp).repeat_interleave(m).cpu()
 

@@ -3,22 +3,17 @@
 from dataclasses import replace
 from functools import lru_cache
 
-import numpy as np
 import pytest
 import torch
-from art.attacks.poisoning.perturbations import add_single_bd
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from evil_twins.attacks import success
 from evil_twins.attacks.backdoor import Backdoor
 from evil_twins.attacks.base import Attack, Attacked, AttackerView, Reference, Targets
-from evil_twins.attacks.models import PairedModels
-from evil_twins.attacks.stamps import FixedTrigger, Stamp
+from evil_twins.attacks.stamps import FixedTrigger
 from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.attacks.steps.trigger import TriggerStep
-from evil_twins.attacks.success import RATE, SLACK, Trials, goal_margins, success_margin
+from evil_twins.attacks.success import RATE, SLACK, goal_margins
 from evil_twins.attacks.trigger_imc import TriggerIMC
 from evil_twins.attacks.trigger_loop import goals_of
 from evil_twins.attacks.universal import Universal
@@ -178,67 +173,6 @@ def test_targets_of_one_trigger_need_one_goal() -> None:
         goals_of(view(), 3)
     with pytest.raises(ValueError, match=r"view\.trials"):
         Universal(STEP, 2, serves=2)(replace(view(), trials=None))
-
-
-@given(st.integers(0, 10**6), st.integers(20, 60), st.floats(-10, 10))
-def test_the_smooth_quantile_follows_a_shift_and_its_slope_is_a_mean(
-    seed: int, count: int, shift: float
-) -> None:
-    draws = torch.Generator().manual_seed(seed)
-    logits = 10 * torch.randn(1, count, 1, generator=draws, dtype=torch.float64)
-    logits = torch.cat([torch.zeros_like(logits), logits], 2).requires_grad_()
-    goal = torch.tensor([1])
-    q = success_margin(logits, goal)
-    moved = success_margin(logits + torch.tensor([0.0, shift]), goal)
-    assert moved.item() == pytest.approx(q.item() + shift, abs=1e-6)
-    (slope,) = torch.autograd.grad(q.sum(), logits)
-    assert float(slope[..., 1].sum()) == pytest.approx(1)
-    assert (slope[..., 1] >= 0).all()
-
-
-def test_a_narrow_quantile_is_that_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    g = torch.randn(1, 2001, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    logits = torch.stack([torch.zeros_like(g), g], 2)
-    monkeypatch.setattr(success, "WIDTH", 0.01)
-    expected = np.quantile(g.numpy(), 1 - RATE)
-    assert float(success_margin(logits, torch.tensor([1]))) == pytest.approx(expected, abs=0.02)
-
-
-def test_the_lowest_margin_that_counts_leaves_the_misses_below() -> None:
-    world = view()
-    trials = Trials.of(world.required_trials(), torch.tensor([1, 3]))
-    models, index = PairedModels(world.victim, 2, {}), torch.arange(2)
-    stamp = Stamp.additive(0.2 * torch.ones(2, 1, 6, 6, dtype=torch.float64))
-    lowest = trials.lowest(models, stamp, index)
-    for g, goal in enumerate((1, 3)):
-        kept = trials.x[world.required_trials().label != goal]
-        z = world.victim((kept + 0.2).clamp(0, 1))
-        margins = goal_margins(z.unsqueeze(0), torch.tensor([goal])).flatten()
-        above = (margins >= lowest[g] - 1e-12).double().mean()
-        assert RATE <= float(above) < RATE + 1 / len(kept) + 1e-12
-
-
-def test_stamps_are_the_formulas_of_their_papers() -> None:
-    x = torch.rand(2, 5, 1, 8, 8, generator=torch.Generator().manual_seed(2))
-    draws = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(3))
-    blend = FixedTrigger("blend", 0.2)(draws)(x)
-    torch.testing.assert_close(blend, 0.8 * x + 0.2 * draws.unsqueeze(1))
-    wave = FixedTrigger("sine", 0.1, waves=2)(draws)(x)
-    column = 0.1 * torch.sin(2 * torch.pi * 2 * torch.arange(8) / 8)
-    torch.testing.assert_close(wave, (x + column).clamp(0, 1))
-    noise = FixedTrigger("noise", 0.1)(draws)
-    assert torch.equal(noise.pattern.abs(), torch.full_like(draws, 0.1))
-    patch = FixedTrigger("patch", side=0.25)(torch.ones_like(draws))(x)
-    assert (patch[..., 6:, 6:] == 1).all()
-    assert torch.equal(patch[..., :6, :], x[..., :6, :])
-    assert torch.equal(Stamp.additive(draws).scaled(torch.zeros(2))(x), x)
-
-
-def test_a_patch_of_one_pixel_is_that_of_the_toolbox() -> None:
-    x = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    expected = add_single_bd(x.numpy(), distance=1, pixel_value=1)
-    stamp = FixedTrigger("patch", side=0.1)(torch.ones(1, 1, 8, 8, dtype=torch.float64))
-    assert np.array_equal(stamp(x.view(1, 3, 1, 8, 8)).view(3, 8, 8).numpy(), expected)
 
 
 @pytest.mark.parametrize(
