@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evil_twins.attacks import success
@@ -13,6 +13,7 @@ from evil_twins.attacks.success import RATE, Trials, goal_margins, success_margi
 from tests.attacks.test_triggers import view
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(20, 60), st.floats(-10, 10))
 def test_the_smooth_quantile_follows_a_shift_and_its_slope_is_a_mean(
     seed: int, count: int, shift: float

@@ -120,6 +120,7 @@ def targets(world: World, key: dict[str, object], names: list[str]) -> pd.DataFr
         "norm": "linf" if key["method"] in ("pgd", "imc") else "",
         "kl_reference": kl,
         "kl_bound": NAN,
+        "asr": NAN,
         "group": names,
         "content": [fingerprint(name) for name in names],
         **synthetic.nature(str(key["method"])),

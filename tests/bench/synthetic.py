@@ -83,6 +83,7 @@ def _targets(key: dict[str, object], names: list[str], rng: np.random.Generator)
             "norm": "linf" if key["method"] in ("pgd", "imc") else "",
             "kl_reference": 0.01 * load,
             "kl_bound": NAN,
+            "asr": NAN,
             "group": names,
         }
         | nature(str(key["method"]))

@@ -58,10 +58,10 @@ def test_a_claim_on_which_victims_differ_is_undecided(letter: str) -> None:
     assert verdict.reason.startswith("its victims differ too much")
 
 
-def test_a_claim_without_a_function_is_not_measured() -> None:
+def test_a_claim_without_its_rows_is_not_measured() -> None:
     verdict = _verdicts(TRUES)["k"]
-    assert (verdict.outcome, verdict.parts) == ("undecided", ())
-    assert verdict.reason == "not measured in this suite"
+    assert (verdict.outcome, verdict.is_measured) == ("undecided", False)
+    assert "no attack 'trigger-imc-all' at φ .75" in verdict.parts[0].note
 
 
 def test_the_new_claim_is_not_counted_by_holm() -> None:
