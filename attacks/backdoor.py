@@ -53,9 +53,7 @@ class Backdoor:
         stamp = self.trigger(goals.uniform(index, "stamp", 0))
         if self.phi is not None:
             far = self.phi * goals.required_radii().to(stamp.pattern)
-            stamp = Stamp.additive(
-                per_item(far / self.trigger.strength, stamp.pattern) * stamp.pattern
-            )
+            stamp = Stamp.additive(per_item(far / self.trigger.size, stamp.pattern) * stamp.pattern)
         walk = TriggerWalk(TriggerStep(steps=0, batch=self.batch), goals, stamp)
         weights = ModelWalk(self.model, goals, efficacy=success_margin)
         return carry(view, self.serves, falling(self.rounds), walk, weights)

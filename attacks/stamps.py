@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,9 @@ from torch import Tensor
 from evil_twins.attacks.norms import per_item
 
 Kind = Literal["noise", "patch", "blend", "sine"]
+
+STRENGTHS: Mapping[Kind, float] = {"noise": 0.1, "patch": 1.0, "blend": 0.2, "sine": 0.1}
+"""The usual strength of each kind of trigger."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,25 +66,30 @@ class FixedTrigger:
             pixels with random ones (Chen et al., 2017). "sine" adds vertical waves (SIG, Barni et
             al., ICIP 2019).
         strength: The largest change of a pixel for "noise" and "sine"; m for "blend", and in the
-            square for "patch".
+            square for "patch". None: that of `STRENGTHS`.
         side: The side of the square, as a share of the height of an image.
         waves: The number of waves in the width of an image.
     """
 
-    kind: Kind = "patch"
-    strength: float = 1.0
+    kind: Kind = "noise"
+    strength: float | None = None
     side: float = 0.1
     waves: float = 6.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.strength <= 1:
+        if not 0 < self.size <= 1:
             raise ValueError("a trigger needs 0 < strength <= 1")
         if not (0 < self.side <= 1 and self.waves > 0):
             raise ValueError("a trigger needs 0 < side <= 1 and waves > 0")
 
+    @property
+    def size(self) -> float:
+        """The strength, or the usual one of the kind."""
+        return STRENGTHS[self.kind] if self.strength is None else self.strength
+
     def __call__(self, draws: Tensor) -> Stamp:
         """Make triggers from uniform numbers in [0, 1), (G, C, H, W)."""
-        strength, blank = self.strength, torch.zeros_like(draws[:, :1])
+        strength, blank = self.size, torch.zeros_like(draws[:, :1])
         if self.kind == "noise":
             return Stamp.additive(strength * (2 * (draws >= 0.5).to(draws) - 1))
         if self.kind == "blend":

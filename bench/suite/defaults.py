@@ -12,6 +12,7 @@ DEFAULTS: Mapping[str, Any] = {
     "norm": "linf",
     "input": {},
     "model": {"layers": "head"},
+    "trigger": {},
 }
 
 

@@ -151,7 +151,7 @@ def test_a_bent_trigger_costs_less_than_a_fixed_one_of_its_size() -> None:
 
 def test_a_trigger_does_not_depend_on_others_of_its_cell() -> None:
     both, first = view(), view((1,))
-    attack = Backdoor(FixedTrigger(side=0.3), HEAD, 20, serves=2)
+    attack = Backdoor(FixedTrigger("patch", side=0.3), HEAD, 20, serves=2)
     together, single = attack(both), attack(first)
     assert torch.equal(together.x[:2], single.x)
     for name, value in single.models.parameters.items():
@@ -159,7 +159,7 @@ def test_a_trigger_does_not_depend_on_others_of_its_cell() -> None:
 
 
 def test_a_model_that_may_not_move_enough_misses_the_rate() -> None:
-    weak = Backdoor(FixedTrigger(side=0.3), replace(HEAD, delta=0.001), 10, serves=2)
+    weak = Backdoor(FixedTrigger("patch", side=0.3), replace(HEAD, delta=0.001), 10, serves=2)
     result = weak(view())
     assert (result.rounds == -1).all()
     assert (rates(view(), result) < RATE).all()
@@ -179,7 +179,7 @@ def test_targets_of_one_trigger_need_one_goal() -> None:
     ("make", "words"),
     [
         (lambda: FixedTrigger(strength=0), "0 < strength <= 1"),
-        (lambda: FixedTrigger(side=2), "0 < side <= 1"),
+        (lambda: FixedTrigger("patch", side=2), "0 < side <= 1"),
         (lambda: TriggerStep(batch=1), "batch >= 2"),
         (lambda: Universal(STEP, 0), "rounds >= 1"),
         (lambda: TriggerIMC(STEP, HEAD, 0.0), "phi is 0"),

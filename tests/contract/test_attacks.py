@@ -58,7 +58,7 @@ VARIANTS: dict[str, list[Attack]] = {
     ],
     "universal": [Universal(TRIGGER, 20)],
     "backdoor": [
-        Backdoor(FixedTrigger(side=0.3), HEAD, 20),
+        Backdoor(FixedTrigger("patch", side=0.3), HEAD, 20),
         Backdoor(FixedTrigger("noise"), ALL, 5, phi=0.5),
     ],
     "trigger-imc": [TriggerIMC(TRIGGER, HEAD, 0.5, 20), TriggerIMC(TRIGGER, ALL, 0.5, 5)],

@@ -14,6 +14,8 @@ from evil_twins.bench.run import guard
 from evil_twins.detectors import DETECTORS
 from tests.bench.runs import mistake
 
+OF_MODELS = {"inspection", "last-layer", "neural-cleanse"}
+
 BRIGHTNESS = """
 from dataclasses import dataclass
 
@@ -207,7 +209,7 @@ def test_a_file_that_does_not_load_is_to_be_mended(
 @pytest.mark.parametrize("name", [*ATTACKS, *DETECTORS])
 def test_every_listed_name_is_found_with_usual_parameters(name: str) -> None:
     kind, component = run.resolve(name)
-    sort = "inspector" if name == "inspection" else "detector"
+    sort = "inspector" if name in OF_MODELS else "detector"
     assert kind == ("attack" if name in ATTACKS else sort)
     component.build()
 

@@ -42,8 +42,30 @@ def _inspection(analysis: Analysis) -> Iterator[dict[str, Any]]:
             scored = [row for row in text.ordered(rows) if row in scores]
             judged = [_line(analysis, row, scores) for row in scored]
             adjusted = stats.holm(np.array([line["p"] for line in judged], dtype=np.float64))
-            for judgement, p in zip(judged, adjusted, strict=True):
-                yield judgement | {"detector": detector, "p_holm": p}
+            single = _single_models(records, scored, scores)
+            for judgement, p, model in zip(judged, adjusted, single, strict=True):
+                yield judgement | {"detector": detector, "p_holm": p} | model
+
+
+def _single_models(
+    records: Records, rows: list[int], scores: dict[int, _Models]
+) -> list[dict[str, float]]:
+    """Return the least p-value of the models of each row, and it after Holm over all models."""
+    references = [_references(records, line(records.rows[KEYS], row), scores) for row in rows]
+    honest = [  # a fine-tune is not tested among itself and the others
+        _pool(scores, [] if row in others else others)
+        for row, others in zip(rows, references, strict=True)
+    ]
+    p, corrected = stats.outlying([scores[row].score for row in rows], honest)
+    return [
+        by_name("model_p model_p_holm", (values.min(), holm.min()))
+        for values, holm in zip(p, corrected, strict=True)
+    ]
+
+
+def _pool(scores: dict[int, _Models], rows: list[int]) -> stats.Floats:
+    """Return the scores of the models of all these rows."""
+    return np.concatenate([np.empty(0), *(scores[row].score for row in rows)])
 
 
 def _models(records: Records, facts: pd.DataFrame) -> _Models:
@@ -60,7 +82,7 @@ def _line(analysis: Analysis, row: int, scores: dict[int, _Models]) -> dict[str,
     rows = _references(records, key, scores)
     labels = dict.fromkeys(str(records.rows.at[other, "attack"]) for other in rows)
     names = [name for other in rows for name in scores[other].names]
-    pool = np.concatenate([np.empty(0), *(scores[other].score for other in rows)])
+    pool = _pool(scores, rows)
     judged = key | {"models": len(models.score), "median": float(np.median(models.score))}
     judged |= {"against": ", ".join(labels), "references": len(pool), "p": np.nan}
     rule = None if row in rows else stats.threshold(pool, analysis.fpr)
@@ -185,6 +207,8 @@ INSPECTION = Table(
         "each target",
         "p p_holm": "Mann and Whitney's test, two-sided, and after Holm's correction over the rows "
         "of a study",
+        "model_p model_p_holm": "the least conformal p-value of its models among the fine-tunes, "
+        "and after Holm's correction over all models of a study; empty for fine-tunes",
         "note": "a remark: the victim itself, shared models, too few fine-tunes",
     },
     _markdown,

@@ -21,12 +21,13 @@ EVERY = DATA | {
     *(f"bench/subjects/{name}.py" for name in ("adopting", "architectures", "weights")),
 }
 COMPONENT = EVERY | {
-    *(f"attacks/{name}.py" for name in ("base", "models", "norms", "stacking")),
+    *(f"attacks/{name}.py" for name in ("base", "models", "norms", "stacking", "stamps")),
     *("bench/cells/seeds.py", "bench/components/faced.py", "detectors/base.py"),
     *(f"bench/components/{name}.py" for name in ("component", "plugin", "returned", "shorthand")),
 }
 ATTACK = COMPONENT | {f"bench/cells/{n}.py" for n in ("attack", "benign", "measure", "targets")}
-ATTACK |= {"attacks/efficacy.py", "attacks/search.py", "bench/store/records.py"}
+ATTACK |= {f"attacks/{name}.py" for name in ("efficacy", "search", "success")}
+ATTACK |= {"bench/store/records.py"}
 FITTED = COMPONENT | {"bench/cells/fitting.py"}
 SCORE = FITTED | {f"bench/cells/{name}.py" for name in ("faced", "score")}
 SCORE |= {"bench/store/records.py"}

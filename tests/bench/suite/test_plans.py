@@ -33,6 +33,7 @@ SIZES = {
     "imagenet20": (1_000, 20, (3, 224, 224)),
     "isic": (1_512, 7, (3, 224, 224)),
 }
+OF_MODELS = {"inspection", "last-layer", "neural-cleanse"}
 PAPER = ("gtsrb-small", "cifar10-small", "fashion-small", "cifar10", "gtsrb", "imagenet20", "isic")
 
 
@@ -127,16 +128,19 @@ def test_the_suite_of_detectors_has_them_all() -> None:
     _, quick = planned("quick")
     assert cells.cells[cells.victims[0]] == quick.cells[quick.victims[0]]
     named = {column.detector.place for column in loaded.columns}
-    of_inputs = {place for name, place in DETECTORS.items() if name != "inspection"}
+    triggers = suite.load("triggers")
+    of_triggers = {column.detector.place for column in triggers.columns} - named
+    of_inputs = {place for name, place in DETECTORS.items() if name not in OF_MODELS}
     others = named - of_inputs
-    assert named - others == of_inputs
+    assert (named - others) | of_triggers == of_inputs
     assert {place.partition(":")[0] for place in others} == {
         "evil_twins.bench.components.adapters.ood"
     }
     assert all(row.scored and row.count == 8 for row in loaded.rows)
     attacking = {row.attack.place for row in loaded.rows}
     yardsticks = {ATTACKS[name] for name in ("within", "plain-steps", "proposition")}
-    assert set(ATTACKS.values()) - yardsticks <= attacking
+    carrying = {row.attack.place for row in triggers.rows}
+    assert set(ATTACKS.values()) - yardsticks <= attacking | carrying
     assert (
         len(
             {
