@@ -82,8 +82,7 @@ def _targets(key: dict[str, object], names: list[str], rng: np.random.Generator)
             "passes": rng.integers(100, 200, n),
             "norm": "linf" if key["method"] in ("pgd", "imc") else "",
             "kl_reference": 0.01 * load,
-            "kl_bound": NAN,
-            "asr": NAN,
+            **dict.fromkeys(("kl_bound", "asr"), NAN),
             "group": names,
         }
         | nature(str(key["method"]))

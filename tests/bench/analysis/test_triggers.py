@@ -24,11 +24,11 @@ def frames(ratio: float = 2.0, asr: float = 0.953, count: int = VICTIMS) -> Fram
     world = replace(truths.TRUE, n=12, rounds={}, benign=34, detects=False)
     records = truths.population(truths.victims(world, count))
     targets = records["targets"]
-    one = targets[targets["method"].eq("poisoning") & targets["kappa"].eq(0.75)]
+    template = targets[targets["method"].eq("poisoning") & targets["kappa"].eq(0.75)]
     new = []
     for label in LABELS:
         for phi in (0.5, 0.75):
-            for seed, rows in one.groupby("seed"):
+            for seed, rows in template.groupby("seed"):
                 carried = rows[: 2 * SERVES]
                 ids = carried["target_id"].to_numpy()
                 kl = (
@@ -64,13 +64,13 @@ def test_a_line_for_each_trigger_and_none_for_other_attacks() -> None:
 
 def test_means_are_over_victims_and_a_single_one_has_no_interval() -> None:
     table = Analysis(number(frames())).table(TRIGGERS)
-    one = table[table["attack"].eq("trigger-imc-all") & table["phi"].eq(0.5)]
-    mean = over_victims(one, "kl")
+    lines = table[table["attack"].eq("trigger-imc-all") & table["phi"].eq(0.5)]
+    mean = over_victims(lines, "kl")
     assert mean.value == pytest.approx(0.01 * (1 + 0.01 * (VICTIMS - 1) / 2))
     assert mean.low < mean.value < mean.high
-    alone = over_victims(one[one["seed"].eq(0)], "kl")
-    assert alone.value == pytest.approx(0.01)
-    assert np.isnan(alone.low)
+    single = over_victims(lines[lines["seed"].eq(0)], "kl")
+    assert single.value == pytest.approx(0.01)
+    assert np.isnan(single.low)
     words = TRIGGERS.markdown(Analysis(number(frames())))  # type: ignore[misc]
     assert "| trigger-imc-all φ .5 | 16 | 16 |" in words
 

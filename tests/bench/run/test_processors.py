@@ -18,6 +18,7 @@ from evil_twins.bench.run.plan import Plan, plan
 from evil_twins.bench.run.schedule import run
 from evil_twins.bench.run.selection import WHOLE as WHOLE_SUITE
 from evil_twins.bench.run.selection import Choice, of_victim
+from evil_twins.bench.store import records
 from evil_twins.bench.store.cells import Store
 from evil_twins.bench.suite import suite
 from tests.bench.runs import inline
@@ -98,7 +99,7 @@ def differences(first: Records, second: Records) -> dict[str, float]:
 
 def read(folder: Path) -> Records:
     names = ("targets", "scores", "details", "flips", "victims")
-    return {name: pd.read_parquet(folder / f"{name}.parquet") for name in names}
+    return {name: records.read(folder / f"{name}.parquet", records.FILES[name]) for name in names}
 
 
 def assert_same(first: Path, second: Path) -> None:
