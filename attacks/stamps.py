@@ -96,6 +96,10 @@ class FixedTrigger:
             return Stamp(blank + strength, strength * draws)
         height, width = draws.shape[-2:]
         if self.kind == "sine":
+            if self.waves >= width / 2:
+                raise ValueError(
+                    f"waves is {self.waves}; below half of the {width} pixels expected"
+                )
             angle = 2 * math.pi * self.waves * torch.arange(width, device=draws.device) / width
             return Stamp.additive((strength * angle.sin()).to(draws).expand_as(draws).clone())
         side = max(1, round(self.side * height))

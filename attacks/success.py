@@ -41,7 +41,7 @@ def goal_margins(logits: Tensor, goal: Tensor) -> Tensor:
 
 
 def success_margin(logits: Tensor, goal: Tensor) -> Tensor:
-    """Compute the margin that a share `RATE` of the inputs has, with its graph.
+    """Compute the margin that a share `RATE` of the inputs has, with its graph for a fixed width.
 
     It is the q at which the mean of σ((q - g) / w) over margins g is 1 - RATE. Its gradient is a
     weighted mean of theirs: inputs far below q, which the attack gives up, have no weight.
@@ -86,14 +86,16 @@ class Trials:
         """Choose the trials of the view for goal classes (G,).
 
         Raises:
-            ValueError: The view holds none.
+            ValueError: The view holds none, or none of a class other than a goal.
         """
         images = view.trials
         if images is None:
             raise ValueError("a trigger needs benign images in view.trials to end at its rate")
         places = evenly(len(images), TRIALS)
-        label = images.label[places]
-        return cls(images.x[places], goal, label.unsqueeze(0) != goal.unsqueeze(1))
+        counts = images.label[places].unsqueeze(0) != goal.unsqueeze(1)
+        if not bool(counts.any(1).all()):
+            raise ValueError("view.trials has no images of a class other than the goal")
+        return cls(images.x[places], goal, counts)
 
     @torch.no_grad()
     def margins(self, models: PairedModels, stamp: Stamp, index: Tensor) -> Tensor:
@@ -116,7 +118,8 @@ class Trials:
     def lowest(self, models: PairedModels, stamp: Stamp, index: Tensor) -> Tensor:
         """Compute the lowest margin (n,) that counts: all above it are a share `RATE` or more."""
         misses = ((1 - RATE) * self.counts[index].sum(1) + 1e-9).long()
-        ordered = self.margins(models, stamp, index).sort(1).values
+        margins = self.margins(models, stamp, index).nan_to_num(-torch.inf, torch.inf, -torch.inf)
+        ordered = margins.sort(1).values
         return ordered.gather(1, misses.unsqueeze(1)).squeeze(1)
 
 

@@ -1,6 +1,6 @@
 """IMC with a trigger: one change of all inputs, and the model, bent together (CCS 2020, § 5)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from evil_twins.attacks.backdoor import Backdoor
@@ -22,8 +22,8 @@ START = FixedTrigger("noise")
 class TriggerIMC:
     """Trigger and model: min KL at a success rate of .95, ‖p‖∞ a share φ of that of `universal`.
 
-    At φ = 1 it is `universal`, without steps of the trigger it is `backdoor` with the kind "noise":
-    the very same computation.
+    At φ = 1, or with δ = 0, it is `universal`. Without steps of the trigger it is `backdoor` with
+    the kind "noise": the very same computation.
 
     Attributes:
         trigger: The step of the trigger.
@@ -42,6 +42,8 @@ class TriggerIMC:
 
     def __post_init__(self) -> None:
         validate(self.rounds, self.serves, self.model, self.phi)
+        if self.trigger.steps == 0 and self.phi == 1:
+            raise ValueError("at phi = 1 only the trigger moves: it needs steps >= 1")
 
     @property
     def _universal(self) -> Universal:
@@ -60,9 +62,10 @@ class TriggerIMC:
     @property
     def nature(self) -> Nature:
         """The properties of the attack; below φ = 1 it needs the radii of `universal`."""
-        if (pure := self._pure) is not None:
-            return pure.nature
-        radii = Universal(self.trigger, serves=self.serves)
+        if isinstance(self._pure, Universal):
+            return self._pure.nature
+        search = replace(self.trigger, steps=max(1, self.trigger.steps))
+        radii = Universal(search, serves=self.serves)
         return nature(self.model, self.serves, self.phi, self.trigger.eps, radii)
 
     def __call__(self, view: AttackerView) -> Attacked:

@@ -13,6 +13,7 @@ from evil_twins.attacks.algorithm1 import moved
 from evil_twins.attacks.base import Attack, Attacked, AttackerView, Nature, Targets
 from evil_twins.attacks.efficacy import LONGEST, Level, measured
 from evil_twins.attacks.models import PairedModels
+from evil_twins.attacks.norms import size
 from evil_twins.attacks.stamps import Stamp
 from evil_twins.attacks.steps import serving
 from evil_twins.attacks.steps.model import ModelStep, ModelWalk
@@ -96,9 +97,10 @@ def carry(
     zero = torch.zeros_like(goals.targets.goal, dtype=torch.float64)
     level = Level(zero, zero, zero, zero)
     _, models, reached = moved(goals, level, paces, "polish", trigger, weights)
-    most: Tensor | float = LONGEST
+    limit, far = trigger.step.eps, size(trigger.x, "linf").double()
     if weights is not None:
-        most = (weights.step.delta / models.distance()).clamp(max=LONGEST)
+        limit, far = weights.step.delta, models.distance()
+    most = torch.where(far > 0, limit / far, LONGEST).clamp(max=LONGEST)
     stamp, models = equalise(goals, trigger.stamp, models, most)
     passes = trigger.passes + (0 if weights is None else weights.passes)
     return stamped(view, serves, stamp, models, passes, reached)

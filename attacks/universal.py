@@ -32,6 +32,8 @@ class Universal:
 
     def __post_init__(self) -> None:
         validate(self.rounds, self.serves)
+        if self.trigger.steps < 1:
+            raise ValueError("universal needs a trigger with steps >= 1")
 
     @property
     def nature(self) -> Nature:

@@ -73,6 +73,8 @@ class TriggerWalk:
         self.passes = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         labels = view.reference.label
         self.others: list[Tensor] = [(labels != t).nonzero().flatten() for t in view.targets.goal]
+        if not all(len(places) for places in self.others):
+            raise ValueError("the reference has no images of a class other than the goal")
 
     @property
     def x(self) -> Tensor:

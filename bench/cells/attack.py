@@ -90,10 +90,9 @@ def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:
     if result.models.parameters and attack.nature.moves in ("inputs", "nothing"):
         # Its benign images are scored under the victim.
         raise Fault(f"attack {work.label!r} changed the model; its nature says that it moves none")
-    if attack.nature.trigger and result.stamp is None:
-        raise Fault(
-            f"attack {work.label!r} returned no stamp; its nature says that it has a trigger"
-        )
+    if attack.nature.trigger != (result.stamp is not None):
+        states = "has a trigger" if attack.nature.trigger else "has none"
+        raise Fault(f"attack {work.label!r}: its nature says that it {states}; its result differs")
     heldout = (data.heldout, work.features("heldout"))
     frames = measure.frames(attack, result, view, images, *heldout, work.spec["targets"])
     for name, (frame, columns) in frames.items():

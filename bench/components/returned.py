@@ -68,9 +68,19 @@ def _check_stamp(result: Attacked, origin: Tensor, whose: str) -> None:
     if not isinstance(stamp, Stamp) or len(stamp) != count:
         kind = f"{len(stamp)} triggers" if isinstance(stamp, Stamp) else type(stamp).__name__
         raise Fault(f"{whose} returned {kind}; expected a Stamp of {count}")
-    for name, value in (("mask", stamp.mask), ("pattern", stamp.pattern)):
+    shape = origin.shape[1:]
+    shapes = {"mask": (count, 1, *shape[1:]), "pattern": (count, *shape)}
+    for name, expected in shapes.items():
+        value: object = getattr(stamp, name)
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            raise Fault(f"{whose} returned no tensor of floating-point numbers as {name}")
+        if value.shape != expected:
+            got, wanted = _shape(value.shape), _shape(torch.Size(expected))
+            raise Fault(f"{whose} returned a {name} of {got}; expected {wanted}")
         if not bool(torch.isfinite(value).all()):
             raise Fault(f"{whose} returned NaN or infinity in the {name} of its trigger")
+    if not bool(((stamp.mask >= 0) & (stamp.mask <= 1)).all()):
+        raise Fault(f"{whose} returned a mask outside [0, 1]")
     x = stamp(origin.unflatten(0, (count, -1))).flatten(0, 1)
     if not torch.allclose(x, result.x, atol=STAMPED):
         raise Fault(f"{whose} returned x* that are not the targets with its trigger")

@@ -73,7 +73,7 @@ class VictimCells:
     def shard(self, row: Row, first: int) -> Shard:
         """Add the cells of a row for the targets from `first`."""
         targets = self.suite.targets
-        check_filled(row, min(targets.shard, row.count - first), targets.same_goal)
+        check_filled(row, min(targets.shard, row.count - first), targets)
         attack, columns = self.attack(row, first), self.suite.columns if row.scored else ()
         last = self.planner.cells[attack].spec["targets"]["last"]
         faces_victim = row.attack.build().nature.moves in ("inputs", "nothing")
@@ -109,6 +109,8 @@ class VictimCells:
             # All targets, though the row may have fewer, so that rows share the cell.
             count = self.suite.targets.count
             radii = replace(row, label=label, attack=pgd, count=count, evade=())
+            together = min(self.suite.targets.shard, count - first)
+            check_filled(radii, together, self.suite.targets)
             parents["radii"] = self.add_attack(radii, label, {"victim": self.key}, first)
         for j, column in enumerate(self.evaded(row)):
             for copy in range(COPIES):

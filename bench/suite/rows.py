@@ -16,6 +16,7 @@ from evil_twins.bench.store.levels import BENIGN
 from evil_twins.bench.suite.columns import Column
 from evil_twins.bench.suite.entry import SWEPT, check_axes, head
 from evil_twins.bench.suite.extends import is_list_of_names
+from evil_twins.bench.suite.sections import Targets
 
 MOST_ROWS, MOST_PAIRS = 2**12, 2**14
 """Most rows, and most pairs of a row and a column: a file cannot ask for an endless plan."""
@@ -178,7 +179,7 @@ def _check_evaded(rows: Sequence[Row], columns: Sequence[Column], path: Path) ->
                 )
 
 
-def check_filled(row: Row, together: int, same_goal: int) -> None:
+def check_filled(row: Row, together: int, targets: Targets) -> None:
     """Check that the targets of a cell fill the groups that share a poisoned model.
 
     Raises:
@@ -186,10 +187,11 @@ def check_filled(row: Row, together: int, same_goal: int) -> None:
     """
     nature = row.attack.build().nature
     serves = nature.serves
-    if nature.trigger and same_goal % serves:
+    if nature.trigger and (targets.same_goal % serves or targets.after % serves):
         raise UserError(
-            f"attack {row.label!r}: a trigger serves {serves} targets; {same_goal} share a goal",
-            "remedy: let `serves` divide targets.same_goal",
+            f"attack {row.label!r}: a trigger serves {serves} targets; {targets.same_goal} share a "
+            f"goal, after the first {targets.after}",
+            "remedy: let `serves` divide targets.same_goal and targets.after",
         )
     if together % serves:
         raise UserError(

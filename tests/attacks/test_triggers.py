@@ -166,6 +166,27 @@ def test_a_model_that_may_not_move_enough_misses_the_rate() -> None:
     assert (result.models.distance() <= 0.001 * (1 + 1e-6)).all()
 
 
+def test_the_smallest_trigger_stays_within_its_bound() -> None:
+    world = view()
+    largest = 0.9 * float(sizes(Universal(STEP, 40, serves=2)(world)).min())
+    bounded = Universal(replace(STEP, eps=largest), 40, serves=2)(world)
+    assert (sizes(bounded) <= largest * (1 + 1e-9)).all()
+
+
+def test_a_model_that_may_not_move_stays_the_victim() -> None:
+    result = Backdoor(FixedTrigger("patch", side=0.3), replace(HEAD, delta=0.0), 3, 2)(view())
+    assert (result.models.distance() == 0).all()
+    assert all(value.isfinite().all() for value in result.models.parameters.values())
+    assert (result.rounds == -1).all()
+
+
+def test_a_fixed_trigger_has_the_size_that_a_bent_one_of_its_parameters_has() -> None:
+    for step in (replace(STEP, eps=0.2), replace(STEP, eps=0.2, steps=0)):
+        nature = TriggerIMC(step, HEAD, 0.5, serves=2).nature
+        assert nature.radii == Universal(replace(STEP, eps=0.2), serves=2)
+        assert nature.eps == 0.2
+
+
 def test_targets_of_one_trigger_need_one_goal() -> None:
     with pytest.raises(ValueError, match=r"several goals.*set targets.same_goal to 4"):
         goals_of(view(), 4)
@@ -182,6 +203,8 @@ def test_targets_of_one_trigger_need_one_goal() -> None:
         (lambda: FixedTrigger("patch", side=2), "0 < side <= 1"),
         (lambda: TriggerStep(batch=1), "batch >= 2"),
         (lambda: Universal(STEP, 0), "rounds >= 1"),
+        (lambda: Universal(replace(STEP, steps=0)), "steps >= 1"),
+        (lambda: TriggerIMC(replace(STEP, steps=0), HEAD, 1.0), "steps >= 1"),
         (lambda: TriggerIMC(STEP, HEAD, 0.0), "phi is 0"),
         (lambda: TriggerIMC(STEP, replace(HEAD, serves=2), 0.5), "serves is only for"),
         (lambda: Backdoor(FixedTrigger("patch"), HEAD, phi=0.5), 'kind "noise"'),

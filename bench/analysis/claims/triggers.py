@@ -30,16 +30,15 @@ def twins(rules: Rules, efficacy: Efficacy) -> list[Statistic]:
 
 def _ratio(phi: float, of: Evidence) -> Estimate:
     joint, fixed = (_triggers(label, phi, of) for label in of.rules.claims["k"].labels.values())
-    same = joint["group"][joint["at_rate"]].isin(fixed["group"][fixed["at_rate"]])
-    names = set(joint["group"][joint["at_rate"]][same])
-    if not names:
-        raise Unmeasured(f"no pair of triggers at one success rate at φ {short(phi)}")
-    kl = [float(table["kl"][table["group"].isin(names)].mean()) for table in (joint, fixed)]
+    if set(joint["group"]) != set(fixed["group"]):
+        raise Unmeasured(f"other goals for both triggers at φ {short(phi)}")
+    missed = int((~joint["at_rate"]).sum() + (~fixed["at_rate"]).sum())
+    if missed:
+        raise Unmeasured(f"{missed} triggers miss the success rate at φ {short(phi)}")
+    kl = [float(table["kl"].mean()) for table in (joint, fixed)]
     if min(kl) <= 0:
         raise Unmeasured("a model that differs nowhere on R: nothing to divide by")
-    missed = len(set(joint["group"]) | set(fixed["group"])) - len(names)
-    note = f"{missed} goals without both at one success rate" if missed else ""
-    return Estimate(stats.Interval(float(np.log(kl[1] / kl[0])), np.nan, np.nan), len(names), note)
+    return Estimate(stats.Interval(float(np.log(kl[1] / kl[0])), np.nan, np.nan), len(joint))
 
 
 def _triggers(label: str, phi: float, of: Evidence) -> pd.DataFrame:

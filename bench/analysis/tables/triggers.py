@@ -16,7 +16,7 @@ from evil_twins.bench.analysis.tables.records import KEYS
 LEAST, MOST = 0.95, 0.96
 """The range of the success rate at which triggers are compared."""
 
-COSTS = {"asr": 100, "linf": 255, "kl": 1000, "disagreement": 1000, "accuracy_drop": 1000}
+COSTS = {"linf": 255, "kl": 1000, "disagreement": 1000, "accuracy_drop": 1000}
 """The columns that are averaged, with the scale of each in the table for people."""
 
 
@@ -48,6 +48,8 @@ def over_victims(table: pd.DataFrame, name: str) -> stats.Interval:
     Only the drop of accuracy can be below 0.
     """
     values = table.groupby("seed")[name].mean().to_numpy(dtype=np.float64)
+    if len(values) == 0:
+        return stats.Interval(np.nan, np.nan, np.nan)
     if len(values) < 2 or np.ptp(values) == 0:
         return stats.Interval(float(values.mean()), np.nan, np.nan)
     value, low, high = stats.mean_over_victims(values)
@@ -62,9 +64,10 @@ def _markdown(analysis: Analysis) -> str:
     blocks = [
         "# Triggers\n\n"
         "The success rate is the share of images of R of other classes that get the goal class "
-        "with the trigger; no attack learns from R. Each number is the mean over victims of the "
-        f"means over goals, with a 95 % interval of Student's t {MEAN}; with one victim there is "
-        f"none, and the mean holds {MODEL}.\n"
+        "with the trigger. No attack learns from R; only the end of its line is chosen there. Each "
+        "number is the mean over victims of the means over goals, the losses only of triggers at "
+        f"{LEAST:.0%} to {MOST:.0%}, with a 95 % interval of Student's t {MEAN}; with one victim "
+        f"there is none, and the mean holds {MODEL}.\n"
     ]
     for title, _, rows in populations(analysis.records.rows):
         keyed = rows.loc[text.ordered(rows), RECIPE]
@@ -76,13 +79,15 @@ def _markdown(analysis: Analysis) -> str:
 
 
 def _row(group: pd.DataFrame) -> list[str]:
-    means = [_mean(over_victims(group, name), scale) for name, scale in COSTS.items()]
+    kept = group[group["at_rate"]]
+    costs = [_mean(over_victims(kept, name), scale) for name, scale in COSTS.items()]
     return [
         text.name(lines(group)[0]),
         str(len(group)),
-        str(int(group["at_rate"].sum())),
-        *means,
-        text.number(over_victims(group, "delta").value),
+        str(len(kept)),
+        _mean(over_victims(group, "asr"), 100),
+        *(costs if len(kept) else [""] * len(costs)),
+        text.number(over_victims(kept, "delta").value) if len(kept) else "",
     ]
 
 

@@ -89,14 +89,17 @@ def test_it_is_written_where_models_serve_several_and_only_there(
 
 def test_a_cell_that_does_not_fill_its_groups_is_refused() -> None:
     rows = {row.label: row for row in suite.load("load").rows}
-    check_filled(rows["poisoning-16"], 32, 1)
-    check_filled(rows["pgd-linf"], 3, 1)
+    targets = suite.load("load").targets
+    check_filled(rows["poisoning-16"], 32, targets)
+    check_filled(rows["pgd-linf"], 3, targets)
     with pytest.raises(UserError, match="serves 16 targets; a cell has 24"):
-        check_filled(rows["poisoning-16"], 24, 1)
+        check_filled(rows["poisoning-16"], 24, targets)
     carrying = {row.label: row for row in suite.load("triggers").rows}["universal"]
-    check_filled(carrying, 8, 4)
-    with pytest.raises(UserError, match="a trigger serves 4 targets; 2 share a goal"):
-        check_filled(carrying, 8, 2)
+    shared = targets.model_copy(update={"same_goal": 4})
+    check_filled(carrying, 8, shared)
+    for change in ({"same_goal": 2}, {"after": 2}):
+        with pytest.raises(UserError, match=r"let `serves` divide targets\.same_goal and"):
+            check_filled(carrying, 8, shared.model_copy(update=change))
 
 
 def test_of_a_single_level_the_interval_is_drawn_as_a_line() -> None:

@@ -91,4 +91,4 @@ def test_claim_k_compares_models_at_one_success_rate(ratio: float, outcome: str)
 def test_claim_k_is_not_measured_without_a_pair_at_that_rate() -> None:
     part = judging.parts(judging.population(frames(asr=0.9)), "k")[0]
     assert np.isnan(part.value)
-    assert "no pair of triggers at one success rate at φ .75" in part.note
+    assert "4 triggers miss the success rate at φ .75" in part.note
