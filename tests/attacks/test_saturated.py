@@ -52,7 +52,9 @@ def held_to_kappa() -> dict[str, Any]:
     every = {
         name: attack
         for name, attack in listed.items()
-        if attack.nature.role == "attack" and not (attack.nature.surrogate or attack.nature.evades)
+        if attack.nature.role == "attack"
+        and attack.kappa is not None
+        and not (attack.nature.surrogate or attack.nature.evades)
     }
     step, whole = InputStep(), ModelStep("all")
     return every | {

@@ -1,6 +1,7 @@
 """Triggers in tables, and claim k on records about which it is true, false, or not measured."""
 
 from dataclasses import replace
+from functools import lru_cache
 from math import log, nan
 
 import numpy as np
@@ -21,7 +22,7 @@ Frames = dict[str, pd.DataFrame]
 
 def frames(ratio: float = 2.0, asr: float = 0.953, count: int = VICTIMS) -> Frames:
     """Return records of victims with two triggers each; a fixed one costs `ratio` times as much."""
-    world = replace(truths.TRUE, n=12, rounds={}, benign=34, detects=False)
+    world = replace(truths.TRUE, n=8, kappas=(0.75, 0.9), rounds={}, detects=False)
     records = truths.population(truths.victims(world, count))
     targets = records["targets"]
     template = targets[targets["method"].eq("poisoning") & targets["kappa"].eq(0.75)]
@@ -52,8 +53,14 @@ def frames(ratio: float = 2.0, asr: float = 0.953, count: int = VICTIMS) -> Fram
     return records | {"targets": pd.concat([targets, *new], ignore_index=True)}
 
 
+@lru_cache(maxsize=1)
+def analysis() -> Analysis:
+    """Return the numbers of records in which every trigger is at the rate."""
+    return Analysis(number(frames()))
+
+
 def test_a_line_for_each_trigger_and_none_for_other_attacks() -> None:
-    table = Analysis(number(frames())).table(TRIGGERS)
+    table = analysis().table(TRIGGERS)
     assert len(table) == VICTIMS * 2 * 2 * 2
     assert set(table["attack"]) == set(LABELS)
     assert set(table["goal"]) == {1, 2}
@@ -63,7 +70,7 @@ def test_a_line_for_each_trigger_and_none_for_other_attacks() -> None:
 
 
 def test_means_are_over_victims_and_a_single_one_has_no_interval() -> None:
-    table = Analysis(number(frames())).table(TRIGGERS)
+    table = analysis().table(TRIGGERS)
     lines = table[table["attack"].eq("trigger-imc-all") & table["phi"].eq(0.5)]
     mean = over_victims(lines, "kl")
     assert mean.value == pytest.approx(0.01 * (1 + 0.01 * (VICTIMS - 1) / 2))
@@ -71,7 +78,7 @@ def test_means_are_over_victims_and_a_single_one_has_no_interval() -> None:
     single = over_victims(lines[lines["seed"].eq(0)], "kl")
     assert single.value == pytest.approx(0.01)
     assert np.isnan(single.low)
-    words = TRIGGERS.markdown(Analysis(number(frames())))  # type: ignore[misc]
+    words = TRIGGERS.markdown(analysis())  # type: ignore[misc]
     assert "| trigger-imc-all φ .5 | 16 | 16 |" in words
 
 
