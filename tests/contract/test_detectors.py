@@ -16,6 +16,7 @@ from tests.contract import worlds
 
 QUICK = AutoEncoder(width=4, steps=20, batch=16)
 VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "cognitive-distillation": [{"steps": 20}],
     "manifold": [{"criterion": name} for name in ("max", "l1", "l2", "jsd10", "jsd40")],
     "smoothing": [{"statistic": name, "counting": 50} for name in ("gap", "instability")],
     "curvature": [{"adjust": False}, {"adjust": True}],
