@@ -89,7 +89,7 @@ class AttackerView:
         reference: Benign images that keep the model intact while it is poisoned.
         generator: (index of the target, purpose, round) -> a CPU generator. Two attacks that ask
             for the same three get the same numbers, so that comparisons stay paired.
-        radii: ‖x* - x°‖ of `nature.radii` on these targets, (N,) in pixels, or None.
+        radii: ‖x* - x°‖ of `nature.radii` on these targets, or its ‖p‖, (N,) in pixels; or None.
         surrogate: A model of the victim's architecture and training from another seed, for an
             attack that uses it in the victim's place; else None.
         evade: Substitutes for the scores of the detectors to evade, fitted on the attacker's data.
@@ -125,7 +125,7 @@ class AttackerView:
     def required_radii(self) -> Tensor:
         """Return `radii`; raise ValueError if the view holds none."""
         if self.radii is None:
-            raise ValueError("this attack needs the targets' smallest PGD radii in view.radii")
+            raise ValueError("this attack needs the targets' smallest radii in view.radii")
         return self.radii
 
     def required_log_odds(self) -> Tensor:

@@ -17,8 +17,8 @@ from evil_twins.attacks.models import BATCH, PairedModels
 from evil_twins.attacks.search import crossing
 from evil_twins.attacks.stamps import Stamp
 
-RATE, SLACK = 0.95, 0.01
-"""A trigger ends with a success rate in [RATE, RATE + SLACK]."""
+RATE = 0.95
+"""The success rate at which a trigger ends, or the next larger share of the images."""
 
 TRIALS = 1000
 """Images on which the rate is measured; all, if there are fewer."""
@@ -124,7 +124,7 @@ class Trials:
 
 
 def equalise(
-    view: AttackerView, stamp: Stamp, models: PairedModels, most: Tensor | float
+    view: AttackerView, stamp: Stamp, models: PairedModels, most: Tensor
 ) -> tuple[Stamp, PairedModels]:
     """Move each model along its line from θ° to the point where its success rate is just `RATE`.
 
@@ -139,7 +139,7 @@ def equalise(
     """
     trials = Trials.of(view, view.targets.goal)
     by_stamp = torch.arange(len(stamp), device=stamp.pattern.device)
-    high = torch.as_tensor(most, dtype=stamp.pattern.dtype).expand(len(stamp)).to(stamp.pattern)
+    high = most.to(stamp.pattern)
     if models.layers != "none":
 
         def model_margin(s: Tensor, index: Tensor) -> Tensor:

@@ -16,9 +16,7 @@ from scipy.stats import gamma
 from torch import Tensor, nn
 
 from evil_twins.detectors.base import DefenderView, batches
-
-MIN_CLASSES = 4
-"""Smallest number of classes of a model: all but one must show how margins spread."""
+from evil_twins.detectors.outliers import MIN_CLASSES
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,9 @@ from evil_twins.attacks.base import AttackerView
 from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.norms import per_item
 from evil_twins.attacks.stamps import Stamp
+from evil_twins.attacks.steps.input import MOMENTUM
 from evil_twins.attacks.steps.radius import Measured, Rule, fixed
 from evil_twins.attacks.success import success_margin
-
-MOMENTUM = 0.75
-"""The share of earlier gradients: each batch of images shows another one."""
 
 LONGEST_STEP = 0.1
 """The longest step, in pixels of [0, 1]: before its first success a radius may be that of the
@@ -65,10 +63,8 @@ class TriggerWalk:
         x = stamp.pattern.clone()
         self.stamp = Stamp(stamp.mask, x)
         radius = x.new_full((len(x),), radius) if isinstance(radius, float | int) else radius
-        self.radius, self.reached = (
-            radius.to(x),
-            torch.zeros(len(x), dtype=torch.bool, device=x.device),
-        )
+        self.radius = radius.to(x)
+        self.reached = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         self.gradients, self.turn = torch.zeros_like(x), 0
         self.passes = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         labels = view.reference.label
@@ -122,9 +118,9 @@ class TriggerWalk:
         cost = torch.zeros_like(slope) if margin_cost is None else margin_cost[active]
         state = Measured(missing, slope, distance, best, cost)
         radius = self.rule(self.radius[active], state, pace).clamp(0, self.step.eps)
-        share: Tensor = gradient / per_item(
-            slope.clamp_min(torch.finfo(slope.dtype).tiny), gradient
-        )
+        tiny = torch.finfo(slope.dtype).tiny
+        share: Tensor = gradient / per_item(slope.clamp_min(tiny), gradient)
+        # Each batch shows another gradient; the sum keeps the part that they share.
         self.gradients[active] = MOMENTUM * self.gradients[active] + share
         far = (self.step.step * pace * radius).clamp(max=LONGEST_STEP)
         moved = leaf.detach() + per_item(far, leaf) * self.gradients[active].sign()

@@ -12,6 +12,7 @@ from evil_twins.attacks.base import Kappa
 from evil_twins.attacks.efficacy import SLACK, Level, margins
 from evil_twins.attacks.models import HEAD, PairedModels
 from evil_twins.attacks.norms import size
+from evil_twins.attacks.success import AIM, RATE, Trials
 from evil_twins.bench.cells import measure
 from evil_twins.bench.components.process_state import Globals
 from evil_twins.bench.contract.cases import AttackCase, difference, single_target
@@ -88,6 +89,27 @@ def efficacy(case: AttackCase) -> None:
         raise Doubtful(f"κ is {kappa}; of {len(g)} targets none came beyond {most}")
 
 
+@clause(
+    "end with evil_twins.attacks.trigger_loop.carry; or set `trigger` to False in its nature",
+    after=("sound",),
+)
+def success_rate(case: AttackCase) -> None:
+    """A trigger that reaches the success rate ends where the last input that counts wins."""
+    if not case.attack.nature.trigger:
+        return
+    result, view = case.result, case.view
+    if result.stamp is None:
+        raise Broken("it returned no stamp, and its nature says that it has a trigger")
+    first = torch.arange(0, len(result.x), result.serves, device=result.x.device)
+    trials = Trials.of(view, view.targets.goal[first])
+    lowest = trials.lowest(result.models.rows(first), result.stamp, torch.arange(len(first)))
+    if lowest.max() > AIM[1] + ROUNDING_OF_LOG_ODDS:
+        raise Broken(f"a share of {RATE} of the inputs has a margin of {lowest.max():.3f}, not 0")
+    if lowest.max() < 0:
+        rate = measure.success_rates(result, view).max()
+        raise Doubtful(f"no trigger came beyond a success rate of {rate:.3f}")
+
+
 def _shown(kappa: Kappa, log_odds: Tensor) -> str:
     """Write log-odds () as the confidence; near 1 as they are."""
     number = float(log_odds)
@@ -149,14 +171,17 @@ def untouched(case: AttackCase) -> None:
 def independent(case: AttackCase) -> None:
     """The result for a target does not depend on the other targets."""
     # Pixels may differ, because sign() amplifies rounding; confidences and distances may not. A
-    # trigger ends at a success rate, which leaves its confidence at one input open.
+    # trigger ends at a success rate, which takes the place of its confidence at one input.
     view, result = case.view, case.result
     distances = case.result.models.distance()
     for i in (0, len(view.targets) - 1):
         single = case.run(single_target(view, i))
         model = PairedModels(view.victim, 1, single.models.parameters)
         ours, others = float(single.confidence), float(result.confidence[i])
-        if not case.attack.nature.trigger and abs(ours - others) > SLACK / 2:
+        if case.attack.nature.trigger:
+            ours = float(measure.success_rates(single, single_target(view, i)))
+            others = float(measure.success_rates(result, view)[i])
+        if abs(ours - others) > SLACK / 2:
             raise Broken(f"target {i} reached {ours:.4f} by itself, {others:.4f} among others")
         inputs = size(torch.stack([single.x[0], result.x[i]]) - view.targets.x[i], "linf").tolist()
         models = [float(model.distance()), float(distances[i])]
@@ -179,6 +204,6 @@ def labels(case: AttackCase) -> None:
 
 
 ATTACK = (
-    *(runs, frozen, sound, confidence, efficacy, limits, layers),
+    *(runs, frozen, sound, confidence, efficacy, success_rate, limits, layers),
     *(repeated, untouched, independent, labels),
 )

@@ -13,7 +13,7 @@ from evil_twins.attacks.base import Attack, Attacked, AttackerView, Reference, T
 from evil_twins.attacks.stamps import FixedTrigger
 from evil_twins.attacks.steps.model import ModelStep
 from evil_twins.attacks.steps.trigger import TriggerStep
-from evil_twins.attacks.success import RATE, SLACK, goal_margins
+from evil_twins.attacks.success import RATE, goal_margins
 from evil_twins.attacks.trigger_imc import TriggerIMC
 from evil_twins.attacks.trigger_loop import goals_of
 from evil_twins.attacks.universal import Universal
@@ -109,7 +109,7 @@ def test_every_trigger_ends_at_the_rate_on_images_it_never_saw(attack: Attack) -
     counts = [(world.trials.label != t).sum() for t in (1, 3)]  # type: ignore[union-attr]
     grain = 1 / float(min(counts))
     for rate in rates(world, result):
-        assert RATE <= float(rate) < RATE + max(SLACK, grain)
+        assert RATE <= float(rate) < RATE + max(0.01, grain)
     stamped = result.stamp(world.targets.x.unflatten(0, (2, 2))).flatten(0, 1)
     torch.testing.assert_close(result.x, stamped, rtol=0, atol=0)
     assert (result.rounds >= 0).all()

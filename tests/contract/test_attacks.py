@@ -59,9 +59,9 @@ VARIANTS: dict[str, list[Attack]] = {
     "universal": [Universal(TRIGGER, 20)],
     "backdoor": [
         Backdoor(FixedTrigger("patch", side=0.3), HEAD, 20),
-        Backdoor(FixedTrigger("noise"), ALL, 5, phi=0.5),
+        Backdoor(FixedTrigger("noise"), ALL, 20, phi=0.5),
     ],
-    "trigger-imc": [TriggerIMC(TRIGGER, HEAD, 0.5, 20), TriggerIMC(TRIGGER, ALL, 0.5, 5)],
+    "trigger-imc": [TriggerIMC(TRIGGER, HEAD, 0.5, 20), TriggerIMC(TRIGGER, ALL, 0.5, 20)],
     "aware": [
         Aware(LINF, HEAD, 0.75, 0.5, 30),
         Aware(L2, HEAD, 0.75, rounds=30),

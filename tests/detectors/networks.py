@@ -117,9 +117,9 @@ def digits() -> tuple[Tensor, Tensor]:
     return pixels, torch.tensor(data.target)
 
 
-def digits_model(images: Tensor, labels: Tensor) -> nn.Module:
-    """Return a small convolutional network trained for a few seconds at most."""
-    net = nn.Sequential(
+def digits_network() -> nn.Sequential:
+    """Return a small convolutional network for digits, untrained."""
+    return nn.Sequential(
         nn.Conv2d(1, 12, 3, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(2),
@@ -128,13 +128,22 @@ def digits_model(images: Tensor, labels: Tensor) -> nn.Module:
         nn.Flatten(),
         nn.Linear(24 * 16, 10),
     )
-    randomize(net).requires_grad_(True)
-    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
-    source = rng()
-    for _ in range(200):
+
+
+def fitted(net: nn.Module, images: Tensor, labels: Tensor, steps: int) -> nn.Module:
+    """Train a network on images, and return it in eval mode, frozen."""
+    optimizer, source = torch.optim.Adam(net.parameters(), 3e-3), rng()
+    for _ in range(steps):
         index = torch.randint(len(images), (64,), generator=source)
         loss = nn.functional.cross_entropy(net(images[index]), labels[index])
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
-    return net.requires_grad_(False)
+    return net.eval().requires_grad_(False)
+
+
+def digits_model(images: Tensor, labels: Tensor) -> nn.Module:
+    """Return a small convolutional network trained for a few seconds at most."""
+    net = digits_network()
+    randomize(net).requires_grad_(True)
+    return fitted(net, images, labels, 200)

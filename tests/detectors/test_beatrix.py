@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from evil_twins.detectors.base import DefenderView
 from evil_twins.detectors.beatrix import Beatrix, BeatrixScorer, Intervals, grams, read
+from tests.detectors.backdoors import auroc, badnets
 from tests.detectors.networks import Residual, randomize, rng, small_network
-from tests.detectors.stamped_digits import auroc, stamped
 
 
 def fit(model: nn.Module, benign: Tensor, **parameters: object) -> BeatrixScorer:
@@ -100,7 +100,7 @@ def test_a_dead_layer_gives_no_score() -> None:
 
 @pytest.mark.parametrize("benign", [300, 60])
 def test_stamped_images_are_unusual_for_their_class(benign: int) -> None:
-    world = stamped()
+    world = badnets()
     scorer = fit(world.model, world.benign[:benign])
     assert auroc(scorer(world.clean), scorer(world.attacked)) > 0.95
 

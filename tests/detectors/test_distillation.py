@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from evil_twins.detectors.base import DefenderView
 from evil_twins.detectors.distillation import CognitiveDistillation, CognitiveDistillationScorer
+from tests.detectors.backdoors import auroc, badnets
 from tests.detectors.networks import linear, rng, small_network
-from tests.detectors.stamped_digits import auroc, stamped
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -86,7 +86,7 @@ def test_scores_depend_on_their_image_and_on_the_colours() -> None:
 
 
 def test_stamped_images_need_a_smaller_part() -> None:
-    world = stamped()
+    world = badnets()
     scorer = fit(world.model, world.benign)
     clean, attacked = scorer(world.clean[:80]), scorer(world.attacked[:80])
     assert auroc(clean, attacked) > 0.9

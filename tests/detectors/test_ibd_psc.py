@@ -11,12 +11,11 @@ from evil_twins.detectors.ibd_psc import IBDPSC, IBDPSCScorer, amplifiable, ampl
 from tests.detectors.backdoors import (
     Block,
     deep_network,
-    fitted,
     normed,
     poisoned,
     successful,
 )
-from tests.detectors.networks import Residual, digits, linear, randomize, rng
+from tests.detectors.networks import Residual, digits, fitted, linear, randomize, rng
 
 
 def fit(model: nn.Module, benign: Tensor, **parameters: Any) -> IBDPSCScorer:

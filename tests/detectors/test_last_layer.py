@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from evil_twins.detectors.base import DefenderView
 from evil_twins.detectors.last_layer import LastLayer, class_values, rows
 from evil_twins.detectors.outliers import robust_z
-from tests.detectors.backdoored import success, trained
-from tests.detectors.networks import Headed, rng
+from tests.detectors.backdoors import success, trained
+from tests.detectors.networks import Headed, digits_network, rng
 
 LIKE = torch.zeros(1, 1, 4, 4)
 
@@ -102,15 +102,7 @@ def test_a_layer_without_a_bias_is_one_with_a_bias_of_zero() -> None:
 
 def test_the_goal_of_a_backdoor_has_the_row_of_the_largest_sum() -> None:
     for goal in (2, 7):
-        net = nn.Sequential(
-            nn.Conv2d(1, 12, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(12, 24, 3, padding=1),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(24 * 16, 10),
-        )
+        net = digits_network()
         backdoored = trained(net, goal, goal)
         assert success(backdoored, goal) > 0.8
         values = class_values(rows(Headed(net)))

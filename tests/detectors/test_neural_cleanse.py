@@ -10,7 +10,7 @@ from evil_twins.bench.analysis import stats
 from evil_twins.detectors import base
 from evil_twins.detectors.base import DefenderView
 from evil_twins.detectors.neural_cleanse import NeuralCleanse, pixels, start
-from tests.detectors.backdoored import success, trained
+from tests.detectors.backdoors import success, trained
 from tests.detectors.networks import digits, linear, rng, small_network
 
 

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from evil_twins.detectors.base import DefenderView
 from evil_twins.detectors.ted import TED, TEDScorer, Trajectories, representations
+from tests.detectors.backdoors import auroc, badnets
 from tests.detectors.networks import Residual, digits, linear, randomize, rng, small_network
-from tests.detectors.stamped_digits import auroc, stamped
 
 LAYERS = ["0", "2", "5"]
 """The layers of `small_network` with weights."""
@@ -136,7 +136,7 @@ def test_layers_are_chosen_or_named() -> None:
 
 
 def test_a_stamp_comes_to_its_class_late() -> None:
-    world = stamped()
+    world = badnets()
     assert world.share > 0.95
     scorer = fit(world.model, world.benign)
     assert auroc(scorer(world.clean), scorer(world.attacked)) > 0.95

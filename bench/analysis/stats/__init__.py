@@ -23,7 +23,6 @@ from evil_twins.bench.analysis.stats.groups import joined as joined
 from evil_twins.bench.analysis.stats.groups import mean_interval as mean_interval
 from evil_twins.bench.analysis.stats.groups import share as share
 from evil_twins.bench.analysis.stats.groups import target_draws as target_draws
-from evil_twins.bench.analysis.stats.outlying import honest_needed as honest_needed
 from evil_twins.bench.analysis.stats.outlying import outlying as outlying
 from evil_twins.bench.analysis.stats.planning import MOST_VICTIMS as MOST_VICTIMS
 from evil_twins.bench.analysis.stats.planning import Ranks as Ranks

@@ -1,7 +1,6 @@
 """Honest p-values of models: is a model an outlier among models that are free of poison?"""
 
 from collections.abc import Sequence
-from math import ceil
 
 import numpy as np
 
@@ -35,15 +34,3 @@ def outlying(
 
 def _tested(scores: Floats, honest: Floats) -> Floats:
     return conformal_p(scores, honest) if len(honest) else np.full(len(scores), np.nan)
-
-
-def honest_needed(models: int, alpha: float = 0.05) -> int:
-    """Return the number of honest models from which one of several models can be an outlier.
-
-    With fewer even the highest of all scores has a corrected p-value above the level.
-
-    Args:
-        models: Number of models that are tested, at least 1.
-        alpha: Level of the tests, in (0, 1).
-    """
-    return ceil(models / alpha - 1e-9) - 1

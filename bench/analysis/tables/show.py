@@ -194,7 +194,7 @@ def show(
         recipes = populations(rows)
         return [_matrix(title, part, shares, sizes, heads, fpr) for title, _, part in recipes]
 
-    note = "κ required confidence · φ share of the PGD radius · any = OR at the same total FPR"
+    note = "κ required confidence · φ share of the smallest radius · any = OR at the same total FPR"
     if counts["detected"].isna().any():
         note += f" · .93 its AUROC: a rate {NEEDS}"
     return Group(Matrices(knowledge, build), Text(note, style="dim"), _failures(records))

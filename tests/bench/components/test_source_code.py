@@ -31,6 +31,7 @@ ATTACK |= {"bench/store/records.py"}
 FITTED = COMPONENT | {"bench/cells/fitting.py"}
 SCORE = FITTED | {f"bench/cells/{name}.py" for name in ("faced", "score")}
 SCORE |= {"bench/store/records.py"}
+OF_MODELS = {f"detectors/{name}.py" for name in ("inspection", "outliers")}
 PGD_STEPS = ("input", "lattice", "nature", "pace", "radius", "routes", "serving")
 STEPS = {f"attacks/steps/{name}.py" for name in PGD_STEPS}
 LIBRARIES = {
@@ -67,7 +68,7 @@ CELLS = {
     },
     "inspection": (
         ("score", DETECTORS["inspection"]),
-        SCORE - {"bench/cells/score.py"} | {"bench/cells/inspection.py", "detectors/inspection.py"},
+        SCORE - {"bench/cells/score.py"} | {"bench/cells/inspection.py"} | OF_MODELS,
         LIBRARIES | {"scipy"},
     ),
     "score of pytorch-ood": (
