@@ -1,6 +1,7 @@
 """Triggers as formulas, and as the toolbox stamps them."""
 
 import numpy as np
+import pytest
 import torch
 from art.attacks.poisoning.perturbations import add_single_bd
 
@@ -21,6 +22,14 @@ def test_stamps_are_the_formulas_of_their_papers() -> None:
     assert (patch[..., 6:, 6:] == 1).all()
     assert torch.equal(patch[..., :6, :], x[..., :6, :])
     assert torch.equal(Stamp.additive(draws).scaled(torch.zeros(2))(x), x)
+
+
+def test_a_clipped_pixel_passes_the_gradient() -> None:
+    pattern = torch.tensor([-2.0, -0.1, 0.1, 2.0]).view(1, 1, 2, 2).requires_grad_()
+    stamped = Stamp.additive(pattern)(torch.full((1, 3, 1, 2, 2), 0.5))
+    assert stamped[0, 0].flatten().tolist() == pytest.approx([0, 0.4, 0.6, 1])
+    (slope,) = torch.autograd.grad(stamped.sum(), pattern)
+    assert torch.equal(slope, torch.full_like(pattern, 3))
 
 
 def test_a_patch_of_one_pixel_is_that_of_the_toolbox() -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -10,15 +10,18 @@ import torch
 from torch import Tensor
 
 from evil_twins.attacks.steps.input import InputStep
+from evil_twins.attacks.steps.trigger import TriggerStep
+from evil_twins.attacks.universal import Universal
 from evil_twins.bench.contract.attacks import ATTACK
 from evil_twins.bench.contract.cases import AttackCase, DetectorCase
 from evil_twins.bench.contract.clause import Verdict
 from evil_twins.bench.contract.telling import DETECTOR
 from evil_twins.detectors.base import DefenderView
 from tests.contract import worlds
-from tests.contract.wrong import Loose, Wrong, WrongAttack
+from tests.contract.wrong import Loose, Stronger, Wrong, WrongAttack
 
 WORLD = worlds.defender()
+TRIGGER = TriggerStep(batch=32)
 
 DETECTORS = {
     "runs raise": "RuntimeError: the detector; fell over",
@@ -161,6 +164,16 @@ def test_whatever_a_component_does_to_the_process_is_undone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize(
+    ("attack", "outcome"),
+    [(Stronger(TRIGGER), "failed"), (Universal(replace(TRIGGER, eps=0.001), 5), "warning")],
+)
+def test_a_trigger_ends_at_its_success_rate(attack: Any, outcome: str) -> None:
+    (clause,) = (clause for clause in ATTACK if clause.name == "success_rate")
+    assert clause.judge(AttackCase(attack, worlds.with_trials())).outcome == outcome
+
+
 def test_every_clause_has_been_broken() -> None:
     assert {fault.split()[0] for fault in DETECTORS} | {"frozen"} == {c.name for c in DETECTOR}
-    assert {fault.split()[0] for fault in ATTACKS} | {"frozen"} == {c.name for c in ATTACK}
+    broken = {fault.split()[0] for fault in ATTACKS} | {"frozen", "success_rate"}
+    assert broken == {c.name for c in ATTACK}

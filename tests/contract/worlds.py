@@ -33,3 +33,8 @@ def defender(activation: type[nn.Module] = nn.ReLU) -> World:
 def attacker() -> AttackerView:
     """Make four targets of a network that recognises the bright quadrant."""
     return worlds.view(4)
+
+
+def with_trials() -> AttackerView:
+    """Make four targets with images on which a trigger is tried."""
+    return worlds.with_trials(attacker())

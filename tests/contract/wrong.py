@@ -15,6 +15,9 @@ from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.pgd import PGD
 from evil_twins.attacks.steps.input import InputStep
 from evil_twins.attacks.steps.model import ModelStep
+from evil_twins.attacks.steps.trigger import TriggerStep
+from evil_twins.attacks.trigger_loop import stamped
+from evil_twins.attacks.universal import Universal
 from evil_twins.detectors.base import DefenderView
 
 FIRST_SCORES = WeakKeyDictionary[nn.Module, Tensor]()
@@ -197,3 +200,21 @@ def _vandalise(fault: str, view: AttackerView) -> None:
         "untouched threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
     }
     changes.get(fault, lambda: None)()
+
+
+@dataclass(frozen=True)
+class Stronger:
+    """A universal trigger that is made twice as strong at its end."""
+
+    trigger: TriggerStep
+    kappa: ClassVar[None] = None
+
+    @property
+    def nature(self) -> Nature:
+        return Universal(self.trigger).nature
+
+    def __call__(self, view: AttackerView) -> Attacked:
+        result = Universal(self.trigger, 20)(view)
+        assert result.stamp is not None
+        stamp = result.stamp.scaled(torch.full((len(result.stamp),), 2.0))
+        return stamped(view, 1, stamp, result.models, result.passes, result.rounds)

@@ -186,8 +186,8 @@ class Study:
     def footer(self) -> str:
         """Return the end of each caption: n, kappa and failed cells."""
         kappas = sorted({float(kappa) for kappa in self.rows["kappa"].dropna()})
-        stated = ", ".join(text.level(kappa) for kappa in kappas)
-        return f"n = {self.targets()} targets, κ = {stated}{self.scope}; {self.failures}."
+        stated = ", κ = " + ", ".join(map(text.level, kappas)) if kappas else ""
+        return f"n = {self.targets()} targets{stated}{self.scope}; {self.failures}."
 
     @property
     def scope(self) -> str:

@@ -96,6 +96,15 @@ def test_captions_state_what_a_reader_needs(study: Study) -> None:
         assert words in caption
 
 
+def test_a_caption_states_no_kappa_where_no_attack_has_one() -> None:
+    frames = synthetic.frames(n=20)
+    for name in ("targets", "scores", "flips"):
+        frames[name] = frames[name][frames[name]["kappa"].eq(0.75)].assign(kappa=np.nan)
+    (drawn,) = studies(Analysis(tables.number(frames)))
+    assert "κ" not in drawn.footer()
+    assert drawn.footer().startswith("n = 20 targets,")
+
+
 def _draw(kind: Callable[[Study], Figure | None], study: Study) -> Figure:
     with style.PAGE.settings():
         drawn = kind(study)

@@ -87,6 +87,16 @@ def test_the_fine_tunes_are_held_against_each_other() -> None:
     assert "by construction" in honest["note"]
 
 
+def test_a_model_is_tested_among_the_fine_tunes_and_these_are_not() -> None:
+    lines = Analysis(tables.number(_records())).table(INSPECTION)
+    honest = _line(lines, method="fine-tuning")
+    assert np.isnan([honest["model_p"], honest["model_p_holm"]]).all()
+    others = lines[lines["method"].ne("fine-tuning")]
+    loud = _line(lines, attack="poisoning", kappa=0.75)
+    assert loud["model_p"] == pytest.approx(1 / 41)
+    assert loud["model_p_holm"] == min(1, others["models"].sum() / 41) == 1
+
+
 def test_the_victim_is_one_model() -> None:
     lines = Analysis(tables.number(_records())).table(INSPECTION)
     still = lines[lines["layers"] == "none"]

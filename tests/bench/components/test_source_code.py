@@ -20,17 +20,16 @@ EVERY = DATA | {
     *("bench/components/finite.py", "bench/components/precision.py", "bench/store/checksums.py"),
     *(f"bench/subjects/{name}.py" for name in ("adopting", "architectures", "weights")),
 }
+RECORDS = {"bench/store/records.py"}
 COMPONENT = EVERY | {
     *(f"attacks/{name}.py" for name in ("base", "models", "norms", "stacking", "stamps")),
     *("bench/cells/seeds.py", "bench/components/faced.py", "detectors/base.py"),
     *(f"bench/components/{name}.py" for name in ("component", "plugin", "returned", "shorthand")),
 }
 ATTACK = COMPONENT | {f"bench/cells/{n}.py" for n in ("attack", "benign", "measure", "targets")}
-ATTACK |= {f"attacks/{name}.py" for name in ("efficacy", "search", "success")}
-ATTACK |= {"bench/store/records.py"}
+ATTACK |= {f"attacks/{name}.py" for name in ("efficacy", "search", "success")} | RECORDS
 FITTED = COMPONENT | {"bench/cells/fitting.py"}
-SCORE = FITTED | {f"bench/cells/{name}.py" for name in ("faced", "score")}
-SCORE |= {"bench/store/records.py"}
+SCORE = FITTED | {f"bench/cells/{name}.py" for name in ("faced", "score")} | RECORDS
 OF_MODELS = {f"detectors/{name}.py" for name in ("inspection", "outliers")}
 PGD_STEPS = ("input", "lattice", "nature", "pace", "radius", "routes", "serving")
 STEPS = {f"attacks/steps/{name}.py" for name in PGD_STEPS}
