@@ -98,7 +98,9 @@ class Trials:
         return cls(images.x[places], goal, counts)
 
     @torch.no_grad()
-    def margins(self, models: PairedModels, stamp: Stamp, index: Tensor) -> Tensor:
+    def margins(
+        self, models: PairedModels, stamp: Callable[[Tensor], Tensor], index: Tensor
+    ) -> Tensor:
         """Compute margins (n, T) under n models with n triggers, of the goals at `index` (n,).
 
         Those of images that do not count are infinite.
@@ -109,8 +111,14 @@ class Trials:
             parts.append(goal_margins(models.logits(models.features(stamped)), goal))
         return torch.where(self.counts[index], torch.cat(parts, 1), torch.inf)
 
-    def rates(self, models: PairedModels, stamp: Stamp) -> Tensor:
-        """Compute the success rates (G,) float64 of G models with G triggers."""
+    def rates(self, models: PairedModels, stamp: Callable[[Tensor], Tensor]) -> Tensor:
+        """Compute the success rates (G,) float64 of G models with G triggers.
+
+        Args:
+            models: The models.
+            stamp: A `Stamp` of G triggers, or what becomes of its images: (1, B, C, H, W) ->
+                (G, B, C, H, W).
+        """
         index = torch.arange(len(self.goal), device=self.goal.device)
         wins = (self.margins(models, stamp, index) > 0) & self.counts
         return wins.sum(1).double() / self.counts.sum(1)

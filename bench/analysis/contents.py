@@ -40,6 +40,7 @@ TABLES = {
     "price": "The price of evasion",
     "load": "One model for several targets",
     "triggers": "Success rate, size and harm of triggers",
+    "durability": "What is left of attacks after treatments",
     "inspection": "Inspectors of models",
     "inspection-over-victims": "Inspectors of models over victims",
 }

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from evil_twins.bench.cells import (
     attack,
+    durability,
     evade,
     inspection,
     preparation,
@@ -48,6 +49,7 @@ KINDS = {
     "attack": attack.run,
     "benign": score.run,
     "score": score.run,
+    "durability": durability.run,
 }
 
 

@@ -20,7 +20,7 @@ class Cell:
     """A piece of a plan, as data.
 
     Attributes:
-        kind: "victim", "fit", "attack", "benign" or "score".
+        kind: "victim", "fit", "attack", "benign", "score" or "durability".
         title: Name for people.
         label: Name of its component in the suite.
         component: The attack or detector, or None.

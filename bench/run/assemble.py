@@ -26,7 +26,7 @@ from evil_twins.bench.suite.suite import Suite
 
 DERIVED = (*(f"{name}.parquet" for name in (*FILES, "costs")), "tables/*", "figures/*")
 VICTIMS = FILES["victims"]
-ORDER = ("role", "target_id", "image_id", "name")
+ORDER = ("role", "treatment", "target_id", "image_id", "name")
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,10 @@ def _tables(
             pieces = [done.record(shard.attack, name) for shard in rows[values]]
             nature = nature_of(rows[values][0]) if name == "targets" else {}
             yield name, _ordered(pieces, keys | nature, FILES[name])
+        if "durability" in names:
+            treated = [key for shard in rows[values] for key in durability_keys(done, shard)]
+            pieces = [done.record(key, "durability") for key in treated]
+            yield "durability", _ordered(pieces, keys, FILES["durability"])
         for label in sorted(knowledge):
             column = keys | {"detector": label, "knowledge": knowledge[label]}
             scored = [key for shard in rows[values] for key in score_keys(done, shard, label)]
@@ -175,6 +179,11 @@ def score_keys(done: Finished, shard: Shard, label: str) -> list[str]:
     """Return the finished cells with the scores of a detector on a shard, if all are finished."""
     keys = [part[label] for part in (shard.scores, shard.benign) if label in part]
     return keys if all(key in done.state.content for key in keys) else []
+
+
+def durability_keys(done: Finished, shard: Shard) -> list[str]:
+    """Return the durability cell of a shard, if it has one that is finished."""
+    return [shard.durability] if shard.durability in done.state.content else []
 
 
 def keys_of(done: Finished, shard: Shard) -> dict[str, Any]:

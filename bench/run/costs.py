@@ -20,6 +20,7 @@ PARENTS: Mapping[str, set[str]] = {
     "attack": {"victim"},
     "benign": {"victim"},
     "score": {"victim", "attack"},
+    "durability": {"victim", "attack"},
 }
 """Kind of a cell -> kinds of the parents that a forecast needs."""
 
@@ -54,7 +55,8 @@ class Work:
     """The work of a cell, as a forecast sees it.
 
     Attributes:
-        amount: Targets of an attack cell, images of a score or benign cell, 1 for any other cell.
+        amount: Targets of an attack or durability cell, images of a score or benign cell, 1 for
+            any other cell.
         keys: Descriptions of the work, the most specific first. All name kind, device, data set
             and network.
     """
@@ -72,7 +74,7 @@ def work(
         kind: Kind of the cell.
         spec: Spec of the cell.
         architecture: Network of its victim; "" for a cell without one.
-        attack: Spec of the attack cell that a score cell reads, else None.
+        attack: Spec of the attack cell that a score or durability cell reads, else None.
     """
     component: Mapping[str, Any] = spec.get("attack") or spec.get("detector") or {}
     training = [spec.get("recipe"), spec.get("retraining")]

@@ -15,8 +15,11 @@ from evil_twins.bench.run.plan import Plan
 from evil_twins.bench.run.state import State
 from evil_twins.bench.store.cells import Store
 
-ORDER = {"victim": 0, "fit": 1, "attack": 2, "benign": 3, "score": 4}
+ORDER = {"victim": 0, "fit": 1, "attack": 2, "benign": 3, "durability": 4, "score": 5}
 """Rank of each kind: attacks run before scores, so that small cells at the end fill all workers."""
+
+READERS = ("score", "durability")
+"""Kinds of cells that read the models of an attack cell."""
 
 CHANGED = (
     "its models had been dropped, and the new ones made here differ from them; "
@@ -35,7 +38,7 @@ class Course:
         queue: Batches of cells that can run: (rank, number, keys).
         pending: Identity -> keys of a cell that is queued or runs. Two keys may turn out to be one
             cell, such as IMC at φ = 0 and Poisoning; the first of them is run.
-        blocked: Key of an attack cell that has lost its models -> score cells that need them.
+        blocked: Key of an attack cell that has lost its models -> cells that need them.
         computed: Identities of the cells that were run now.
     """
 
@@ -47,10 +50,10 @@ class Course:
         self.queue: list[tuple[tuple[int, bool, str], int, list[str]]] = []
         self.numbers, self.pending = count(), dict[str, list[str]]()
         self.blocked: dict[str, list[str]] = defaultdict(list)
-        self.scores: dict[str, list[str]] = defaultdict(list)
+        self.readers: dict[str, list[str]] = defaultdict(list)
         for key, cell in plan.cells.items():
-            if cell.kind == "score":
-                self.scores[cell.parents["attack"]].append(key)
+            if cell.kind in READERS:
+                self.readers[cell.parents["attack"]].append(key)
         self.sorter = TopologicalSorter({k: [*c.parents.values()] for k, c in plan.cells.items()})
         self.sorter.prepare()
         self.advance()
@@ -95,7 +98,7 @@ class Course:
         That is its attack cell if the models of that one were removed.
         """
         cell = self.plan.cells[key]
-        if cell.kind == "score" and self.lacks_models(cell.parents["attack"]):
+        if cell.kind in READERS and self.lacks_models(cell.parents["attack"]):
             attack = cell.parents["attack"]
             self.state.lacking.add(attack)
             self.blocked[attack].append(key)
@@ -144,7 +147,7 @@ class Course:
             again = key in self.again or key in self.state.lacking
             if not again and self.store.find(cell.kind, identity):
                 self.advance(self.pending.pop(identity))  # another run has finished it
-            elif cell.kind == "score" and self.lacks_models(cell.parents["attack"]):
+            elif cell.kind in READERS and self.lacks_models(cell.parents["attack"]):
                 self.advance(self.pending.pop(identity))  # its attack first
             else:
                 batch.append(key)
@@ -170,13 +173,13 @@ class Course:
                 state.content[key] = outcome.content
         for key in keys[1:]:
             self.observer.passed(key)
-        self.advance([score for key in keys for score in self.blocked.pop(key, ())])
+        self.advance([reader for key in keys for reader in self.blocked.pop(key, ())])
 
     def drop(self, attacks: Collection[str]) -> None:
-        """Remove the models of these attack cells if every detector has scored them."""
+        """Remove the models of these attack cells if every cell that reads them is stored."""
         content = self.state.content
         for key in attacks & self.plan.cells.keys():
-            if key in content and all(score in content for score in self.scores[key]):
+            if key in content and all(reader in content for reader in self.readers[key]):
                 self.store.drop_models("attack", self.state.identity[key])
 
 

@@ -2,6 +2,7 @@
 
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects.data import Dataset
+from evil_twins.bench.subjects.treatments import CHANNELS
 from evil_twins.bench.suite.suite import Suite
 from evil_twins.detectors.base import Contrasting
 
@@ -26,6 +27,21 @@ def check_classes(suite: Suite, data: Dataset) -> None:
                 f"{count}",
                 "remedy: remove it from the suite, or use other data",
             )
+
+
+def check_channels(suite: Suite, data: Dataset) -> None:
+    """Check that images can arrive as JPEG, if the suite asks for it.
+
+    Raises:
+        UserError: They have neither 1 nor 3 channels.
+    """
+    channels = data.train.pixels.shape[1]
+    if suite.durability is not None and channels not in CHANNELS:
+        raise UserError(
+            f"[durability] stores images as JPEG; those of {data.name} have {channels} channels",
+            "expected: 1 or 3 channels",
+            "remedy: remove [durability] from the suite",
+        )
 
 
 def check_splits(suite: Suite, data: Dataset) -> None:

@@ -10,7 +10,7 @@ from evil_twins.bench.components.parameters import checked
 from evil_twins.bench.components.precision import SINGLE
 from evil_twins.bench.components.source_code import closure, code_of
 from evil_twins.bench.errors import UserError
-from evil_twins.bench.run.data_size import check_classes, check_splits
+from evil_twins.bench.run.data_size import check_channels, check_classes, check_splits
 from evil_twins.bench.run.network_fit import check_network
 from evil_twins.bench.store.checksums import checksum
 from evil_twins.bench.subjects import forms, weights
@@ -28,6 +28,7 @@ class Planner:
         self.suite, self.data = suite, data
         check_classes(suite, data)
         check_splits(suite, data)
+        check_channels(suite, data)
         self.doubts = tuple(check_network(suite, data))
         per_target = min(len(data.calibration), len(data.fpr)) // suite.targets.count
         self.benign = min(suite.targets.benign, per_target)

@@ -18,6 +18,7 @@ class Shard:
         scores: Detector -> its score cell.
         benign: Detector -> its scores of benign images, where all targets face the victim; in
             other rows the score cell has them.
+        durability: Its durability cell, or "".
     """
 
     row: Row
@@ -25,12 +26,14 @@ class Shard:
     attack: str
     scores: Mapping[str, str]
     benign: Mapping[str, str] = field(default_factory=dict)
+    durability: str = ""
 
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys of its cells."""
         benign = (key for label, key in self.benign.items() if label in self.scores)
-        return (self.attack, *self.scores.values(), *benign)
+        durability = (self.durability,) if self.durability else ()
+        return (self.attack, *self.scores.values(), *benign, *durability)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Plan the cells of one victim: preparations, attacks and scores."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import ceil
 
 from evil_twins.bench.cells.identity import Cell
@@ -86,7 +86,19 @@ class VictimCells:
                 size = 0
             images = {"size": size, "first": first}
             scores[column.label] = self.score(column, "score", images, attack)
-        return Shard(row, self.seed, attack, scores, benign)
+        durability = self.durability(row, attack) if row.scored else ""
+        return Shard(row, self.seed, attack, scores, benign, durability)
+
+    def durability(self, row: Row, attack: str) -> str:
+        """Add the treatments of an attack cell, if the suite asks for them; else return ""."""
+        if self.suite.durability is None:
+            return ""
+        cell = self.planner.cells[attack]
+        spec = self.shared | {"attack": cell.spec["attack"], "targets": cell.spec["targets"]}
+        spec["treatments"] = asdict(self.suite.durability)
+        facts = row.label, row.attack, spec, self.planner.source("durability", row.attack)
+        parents = {"victim": self.key, "attack": attack}
+        return self.planner.add(Cell("durability", cell.title, *facts, parents))
 
     def score(self, column: Column, kind: str, benign: dict[str, int], attack: str = "") -> str:
         """Add the scores of a column: of an attack cell, or of benign images under the victim."""

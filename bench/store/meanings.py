@@ -28,6 +28,8 @@ FILE_WORDS: Mapping[str, str] = {
     "gallery": "One line for each row and stored image: the first targets, before and after.",
     "scores": "One line for each row, detector and image.",
     "details": "One line for each further value of a detector.",
+    "durability": "One line for each row, treatment by the defender, and target; only where the "
+    "suite asks for it.",
     "victims": "One line for each victim.",
     "failures": "One line for each cell that failed or could not run.",
     "costs": "One line for each row and detector of a comparison.",
@@ -124,6 +126,17 @@ OF_FILE: Mapping[str, Mapping[str, Meaning]] = {
         "score": Meaning("score, higher is more suspicious", "any number; NaN: not flagged"),
         "confidence": Meaning("largest softmax of the faced model", "[0, 1]"),
         "correct": Meaning("whether the faced model gives the image its true class"),
+    },
+    "durability": {
+        "treatment": Meaning(
+            "treatment of every model, or of every input",
+            "none; fine-tuning, pruning, int8: of models; jpeg: of inputs",
+        ),
+        "confidence": Meaning("softmax of the treated model at the goal, on the input", "[0, 1]"),
+        "at_kappa": Meaning("whether the confidence is still at least κ; false without κ"),
+        "gets_goal": Meaning("whether the treated model gives the goal class"),
+        "asr": Meaning("success rate of the trigger after it", "[0, 1]; NaN: no trigger"),
+        "accuracy": Meaning("accuracy of the treated model on R", "[0, 1]"),
     },
     "details": {
         "name": Meaning("name of the value, as the detector gives it"),

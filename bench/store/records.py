@@ -103,6 +103,15 @@ LATER = {**CONTENT, **COMPUTED, **ASR}
 """Columns that records of older versions lack."""
 COSTS: Columns = {"detector": _TEXT, "seconds": _REAL, "inputs": _WHOLE}
 """Seconds of the score cells of a row, fits included, and the number of their inputs."""
+DURABILITY: Columns = {
+    "treatment": _TEXT,
+    "target_id": _TEXT,
+    "confidence": _REAL,
+    "at_kappa": _FLAG,
+    "gets_goal": _FLAG,
+    "asr": _REAL,
+    "accuracy": _REAL,
+}
 MODEL_SCORE = "score of the model"
 """Name of the detail of a detector of models, stored for the first target that faces a model."""
 NO_SCORE = "no score: "
@@ -118,6 +127,7 @@ FILES: Mapping[str, Columns] = {
     "gallery": {**KEYS, **GALLERY},
     "scores": {**KEYS, **DETECTOR, **SCORES},
     "details": {**KEYS, "detector": _TEXT, **DETAILS},
+    "durability": {**KEYS, **DURABILITY},
     "victims": {**STUDY, **VICTIMS, **CONTENT, **COMPUTED},
     "failures": FAILURES,
 }
@@ -128,6 +138,7 @@ PARTS: Mapping[str, Columns] = {
     "gallery": GALLERY,
     "scores": SCORES,
     "details": DETAILS,
+    "durability": DURABILITY,
     "victim": VICTIMS,
 }
 """The records that cells store. `layers` are those that moved, a key of the row."""

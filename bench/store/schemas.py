@@ -98,6 +98,7 @@ SPECS: Mapping[str, type[_Spec]] = {
     "attack": _AttackSpec,
     "benign": _ScoreSpec,
     "score": _ScoreSpec,
+    "durability": _AttackSpec,
 }
 
 FileFacts = Annotated[tuple[Count, Digest, int], Strict(False)]
@@ -119,7 +120,7 @@ class CellFacts(Schema):
         provenance: SHA-256 of `provenance.json`.
     """
 
-    kind: Literal["victim", "fit", "attack", "benign", "score"]
+    kind: Literal["victim", "fit", "attack", "benign", "score", "durability"]
     identity: str
     title: str
     spec: dict[str, Any]

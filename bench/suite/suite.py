@@ -13,6 +13,7 @@ from evil_twins.bench.subjects import forms, splits
 from evil_twins.bench.subjects.networks.network import FORMS, PROGRAMS, Network
 from evil_twins.bench.subjects.networks.network import locate as locate_network
 from evil_twins.bench.subjects.splits import Splits
+from evil_twins.bench.subjects.treatments import Treatments
 from evil_twins.bench.suite import extends, toml
 from evil_twins.bench.suite.columns import Column, columns_of
 from evil_twins.bench.suite.names import folder_name
@@ -37,6 +38,7 @@ class _File(Section):
     victim: Victim
     splits: Annotated[dict[str, Any], Field(default_factory=dict)]
     targets: Targets
+    durability: dict[str, Any] | None = None
     attacks: list[dict[str, Any]]
     detectors: list[dict[str, Any]]
 
@@ -57,6 +59,7 @@ class Suite:
         weights: The file of the weights of each victim; none if they are trained.
         splits: Shares of the splits of the test half.
         targets: The inputs that are attacked.
+        durability: The treatments after which each attack is measured again, or None.
         rows: The attacks.
         columns: The detectors.
     """
@@ -72,6 +75,7 @@ class Suite:
     weights: tuple[Path, ...]
     splits: Splits
     targets: Targets
+    durability: Treatments | None
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
 
@@ -180,6 +184,8 @@ def load(name: str) -> Suite:
     shared: dict[str, Any] = {key: value for key, value in file if key not in extends.ENTRIES}
     shared["dataset"] = dataset
     shared["splits"] = checked(Splits, file.splits, f"{path.name}: splits")
+    if file.durability is not None:
+        shared["durability"] = checked(Treatments, file.durability, f"{path.name}: [durability]")
     weights = _weights(file.victim, path)
     shared |= {"network": network, "weights": weights}
     return Suite(**shared, rows=tuple(rows), columns=tuple(columns))

@@ -71,6 +71,6 @@ def united(records: Records) -> Records:
     )
     rest = {
         name: getattr(records, name)[:0]
-        for name in ("flips", "scores", "details", "gallery", "failures", "victims")
+        for name in ("flips", "scores", "details", "gallery", "durability", "failures", "victims")
     }
     return replace(records, rows=records.rows.loc[first.unique()], targets=targets, **rest)

@@ -35,6 +35,7 @@ class Records:
         scores: Scores of attacked, calibration and fresh benign inputs.
         details: Facts with the scores of attacked inputs.
         gallery: The first few images of each row.
+        durability: The effect on each target after treatments by a defender.
         failures: Cells that failed, without row numbers.
         victims: Measured accuracy of the victims, without row numbers.
     """
@@ -45,6 +46,7 @@ class Records:
     scores: pd.DataFrame
     details: pd.DataFrame
     gallery: pd.DataFrame
+    durability: pd.DataFrame
     failures: pd.DataFrame
     victims: pd.DataFrame
 
@@ -127,14 +129,14 @@ def number(frames: dict[str, pd.DataFrame]) -> Records:
     natures = reported.drop_duplicates(KEYS)[[*KEYS, *records.NATURE]]
     rows = natures.sort_values(KEYS, ignore_index=True)
     targets = _numbered(reported, rows).sort_values(["row", "target_id"], ignore_index=True)
-    flips, scores, details, gallery = (
+    flips, scores, details, gallery, durability = (
         _of_targets(_numbered(frames[name], rows), targets)
-        for name in ("flips", "scores", "details", "gallery")
+        for name in ("flips", "scores", "details", "gallery", "durability")
     )
     order = ["row", "detector", "role", "target_id", "image_id"]
     scores = scores.sort_values(order, ignore_index=True)
     unnumbered = {name: frames[name] for name in ("failures", "victims")}
-    return Records(rows, targets, flips, scores, details, gallery, **unnumbered)
+    return Records(rows, targets, flips, scores, details, gallery, durability, **unnumbered)
 
 
 def read(results_dir: Path, names: Collection[str] = tuple(records.FILES)) -> Records:

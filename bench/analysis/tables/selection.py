@@ -127,7 +127,7 @@ def of_victims(records: Records, seeds: Iterable[int]) -> Records:
     if missing := sorted(wanted - stored):
         raise unknown("victim (seed)", str(missing[0]), map(str, stored))
     rows = records.rows[records.rows["seed"].isin(wanted)]
-    parts = ("targets", "flips", "scores", "details", "gallery")
+    parts = ("targets", "flips", "scores", "details", "gallery", "durability")
     frames = {name: getattr(records, name) for name in parts}
     shown = {name: frame[frame["row"].isin(rows.index)] for name, frame in frames.items()}
     victims = records.victims[records.victims["seed"].isin(wanted)]

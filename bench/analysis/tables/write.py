@@ -16,6 +16,7 @@ from evil_twins.bench.analysis.tables.budgets import BUDGETS
 from evil_twins.bench.analysis.tables.calibration import CALIBRATION
 from evil_twins.bench.analysis.tables.controls import CONTROLS
 from evil_twins.bench.analysis.tables.detection import DETECTION
+from evil_twins.bench.analysis.tables.durability import DURABILITY
 from evil_twins.bench.analysis.tables.inspection import INSPECTION
 from evil_twins.bench.analysis.tables.inspection_over_victims import INSPECTION_OVER_VICTIMS
 from evil_twins.bench.analysis.tables.leave_one_out import LEAVE_ONE_OUT
@@ -55,6 +56,7 @@ TABLES = (
         PRICE,
         LOAD,
         TRIGGERS,
+        DURABILITY,
         INSPECTION,
         INSPECTION_OVER_VICTIMS,
     ),

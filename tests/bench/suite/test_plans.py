@@ -22,6 +22,7 @@ SIZES = {
     "inspection": (898, 10, (1, 8, 8)),
     "clean-label": (898, 10, (1, 8, 8)),
     "triggers": (898, 10, (1, 8, 8)),
+    "durability": (898, 10, (1, 8, 8)),
     "gtsrb-small": (7_949, 43, (3, 32, 32)),
     "detectors": (898, 10, (1, 8, 8)),
     "gtsrb-retrained": (7_949, 43, (3, 32, 32)),
