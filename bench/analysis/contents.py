@@ -40,7 +40,7 @@ TABLES = {
     "price": "The price of evasion",
     "load": "One model for several targets",
     "triggers": "Success rate, size and harm of triggers",
-    "durability": "What is left of attacks after treatments",
+    "durability": "Attacks after fine-tuning, pruning, int8 weights and JPEG",
     "inspection": "Inspectors of models",
     "inspection-over-victims": "Inspectors of models over victims",
 }

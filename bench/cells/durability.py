@@ -1,4 +1,4 @@
-"""The durability cell: what is left of an attack after each treatment by an honest defender."""
+"""The durability cell: the effect of an attack after each treatment by an honest defender."""
 
 from __future__ import annotations
 

@@ -95,10 +95,8 @@ class _ScoreSpec(_Spec):
 SPECS: Mapping[str, type[_Spec]] = {
     "victim": _VictimSpec,
     "fit": _FitSpec,
-    "attack": _AttackSpec,
-    "benign": _ScoreSpec,
-    "score": _ScoreSpec,
-    "durability": _AttackSpec,
+    **dict.fromkeys(("attack", "durability"), _AttackSpec),
+    **dict.fromkeys(("benign", "score"), _ScoreSpec),
 }
 
 FileFacts = Annotated[tuple[Count, Digest, int], Strict(False)]

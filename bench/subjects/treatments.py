@@ -1,4 +1,4 @@
-"""What a defender may do to every model and every input, without looking for an attack."""
+"""Treatments of every model and every input by a defender who looks for no attack."""
 
 from __future__ import annotations
 

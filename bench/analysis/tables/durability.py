@@ -1,4 +1,4 @@
-"""What is left of each attack after treatments by a defender who looks for no attack."""
+"""Durability: each attack after treatments by a defender who looks for no attack."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -54,7 +54,8 @@ def mean(group: pd.DataFrame, name: str) -> stats.Interval:
     values = column(group, name)
     if len(values) < 2 or np.ptp(values) == 0:
         return stats.Interval(float(values.mean()), np.nan, np.nan)
-    return stats.mean_over_victims(values)
+    least = -1.0 if name == "change" else 0.0
+    return stats.Interval(*np.clip(stats.mean_over_victims(values), least, 1.0).tolist())
 
 
 def _markdown(analysis: Analysis) -> str:
@@ -70,7 +71,7 @@ def _markdown(analysis: Analysis) -> str:
     )
     blocks = [
         "# Durability\n\n"
-        "What is left of each attack after a treatment of every model (fine-tuning, pruning, int8 "
+        "Each attack after a treatment of every model (fine-tuning, pruning, int8 "
         "weights) or of every input (JPEG) by a defender who looks for no attack; in %. An attack "
         "ends exactly at κ, so that any change brings about half of its targets below κ; the goal "
         "class says more. With several victims the 95 % intervals hold "
@@ -79,11 +80,12 @@ def _markdown(analysis: Analysis) -> str:
     for title, _, rows in populations(analysis.records.rows):
         keyed = rows.loc[text.ordered(rows), RECIPE]
         merged = keyed.assign(_place=range(len(keyed))).merge(table, on=RECIPE)
+        blocks += [f"\n## {title}\n"] if len(merged) else []
         for words, name, summary in parts:
             body = list(_rows(merged[merged[name].notna()], name, summary))
             if body:
                 header = text.markdown(["attack", *TREATMENTS], body)
-                blocks.append(f"\n## {title}\n\n### {words}\n\n{header}")
+                blocks.append(f"\n### {words}\n\n{header}")
     return "".join(blocks)
 
 

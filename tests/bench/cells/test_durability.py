@@ -1,4 +1,4 @@
-"""Attacks after treatments by a defender: what a run stores of them."""
+"""Attacks after treatments by a defender, as a run stores them."""
 
 import copy
 from pathlib import Path
@@ -133,7 +133,7 @@ def test_a_wrong_key_is_named(tmp_path: Path) -> None:
 def test_images_that_no_jpeg_holds_are_refused(tmp_path: Path) -> None:
     small = suite.load(suites.write(tmp_path, *PARTS, head=suites.HEAD + ASKS))
     pixels = torch.zeros(40, 2, 8, 8, dtype=torch.uint8)
-    some = Images(tuple(map(str, range(40))), pixels, torch.zeros(40).long())
-    data = Dataset("digits", tuple("0123456789"), *([some] * 7), digest="")
+    images = Images(tuple(map(str, range(40))), pixels, torch.zeros(40).long())
+    data = Dataset("digits", tuple("0123456789"), *([images] * 7), digest="")
     with pytest.raises(UserError, match="2 channels"):
         plan(small, data, "cpu")

@@ -84,9 +84,9 @@ def test_fine_tuning_learns_the_images_and_leaves_the_model_frozen() -> None:
         models = [network(), network()]
         for model in models:
             fine_tune(model, clean, Treatments(steps, lr=0.1, batch=16), rng(5))
-        for one, other in zip(*(model.parameters() for model in models), strict=True):
-            assert torch.equal(one, other)
-            assert not one.requires_grad
+        for weight, other in zip(*(model.parameters() for model in models), strict=True):
+            assert torch.equal(weight, other)
+            assert not weight.requires_grad
         assert not models[0].training
         logits = models[0](clean.x.double())
         losses.append(float(nn.functional.cross_entropy(logits, clean.label)))
