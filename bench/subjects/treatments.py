@@ -37,7 +37,7 @@ class Treatments:
     """
 
     steps: int = 100
-    lr: float = 0.01
+    lr: float = 0.003
     batch: int = 64
     pruned: float = 0.2
     quality: int = 75
