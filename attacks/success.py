@@ -88,14 +88,22 @@ class Trials:
         Raises:
             ValueError: The view holds none, or none of a class other than a goal.
         """
-        images = view.trials
-        if images is None:
+        if view.trials is None:
             raise ValueError("a trigger needs benign images in view.trials to end at its rate")
-        places = evenly(len(images), TRIALS)
-        counts = images.label[places].unsqueeze(0) != goal.unsqueeze(1)
+        return cls.among(view.trials.x, view.trials.label, goal)
+
+    @classmethod
+    def among(cls, x: Tensor, label: Tensor, goal: Tensor) -> Trials:
+        """Choose trials among images (M, C, H, W) of classes (M,) for goal classes (G,).
+
+        Raises:
+            ValueError: All images are of a goal class.
+        """
+        places = evenly(len(x), TRIALS)
+        counts = label[places].unsqueeze(0) != goal.unsqueeze(1)
         if not bool(counts.any(1).all()):
             raise ValueError("view.trials has no images of a class other than the goal")
-        return cls(images.x[places], goal, counts)
+        return cls(x[places], goal, counts)
 
     @torch.no_grad()
     def margins(

@@ -115,6 +115,7 @@ def test_every_python_snippet_has_a_test() -> None:
         "docs/many-machines.md": 1 + len(clusters),
         "docs/own.md": 2,
         "docs/papers.md": 1,
+        "docs/zoo.md": 1,
     }
     assert len(clusters) == 2
 

@@ -26,13 +26,8 @@ from evil_twins.bench.errors import Damaged
 from evil_twins.bench.store import records
 from evil_twins.bench.store.checksums import ATTACKED
 from evil_twins.bench.subjects.data import Images
-from evil_twins.bench.subjects.treatments import (
-    Treatments,
-    compress,
-    fine_tune,
-    prune,
-    quantise,
-)
+from evil_twins.bench.subjects.durability import Treatments
+from evil_twins.bench.subjects.treatments import compress, fine_tune, prune, quantise
 
 Change = Callable[[Tensor], Tensor]
 """Images (..., C, H, W) -> the images that arrive."""

@@ -25,6 +25,7 @@ from evil_twins.bench.commands.run import run
 from evil_twins.bench.commands.score import score
 from evil_twins.bench.commands.table import table
 from evil_twins.bench.commands.verify import verify
+from evil_twins.bench.commands.zoo import zoo
 from evil_twins.bench.errors import UserError, message, why
 from evil_twins.bench.run.streams import reserve
 from evil_twins.bench.store.room import NO_ROOM
@@ -42,6 +43,7 @@ for command in (
     reproduce,
 ):
     app.command()(command)
+app.add_typer(zoo, name="zoo")
 
 
 def _print_version(wanted: bool) -> None:

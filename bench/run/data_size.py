@@ -2,7 +2,7 @@
 
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.subjects.data import Dataset
-from evil_twins.bench.subjects.treatments import CHANNELS
+from evil_twins.bench.subjects.durability import CHANNELS
 from evil_twins.bench.suite.suite import Suite
 from evil_twins.detectors.base import Contrasting
 

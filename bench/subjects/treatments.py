@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,42 +12,13 @@ from torch import Tensor, nn
 from torch.nn.utils.prune import L1Unstructured
 
 from evil_twins.bench.subjects.data import Images
+from evil_twins.bench.subjects.durability import Treatments
 
 LEVELS = 127
 """The largest whole number of a weight in 8 bits, of either sign."""
 
 MOMENTUM = 0.9
 """Momentum of the fine-tuning."""
-
-CHANNELS = (1, 3)
-"""Numbers of channels of a JPEG."""
-
-
-@dataclass(frozen=True)
-class Treatments:
-    """The treatments of a suite that asks how long its attacks last.
-
-    Attributes:
-        steps: Steps of honest fine-tuning: SGD of all weights on the defender's clean images.
-        lr: Its learning rate; the momentum is `MOMENTUM`.
-        batch: Images in one of its steps.
-        pruned: Share of the weights of each layer, the smallest ones, that become 0.
-        quality: Quality of the JPEG in which each input arrives.
-    """
-
-    steps: int = 100
-    lr: float = 0.003
-    batch: int = 64
-    pruned: float = 0.2
-    quality: int = 75
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or self.lr <= 0:
-            raise ValueError("fine-tuning needs steps >= 1, batch >= 1 and lr > 0")
-        if not 0 < self.pruned < 1:
-            raise ValueError(f"pruned is {self.pruned:g}; expected: a share between 0 and 1")
-        if not 1 <= self.quality <= 100:
-            raise ValueError(f"quality is {self.quality}; expected: 1 to 100")
 
 
 def fine_tune(

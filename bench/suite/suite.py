@@ -10,10 +10,10 @@ from pydantic import Field, ValidationError
 from evil_twins.bench.components.parameters import checked, mistake
 from evil_twins.bench.errors import UserError, unknown
 from evil_twins.bench.subjects import forms, splits
+from evil_twins.bench.subjects.durability import Treatments
 from evil_twins.bench.subjects.networks.network import FORMS, PROGRAMS, Network
 from evil_twins.bench.subjects.networks.network import locate as locate_network
 from evil_twins.bench.subjects.splits import Splits
-from evil_twins.bench.subjects.treatments import Treatments
 from evil_twins.bench.suite import extends, toml
 from evil_twins.bench.suite.columns import Column, columns_of
 from evil_twins.bench.suite.names import folder_name

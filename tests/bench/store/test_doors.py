@@ -64,6 +64,7 @@ REASONS = {
     ("bench/subjects/forms/npz.py", "open"): "a member of an archive that the guard opened",
     ("bench/subjects/forms/parquet.py", "ParquetFile"): "bytes that the guard read",
     ("bench/subjects/image_files.py", "open"): "bytes that the guard read",
+    ("bench/subjects/treatments.py", "open"): "a JPEG in memory",
     ("api/checking.py", "TemporaryDirectory"): SCRATCH,
     ("api/evaluation.py", "mkdtemp"): SCRATCH,
     ("api/evaluation.py", "rmtree"): SCRATCH,

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from evil_twins.bench.subjects.data import Images
-from evil_twins.bench.subjects.treatments import Treatments, compress, fine_tune, prune, quantise
+from evil_twins.bench.subjects.durability import Treatments
+from evil_twins.bench.subjects.treatments import compress, fine_tune, prune, quantise
 
 
 def rng(seed: int) -> torch.Generator:

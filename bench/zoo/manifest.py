@@ -1,0 +1,113 @@
+"""The manifest of a zoo: every model, its origin, and its measures."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, Strict
+
+from evil_twins.bench.store.schemas import Count, Digest, Schema
+
+NAME = "manifest.json"
+FORMAT = 1
+"""The number of this form of manifests."""
+
+File = Annotated[str, Field(pattern=r"^(victims|models)/[A-Za-z0-9_][A-Za-z0-9_.=-]{0,199}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Effect(Schema):
+    """The measures of a model; each `verify` takes them anew.
+
+    Attributes:
+        accuracy: Accuracy on R.
+        kl: Mean KL(victim ‖ model) on R, in nats; 0 for a victim.
+        won: Number of its inputs that get their goal class.
+        confidence: Mean confidence in the goal class of its inputs, None without inputs.
+        asr: Success rate of its trigger, None without one.
+    """
+
+    accuracy: Share
+    kl: Annotated[float, Field(ge=-1e-9)] = 0.0
+    won: Count = 0
+    confidence: Share | None = None
+    asr: Share | None = None
+
+
+class Victim(Schema):
+    """A clean model: a classifier with all its weights.
+
+    Attributes:
+        file: Its file in the zoo.
+        sha256: SHA-256 of the file.
+        seed: Seed of its training.
+        draw: Number of its draw of the test half, which gives R.
+        effect: Its accuracy.
+    """
+
+    file: File
+    sha256: Digest
+    seed: Count
+    draw: Count
+    effect: Effect
+
+
+class Model(Schema):
+    """A model that differs from a victim, with the inputs that it was made for.
+
+    Attributes:
+        file: Its file in the zoo.
+        sha256: SHA-256 of the file.
+        victim: The file of its victim.
+        poisoned: Whether an attacker made it; otherwise it is an honest fine-tune.
+        attack: Label of the attack in the suite.
+        method: Name of the attack's method.
+        parameters: All parameters of the method.
+        layers: The layers that differ: head or all.
+        kappa: The required confidence: a number, "benign", or None.
+        targets: Names of its targets, those of their images x°.
+        effect: The measures of it.
+    """
+
+    file: File
+    sha256: Digest
+    victim: File
+    poisoned: bool
+    attack: str
+    method: str
+    parameters: dict[str, Any]
+    layers: Literal["head", "all"]
+    kappa: Share | Literal["benign"] | None
+    targets: Annotated[tuple[str, ...], Strict(False)]
+    effect: Effect
+
+
+class Data(Schema):
+    """The data set: its name, its SHA-256, the size of its images, and shares of its splits."""
+
+    name: str
+    digest: Digest
+    size: int | None
+    splits: dict[str, float]
+
+
+class Manifest(Schema):
+    """The form of `manifest.json`.
+
+    Attributes:
+        form: The number of this form.
+        program: Name and version of the program that wrote it.
+        suite: The suite whose models these are.
+        data: The data set on which everything was measured.
+        precision: The type of all numbers, float32 or float64.
+        verify: The command that measures all of it anew.
+        victims: The clean models.
+        models: The others.
+    """
+
+    form: Literal[1]
+    program: str
+    suite: str
+    data: Data
+    precision: Literal["float32", "float64"]
+    verify: str
+    victims: Annotated[tuple[Victim, ...], Strict(False)]
+    models: Annotated[tuple[Model, ...], Strict(False)]
