@@ -127,6 +127,7 @@ class Evaluation:
             weights=(weights,),
             splits=USUAL,
             targets=Targets(count=self.count),
+            durability=None,
             rows=tuple(rows),
             columns=tuple(columns),
         )
