@@ -7,7 +7,7 @@ from pydantic import Field, Strict
 from evil_twins.bench.store.schemas import Count, Digest, Schema
 
 NAME = "manifest.json"
-FORMAT = 1
+FORMAT: Literal[1] = 1
 """The number of this form of manifests."""
 
 File = Annotated[str, Field(pattern=r"^(victims|models)/[A-Za-z0-9_][A-Za-z0-9_.=-]{0,199}$")]

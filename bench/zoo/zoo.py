@@ -59,7 +59,8 @@ class Zoo:
         Raises:
             UserError: There is no such file in the manifest.
         """
-        entries = {entry.file: entry for entry in (*self.manifest.victims, *self.manifest.models)}
+        entries: dict[str, Victim | Model] = {each.file: each for each in self.manifest.victims}
+        entries |= {each.file: each for each in self.manifest.models}
         if file not in entries:
             raise unknown("model of the zoo", file, entries)
         return entries[file]
