@@ -30,7 +30,7 @@ def write(
     workspace = options.workspace(suite, data, results, device.value)
     state = survey(workspace.plan, workspace.store)
     manifest = writing.write(workspace, state, folder)
-    poisoned = sum(model.poisoned for model in manifest.models)
+    poisoned = manifest.poisoned()
     clean = len(manifest.victims) + len(manifest.models) - poisoned
     printable.say(f"{poisoned} poisoned and {clean} clean models: {folder.absolute()}")
     return DONE

@@ -1,8 +1,8 @@
 """The manifest of a zoo: every model, its origin, and its measures."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, Strict
+from pydantic import Field, Strict, model_validator
 
 from evil_twins.bench.store.schemas import Count, Digest, Schema
 
@@ -50,6 +50,24 @@ class Victim(Schema):
     effect: Effect
 
 
+class Row(Schema):
+    """A row of the suite, of which several models are.
+
+    Attributes:
+        attack: Label of the attack in the suite.
+        method: Name of its method.
+        parameters: All parameters of the method.
+        kappa: The required confidence: a number, "benign", or None.
+        poisoned: Whether an attacker made the models; otherwise they are honest fine-tunes.
+    """
+
+    attack: str
+    method: str
+    parameters: dict[str, Any]
+    kappa: Share | Literal["benign"] | None
+    poisoned: bool
+
+
 class Model(Schema):
     """A model that differs from a victim, with the inputs that it was made for.
 
@@ -57,12 +75,8 @@ class Model(Schema):
         file: Its file in the zoo.
         sha256: SHA-256 of the file.
         victim: The file of its victim.
-        poisoned: Whether an attacker made it; otherwise it is an honest fine-tune.
-        attack: Label of the attack in the suite.
-        method: Name of the attack's method.
-        parameters: All parameters of the method.
+        row: The title of its row.
         layers: The layers that differ: head or all.
-        kappa: The required confidence: a number, "benign", or None.
         targets: Names of its targets, those of their images x°.
         effect: The measures of it.
     """
@@ -70,12 +84,8 @@ class Model(Schema):
     file: File
     sha256: Digest
     victim: File
-    poisoned: bool
-    attack: str
-    method: str
-    parameters: dict[str, Any]
+    row: str
     layers: Literal["head", "all"]
-    kappa: Share | Literal["benign"] | None
     targets: Annotated[tuple[str, ...], Strict(False)]
     effect: Effect
 
@@ -100,7 +110,11 @@ class Manifest(Schema):
         precision: The type of all numbers, float32 or float64.
         verify: The command that measures all of it anew.
         victims: The clean models.
-        models: The others.
+        rows: The rows of the suite that have models, by title.
+        models: The models of the rows.
+
+    Raises:
+        ValueError: A model is of no row or of no victim.
     """
 
     form: Literal[1]
@@ -110,4 +124,16 @@ class Manifest(Schema):
     precision: Literal["float32", "float64"]
     verify: str
     victims: Annotated[tuple[Victim, ...], Strict(False)]
+    rows: dict[str, Row]
     models: Annotated[tuple[Model, ...], Strict(False)]
+
+    @model_validator(mode="after")
+    def _check_origins(self) -> Self:
+        victims = {victim.file for victim in self.victims}
+        if not all(model.row in self.rows and model.victim in victims for model in self.models):
+            raise ValueError("a model is of no row or of no victim")
+        return self
+
+    def poisoned(self) -> int:
+        """Count the poisoned models."""
+        return sum(self.rows[model.row].poisoned for model in self.models)

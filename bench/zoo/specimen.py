@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from evil_twins.attacks.models import PairedModels, Victim
+from evil_twins.attacks.models import PairedModels
 from evil_twins.attacks.stamps import Stamp
 from evil_twins.attacks.success import Trials
 from evil_twins.bench.cells import measure
 from evil_twins.bench.cells.stored import Tensors, save_tensors
 from evil_twins.bench.components.faced import faced_models
 from evil_twins.bench.errors import Damaged, Fault
+from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Images
 from evil_twins.bench.zoo.manifest import Effect
 
@@ -47,7 +48,7 @@ class Specimen:
         save_tensors(tensors, path)
 
     @classmethod
-    def load(cls, path: Path, victim: Victim) -> Specimen:
+    def load(cls, path: Path, victim: Classifier) -> Specimen:
         """Read what `save` stored.
 
         Raises:
@@ -60,10 +61,14 @@ class Specimen:
             models = faced_models(weights, victim, 1, "the model")
         except Fault as error:
             raise Damaged(path, error) from error
-        x, goal = tensors.images("x"), tensors["goal"]
-        if x.dim() != 4 or goal.shape != x.shape[:1]:
-            raise Damaged(path, f"it holds x of {tuple(x.shape)} and goal of {tuple(goal.shape)}")
-        stamp = Stamp(tensors["mask"], tensors["pattern"]) if "pattern" in tensors else None
+        x, goal, stamp = tensors.images("x"), tensors["goal"], None
+        fits = x.shape[1:] == victim.shape and goal.shape == x.shape[:1] and len(x) > 0
+        if not fits or bool(((goal < 0) | (goal >= victim.classes)).any()):
+            raise Damaged(path, f"it holds x of {tuple(x.shape)} and goals {goal.tolist()[:8]}")
+        if "pattern" in tensors:
+            stamp = Stamp(tensors["mask"], tensors["pattern"])
+            if stamp.pattern.shape != (1, *victim.shape) or stamp.mask.shape[2:] != x.shape[2:]:
+                raise Damaged(path, f"it holds a pattern of {tuple(stamp.pattern.shape)}")
         return cls(models, x, goal, stamp)
 
     def effect(self, heldout: Images, features: Tensor) -> Effect:

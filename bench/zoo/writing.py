@@ -1,7 +1,7 @@
 """Write the models of the finished cells of a suite as a zoo."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from importlib import metadata
 from itertools import count
@@ -16,13 +16,14 @@ from evil_twins.bench.cells.stored import VictimPlace, cached_victim
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.course import job_of
+from evil_twins.bench.run.shards import Shard
 from evil_twins.bench.run.state import State
 from evil_twins.bench.run.workspace import Workspace
 from evil_twins.bench.store import files, json_files
-from evil_twins.bench.store.checksums import VICTIM, checksum
+from evil_twins.bench.store.checksums import MODELS, VICTIM, checksum
 from evil_twins.bench.store.folders import writable_folder
 from evil_twins.bench.subjects.data import drawn
-from evil_twins.bench.zoo.manifest import FORMAT, NAME, Data, Effect, Manifest, Model, Victim
+from evil_twins.bench.zoo.manifest import FORMAT, NAME, Data, Effect, Manifest, Model, Row, Victim
 from evil_twins.bench.zoo.specimen import Specimen
 
 LETTERS = {"κ": "kappa", "φ": "phi", "λ": "lambda"}
@@ -46,16 +47,19 @@ def write(workspace: Workspace, state: State, folder: Path) -> Manifest:
             f"{suite.name}: a zoo holds networks of this project, not {suite.network.name}",
             "remedy: a suite whose `architecture` is one of `evil-twins list`",
         )
-    place = writable_folder(folder)
-    if any(place.iterdir()):
-        raise UserError(f"{folder.absolute()} is not empty", "remedy: name a new folder")
-    victims = dict(_victims(workspace, state, place))
-    models = tuple(_models(workspace, state, place, victims))
-    if not any(model.poisoned for model in models):
+    shards = list(_stored(workspace, state))
+    if not any(_row(shard).poisoned for shard in shards):
         raise UserError(
             f"no poisoned model of {suite.name} is stored in {workspace.store.root}",
             "remedy: `evil-twins run` first, without --drop-models",
         )
+    place = writable_folder(folder)
+    if any(place.iterdir()):
+        raise UserError(f"{folder.absolute()} is not empty", "remedy: name a new folder")
+    victims = dict(_victims(workspace, state, place))
+    models = tuple(_models(workspace, state, shards, place, victims))
+    titles = {model.row for model in models}
+    rows = {shard.row.title: _row(shard) for shard in shards if shard.row.title in titles}
     facts = Data(name=data.name, digest=data.digest, size=suite.size, splits=asdict(suite.splits))
     manifest = Manifest(
         form=FORMAT,
@@ -65,10 +69,31 @@ def write(workspace: Workspace, state: State, folder: Path) -> Manifest:
         precision="float64" if suite.precision == "float64" else "float32",
         verify="evil-twins zoo verify FOLDER",
         victims=tuple(victims.values()),
+        rows=rows,
         models=models,
     )
     files.write(place / NAME, place, json_files.encode(manifest.model_dump(mode="json")))
     return manifest
+
+
+def _stored(workspace: Workspace, state: State) -> Iterator[Shard]:
+    """Yield the shards whose attack is stored with models."""
+    for shard in workspace.plan.shards:
+        if shard.attack in state.content:
+            folder = workspace.store.path("attack", state.identity[shard.attack])
+            if files.present(folder / MODELS, folder):
+                yield shard
+
+
+def _row(shard: Shard) -> Row:
+    row, attack = shard.row, shard.row.attack.build()
+    return Row(
+        attack=row.label,
+        method=row.method,
+        parameters=row.attack.spec["parameters"],
+        kappa=attack.kappa,
+        poisoned=attack.nature.role != "control",
+    )
 
 
 def _victims(workspace: Workspace, state: State, folder: Path) -> Iterator[tuple[int, Victim]]:
@@ -91,21 +116,21 @@ def _victims(workspace: Workspace, state: State, folder: Path) -> Iterator[tuple
 
 
 def _models(
-    workspace: Workspace, state: State, folder: Path, victims: Mapping[int, Victim]
+    workspace: Workspace,
+    state: State,
+    shards: Iterable[Shard],
+    folder: Path,
+    victims: Mapping[int, Victim],
 ) -> Iterator[Model]:
-    """Store the models of each finished attack cell that has some; yield their entries."""
+    """Store the models of shards; yield their entries."""
     numbers = count()
-    for shard in workspace.plan.shards:
-        if shard.attack not in state.content or shard.seed not in victims:
-            continue
-        row, job = shard.row, job_of(workspace.plan, state, shard.attack)
-        if workspace.store.lacks_models("attack", job.identity):
-            continue
+    for shard in shards:
+        job = job_of(workspace.plan, state, shard.attack)
         with isolated(job):
             work = _work(workspace, job)
-            attack, heldout, features = work.build(), work.dataset.heldout, work.features("heldout")
+            heldout, features = work.dataset.heldout, work.features("heldout")
             for targets, specimen in _specimens(work):
-                ending = f"{slug(row.title)}-seed-{shard.seed}.safetensors"
+                ending = f"{slug(shard.row.title)}-seed-{shard.seed}.safetensors"
                 name = f"models/{next(numbers):04d}-{ending}"
                 files.make_folder((folder / name).parent, folder)
                 specimen.save(folder / name)
@@ -113,12 +138,8 @@ def _models(
                     file=name,
                     sha256=checksum(folder / name, folder),
                     victim=victims[shard.seed].file,
-                    poisoned=attack.nature.role != "control",
-                    attack=row.label,
-                    method=row.method,
-                    parameters=row.attack.spec["parameters"],
+                    row=shard.row.title,
                     layers="head" if specimen.models.layers == "head" else "all",
-                    kappa=attack.kappa,
                     targets=targets,
                     effect=specimen.effect(heldout, features),
                 )
@@ -127,7 +148,7 @@ def _models(
 def _specimens(work: Work) -> Iterator[tuple[tuple[str, ...], Specimen]]:
     """Yield each changed model of an attack cell, with the names of its targets."""
     case = Case.of(work)
-    for i in range(len(case.models) if case.models.parameters else 0):
+    for i in range(len(case.models)):
         members, stamp = (case.place == i).nonzero().flatten(), case.stamp
         if stamp is not None:
             stamp = stamp.rows(members[:1] // (len(case.x) // len(stamp)))

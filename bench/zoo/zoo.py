@@ -1,6 +1,6 @@
 """Read a zoo, and measure anew all that its manifest states."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,12 @@ from evil_twins.bench.cells.durability import accuracy
 from evil_twins.bench.cells.exact_arithmetic import exact
 from evil_twins.bench.cells.work import cached_dataset
 from evil_twins.bench.components.precision import PRECISIONS, precision
-from evil_twins.bench.errors import UserError, unknown
+from evil_twins.bench.errors import Fault, UserError, unknown
 from evil_twins.bench.store import files, json_files
 from evil_twins.bench.store.checksums import checksum
 from evil_twins.bench.subjects import data, forms, weights
 from evil_twins.bench.subjects.architectures import Classifier
+from evil_twins.bench.subjects.data import Images
 from evil_twins.bench.subjects.splits import Splits
 from evil_twins.bench.zoo import manifest
 from evil_twins.bench.zoo.manifest import Effect, Manifest, Model, Victim
@@ -173,20 +174,28 @@ def verify(zoo: Zoo, root: Path | None) -> Iterator[Finding]:
         )
     with zoo.computing(), exact("cpu"):
         for victim in zoo.manifest.victims:
+            models = [model for model in zoo.manifest.models if model.victim == victim.file]
             heldout = data.drawn(whole, victim.draw).heldout
-            try:
-                model = zoo.victim(victim.file)
-            except UserError as error:
-                yield Finding(victim.file, victim.effect, None, error.lines[0])
-                continue
-            right = accuracy(PairedModels(model, 1, {}), heldout, lambda x: x)
-            yield Finding(victim.file, victim.effect, Effect(accuracy=float(right)))
-            features = features_of(model, heldout.x)
-            for entry in zoo.manifest.models:
-                if entry.victim == victim.file:
-                    try:
-                        measured = zoo.specimen(entry, model).effect(heldout, features)
-                    except UserError as error:
-                        yield Finding(entry.file, entry.effect, None, error.lines[0])
-                    else:
-                        yield Finding(entry.file, entry.effect, measured)
+            yield from _findings(zoo, victim, models, heldout)
+
+
+def _findings(
+    zoo: Zoo, victim: Victim, models: Iterable[Model], heldout: Images
+) -> Iterator[Finding]:
+    """Yield the findings of a victim and of its models."""
+    try:
+        clean = zoo.victim(victim.file)
+    except UserError as error:
+        for entry in (victim, *models):
+            yield Finding(entry.file, entry.effect, None, error.lines[0])
+        return
+    right = accuracy(PairedModels(clean, 1, {}), heldout, lambda x: x)
+    yield Finding(victim.file, victim.effect, Effect(accuracy=float(right)))
+    features = features_of(clean, heldout.x)
+    for model in models:
+        try:
+            measured = zoo.specimen(model, clean).effect(heldout, features)
+        except (UserError, Fault) as error:
+            yield Finding(model.file, model.effect, None, str(error).split("\n")[0])
+        else:
+            yield Finding(model.file, model.effect, measured)

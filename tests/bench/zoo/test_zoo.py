@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections import Counter
+from math import nan
 from pathlib import Path
 
 import pandas as pd
@@ -55,13 +57,15 @@ def copied(zoo: Path, tmp_path: Path) -> Path:
 def test_it_has_each_model_once_with_its_origin(zoo: Path) -> None:
     manifest = Zoo.read(zoo).manifest
     assert [victim.seed for victim in manifest.victims] == [0]
-    counts = pd.Series([model.attack for model in manifest.models]).value_counts()
-    assert dict(counts) == {"poisoning": 4, "honest": 4, "patch": 2}
+    counts = Counter(manifest.rows[model.row].attack for model in manifest.models)
+    assert counts == {"poisoning": 4, "honest": 4, "patch": 2}
+    assert manifest.poisoned() == 6
     for model in manifest.models:
-        assert model.poisoned == (model.attack != "honest")
-        assert len(model.targets) == (2 if model.attack == "patch" else 1)
-        assert (model.effect.asr is not None) == (model.attack == "patch")
-        assert model.kappa == ("benign" if model.attack == "poisoning" else None)
+        row = manifest.rows[model.row]
+        assert row.poisoned == (row.attack != "honest")
+        assert len(model.targets) == (2 if row.attack == "patch" else 1)
+        assert (model.effect.asr is not None) == (row.attack == "patch")
+        assert row.kappa == ("benign" if row.attack == "poisoning" else None)
 
 
 def test_its_numbers_are_those_of_the_records(zoo: Path, folder: Path) -> None:
@@ -70,7 +74,7 @@ def test_its_numbers_are_those_of_the_records(zoo: Path, folder: Path) -> None:
     )
     manifest = Zoo.read(zoo).manifest
     for model in manifest.models:
-        lines = targets.loc[[(model.attack, name) for name in model.targets]]
+        lines = targets.loc[[(manifest.rows[model.row].attack, name) for name in model.targets]]
         assert model.effect.confidence == pytest.approx(lines["confidence"].mean(), rel=1e-4)
         assert model.effect.kl == pytest.approx(lines["kl"].iloc[0], rel=1e-3, abs=1e-7)
         drop = manifest.victims[0].effect.accuracy - model.effect.accuracy
@@ -92,7 +96,7 @@ def test_a_model_is_that_of_the_run_and_can_be_written_as_a_whole(
     zoo: Path, tmp_path: Path
 ) -> None:
     opened = Zoo.read(zoo)
-    (entry, *_) = [model for model in opened.manifest.models if model.attack == "poisoning"]
+    (entry, *_) = [model for model in opened.manifest.models if "poisoning" in model.row]
     stored, model = load_file(zoo / entry.file), opened.model(entry.file)
     confidence = model(stored["x"]).softmax(1)[0, stored["goal"][0]]
     assert float(confidence) == pytest.approx(entry.effect.confidence, rel=1e-5)
@@ -119,7 +123,7 @@ def test_verify_finds_nothing_wrong(zoo: Path, capsys: pytest.CaptureFixture[str
 
 def test_another_model_under_a_right_hash_is_caught(copied: Path) -> None:
     manifest = json.loads((copied / "manifest.json").read_text())
-    entry = next(model for model in manifest["models"] if model["attack"] == "poisoning")
+    entry = next(model for model in manifest["models"] if "poisoning" in model["row"])
     tensors = load_file(copied / entry["file"])
     tensors["weights.head.bias"] = tensors["weights.head.bias"].roll(1)
     save_file(tensors, copied / entry["file"])
@@ -142,7 +146,7 @@ def _sha256(path: Path) -> str:
 @pytest.mark.parametrize("name", ["accuracy", "kl", "confidence", "asr"])
 def test_a_wrong_statement_is_caught(copied: Path, name: str) -> None:
     manifest = json.loads((copied / "manifest.json").read_text())
-    entry = next(model for model in manifest["models"] if model["attack"] == "patch")
+    entry = next(model for model in manifest["models"] if "patch" in model["row"])
     entry["effect"][name] = abs(entry["effect"][name] - 0.1)
     (copied / "manifest.json").write_text(json.dumps(manifest))
     assert app.main(["zoo", "verify", str(copied)]) == 1
@@ -168,6 +172,27 @@ def test_a_file_outside_the_zoo_is_not_read(copied: Path) -> None:
     (copied / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match="damaged"):
         Zoo.read(copied)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("goal", torch.tensor([99])), ("x", torch.zeros(1, 3, 8, 8)), ("x", torch.full((1,), nan))],
+)
+def test_a_file_of_another_form_is_a_finding(copied: Path, name: str, value: torch.Tensor) -> None:
+    manifest = json.loads((copied / "manifest.json").read_text())
+    entry = next(model for model in manifest["models"] if "poisoning" in model["row"])
+    save_file(load_file(copied / entry["file"]) | {name: value}, copied / entry["file"])
+    entry["sha256"] = _sha256(copied / entry["file"])
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    (wrong,) = [finding for finding in verify(Zoo.read(copied), None) if not finding.agrees]
+    assert wrong.words().startswith("cannot read")
+
+
+def test_a_damaged_victim_is_told_for_all_its_models(copied: Path) -> None:
+    (copied / Zoo.read(copied).manifest.victims[0].file).write_bytes(b"")
+    findings = list(verify(Zoo.read(copied), None))
+    assert len(findings) == 11
+    assert not any(finding.agrees for finding in findings)
 
 
 def test_names_of_files_are_plain() -> None:
