@@ -186,7 +186,8 @@ def _findings(
     try:
         clean = zoo.victim(victim.file)
     except UserError as error:
-        for entry in (victim, *models):
+        entries: list[Victim | Model] = [victim, *models]
+        for entry in entries:
             yield Finding(entry.file, entry.effect, None, error.lines[0])
         return
     right = accuracy(PairedModels(clean, 1, {}), heldout, lambda x: x)
