@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,8 +22,7 @@ from evil_twins.bench.store import records
 from evil_twins.bench.store.checksums import ATTACKED, MODELS
 
 if TYPE_CHECKING:
-    from evil_twins.attacks.base import Attack, Kappa, Penalty
-    from evil_twins.bench.subjects.data import Images
+    from evil_twins.attacks.base import Attack, Penalty
 
 
 def numbers(dataset: str, ids: tuple[str, ...]) -> Callable[[int, str, int], torch.Generator]:
@@ -71,38 +69,22 @@ def trials(work: Work) -> Reference:
     return Reference(x, label, work.features("heldout"))
 
 
-def view_of(work: Work, kappa: Kappa | None, *, trigger: bool) -> tuple[AttackerView, Images]:
-    """Return the view of an attack without what only its own steps need, and its target images.
-
-    Args:
-        work: The cell.
-        kappa: The confidence that the attack must reach, or None.
-        trigger: Whether it has a trigger.
-    """
-    data, device = work.dataset, work.device
+def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:
+    """Attack; store x* and changed parameters, and the parts of targets, flips and gallery."""
+    data, victim, attack, device = work.dataset, work.victim, work.build(), work.device
     images, goal = choose(work)
     view = AttackerView(
-        victim=work.victim,
+        victim=victim,
         targets=Targets(images.x.to(device), images.label.to(device), goal.to(device)),
         reference=Reference(
             data.train.x.to(device), data.train.label.to(device), work.features("train")
         ),
         generator=numbers(data.name, images.ids),
-        benign_log_odds=benign_log_odds(work, images.ids) if kappa == "benign" else None,
-        trials=trials(work) if trigger else None,
-    )
-    return view, images
-
-
-def run(work: Work, evade: tuple[Penalty, ...] = ()) -> None:
-    """Attack; store x* and changed parameters, and the parts of targets, flips and gallery."""
-    data, attack = work.dataset, work.build()
-    common, images = view_of(work, attack.kappa, trigger=attack.nature.trigger)
-    view = replace(
-        common,
         radii=radii(work, attack.nature.radii, len(images)),
         surrogate=work.second("surrogate"),
         evade=evade,
+        benign_log_odds=benign_log_odds(work, images.ids) if attack.kappa == "benign" else None,
+        trials=trials(work) if attack.nature.trigger else None,
     )
     result = returned.attacked(attack(copy.deepcopy(view)), view, f"attack {work.label!r}")
     if result.models.parameters and attack.nature.moves in ("inputs", "nothing"):

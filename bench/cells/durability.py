@@ -7,27 +7,32 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from math import nan
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from evil_twins.attacks.base import AttackerView
-from evil_twins.attacks.efficacy import Level, margin
+from evil_twins.attacks.efficacy import logit, margin
 from evil_twins.attacks.models import BATCH, PairedModels
 from evil_twins.attacks.stamps import Stamp
 from evil_twins.attacks.success import Trials
-from evil_twins.bench.cells import attack, measure, seeds
+from evil_twins.bench.cells import measure, seeds
+from evil_twins.bench.cells.attack import benign_log_odds
 from evil_twins.bench.cells.faced import faced_models
 from evil_twins.bench.cells.stored import Tensors
+from evil_twins.bench.cells.targets import choose
 from evil_twins.bench.cells.work import Work
 from evil_twins.bench.components import finite
-from evil_twins.bench.errors import Damaged
+from evil_twins.bench.errors import Damaged, Fault
 from evil_twins.bench.store import records
 from evil_twins.bench.store.checksums import ATTACKED
-from evil_twins.bench.subjects.data import Images
 from evil_twins.bench.subjects.durability import Treatments
 from evil_twins.bench.subjects.treatments import compress, fine_tune, prune, quantise
+
+if TYPE_CHECKING:
+    from evil_twins.attacks.base import Kappa
+    from evil_twins.bench.subjects.data import Images
 
 Change = Callable[[Tensor], Tensor]
 """Images (..., C, H, W) -> the images that arrive."""
@@ -38,24 +43,22 @@ class Case:
     """The result of a finished attack cell, with its distinct models.
 
     Attributes:
-        view: The view with its N targets.
-        ids: Names of the targets.
+        ids: Names of the N targets.
+        goal: Their goal classes (N,).
+        x: The attacked inputs (N, C, H, W).
         names: Names of the first target of each of G distinct models (G,); "" for the victim.
         models: The G models.
         place: Position of the model of each target, (N,).
-        x: The attacked inputs (N, C, H, W).
         stamp: The triggers, or None.
-        enough: The log-odds that each target needs (N,); infinite for an attack without κ.
     """
 
-    view: AttackerView
     ids: tuple[str, ...]
+    goal: Tensor
+    x: Tensor
     names: tuple[str, ...]
     models: PairedModels
     place: Tensor
-    x: Tensor
     stamp: Stamp | None
-    enough: Tensor
 
     @classmethod
     def of(cls, work: Work) -> Case:
@@ -64,47 +67,58 @@ class Case:
         Raises:
             Damaged: A file of it is of another form.
         """
-        method, folder = work.build(), work.parents["attack"]
-        view, images = attack.view_of(work, method.kappa, trigger=method.nature.trigger)
+        folder, device = work.parents["attack"], work.device
+        images, goal = choose(work)
         targets = records.read(folder / "targets.parquet", records.PARTS["targets"])
-        tensors = Tensors(folder / ATTACKED, work.device)
+        tensors = Tensors(folder / ATTACKED, device)
         x = tensors.images("x")
-        if x.shape != view.targets.x.shape or tuple(targets["target_id"]) != images.ids:
+        if x.shape != images.pixels.shape or tuple(targets["target_id"]) != images.ids:
             raise Damaged(folder / ATTACKED, "it holds other targets than this cell")
-        models = faced_models(folder, work.victim, len(x), work.device)
+        models = faced_models(folder, work.victim, len(x), device)
         group = targets["group"] if models.parameters else pd.Series("", range(len(x)))
         place, names = pd.factorize(group)
-        first = torch.as_tensor([*group.drop_duplicates().index], device=work.device)
-        stamp = Stamp(tensors["mask"], tensors["pattern"]) if method.nature.trigger else None
-        never = torch.full((len(x),), torch.inf, dtype=torch.float64)
-        enough = never if method.kappa is None else Level.of(view, method.kappa).enough.cpu()
-        index = torch.as_tensor(place, device=work.device)
-        few = models.rows(first)
-        return cls(view, images.ids, tuple(names), few, index, x, stamp, enough)
+        first = torch.as_tensor([*group.drop_duplicates().index], device=device)
+        stamp = Stamp(tensors["mask"], tensors["pattern"]) if "pattern" in tensors else None
+        distinct, index = models.rows(first), torch.as_tensor(place, device=device)
+        return cls(images.ids, goal.to(device), x, tuple(names), distinct, index, stamp)
 
     def effect(self, models: PairedModels, change: Change, heldout: Images) -> pd.DataFrame:
-        """Return the part of durability: the effect under treated models, on treated images."""
-        goal = self.view.targets.goal
-        logits = measure.outputs(models.rows(self.place), change(self.x))
-        log_odds = margin(logits, goal.cpu())
-        right = accuracy(models, heldout, change)
+        """Measure the targets under G treated models, on inputs and images of R as they arrive.
+
+        Raises:
+            Fault: Some logits are not finite.
+        """
+        goal, logits = self.goal.cpu(), self._logits(models, change(self.x))
         return pd.DataFrame(
             {
-                "confidence": logits.softmax(1).gather(1, goal.cpu().unsqueeze(1)).squeeze(1),
-                "at_kappa": log_odds >= self.enough,
-                "gets_goal": logits.argmax(1) == goal.cpu(),
-                "asr": self.success_rates(models, change),
-                "accuracy": right[self.place.cpu()],
+                "confidence": logits.softmax(1).gather(1, goal.unsqueeze(1)).squeeze(1),
+                "log_odds": margin(logits, goal),
+                "gets_goal": logits.argmax(1) == goal,
+                "asr": self._success_rates(models, change, heldout),
+                "accuracy": accuracy(models, heldout, change)[self.place.cpu()],
             }
         )
 
-    def success_rates(self, models: PairedModels, change: Change) -> Tensor:
+    @torch.no_grad()
+    def _logits(self, models: PairedModels, x: Tensor) -> Tensor:
+        """Compute the logits of each input under its model, one model after another, (N, K)."""
+        parts, order = [], []
+        for i in range(len(models)):
+            members = (self.place == i).nonzero().flatten()
+            model = models.rows(members.new_tensor([i]))
+            parts.append(model.logits(model.features(x[members].unsqueeze(0)))[0])
+            order.append(members)
+        logits = torch.cat(parts)[torch.cat(order).argsort()]
+        return finite.logits(logits, measure.FACED).double().cpu()
+
+    def _success_rates(self, models: PairedModels, change: Change, heldout: Images) -> Tensor:
         """Measure the success rate of the trigger of each target, (N,) or NaN without one."""
         n = len(self.x)
         if self.stamp is None:
             return torch.full((n,), nan, dtype=torch.float64)
         stamp, serves = self.stamp, n // len(self.stamp)
-        trials = Trials.of(self.view, self.view.targets.goal[::serves])
+        x, label = heldout.x.to(self.x), heldout.label.to(self.goal)
+        trials = Trials.among(x, label, self.goal[::serves])
         rates = trials.rates(models.rows(self.place[::serves]), lambda x: change(stamp(x)))
         return rates.repeat_interleave(serves).cpu()
 
@@ -124,37 +138,56 @@ def accuracy(models: PairedModels, images: Images, change: Change) -> Tensor:
     return right / len(images)
 
 
-def changed(case: Case, treat: Callable[[nn.Module, int], None]) -> PairedModels:
-    """Return copies of the distinct models after a treatment in place."""
-    modules = [copy.deepcopy(case.models[i]) for i in range(len(case.models))]
+def required(work: Work, kappa: Kappa | None, ids: tuple[str, ...]) -> Tensor:
+    """Compute the log-odds that κ requires of each target, (N,); infinite without a κ."""
+    if kappa == "benign":
+        return benign_log_odds(work, ids).cpu()
+    level = torch.inf if kappa is None else logit(float(kappa))
+    return torch.full((len(ids),), level, dtype=torch.float64)
+
+
+def changed(models: PairedModels, treat: Callable[[nn.Module, int], None]) -> PairedModels:
+    """Return copies of G models after a treatment in place of each."""
+    modules = [copy.deepcopy(models[i]) for i in range(len(models))]
     for i, module in enumerate(modules):
         treat(module, i)
     weights = [dict(module.named_parameters()) for module in modules]
     names = {name: torch.stack([each[name].detach() for each in weights]) for name in weights[0]}
-    return PairedModels(case.models.victim, len(modules), names)
+    return PairedModels(models.victim, len(modules), names)
 
 
-def treated(case: Case, settings: Treatments, work: Work) -> Iterator[tuple[str, PairedModels]]:
-    """Yield the name of each treatment of models, and the treated models."""
-    data = work.dataset
+def treatments(case: Case, work: Work) -> Iterator[tuple[str, PairedModels, Change]]:
+    """Yield the name of each treatment, the models after it, and its change of an image.
 
-    def draws(i: int) -> torch.Generator:
-        return seeds.generator(data.name, case.names[i], "treatment", 0)
+    Raises:
+        Fault: The fine-tuning diverged.
+    """
+    settings, data = Treatments(**work.spec["treatments"]), work.dataset
 
-    yield "none", case.models
-    yield "fine-tuning", changed(case, lambda m, i: fine_tune(m, data.fit, settings, draws(i)))
-    yield "pruning", changed(case, lambda m, _: prune(m, settings))
-    yield "int8", changed(case, lambda m, _: quantise(m))
+    def tune(module: nn.Module, i: int) -> None:
+        generator = seeds.generator(data.name, case.names[i], "treatment", 0)
+        fine_tune(module, data.fit, settings, generator)
+        if not all(bool(weight.isfinite().all()) for weight in module.parameters()):
+            raise Fault(
+                f"fine-tuning with lr = {settings.lr:g} diverged; set durability.lr to less"
+            )
+
+    def same(x: Tensor) -> Tensor:
+        return x
+
+    yield "none", case.models, same
+    yield "fine-tuning", changed(case.models, tune), same
+    yield "pruning", changed(case.models, lambda module, _: prune(module, settings)), same
+    yield "int8", changed(case.models, lambda module, _: quantise(module)), same
+    yield "jpeg", case.models, partial(compress, settings=settings)
 
 
 def run(work: Work) -> None:
     """Treat the models and the inputs of an attack cell; store the effect after each treatment."""
-    case, settings = Case.of(work), Treatments(**work.spec["treatments"])
-    heldout = work.dataset.heldout
-    parts = {
-        name: case.effect(models, lambda x: x, heldout)
-        for name, models in treated(case, settings, work)
-    }
-    parts["jpeg"] = case.effect(case.models, partial(compress, settings=settings), heldout)
-    frames = [part.assign(target_id=case.ids, treatment=name) for name, part in parts.items()]
+    case, frames = Case.of(work), []
+    enough = required(work, work.build().kappa, case.ids)
+    for name, models, change in treatments(case, work):
+        effect = case.effect(models, change, work.dataset.heldout)
+        reached = effect["log_odds"].to_numpy() >= enough.numpy()
+        frames.append(effect.assign(target_id=case.ids, treatment=name, at_kappa=reached))
     records.write(pd.concat(frames), records.PARTS["durability"], work.out / "durability.parquet")

@@ -22,7 +22,7 @@ def run(
     time_limit: options.TimeLimit = None,
     dask: options.Scheduler = None,
     drop_models: Annotated[
-        bool, typer.Option("--drop-models", help="Remove poisoned models that are scored.")
+        bool, typer.Option("--drop-models", help="Remove poisoned models after use.")
     ] = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

@@ -78,7 +78,8 @@ def work(
     """
     component: Mapping[str, Any] = spec.get("attack") or spec.get("detector") or {}
     training = [spec.get("recipe"), spec.get("retraining")]
-    settings = json.dumps(component or spec.get("preparation") or training, sort_keys=True)
+    facts = component or spec.get("preparation") or training
+    settings = json.dumps([facts, spec.get("treatments")], sort_keys=True)
     amount, layers, names = 1, "", [settings]
     if attack_spec := attack or (spec if kind == "attack" else None):
         targets = attack_spec["targets"]

@@ -49,7 +49,7 @@ def run(
         observer: Follows every cell.
         again: Keys of stored cells that run nevertheless.
         most: Largest number of cells to run; None for all.
-        drop: Whether poisoned models are removed as soon as every detector has scored them.
+        drop: Whether poisoned models are removed as soon as no cell needs them any more.
 
     Returns:
         The state of each cell. A cell that fails stops only those that depend on it.

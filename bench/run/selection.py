@@ -68,12 +68,12 @@ class Choice:
                 raise unknown("attack or detector", pattern, sorted(labels))
         chosen = []
         for shard in shards:
-            scores = shard.scores
-            if not self._names(shard.row.label):
-                scores = {label: key for label, key in scores.items() if self._names(label)}
-                if not scores:
-                    continue
-            chosen.append(replace(shard, scores=scores))
+            if self._names(shard.row.label):
+                chosen.append(shard)
+                continue
+            scores = {label: key for label, key in shard.scores.items() if self._names(label)}
+            if scores:
+                chosen.append(replace(shard, scores=scores, durability=""))
         return tuple(chosen)
 
 

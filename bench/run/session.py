@@ -41,7 +41,7 @@ class Execution:
         time_limit: Seconds that a cell may take, or None.
         engine: Engine that runs the cells, or None for processes on this machine. It may wrap any
             executor of the kind of `concurrent.futures`, and has its own jobs and time limit.
-        drop_models: Whether poisoned models are removed when every detector has scored them.
+        drop_models: Whether poisoned models are removed when no cell needs them any more.
     """
 
     device: str = "auto"

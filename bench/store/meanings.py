@@ -157,7 +157,7 @@ OF_FILE: Mapping[str, Mapping[str, Meaning]] = {
         ),
     },
     "failures": {
-        "kind": Meaning("kind of the cell", "victim, fit, attack, benign, score"),
+        "kind": Meaning("kind of the cell", "victim, fit, attack, benign, score, durability"),
         "cell": Meaning("title of the cell"),
         "reason": Meaning("reason, in one line"),
         "log": Meaning("path of the log, from the folder of the suite"),

@@ -3,6 +3,7 @@
 # Without torch: suites read them.
 
 from dataclasses import dataclass
+from math import inf
 
 CHANNELS = (1, 3)
 """Numbers of channels of a JPEG."""
@@ -27,8 +28,8 @@ class Treatments:
     quality: int = 75
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or self.lr <= 0:
-            raise ValueError("fine-tuning needs steps >= 1, batch >= 1 and lr > 0")
+        if self.steps < 1 or self.batch < 1 or not 0 < self.lr < inf:
+            raise ValueError("fine-tuning needs steps >= 1, batch >= 1 and a finite lr > 0")
         if not 0 < self.pruned < 1:
             raise ValueError(f"pruned is {self.pruned:g}; expected: a share between 0 and 1")
         if not 1 <= self.quality <= 100:

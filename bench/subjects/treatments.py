@@ -17,6 +17,9 @@ from evil_twins.bench.subjects.durability import Treatments
 LEVELS = 127
 """The largest whole number of a weight in 8 bits, of either sign."""
 
+NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
+"""Layers whose parameters keep their values when weights are pruned or rounded."""
+
 MOMENTUM = 0.9
 """Momentum of the fine-tuning."""
 
@@ -86,4 +89,9 @@ def _after_jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
 
 
 def _matrices(model: nn.Module) -> list[nn.Parameter]:
-    return [weight for weight in model.parameters() if weight.dim() > 1]
+    """Return the weights of layers: all parameters but vectors, scales and those of norms."""
+    norms = {
+        id(w) for part in model.modules() if isinstance(part, NORMS) for w in part.parameters()
+    }
+    weights = [weight for weight in model.parameters() if id(weight) not in norms]
+    return [weight for weight in weights if sum(size > 1 for size in weight.shape) > 1]

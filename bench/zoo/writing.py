@@ -152,7 +152,7 @@ def _specimens(work: Work) -> Iterator[tuple[tuple[str, ...], Specimen]]:
         members, stamp = (case.place == i).nonzero().flatten(), case.stamp
         if stamp is not None:
             stamp = stamp.rows(members[:1] // (len(case.x) // len(stamp)))
-        model, goal = case.models.rows(torch.tensor([i])), case.view.targets.goal[members]
+        model, goal = case.models.rows(torch.tensor([i])), case.goal[members]
         names = tuple(case.ids[k] for k in members.tolist())
         yield names, Specimen(model, case.x[members], goal, stamp)
 

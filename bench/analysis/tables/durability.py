@@ -73,9 +73,10 @@ def _markdown(analysis: Analysis) -> str:
         "# Durability\n\n"
         "Each attack after a treatment of every model (fine-tuning, pruning, int8 "
         "weights) or of every input (JPEG) by a defender who looks for no attack; in %. An attack "
-        "ends exactly at κ, so that any change brings about half of its targets below κ; the goal "
-        "class says more. With several victims the 95 % intervals hold "
-        f"{MEAN} (a share: Korn and Graubard; a mean: Student's t), with one {MODEL}.\n"
+        "ends exactly at κ, so that a small change already brings many of its targets below κ; the "
+        "goal class says more. With several victims the 95 % intervals hold "
+        f"{MEAN} (a share: Korn and Graubard; a mean: Student's t, none where all victims are "
+        f"equal), with one {MODEL}.\n"
     ]
     for title, _, rows in populations(analysis.records.rows):
         keyed = rows.loc[text.ordered(rows), RECIPE]

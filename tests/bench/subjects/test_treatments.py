@@ -59,6 +59,20 @@ def test_weights_of_8_bits() -> None:
     torch.testing.assert_close([*model.parameters()], once)
 
 
+def test_norms_scales_and_tokens_keep_their_values() -> None:
+    model = nn.Module()
+    model.norm, model.layer = nn.LayerNorm([2, 3]), nn.Linear(6, 4)
+    for name, shape in (("scale", (5, 1, 1)), ("token", (1, 1, 6))):
+        model.register_parameter(name, nn.Parameter(torch.rand(shape)))
+    nn.init.normal_(model.norm.weight)
+    model.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    prune(model, Treatments(pruned=0.5))
+    quantise(model)
+    moved = {name for name, value in model.named_parameters() if not value.equal(before[name])}
+    assert moved == {"layer.weight"}
+
+
 def test_an_output_without_weights_stays() -> None:
     model = nn.Linear(3, 2).requires_grad_(False)
     model.weight[0] = 0
@@ -118,7 +132,9 @@ def test_a_jpeg_of_higher_quality_is_nearer() -> None:
     ("values", "words"),
     [
         ({"steps": 0}, "steps >= 1"),
-        ({"lr": 0.0}, "lr > 0"),
+        ({"lr": 0.0}, "finite lr > 0"),
+        ({"lr": float("nan")}, "finite lr > 0"),
+        ({"lr": float("inf")}, "finite lr > 0"),
         ({"pruned": 1.0}, "a share between 0 and 1"),
         ({"quality": 0}, "1 to 100"),
     ],
