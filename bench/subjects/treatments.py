@@ -90,8 +90,7 @@ def _after_jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
 
 def _matrices(model: nn.Module) -> list[nn.Parameter]:
     """Return the weights of layers: all parameters but vectors, scales and those of norms."""
-    norms = {
-        id(w) for part in model.modules() if isinstance(part, NORMS) for w in part.parameters()
-    }
-    weights = [weight for weight in model.parameters() if id(weight) not in norms]
+    norms = [part for part in model.modules() if isinstance(part, NORMS)]
+    kept = {id(weight) for norm in norms for weight in norm.parameters()}
+    weights = [weight for weight in model.parameters() if id(weight) not in kept]
     return [weight for weight in weights if sum(size > 1 for size in weight.shape) > 1]
