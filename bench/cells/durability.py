@@ -168,9 +168,7 @@ def treatments(case: Case, work: Work) -> Iterator[tuple[str, PairedModels, Chan
         generator = seeds.generator(data.name, case.names[i], "treatment", 0)
         fine_tune(module, data.fit, settings, generator)
         if not all(bool(weight.isfinite().all()) for weight in module.parameters()):
-            raise Fault(
-                f"fine-tuning with lr = {settings.lr:g} diverged; set durability.lr to less"
-            )
+            raise Fault(f"fine-tuning diverged; set durability.lr to less than {settings.lr:g}")
 
     def same(x: Tensor) -> Tensor:
         return x

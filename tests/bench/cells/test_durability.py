@@ -191,11 +191,11 @@ def test_a_row_without_scores_is_not_treated(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("trained")
-def test_a_treatment_that_diverges_is_named(tmp_path: Path) -> None:
+def test_a_fine_tuning_that_diverges_is_named(tmp_path: Path) -> None:
     head = suites.HEAD + "[durability]\nsteps = 40\nlr = 1e30\n"
     done = carry_out(tmp_path, PARTS[0], doubt(), head=head)
     (reason,) = done.state.failed.values()
-    assert "after the treatment 'fine-tuning'" in reason
+    assert "fine-tuning diverged; set durability.lr" in reason
 
 
 @pytest.mark.usefixtures("trained")
