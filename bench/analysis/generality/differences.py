@@ -42,14 +42,13 @@ def differences(measured: Measured, home: str, fpr: float) -> pd.DataFrame:
         home: Name of the population at home.
         fpr: The nominal false-positive rate, which a rate at home must exceed for a verdict.
     """
-    working = works(measured, home, fpr)
+    working = works(measured.rates, home, fpr)
     return frame(list(_differences(measured, home, working)), DIFFERENCES.names)
 
 
-def works(measured: Measured, home: str, fpr: float) -> set[tuple[str, str]]:
+def works(rates: pd.DataFrame, home: str, fpr: float) -> set[tuple[str, str]]:
     """Return family and detector where the interval of the rate at home is above a rate."""
-    table = measured.rates
-    above = table[table["population"].eq(home) & table["low"].gt(fpr)]
+    above = rates[rates["population"].eq(home) & rates["low"].gt(fpr)]
     return {(str(line["moves"]), str(line["detector"])) for line in lines(above)}
 
 
@@ -58,7 +57,7 @@ def _differences(
 ) -> Iterator[dict[str, Any]]:
     for quantity in QUANTITIES:
         for key, values in samples(measured.victims, quantity).items():
-            for name in values.keys() - {home} if home in values else ():
+            for name in [name for name in values if home in values and name != home]:
                 value, low, high = stats.mean_difference(values[name], values[home])
                 gap = stats.Interval(value, *np.clip([low, high], -1, 1))
                 judged = quantity == "rate" and key in working

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from evil_twins.bench import printable
 from evil_twins.bench.analysis.page.columns import BASELINE
 from evil_twins.bench.analysis.tables import Analysis, Records, read, text
 from evil_twins.bench.analysis.tables.any_of import NAME as ANY
@@ -130,6 +131,7 @@ def gather(folders: Sequence[Path], kappa: float, fpr: float) -> Gathered:
             "remedy: other suites, or another --kappa",
         )
     limited = tuple(each.limited(shared) for each in usable)
+    _check_detectors(limited)
     return Gathered(kappa, fpr, limited, shared.reset_index(drop=True), tuple(notes))
 
 
@@ -149,7 +151,7 @@ def _populations(folder: Path, kappa: float) -> Iterator[Population]:
             for study, content in hashes.items()
             if study[:2] == (dataset, victim)
         )
-        yield Population(text.one_line(name), of_rows(records, rows[scored[rows.index]]), victims)
+        yield Population(printable.name(name), of_rows(records, rows[scored[rows.index]]), victims)
 
 
 def _check_distinct(populations: Sequence[Population]) -> None:
@@ -165,6 +167,22 @@ def _check_distinct(populations: Sequence[Population]) -> None:
                     f"{first.name} and {second.name} have the same victims: one population twice",
                     "expected: suites of other data or other networks",
                 )
+
+
+def _check_detectors(populations: Sequence[Population]) -> None:
+    """Check that home shares a detector with another population.
+
+    Raises:
+        UserError: It does not.
+    """
+    home, *others = populations
+    if not any(home.detectors & each.detectors for each in others):
+        names = {name for each in others for name in each.detectors}
+        raise UserError(
+            f"no detector of {home.name} is in another population",
+            f"detectors of the others: {', '.join(sorted(names)) or 'none'}",
+            f"never compared: {', '.join(NOT_RANKED)}",
+        )
 
 
 def _shared(populations: Sequence[Population], moves: str, notes: list[str]) -> pd.DataFrame:
@@ -184,6 +202,6 @@ def _shared(populations: Sequence[Population], moves: str, notes: list[str]) -> 
     common = common.drop_duplicates()
     if skipped := every - len(common):
         notes.append(
-            f'{skipped} of {every} attacks of the family "{words}" are not in all populations.'
+            f'Of {every} attacks of the family "{words}" {skipped} are not in all populations.'
         )
     return common

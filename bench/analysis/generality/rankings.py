@@ -30,7 +30,8 @@ RANKINGS = Table(
         "detectors": "number of detectors that both have; of the mean, the smallest",
         "pairs": "number of pairs of populations with a τ",
         ends("tau"): "Kendall's τ-b of the means over victims, with the percentile interval of "
-        "a bootstrap over the victims within each population; a population of one victim is fixed. "
+        "a bootstrap over the victims within each population; a population of one victim is fixed, "
+        "and two of them have no interval. "
         "Differences between victims only lower τ, and their bootstrap lowers it again: near 1 the "
         "true value may exceed the upper end",
     },
@@ -38,10 +39,13 @@ RANKINGS = Table(
 
 
 class _Pair(NamedTuple):
+    """Two populations, their shared detectors, τ with its draws, and the most victims of a side."""
+
     names: tuple[str, str]
     detectors: int
     value: float
     samples: stats.Floats
+    victims: int
 
 
 def rankings(measured: Measured, populations: Sequence[str]) -> pd.DataFrame:
@@ -73,14 +77,14 @@ def _pair(wide: dict[str, pd.DataFrame], names: tuple[str, str]) -> _Pair:
     detectors = sorted(set.intersection(*(set(wide[name].columns) for name in names)))
     sides = [wide[name][detectors].dropna().to_numpy(dtype=np.float64) for name in names]
     if len(detectors) < FEWEST or not all(map(len, sides)):
-        return _Pair(names, len(detectors), np.nan, np.empty(0))
+        return _Pair(names, len(detectors), np.nan, np.empty(0), 0)
     places = [list(wide).index(name) for name in names]
     drawn = [
         stats.draws(len(side), STREAM + place) @ side / len(side)
         for side, place in zip(sides, places, strict=True)
     ]
     value = stats.kendall(*(side.mean(axis=0) for side in sides))
-    return _Pair(names, len(detectors), float(value), stats.kendall(*drawn))
+    return _Pair(names, len(detectors), float(value), stats.kendall(*drawn), max(map(len, sides)))
 
 
 def _lines(pairs: Sequence[_Pair]) -> Iterator[dict[str, Any]]:
@@ -92,11 +96,13 @@ def _lines(pairs: Sequence[_Pair]) -> Iterator[dict[str, Any]]:
         min(pair.detectors for pair in pairs),
         float(np.mean([pair.value for pair in pairs])),
         np.mean([pair.samples for pair in pairs], axis=0),
+        max(pair.victims for pair in pairs),
     )
     for pair in (whole, *pairs):
+        samples = pair.samples if pair.victims > 1 else pair.samples[:0]
         yield {
             **dict(zip(("population", "other"), pair.names, strict=True)),
             "detectors": pair.detectors,
             "pairs": len(pairs) if pair is whole else 1,
-            **spread("tau", stats.percentile(pair.value, pair.samples)),
+            **spread("tau", stats.percentile(pair.value, samples)),
         }

@@ -1,5 +1,6 @@
 """Rate and AUROC of each detector on each family of attacks in each population."""
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -7,11 +8,12 @@ import pandas as pd
 
 from evil_twins.bench.analysis.generality.populations import Gathered, Population
 from evil_twins.bench.analysis.generality.table import SHARED, Table
+from evil_twins.bench.analysis.plots.style import detector_order
 from evil_twins.bench.analysis.stats import Floats
 from evil_twins.bench.analysis.tables import Analysis
-from evil_twins.bench.analysis.tables.compare.groups import PER, Compared, compared
+from evil_twins.bench.analysis.tables.compare.groups import FAMILIES, PER, compared
 from evil_twins.bench.analysis.tables.compare.rates import by_victim, rates, rates_of_one
-from evil_twins.bench.analysis.tables.frames import column, ends, frame
+from evil_twins.bench.analysis.tables.frames import column, ends
 from evil_twins.bench.analysis.tables.population import NO_THRESHOLD
 from evil_twins.bench.analysis.tables.recipes import MEAN, MODEL
 
@@ -59,20 +61,36 @@ class Measured(NamedTuple):
 
 def measured(gathered: Gathered) -> Measured:
     """Measure every detector on every family in every population."""
-    parts = [_of_population(each, gathered) for each in gathered.populations]
-    return Measured(
-        pd.concat([part.rates for part in parts], ignore_index=True),
-        pd.concat([part.victims for part in parts], ignore_index=True),
+    parts = [part for each in gathered.populations for part in _of_population(each, gathered)]
+    table = pd.concat([part.rates for part in parts])
+    counts = gathered.shared["moves"].value_counts()
+    table = table.assign(attacks=table["moves"].map(counts))[RATES.names]
+    order = [each.name for each in gathered.populations]
+    victims = pd.concat([part.victims for part in parts])[VICTIMS]
+    return Measured(_ordered(table, order), _ordered(victims, order))
+
+
+def _ordered(table: pd.DataFrame, populations: Sequence[str]) -> pd.DataFrame:
+    """Sort lines by family, detector and population; the victims of each keep their order."""
+    orders = {
+        "moves": list(FAMILIES),
+        "detector": detector_order(table["detector"]),
+        "population": list(populations),
+    }
+    return table.sort_values(
+        list(orders),
+        key=lambda values: values.map(orders[str(values.name)].index),
+        kind="stable",
+        ignore_index=True,
     )
 
 
-def _of_population(population: Population, gathered: Gathered) -> Measured:
-    analysis, attacks = population.analysis(gathered.fpr), gathered.shared["moves"].value_counts()
-    parts = [_of_detector(analysis, name) for name in sorted(population.detectors)]
-    table = pd.concat([frame([], RATES.names), *(part.rates for part in parts)])
-    victims = pd.concat([frame([], VICTIMS), *(part.victims for part in parts)])
-    table = table.assign(attacks=table["moves"].map(attacks), population=population.name)
-    return Measured(table[RATES.names], victims.assign(population=population.name)[VICTIMS])
+def _of_population(population: Population, gathered: Gathered) -> Iterator[Measured]:
+    analysis = population.analysis(gathered.fpr)
+    for detector in sorted(population.detectors):
+        table, victims = _of_detector(analysis, detector)
+        names = {"population": population.name}
+        yield Measured(table.assign(**names), victims.assign(**names))
 
 
 def _of_detector(analysis: Analysis, detector: str) -> Measured:
@@ -90,9 +108,7 @@ def _of_detector(analysis: Analysis, detector: str) -> Measured:
     table[_RATES] = table[_RATES].mask(lacking)
     victims["rate"] = victims["rate"].mask(victims["moves"].isin(unset))
     return Measured(
-        table.assign(
-            scope=MEAN if several else MODEL, note=np.where(lacking, NO_THRESHOLD, "")
-        ),
+        table.assign(scope=MEAN if several else MODEL, note=np.where(lacking, NO_THRESHOLD, "")),
         victims,
     )
 

@@ -1,4 +1,8 @@
-"""A table over several populations, with the words of its columns."""
+"""A table over several populations, with the words of its columns.
+
+`tables.Table` is computed from the records of one suite and lies in its folder, and `contents`
+lists those. A table here belongs to several suites.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

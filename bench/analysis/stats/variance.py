@@ -35,9 +35,9 @@ def components(groups: Sequence[Floats]) -> Components:
 
     With n_i values in group i, N in k groups, and the mean squares MSB = Σ n_i (ȳ_i - ȳ)² / (k - 1)
     and MSW = Σ (y_ij - ȳ_i)² / (N - k), the variance within is MSW and that between is
-    (MSB - MSW) / n₀ with n₀ = (N - Σ n_i² / N) / (k - 1), cut at 0. These are the estimators of the
-    analysis of variance for unbalanced data (Searle, Casella & McCulloch, Variance Components, 1992,
-    section 3.6). Uncut, they have no bias whatever the distribution.
+    (MSB - MSW) / n₀ with n₀ = (N - Σ n_i² / N) / (k - 1), cut at 0. These are the estimators of
+    the analysis of variance for unbalanced data (Searle, Casella & McCulloch, Variance Components,
+    1992, section 3.6). Uncut, they have no bias whatever the distribution.
 
     Args:
         groups: The values (n_i,) of each group, n_i > 0. A group of one value counts only in MSB.

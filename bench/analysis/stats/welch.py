@@ -2,7 +2,11 @@
 
 import numpy as np
 
+from evil_twins.bench.analysis.stats.population import student
 from evil_twins.bench.analysis.stats.rates import Floats, Interval
+
+DIGITS = 12
+"""Decimals of the values: those of rounding errors would be differences between victims."""
 
 
 def mean_difference(first: Floats, second: Floats, level: float = 0.95) -> Interval:
@@ -16,10 +20,12 @@ def mean_difference(first: Floats, second: Floats, level: float = 0.95) -> Inter
         second: (W,) the same of another recipe, W > 0.
         level: Coverage of the difference of the means over all victims of the recipes.
     """
-    value = float(first.mean() - second.mean())
-    if min(len(first), len(second)) < 2 or np.ptp(first) == np.ptp(second) == 0:
+    sides = [np.round(side, DIGITS) for side in (first, second)]
+    value = float(sides[0].mean() - sides[1].mean())
+    if min(map(len, sides)) < 2 or not any(map(np.ptp, sides)):
         return Interval(value, np.nan, np.nan)
-    from scipy import stats
-
-    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(level)
-    return Interval(value, float(interval.low), float(interval.high))
+    # `scipy.stats.ttest_ind` warns of equal values on one side, such as rates of 1.
+    errors = [float(side.var(ddof=1)) / len(side) for side in sides]
+    parts = sum(error**2 / (len(side) - 1) for error, side in zip(errors, sides, strict=True))
+    half = student(sum(errors) ** 2 / parts, level) * np.sqrt(sum(errors))
+    return Interval(value, float(value - half), float(value + half))
