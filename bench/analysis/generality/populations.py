@@ -57,6 +57,15 @@ class Population:
         """The detectors with scores."""
         return {str(name) for name in self.records.scores["detector"].unique()}
 
+    def rated(self, fpr: float) -> pd.DataFrame:
+        """Return the attacks with enough calibration scores for a threshold, for every victim."""
+        scores = self.records.scores[self.records.scores["role"].eq("calibration")]
+        counts = scores.groupby(["row", "detector"]).size().groupby("row").max()
+        enough = counts.index[(counts + 1).mul(fpr).round(9).ge(1)]
+        rows = self.records.rows[ATTACK].assign(enough=self.records.rows.index.isin(enough))
+        attacks = rows.groupby(ATTACK, dropna=False)["enough"].all().reset_index()
+        return attacks.loc[attacks["enough"], ATTACK]
+
     def analysis(self, fpr: float) -> Analysis:
         """Return its numbers at a nominal false-positive rate."""
         return Analysis(self.records, fpr, add_any=False)
@@ -124,7 +133,7 @@ def gather(folders: Sequence[Path], kappa: float, fpr: float) -> Gathered:
             f"nothing to compare: {reason}",
             f"expected: two populations or more with attacks at κ {level}, home first",
         )
-    shared = pd.concat([_shared(usable, moves, notes) for moves in FAMILIES])
+    shared = pd.concat([_shared(usable, moves, fpr, notes) for moves in FAMILIES])
     if shared.empty:
         raise UserError(
             f"no attack at κ {level} is in all of {', '.join(each.name for each in usable)}",
@@ -185,23 +194,32 @@ def _check_detectors(populations: Sequence[Population]) -> None:
         )
 
 
-def _shared(populations: Sequence[Population], moves: str, notes: list[str]) -> pd.DataFrame:
+def _shared(
+    populations: Sequence[Population], moves: str, fpr: float, notes: list[str]
+) -> pd.DataFrame:
     """Return the attacks of a family that each population has, and note what is skipped.
 
-    A population without the family does not count, unless it is home.
+    Those without a threshold in a population are skipped, unless no other attack is shared. A
+    population without the family does not count, unless it is home.
     """
     words, parts = FAMILIES[moves], [each.attacks for each in populations]
     parts = [attacks[attacks["moves"].eq(moves)] for attacks in parts]
-    lacking = [each.name for each, part in zip(populations, parts, strict=True) if part.empty]
-    common = reduce(pd.merge, (part for part in parts if len(part)), pd.concat(parts))
-    if parts[0].empty or len(parts) - len(lacking) < 2 or common.empty:
+    present = [each for each, part in zip(populations, parts, strict=True) if len(part)]
+    every = pd.concat(parts).drop_duplicates()
+    common = reduce(pd.merge, (part for part in parts if len(part)), every)
+    if parts[0].empty or len(present) < 2 or common.empty:
         notes.append(f'No attack of the family "{words}" is in all populations.')
-        return parts[0][:0]
-    notes += [f'{name} has no attack of the family "{words}".' for name in lacking]
-    every = len(pd.concat(parts).drop_duplicates())
-    common = common.drop_duplicates()
-    if skipped := every - len(common):
+        return every[:0]
+    rated = reduce(pd.merge, (each.rated(fpr) for each in present), common)
+    common = rated if len(rated) else common
+    notes += [
+        f'{each.name} has no attack of the family "{words}".'
+        for each in populations
+        if each not in present
+    ]
+    if skipped := len(every) - len(common):
         notes.append(
-            f'Of {every} attacks of the family "{words}" {skipped} are not in all populations.'
+            f'Of {len(every)} attacks of the family "{words}" {skipped} are skipped: a population '
+            "lacks them, or has too few calibration scores."
         )
     return common

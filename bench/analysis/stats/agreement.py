@@ -31,6 +31,6 @@ def kendall(first: Floats, second: Floats) -> Floats:
 def _signs(values: Floats) -> Floats:
     """Return the sign of each difference of two of the items: (..., K (K - 1) / 2)."""
     rounded = np.round(values, DIGITS)
-    left, right = np.triu_indices(values.shape[-1], 1)
-    signs: Floats = np.sign(rounded[..., left] - rounded[..., right])
+    first, second = np.triu_indices(values.shape[-1], 1)
+    signs: Floats = np.sign(rounded[..., first] - rounded[..., second])
     return signs

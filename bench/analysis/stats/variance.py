@@ -61,6 +61,6 @@ def components(groups: Sequence[Floats]) -> Components:
 def _p(among: float, within: float, *freedoms: float) -> float:
     from scipy import special
 
-    if within < 1e-24:  # what rounding leaves of equal values
+    if within < 1e-24:  # rounding errors of equal values
         return float("nan")
     return float(special.fdtrc(*freedoms, among / within))

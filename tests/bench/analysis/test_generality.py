@@ -184,7 +184,8 @@ def test_only_attacks_that_all_populations_have_count(equal: Numbers) -> None:
     assert attacks.to_dict() == {"inputs": 1, "both": 2}
     assert equal.gathered.notes == (
         'No attack of the family "model only" is in all populations.',
-        'Of 3 attacks of the family "both at once" 1 are not in all populations.',
+        'Of 3 attacks of the family "both at once" 1 are skipped: a population lacks them, or has '
+        "too few calibration scores.",
     )
 
 
