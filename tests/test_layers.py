@@ -23,7 +23,8 @@ def test_reading_records_loads_no_torch() -> None:
     """In a process of its own, where nothing else was imported."""
     modules = ["evil_twins", "evil_twins.bench.commands.app", "evil_twins.bench.suite.suite"]
     modules += [
-        f"evil_twins.bench.analysis.{name}" for name in ("stats", "tables", "plots", "page")
+        f"evil_twins.bench.analysis.{name}"
+        for name in ("generality.write", "stats", "tables", "plots", "page")
     ]
     code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

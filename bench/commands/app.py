@@ -13,6 +13,7 @@ from evil_twins.bench import printable
 from evil_twins.bench.commands.check import check
 from evil_twins.bench.commands.claims import claims
 from evil_twins.bench.commands.compare import compare
+from evil_twins.bench.commands.generality import generality
 from evil_twins.bench.commands.list import list_names
 from evil_twins.bench.commands.merge import merge
 from evil_twins.bench.commands.options import CELLS_FAILED, DONE, INTERRUPTED, USAGE
@@ -40,7 +41,7 @@ app.command()(run)
 app.command("list")(list_names)
 for command in (
     *(table, plot, claims, report, plan, verify, prune, merge, compare, check, score),
-    reproduce,
+    *(reproduce, generality),
 ):
     app.command()(command)
 app.add_typer(zoo, name="zoo")

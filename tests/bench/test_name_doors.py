@@ -113,6 +113,7 @@ OTHERS = {
     "list": "shows built-in and installed names",
     "check": "tests/contract/test_check.py shows the words of a component",
     "score": "tests/bench/run/test_scoring.py shows the names of images",
+    "generality": "tests/bench/commands/test_generality.py shows the names of records",
     "merge": "test_a_folder_of_another_suite_is_named_escaped",
     "reproduce": "shows names of a table, whose records are read escaped",
 }

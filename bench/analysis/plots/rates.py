@@ -5,20 +5,16 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MultipleLocator, PercentFormatter
-from numpy.typing import ArrayLike
 
 from evil_twins.bench.analysis.plots import style
-from evil_twins.bench.analysis.plots.canvas import Canvas, canvas
+from evil_twins.bench.analysis.plots.canvas import Canvas
+from evil_twins.bench.analysis.plots.dots import dots, entries
 from evil_twins.bench.analysis.plots.study import Study
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.any_of import NEEDS
 from evil_twins.bench.analysis.tables.frames import line, lines
 
 ATTACKS = 6
-SPREAD = 0.7
-"""The share of a detector's line over which its attacks are spread."""
 WIDTH = 20.0
 """Width of a panel in letters."""
 
@@ -38,46 +34,18 @@ def _grids(study: Study) -> Iterator[tuple[str, list[int]]]:
 def _panel(
     axes: Axes, study: Study, rows: list[int], names: list[str], rates: ByPlace, shown: list[str]
 ) -> None:
-    drawn, numbers = canvas(axes), {_attack(study, row): row for row in rows}
-    for i, (label, look) in enumerate(study.design.styled(shown)):
-        row = numbers.get(label, -1)
-        places = np.flatnonzero([(row, name) in rates for name in names])
-        y = places + SPREAD * ((i + 0.5) / len(shown) - 0.5)
-        detectors = [names[place] for place in places]
-        cells = [rates[row, name] for name in detectors]
-        rate, low, high = (np.array([cell[end] for cell in cells]) for end in _ENDS)
-        axes.hlines(y, low, high, color=look.color, alpha=0.7)
-        axes.plot(*(rate, y), **look.line | {"linestyle": ""}, mec="white", label=label)
-        words = [study.detector(name) for name in detectors]
-        columns: dict[str, ArrayLike] = {"detector": words, "x": rate, "y": y}
-        drawn.record(axes, label, columns | {"low": low, "high": high})
-    axes.axvline(study.fpr, **style.REFERENCE)
-    words = [study.detector(name) for name in names]
-    axes.set_yticks(range(len(names)), words, parse_math=False)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlim(-0.02, 1.02)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.xaxis.set_major_locator(MultipleLocator(0.25))
-    for place in range(1, len(names)):
-        axes.axhline(place - 0.5, color=style.FAINT, linewidth=0.5, zorder=0)
-
-
-_ENDS = ("rate", "low", "high")
+    numbers = {_attack(study, row): row for row in rows}
+    places = {label: numbers.get(label, -1) for label in shown}
+    series = {
+        label: {name: rates[row, name] for name in names if (row, name) in rates}
+        for label, row in places.items()
+    }
+    dots(axes, {name: study.detector(name) for name in names}, series, study.fpr)
 
 
 def _attack(study: Study, row: int) -> str:
     """Return a row in words without κ, which the panel has."""
     return study.attack(line(study.rows, row) | {"kappa": float("nan")})
-
-
-def _entries(study: Study, shown: list[str]) -> list[Line2D]:
-    """Return the legend: a marker and its interval, which has no dashes."""
-    styled = study.design.styled(shown)
-    return [
-        Line2D([], [], **look.line | {"linestyle": "-"}, mec="white", label=name)
-        for name, look in styled
-    ]
 
 
 def draw(study: Study) -> Canvas | None:
@@ -106,5 +74,5 @@ def draw(study: Study) -> Canvas | None:
         * bool(lacking)
     ) + study.footer()
     note += style.further(len(order), len(shown), "attacks are in the tables")
-    drawn.caption(f"Detection of each attack: {study.title}", note, _entries(study, shown))
+    drawn.caption(f"Detection of each attack: {study.title}", note, entries(study.design, shown))
     return drawn

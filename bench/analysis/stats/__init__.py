@@ -3,6 +3,7 @@
 `scipy.stats` takes half a second to load and is imported where it is needed.
 """
 
+from evil_twins.bench.analysis.stats.agreement import kendall as kendall
 from evil_twins.bench.analysis.stats.calibration import FPR as FPR
 from evil_twins.bench.analysis.stats.calibration import Threshold as Threshold
 from evil_twins.bench.analysis.stats.calibration import conformal_p as conformal_p
@@ -55,3 +56,6 @@ from evil_twins.bench.analysis.stats.separation import ks_null as ks_null
 from evil_twins.bench.analysis.stats.separation import ks_resampled as ks_resampled
 from evil_twins.bench.analysis.stats.separation import mann_whitney as mann_whitney
 from evil_twins.bench.analysis.stats.separation import matched as matched
+from evil_twins.bench.analysis.stats.variance import Components as Components
+from evil_twins.bench.analysis.stats.variance import components as components
+from evil_twins.bench.analysis.stats.welch import mean_difference as mean_difference

@@ -127,8 +127,13 @@ def of_victims(records: Records, seeds: Iterable[int]) -> Records:
     if missing := sorted(wanted - stored):
         raise unknown("victim (seed)", str(missing[0]), map(str, stored))
     rows = records.rows[records.rows["seed"].isin(wanted)]
+    victims = records.victims[records.victims["seed"].isin(wanted)]
+    return replace(of_rows(records, rows), victims=victims)
+
+
+def of_rows(records: Records, rows: pd.DataFrame) -> Records:
+    """Return the records of these rows, which are lines of `Records.rows`."""
     parts = ("targets", "flips", "scores", "details", "gallery", "durability")
     frames = {name: getattr(records, name) for name in parts}
     shown = {name: frame[frame["row"].isin(rows.index)] for name, frame in frames.items()}
-    victims = records.victims[records.victims["seed"].isin(wanted)]
-    return replace(records, rows=rows, victims=victims, **shown)
+    return replace(records, rows=rows, **shown)

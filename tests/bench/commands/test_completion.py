@@ -55,7 +55,7 @@ def _completed(
     return capsys.readouterr().out.split()
 
 
-@pytest.mark.parametrize("command", ["table", "plot", "report", "claims"])
+@pytest.mark.parametrize("command", ["table", "plot", "report", "claims", "generality"])
 def test_stored_results_are_completed(
     command: str,
     tmp_path: Path,

@@ -23,7 +23,7 @@ COMMANDS: Mapping[str, str] = {
 }
 """Command that loads plug-ins -> its line."""
 
-OTHERS = {"list", "merge", "table", "plot", "claims", "report"}
+OTHERS = {"list", "merge", "table", "plot", "claims", "report", "generality"}
 """Commands that load no plug-in in a file."""
 
 ENDS = {

@@ -79,7 +79,7 @@ def test_the_name_of_a_suite_is_refused_or_that_of_one_folder(name: object) -> N
     assert len(folder.encode()) <= FOLDER_BYTES
 
 
-READERS = ("table", "plot", "report", "claims")
+READERS = ("table", "plot", "report", "claims", "generality")
 """Commands that take records by the name of a suite, or by its file."""
 
 

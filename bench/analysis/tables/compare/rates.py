@@ -22,13 +22,18 @@ _POPULATION = ["dataset", "victim", "kappa"]
 def rates(records: Records, compared: Compared, per: Per) -> pd.DataFrame:
     """Return rate and AUROC of each detector in each group over victims, with intervals."""
     keys = [*per.keys, "detector"]
-    victims = _by_victim(compared, keys)
+    victims = by_victim(compared, keys)
     victims = victims.merge(_models(records, compared, per), on=[*per.keys, "seed"])
     return frame(_over_victims(victims, keys), [*per.keys, *COLUMNS])
 
 
-def _by_victim(compared: Compared, keys: list[str]) -> pd.DataFrame:
-    """Return n, caught (a sum over targets) and auroc of each victim."""
+def by_victim(compared: Compared, keys: list[str]) -> pd.DataFrame:
+    """Return n, caught (a sum over targets) and auroc of each victim.
+
+    Args:
+        compared: The detectors on their attacks.
+        keys: The columns that name a group of attacks and a detector.
+    """
     groups = compared.caught.groupby([*keys, "seed"], dropna=False)["caught"]
     sums = groups.agg(n="size", caught="sum").reset_index()
     return sums.merge(compared.areas, on=[*keys, "seed"], how="left")
@@ -93,7 +98,7 @@ def ranks(compared: Compared, per: Per) -> pd.DataFrame:
     A κ that fewer than two victims have is skipped.
     """
     lines = []
-    victims = _by_victim(compared, [*per.keys, "detector"])
+    victims = by_victim(compared, [*per.keys, "detector"])
     rated = victims.assign(rate=victims["caught"] / victims["n"])
     for values, each in rated.dropna(subset="kappa").groupby(_POPULATION, sort=True):
         wide = each.pivot_table(index="seed", columns="detector", values="rate").dropna()
