@@ -58,9 +58,9 @@ def components(groups: Sequence[Floats]) -> Components:
     )
 
 
-def _p(among: float, within: float, *freedoms: float) -> float:
+def _p(among: float, within: float, groups: float, rest: float) -> float:
     from scipy import special
 
     if within < 1e-24:  # rounding errors of equal values
         return float("nan")
-    return float(special.fdtrc(*freedoms, among / within))
+    return float(special.fdtrc(groups, rest, among / within))
