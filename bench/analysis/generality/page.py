@@ -7,11 +7,11 @@ import pandas as pd
 
 from evil_twins.bench.analysis.generality.differences import DIFFERENCES, MARGIN
 from evil_twins.bench.analysis.generality.numbers import Numbers
-from evil_twins.bench.analysis.generality.populations import BASELINE
 from evil_twins.bench.analysis.generality.rankings import MEAN, RANKINGS
 from evil_twins.bench.analysis.generality.rates import QUANTITIES
 from evil_twins.bench.analysis.generality.variance import VARIANCE
 from evil_twins.bench.analysis.generality.words import LABELS, points, sentences
+from evil_twins.bench.analysis.page.columns import BASELINE
 from evil_twins.bench.analysis.tables import text
 from evil_twins.bench.analysis.tables.compare.groups import FAMILIES
 from evil_twins.bench.analysis.tables.frames import lines
