@@ -62,10 +62,12 @@ def model(
     from evil_twins.bench.subjects import weights
     from evil_twins.bench.zoo.zoo import Zoo
 
-    if not out.absolute().parent.is_dir():
+    place = out.absolute()
+    if place.is_dir() or not place.parent.is_dir() or place.is_relative_to(folder.absolute()):
         raise UserError(
-            f"{out.absolute().parent} is no folder", "remedy: name a file in a folder that exists"
+            f"{place} cannot be written",
+            "remedy: name a file in a folder that exists, outside the zoo",
         )
-    weights.save(Zoo.read(folder).model(file), out.absolute())
-    printable.say(out.absolute())
+    weights.save(Zoo.read(folder).model(file), place)
+    printable.say(place)
     return DONE

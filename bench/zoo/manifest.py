@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, Strict, model_validator
 
 from evil_twins.bench.store.schemas import Count, Digest, Schema
+from evil_twins.bench.subjects.splits import NAMES, Splits
 
 NAME = "manifest.json"
 FORMAT: Literal[1] = 1
@@ -15,7 +16,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Effect(Schema):
-    """The measures of a model; each `verify` takes them anew.
+    """The measures of a model; each `verify` takes them anew, and compares all but `won`.
 
     Attributes:
         accuracy: Accuracy on R.
@@ -26,7 +27,7 @@ class Effect(Schema):
     """
 
     accuracy: Share
-    kl: Annotated[float, Field(ge=-1e-9)] = 0.0
+    kl: Annotated[float, Field(ge=-1e-9, allow_inf_nan=False)] = 0.0
     won: Count = 0
     confidence: Share | None = None
     asr: Share | None = None
@@ -58,7 +59,8 @@ class Row(Schema):
         method: Name of its method.
         parameters: All parameters of the method.
         kappa: The required confidence: a number, "benign", or None.
-        poisoned: Whether an attacker made the models; otherwise they are honest fine-tunes.
+        poisoned: Whether an attacker made the models, with success or not; otherwise they are
+            honest fine-tunes.
     """
 
     attack: str
@@ -98,6 +100,13 @@ class Data(Schema):
     size: int | None
     splits: dict[str, float]
 
+    @model_validator(mode="after")
+    def _check_splits(self) -> Self:
+        if self.splits.keys() != {*NAMES}:
+            raise ValueError("the splits have other names")
+        Splits(**self.splits)
+        return self
+
 
 class Manifest(Schema):
     """The form of `manifest.json`.
@@ -108,13 +117,13 @@ class Manifest(Schema):
         suite: The suite whose models these are.
         data: The data set on which everything was measured.
         precision: The type of all numbers, float32 or float64.
-        verify: The command that measures all of it anew.
+        verify: The command that takes all measures anew.
         victims: The clean models.
         rows: The rows of the suite that have models, by title.
         models: The models of the rows.
 
     Raises:
-        ValueError: A model is of no row or of no victim.
+        ValueError: A model is of no row or of no victim, a file is listed twice, or none is.
     """
 
     form: Literal[1]
@@ -132,6 +141,11 @@ class Manifest(Schema):
         victims = {victim.file for victim in self.victims}
         if not all(model.row in self.rows and model.victim in victims for model in self.models):
             raise ValueError("a model is of no row or of no victim")
+        files = [*victims, *(model.file for model in self.models)]
+        if not self.models or len({*files}) < len(self.victims) + len(self.models):
+            raise ValueError("a file is listed twice, or no model is listed")
+        if any(model.effect.won > len(model.targets) for model in self.models):
+            raise ValueError("a model wins more inputs than it has")
         return self
 
     def poisoned(self) -> int:

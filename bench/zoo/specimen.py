@@ -14,6 +14,7 @@ from evil_twins.attacks.success import Trials
 from evil_twins.bench.cells import measure
 from evil_twins.bench.cells.stored import Tensors, save_tensors
 from evil_twins.bench.components.faced import faced_models
+from evil_twins.bench.components.precision import rounded
 from evil_twins.bench.errors import Damaged, Fault
 from evil_twins.bench.subjects.architectures import Classifier
 from evil_twins.bench.subjects.data import Images
@@ -61,15 +62,21 @@ class Specimen:
             models = faced_models(weights, victim, 1, "the model")
         except Fault as error:
             raise Damaged(path, error) from error
-        x, goal, stamp = tensors.images("x"), tensors["goal"], None
+        x, goal = tensors.images("x"), tensors["goal"]
         fits = x.shape[1:] == victim.shape and goal.shape == x.shape[:1] and len(x) > 0
-        if not fits or bool(((goal < 0) | (goal >= victim.classes)).any()):
-            raise Damaged(path, f"it holds x of {tuple(x.shape)} and goals {goal.tolist()[:8]}")
+        whole = goal.dtype == torch.int64 and bool(((goal >= 0) & (goal < victim.classes)).all())
+        if not (fits and whole):
+            raise Damaged(
+                path, f"it holds x of {tuple(x.shape)}, goal {goal.flatten()[:8].tolist()}"
+            )
+        stamp = None
         if "pattern" in tensors:
-            stamp = Stamp(tensors["mask"], tensors["pattern"])
-            if stamp.pattern.shape != (1, *victim.shape) or stamp.mask.shape[2:] != x.shape[2:]:
-                raise Damaged(path, f"it holds a pattern of {tuple(stamp.pattern.shape)}")
-        return cls(models, x, goal, stamp)
+            stamp = Stamp(rounded(tensors["mask"]), rounded(tensors["pattern"]))
+            sizes = tuple(stamp.mask.shape), tuple(stamp.pattern.shape)
+            finite = bool(stamp.mask.isfinite().all()) and bool(stamp.pattern.isfinite().all())
+            if sizes != ((1, 1, *victim.shape[1:]), (1, *victim.shape)) or not finite:
+                raise Damaged(path, f"it holds mask and pattern of {sizes}, or some are not finite")
+        return cls(models, rounded(x), goal, stamp)
 
     def effect(self, heldout: Images, features: Tensor) -> Effect:
         """Measure it on its inputs and on the images of R, of whose features under the victim.

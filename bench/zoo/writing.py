@@ -55,7 +55,9 @@ def write(workspace: Workspace, state: State, folder: Path) -> Manifest:
         )
     place = writable_folder(folder)
     if any(place.iterdir()):
-        raise UserError(f"{folder.absolute()} is not empty", "remedy: name a new folder")
+        raise UserError(
+            f"{folder.absolute()} is not empty", "remedy: name a new folder, or remove it"
+        )
     victims = dict(_victims(workspace, state, place))
     models = tuple(_models(workspace, state, shards, place, victims))
     titles = {model.row for model in models}

@@ -1,4 +1,4 @@
-"""Read a zoo, and measure anew all that its manifest states."""
+"""Read a zoo, and take the measures of its models anew."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -185,18 +185,27 @@ def _findings(
     """Yield the findings of a victim and of its models."""
     try:
         clean = zoo.victim(victim.file)
-    except UserError as error:
+        if clean.shape != tuple(heldout.pixels.shape[1:]):
+            raise Fault(f"its images are {clean.shape}, and not those of the data set")
+        right = accuracy(PairedModels(clean, 1, {}), heldout, lambda x: x)
+        features = features_of(clean, heldout.x)
+    except (UserError, Fault) as error:
         entries: list[Victim | Model] = [victim, *models]
         for entry in entries:
-            yield Finding(entry.file, entry.effect, None, error.lines[0])
+            yield Finding(entry.file, entry.effect, None, _line(error))
         return
-    right = accuracy(PairedModels(clean, 1, {}), heldout, lambda x: x)
     yield Finding(victim.file, victim.effect, Effect(accuracy=float(right)))
-    features = features_of(clean, heldout.x)
     for model in models:
         try:
-            measured = zoo.specimen(model, clean).effect(heldout, features)
+            specimen = zoo.specimen(model, clean)
+            if specimen.models.layers != model.layers:
+                raise Fault(f"it moves layers = {specimen.models.layers!r}, not {model.layers!r}")
+            measured = specimen.effect(heldout, features)
         except (UserError, Fault) as error:
-            yield Finding(model.file, model.effect, None, str(error).split("\n")[0])
+            yield Finding(model.file, model.effect, None, _line(error))
         else:
             yield Finding(model.file, model.effect, measured)
+
+
+def _line(error: Exception) -> str:
+    return error.lines[0] if isinstance(error, UserError) else str(error).split("\n")[0]

@@ -176,12 +176,21 @@ def test_a_file_outside_the_zoo_is_not_read(copied: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("goal", torch.tensor([99])), ("x", torch.zeros(1, 3, 8, 8)), ("x", torch.full((1,), nan))],
+    [
+        ("goal", torch.tensor([99])),
+        ("goal", torch.tensor(1)),
+        ("goal", torch.tensor([1.0])),
+        ("x", torch.zeros(1, 3, 8, 8)),
+        ("x", torch.full((1,), nan)),
+        ("pattern", torch.full((1, 1, 8, 8), nan)),
+        ("weights.trunk", torch.zeros(1)),
+    ],
 )
 def test_a_file_of_another_form_is_a_finding(copied: Path, name: str, value: torch.Tensor) -> None:
     manifest = json.loads((copied / "manifest.json").read_text())
     entry = next(model for model in manifest["models"] if "poisoning" in model["row"])
-    save_file(load_file(copied / entry["file"]) | {name: value}, copied / entry["file"])
+    tensors = load_file(copied / entry["file"]) | {"mask": torch.zeros(1, 1, 8, 8)}
+    save_file(tensors | {name: value}, copied / entry["file"])
     entry["sha256"] = _sha256(copied / entry["file"])
     (copied / "manifest.json").write_text(json.dumps(manifest))
     (wrong,) = [finding for finding in verify(Zoo.read(copied), None) if not finding.agrees]
@@ -193,6 +202,50 @@ def test_a_damaged_victim_is_told_for_all_its_models(copied: Path) -> None:
     findings = list(verify(Zoo.read(copied), None))
     assert len(findings) == 11
     assert not any(finding.agrees for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("effect", "kl", float("inf")),
+        ("effect", "won", 3),
+        ("", "victim", "victims/seed-9.safetensors"),
+        ("", "row", "another"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(
+    copied: Path, part: str, name: str, value: object
+) -> None:
+    manifest = json.loads((copied / "manifest.json").read_text())
+    entry = manifest["models"][0]
+    (entry[part] if part else entry)[name] = value
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="damaged"):
+        Zoo.read(copied)
+
+
+@pytest.mark.parametrize("splits", [{"fit": 1.0}, {"fit": 0.5}])
+def test_other_splits_are_refused(copied: Path, splits: dict[str, float]) -> None:
+    manifest = json.loads((copied / "manifest.json").read_text())
+    manifest["data"]["splits"] = splits
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="damaged"):
+        Zoo.read(copied)
+
+
+def test_layers_are_those_of_the_file(copied: Path) -> None:
+    manifest = json.loads((copied / "manifest.json").read_text())
+    next(model for model in manifest["models"] if "patch" in model["row"])["layers"] = "head"
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    (wrong,) = [finding for finding in verify(Zoo.read(copied), None) if not finding.agrees]
+    assert "moves layers" in wrong.words()
+
+
+def test_no_file_of_the_zoo_is_written_over(copied: Path) -> None:
+    file = Zoo.read(copied).manifest.models[0].file
+    for out in (copied / "manifest.json", copied, copied.parent / "none" / "a.safetensors"):
+        assert app.main(["zoo", "model", str(copied), file, str(out)]) == 2
+    assert app.main(["zoo", "verify", str(copied)]) == 0
 
 
 def test_names_of_files_are_plain() -> None:
