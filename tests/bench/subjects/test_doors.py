@@ -205,7 +205,9 @@ def test_every_reader_of_weights_is_a_door() -> None:
     assert _users("PairedModels") == {
         *("components/faced.py", "components/returned.py", "cells/faced.py"),
         *("cells/measure.py", "cells/score.py"),
-        "cells/substitute.py",  # a victim without changes
+        *("cells/substitute.py", "zoo/zoo.py", "zoo/writing.py"),  # a victim without changes
+        "cells/durability.py",  # faced models after a treatment
+        "zoo/specimen.py",  # those of `faced_models`
     }
     built = re.compile(r"(?<!-> )PairedModels\(|Tensors\([^)]*MODELS")
     files = [ROOT / "bench" / name for name in _users("PairedModels", "Tensors")]
@@ -214,4 +216,7 @@ def test_every_reader_of_weights_is_a_door() -> None:
         "components/faced.py": ["PairedModels("],
         "cells/faced.py": ["Tensors(attack / MODELS"],
         "cells/substitute.py": ["PairedModels("],
+        "cells/durability.py": ["PairedModels("],
+        "zoo/writing.py": ["PairedModels("],
+        "zoo/zoo.py": ["PairedModels("],
     }

@@ -114,7 +114,7 @@ def test_the_doors_are_all_readers_of_image_files() -> None:
             called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
             if called == "Image.open" or called.split(".")[-1] in names:
                 past.add(path.relative_to(ROOT).as_posix())
-    assert past == {ONE_READER}
+    assert past == {ONE_READER, "bench/subjects/treatments.py"}  # the latter: a JPEG in memory
 
 
 @pytest.mark.parametrize("door", DOORS)
