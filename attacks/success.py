@@ -102,7 +102,7 @@ class Trials:
         places = evenly(len(x), TRIALS)
         counts = label[places].unsqueeze(0) != goal.unsqueeze(1)
         if not bool(counts.any(1).all()):
-            raise ValueError("view.trials has no images of a class other than the goal")
+            raise ValueError("a trigger needs benign images of a class other than the goal")
         return cls(x[places], goal, counts)
 
     @torch.no_grad()

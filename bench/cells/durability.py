@@ -152,8 +152,8 @@ def changed(models: PairedModels, treat: Callable[[nn.Module, int], None]) -> Pa
     for i, module in enumerate(modules):
         treat(module, i)
     weights = [dict(module.named_parameters()) for module in modules]
-    names = {name: torch.stack([each[name].detach() for each in weights]) for name in weights[0]}
-    return PairedModels(models.victim, len(modules), names)
+    stacked = {name: torch.stack([each[name].detach() for each in weights]) for name in weights[0]}
+    return PairedModels(models.victim, len(modules), stacked)
 
 
 def treatments(case: Case, work: Work) -> Iterator[tuple[str, PairedModels, Change]]:

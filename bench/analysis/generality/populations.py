@@ -219,7 +219,7 @@ def _shared(
     ]
     if skipped := len(every) - len(common):
         notes.append(
-            f'Of {len(every)} attacks of the family "{words}" {skipped} are skipped: a population '
+            f'Skipped of {len(every)} attacks of the family "{words}": {skipped}. A population '
             "lacks them, or has too few calibration scores."
         )
     return common

@@ -29,6 +29,7 @@ from evil_twins.bench.analysis.stats.planning import MOST_VICTIMS as MOST_VICTIM
 from evil_twins.bench.analysis.stats.planning import Ranks as Ranks
 from evil_twins.bench.analysis.stats.planning import ranks as ranks
 from evil_twins.bench.analysis.stats.planning import victims_needed as victims_needed
+from evil_twins.bench.analysis.stats.population import bounded_mean as bounded_mean
 from evil_twins.bench.analysis.stats.population import design_effect as design_effect
 from evil_twins.bench.analysis.stats.population import mean_over_victims as mean_over_victims
 from evil_twins.bench.analysis.stats.population import next_rate as next_rate

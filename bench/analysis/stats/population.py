@@ -134,6 +134,24 @@ def mean_over_victims(values: Floats, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def bounded_mean(values: Floats, least: float, most: float) -> Interval:
+    """Return the mean over victims with a t interval that is cut to a range.
+
+    It has no interval (NaN) for one victim, or where all are equal: nothing shows how they vary.
+
+    Args:
+        values: (V,) a statistic of each victim, without NaN.
+        least: The lowest possible value.
+        most: The highest.
+    """
+    if len(values) == 0:
+        return UNKNOWN
+    if len(values) < 2 or np.ptp(values) == 0:
+        return Interval(float(values.mean()), np.nan, np.nan)
+    value, low, high = mean_over_victims(values)
+    return Interval(value, max(low, least), min(high, most))
+
+
 def student(freedom: float, level: float) -> float:
     """Return the two-sided quantile of Student's t."""
     from scipy import special

@@ -51,11 +51,7 @@ def shared(group: pd.DataFrame, name: str) -> stats.Interval:
 
 def mean(group: pd.DataFrame, name: str) -> stats.Interval:
     """Return the mean over victims, without an interval for one victim or for equal values."""
-    values = column(group, name)
-    if len(values) < 2 or np.ptp(values) == 0:
-        return stats.Interval(float(values.mean()), np.nan, np.nan)
-    least = -1.0 if name == "change" else 0.0
-    return stats.Interval(*np.clip(stats.mean_over_victims(values), least, 1.0).tolist())
+    return stats.bounded_mean(column(group, name), -1.0 if name == "change" else 0.0, 1.0)
 
 
 def _markdown(analysis: Analysis) -> str:

@@ -48,13 +48,8 @@ def over_victims(table: pd.DataFrame, name: str) -> stats.Interval:
     Only the drop of accuracy can be below 0.
     """
     values = table.groupby("seed")[name].mean().to_numpy(dtype=np.float64)
-    if len(values) == 0:
-        return stats.Interval(np.nan, np.nan, np.nan)
-    if len(values) < 2 or np.ptp(values) == 0:
-        return stats.Interval(float(values.mean()), np.nan, np.nan)
-    value, low, high = stats.mean_over_victims(values)
     least = -np.inf if name == "accuracy_drop" else 0.0
-    return stats.Interval(value, np.maximum(low, least), high)
+    return stats.bounded_mean(values, least, np.inf)
 
 
 def _markdown(analysis: Analysis) -> str:

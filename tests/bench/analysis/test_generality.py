@@ -184,7 +184,7 @@ def test_only_attacks_that_all_populations_have_count(equal: Numbers) -> None:
     assert attacks.to_dict() == {"inputs": 1, "both": 2}
     assert equal.gathered.notes == (
         'No attack of the family "model only" is in all populations.',
-        'Of 3 attacks of the family "both at once" 1 are skipped: a population lacks them, or has '
+        'Skipped of 3 attacks of the family "both at once": 1. A population lacks them, or has '
         "too few calibration scores.",
     )
 
