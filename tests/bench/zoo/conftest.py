@@ -30,8 +30,9 @@ PARTS = (
 
 @pytest.fixture(scope="module")
 def zoo(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the zoo of a small suite."""
-    assert not carry_out(folder, *PARTS, head=suites.HEAD + "same_goal = 2\n").state.failed
+    """Write the zoo of a small suite with two victims."""
+    head = suites.HEAD.replace("[targets]", "count = 2\n[targets]\nsame_goal = 2")
+    assert not carry_out(folder, *PARTS, head=head).state.failed
     place = tmp_path_factory.mktemp("zoo") / "models"
     line = ["zoo", "write", str(folder / "small.toml"), str(place), "--results", str(folder)]
     assert app.main(line) == 0

@@ -17,10 +17,10 @@ from tests.pages import DOCS, blocks
 
 def test_it_has_each_model_once_with_its_origin(zoo: Path) -> None:
     manifest = Zoo.read(zoo).manifest
-    assert [victim.seed for victim in manifest.victims] == [0]
+    assert [(victim.seed, victim.draw) for victim in manifest.victims] == [(0, 0), (1, 1)]
     counts = Counter(manifest.rows[model.row].attack for model in manifest.models)
-    assert counts == {"poisoning": 4, "honest": 4, "patch": 2}
-    assert manifest.poisoned() == 6
+    assert counts == {"poisoning": 8, "honest": 8, "patch": 4}
+    assert manifest.poisoned() == 12
     for model in manifest.models:
         row = manifest.rows[model.row]
         assert row.poisoned == (row.attack != "honest")
@@ -30,15 +30,16 @@ def test_it_has_each_model_once_with_its_origin(zoo: Path) -> None:
 
 
 def test_its_numbers_are_those_of_the_records(zoo: Path, folder: Path) -> None:
-    targets = pd.read_parquet(folder / "small" / "targets.parquet").set_index(
-        ["attack", "target_id"]
-    )
+    targets = pd.read_parquet(folder / "small" / "targets.parquet").set_index("target_id")
     manifest = Zoo.read(zoo).manifest
+    victims = {victim.file: victim for victim in manifest.victims}
     for model in manifest.models:
-        lines = targets.loc[[(manifest.rows[model.row].attack, name) for name in model.targets]]
+        victim, attack = victims[model.victim], manifest.rows[model.row].attack
+        rows = targets[targets["attack"].eq(attack) & targets["seed"].eq(victim.seed)]
+        lines = rows.loc[list(model.targets)]
         assert model.effect.confidence == pytest.approx(lines["confidence"].mean(), rel=1e-4)
         assert model.effect.kl == pytest.approx(lines["kl"].iloc[0], rel=1e-3, abs=1e-7)
-        drop = manifest.victims[0].effect.accuracy - model.effect.accuracy
+        drop = victim.effect.accuracy - model.effect.accuracy
         assert drop == pytest.approx(lines["accuracy_drop"].iloc[0], abs=1e-6)
         if model.effect.asr is not None:
             assert model.effect.asr == pytest.approx(lines["asr"].iloc[0])
@@ -74,12 +75,12 @@ def test_the_page_shows_how_it_is_read(
     monkeypatch.chdir(copied.rename(copied.with_name("zoo")).parent)
     (code,) = blocks(DOCS / "zoo.md", "python")
     exec(compile(code, "docs/zoo.md", "exec"), {})
-    assert len(capsys.readouterr().out.splitlines()) == 10
+    assert len(capsys.readouterr().out.splitlines()) == 20
 
 
 def test_verify_finds_nothing_wrong(zoo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.main(["zoo", "verify", str(zoo)]) == 0
-    assert capsys.readouterr().out.startswith("0 of 11 models disagree")
+    assert capsys.readouterr().out.startswith("0 of 22 models disagree")
 
 
 def test_names_of_files_are_plain() -> None:
