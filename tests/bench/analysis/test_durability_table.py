@@ -74,6 +74,19 @@ def test_people_read_shares_over_victims_and_the_change_of_accuracy() -> None:
     assert "for the mean of this recipe's victims" in words
 
 
+def test_each_share_stands_under_its_heading() -> None:
+    words = DURABILITY.markdown(Analysis(number(frames(5, serves=6))))  # type: ignore[misc]
+    _, goal, kappa, _ = words.split("### ")
+    for section, shares in ((goal, (1, 0.5, 0.75, 1, 0.25)), (kappa, (1, 0, 0, 0, 0))):
+        header, _, *rows = [text for text in section.splitlines() if text.startswith("|")]
+        assert header == "| attack | none | fine-tuning | pruning | int8 | jpeg |"
+        (row,) = [row for row in rows if row.startswith("| pgd κ .75 φ 1 ")]
+        for cell, share in zip(row.split("|")[2:-1], shares, strict=True):
+            counts = np.full(5, 12.0 * share), np.full(5, 12.0), np.full(5, 2.0)
+            value, low, high = (100 * end for end in stats.pooled_rate(*counts).rate)
+            assert cell.strip() == f"{value:.1f} [{low:.1f}, {high:.1f}]"
+
+
 def test_one_victim_has_no_interval_of_a_mean() -> None:
     words = DURABILITY.markdown(Analysis(number(frames(1))))  # type: ignore[misc]
     section = words.split("### Change of the model's accuracy")[1]

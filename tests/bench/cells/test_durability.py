@@ -12,6 +12,7 @@ from torch import nn
 
 from evil_twins.attacks.stamps import Stamp
 from evil_twins.bench.cells import seeds
+from evil_twins.bench.cells.benign import drawn_log_odds
 from evil_twins.bench.cells.stored import Tensors, VictimPlace, cached_victim
 from evil_twins.bench.errors import UserError
 from evil_twins.bench.run.assemble import Finished
@@ -90,7 +91,7 @@ def test_without_a_treatment_it_is_what_the_attack_left(folder: Path, lines: pd.
     np.testing.assert_allclose(victim - both["accuracy"], both["accuracy_drop"], atol=1e-6)
 
 
-@pytest.mark.parametrize("label", ["pgd", "shared", "universal", "patch"])
+@pytest.mark.parametrize("label", ["pgd", "poisoning", "shared", "universal", "patch"])
 @pytest.mark.parametrize("treatment", sorted(TREATMENTS))
 def test_every_number_is_that_of_the_treated_model_by_itself(
     done: Finished, lines: pd.DataFrame, label: str, treatment: str
@@ -100,7 +101,8 @@ def test_every_number_is_that_of_the_treated_model_by_itself(
     for i, line in enumerate(stored.set_index("target_id").loc[_ids(done, label)].itertuples()):
         model, x, goal, stamp = _case(done, label, i)
         if treatment == "fine-tuning":
-            name = "" if label in ("pgd", "universal") else _ids(done, label)[i - i % 2]
+            first = i if label == "poisoning" else i - i % 2
+            name = "" if label in ("pgd", "universal") else _ids(done, label)[first]
             draws = seeds.generator("digits", name, "treatment", 0)
             fine_tune(model, done.data.fit, settings, draws)
         elif treatment == "pruning":
@@ -118,13 +120,22 @@ def test_every_number_is_that_of_the_treated_model_by_itself(
             assert line.gets_goal == (int(sure.argmax()) == goal)
             assert line.accuracy == pytest.approx(float(right.double().mean()), abs=1e-6)
             if stamp is None:
-                assert line.at_kappa == (float(sure[goal]) >= {"pgd": 0.75, "shared": 0.6}[label])
+                assert line.at_kappa == (float(sure[goal]) >= _level(done, label, i))
                 assert np.isnan(line.asr)
                 continue
             others = heldout.label != goal
             z = model(arrives(stamp(heldout.x.unsqueeze(0))[0][others]))
             assert line.asr == pytest.approx(float((z.argmax(1) == goal).double().mean()))
             assert not line.at_kappa
+
+
+def _level(done: Finished, label: str, i: int) -> float:
+    """Return the confidence that the row requires of a target."""
+    if label != "poisoning":
+        return {"pgd": 0.75, "shared": 0.6}[label]
+    logits = _case(done, "pgd", 0)[0](done.data.fit.x)  # under the victim
+    drawn = drawn_log_odds("digits", _ids(done, label), logits, done.data.fit.label)
+    return float(drawn[i].sigmoid())
 
 
 def _ids(done: Finished, label: str) -> list[str]:
