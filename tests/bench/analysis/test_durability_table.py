@@ -9,6 +9,7 @@ import pytest
 from evil_twins.bench.analysis import stats
 from evil_twins.bench.analysis.tables import Analysis, number
 from evil_twins.bench.analysis.tables.durability import DURABILITY, TREATMENTS
+from evil_twins.bench.analysis.tables.selection import of_victims
 from tests.bench import populations
 
 WINNERS = {"none": 12, "fine-tuning": 6, "pruning": 9, "int8": 12, "jpeg": 3}
@@ -92,6 +93,11 @@ def test_one_victim_has_no_interval_of_a_mean() -> None:
     section = words.split("### Change of the model's accuracy")[1]
     assert "[" not in section
     assert "for this model only" in words
+
+
+def test_chosen_victims_have_their_own_lines() -> None:
+    table = Analysis(of_victims(number(frames(3)), [1])).table(DURABILITY)
+    assert set(table["seed"]) == {1}
 
 
 @pytest.mark.parametrize("asks", [True, False])
