@@ -54,7 +54,8 @@ def endpoints(analysis: Analysis) -> Iterator[dict[str, Any]]:
         fidelity, harm, n = _losses(records, sorted(rows), family.norm)
         for tight, loose in cases:
             slack, base = (_leverage(fidelity, harm, ends) for ends in (loose, tight))
-            gap = Losses(slack.value - base.value, slack.samples - base.samples)
+            with np.errstate(invalid="ignore"):  # a draw without harm at an end has no leverage
+                gap = Losses(slack.value - base.value, slack.samples - base.samples)
             replaced = [row for row, other in zip(loose, tight, strict=True) if row != other]
             intervals = [stats.percentile(*losses) for losses in (slack, base, gap)]
             yield line(records.rows[KEYS], tight.joint) | {
