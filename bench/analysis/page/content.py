@@ -30,7 +30,7 @@ SCALE = 1.6
 """Pixels per point of a figure: its letters are then nearly as large as those of the tables."""
 
 LARGEST = 1_000_000
-"""Bytes of the largest figure on the page: all suites of the project then fit in 5 MB each."""
+"""Bytes of the largest figure on the page: most suites of the project then fit in 5 MB each."""
 
 OF_A_RATE = {"detection.csv", "load.csv", "outcomes.csv", "price.csv"}
 """Files with the numbers of figures that show decisions at one false-positive rate."""

@@ -93,6 +93,24 @@ def test_poisoning_that_costs_nothing_leaves_the_leverage_undecided() -> None:
     assert set(controls.loc[controls["control"] == "endpoints", "reading"]) == {OPEN}
 
 
+def test_draws_in_which_poisoning_harms_nothing_are_skipped() -> None:
+    """The harm is that of a single target; a third of the draws do not have it."""
+    frames = controlled.frames()
+    first = f"{controlled.WORLD.dataset}/0000"
+    for name in ("targets", "flips"):
+        frame = frames[name]
+        pure = frame["attack"].str.startswith("poisoning-head") & frame["target_id"].ne(first)
+        if name == "flips":
+            frames[name] = frame[~pure]
+        else:
+            frame.loc[pure, "flipped"] = 0
+    slack = _controls(frames)
+    slack = slack[slack["control"].eq("endpoints") & slack["against"].eq("pgd-first")]
+    for column in ("difference", "difference_low", "difference_high"):
+        assert slack[column].to_numpy() == pytest.approx(slack["phi"].to_numpy() / 2)
+    assert set(slack["reading"]) == {NONE}
+
+
 def test_a_threshold_of_the_victim_misses_where_benign_scores_move() -> None:
     frames = controlled.frames()
     scores = frames["scores"]
