@@ -33,23 +33,25 @@ class Matrices:
 
     Attributes:
         knowledge: Name of a detector -> its knowledge.
-        build: Makes the titles and matrices for these heads of the columns.
+        build: Makes titles, matrices and notes below them for these heads of the columns.
     """
 
     knowledge: Mapping[str, str]
-    build: Callable[[Mapping[str, str]], list[tuple[Text, Table]]]
+    build: Callable[[Mapping[str, str]], list[tuple[Text, Table, Text]]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         names = {name: f"{printable.name(name)}\n{self.knowledge[name]}" for name in self.knowledge}
         legend, matrices = Text(), self.build(names)
         wide = options.update(width=printable.WIDEST)
-        sizes = [Measurement.get(console, wide, matrix).maximum for _, matrix in matrices]
+        sizes = [Measurement.get(console, wide, matrix).maximum for _, matrix, _ in matrices]
         if max(sizes, default=0) > options.max_width:
             letters = _letters(self.knowledge)
             legend, matrices = _legend(self.knowledge, letters), self.build(letters)
-        for title, matrix in matrices:
+        for title, matrix, note in matrices:
             yield title
             yield matrix
+            if note:
+                yield note
         if legend:
             yield legend
 
@@ -124,7 +126,7 @@ def _matrix(
     sizes: "pd.Series[int]",
     heads: Mapping[str, str],
     fpr: float,
-) -> tuple[Text, Table]:
+) -> tuple[Text, Table, Text]:
     title = Text(f"{study}: targets flagged at FPR {text.percent(fpr)}, in %", style="italic")
     # Without rules between columns twelve detectors fit into 80 characters.
     table = printable.Whole(box=None, padding=(0, 1, 0, 0))
@@ -135,9 +137,9 @@ def _matrix(
     for row in text.ordered(rows[rows.index.isin(sizes.index)]):
         written = [shares.get((row, name), "·") for name in heads]
         table.add_row(*printable.cells(text.name(line(rows, row)), int(sizes[row]), *written))
-    if missing := text.unscored(int((~rows.index.isin(sizes.index)).sum())):
-        table.caption, table.caption_justify = Text(f"{missing}: see attacks.md"), "left"
-    return title, table
+    # As a caption of the table it would be broken to the width of a table without lines.
+    missing = text.unscored(int((~rows.index.isin(sizes.index)).sum()))
+    return title, table, Text(f"{missing}: see attacks.md" if missing else "", style="dim")
 
 
 def _legend(knowledge: Mapping[str, str], heads: Mapping[str, str]) -> Text:
@@ -190,7 +192,7 @@ def show(
     shares = _shares(records.rows, counts)
     sizes = summed(records.rows, counts.fillna({"detected": 0})).groupby("row")["n"].max()
 
-    def build(heads: Mapping[str, str]) -> list[tuple[Text, Table]]:
+    def build(heads: Mapping[str, str]) -> list[tuple[Text, Table, Text]]:
         recipes = populations(rows)
         return [_matrix(title, part, shares, sizes, heads, fpr) for title, _, part in recipes]
 
