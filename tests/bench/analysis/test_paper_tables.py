@@ -47,6 +47,17 @@ def test_chosen_lines_have_the_numbers_of_the_whole_table(
         assert list(table[column]) == pytest.approx(list(whole[column]), rel=1e-5)
 
 
+def test_chosen_attacks_without_scores_are_counted_on_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = synthetic.frames(n=20, kappas=(0.75,))
+    frames["scores"] = frames["scores"][frames["scores"]["method"] != "pgd"]
+    directory = synthetic.write(tmp_path, frames)
+    assert app.main(["table", str(directory), "--attacks", "pgd*"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "1 attack has no scores and no line here: see attacks.md" in map(str.strip, lines)
+
+
 def test_json_holds_the_cells_of_the_csv(printed: Callable[..., str]) -> None:
     words = ("attacks", "--kappa", ".75", "--format")
     lines = json.loads(printed(*words, "json"))

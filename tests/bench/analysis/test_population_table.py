@@ -96,7 +96,8 @@ def test_the_terminal_adds_up_the_victims_of_a_recipe(tmp_path: Path) -> None:
         store.write(frame, store.FILES[name], tmp_path / f"{name}.parquet")
     shown, *_ = show(tmp_path).renderables
     assert isinstance(shown, Matrices)
-    ((title, matrix),) = shown.build({})
+    ((title, matrix, note),) = shown.build({})
+    assert not note
     assert str(title).startswith("digits, resnet-tiny, 5 victims: targets flagged")
     assert {str(cell) for cell in matrix.columns[1].cells} == {str(12 * VICTIMS)}
 

@@ -19,7 +19,6 @@ from evil_twins.bench.analysis.kept import LIBRARIES, NOTE
 from evil_twins.bench.analysis.tables import TABLES, Analysis, Table, text
 from evil_twins.bench.analysis.tables.attacks import ATTACKS
 from evil_twins.bench.analysis.tables.records import KEYS
-from evil_twins.bench.analysis.tables.selection import Selection
 from evil_twins.bench.analysis.tables.victims import VICTIMS
 from evil_twins.bench.errors import UserError
 from tests.bench import synthetic
@@ -86,14 +85,6 @@ def test_attacks_without_scores_have_no_line_but_are_counted(tmp_path: Path) -> 
         assert "imc head κ .75 φ .5" in shown
         assert "1 attack has no scores and no line here: see" in shown
     assert "pgd κ .75 φ 1" in (directory / "tables" / "attacks.md").read_text()
-
-
-def test_only_attacks_without_scores_are_told_in_one_line(tmp_path: Path) -> None:
-    frames = synthetic.frames(n=20, kappas=(0.75,))
-    frames["scores"] = frames["scores"][frames["scores"]["method"] != "pgd"]
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(tables.show(synthetic.write(tmp_path, frames), choice=Selection(("pgd*",))))
-    assert "1 attack has no scores and no line here: see attacks.md" in console.export_text()
 
 
 def test_names_with_brackets_are_shown_as_they_are(tmp_path: Path) -> None:
